@@ -1,0 +1,365 @@
+/* One HTTPS request on libcurl's multi interface; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "exchange.h"
+#include "trust.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#if LIBCURL_VERSION_NUM < 0x075700
+#error "central-auth needs libcurl 7.87 or newer"
+#endif
+
+struct auth_exchange {
+    CURLM *multi; /* keeps connections and the trust store between requests */
+    CURL *easy;
+    bool under_way;
+    bool too_large;
+    pid_t owner;
+    size_t header_bytes;
+    struct curl_slist accept;        /* our own nodes: libcurl would copy what it is given to append */
+    struct curl_slist authorization; /* points into the caller's secret */
+    char error[CURL_ERROR_SIZE];
+    char retry_after[64]; /* as it came: a date counts from the Date header, which may come later */
+    char date[64];
+    char location[1024];
+    struct auth_exchange_reply reply;
+};
+
+bool auth_exchange_init(void) {
+    return auth_secret_init() && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+}
+
+const char *auth_exchange_version(void) {
+    static char text[128]; /* the same bytes whoever writes them */
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    snprintf(text, sizeof text, "libcurl/%s %s", info->version,
+             info->ssl_version ? info->ssl_version : "no TLS");
+    return text;
+}
+
+struct auth_exchange *auth_exchange_new(void) {
+    struct auth_exchange *exchange = calloc(1, sizeof *exchange);
+    if (exchange == NULL)
+        return NULL;
+    exchange->owner = getpid();
+    exchange->multi = curl_multi_init();
+    exchange->easy = curl_easy_init();
+    if (exchange->multi == NULL || exchange->easy == NULL) {
+        auth_exchange_free(exchange);
+        return NULL;
+    }
+    return exchange;
+}
+
+/* --- what libcurl calls ------------------------------------------------------------------------------------
+ */
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
+    struct auth_exchange *exchange = data;
+    size_t length = size * count;
+    if (length > AUTH_EXCHANGE_BODY_MAX - exchange->reply.body.length) {
+        exchange->too_large = true;
+        return 0;
+    }
+    return auth_secret_append(&exchange->reply.body, bytes, length) ? length : 0;
+}
+
+/* The value of the header line if it has this name. A later line of the same name replaces an earlier one. */
+static void take_value(const char *line, size_t length, const char *name, char *out, size_t capacity) {
+    size_t name_length = strlen(name);
+    if (length <= name_length || line[name_length] != ':' || strncasecmp(line, name, name_length) != 0)
+        return;
+    const char *value = line + name_length + 1;
+    size_t left = length - name_length - 1;
+    while (left > 0 && isspace((unsigned char)*value)) {
+        value++;
+        left--;
+    }
+    while (left > 0 && isspace((unsigned char)value[left - 1]))
+        left--;
+    if (left >= capacity || memchr(value, '\0', left) != NULL)
+        return;
+    memcpy(out, value, left);
+    out[left] = '\0';
+}
+
+static size_t take_header(char *line, size_t size, size_t count, void *data) {
+    struct auth_exchange *exchange = data;
+    size_t length = size * count;
+    exchange->header_bytes += length;
+    if (exchange->header_bytes > AUTH_EXCHANGE_HEADERS_MAX) {
+        exchange->too_large = true;
+        return 0;
+    }
+    take_value(line, length, "Content-Type", exchange->reply.content_type,
+               sizeof exchange->reply.content_type);
+    take_value(line, length, "Retry-After", exchange->retry_after, sizeof exchange->retry_after);
+    take_value(line, length, "Date", exchange->date, sizeof exchange->date);
+    take_value(line, length, "Location", exchange->location, sizeof exchange->location);
+    return length;
+}
+
+/* --- start -------------------------------------------------------------------------------------------------
+ */
+
+static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
+    CURL *easy = exchange->easy;
+    CURLcode error = CURLE_OK;
+#define SET(option, value)                                                                                   \
+    if (error == CURLE_OK)                                                                                   \
+    error = curl_easy_setopt(easy, option, value)
+    SET(CURLOPT_ERRORBUFFER, exchange->error);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_PROTOCOLS_STR, "https,http");
+    SET(CURLOPT_HTTP_VERSION,
+        (long)CURL_HTTP_VERSION_1_1); /* one small request: HTTP/2's greeting buys nothing */
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
+    SET(CURLOPT_LOW_SPEED_LIMIT, AUTH_EXCHANGE_SLOW_BYTES);
+    SET(CURLOPT_LOW_SPEED_TIME, AUTH_EXCHANGE_SLOW_S);
+    SET(CURLOPT_QUICK_EXIT, 1L); /* leaves a hung resolver's thread behind instead of waiting for it */
+    SET(CURLOPT_WRITEFUNCTION, take_body);
+    SET(CURLOPT_WRITEDATA, (void *)exchange);
+    SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_HEADERDATA, (void *)exchange);
+    SET(CURLOPT_USERAGENT, request->user_agent);
+    SET(CURLOPT_POSTFIELDSIZE, (long)request->body->length);
+    SET(CURLOPT_POSTFIELDS, (const char *)request->body->data);
+    SET(CURLOPT_HTTPHEADER, &exchange->accept);
+    if (request->proxy != NULL)
+        SET(CURLOPT_PROXY, request->proxy);
+    return error;
+}
+
+static CURLcode set_tls(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
+    CURL *easy = exchange->easy;
+    CURLcode error = CURLE_OK;
+    struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
+    auth_trust_complete(&trust);
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (trust.file != NULL || trust.path != NULL) {
+        SET(CURLOPT_CAINFO, trust.file); /* NULL takes the built-in place back */
+        SET(CURLOPT_CAPATH, trust.path);
+        SET(CURLOPT_PROXY_CAINFO, trust.file);
+        SET(CURLOPT_PROXY_CAPATH, trust.path);
+    }
+    if (request->crl_file != NULL)
+        SET(CURLOPT_CRLFILE, request->crl_file);
+    if (request->cert_file != NULL)
+        SET(CURLOPT_SSLCERT, request->cert_file);
+    if (request->key_file != NULL)
+        SET(CURLOPT_SSLKEY, request->key_file);
+#undef SET
+    return error;
+}
+
+static void set_headers(struct auth_exchange *exchange, const struct auth_secret *authorization) {
+    static char accept[] = "Accept: application/json";
+    exchange->accept = (struct curl_slist){.data = accept};
+    if (authorization != NULL && authorization->length > 0) {
+        exchange->authorization = (struct curl_slist){.data = (char *)authorization->data};
+        exchange->accept.next = &exchange->authorization;
+    }
+}
+
+static enum auth_exchange_failure classify(CURLcode error, const char *message);
+
+static bool fail(struct auth_exchange *exchange, CURLcode error) {
+    struct auth_exchange_reply *reply = &exchange->reply;
+    const char *text = exchange->error[0] != '\0' ? exchange->error : curl_easy_strerror(error);
+    reply->failure = exchange->too_large ? AUTH_EXCHANGE_REPLY : classify(error, text);
+    if (exchange->too_large)
+        text = "the reply is larger than any token reply";
+    snprintf(reply->message, sizeof reply->message, "%s", text);
+    return false;
+}
+
+static void clear(struct auth_exchange *exchange) {
+    auth_secret_wipe(&exchange->reply.body);
+    exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1};
+    exchange->header_bytes = 0;
+    exchange->too_large = false;
+    exchange->error[0] = exchange->date[0] = exchange->retry_after[0] = exchange->location[0] = '\0';
+}
+
+bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_exchange_request *request,
+                         const struct auth_clock *clock) {
+    auth_exchange_cancel(exchange);
+    if (exchange->owner != getpid()) { /* the old handles are the parent's: forget them, once per fork */
+        exchange->multi = curl_multi_init();
+        exchange->easy = curl_easy_init();
+        exchange->owner = getpid();
+        if (exchange->multi == NULL || exchange->easy == NULL)
+            return fail(exchange, CURLE_OUT_OF_MEMORY);
+    }
+    curl_easy_reset(exchange->easy);
+    set_headers(exchange, request->authorization);
+    CURLcode error = set_transfer(exchange, request);
+    if (error == CURLE_OK)
+        error = set_tls(exchange, request);
+    if (error != CURLE_OK)
+        return fail(exchange, error);
+    exchange->reply.sent = auth_clock_now(clock);
+    if (curl_multi_add_handle(exchange->multi, exchange->easy) != CURLM_OK)
+        return fail(exchange, CURLE_OUT_OF_MEMORY);
+    exchange->under_way = true;
+    return true;
+}
+
+/* --- step, finish ------------------------------------------------------------------------------------------
+ */
+
+/* libcurl reports a connection that breaks during the handshake as a TLS error; it is the network's failure.
+ */
+static bool broke_in_handshake(const char *message) {
+    static const char *const signs[] = {"SSL_ERROR_SYSCALL", "unexpected eof", "Connection reset by peer"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (strstr(message, signs[i]) != NULL)
+            return true;
+    return false;
+}
+
+static enum auth_exchange_failure classify(CURLcode error, const char *message) {
+    switch (error) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_NOT_BUILT_IN:
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+    case CURLE_UNKNOWN_OPTION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CRL_BADFILE:
+        return AUTH_EXCHANGE_CONFIG;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return AUTH_EXCHANGE_RESOLVE;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+        return AUTH_EXCHANGE_CONNECT;
+    case CURLE_SSL_CONNECT_ERROR:
+        return broke_in_handshake(message) ? AUTH_EXCHANGE_NETWORK : AUTH_EXCHANGE_TLS;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+    case CURLE_USE_SSL_FAILED:
+        return AUTH_EXCHANGE_TLS;
+    case CURLE_OPERATION_TIMEDOUT:
+        return AUTH_EXCHANGE_TIMEOUT;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* the URL's scheme is checked: this is what answered */
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+        return AUTH_EXCHANGE_REPLY;
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR: /* TLS 1.3 turns a client certificate down after the handshake */
+        return strstr(message, " alert ") != NULL ? AUTH_EXCHANGE_TLS : AUTH_EXCHANGE_NETWORK;
+    case CURLE_OUT_OF_MEMORY:
+        return AUTH_EXCHANGE_MEMORY;
+    default:
+        return AUTH_EXCHANGE_NETWORK;
+    }
+}
+
+bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms) {
+    int running = 0;
+    if (!exchange->under_way)
+        return true;
+    CURLMcode error = curl_multi_perform(exchange->multi, &running);
+    if (error == CURLM_OK && running > 0) {
+        error = curl_multi_poll(exchange->multi, NULL, 0, wait_ms, NULL);
+        if (error == CURLM_OK)
+            error = curl_multi_perform(exchange->multi, &running);
+    }
+    if (error == CURLM_OK && running > 0)
+        return false;
+    int left = 0;
+    const CURLMsg *message = curl_multi_info_read(exchange->multi, &left);
+    CURLcode result = message != NULL ? message->data.result : CURLE_OUT_OF_MEMORY;
+    if (result != CURLE_OK)
+        fail(exchange, result);
+    curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->reply.status);
+    curl_easy_getinfo(exchange->easy, CURLINFO_HTTP_CONNECTCODE, &exchange->reply.proxy_status);
+    if (exchange->reply.failure == AUTH_EXCHANGE_NETWORK && exchange->reply.proxy_status >= 400)
+        exchange->reply.failure = AUTH_EXCHANGE_CONNECT; /* the proxy said no */
+    curl_multi_remove_handle(exchange->multi, exchange->easy);
+    exchange->under_way = false;
+    return true;
+}
+
+/* Retry-After: whole seconds, or a date, which counts from the server's own Date: its clock made both. */
+static int64_t retry_after(const struct auth_exchange *exchange, int64_t now_s) {
+    const char *text = exchange->retry_after;
+    if (text[0] == '\0')
+        return -1;
+    if (text[strspn(text, "0123456789")] == '\0')
+        return strlen(text) > 9 ? INT32_MAX : strtol(text, NULL, 10);
+    int64_t until = isalpha((unsigned char)text[0]) ? (int64_t)curl_getdate(text, NULL) : -1;
+    int64_t from = exchange->reply.date_s >= 0 ? exchange->reply.date_s : now_s;
+    if (until < 0)
+        return -1;
+    return until > from ? until - from : 0;
+}
+
+static void take_location_host(struct auth_exchange *exchange) {
+    CURLU *url = curl_url();
+    char *host = NULL;
+    if (url != NULL &&
+        curl_url_set(url, CURLUPART_URL, exchange->location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+        snprintf(exchange->reply.location_host, sizeof exchange->reply.location_host, "%s", host);
+    curl_free(host);
+    curl_url_cleanup(url);
+}
+
+const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exchange,
+                                                       const struct auth_clock *clock) {
+    struct auth_exchange_reply *reply = &exchange->reply;
+    reply->received = auth_clock_now(clock);
+    if (exchange->date[0] != '\0')
+        reply->date_s = (int64_t)curl_getdate(exchange->date, NULL);
+    reply->retry_after_s = retry_after(exchange, reply->received.wall_ns / AUTH_NS_PER_S);
+    if (exchange->location[0] != '\0')
+        take_location_host(exchange);
+    return reply;
+}
+
+/* --- the end -----------------------------------------------------------------------------------------------
+ */
+
+void auth_exchange_cancel(struct auth_exchange *exchange) {
+    if (exchange->under_way && exchange->owner == getpid())
+        curl_multi_remove_handle(exchange->multi, exchange->easy);
+    exchange->under_way = false;
+    clear(exchange);
+}
+
+void auth_exchange_free(struct auth_exchange *exchange) {
+    if (exchange == NULL)
+        return;
+    auth_exchange_cancel(exchange);
+    if (exchange->owner == getpid()) {
+        curl_easy_cleanup(exchange->easy);
+        curl_multi_cleanup(exchange->multi);
+    }
+    free(exchange);
+}
+
+const char *auth_exchange_failure_name(enum auth_exchange_failure failure) {
+    static const char *const names[] = {"ok",      "config",  "resolve", "connect", "tls",
+                                        "timeout", "network", "reply",   "memory"};
+    return names[failure];
+}

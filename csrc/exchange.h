@@ -1,0 +1,98 @@
+/* One HTTPS request and its reply, a step at a time: start, step until done, finish; or cancel. The only file
+ * that knows libcurl. It verifies always, follows nothing, and bounds everything: see the constants.
+ * SPDX-License-Identifier: MIT */
+#ifndef AUTH_EXCHANGE_H
+#define AUTH_EXCHANGE_H
+
+#include "clock.h"
+#include "secret.h"
+
+#define AUTH_EXCHANGE_BODY_MAX (256u * 1024u) /* bytes of a reply's body, as sent: nothing is decompressed   \
+                                               */
+#define AUTH_EXCHANGE_HEADERS_MAX                                                                            \
+    (64u * 1024u)                    /* bytes of all its header lines, 1xx replies and trailers too */
+#define AUTH_EXCHANGE_SLOW_BYTES 10L /* a reply that crawls below this many bytes a second … */
+#define AUTH_EXCHANGE_SLOW_S 10L     /* … for so long is given up */
+
+/* Why there is no reply. The names of the Lua layer's error codes; see auth_exchange_failure_name. */
+enum auth_exchange_failure {
+    AUTH_EXCHANGE_OK,
+    AUTH_EXCHANGE_CONFIG, /* an option libcurl can't work with: a file it can't load, a URL it can't parse */
+    AUTH_EXCHANGE_RESOLVE,
+    AUTH_EXCHANGE_CONNECT, /* the server or the proxy refused */
+    AUTH_EXCHANGE_TLS,
+    AUTH_EXCHANGE_TIMEOUT,
+    AUTH_EXCHANGE_NETWORK, /* a connection that broke */
+    AUTH_EXCHANGE_REPLY,   /* over one of the limits */
+    AUTH_EXCHANGE_MEMORY
+};
+
+/* NULL means "not given". Strings are copied by start; `body` and `authorization` are not: they stay the
+ * caller's and must outlive the exchange. libcurl keeps a copy of both in its send buffer until the
+ * connection is reused or closed; nothing can wipe that one. */
+struct auth_exchange_request {
+    const char *url; /* https, or http to loopback: the caller has checked */
+    const char *user_agent;
+    const char *ca_file; /* PEM; with `ca_path` or alone, in place of the system's trust store */
+    const char *ca_path; /* a folder of hashed certificates */
+    const char *crl_file;
+    const char *cert_file; /* PEM, for mutual TLS */
+    const char *key_file;
+    const char *proxy;                       /* else the environment's http_proxy, https_proxy, no_proxy */
+    const struct auth_secret *body;          /* form-encoded: sent by POST */
+    const struct auth_secret *authorization; /* the whole header line */
+    long timeout_ms;                         /* over all: resolve, connect, send, receive; 1 to LONG_MAX */
+    long connect_timeout_ms;                 /* resolve and connect and TLS */
+};
+
+/* What came back. `failure` OK: status and the rest are set. Otherwise `message` says what happened, in
+ * libcurl's words (host names and certificate names in it, no credentials), and `proxy_status` may name a
+ * proxy's refusal. */
+struct auth_exchange_reply {
+    enum auth_exchange_failure failure;
+    char message[256];
+    long status;                  /* HTTP, 100 to 999 */
+    long proxy_status;            /* of the CONNECT request, 0 without proxy */
+    struct auth_instant sent;     /* before the request left: a token's life starts here */
+    struct auth_instant received; /* when finish was called */
+    int64_t date_s;               /* the Date header, since 1970; -1 without */
+    int64_t retry_after_s;        /* from now, both forms of RFC 9110, 10.2.3; 0 in the past; -1 without */
+    char content_type[128];
+    char location_host[256]; /* of a redirect; the rest of its URL may hold anything */
+    struct auth_secret body; /* the reply's own; wiped by the next start */
+};
+
+struct auth_exchange;
+
+/* Must succeed once before anything else; any number of times, from any thread. */
+bool auth_exchange_init(void);
+
+/* libcurl's version and TLS library, for the User-Agent and for people: "libcurl/7.88.1 OpenSSL/3.0.19". */
+const char *auth_exchange_version(void);
+
+/* NULL: no memory. The connection, its TLS session and the loaded trust store stay for the next request. */
+struct auth_exchange *auth_exchange_new(void);
+
+/* Begins; does not block. A request under way is cancelled first. false: `auth_exchange_finish` says why. */
+bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_exchange_request *request,
+                         const struct auth_clock *clock);
+
+/* Moves on, waiting at most `wait_ms` for the network (less when a signal arrives). true: done, call finish.
+ */
+bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms);
+
+/* The reply, owned by the exchange until the next start or free. Only after step said true or start said
+ * false. */
+const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exchange,
+                                                       const struct auth_clock *clock);
+
+/* Gives up a request under way, wipes the reply; does not wait for a resolver. Harmless otherwise. */
+void auth_exchange_cancel(struct auth_exchange *exchange);
+
+/* Cancels, closes the connections, frees. NULL is fine. In a forked child it only forgets: the connections
+ * are the parent's, and closing TLS there would end them for the parent too. */
+void auth_exchange_free(struct auth_exchange *exchange);
+
+const char *auth_exchange_failure_name(enum auth_exchange_failure failure);
+
+#endif

@@ -1,0 +1,45 @@
+/* Expiry tracking; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "lifetime.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+static bool said(double seconds) {
+    return isfinite(seconds) && seconds > 0.0;
+}
+
+static int64_t to_ns(double seconds) { /* at most AUTH_LIFETIME_MAX_S, so it fits by far */
+    return (int64_t)(seconds * (double)AUTH_NS_PER_S);
+}
+
+struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_lifetime_terms terms) {
+    double life = said(terms.expires_in_s) ? terms.expires_in_s : AUTH_LIFETIME_DEFAULT_S;
+    life = fmax(fmin(life, AUTH_LIFETIME_MAX_S), 1e-6);
+    double margin = fmin(AUTH_LIFETIME_MARGIN_S, life / 10.0);
+    double stretch = said(terms.stretch) ? fmin(terms.stretch, 1.0) : 0.0;
+    double window = said(terms.renew_before_s) ? fmin(terms.renew_before_s, life / 2.0)
+                                               : fmin(AUTH_LIFETIME_WINDOW_S, life / 4.0);
+    double fresh = life - window * (1.0 + stretch / 4.0);
+    if (said(terms.refresh_in_s) && terms.refresh_in_s < life)
+        fresh = terms.refresh_in_s;
+    return (struct auth_lifetime){.sent = sent,
+                                  .life_ns = to_ns(life),
+                                  .usable_ns = to_ns(life - margin),
+                                  .fresh_ns = to_ns(fmin(fresh, life - margin))};
+}
+
+int64_t auth_lifetime_age_ns(const struct auth_lifetime *lifetime, struct auth_instant now) {
+    int64_t boot = now.boot_ns - lifetime->sent.boot_ns;
+    int64_t wall = now.wall_ns - lifetime->sent.wall_ns;
+    int64_t age = boot > wall ? boot : wall;
+    return age > 0 ? age : 0;
+}
+
+enum auth_lifetime_state auth_lifetime_state_at(const struct auth_lifetime *lifetime, int64_t age_ns) {
+    if (lifetime->life_ns == 0)
+        return AUTH_LIFETIME_NONE;
+    if (age_ns < lifetime->fresh_ns)
+        return AUTH_LIFETIME_FRESH;
+    return age_ns < lifetime->usable_ns ? AUTH_LIFETIME_STALE : AUTH_LIFETIME_EXPIRED;
+}

@@ -1,0 +1,47 @@
+/* Byte buffers for secrets: guarded memory of libsodium, locked where the system permits it, left out of core
+ * dumps, zeroed before it is given back. Never prints, never copies elsewhere.
+ * SPDX-License-Identifier: MIT */
+#ifndef AUTH_SECRET_H
+#define AUTH_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define AUTH_SECRET_MAX (1024u * 1024u) /* bytes; nothing secret here is longer */
+
+/* All zero is an empty secret that owns nothing. `data` holds `length` bytes and a NUL behind them that does
+ * not count, so that it can be given to functions that want a C string. Owned by whoever holds the struct. */
+struct auth_secret {
+    unsigned char *data; /* NULL while nothing was ever appended */
+    size_t length;
+    size_t capacity; /* bytes usable, the NUL not counted */
+};
+
+/* Must be called before any other function here; any number of times, from any thread. false: no randomness.
+ */
+bool auth_secret_init(void);
+
+/* Makes room for `capacity` bytes in all. false: no memory, or over AUTH_SECRET_MAX; the secret is unchanged.
+ */
+bool auth_secret_reserve(struct auth_secret *secret, size_t capacity);
+
+/* Appends. `bytes` must not point into the secret. false as above. */
+bool auth_secret_append(struct auth_secret *secret, const void *bytes, size_t length);
+
+/* Zeroes the bytes from `length` on and shortens to it; keeps the memory. */
+void auth_secret_truncate(struct auth_secret *secret, size_t length);
+
+/* Zeroes and gives the memory back; the secret is empty after it. Any number of times. */
+void auth_secret_wipe(struct auth_secret *secret);
+
+/* Equal in length and bytes; the time depends on the lengths alone. */
+bool auth_secret_equal(const struct auth_secret *a, const struct auth_secret *b);
+
+/* Standard Base64 with padding (RFC 4648, 4) of `length` bytes, appended. false as above. */
+bool auth_secret_append_base64(struct auth_secret *secret, const unsigned char *bytes, size_t length);
+
+/* Base64url without padding (RFC 4648, 5; the parts of a JWT) to bytes; replaces the content. false: not
+ * Base64url. */
+bool auth_secret_from_base64url(struct auth_secret *secret, const char *text, size_t length);
+
+#endif
