@@ -1,0 +1,52 @@
+/* What the binding's files share: names of userdata, their bodies, how a module is opened.
+ * SPDX-License-Identifier: MIT */
+#ifndef AUTH_LAUTH_H
+#define AUTH_LAUTH_H
+
+#include "clock.h"
+#include "secret.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#if LUA_VERSION_NUM < 504
+#error "central-auth needs Lua 5.4 or newer"
+#endif
+
+#define AUTH_SECRET_TYPE "central.auth.secret" /* body: struct auth_secret */
+#define AUTH_CLOCK_TYPE "central.auth.clock"   /* body: struct auth_clock */
+
+#define AUTH_EXPORT __attribute__((visibility("default")))
+
+/* Makes the metatable of a userdata type: `methods` behind a table of its own, `meta` beside it,
+ * `__metatable` false. Harmless when the other shared object has made it already: both are built from the
+ * same files. */
+void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta);
+
+/* Pushes an empty secret that already has its finalizer; the caller then fills it. */
+struct auth_secret *auth_lua_new_secret(lua_State *L);
+
+/* The bytes of a string or of a secret at `index`; anything else raises. Valid while the value stays on the
+ * stack. */
+const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length);
+
+/* A number of seconds at `index` as ns, cut to a century either way; NaN raises. */
+int64_t auth_lua_check_ns(lua_State *L, int index);
+
+/* ns as a Lua number of seconds. */
+void auth_lua_push_seconds(lua_State *L, int64_t ns);
+
+/* nil, message: a failure of the world. */
+int auth_lua_fail(lua_State *L, const char *message);
+
+/* Raises what Lua raises when memory runs out; never returns. */
+int auth_lua_no_memory(lua_State *L);
+
+/* Registers types and adds functions to the module table on top of the stack. */
+void auth_lua_open_secret(lua_State *L);
+void auth_lua_open_lifetime(lua_State *L);
+
+AUTH_EXPORT int luaopen_central_auth_core(lua_State *L);
+AUTH_EXPORT int luaopen_central_auth_http(lua_State *L);
+
+#endif

@@ -1,0 +1,13 @@
+/* Opens central.auth.core: secrets, clocks, expiry. Needs libsodium alone, so that it loads at once.
+ * SPDX-License-Identifier: MIT */
+#include "lauth.h"
+
+int luaopen_central_auth_core(lua_State *L) {
+    luaL_checkversion(L);
+    if (!auth_secret_init())
+        return luaL_error(L, "central.auth.core: libsodium finds no source of randomness");
+    lua_newtable(L);
+    auth_lua_open_secret(L);
+    auth_lua_open_lifetime(L);
+    return 1;
+}

@@ -1,0 +1,219 @@
+/* Lua's view of time and expiry: the clock, the tracker that holds a token with its life, and the getter, the
+ * C function behind `auth.token()`. A fresh token costs one clock reading there: no lock, no table, no Lua
+ * code. SPDX-License-Identifier: MIT */
+#include "lauth.h"
+#include "lifetime.h"
+
+#include <math.h>
+
+#define TRACKER_TYPE "central.auth.tracker"
+
+/* The wall clock notices what the boot clock can't (a paused virtual machine); it is asked this often. */
+#define WALL_CHECK_NS AUTH_NS_PER_S
+
+enum { CLOCK_SLOT = 1, TOKEN_SLOT, HEADER_SLOT, SLOTS = HEADER_SLOT };
+
+struct tracker {
+    struct auth_lifetime lifetime;
+    const struct auth_clock *clock; /* kept alive by CLOCK_SLOT */
+    int64_t checked_boot_ns;        /* when both clocks were last asked … */
+    uint64_t good_for_ns;           /* … and how long after it the token needs no look at them */
+};
+
+/* --- clock -------------------------------------------------------------------------------------------------
+ */
+
+static struct auth_clock *check_clock(lua_State *L, int index) {
+    return luaL_checkudata(L, index, AUTH_CLOCK_TYPE);
+}
+
+static int new_clock(lua_State *L) {
+    struct auth_clock *clock = lua_newuserdatauv(L, sizeof *clock, 0);
+    *clock = (struct auth_clock){0};
+    luaL_setmetatable(L, AUTH_CLOCK_TYPE);
+    return 1;
+}
+
+static int clock_boot(lua_State *L) {
+    auth_lua_push_seconds(L, auth_clock_boot_ns(check_clock(L, 1)));
+    return 1;
+}
+
+static int clock_wall(lua_State *L) {
+    auth_lua_push_seconds(L, auth_clock_wall_ns(check_clock(L, 1)));
+    return 1;
+}
+
+/* clock:shift(boot_seconds, wall_seconds): moves time, for specs */
+static int clock_shift(lua_State *L) {
+    struct auth_clock *clock = check_clock(L, 1);
+    int64_t boot_ns = auth_lua_check_ns(L, 2);
+    int64_t wall_ns = auth_lua_check_ns(L, 3);
+    clock->boot_shift_ns += boot_ns;
+    clock->wall_shift_ns += wall_ns;
+    return 0;
+}
+
+static int clock_sleep(lua_State *L) {
+    check_clock(L, 1);
+    auth_clock_sleep(auth_lua_check_ns(L, 2));
+    return 0;
+}
+
+/* --- tracker -----------------------------------------------------------------------------------------------
+ */
+
+static struct tracker *check_tracker(lua_State *L, int index) {
+    return luaL_checkudata(L, index, TRACKER_TYPE);
+}
+
+static int new_tracker(lua_State *L) {
+    const struct auth_clock *clock = check_clock(L, 1);
+    struct tracker *tracker = lua_newuserdatauv(L, sizeof *tracker, SLOTS);
+    *tracker = (struct tracker){.clock = clock};
+    luaL_setmetatable(L, TRACKER_TYPE);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, CLOCK_SLOT);
+    return 1;
+}
+
+/* Asks both clocks; the state, and how old the token is. */
+static enum auth_lifetime_state look(struct tracker *tracker, int64_t *age_ns) {
+    struct auth_instant now = auth_clock_now(tracker->clock);
+    *age_ns = auth_lifetime_age_ns(&tracker->lifetime, now);
+    enum auth_lifetime_state state = auth_lifetime_state_at(&tracker->lifetime, *age_ns);
+    int64_t good_ns = state == AUTH_LIFETIME_FRESH ? tracker->lifetime.fresh_ns - *age_ns : 0;
+    tracker->checked_boot_ns = now.boot_ns;
+    tracker->good_for_ns = (uint64_t)(good_ns < WALL_CHECK_NS ? good_ns : WALL_CHECK_NS);
+    return state;
+}
+
+static double number_field(lua_State *L, int table, const char *name) {
+    int type = lua_getfield(L, table, name);
+    double value = type == LUA_TNUMBER ? lua_tonumber(L, -1) : (double)NAN;
+    lua_pop(L, 1);
+    return value;
+}
+
+static int64_t ns_field(lua_State *L, int table, const char *name) {
+    lua_getfield(L, table, name);
+    int64_t value = auth_lua_check_ns(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+/* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, stretch? }), all
+ * seconds */
+static int tracker_begin(lua_State *L) {
+    struct tracker *tracker = check_tracker(L, 1);
+    luaL_checkstring(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    struct auth_instant sent = {.boot_ns = ns_field(L, 3, "sent_boot"),
+                                .wall_ns = ns_field(L, 3, "sent_wall")};
+    struct auth_lifetime_terms terms = {.expires_in_s = number_field(L, 3, "expires_in"),
+                                        .refresh_in_s = number_field(L, 3, "refresh_in"),
+                                        .renew_before_s = number_field(L, 3, "renew_before"),
+                                        .stretch = number_field(L, 3, "stretch")};
+    lua_pushliteral(L, "Bearer ");
+    lua_pushvalue(L, 2);
+    lua_concat(L, 2);
+    lua_setiuservalue(L, 1, HEADER_SLOT);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, 1, TOKEN_SLOT);
+    tracker->lifetime = auth_lifetime_begin(sent, terms);
+    tracker->good_for_ns = 0;
+    return 0;
+}
+
+static int tracker_forget(lua_State *L) {
+    struct tracker *tracker = check_tracker(L, 1);
+    tracker->lifetime = (struct auth_lifetime){0};
+    tracker->good_for_ns = 0;
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, TOKEN_SLOT);
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, HEADER_SLOT);
+    return 0;
+}
+
+static int tracker_token(lua_State *L) {
+    check_tracker(L, 1);
+    lua_getiuservalue(L, 1, TOKEN_SLOT);
+    return 1;
+}
+
+/* tracker:state() -> "none" | "fresh" | "stale" | "expired", remaining, life, until renewal; seconds */
+static int tracker_state(lua_State *L) {
+    static const char *const names[] = {"none", "fresh", "stale", "expired"};
+    struct tracker *tracker = check_tracker(L, 1);
+    int64_t age_ns = 0;
+    enum auth_lifetime_state state = look(tracker, &age_ns);
+    int64_t left_ns = tracker->lifetime.life_ns - age_ns;
+    int64_t fresh_ns = tracker->lifetime.fresh_ns - age_ns;
+    bool none = state == AUTH_LIFETIME_NONE;
+    lua_pushstring(L, names[state]);
+    auth_lua_push_seconds(L, none || left_ns < 0 ? 0 : left_ns);
+    auth_lua_push_seconds(L, tracker->lifetime.life_ns);
+    auth_lua_push_seconds(L, none || fresh_ns < 0 ? 0 : fresh_ns);
+    return 4;
+}
+
+/* --- getter ------------------------------------------------------------------------------------------------
+ */
+
+static int all_results(lua_State *L, int status, lua_KContext context) {
+    (void)status;
+    (void)context;
+    return lua_gettop(L);
+}
+
+/* Upvalues: the tracker, the slow way, the slot. Without arguments and with a fresh token it is done at once;
+ * everything else is `slow(...)`, through a continuation so that it may yield. */
+static int get(lua_State *L) {
+    struct tracker *tracker = lua_touserdata(L, lua_upvalueindex(1));
+    if (lua_gettop(L) == 0) {
+        /* unsigned: a boot clock behind the last look counts as far ahead and takes the slow way */
+        uint64_t since_ns = (uint64_t)(auth_clock_boot_ns(tracker->clock) - tracker->checked_boot_ns);
+        int64_t age_ns = 0;
+        if (since_ns < tracker->good_for_ns || look(tracker, &age_ns) == AUTH_LIFETIME_FRESH) {
+            lua_getiuservalue(L, lua_upvalueindex(1), (int)lua_tointeger(L, lua_upvalueindex(3)));
+            return 1;
+        }
+    }
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, all_results);
+    return all_results(L, LUA_OK, 0);
+}
+
+/* getter(tracker, slow, "token" | "header") -> function */
+static int new_getter(lua_State *L) {
+    static const char *const names[] = {"token", "header", NULL};
+    check_tracker(L, 1);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    int slot = TOKEN_SLOT + luaL_checkoption(L, 3, NULL, names);
+    lua_settop(L, 2);
+    lua_pushinteger(L, slot);
+    lua_pushcclosure(L, get, 3);
+    return 1;
+}
+
+void auth_lua_open_lifetime(lua_State *L) {
+    static const luaL_Reg none[] = {{NULL, NULL}};
+    static const luaL_Reg clock[] = {{"boot", clock_boot},
+                                     {"wall", clock_wall},
+                                     {"shift", clock_shift},
+                                     {"sleep", clock_sleep},
+                                     {NULL, NULL}};
+    static const luaL_Reg tracker[] = {{"begin", tracker_begin},
+                                       {"forget", tracker_forget},
+                                       {"token", tracker_token},
+                                       {"state", tracker_state},
+                                       {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"clock", new_clock}, {"tracker", new_tracker}, {"getter", new_getter}, {NULL, NULL}};
+    auth_lua_type(L, AUTH_CLOCK_TYPE, clock, none);
+    auth_lua_type(L, TRACKER_TYPE, tracker, none);
+    luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,214 @@
+/* Lua's view of secrets: made from a string, a file or a command, joined into forms, compared, wiped; never
+ * read. SPDX-License-Identifier: MIT */
+#include "command.h"
+#include "file.h"
+#include "form.h"
+#include "lauth.h"
+#include "redact.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct auth_secret *check_secret(lua_State *L, int index) {
+    return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
+}
+
+static int wipe(lua_State *L) {
+    auth_secret_wipe(check_secret(L, 1));
+    return 0;
+}
+
+static int show(lua_State *L) {
+    lua_pushliteral(L, "secret (hidden)");
+    return 1;
+}
+
+static int length(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)check_secret(L, 1)->length);
+    return 1;
+}
+
+static int equal(lua_State *L) {
+    lua_pushboolean(L, auth_secret_equal(check_secret(L, 1), check_secret(L, 2)));
+    return 1;
+}
+
+/* secret:bad_byte() -> position, value of the first control character; nothing where there is none */
+static int bad_byte(lua_State *L) {
+    const struct auth_secret *secret = check_secret(L, 1);
+    for (size_t i = 0; i < secret->length; i++) {
+        if (secret->data[i] < 0x20 || secret->data[i] == 0x7F) {
+            lua_pushinteger(L, (lua_Integer)i + 1);
+            lua_pushinteger(L, secret->data[i]);
+            return 2;
+        }
+    }
+    return 0;
+}
+
+static int from_string(lua_State *L) {
+    size_t size = 0;
+    const char *bytes = luaL_checklstring(L, 1, &size);
+    struct auth_secret *secret = auth_lua_new_secret(L);
+    return auth_secret_append(secret, bytes, size) ? 1 : auth_lua_fail(L, "too long for a secret");
+}
+
+/* What files and commands end with is not part of the secret. */
+static void drop_line_end(struct auth_secret *secret) {
+    size_t end = secret->length;
+    if (end > 0 && secret->data[end - 1] == '\n')
+        end--;
+    if (end > 0 && end < secret->length && secret->data[end - 1] == '\r')
+        end--;
+    auth_secret_truncate(secret, end);
+}
+
+static const char *file_problem(int error) {
+    return error == EISDIR  ? "is a folder"
+           : error == ENXIO ? "is not a regular file"
+           : error == EFBIG ? "is larger than 64 KiB"
+                            : strerror(error);
+}
+
+/* secret_from_file(path) -> secret, permission bits | nil, what is wrong with it */
+static int from_file(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    struct auth_secret *secret = auth_lua_new_secret(L);
+    unsigned mode = 0;
+    int error = auth_file_read(path, secret, &mode);
+    if (error != 0) {
+        auth_secret_wipe(secret);
+        return auth_lua_fail(L, file_problem(error));
+    }
+    drop_line_end(secret);
+    lua_pushinteger(L, mode);
+    return 2;
+}
+
+/* read_file(path) -> text, permission bits | nil, what is wrong with it, whether there is no such file */
+static int read_file(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    struct auth_secret *content = auth_lua_new_secret(L);
+    unsigned mode = 0;
+    int error = auth_file_read(path, content, &mode);
+    if (error != 0) {
+        auth_lua_fail(L, file_problem(error));
+        lua_pushboolean(L, error == ENOENT || error == ENOTDIR);
+        return 3;
+    }
+    lua_pushlstring(L, content->data != NULL ? (const char *)content->data : "", content->length);
+    auth_secret_wipe(content);
+    lua_pushinteger(L, mode);
+    return 2;
+}
+
+/* secret_from_command(command, seconds) -> secret | nil, what happened */
+static int from_command(lua_State *L) {
+    const char *command = luaL_checkstring(L, 1);
+    int64_t limit_ns = auth_lua_check_ns(L, 2);
+    struct auth_secret *secret = auth_lua_new_secret(L);
+    int status = 0;
+    int error = auth_command_read(command, limit_ns, secret, &status);
+    if (error == 0 && status == 0) {
+        drop_line_end(secret);
+        return 1;
+    }
+    auth_secret_wipe(secret);
+    if (error != 0)
+        return auth_lua_fail(L, error == ETIMEDOUT ? "did not end in time" : strerror(error));
+    lua_pushnil(L);
+    lua_pushfstring(L, "ended with status %d", status);
+    return 2;
+}
+
+/* form{ name, value, name, value … } -> secret; each a string or a secret */
+static int form(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_Integer count = luaL_len(L, 1);
+    struct auth_secret *out = auth_lua_new_secret(L);
+    for (lua_Integer i = 1; i < count; i += 2) {
+        size_t name_length = 0;
+        size_t value_length = 0;
+        lua_geti(L, 1, i);
+        lua_geti(L, 1, i + 1);
+        const void *name = auth_lua_check_bytes(L, -2, &name_length);
+        const void *value = auth_lua_check_bytes(L, -1, &value_length);
+        if (!auth_form_field(out, name, name_length, value, value_length))
+            return auth_lua_no_memory(L);
+        lua_pop(L, 2);
+    }
+    return 1;
+}
+
+/* basic(id, secret, encoded) -> secret: the header line */
+static int basic(lua_State *L) {
+    size_t id_length = 0;
+    size_t secret_length = 0;
+    const void *id = auth_lua_check_bytes(L, 1, &id_length);
+    const void *secret = auth_lua_check_bytes(L, 2, &secret_length);
+    bool encoded = lua_toboolean(L, 3) != 0;
+    struct auth_secret *out = auth_lua_new_secret(L);
+    if (!auth_form_basic(out, id, id_length, secret, secret_length, encoded))
+        return auth_lua_no_memory(L);
+    return 1;
+}
+
+/* The part of a needle that a server could quote: of a Basic header line the credentials. */
+static const char *needle_at(lua_State *L, int index, size_t *size) {
+    static const char prefix[] = AUTH_FORM_BASIC_PREFIX;
+    const char *needle = auth_lua_check_bytes(L, index, size);
+    if (*size < sizeof prefix || memcmp(needle, prefix, sizeof prefix - 1) != 0)
+        return needle;
+    *size -= sizeof prefix - 1;
+    return needle + sizeof prefix - 1;
+}
+
+/* redact(text, needle…) -> text; a needle is a string, a secret or nil */
+static int redact(lua_State *L) {
+    size_t size = 0;
+    const char *text = luaL_checklstring(L, 1, &size);
+    int last = lua_gettop(L);
+    struct auth_secret *out = auth_lua_new_secret(L);
+    if (!auth_secret_append(out, text, size))
+        return auth_lua_no_memory(L);
+    for (int i = 2; i <= last; i++) {
+        if (lua_isnil(L, i))
+            continue;
+        size_t needle_length = 0;
+        const char *needle = needle_at(L, i, &needle_length);
+        if (!auth_redact(out, needle, needle_length))
+            return auth_lua_no_memory(L);
+    }
+    lua_pushlstring(L, (const char *)out->data, out->length);
+    auth_secret_wipe(out);
+    return 1;
+}
+
+/* base64url_decode(text) -> bytes | nil, message */
+static int base64url_decode(lua_State *L) {
+    size_t size = 0;
+    const char *text = luaL_checklstring(L, 1, &size);
+    struct auth_secret *out = auth_lua_new_secret(L);
+    if (!auth_secret_from_base64url(out, text, size))
+        return auth_lua_fail(L, "not Base64url");
+    lua_pushlstring(L, (const char *)out->data, out->length);
+    auth_secret_wipe(out);
+    return 1;
+}
+
+void auth_lua_open_secret(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"length", length}, {"equal", equal}, {"bad_byte", bad_byte}, {"wipe", wipe}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__gc", wipe}, {"__close", wipe}, {"__tostring", show}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"secret", from_string},
+                                         {"secret_from_file", from_file},
+                                         {"secret_from_command", from_command},
+                                         {"read_file", read_file},
+                                         {"form", form},
+                                         {"basic", basic},
+                                         {"redact", redact},
+                                         {"base64url_decode", base64url_decode},
+                                         {NULL, NULL}};
+    auth_lua_type(L, AUTH_SECRET_TYPE, methods, meta);
+    luaL_setfuncs(L, functions, 0);
+}
