@@ -1,0 +1,127 @@
+# central-auth: `make help` tells what there is. Everything built goes into .build/, nothing else is written.
+LUA        ?= lua5.4
+LUA_PC     ?= lua5.4
+PKG_CONFIG ?= pkg-config
+CC         ?= cc
+BUILD      ?= .build
+PREFIX     ?= /usr/local
+LUADIR     ?= $(PREFIX)/share/lua/5.4
+LIBDIR     ?= $(PREFIX)/lib/lua/5.4
+CFLAGS     ?= -O2 -g
+
+# --- how to compile -------------------------------------------------------------------------------------------------
+
+LUA_INCDIR ?= $(patsubst -I%,%,$(firstword $(shell $(PKG_CONFIG) --cflags-only-I $(LUA_PC) 2>/dev/null) /usr/include))
+CURL_MIN   := 7.87
+WARNINGS   := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings \
+              -Wformat=2
+HARDENED   := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fvisibility=hidden -fPIC
+LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
+COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -isystem $(LUA_INCDIR) \
+              $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
+
+CORE := lcore lauth lsecret llifetime secret clock lifetime form file command redact
+HTTP := lhttp lauth exchange trust secret clock
+LUAS := $(shell cd lua && find central -name '*.lua')
+
+.PHONY: build help demo test spec spec-c lint check-asan check-valgrind install uninstall clean versions deps-%
+.DEFAULT_GOAL := build
+
+build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
+
+versions:
+	@$(PKG_CONFIG) --version >/dev/null 2>&1 || { \
+	  echo "central-auth: pkg-config is missing; make deps-build installs all that a build needs" >&2; exit 1; }
+	@test -f "$(LUA_INCDIR)/lua.h" && grep -Eq 'LUA_VERSION_NUM[[:space:]]+50[4-9]' "$(LUA_INCDIR)/lua.h" || { \
+	  echo "central-auth needs Lua 5.4 or newer and its headers; none found in '$(LUA_INCDIR)'" >&2; exit 1; }
+	@$(PKG_CONFIG) --atleast-version=$(CURL_MIN) libcurl || { \
+	  echo "central-auth needs libcurl $(CURL_MIN) or newer; found: $$($(PKG_CONFIG) --modversion libcurl 2>/dev/null || echo none)" >&2; exit 1; }
+	@$(PKG_CONFIG) --exists libsodium || { echo "central-auth needs libsodium and its headers" >&2; exit 1; }
+
+$(BUILD)/obj/%.o: csrc/%.c | versions
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -c $< -o $@
+
+$(BUILD)/central/auth/core.so: $(CORE:%=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
+
+$(BUILD)/central/auth/http.so: $(HTTP:%=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libsodium) -lm
+
+-include $(wildcard $(BUILD)/obj/*.d)
+
+# --- for people -----------------------------------------------------------------------------------------------------
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR= say where to install; CC, CFLAGS, LDFLAGS how to build."
+
+# Lua finds this tree first, then Debian's modules; pure-Lua packages made for 5.3 and 5.1 work on 5.4.
+SHARE     := /usr/share/lua
+SPEC_PATH := $(CURDIR)/lua/?.lua;$(CURDIR)/?.lua;$(SHARE)/5.4/?.lua;$(SHARE)/5.4/?/init.lua;$(SHARE)/5.3/?.lua;$(SHARE)/5.3/?/init.lua;$(SHARE)/5.1/?.lua
+RUN_PATHS  = LUA_PATH="$(SPEC_PATH);;" LUA_CPATH="$(abspath $(BUILD))/?.so;;"
+
+demo: deps-demo ## get a token from a stand-in server over TLS and watch its life
+	@$(MAKE) --no-print-directory -s build
+	@env $(RUN_PATHS) $(LUA) lua/examples/demo.lua
+
+test: deps-test ## everything: C units, specs, real authorization servers
+	@$(MAKE) --no-print-directory spec-c spec
+
+deps-%:
+	@sh .ci/packages $*
+
+# The specs run in an environment of their own: no credentials, proxies or trust of the person who runs them.
+CLEAN_ENV  = env -i PATH="$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
+SPECS     ?= spec
+
+spec: build $(BUILD)/oidc/.ready ## the Lua specs only (SPECS=spec/client_spec.lua for one)
+	@mkdir -p $(BUILD)/home
+	$(CLEAN_ENV) $(RUNNER) $(LUA) $(SPEC_PRELUDE) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
+
+$(BUILD)/oidc/.ready: spec/support/oidc/package.json spec/support/oidc/package-lock.json spec/support/oidc/server.mjs
+	@mkdir -p $(@D)
+	cp $^ $(@D)/
+	cd $(@D) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
+
+spec-c: $(TESTS) ## the C unit tests only
+	@for test in $^; do echo "== $$test"; $(RUNNER) $$test || exit 1; done
+
+UNITS := secret clock lifetime form file command redact exchange trust
+$(BUILD)/spec/%: spec/c/%.c $(UNITS:%=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	$(COMPILE) -Icsrc -Wno-missing-prototypes $< $(UNITS:%=$(BUILD)/obj/%.o) -o $@ \
+	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka) -lm
+
+lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, symbols, include rules
+	@$(MAKE) --no-print-directory build
+	@sh .ci/lint
+
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+check-asan: deps-test ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory spec-c spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
+	  RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/.ci/leaks"
+
+VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes
+check-valgrind: deps-check ## C units and the specs without timing under valgrind
+	@$(MAKE) --no-print-directory spec-c RUNNER="$(VALGRIND)"
+	@$(MAKE) --no-print-directory spec RUNNER="$(VALGRIND)" BUSTED_FLAGS="--tags=valgrind"
+
+# --- installing: PREFIX and DESTDIR for packagers, LUADIR and LIBDIR for LuaRocks -----------------------------------
+
+install: build ## into PREFIX (default /usr/local)
+	@for file in $(LUAS); do install -D -m 644 lua/$$file "$(DESTDIR)$(LUADIR)/$$file" || exit 1; done
+	install -D -m 755 $(BUILD)/central/auth/core.so "$(DESTDIR)$(LIBDIR)/central/auth/core.so"
+	install -D -m 755 $(BUILD)/central/auth/http.so "$(DESTDIR)$(LIBDIR)/central/auth/http.so"
+
+uninstall: ## what install put there
+	rm -rf "$(DESTDIR)$(LUADIR)/central/auth" "$(DESTDIR)$(LUADIR)/central/auth.lua" "$(DESTDIR)$(LIBDIR)/central/auth"
+
+clean: ## remove .build/
+	rm -rf $(BUILD)
