@@ -1,0 +1,97 @@
+-- central.auth: always a valid access token for HPE Aruba Networking Central. The face of the package: functions that act
+-- on a default client, set up from environment or profile at first use, and `new` for independent ones.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+
+---@class central.auth
+local auth = {}
+
+-- The default client may be set up anew; functions taken from this table (local token = auth.token) must follow. So its
+-- clock and tracker stay, and only what fills them changes.
+local clock = core.clock()
+local tracker = core.tracker(clock)
+local current
+
+local function make(options, parts)
+  local config, message, code, detail = require("central.auth.config").resolve(options)
+  if not config then
+    return nil, message, code, detail
+  end
+  auth._VERSION = "central.auth " .. require("central.auth.config").VERSION
+  return require("central.auth.client").new(config, parts)
+end
+
+local function default()
+  if current then
+    return current
+  end
+  return auth.configure {}
+end
+
+--- A client of its own. Mistakes in the table raise; what is missing or wrong elsewhere is returned.
+---@param options central.auth.Options
+---@return central.auth.Client? client
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function auth.new(options)
+  return make(options)
+end
+
+--- Sets the default client up; the one before is closed. On failure the one before stays.
+---@param options central.auth.Options
+---@return central.auth.Client? client
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function auth.configure(options)
+  local made, message, code, detail = make(options, { clock = clock, tracker = tracker })
+  if not made then
+    return nil, message, code, detail
+  end
+  if current then
+    current:close()
+  end
+  current = made
+  return made
+end
+
+local function on_default(method)
+  return function(...)
+    local client, message, code, detail = default()
+    if not client then
+      return nil, message, code, detail
+    end
+    return client[method](client, ...)
+  end
+end
+
+--- A usable access token: `auth.token()`. See Client:token.
+---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
+auth.token = core.getter(tracker, on_default("token"), "token")
+
+--- The value for an Authorization header. See Client:header.
+---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
+auth.header = core.getter(tracker, on_default("header"), "header")
+
+--- A new token now. See Client:renew.
+---@type fun(): string?, string?, central.auth.Code?, central.auth.Detail?
+auth.renew = on_default("renew")
+
+--- The API refused this token. See Client:invalidate.
+---@type fun(token?: string): boolean?, string?, central.auth.Code?, central.auth.Detail?
+auth.invalidate = on_default("invalidate")
+
+--- What is known about the default client. See Client:status.
+---@type fun(): central.auth.Status?, string?, central.auth.Code?, central.auth.Detail?
+auth.status = on_default("status")
+
+--- Closes the default client: secrets wiped, token forgotten. `configure` starts anew.
+function auth.close()
+  if current then
+    current:close()
+  end
+end
+
+return auth

@@ -1,0 +1,136 @@
+-- A client: one identity, one token, the methods people call. Arguments are checked here; the policy is in `renew`.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local errors = require "central.auth.errors"
+local renew = require "central.auth.renew"
+local status = require "central.auth.status"
+local transport = require "central.auth.transport"
+
+---@class central.auth.TokenOptions
+---@field min_valid? number seconds the token must still be good for
+
+---@class central.auth.Client
+local Client = {}
+local metatable = { __index = Client, __name = "central.auth.client", __metatable = false }
+
+local client = {}
+
+local function check_options(options)
+  if options == nil then
+    return nil
+  elseif type(options) ~= "table" then
+    errors.mistake("a table of options expected, got " .. type(options))
+  end
+  for name in pairs(options) do
+    if name ~= "min_valid" then
+      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), { "min_valid" })))
+    end
+  end
+  local seconds = options.min_valid
+  if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds or seconds < 0) then
+    errors.mistake("min_valid: a number of seconds, 0 or more, expected")
+  end
+  return seconds
+end
+
+-- Runs a method of the renewal, then tells its events; a closed client fails.
+local function act(self, method, argument)
+  local renewal = self._renewal
+  if not renewal then
+    return errors.fail("closed", "this client is closed")
+  end
+  local results = table.pack(renewal[method](renewal, argument))
+  renewal:deliver()
+  return table.unpack(results, 1, results.n)
+end
+
+--- A usable access token, never one that has expired or is about to. Waits only when there is none, `timeout` at most.
+---@param options? central.auth.TokenOptions
+---@return string? token
+---@return string|number|nil message on failure; with `min_valid` the remaining seconds where they fall short
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:token(options)
+  return self._token(options)
+end
+
+--- The value for an Authorization header: `Bearer …`.
+---@param options? central.auth.TokenOptions
+---@return string? header
+---@return string|number|nil message as of `token`
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:header(options)
+  return self._header(options)
+end
+
+--- A new token now, whatever the old one's state. On failure the old one stays.
+---@return string? token
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:renew()
+  return act(self, "renew")
+end
+
+--- The API refused this token (401): forgets it if it is still the current one, so that the next `token` gets another.
+---@param token? string without it, the current one whichever it is
+---@return boolean? forgotten
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:invalidate(token)
+  if token ~= nil and type(token) ~= "string" then
+    errors.mistake("invalidate: the token, a string, expected, got " .. type(token))
+  end
+  return act(self, "invalidate", token)
+end
+
+--- What is known about the token and its renewal; no secrets in it. Prints readably.
+---@return central.auth.Status
+function Client:status()
+  return status.of(self._renewal)
+end
+
+--- Wipes the secret, forgets the token, closes connections. Any number of times.
+function Client:close()
+  local renewal = self._renewal
+  self._renewal = nil
+  if renewal then
+    renewal:close()
+  end
+end
+
+metatable.__close = Client.close
+
+function metatable:__tostring()
+  return "central.auth.client (" .. (self._renewal and status.of(self._renewal).state or "closed") .. ")"
+end
+
+--- `parts` holds what a spec, or the default client, brings along: clock, tracker, transport, sleep, random.
+---@param config central.auth.Config
+---@param parts? table
+---@return central.auth.Client
+function client.new(config, parts)
+  parts = parts or {}
+  local clock = parts.clock or core.clock()
+  local tracker = parts.tracker or core.tracker(clock)
+  local self = {
+    _renewal = renew.new(config, {
+      clock = clock, tracker = tracker, transport = parts.transport or transport.new(clock),
+      sleep = parts.sleep, random = parts.random,
+    }),
+  }
+  local function slow_token(options)
+    return act(self, "token", check_options(options))
+  end
+  self._token = core.getter(tracker, slow_token, "token")
+  self._header = core.getter(tracker, function(options)
+    local token, message, code, detail = slow_token(options)
+    return token and "Bearer " .. token, message, code, detail
+  end, "header")
+  return setmetatable(self, metatable)
+end
+
+return client

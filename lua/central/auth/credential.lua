@@ -1,0 +1,88 @@
+-- Where a secret comes from: a value, a function, a file or a command; read when needed and read again after the
+-- server turned it down, so that rotation needs no restart. The result is native memory, never a Lua string we keep.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local errors = require "central.auth.errors"
+
+---@class central.auth.Source
+---@field name string the option, for messages
+---@field from string where the option was set, for messages
+---@field kind "value" | "function" | "file" | "command"
+---@field value any a secret (userdata), a function, a path or a command line
+---@field reload? fun(): string? asks the profile again for a value that came from it
+
+local credential = {}
+
+local function problem(source, text)
+  return errors.fail("config", ("%s (from %s): %s"):format(source.name, source.from, text), {
+    option = source.name,
+    source = source.from,
+  })
+end
+
+-- Container engines mount secrets for one container alone, and readable by all inside it.
+local function managed(path)
+  local folder = os.getenv("CREDENTIALS_DIRECTORY")
+  return path:find("^/run/secrets/") ~= nil or (folder and path:sub(1, #folder + 1) == folder .. "/") or false
+end
+
+local function from_file(source)
+  local path = source.value
+  local secret, mode = core.secret_from_file(path)
+  if not secret then
+    return problem(source, ("%s: %s"):format(path, mode))
+  elseif mode & 0x3F ~= 0 and not managed(path) then
+    secret:wipe()
+    return problem(source, ("%s is open to others (mode %04o): run chmod 600 %s"):format(path, mode, path))
+  end
+  return secret
+end
+
+local function from_function(source)
+  local ok, value = pcall(source.value)
+  if not ok then
+    return problem(source, "the function raised an error") -- its text may hold anything
+  elseif type(value) ~= "string" then
+    return problem(source, "the function returned a " .. type(value) .. " where a string is needed")
+  end
+  return core.secret(value)
+end
+
+local function from_command(source, limit)
+  local secret, why = core.secret_from_command(source.value, limit)
+  if not secret then
+    return problem(source, "the command " .. why)
+  end
+  return secret
+end
+
+local function from_value(source)
+  local value = source.reload and source.reload()
+  return value and core.secret(value) or source.value
+end
+
+local READ = { value = from_value, ["function"] = from_function, file = from_file, command = from_command }
+
+--- Reads the secret.
+---@param source central.auth.Source
+---@param limit number seconds a command may take
+---@return userdata? secret
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function credential.read(source, limit)
+  local secret, message, code, detail = READ[source.kind](source, limit)
+  if not secret then
+    return nil, message, code, detail
+  elseif secret:length() == 0 then
+    return problem(source, "it is empty")
+  end
+  local position, byte = secret:bad_byte()
+  if position then
+    return problem(source, ("byte %d is a control character (0x%02X): this is no text"):format(position, byte))
+  end
+  return secret
+end
+
+return credential

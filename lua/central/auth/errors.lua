@@ -1,0 +1,123 @@
+-- Failures as values: the closed list of codes, and text from elsewhere made fit to print.
+-- SPDX-License-Identifier: MIT
+
+---@alias central.auth.Code
+---| "config"       # an option, environment variable, profile or secret file is missing or wrong
+---| "resolve"      # the host name has no address
+---| "connect"      # the server or the proxy refused
+---| "tls"          # the server's certificate or protocol is not acceptable
+---| "timeout"      # no answer within the limits
+---| "network"      # the connection broke
+---| "http"         # an HTTP status that is no token and no OAuth error
+---| "reply"        # a reply that is not what RFC 6749 says
+---| "oauth"        # an OAuth error; detail.oauth_error
+---| "rate_limited" # too many requests; detail.retry_after
+---| "api"          # an API call failed
+---| "closed"       # the client was closed
+
+---@class central.auth.Detail
+---@field status? integer HTTP status
+---@field oauth_error? string RFC 6749, 5.2
+---@field retry_after? number seconds until a new try makes sense
+---@field option? string the option concerned
+---@field source? string where its value came from
+
+local errors = {}
+
+errors.codes = {
+  "config", "resolve", "connect", "tls", "timeout", "network", "http", "reply", "oauth", "rate_limited", "api", "closed",
+}
+
+local LIMIT = 200 -- characters of foreign text in a message
+
+-- Characters that turn the direction of text or hide it: a message must read as it is.
+local function hides(code)
+  return code < 0x20
+    or (code >= 0x7F and code <= 0x9F)
+    or code == 0x061C
+    or (code >= 0x200B and code <= 0x200F)
+    or (code >= 0x2028 and code <= 0x202E)
+    or (code >= 0x2060 and code <= 0x206F)
+    or code == 0xFEFF
+    or (code >= 0xE0000 and code <= 0xE0FFF)
+end
+
+--- Text from a server or a library as it may be shown: one line, no control or bidirectional characters, no
+--- invalid UTF-8, cut at 200 characters.
+---@param text string
+---@return string
+function errors.printable(text)
+  local out, at = {}, 1
+  while at <= #text and #out < LIMIT do
+    local after = utf8.len(text, at, at) and utf8.offset(text, 2, at)
+    local code = after and utf8.codepoint(text, at)
+    if not code then
+      out[#out + 1] = ("\\x%02X"):format(text:byte(at))
+    elseif hides(code) then
+      out[#out + 1] = ("\\u{%X}"):format(code)
+    else
+      out[#out + 1] = text:sub(at, after - 1)
+    end
+    at = after or at + 1
+  end
+  return table.concat(out) .. (at <= #text and "…" or "")
+end
+
+--- A failure as every function returns it.
+---@param code central.auth.Code
+---@param message string
+---@param detail? central.auth.Detail
+---@return nil, string, central.auth.Code, central.auth.Detail
+function errors.fail(code, message, detail)
+  return nil, message, code, detail or {}
+end
+
+-- The folder of this package as chunk names begin with it, so that a mistake is reported where the user made it.
+local OURS = debug and debug.getinfo(1, "S").source:match("^(.*[/\\])errors%.lua$")
+
+--- Raises a mistake of the caller at the first line outside this package.
+---@param message string
+function errors.mistake(message)
+  local level = 2
+  while OURS do
+    local info = debug.getinfo(level, "S")
+    if not info or not (info.what == "C" or info.source:sub(1, #OURS) == OURS or info.source == OURS:sub(1, -2) .. ".lua") then
+      break
+    end
+    level = level + 1
+  end
+  error(message, level)
+end
+
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do
+    row[j] = j
+  end
+  for i = 1, #a do
+    local diagonal = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+    end
+  end
+  return row[#b]
+end
+
+--- `; did you mean "…"?` when one of the known names is near, else an empty string.
+---@param name string
+---@param known string[]
+---@return string
+function errors.suggest(name, known)
+  local best, nearest = nil, math.max(2, #name // 3) + 1
+  for _, candidate in ipairs(known) do
+    local d = distance(name:lower(), candidate)
+    if d < nearest then
+      best, nearest = candidate, d
+    end
+  end
+  return best and ("; did you mean %q?"):format(best) or ""
+end
+
+return errors

@@ -1,0 +1,61 @@
+-- The form fields of a grant -> a request, with every secret in native memory (RFC 6749, 4.4; RFC 7523, 2.2).
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+
+local grant = {}
+
+local ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+local function add(fields, name, value)
+  if type(value) == "table" then
+    for _, item in ipairs(value) do
+      add(fields, name, item)
+    end
+  elseif value ~= nil then
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+end
+
+local function sorted_names(map)
+  local names = {}
+  for name in pairs(map) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+--- The body and, with Basic, the header of a client-credentials request.
+---@param config central.auth.Config
+---@param credential { secret?: userdata, assertion?: userdata }
+---@return userdata body
+---@return userdata? authorization
+function grant.client_credentials(config, credential)
+  local fields = {}
+  local basic = credential.secret and config.auth_style ~= "post"
+  add(fields, "grant_type", "client_credentials")
+  if not basic then
+    add(fields, "client_id", config.client_id)
+    add(fields, "client_secret", credential.secret)
+  end
+  if credential.assertion then
+    add(fields, "client_assertion_type", ASSERTION_TYPE)
+    add(fields, "client_assertion", credential.assertion)
+  end
+  add(fields, "scope", config.scope)
+  add(fields, "audience", config.audience)
+  add(fields, "resource", config.resource)
+  for _, name in ipairs(sorted_names(config.params or {})) do
+    add(fields, name, config.params[name])
+  end
+  return core.form(fields), basic and core.basic(config.client_id, credential.secret, config.auth_style == "basic") or nil
+end
+
+--- Field names that `params` may not set, for something else here does.
+grant.reserved = {
+  grant_type = true, client_id = true, client_secret = true, client_assertion = true, client_assertion_type = true,
+}
+
+return grant

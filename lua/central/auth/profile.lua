@@ -1,0 +1,101 @@
+-- Profiles: named sets of options in $XDG_CONFIG_HOME/central-auth/config.lua, a Lua table loaded as text in an empty
+-- environment. Reads, never writes.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local errors = require "central.auth.errors"
+
+---@class central.auth.Profile
+---@field name string
+---@field options table<string, any>
+---@field from string where it is, for messages
+
+local profile = {}
+
+local DEFAULT = "default"
+
+--- Where profiles are; nil where the environment names no home.
+---@return string?
+function profile.path()
+  local folder, home = os.getenv("XDG_CONFIG_HOME"), os.getenv("HOME")
+  if not (folder and folder:find("^/")) then
+    folder = home and home ~= "" and home .. "/.config" or nil
+  end
+  return folder and folder .. "/central-auth/config.lua"
+end
+
+local function wrong(path, message)
+  return errors.fail("config", ("the profile file %s: %s"):format(path, message), { source = path })
+end
+
+local function holds_secret(profiles)
+  for _, options in pairs(profiles) do
+    if type(options) == "table" and (options.client_secret or options.client_assertion or options.proxy) then
+      return true
+    end
+  end
+  return false
+end
+
+-- The message of a syntax error quotes the text near it, which may be a secret: only the line number is told.
+local function evaluate(path, text)
+  local chunk, why = load(text, "=profile", "t", {})
+  if not chunk then
+    return wrong(path, ("line %s: not valid Lua"):format(why:match("^profile:(%d+):") or "1"))
+  end
+  local ok, profiles = pcall(chunk)
+  if not ok then
+    return wrong(path, "it fails when run: it must only return a table")
+  elseif type(profiles) ~= "table" then
+    return wrong(path, 'it must return a table: return { default = { client_id = "…" } }')
+  end
+  return profiles
+end
+
+local function choose(path, profiles, wanted)
+  local name = wanted or DEFAULT
+  local options = profiles[name]
+  if options == nil and not wanted then
+    return nil
+  elseif type(options) ~= "table" then
+    local names = {}
+    for key in pairs(profiles) do
+      names[#names + 1] = tostring(key)
+    end
+    table.sort(names)
+    return wrong(path, ("it has no profile %q%s"):format(errors.printable(name), errors.suggest(name, names)))
+  end
+  return { name = name, options = options, from = ("the profile %q in %s"):format(errors.printable(name), path) }
+end
+
+--- The profile of this name; without a name the one called `default`, nil where there is none.
+---@param wanted? string
+---@return central.auth.Profile? profile
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function profile.load(wanted)
+  local path = profile.path()
+  if not path then
+    if wanted then
+      return errors.fail("config", "a profile is asked for, but neither XDG_CONFIG_HOME nor HOME says where profiles are")
+    end
+    return nil
+  end
+  local text, mode, absent = core.read_file(path)
+  if not text then
+    if absent and not wanted then
+      return nil
+    end
+    return wrong(path, mode)
+  end
+  local profiles, message, code, detail = evaluate(path, text)
+  if not profiles then
+    return nil, message, code, detail
+  elseif mode & 0x3F ~= 0 and holds_secret(profiles) then
+    return wrong(path, ("it holds a secret and is open to others (mode %04o): run chmod 600 %s"):format(mode, path))
+  end
+  return choose(path, profiles, wanted)
+end
+
+return profile

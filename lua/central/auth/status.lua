@@ -1,0 +1,78 @@
+-- What people may know about a client: a table without secrets that prints readably.
+-- SPDX-License-Identifier: MIT
+
+---@class central.auth.Status
+---@field state "fresh" | "stale" | "expired" | "none" | "closed"
+---@field expires_in? number seconds
+---@field expires_at? integer seconds since 1970
+---@field renews_in? number seconds until a call renews it
+---@field source? "network" where the token came from
+---@field client? string the client id, masked
+---@field token_url? string
+---@field renewals? integer tokens that replaced another
+---@field next_try_in? number seconds of back-off left after a failure
+---@field last_error? string
+---@field granted_scope? string
+---@field clock_skew? number seconds this machine's clock is ahead of the server's
+
+local status = {}
+
+local ORDER = {
+  "state", "expires_in", "expires_at", "renews_in", "source", "client", "token_url", "renewals", "next_try_in",
+  "last_error", "granted_scope", "clock_skew",
+}
+
+local SHOW = {
+  expires_in = function(seconds) return ("%.0f s"):format(seconds) end,
+  expires_at = function(seconds) return os.date("!%Y-%m-%d %H:%M:%S UTC", seconds) end,
+  renews_in = function(seconds) return ("%.0f s"):format(seconds) end,
+  next_try_in = function(seconds) return ("%.1f s"):format(seconds) end,
+  clock_skew = function(seconds) return ("%+.0f s"):format(seconds) end,
+}
+
+local metatable = { __name = "central.auth.status" }
+
+function metatable:__tostring()
+  local lines = {}
+  for _, name in ipairs(ORDER) do
+    local value = self[name]
+    if value ~= nil then
+      lines[#lines + 1] = ("%-13s  %s"):format(name, SHOW[name] and SHOW[name](value) or tostring(value))
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+local function mask(id)
+  return #id < 12 and id:sub(1, 2) .. "…" or id:sub(1, 4) .. "…" .. id:sub(-4)
+end
+
+--- The status of a renewal; of a closed client when there is none.
+---@param renewal table?
+---@return central.auth.Status
+function status.of(renewal)
+  if not renewal then
+    return setmetatable({ state = "closed" }, metatable)
+  end
+  local state, remaining, _, renews_in = renewal.tracker:state()
+  local held = state ~= "none"
+  local waits = renewal.next_try - renewal.clock:boot()
+  -- The Date header has whole seconds: a difference below one says nothing.
+  local skew = renewal.skew and (math.abs(renewal.skew) < 1 and 0 or renewal.skew)
+  return setmetatable({
+    state = state,
+    expires_in = held and remaining or nil,
+    expires_at = held and math.floor(renewal.clock:wall() + remaining) or nil,
+    renews_in = held and renews_in or nil,
+    source = held and "network" or nil,
+    client = mask(renewal.config.client_id),
+    token_url = renewal.config.token_url,
+    renewals = renewal.renewals,
+    next_try_in = renewal.last_failure and waits > 0 and waits or nil,
+    last_error = renewal.last_failure and renewal.last_failure[1] or nil,
+    granted_scope = renewal.granted_scope,
+    clock_skew = skew,
+  }, metatable)
+end
+
+return status
