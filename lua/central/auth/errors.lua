@@ -25,7 +25,8 @@
 local errors = {}
 
 errors.codes = {
-  "config", "resolve", "connect", "tls", "timeout", "network", "http", "reply", "oauth", "rate_limited", "api", "closed",
+  "config", "resolve", "connect", "tls", "timeout", "network",
+  "http", "reply", "oauth", "rate_limited", "api", "closed",
 }
 
 local LIMIT = 200 -- characters of foreign text in a message
@@ -73,7 +74,11 @@ function errors.fail(code, message, detail)
 end
 
 -- The folder of this package as chunk names begin with it, so that a mistake is reported where the user made it.
-local OURS = debug and debug.getinfo(1, "S").source:match("^(.*[/\\])errors%.lua$")
+local OURS = debug and debug.getinfo(1, "S").source:match("^(.*)[/\\]errors%.lua$")
+
+local function is_ours(info)
+  return info.what == "C" or info.source == OURS .. ".lua" or info.source:find(OURS .. "/", 1, true) == 1
+end
 
 --- Raises a mistake of the caller at the first line outside this package.
 ---@param message string
@@ -81,7 +86,7 @@ function errors.mistake(message)
   local level = 2
   while OURS do
     local info = debug.getinfo(level, "S")
-    if not info or not (info.what == "C" or info.source:sub(1, #OURS) == OURS or info.source == OURS:sub(1, -2) .. ".lua") then
+    if not info or not is_ours(info) then
       break
     end
     level = level + 1

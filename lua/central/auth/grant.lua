@@ -50,7 +50,10 @@ function grant.client_credentials(config, credential)
   for _, name in ipairs(sorted_names(config.params or {})) do
     add(fields, name, config.params[name])
   end
-  return core.form(fields), basic and core.basic(config.client_id, credential.secret, config.auth_style == "basic") or nil
+  if basic then
+    return core.form(fields), core.basic(config.client_id, credential.secret, config.auth_style == "basic")
+  end
+  return core.form(fields)
 end
 
 --- Field names that `params` may not set, for something else here does.

@@ -78,7 +78,7 @@ function profile.load(wanted)
   local path = profile.path()
   if not path then
     if wanted then
-      return errors.fail("config", "a profile is asked for, but neither XDG_CONFIG_HOME nor HOME says where profiles are")
+      return errors.fail("config", "a profile is asked for, but neither XDG_CONFIG_HOME nor HOME says where it is")
     end
     return nil
   end

@@ -338,7 +338,7 @@ function Renewal:token(min_valid)
     if not ok then
       return nil, message, code, detail
     end
-    _, remaining = self.tracker:state()
+    remaining = select(2, self.tracker:state())
   end
   if min_valid and remaining < min_valid then
     return self.tracker:token(), remaining

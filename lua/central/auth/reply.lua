@@ -182,7 +182,9 @@ function reply.read(raw, clean)
 end
 
 local TRANSIENT_CODES = { resolve = true, connect = true, timeout = true, network = true, rate_limited = true }
-local TRANSIENT_STATUS = { [408] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true }
+local TRANSIENT_STATUS = {
+  [408] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true,
+}
 local TRANSIENT_ERRORS = { temporarily_unavailable = true, server_error = true }
 
 --- Whether a new try may succeed without anybody changing anything.

@@ -1,0 +1,104 @@
+-- A token's life in ten seconds, against the sandbox: a stand-in for HPE GreenLake on this machine, over TLS. Shows what
+-- `auth.token()` does when a token is fetched, grows old, is renewed, and is revoked. `make demo` runs it.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local sandbox = require "central.auth.sandbox"
+local cqueues = require "cqueues"
+local http = require "http.request"
+local openssl_context = require "openssl.ssl.context"
+
+local LIFETIME = 6 -- seconds; GreenLake's tokens live two hours
+
+local colour = os.getenv("NO_COLOR") == nil and os.getenv("TERM") ~= nil and os.getenv("TERM") ~= "dumb"
+local function paint(code, text)
+  return colour and ("\27[%sm%s\27[0m"):format(code, text) or text
+end
+
+local function step(n, text)
+  print(("\n%s %s"):format(paint("1;36", n), paint("1", text)))
+end
+
+-- Enough to recognise a token by, too little to use it.
+local function short(token)
+  return token:sub(1, 10) .. "…"
+end
+
+local function indent(value)
+  print((tostring(value):gsub("[^\n]+", "    %0")))
+end
+
+--- An API call as any HTTP library makes it: all it needs is the header.
+local function call(url, ca_file)
+  local request = http.new_from_uri(url)
+  request.headers:upsert("authorization", assert(auth.header()))
+  request.ctx = openssl_context.new("TLS", false)
+  request.ctx:getStore():add(ca_file)
+  local headers, stream = assert(request:go(5))
+  return headers:get(":status"), assert(stream:get_body_as_string(5))
+end
+
+local function bar(status)
+  local width = 30
+  local left = math.max(0, math.min(width, math.floor(status.expires_in / LIFETIME * width + 0.5)))
+  local shades = { fresh = "32", stale = "33", expired = "31" }
+  return paint(shades[status.state] or "0", ("█"):rep(left)) .. ("░"):rep(width - left)
+end
+
+local function watch(seconds)
+  local before = assert(auth.token())
+  local deadline = cqueues.monotime() + seconds
+  repeat
+    cqueues.sleep(0.5)
+    local was = auth.status()
+    local token = assert(auth.token())
+    print(("    %s %-7s %4.1f s left%s"):format(bar(was), was.state, was.expires_in,
+      token ~= before and paint("1;32", "  renewed: ") .. short(token) or ""))
+    if token ~= before then
+      return
+    end
+  until cqueues.monotime() > deadline
+  error "no renewal was seen"
+end
+
+local box <close> = sandbox.start { lifetime = LIFETIME }
+local options = box:options()
+local base_url = options.base_url
+options.base_url = nil
+assert(auth.configure(options))
+
+step(1, "A token, over TLS, from " .. box.token_url)
+local started = cqueues.monotime()
+local first = assert(auth.token())
+print(("    %s  in %.0f ms"):format(short(first), (cqueues.monotime() - started) * 1000))
+indent(auth.status())
+
+step(2, "An API call with auth.header()")
+local status, body = call(base_url .. "/network-monitoring/v1/aps", box.ca_file)
+print(("    HTTP %s: %d access points, the first is %s"):format(status, select(2, body:gsub('"serialNumber"', "")),
+  body:match('"deviceName"%s*:%s*"([^"]*)"')))
+
+step(3, ("It lives %d seconds. Ask for it all the time; it is renewed before it ends"):format(LIFETIME))
+watch(LIFETIME)
+
+step(4, "Somebody revokes it. The API says so, we pass that on, and get another")
+box:revoke()
+local revoked = assert(auth.token())
+status = call(base_url .. "/network-monitoring/v1/aps", box.ca_file)
+print(("    HTTP %s with %s  ->  auth.invalidate(token)"):format(paint("31", status), short(revoked)))
+assert(auth.invalidate(revoked))
+status = call(base_url .. "/network-monitoring/v1/aps", box.ca_file)
+print(("    HTTP %s with %s"):format(paint("32", status), short(assert(auth.token()))))
+
+step(5, "The server fails for a moment. Nobody notices")
+box:fail { status = 503, times = 1 }
+print(("    %s  after %s"):format(short(assert(auth.renew())), "one HTTP 503 and a second try"))
+auth.close()
+
+print(([[
+
+With your own credentials of HPE GreenLake the same is one line:
+
+    export CENTRAL_CLIENT_ID=… CENTRAL_CLIENT_SECRET=…
+    %s
+]]):format(paint("1", "lua5.4 -l auth=central.auth -e 'print(auth.token())'")))

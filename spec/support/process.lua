@@ -1,0 +1,150 @@
+-- Starts and ends the real servers that the specs talk to: child processes with a log file, free loopback ports,
+-- scratch folders. Every wait has a bound; every process is ended by its pid.
+-- SPDX-License-Identifier: MIT
+
+local socket = require "cqueues.socket"
+local cqueues = require "cqueues"
+
+local process = {}
+
+--- One argument as the shell must see it.
+function process.quote(text)
+  return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
+end
+
+local function line_of(command)
+  local pipe = assert(io.popen(command, "r"))
+  local line = pipe:read("l")
+  pipe:close()
+  return line
+end
+
+--- Runs a shell command to its end: its standard output and error together, and its exit status.
+function process.run(command)
+  local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1", "r"))
+  local output = pipe:read("a")
+  local _, _, status = pipe:close()
+  return output, status
+end
+
+--- A new folder of mode 0700; `process.remove` deletes it.
+function process.scratch()
+  return assert(line_of("mktemp -d"), "mktemp failed")
+end
+
+function process.remove(folder)
+  assert(folder:find("^/tmp/") or folder:find("^/var/tmp/"), "not a scratch folder: " .. folder)
+  os.execute("rm -rf " .. process.quote(folder))
+end
+
+function process.write(path, text, mode)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  assert(file:close())
+  if mode then
+    os.execute("chmod " .. mode .. " " .. process.quote(path))
+  end
+  return path
+end
+
+function process.read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+--- A loopback port that nobody listens on just now.
+function process.free_port(host)
+  local listener = assert(socket.listen { host = host or "127.0.0.1", port = 0 })
+  assert(listener:listen())
+  local _, _, port = listener:localname()
+  listener:close()
+  return port
+end
+
+--- Calls `ready` every 20 ms until it returns something true, at most `seconds` long.
+function process.wait_until(ready, seconds, what)
+  local deadline = cqueues.monotime() + seconds
+  repeat
+    local result = ready()
+    if result then
+      return result
+    end
+    cqueues.sleep(0.02)
+  until cqueues.monotime() > deadline
+  error(("%s: not within %g s"):format(what or "condition", seconds), 2)
+end
+
+--- Whether something accepts TCP connections there.
+function process.accepts(port, host)
+  local connection = socket.connect { host = host or "127.0.0.1", port = port }
+  connection:onerror(function(_, _, code)
+    return code
+  end)
+  local ok = connection:connect(0.5)
+  connection:close()
+  return ok and true or false
+end
+
+local Process = {}
+Process.__index = Process
+
+--- Starts `options.command` (a list of words) in the background with `options.env` added to the environment and
+--- its output in `options.log`. The object has `pid`, `log`, `alive()`, `output()`, `stop()`.
+function process.start(options)
+  local words = {}
+  for name, value in pairs(options.env or {}) do
+    words[#words + 1] = name .. "=" .. process.quote(value)
+  end
+  if options.env then
+    table.insert(words, 1, "env")
+  end
+  for _, word in ipairs(options.command) do
+    words[#words + 1] = process.quote(word)
+  end
+  local log = process.quote(options.log)
+  local pid = line_of(("exec %s </dev/null >%s 2>&1 & echo $!"):format(table.concat(words, " "), log))
+  return setmetatable({ pid = assert(math.tointeger(tonumber(pid))), log = options.log }, Process)
+end
+
+function Process:alive()
+  return (os.execute(("kill -0 %d 2>/dev/null"):format(self.pid))) == true
+end
+
+function Process:output()
+  return process.read(self.log)
+end
+
+--- Waits until the process accepts connections; fails with its log when it ends or takes too long.
+function Process:wait_for_port(port, seconds, host)
+  local ok, why = pcall(process.wait_until, function()
+    if not self:alive() then
+      error("it ended", 0)
+    end
+    return process.accepts(port, host)
+  end, seconds, "port " .. port)
+  if not ok then
+    self:stop()
+    error(("%s; its log:\n%s"):format(why, self:output()), 2)
+  end
+end
+
+--- Ends the process: asks, waits two seconds, then insists.
+function Process:stop()
+  if self.stopped then
+    return
+  end
+  self.stopped = true
+  os.execute(("kill %d 2>/dev/null"):format(self.pid))
+  local gone = pcall(process.wait_until, function()
+    return not self:alive()
+  end, 2)
+  if not gone then
+    os.execute(("kill -9 %d 2>/dev/null"):format(self.pid))
+  end
+end
+
+Process.__close = Process.stop
+
+return process
