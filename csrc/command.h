@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define AUTH_COMMAND_MAX (64u * 1024u) /* bytes of output */
+#define AUTH_COMMAND_MAX ((size_t)64 * 1024) /* bytes of output */
 
 /* Runs `/bin/sh -c command` with no standard input and our standard error, appends its output to `out`.
  * Blocks, at most `limit_ns`; then the command is killed and ETIMEDOUT returned. Otherwise 0 or an errno

@@ -38,8 +38,8 @@ bool auth_exchange_init(void) {
 const char *auth_exchange_version(void) {
     static char text[128]; /* the same bytes whoever writes them */
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
-    snprintf(text, sizeof text, "libcurl/%s %s", info->version,
-             info->ssl_version ? info->ssl_version : "no TLS");
+    (void)snprintf(text, sizeof text, "libcurl/%s %s", info->version,
+                   info->ssl_version ? info->ssl_version : "no TLS");
     return text;
 }
 
@@ -181,7 +181,7 @@ static bool fail(struct auth_exchange *exchange, CURLcode error) {
     reply->failure = exchange->too_large ? AUTH_EXCHANGE_REPLY : classify(error, text);
     if (exchange->too_large)
         text = "the reply is larger than any token reply";
-    snprintf(reply->message, sizeof reply->message, "%s", text);
+    (void)snprintf(reply->message, sizeof reply->message, "%s", text);
     return false;
 }
 
@@ -320,7 +320,7 @@ static void take_location_host(struct auth_exchange *exchange) {
     if (url != NULL &&
         curl_url_set(url, CURLUPART_URL, exchange->location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
-        snprintf(exchange->reply.location_host, sizeof exchange->reply.location_host, "%s", host);
+        (void)snprintf(exchange->reply.location_host, sizeof exchange->reply.location_host, "%s", host);
     curl_free(host);
     curl_url_cleanup(url);
 }

@@ -7,12 +7,13 @@
 #include "clock.h"
 #include "secret.h"
 
-#define AUTH_EXCHANGE_BODY_MAX (256u * 1024u) /* bytes of a reply's body, as sent: nothing is decompressed   \
-                                               */
-#define AUTH_EXCHANGE_HEADERS_MAX                                                                            \
-    (64u * 1024u)                    /* bytes of all its header lines, 1xx replies and trailers too */
-#define AUTH_EXCHANGE_SLOW_BYTES 10L /* a reply that crawls below this many bytes a second … */
-#define AUTH_EXCHANGE_SLOW_S 10L     /* … for so long is given up */
+/* Bytes of a reply's body, as sent: no Content-Encoding is undone. */
+#define AUTH_EXCHANGE_BODY_MAX ((size_t)256 * 1024)
+/* Bytes of all its header lines, those of 1xx replies and trailers too. */
+#define AUTH_EXCHANGE_HEADERS_MAX ((size_t)64 * 1024)
+/* A transfer below so many bytes a second for so many seconds is given up. */
+#define AUTH_EXCHANGE_SLOW_BYTES 10L
+#define AUTH_EXCHANGE_SLOW_S 10L
 
 /* Why there is no reply. The names of the Lua layer's error codes; see auth_exchange_failure_name. */
 enum auth_exchange_failure {

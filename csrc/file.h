@@ -5,7 +5,7 @@
 
 #include "secret.h"
 
-#define AUTH_FILE_MAX (64u * 1024u) /* bytes */
+#define AUTH_FILE_MAX ((size_t)64 * 1024) /* bytes */
 
 /* Appends the content of the regular file `path` to `out` and stores its permission bits (07777) in `mode`.
  * Returns 0 or an errno; EISDIR, ENXIO (neither file nor folder) and EFBIG (over AUTH_FILE_MAX) among them.

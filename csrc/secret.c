@@ -19,7 +19,7 @@ bool auth_secret_reserve(struct auth_secret *secret, size_t capacity) {
     unsigned char *data = sodium_malloc(capacity + 1);
     if (data == NULL)
         return false;
-    if (secret->length > 0)
+    if (secret->data != NULL && secret->length > 0)
         memcpy(data, secret->data, secret->length);
     data[secret->length] = '\0';
     sodium_free(secret->data);

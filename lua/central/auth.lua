@@ -1,5 +1,5 @@
--- central.auth: always a valid access token for HPE Aruba Networking Central. The face of the package: functions that act
--- on a default client, set up from environment or profile at first use, and `new` for independent ones.
+-- central.auth: always a valid access token for HPE Aruba Networking Central. The face of the package: functions that
+-- act on a default client, set up from environment or profile at first use, and `new` for independent ones.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
