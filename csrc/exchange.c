@@ -19,7 +19,7 @@ struct auth_exchange {
     CURLM *multi; /* keeps connections and the trust store between requests */
     CURL *easy;
     bool under_way;
-    bool too_large;
+    enum auth_exchange_failure verdict; /* of our own callbacks, when one of them ended the transfer */
     pid_t owner;
     size_t header_bytes;
     struct curl_slist accept;        /* our own nodes: libcurl would copy what it is given to append */
@@ -63,11 +63,11 @@ struct auth_exchange *auth_exchange_new(void) {
 static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
     struct auth_exchange *exchange = data;
     size_t length = size * count;
-    if (length > AUTH_EXCHANGE_BODY_MAX - exchange->reply.body.length) {
-        exchange->too_large = true;
-        return 0;
-    }
-    return auth_secret_append(&exchange->reply.body, bytes, length) ? length : 0;
+    if (length > AUTH_EXCHANGE_BODY_MAX - exchange->reply.body.length)
+        exchange->verdict = AUTH_EXCHANGE_REPLY;
+    else if (!auth_secret_append(&exchange->reply.body, bytes, length))
+        exchange->verdict = AUTH_EXCHANGE_MEMORY;
+    return exchange->verdict == AUTH_EXCHANGE_OK ? length : 0;
 }
 
 /* The value of the header line if it has this name. A later line of the same name replaces an earlier one. */
@@ -94,7 +94,7 @@ static size_t take_header(char *line, size_t size, size_t count, void *data) {
     size_t length = size * count;
     exchange->header_bytes += length;
     if (exchange->header_bytes > AUTH_EXCHANGE_HEADERS_MAX) {
-        exchange->too_large = true;
+        exchange->verdict = AUTH_EXCHANGE_REPLY;
         return 0;
     }
     take_value(line, length, "Content-Type", exchange->reply.content_type,
@@ -176,12 +176,12 @@ static void set_headers(struct auth_exchange *exchange, const struct auth_secret
 static enum auth_exchange_failure classify(CURLcode error, const char *message);
 
 static bool fail(struct auth_exchange *exchange, CURLcode error) {
+    static const char too_large[] = "the reply is larger than any token reply";
     struct auth_exchange_reply *reply = &exchange->reply;
     const char *text = exchange->error[0] != '\0' ? exchange->error : curl_easy_strerror(error);
-    reply->failure = exchange->too_large ? AUTH_EXCHANGE_REPLY : classify(error, text);
-    if (exchange->too_large)
-        text = "the reply is larger than any token reply";
-    (void)snprintf(reply->message, sizeof reply->message, "%s", text);
+    bool limited = exchange->verdict == AUTH_EXCHANGE_REPLY;
+    reply->failure = exchange->verdict != AUTH_EXCHANGE_OK ? exchange->verdict : classify(error, text);
+    (void)snprintf(reply->message, sizeof reply->message, "%s", limited ? too_large : text);
     return false;
 }
 
@@ -189,7 +189,7 @@ static void clear(struct auth_exchange *exchange) {
     auth_secret_wipe(&exchange->reply.body);
     exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1};
     exchange->header_bytes = 0;
-    exchange->too_large = false;
+    exchange->verdict = AUTH_EXCHANGE_OK;
     exchange->error[0] = exchange->date[0] = exchange->retry_after[0] = exchange->location[0] = '\0';
 }
 
@@ -289,6 +289,8 @@ bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms) {
     int left = 0;
     const CURLMsg *message = curl_multi_info_read(exchange->multi, &left);
     CURLcode result = message != NULL ? message->data.result : CURLE_OUT_OF_MEMORY;
+    if (result == CURLE_OUT_OF_MEMORY) /* libcurl's word for a header line over 100 kB, too */
+        exchange->verdict = AUTH_EXCHANGE_REPLY;
     if (result != CURLE_OK)
         fail(exchange, result);
     curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->reply.status);
