@@ -62,10 +62,7 @@ local function watch(seconds)
 end
 
 local box <close> = sandbox.start { lifetime = LIFETIME }
-local options = box:options()
-local base_url = options.base_url
-options.base_url = nil
-assert(auth.configure(options))
+assert(auth.configure(box:options()))
 
 step(1, "A token, over TLS, from " .. box.token_url)
 local started = cqueues.monotime()
@@ -74,7 +71,7 @@ print(("    %s  in %.0f ms"):format(short(first), (cqueues.monotime() - started)
 indent(auth.status())
 
 step(2, "An API call with auth.header()")
-local status, body = call(base_url .. "/network-monitoring/v1/aps", box.ca_file)
+local status, body = call(box.base_url .. "/network-monitoring/v1/aps", box.ca_file)
 print(("    HTTP %s: %d access points, the first is %s"):format(status, select(2, body:gsub('"serialNumber"', "")),
   body:match('"deviceName"%s*:%s*"([^"]*)"')))
 
@@ -84,10 +81,10 @@ watch(LIFETIME)
 step(4, "Somebody revokes it. The API says so, we pass that on, and get another")
 box:revoke()
 local revoked = assert(auth.token())
-status = call(base_url .. "/network-monitoring/v1/aps", box.ca_file)
+status = call(box.base_url .. "/network-monitoring/v1/aps", box.ca_file)
 print(("    HTTP %s with %s  ->  auth.invalidate(token)"):format(paint("31", status), short(revoked)))
 assert(auth.invalidate(revoked))
-status = call(base_url .. "/network-monitoring/v1/aps", box.ca_file)
+status = call(box.base_url .. "/network-monitoring/v1/aps", box.ca_file)
 print(("    HTTP %s with %s"):format(paint("32", status), short(assert(auth.token()))))
 
 step(5, "The server fails for a moment. Nobody notices")

@@ -1,0 +1,153 @@
+-- A stand-in for HPE GreenLake and Central on the loopback address, over TLS: to try central.auth in the REPL and to test
+-- scripts without credentials or network. Outages, revocation and short lives at will. It serves in a thread of its own,
+-- so that the caller may block or wait at a prompt. Never loaded by central.auth.
+-- SPDX-License-Identifier: MIT
+
+-- Debian installs some pure-Lua packages for 5.3 and 5.1 alone; they work on 5.4 once they are found.
+if not package.searchpath("http.server", package.path) then
+  package.path = package.path .. ";/usr/share/lua/5.3/?.lua;/usr/share/lua/5.3/?/init.lua;/usr/share/lua/5.1/?.lua"
+end
+for _, name in ipairs { "cqueues.thread", "openssl.rand", "http.server" } do
+  local ok, why = pcall(require, name)
+  if not ok then
+    error(("the sandbox needs lua-http with cqueues and luaossl (apt-get install lua-http): %s")
+      :format(tostring(why):match("[^\n]*")), 0)
+  end
+end
+
+local ca = require "central.auth.sandbox.ca"
+local cjson = require "cjson"
+local rand = require "openssl.rand"
+local thread = require "cqueues.thread"
+
+---@class central.auth.sandbox.Options
+---@field lifetime? number seconds a token lives, default 7199 as GreenLake's for Central
+---@field port? integer default: any free one
+---@field latency? number seconds before each answer
+---@field client_id? string
+---@field client_secret? string
+
+---@class central.auth.sandbox.Box
+---@field token_url string
+---@field base_url string
+---@field ca_file string
+---@field client_id string
+---@field client_secret string
+local Box = {}
+local metatable = { __index = Box, __name = "central.auth.sandbox" }
+
+local sandbox = {}
+
+local START = 10 -- seconds the server may take to come up, or to end
+
+local function random_text(bytes)
+  return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
+end
+
+local function scratch()
+  local pipe = assert(io.popen("mktemp -d", "r"))
+  local folder = pipe:read("l")
+  pipe:close()
+  return assert(folder, "mktemp -d failed")
+end
+
+-- Runs in the new thread's own Lua state: no upvalues.
+local function serve(connection, path, cpath, settings)
+  package.path, package.cpath = path, cpath
+  require("central.auth.sandbox.server").serve(connection, require("cjson").decode(settings))
+end
+
+-- One command, one answer, a line of JSON each.
+local function tell(self, command)
+  if not self._connection then
+    error("the sandbox is closed", 3)
+  end
+  assert(self._connection:write(cjson.encode(command), "\n"))
+  local line, why = self._connection:read("*l")
+  return cjson.decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
+end
+
+--- Starts a server; it ends with `close`, or with the to-be-closed variable that holds the box.
+---@param options? central.auth.sandbox.Options
+---@return central.auth.sandbox.Box
+function sandbox.start(options)
+  options = options or {}
+  local folder = scratch()
+  local self = setmetatable({
+    _folder = folder,
+    client_id = options.client_id or random_text(16),
+    client_secret = options.client_secret or random_text(16),
+  }, metatable)
+  local authority = ca.new { folder = folder }
+  local leaf = authority:issue { name = "server" }
+  self._thread, self._connection = thread.start(serve, package.path, package.cpath, cjson.encode {
+    cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, latency = options.latency or 0,
+    lifetime = options.lifetime or 7199, client_id = self.client_id, client_secret = self.client_secret,
+  })
+  self._connection:settimeout(START)
+  local started = tell(self, { name = "hello" })
+  if not started.port then
+    self:close()
+    error(("the sandbox can't start: %s"):format(started.problem), 2)
+  end
+  self.ca_file = authority.file
+  self.base_url = ("https://127.0.0.1:%d"):format(started.port)
+  self.token_url = self.base_url .. "/as/token.oauth2"
+  return self
+end
+
+--- What `auth.new` or `auth.configure` needs to use this server.
+---@return central.auth.Options
+function Box:options()
+  return {
+    client_id = self.client_id, client_secret = self.client_secret, token_url = self.token_url, ca_file = self.ca_file,
+  }
+end
+
+--- Every token issued so far is refused from now on.
+function Box:revoke()
+  tell(self, { name = "revoke" })
+end
+
+--- The next token requests fail; `times` may be math.huge.
+---@param failure { status: integer, times?: number, retry_after?: number }
+function Box:fail(failure)
+  local times = failure.times or 1
+  tell(self, {
+    name = "fail", status = failure.status, times = times == math.huge and -1 or times, retry_after = failure.retry_after,
+  })
+end
+
+--- Ends a `fail`.
+function Box:recover()
+  tell(self, { name = "fail", status = 0, times = 0 })
+end
+
+--- How long tokens live that are issued from now on.
+---@param seconds number
+function Box:lifetime(seconds)
+  tell(self, { name = "lifetime", seconds = seconds })
+end
+
+--- How many requests came so far.
+---@return { token: integer, api: integer }
+function Box:requests()
+  return tell(self, { name = "requests" })
+end
+
+--- Stops the server and removes its files. Any number of times.
+function Box:close()
+  local connection = self._connection
+  if connection then
+    pcall(tell, self, { name = "stop" })
+    self._connection = nil
+    self._thread:join(START)
+    connection:close()
+    os.execute("rm -rf '" .. self._folder .. "'")
+  end
+end
+
+metatable.__close = Box.close
+metatable.__gc = Box.close
+
+return sandbox

@@ -1,0 +1,135 @@
+-- A certificate authority to throw away: keys and certificates for servers on this machine, for the sandbox and for
+-- specs. Never for anything that another machine reaches.
+-- SPDX-License-Identifier: MIT
+
+local altname = require "openssl.x509.altname"
+local bignum = require "openssl.bignum"
+local crl = require "openssl.x509.crl"
+local extension = require "openssl.x509.extension"
+local pkey = require "openssl.pkey"
+local rand = require "openssl.rand"
+local x509 = require "openssl.x509"
+local x509_name = require "openssl.x509.name"
+
+---@class central.auth.sandbox.Leaf
+---@field cert_file string PEM
+---@field key_file string PEM, mode 0600
+---@field certificate userdata
+
+---@class central.auth.sandbox.CA
+---@field file string the CA's certificate, PEM
+local CA = {}
+CA.__index = CA
+
+local ca = {}
+
+local DAY = 86400
+
+-- No instant at which a key is open to others: the file is made empty and closed to them first.
+local function write(path, text, private)
+  local file = assert(io.open(path, "wb"))
+  if private then
+    assert(os.execute("chmod 600 '" .. path:gsub("'", "'\\''") .. "'"))
+  end
+  assert(file:write(text))
+  assert(file:close())
+  return path
+end
+
+local function serial()
+  return bignum.fromBinary("\1" .. rand.bytes(15))
+end
+
+local function unsigned(name, key, not_before, not_after)
+  local subject = x509_name.new()
+  subject:add("CN", name)
+  local certificate = x509.new()
+  certificate:setVersion(3)
+  certificate:setSerial(serial())
+  certificate:setSubject(subject)
+  certificate:setLifetime(not_before or os.time() - DAY, not_after or os.time() + DAY)
+  certificate:setPublicKey(key)
+  return certificate, subject
+end
+
+local function extend(certificate, issuer, list)
+  for _, item in ipairs(list) do
+    local context = item[3] and ("%s"):format(item[3]) or nil
+    certificate:addExtension(extension.new(item[1], item[2], context or { issuer = issuer, subject = certificate }))
+  end
+end
+
+--- A new authority whose files go into `options.folder`.
+---@param options { folder: string, name?: string }
+---@return central.auth.sandbox.CA
+function ca.new(options)
+  local key = pkey.new { type = "EC", curve = "prime256v1" }
+  local certificate, subject = unsigned(options.name or "central-auth throw-away CA", key)
+  certificate:setIssuer(subject)
+  certificate:setBasicConstraints { CA = true }
+  certificate:setBasicConstraintsCritical(true)
+  extend(certificate, certificate, {
+    { "keyUsage", "critical,keyCertSign,cRLSign" }, { "subjectKeyIdentifier", "hash" },
+  })
+  certificate:sign(key, "sha256")
+  local self = setmetatable({ _folder = options.folder, _key = key, _certificate = certificate, _revoked = {} }, CA)
+  self.file = write(options.folder .. "/ca.pem", certificate:toPEM())
+  return self
+end
+
+local function alternatives(options)
+  local names = altname.new()
+  for _, name in ipairs(options.names or { "localhost" }) do
+    names:add("DNS", name)
+  end
+  for _, address in ipairs(options.ips or { "127.0.0.1", "::1" }) do
+    names:add("IP", address)
+  end
+  return names
+end
+
+--- A key and its certificate. `usage` is serverAuth (default) or clientAuth; `self_signed` leaves the authority out.
+---@param options { name: string, names?: string[], ips?: string[], not_before?: integer, not_after?: integer, usage?: string, self_signed?: boolean }
+---@return central.auth.sandbox.Leaf
+function CA:issue(options)
+  local key = pkey.new { type = "EC", curve = "prime256v1" }
+  local certificate, subject = unsigned(options.name, key, options.not_before, options.not_after)
+  local issuer = options.self_signed and certificate or self._certificate
+  certificate:setIssuer(options.self_signed and subject or self._certificate:getSubject())
+  certificate:setSubjectAlt(alternatives(options))
+  certificate:setBasicConstraints { CA = false }
+  extend(certificate, issuer, {
+    { "keyUsage", "critical,digitalSignature" }, { "extendedKeyUsage", options.usage or "serverAuth" },
+    { "subjectKeyIdentifier", "hash" }, { "authorityKeyIdentifier", "keyid" },
+  })
+  certificate:sign(options.self_signed and key or self._key, "sha256")
+  local base = ("%s/%s"):format(self._folder, options.name)
+  return {
+    certificate = certificate,
+    cert_file = write(base .. ".pem", certificate:toPEM()),
+    key_file = write(base .. ".key", key:toPEM("private"), true),
+  }
+end
+
+--- Puts a certificate on the list that `crl` writes.
+---@param leaf central.auth.sandbox.Leaf
+function CA:revoke(leaf)
+  self._revoked[#self._revoked + 1] = leaf.certificate:getSerial()
+end
+
+--- Writes the list of what is revoked, PEM; its path.
+---@return string
+function CA:crl()
+  local list = crl.new()
+  list:setVersion(2)
+  list:setIssuer(self._certificate:getSubject())
+  list:setLastUpdate(os.time() - DAY)
+  list:setNextUpdate(os.time() + DAY)
+  for _, number in ipairs(self._revoked) do
+    list:add(number, os.time() - DAY)
+  end
+  list:sign(self._key)
+  return write(self._folder .. "/crl.pem", list:toPEM())
+end
+
+return ca
