@@ -40,15 +40,28 @@ static bool replace_short(struct auth_secret *text, const struct auth_secret *ne
     return true;
 }
 
+/* Blanks as %20, as JavaScript and URL paths have them, where a form has +. */
+static bool append_percent(struct auth_secret *out, const struct auth_secret *encoded) {
+    bool ok = true;
+    for (size_t at = 0; ok && at < encoded->length; at++)
+        ok = encoded->data[at] == '+' ? auth_secret_append(out, "%20", 3)
+                                      : auth_secret_append(out, encoded->data + at, 1);
+    return ok;
+}
+
 bool auth_redact(struct auth_secret *text, const void *needle, size_t length) {
     struct auth_secret plain = {0};
-    struct auth_secret encoded = {0};
-    bool ok = auth_secret_append(&plain, needle, length) && auth_form_encode(&encoded, needle, length);
+    struct auth_secret form = {0};
+    struct auth_secret percent = {0};
+    bool ok = auth_secret_append(&plain, needle, length) && auth_form_encode(&form, needle, length) &&
+              append_percent(&percent, &form);
     if (ok && length > 0)
-        ok = length < AUTH_REDACT_SHORT ? replace_short(text, &plain)
-                                        : replace(text, &plain) && replace(text, &encoded);
+        ok = length < AUTH_REDACT_SHORT
+                 ? replace_short(text, &plain)
+                 : replace(text, &plain) && replace(text, &form) && replace(text, &percent);
     auth_secret_wipe(&plain);
-    auth_secret_wipe(&encoded);
+    auth_secret_wipe(&form);
+    auth_secret_wipe(&percent);
     if (!ok)
         auth_secret_wipe(text);
     return ok;

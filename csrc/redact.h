@@ -8,7 +8,7 @@
 #define AUTH_REDACT_SHORT                                                                                    \
     4 /* a needle shorter than this hides the whole text: its place alone would tell it */
 
-/* Replaces each occurrence of the needle in `text`, as it is and form-encoded, whatever the case of its
+/* Replaces each occurrence of the needle in `text`, as it is and percent-encoded, whatever the case of its
  * letters, by `[redacted]`. `text` and `needle` are distinct. false: no memory; then `text` is empty, never
  * unredacted. */
 bool auth_redact(struct auth_secret *text, const void *needle, size_t length);

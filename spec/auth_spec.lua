@@ -1,0 +1,145 @@
+-- The module as people use it, against the sandbox: the default client, independent ones, the command line, Ctrl-C.
+
+local auth = require "central.auth"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+describe("central.auth", function()
+  local box
+
+  setup(function() box = sandbox.start() end)
+  teardown(function() box:close() end)
+
+  before_each(function() assert(auth.configure(box:options())) end)
+  after_each(function() auth.close() end)
+
+  it("gets a token over TLS once and keeps it", function()
+    local before = box:requests().token
+    local token = assert(auth.token())
+    assert.equal(token, auth.token())
+    assert.equal("Bearer " .. token, auth.header())
+    assert.equal(before + 1, box:requests().token)
+    local status = auth.status()
+    assert.equal("fresh", status.state)
+    assert.near(7199, status.expires_in, 5)
+    assert.near(0, status.clock_skew, 2)
+  end)
+
+  it("keeps the connection for the next request", function()
+    auth.token()
+    local fds = process.run("ls /proc/$PPID/fd | wc -l")
+    assert(auth.renew())
+    assert.equal(fds, (process.run("ls /proc/$PPID/fd | wc -l")))
+  end)
+
+  it("is followed by functions taken from the module when it is configured anew", function()
+    local token, header = auth.token, auth.header
+    local first = assert(token())
+    assert(auth.configure(box:options()))
+    assert.equal("none", auth.status().state)
+    local second = assert(token())
+    assert.not_equal(first, second)
+    assert.equal("Bearer " .. second, header())
+  end)
+
+  it("keeps the client that works when configuring fails", function()
+    local token = assert(auth.token())
+    local made, message, code = auth.configure { client_id = "x", token_url = "http://example.net/" }
+    assert.is_nil(made)
+    assert.equal("config", code)
+    assert.matches("token_url", message)
+    assert.equal(token, auth.token())
+  end)
+
+  it("makes clients that do not know each other", function()
+    local one <close> = assert(auth.new(box:options()))
+    local two <close> = assert(auth.new(box:options()))
+    local token = assert(one:token())
+    assert.not_equal(token, two:token())
+    one:close()
+    assert.truthy(two:token())
+    assert.truthy(auth.token())
+  end)
+
+  it("recovers after the API refused the token", function()
+    local token = assert(auth.token())
+    box:revoke()
+    assert.is_true(auth.invalidate(token))
+    assert.is_false(auth.invalidate(token))
+    assert.not_equal(token, auth.token())
+  end)
+
+  it("goes on with the old token through an outage and with a new one after it", function()
+    box:lifetime(2)
+    local token = assert(auth.token())
+    box:fail { status = 503, times = math.huge }
+    finally(function()
+      box:recover()
+      box:lifetime(7199)
+    end)
+    local none, _, code, detail = auth.renew()
+    assert.is_nil(none)
+    assert.equal("http", code)
+    assert.equal(503, detail.status)
+    assert.equal(token, auth.token())
+    box:recover()
+    assert.truthy(auth.renew())
+  end)
+
+  it("says closed after close, and works again once configured", function()
+    auth.close()
+    auth.close()
+    local _, _, code = auth.token()
+    assert.equal("closed", code)
+    assert(auth.configure(box:options()))
+    assert.truthy(auth.token())
+  end)
+
+  it("works with assert, which shows the message", function()
+    local options = box:options()
+    options.client_secret = "certainly-not-the-secret"
+    local client <close> = assert(auth.new(options))
+    local ok, message = pcall(function() return assert(client:token()) end)
+    assert.is_false(ok)
+    assert.matches("invalid_client", message)
+  end)
+
+  describe("in a process of its own", function()
+    local function environment()
+      return ("CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"):format(
+        process.quote(box.client_id), process.quote(box.client_secret), box.token_url, box.ca_file)
+    end
+
+    it("prints a token with the README's one line", function()
+      local output, status = process.run(environment() .. " lua5.4 -l auth=central.auth -e 'print(auth.token())'")
+      assert.equal(0, status)
+      assert.matches("^[%w_-]+%.[%w_-]+%.[%w_-]+\n$", output)
+    end)
+
+    it("names all three places when nothing is configured", function()
+      local output, status = process.run("lua5.4 -l auth=central.auth -e 'assert(auth.token())'")
+      assert.equal(1, status)
+      for _, place in ipairs { "auth.configure", "CENTRAL_CLIENT_ID", "central%-auth/config.lua", "Personal API client" } do
+        assert.matches(place, output)
+      end
+    end)
+
+    it("does not load libcurl before a request is made", function()
+      local maps = process.run(environment()
+        .. " lua5.4 -l auth=central.auth -e 'auth.status() os.execute(\"cat /proc/$PPID/maps\")'")
+      assert.matches("central/auth/core.so", maps)
+      assert.is_nil(maps:find("libcurl", 1, true))
+    end)
+
+    it("ends at once on Ctrl-C while the server is silent", function()
+      local listener = require("cqueues.socket").listen { host = "127.0.0.1", port = 0 }
+      assert(listener:listen())
+      local port = select(3, listener:localname())
+      local output = process.run(("timeout -s INT 0.4 env %s CENTRAL_TOKEN_URL=https://127.0.0.1:%d/ lua5.4 -l "
+        .. "auth=central.auth -e 'auth.token()'; echo $?"):format(environment(), port))
+      listener:close()
+      assert.matches("interrupted!", output)
+      assert.matches("124\n$", output)
+    end)
+  end)
+end)

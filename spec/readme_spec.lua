@@ -1,0 +1,99 @@
+-- What the README says, done: its Lua blocks run, its tables name every function, option and error code there is.
+
+local auth = require "central.auth"
+local errors = require "central.auth.errors"
+local options = require "central.auth.options"
+local process = require "spec.support.process"
+
+local readme = process.read "README.md"
+
+local function blocks(language)
+  local list = {}
+  for block in readme:gmatch("\n```" .. language .. "\n(.-)\n```") do
+    list[#list + 1] = block
+  end
+  return list
+end
+
+describe("the README", function()
+  it("has Lua blocks that run, each in a process of its own", function()
+    local box <close> = require("central.auth.sandbox").start()
+    local scratch = process.scratch()
+    local environment = ("CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"):format(
+      box.client_id, box.client_secret, box.token_url, box.ca_file)
+    local list = blocks "lua"
+    assert.is_true(#list >= 4)
+    for i, block in ipairs(list) do
+      local path = process.write(("%s/block%d.lua"):format(scratch, i), block)
+      -- The first takes its credentials from the environment, the others bring the sandbox or are a profile.
+      local output, status = process.run((i == 1 and environment or "") .. " lua5.4 " .. path)
+      assert.equal(0, status, ("block %d:\n%s\n%s"):format(i, block, output))
+    end
+    process.remove(scratch)
+  end)
+
+  it("shows a profile that loads", function()
+    local found
+    for _, block in ipairs(blocks "lua") do
+      if block:find("^return") then
+        found = load(block)()
+      end
+    end
+    for _, set in pairs(found) do
+      for name in pairs(set) do
+        assert.truthy(options.get(name), name)
+      end
+    end
+  end)
+
+  it("names every function", function()
+    for name in pairs(auth) do
+      if type(auth[name]) == "function" then
+        assert.truthy(readme:find("`auth." .. name .. "(", 1, true), name)
+      end
+    end
+  end)
+
+  it("names every option, and no other", function()
+    local table_of_options = readme:match("\n## Options\n(.-)\n## ")
+    for _, name in ipairs(options.names) do
+      assert.truthy(table_of_options:find("`" .. name .. "`", 1, true), name)
+    end
+    for row in table_of_options:gmatch("\n| (`[^|]*)|") do
+      for name in row:gmatch("`([%w_]+)`") do
+        assert.truthy(options.get(name), name)
+      end
+    end
+  end)
+
+  it("names every error code, and no other", function()
+    local known, told = {}, {}
+    for _, code in ipairs(errors.codes) do
+      known[code] = true
+    end
+    for code in readme:match("\n## Errors\n(.-)\n## "):gmatch("\n| `([%w_]+)` |") do
+      assert.is_true(known[code], code)
+      told[code] = true
+    end
+    assert.same(known, told)
+  end)
+
+  it("gives commands that make knows", function()
+    for _, block in ipairs(blocks "sh") do
+      for target in block:gmatch("make ([a-z][a-z-]*)") do
+        local _, status = process.run("make -n " .. target .. " >/dev/null")
+        assert.equal(0, status, target)
+      end
+    end
+  end)
+end)
+
+describe("the demo", function()
+  it("#slow shows a token's life from first to last", function()
+    local output, status = process.run("NO_COLOR=1 lua5.4 lua/examples/demo.lua")
+    assert.equal(0, status, output)
+    for _, part in ipairs { "HTTP 200: 12 access points", "renewed: ", "HTTP 401", "after one HTTP 503" } do
+      assert.truthy(output:find(part, 1, true), output)
+    end
+  end)
+end)
