@@ -24,7 +24,7 @@ CORE := lcore lauth lsecret llifetime secret clock lifetime form file command re
 HTTP := lhttp lauth exchange trust secret clock
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c lint check-asan check-valgrind install uninstall clean versions deps-%
+.PHONY: build help demo test spec spec-c bench lint check-asan check-valgrind install uninstall clean versions deps-%
 .DEFAULT_GOAL := build
 
 build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
@@ -98,6 +98,11 @@ $(BUILD)/spec/%: spec/c/%.c $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	$(COMPILE) -Icsrc -Wno-missing-prototypes $< $(UNITS:%=$(BUILD)/obj/%.o) -o $@ \
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka) -lm
+
+bench: deps-test build ## the warm call and the first token, beside an empty C call and the curl command line
+	$(CC) -O2 -shared -fPIC -isystem $(LUA_INCDIR) spec/bench/empty.c -o $(BUILD)/empty.so
+	$(CLEAN_ENV) $(LUA) spec/bench/warm.lua
+	$(CLEAN_ENV) sh spec/bench/first.sh
 
 lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, symbols, include rules
 	@$(MAKE) --no-print-directory build

@@ -28,6 +28,17 @@ struct auth_instant auth_clock_now(const struct auth_clock *clock) {
     return (struct auth_instant){.boot_ns = auth_clock_boot_ns(clock), .wall_ns = auth_clock_wall_ns(clock)};
 }
 
+#if defined(CLOCK_MONOTONIC_COARSE) && defined(CLOCK_REALTIME_COARSE)
+struct auth_instant auth_clock_glance(const struct auth_clock *clock) {
+    return (struct auth_instant){.boot_ns = read_ns(CLOCK_MONOTONIC_COARSE) + clock->boot_shift_ns,
+                                 .wall_ns = read_ns(CLOCK_REALTIME_COARSE) + clock->wall_shift_ns};
+}
+#else
+struct auth_instant auth_clock_glance(const struct auth_clock *clock) {
+    return auth_clock_now(clock);
+}
+#endif
+
 void auth_clock_sleep(int64_t duration_ns) {
     if (duration_ns <= 0)
         return;

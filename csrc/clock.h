@@ -23,6 +23,11 @@ int64_t auth_clock_boot_ns(const struct auth_clock *clock);
 int64_t auth_clock_wall_ns(const struct auth_clock *clock);
 struct auth_instant auth_clock_now(const struct auth_clock *clock);
 
+/* A cheap look, to tell how much time passed since another glance: a few ms coarse and less than half the
+ * cost of one exact reading. Its `boot_ns` may stand still in suspend, which its `wall_ns` then notices; so
+ * time passed unless both agree that it did not. Not to be compared with the exact clocks. */
+struct auth_instant auth_clock_glance(const struct auth_clock *clock);
+
 /* Sleeps `duration_ns` at most; ends early when a signal handler ran, so that Ctrl-C reaches Lua. Blocks. */
 void auth_clock_sleep(int64_t duration_ns);
 

@@ -8,16 +8,16 @@
 
 #define TRACKER_TYPE "central.auth.tracker"
 
-/* The wall clock notices what the boot clock can't (a paused virtual machine); it is asked this often. */
-#define WALL_CHECK_NS AUTH_NS_PER_S
+/* How long glances are enough before both clocks are asked exactly again. */
+#define GLANCES_NS AUTH_NS_PER_S
 
 enum { CLOCK_SLOT = 1, TOKEN_SLOT, HEADER_SLOT, SLOTS = HEADER_SLOT };
 
 struct tracker {
     struct auth_lifetime lifetime;
     const struct auth_clock *clock; /* kept alive by CLOCK_SLOT */
-    int64_t checked_boot_ns;        /* when both clocks were last asked … */
-    uint64_t good_for_ns;           /* … and how long after it the token needs no look at them */
+    struct auth_instant looked;     /* a glance, taken when both clocks were last asked exactly … */
+    uint64_t good_for_ns;           /* … and for how long after it glances are enough */
 };
 
 /* --- clock -------------------------------------------------------------------------------------------------
@@ -83,9 +83,19 @@ static enum auth_lifetime_state look(struct tracker *tracker, int64_t *age_ns) {
     *age_ns = auth_lifetime_age_ns(&tracker->lifetime, now);
     enum auth_lifetime_state state = auth_lifetime_state_at(&tracker->lifetime, *age_ns);
     int64_t good_ns = state == AUTH_LIFETIME_FRESH ? tracker->lifetime.fresh_ns - *age_ns : 0;
-    tracker->checked_boot_ns = now.boot_ns;
-    tracker->good_for_ns = (uint64_t)(good_ns < WALL_CHECK_NS ? good_ns : WALL_CHECK_NS);
+    tracker->looked = auth_clock_glance(tracker->clock);
+    tracker->good_for_ns = (uint64_t)(good_ns < GLANCES_NS ? good_ns : GLANCES_NS);
     return state;
+}
+
+/* Unsigned, so that a clock behind the last look counts as far ahead of it and leads to another look. */
+static bool is_fresh(struct tracker *tracker) {
+    struct auth_instant now = auth_clock_glance(tracker->clock);
+    int64_t age_ns = 0;
+    if ((uint64_t)(now.boot_ns - tracker->looked.boot_ns) < tracker->good_for_ns &&
+        (uint64_t)(now.wall_ns - tracker->looked.wall_ns) < tracker->good_for_ns)
+        return true;
+    return look(tracker, &age_ns) == AUTH_LIFETIME_FRESH;
 }
 
 static double number_field(lua_State *L, int table, const char *name) {
@@ -168,18 +178,13 @@ static int all_results(lua_State *L, int status, lua_KContext context) {
     return lua_gettop(L);
 }
 
-/* Upvalues: the tracker, the slow way, the slot. Without arguments and with a fresh token it is done at once;
+/* Upvalues: the tracker, the slow way. Without arguments and with a fresh token it is done at once;
  * everything else is `slow(...)`, through a continuation so that it may yield. */
-static int get(lua_State *L) {
+static inline int get(lua_State *L, int slot) {
     struct tracker *tracker = lua_touserdata(L, lua_upvalueindex(1));
-    if (lua_gettop(L) == 0) {
-        /* unsigned: a boot clock behind the last look counts as far ahead and takes the slow way */
-        uint64_t since_ns = (uint64_t)(auth_clock_boot_ns(tracker->clock) - tracker->checked_boot_ns);
-        int64_t age_ns = 0;
-        if (since_ns < tracker->good_for_ns || look(tracker, &age_ns) == AUTH_LIFETIME_FRESH) {
-            lua_getiuservalue(L, lua_upvalueindex(1), (int)lua_tointeger(L, lua_upvalueindex(3)));
-            return 1;
-        }
+    if (lua_gettop(L) == 0 && is_fresh(tracker)) {
+        lua_getiuservalue(L, lua_upvalueindex(1), slot);
+        return 1;
     }
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
@@ -187,15 +192,23 @@ static int get(lua_State *L) {
     return all_results(L, LUA_OK, 0);
 }
 
+static int get_token(lua_State *L) {
+    return get(L, TOKEN_SLOT);
+}
+
+static int get_header(lua_State *L) {
+    return get(L, HEADER_SLOT);
+}
+
 /* getter(tracker, slow, "token" | "header") -> function */
 static int new_getter(lua_State *L) {
     static const char *const names[] = {"token", "header", NULL};
+    static const lua_CFunction getters[] = {get_token, get_header};
     check_tracker(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    int slot = TOKEN_SLOT + luaL_checkoption(L, 3, NULL, names);
+    int which = luaL_checkoption(L, 3, NULL, names);
     lua_settop(L, 2);
-    lua_pushinteger(L, slot);
-    lua_pushcclosure(L, get, 3);
+    lua_pushcclosure(L, getters[which], 2);
     return 1;
 }
 
