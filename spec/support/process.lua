@@ -109,6 +109,10 @@ function process.start(options)
 end
 
 function Process:alive()
+  local stat <close> = io.open(("/proc/%d/stat"):format(self.pid))
+  if stat and stat:read("a"):find(") Z ", 1, true) then
+    return false -- it ended, and init has not taken notice yet
+  end
   return (os.execute(("kill -0 %d 2>/dev/null"):format(self.pid))) == true
 end
 

@@ -13,6 +13,7 @@ local STALE_WAIT = 2          -- seconds a call may spend on renewal while its t
 local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
 local LONGEST_PAUSE = 60      -- … up to here, with full jitter
 local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
+local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
 local GAP = 1                 -- seconds between renewals of a usable token
 local BURST, REFILL = 10, 2   -- token requests at once; then one in so many seconds, whatever the callers do
 
@@ -294,7 +295,7 @@ function Renewal:obtain(deadline, tries)
     if ok then
       return true
     end
-    local again = n < tries and self.last_failure and reply.transient(code, detail) and self.next_try < deadline
+    local again = n < tries and self.last_failure and reply.transient(code, detail) and self.next_try + LEAST < deadline
     self:note(again and "retry" or "failed", { code = code, message = message })
     if not again then
       break

@@ -1,0 +1,153 @@
+-- Name resolution that fails, stalls or crawls, and addresses of both families. The resolver takes its server from a
+-- file of the system, so the clients here are child processes in network and mount namespaces of their own.
+-- SPDX-License-Identifier: MIT
+
+local ask = require "spec.support.ask"
+local ca = require "central.auth.sandbox.ca"
+local cqueues = require "cqueues"
+local process = require "spec.support.process"
+local rude = require "spec.support.rude"
+
+-- A DNS server: arg[1] says what to answer ("silent", "unknown" or an address), arg[2] how many seconds after the
+-- first question.
+local RESPONDER = [==[
+local socket = require "socket"
+local what, delay, first = arg[1], tonumber(arg[2]), nil
+local udp = assert(socket.udp4())
+assert(udp:setsockname("127.0.0.1", 53))
+while true do
+  local query, address, port = udp:receivefrom()
+  first = first or socket.gettime()
+  local question = query:match("^............(.-\0....)", 1)
+  local known = what:find("%d") and question:sub(-4, -3) == "\0\1" -- AAAA: no such record
+  local counts = string.pack(">I2I2I2I2", 1, known and 1 or 0, 0, 0)
+  local head = query:sub(1, 2) .. (what == "unknown" and "\x81\x83" or "\x81\x80") .. counts
+  local record = known and "\xC0\x0C\0\1\0\1\0\0\0\60\0\4" .. what:gsub("(%d+)%.?", string.char) or ""
+  if what ~= "silent" then
+    socket.sleep(math.max(first + delay - socket.gettime(), 0))
+    udp:sendto(head .. question .. record, address, port)
+  end
+end
+]==]
+
+-- The client: arg[1] is the timeout, the rest the files of the authority and the leaf. Prints the code (or the token's
+-- length), the seconds it took and the moment of its end.
+local CLIENT = [==[
+local ask, rude = require "spec.support.ask", require "spec.support.rude"
+local leaf = { cert_file = arg[3], key_file = arg[4] }
+local server = rude.start { leaf = leaf, name = "token.example.test", replies = rude.reply(200, nil, ask.grant()) }
+local got = ask.token(server, { timeout = tonumber(arg[1]), ca_file = arg[2] })
+server:close()
+print(got.code or #got.token, got.seconds, require("cqueues").monotime())
+]==]
+
+-- Runs the client, and a DNS server if the last two arguments name one.
+local SCRIPT = [[
+folder=$1 timeout=$2 authority=$3 certificate=$4 key=$5
+PATH="$PATH:/usr/sbin:/sbin"
+ip link set lo up || exit
+mount --bind "$folder/resolv.conf" /etc/resolv.conf || exit
+mount --bind "$folder/nsswitch.conf" /etc/nsswitch.conf || exit
+if [ -n "$6" ]; then
+  timeout 20 lua5.4 "$folder/responder.lua" "$6" "$7" &
+  sleep 0.1
+fi
+lua5.4 "$folder/client.lua" "$timeout" "$authority" "$certificate" "$key"
+status=$?
+[ -z "$!" ] || kill $!
+exit $status
+]]
+
+local NAMESPACES
+for _, flags in ipairs { "-nm", "-rnm" } do
+  NAMESPACES = NAMESPACES or select(2, process.run("unshare " .. flags .. " true")) == 0 and flags
+end
+
+local folder, authority, leaf
+
+setup(function()
+  folder = process.scratch()
+  authority = ca.new { folder = folder }
+  leaf = authority:issue { name = "localhost", names = { "token.example.test" } }
+  process.write(folder .. "/resolv.conf", "nameserver 127.0.0.1\n")
+  process.write(folder .. "/nsswitch.conf", "hosts: files dns\n")
+  process.write(folder .. "/responder.lua", RESPONDER)
+  process.write(folder .. "/client.lua", CLIENT)
+end)
+
+teardown(function()
+  process.remove(folder)
+end)
+
+-- Runs the client beside such a DNS server (nil: none); its code or the token's length, and the seconds it took.
+local function resolve(timeout, responder)
+  local output, status = process.run(("unshare %s env LUA_PATH=%s LUA_CPATH=%s sh -c %s sh %s %g %s %s %s %s"):format(
+    NAMESPACES, process.quote(package.path), process.quote(package.cpath), process.quote(SCRIPT), folder, timeout,
+    authority.file, leaf.cert_file, leaf.key_file, responder or ""))
+  local ended = cqueues.monotime()
+  assert.equal(0, status, output)
+  local code, seconds, last = output:match("(%w+)\t([%d.]+)\t([%d.]+)\n")
+  assert.is_true(ended - last < 0.5, ("%g s to exit"):format(ended - last))
+  return code, tonumber(seconds)
+end
+
+local function slow(name, test)
+  it(name .. " #slow", function()
+    if not NAMESPACES then
+      return pending("this machine lets nobody make namespaces")
+    end
+    test()
+  end)
+end
+
+describe("a name server", function()
+  slow("that does not know the host: resolve, in time", function()
+    assert.equal("resolve", (resolve(0.6, "unknown 0")))
+  end)
+
+  slow("that is not there: resolve, in time", function()
+    assert.equal("resolve", (resolve(0.6)))
+  end)
+
+  slow("that says nothing: the call ends at its timeout and the process does not hang", function()
+    local code, seconds = resolve(0.6, "silent 0")
+    assert.is_true(code == "resolve" or code == "timeout", code)
+    assert.is_true(seconds > 0.5 and seconds < 0.8, seconds .. " s")
+  end)
+
+  slow("that answers too late: the call ends at its timeout and the process does not hang", function()
+    local code, seconds = resolve(0.2, "127.0.0.1 0.6")
+    assert.is_true(code == "resolve" or code == "timeout", code)
+    assert.is_true(seconds < 0.4, seconds .. " s")
+  end)
+
+  slow("that takes 300 ms costs 300 ms", function()
+    local token, seconds = resolve(5, "127.0.0.1 0.3")
+    assert.equal(#ask.access_token, tonumber(token))
+    assert.is_true(seconds > 0.28 and seconds < 1, seconds .. " s")
+  end)
+end)
+
+describe("an address", function()
+  local has_v6 = pcall(process.free_port, "::1")
+
+  it("of version 6 is reached", function()
+    if not has_v6 then
+      return pending("this machine has no IPv6")
+    end
+    local server <close> = rude.start { host = "::1", leaf = leaf, replies = rude.reply(200, nil, ask.grant()) }
+    assert.equal(ask.access_token, ask.token(server, { ca_file = authority.file, timeout = 5 }).token)
+  end)
+
+  it("of version 6 that nobody listens on: connect", function()
+    if not has_v6 then
+      return pending("this machine has no IPv6")
+    end
+    local url = ("https://[::1]:%d/"):format(process.free_port("::1"))
+    assert.equal("connect", ask.token({ url = url }).code)
+  end)
+
+  it("that cannot be a name: resolve", function()
+    assert.equal("resolve", ask.token({ url = ("https://%s.example/"):format(("x"):rep(64)) }).code)
+  end)
+end)

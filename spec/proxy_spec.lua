@@ -1,0 +1,139 @@
+-- The way through an HTTP proxy: Debian's tinyproxy, with and without a password, and proxies that misbehave.
+-- SPDX-License-Identifier: MIT
+
+local ask = require "spec.support.ask"
+local ca = require "central.auth.sandbox.ca"
+local process = require "spec.support.process"
+local rude = require "spec.support.rude"
+
+local PASSWORD = "Dampfschiff-4712"
+
+local folder, authority, server
+
+-- tinyproxy on a free port; `further` lines for its configuration.
+local function start_proxy(further)
+  local port = process.free_port()
+  local lines = ("Listen 127.0.0.1\nPort %d\nTimeout 5\nLogLevel Connect\n%s\n"):format(port, further or "")
+  local proxy = process.start {
+    command = { "tinyproxy", "-d", "-c", process.write(folder .. "/" .. port .. ".conf", lines, "600") },
+    log = folder .. "/" .. port .. ".log",
+    env = { PATH = os.getenv "PATH" .. ":/usr/sbin" },
+  }
+  proxy:wait_for_port(port, 5)
+  proxy.address = "127.0.0.1:" .. port
+  return proxy
+end
+
+-- Asks the server by way of a proxy; no password of a proxy in what comes out.
+local function token_by(proxy_url, timeout)
+  local got = ask.token(server, { ca_file = authority.file, proxy = proxy_url, timeout = timeout or 5 })
+  local shown = (got.message or "") .. tostring(got.status)
+  for _, event in ipairs(got.events) do
+    shown = shown .. (event.message or "")
+  end
+  assert.is_nil(shown:find(PASSWORD, 1, true))
+  return got
+end
+
+setup(function()
+  folder = process.scratch()
+  authority = ca.new { folder = folder }
+  local leaf = authority:issue { name = "localhost" }
+  server = rude.start { leaf = leaf, replies = rude.reply(200, nil, ask.grant()) }
+end)
+
+teardown(function()
+  server:close()
+  process.remove(folder)
+end)
+
+describe("a proxy", function()
+  it("is gone through", function()
+    local proxy <close> = start_proxy()
+    assert.equal(ask.access_token, token_by("http://" .. proxy.address).token)
+    assert.is_truthy(proxy:output():find("CONNECT 127.0.0.1:" .. server.port, 1, true))
+  end)
+
+  it("that wants a password gets the one in the option", function()
+    local proxy <close> = start_proxy("BasicAuth user " .. PASSWORD)
+    local got = token_by(("http://user:%s@%s"):format(PASSWORD, proxy.address))
+    assert.equal(ask.access_token, got.token)
+  end)
+
+  it("that wants another password: connect, at once, and the password stays secret", function()
+    local proxy <close> = start_proxy("BasicAuth user other")
+    for _, credentials in ipairs { "user:" .. PASSWORD .. "@", "" } do
+      local got = token_by("http://" .. credentials .. proxy.address)
+      assert.equal("connect", got.code)
+      assert.is_true(got.detail.proxy_status == 407 or got.detail.proxy_status == 401)
+      assert.is_true(got.seconds < 1)
+    end
+  end)
+
+  it("that is not there: connect", function()
+    local url = ("http://user:%s@127.0.0.1:%d"):format(PASSWORD, process.free_port())
+    assert.equal("connect", token_by(url, 0.3).code)
+  end)
+
+  it("whose name has no address: resolve", function()
+    assert.equal("resolve", token_by(("http://user:%s@%s.example:3128"):format(PASSWORD, ("x"):rep(64)), 0.3).code)
+  end)
+end)
+
+describe("a proxy that misbehaves", function()
+  local cases = {
+    ["says nothing: timeout #slow"] = {
+      code = "timeout",
+      handler = function(conn)
+        conn:sleep(10)
+      end,
+    },
+    ["resets: network"] = {
+      code = "network",
+      handler = function(conn)
+        conn:reset()
+      end,
+    },
+    ["refuses with HTML: connect"] = { code = "connect", replies = rude.reply(403, nil, "<html>\27[31m</html>") },
+    ["sends endless headers: reply"] = {
+      code = "reply",
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\n")
+        conn:flood("X-Filler: " .. ("x"):rep(500) .. "\r\n")
+      end,
+    },
+    ["sends one endless header: network"] = {
+      code = "network",
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\nX-Filler: ")
+        conn:flood("x")
+      end,
+    },
+    ["sends an endless refusal: connect"] = {
+      code = "connect",
+      handler = function(conn)
+        conn:write("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 67108864\r\n\r\n")
+        conn:flood("x")
+      end,
+    },
+    ["talks nonsense: network"] = { code = "network", replies = "nonsense\r\n\r\n" },
+    ["answers in the server's place: tls"] = {
+      code = "tls",
+      data = { bytes = rude.reply(200, nil, ask.grant()) },
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\n\r\n", conn.data.bytes)
+      end,
+    },
+  }
+  for name, spec in pairs(cases) do
+    it(name, function()
+      local proxy <close> = rude.start(spec)
+      local got = token_by(("http://user:%s@127.0.0.1:%d"):format(PASSWORD, proxy.port), 0.3)
+      assert.equal(spec.code, got.code, got.message)
+      for _, request in ipairs(proxy:requests()) do
+        assert.equal("CONNECT 127.0.0.1:" .. server.port, request.method .. " " .. request.path)
+        assert.is_nil(request.head:find(ask.form_encoded(ask.secret), 1, true))
+      end
+    end)
+  end
+end)

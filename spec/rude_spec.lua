@@ -1,0 +1,267 @@
+-- What the client makes of a server that breaks off, stalls, floods or talks nonsense: the right code, in time, in
+-- little memory, and no secret in any message (`ask` checks the last three each time).
+-- SPDX-License-Identifier: MIT
+
+local ask = require "spec.support.ask"
+local ca = require "central.auth.sandbox.ca"
+local process = require "spec.support.process"
+local rude = require "spec.support.rude"
+
+local GOOD = ask.grant()
+
+local folder, authority, leaf
+
+local function prepare()
+  folder = process.scratch()
+  authority = ca.new { folder = folder }
+  leaf = authority:issue { name = "localhost", ips = { "127.0.0.1" } }
+end
+
+local function clean_up()
+  process.remove(folder)
+end
+
+local function reply(body, headers)
+  return rude.reply(200, headers, body)
+end
+
+local function check(spec)
+  spec.leaf = leaf
+  return ask.expect(spec, { ca_file = authority.file })
+end
+
+local function cases(list)
+  for name, spec in pairs(list) do
+    it(name .. (spec.again and " #slow" or ""), function()
+      check(spec)
+    end)
+  end
+end
+
+describe("a server that breaks off or stalls", function()
+  setup(prepare)
+  teardown(clean_up)
+
+  it("refuses the connection: connect", function()
+    local url = ("https://127.0.0.1:%d/"):format(process.free_port())
+    assert.equal("connect", ask.token({ url = url }).code)
+  end)
+
+  cases {
+    ["hangs up before the reply: network"] = { code = "network", again = true, handler = function() end },
+    ["resets before the reply: network"] = {
+      code = "network",
+      again = true,
+      handler = function(conn)
+        conn:reset()
+      end,
+    },
+    ["resets inside the header: network"] = {
+      code = "network",
+      again = true,
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\nContent-Ty")
+        conn:sleep(0.01)
+        conn:reset()
+      end,
+    },
+    ["resets inside the body: network"] = {
+      code = "network",
+      again = true,
+      data = { bytes = reply(GOOD):sub(1, -5) },
+      handler = function(conn)
+        conn:write(conn.data.bytes)
+        conn:sleep(0.01)
+        conn:reset()
+      end,
+    },
+    ["sends less than it announced: network"] = {
+      code = "network",
+      again = true,
+      replies = reply(GOOD, { ["Content-Length"] = #GOOD + 10 }),
+    },
+    ["says nothing: timeout"] = {
+      code = "timeout",
+      again = true,
+      handler = function(conn)
+        conn:sleep(10)
+      end,
+    },
+    ["sends a byte each 20 ms: timeout"] = {
+      code = "timeout",
+      again = true,
+      data = { bytes = reply(GOOD) },
+      handler = function(conn)
+        for byte in conn.data.bytes:gmatch(".") do
+          conn:write(byte)
+          conn:sleep(0.02)
+        end
+      end,
+    },
+  }
+
+  it("breaks off and then replies: a token of the second reply alone #slow", function()
+    local got = check {
+      again = true,
+      timeout = 5,
+      data = { half = reply(GOOD):sub(1, -5), whole = reply(GOOD) },
+      handler = function(conn, _, n)
+        conn:write(n == 1 and conn.data.half or conn.data.whole)
+      end,
+    }
+    assert.equal(ask.access_token, got.token)
+  end)
+end)
+
+describe("a server that floods", function()
+  setup(prepare)
+  teardown(clean_up)
+
+  cases {
+    ["announces a huge body: reply"] = {
+      code = "reply",
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n")
+        conn:flood(" ")
+      end,
+    },
+    ["sends a huge body unannounced: reply"] = {
+      code = "reply",
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\n\r\n")
+        conn:flood(" ")
+      end,
+    },
+    ["sends endless headers: reply"] = {
+      code = "reply",
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\n")
+        conn:flood("X-Filler: " .. ("x"):rep(500) .. "\r\n")
+      end,
+    },
+    ["sends one endless header: reply"] = {
+      code = "reply",
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\nX-Filler: ")
+        conn:flood("x")
+      end,
+    },
+    ["sends endless trailers: reply"] = {
+      code = "reply",
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+        conn:flood("X-Filler: " .. ("x"):rep(500) .. "\r\n")
+      end,
+    },
+    ["sends one endless trailer: network"] = {
+      code = "network",
+      again = true,
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Filler: ")
+        conn:flood("x")
+      end,
+    },
+    ["sends one endless status line: reply"] = {
+      code = "reply",
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 ")
+        conn:flood("x")
+      end,
+    },
+    ["sends an endless chunk size: timeout"] = {
+      code = "timeout",
+      again = true,
+      handler = function(conn)
+        conn:write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;")
+        for _ = 1, 500 do
+          conn:write(("x"):rep(1000))
+          conn:sleep(0.001)
+        end
+      end,
+    },
+    ["sends 100 Continue for ever: reply"] = {
+      code = "reply",
+      handler = function(conn)
+        conn:flood("HTTP/1.1 100 Continue\r\n\r\n")
+      end,
+    },
+  }
+
+  for _, header in ipairs { "Content-Encoding", "Transfer-Encoding" } do
+    it("sends 50 MB packed as " .. header .. ": reply", function()
+      local bomb = process.run("head -c 50000000 /dev/zero | gzip -9")
+      assert.is_true(#bomb > 1000)
+      check { code = "reply", replies = reply(bomb, { [header] = "gzip", ["Content-Length"] = false }) }
+    end)
+  end
+end)
+
+describe("a server that talks nonsense", function()
+  setup(prepare)
+  teardown(clean_up)
+
+  cases {
+    ["sends HTML: reply"] = {
+      code = "reply",
+      replies = reply("<html>Login</html>", { ["Content-Type"] = "text/html" }),
+    },
+    ["sends nothing in the body: reply"] = { code = "reply", replies = reply("") },
+    ["sends 204: reply"] = { code = "reply", replies = rude.reply(204) },
+    ["sends an error with status 200: oauth"] = { code = "oauth", replies = reply '{"error":"invalid_client"}' },
+    ["sends an array: reply"] = { code = "reply", replies = reply("[" .. GOOD .. "]") },
+    ["sends a string: reply"] = { code = "reply", replies = reply '"token"' },
+    ["sends a number: reply"] = { code = "reply", replies = reply "1" },
+    ["sends null: reply"] = { code = "reply", replies = reply "null" },
+    ["sends half an object: reply"] = { code = "reply", replies = reply(GOOD:sub(1, -2)) },
+    ["sends something after the object: reply"] = { code = "reply", replies = reply(GOOD .. " x") },
+    ["sends a NUL and something after it: reply"] = { code = "reply", replies = reply(GOOD .. "\0x") },
+    ["sends deep nesting: reply"] = { code = "reply", replies = reply(("["):rep(200000)) },
+    ["sends deep nesting in a field: reply"] = {
+      code = "reply",
+      replies = reply(ask.grant { x = ("["):rep(100000) .. ("]"):rep(100000) }),
+    },
+    ["sends invalid UTF-8: reply"] = { code = "reply", replies = reply(ask.grant { scope = '"\xFF\xFE"' }) },
+    ["speaks HTTP/0.9: reply"] = { code = "reply", replies = GOOD },
+    ["sends a garbage status line: reply"] = { code = "reply", replies = "HTTP/1.1 abc\r\n\r\n" },
+    ["sends a garbage header: reply"] = { code = "reply", replies = "HTTP/1.1 200 OK\r\nno colon\r\n\r\n{}" },
+    ["sends a garbage length: reply"] = { code = "reply", replies = reply(GOOD, { ["Content-Length"] = "-5" }) },
+    ["sends a garbage chunk: network"] = {
+      code = "network",
+      again = true,
+      replies = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    },
+    ["sends good JSON as text: a token"] = { replies = reply(GOOD, { ["Content-Type"] = "text/html" }) },
+    ["sends a byte order mark: a token"] = { replies = reply("\u{FEFF}" .. GOOD) },
+    ["sends blanks around the object: a token"] = { replies = reply("\r\n\t " .. GOOD .. " \r\n") },
+    ["sends chunks: a token"] = {
+      replies = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        .. GOOD:gsub(".", "1\r\n%0\r\n")
+        .. "0\r\nX-Trailer: 1\r\n\r\n",
+    },
+    ["sends 100 Continue once: a token"] = { replies = "HTTP/1.1 100 Continue\r\n\r\n" .. reply(GOOD) },
+  }
+
+  it("sends a field twice: the last one counts", function()
+    assert.equal("second", check({ replies = reply '{"access_token":"first","access_token":"second"}' }).token)
+  end)
+end)
+
+describe("a client and its server", function()
+  setup(prepare)
+  teardown(clean_up)
+
+  local function left_open()
+    collectgarbage()
+    collectgarbage()
+    return process.run("ls /proc/$PPID/fd | wc -l; ls /proc/$PPID/task | wc -l")
+  end
+
+  it("leave no thread and no descriptor behind", function()
+    check { replies = reply(GOOD) }
+    local before = left_open()
+    for _ = 1, 10 do
+      check { replies = reply(GOOD) }
+    end
+    assert.equal(before, left_open())
+  end)
+end)
