@@ -45,9 +45,10 @@ print(got.code or #got.token, got.seconds, require("cqueues").monotime())
 local SCRIPT = [[
 folder=$1 timeout=$2 authority=$3 certificate=$4 key=$5
 PATH="$PATH:/usr/sbin:/sbin"
-ip link set lo up || exit
-mount --bind "$folder/resolv.conf" /etc/resolv.conf || exit
-mount --bind "$folder/nsswitch.conf" /etc/nsswitch.conf || exit
+tool() { env -u LD_PRELOAD "$@" || exit; } # a sanitizer preloaded for Lua would judge these as well
+tool ip link set lo up
+tool mount --bind "$folder/resolv.conf" /etc/resolv.conf
+tool mount --bind "$folder/nsswitch.conf" /etc/nsswitch.conf
 if [ -n "$6" ]; then
   timeout 20 lua5.4 "$folder/responder.lua" "$6" "$7" &
   sleep 0.1

@@ -82,18 +82,8 @@ end)
 
 describe("a proxy that misbehaves", function()
   local cases = {
-    ["says nothing: timeout #slow"] = {
-      code = "timeout",
-      handler = function(conn)
-        conn:sleep(10)
-      end,
-    },
-    ["resets: network"] = {
-      code = "network",
-      handler = function(conn)
-        conn:reset()
-      end,
-    },
+    ["says nothing: timeout #slow"] = { code = "timeout", handler = function(conn) conn:sleep(10) end },
+    ["resets: network"] = { code = "network", handler = function(conn) conn:reset() end },
     ["refuses with HTML: connect"] = { code = "connect", replies = rude.reply(403, nil, "<html>\27[31m</html>") },
     ["sends endless headers: reply"] = {
       code = "reply",
@@ -120,9 +110,7 @@ describe("a proxy that misbehaves", function()
     ["answers in the server's place: tls"] = {
       code = "tls",
       data = { bytes = rude.reply(200, nil, ask.grant()) },
-      handler = function(conn)
-        conn:write("HTTP/1.1 200 OK\r\n\r\n", conn.data.bytes)
-      end,
+      handler = function(conn) conn:write("HTTP/1.1 200 OK\r\n\r\n", conn.data.bytes) end,
     },
   }
   for name, spec in pairs(cases) do

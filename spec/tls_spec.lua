@@ -114,6 +114,7 @@ describe("the protocol", function()
       scheme = "https",
       raw = true,
       handler = function(conn)
+        conn.socket:read(1) -- so that it is connected by now
         conn:reset()
       end,
     }

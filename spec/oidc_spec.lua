@@ -1,0 +1,110 @@
+-- Against a real authorization server over TLS: npm's oidc-provider.
+
+local auth = require "central.auth"
+local oidc = require "spec.support.oidc"
+
+describe("with oidc-provider", function()
+  local server
+
+  setup(function() server = oidc.start() end)
+  teardown(function() server:stop() end)
+
+  local function client(name, more)
+    return assert(auth.new(server:options(name, more)))
+  end
+
+  local function assert_token(name, more)
+    local one <close> = client(name, more)
+    local token = assert(one:token())
+    assert.equal(200, server:resource_status(one:header()))
+    return token, one:status()
+  end
+
+  local function assert_refused(expected, name, more)
+    local one <close> = client(name, more)
+    local token, message, code, detail = one:token()
+    assert.is_nil(token)
+    assert.equal("oauth", code)
+    assert.equal(expected, detail.oauth_error)
+    assert.is_nil(message:find(server:options(name, more).client_secret, 1, true))
+    return detail
+  end
+
+  it("gets a token that the resource accepts, by post", function()
+    local token, status = assert_token "post"
+    assert.is_string(token)
+    assert.near(600, status.expires_in, 3)
+    assert.near(0, status.clock_skew, 2)
+  end)
+
+  it("gets one by basic", function() assert_token("basic", { auth_style = "basic" }) end)
+
+  it("gets one with every odd character in id and secret, by post and by basic", function()
+    assert_token "odd"
+    assert_token("odd_basic", { auth_style = "basic" })
+  end)
+
+  it("finds that this server wants Basic form-encoded: raw it refuses odd characters, plain ones it takes", function()
+    local one <close> = client("odd_basic", { auth_style = "basic_raw" })
+    local token, _, code, detail = one:token()
+    assert.is_nil(token)
+    assert.equal("oauth", code)
+    assert.is_true(detail.status == 400 or detail.status == 401)
+    assert_token("basic", { auth_style = "basic_raw" })
+  end)
+
+  it("is refused with a wrong secret", function()
+    local detail = assert_refused("invalid_client", "post", { client_secret = "not-the-right-secret" })
+    assert.equal(401, detail.status)
+    assert_refused("invalid_client", "basic", { auth_style = "basic", client_secret = "not-the-right-secret" })
+  end)
+
+  it("is refused as an unknown client", function()
+    assert_refused("invalid_client", "post", { client_id = "nobody" })
+  end)
+
+  it("is refused with a secret that has expired", function() assert_refused("invalid_client", "expired") end)
+
+  it("is refused a scope it may not have, and gets one it may", function()
+    assert_refused("invalid_scope", "limited", { scope = "read admin" })
+    local _, status = assert_token("limited", { scope = "read" })
+    assert.equal("read", status.granted_scope)
+  end)
+
+  it("sends resource, and takes the JWT it leads to", function()
+    local one <close> = client("post", { resource = oidc.resource, scope = "read" })
+    assert.matches("^[%w_-]+%.[%w_-]+%.[%w_-]+$", assert(one:token()))
+    assert_refused("invalid_target", "post", { resource = "urn:example:unknown" })
+    assert_refused("invalid_target", "post", { resource = { oidc.resource, "urn:example:unknown" } })
+  end)
+
+  it("gets over a 503, and waits for its Retry-After", function()
+    server:fail { status = 503, times = 1 }
+    assert_token "post"
+    server:fail { status = 503, times = 1, retry_after = 1 }
+    local events = {}
+    assert_token("post", { on_event = function(event) events[#events + 1] = event.event end })
+    assert.same({ "retry", "fetched" }, events)
+  end)
+
+  it("renews: the new token is accepted, and the old one still is", function()
+    local one <close> = client "post"
+    local old = assert(one:header())
+    assert.not_equal(old, "Bearer " .. assert(one:renew()))
+    assert.equal(200, server:resource_status(one:header()))
+    assert.equal(200, server:resource_status(old))
+  end)
+
+  it("is told by the resource of a token that is none", function()
+    assert.equal(401, server:resource_status "Bearer nonsense")
+  end)
+
+  it("never put a secret into a URL", function()
+    local log = server:log()
+    assert.is_true(#log > 10)
+    for _, request in ipairs(log) do
+      assert.equal("POST", request.method)
+      assert.equal("/token", request.url)
+    end
+  end)
+end)
