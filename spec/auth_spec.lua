@@ -117,9 +117,7 @@ describe("central.auth", function()
     it("names all three places when nothing is configured", function()
       local output, status = process.run("lua5.4 -l auth=central.auth -e 'assert(auth.token())'")
       assert.equal(1, status)
-      for _, place in ipairs { "auth.configure", "CENTRAL_CLIENT_ID", "central%-auth/config.lua", "Personal API client" } do
-        assert.matches(place, output)
-      end
+      assert.matches("auth.configure.*CENTRAL_CLIENT_ID.*central%-auth/config.lua.*Personal API client", output)
     end)
 
     it("does not load libcurl before a request is made", function()

@@ -16,7 +16,7 @@ describe("with oidc-provider", function()
   local function assert_token(name, more)
     local one <close> = client(name, more)
     local token = assert(one:token())
-    assert.equal(200, server:resource_status(one:header()))
+    assert.equal(200, oidc.resource_status(server, one:header()))
     return token, one:status()
   end
 
@@ -79,9 +79,9 @@ describe("with oidc-provider", function()
   end)
 
   it("gets over a 503, and waits for its Retry-After", function()
-    server:fail { status = 503, times = 1 }
+    oidc.fail(server, { status = 503, times = 1 })
     assert_token "post"
-    server:fail { status = 503, times = 1, retry_after = 1 }
+    oidc.fail(server, { status = 503, times = 1, retry_after = 1 })
     local events = {}
     assert_token("post", { on_event = function(event) events[#events + 1] = event.event end })
     assert.same({ "retry", "fetched" }, events)
@@ -91,16 +91,16 @@ describe("with oidc-provider", function()
     local one <close> = client "post"
     local old = assert(one:header())
     assert.not_equal(old, "Bearer " .. assert(one:renew()))
-    assert.equal(200, server:resource_status(one:header()))
-    assert.equal(200, server:resource_status(old))
+    assert.equal(200, oidc.resource_status(server, one:header()))
+    assert.equal(200, oidc.resource_status(server, old))
   end)
 
   it("is told by the resource of a token that is none", function()
-    assert.equal(401, server:resource_status "Bearer nonsense")
+    assert.equal(401, oidc.resource_status(server, "Bearer nonsense"))
   end)
 
   it("never put a secret into a URL", function()
-    local log = server:log()
+    local log = oidc.log(server)
     assert.is_true(#log > 10)
     for _, request in ipairs(log) do
       assert.equal("POST", request.method)

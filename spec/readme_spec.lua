@@ -19,8 +19,8 @@ describe("the README", function()
   it("has Lua blocks that run, each in a process of its own", function()
     local box <close> = require("central.auth.sandbox").start()
     local scratch = process.scratch()
-    local environment = ("CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"):format(
-      box.client_id, box.client_secret, box.token_url, box.ca_file)
+    local template = "CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"
+    local environment = template:format(box.client_id, box.client_secret, box.token_url, box.ca_file)
     local list = blocks "lua"
     assert.is_true(#list >= 4)
     for i, block in ipairs(list) do

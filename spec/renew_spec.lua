@@ -238,7 +238,9 @@ describe("renewal #valgrind", function()
 
     it("does the same for a bare 401 or 403, and asks once only where the secret is the same", function()
       for _, status in ipairs { 401, 403 } do
-        local s = scripted.new({ { status = status, body = "" } }, { client_secret = function() return "same-secret" end })
+        local s = scripted.new({ { status = status, body = "" } }, {
+          client_secret = function() return "the-same-secret" end,
+        })
         local _, _, code, detail = s.client:token()
         assert.equal("http", code)
         assert.equal(status, detail.status)

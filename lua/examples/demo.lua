@@ -1,5 +1,5 @@
--- A token's life in ten seconds, against the sandbox: a stand-in for HPE GreenLake on this machine, over TLS. Shows what
--- `auth.token()` does when a token is fetched, grows old, is renewed, and is revoked. `make demo` runs it.
+-- A token's life in ten seconds, against the sandbox: a stand-in for HPE GreenLake on this machine, over TLS. Shows
+-- what `auth.token()` does when a token is fetched, grows old, is renewed, and is revoked. `make demo` runs it.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"

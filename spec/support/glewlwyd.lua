@@ -1,12 +1,12 @@
--- Debian's glewlwyd, started over TLS with a throw-away CA and a database of its own: a second real authorization server
--- for the specs, written in C, with other habits than the first.
+-- Debian's glewlwyd, started over TLS with a throw-away CA and a database of its own: a second real authorization
+-- server for the specs, written in C, with other habits than the first.
 -- SPDX-License-Identifier: MIT
 
-local ca = require "central.auth.sandbox.ca"
 local cjson = require "cjson"
 local core = require "central.auth.core"
 local hmac = require "openssl.hmac"
 local process = require "spec.support.process"
+local real = require "spec.support.real"
 
 local glewlwyd = {}
 
@@ -14,16 +14,13 @@ local START = 15 -- seconds
 local KEY = "a-key-for-the-signatures-of-the-specs"
 local SCHEMA = "/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3"
 
-local Server = {}
-Server.__index = Server
-
--- Beyond what RFC 6749 allows: a blank in the id, letters that are no ASCII in the secret.
+-- Beyond what RFC 6749 allows: a letter that is no ASCII.
 local ODD = [[+%:& !|/="é]]
 
-glewlwyd.clients = {
-  plain = { client_id = "plain-client", client_secret = "a-plain-secret-of-words" },
-  odd = { client_id = "odd+%:& !|/=", client_secret = "secret" .. ODD },
-  odd_secret = { client_id = "odd-secret", client_secret = "secret" .. ODD },
+local CLIENTS = {
+  plain = { client_id = "plain-client", client_secret = "a-plain-secret-of-words", asks_for = "devices" },
+  odd = { client_id = "odd+%:& !|/=", client_secret = "secret" .. ODD, asks_for = "devices" },
+  odd_secret = { client_id = "odd-secret", client_secret = "secret" .. ODD, asks_for = "devices" },
 }
 
 local CONFIG = [[
@@ -63,87 +60,64 @@ local function plugin(issuer)
   }
 end
 
+local function insert(into, ...)
+  local values = table.pack(...)
+  for i = 1, values.n do
+    values[i] = sql(values[i])
+  end
+  return ("INSERT INTO %s VALUES (%s);"):format(into, table.concat(values, ", "))
+end
+
 -- What an administrator would click together.
 local function statements(issuer)
   local list = {
-    ("INSERT INTO g_plugin_module_instance (gpmi_module, gpmi_name, gpmi_parameters) VALUES ('oidc', 'oidc', %s);"):format(
-      sql(plugin(issuer))),
-    "INSERT INTO g_scope (gs_name, gs_password_required) VALUES ('devices', 0), ('other', 0);",
-    "INSERT INTO g_client_scope (gcs_name) VALUES ('devices');",
+    insert("g_plugin_module_instance (gpmi_module, gpmi_name, gpmi_parameters)", "oidc", "oidc", plugin(issuer)),
+    insert("g_scope (gs_name)", "devices"), insert("g_scope (gs_name)", "other"),
+    insert("g_client_scope (gcs_name)", "devices"),
   }
-  for _, client in pairs(glewlwyd.clients) do
-    local id = ("(SELECT gc_id FROM g_client WHERE gc_client_id = %s)"):format(sql(client.client_id))
-    list[#list + 1] = ("INSERT INTO g_client (gc_client_id, gc_confidential) VALUES (%s, 1);"):format(sql(client.client_id))
-    list[#list + 1] = ("INSERT INTO g_client_scope_client (gc_id, gcs_id) SELECT %s, gcs_id FROM g_client_scope;"):format(id)
+  for _, client in pairs(CLIENTS) do
+    list[#list + 1] = insert("g_client (gc_confidential, gc_client_id)", "1", client.client_id)
     for _, property in ipairs {
       { "authorization_type", "client_credentials" }, { "client_secret", client.client_secret },
       { "token_endpoint_auth_method", "client_secret_basic" }, { "token_endpoint_auth_method", "client_secret_post" },
     } do
-      list[#list + 1] = ("INSERT INTO g_client_property (gc_id, gcp_name, gcp_value) VALUES (%s, %s, %s);"):format(
-        id, sql(property[1]), sql(property[2]))
+      list[#list + 1] = ("INSERT INTO g_client_property (gc_id, gcp_name, gcp_value) SELECT max(gc_id), %s, %s"
+        .. " FROM g_client;"):format(sql(property[1]), sql(property[2]))
     end
   end
+  list[#list + 1] = "INSERT INTO g_client_scope_client (gc_id, gcs_id)"
+    .. " SELECT gc_id, gcs_id FROM g_client, g_client_scope;"
   return table.concat(list, "\n")
 end
 
 function glewlwyd.start()
-  local folder = process.scratch()
-  local authority = ca.new { folder = folder }
-  local leaf = authority:issue { name = "server" }
-  local port = process.free_port()
-  local self = setmetatable({ folder = folder, ca_file = authority.file }, Server)
-  self.issuer = ("https://127.0.0.1:%d"):format(port)
+  local self = real.prepare(CLIENTS)
   self.token_url = self.issuer .. "/api/oidc/token"
-  local database = folder .. "/database"
-  process.write(folder .. "/sql", process.read(SCHEMA) .. statements(self.issuer), 600)
-  local output, status = process.run(("sqlite3 %s <%s/sql"):format(database, folder))
+  local database = self.folder .. "/database"
+  process.write(self.folder .. "/sql", process.read(SCHEMA) .. statements(self.issuer), 600)
+  local output, status = process.run(("sqlite3 %s <%s/sql"):format(database, self.folder))
   assert(status == 0, output)
-  local config = process.write(folder .. "/config", CONFIG:format(port, self.issuer, folder, leaf.key_file, leaf.cert_file,
-    database))
-  self.process = process.start { command = { "glewlwyd", "--config-file=" .. config }, log = folder .. "/glewlwyd.log" }
-  self.process:wait_for_port(port, START)
+  local config = process.write(self.folder .. "/config", CONFIG:format(self.port, self.issuer, self.folder,
+    self.leaf.key_file, self.leaf.cert_file, database))
+  self:run({ "glewlwyd", "--config-file=" .. config }, self.folder .. "/glewlwyd.log", START)
   return self
 end
 
---- Options for auth.new as this client.
-function Server:options(name, more)
-  local client = glewlwyd.clients[name]
-  local options = {
-    client_id = client.client_id, client_secret = client.client_secret, scope = "devices",
-    token_url = self.token_url, ca_file = self.ca_file,
-  }
-  for key, value in pairs(more or {}) do
-    options[key] = value
-  end
-  return options
-end
-
 --- What a resource server checks: the signature with the shared key, the issuer, the time (RFC 9068, 4).
-function Server:accepts(token)
+function glewlwyd.accepts(server, token)
   local signed, payload, signature = token:match("^([%w_-]+%.([%w_-]+))%.([%w_-]+)$")
   local claims = cjson.decode(core.base64url_decode(payload))
-  return hmac.new(KEY, "sha256"):final(signed) == core.base64url_decode(signature) and claims.iss == self.issuer
+  return hmac.new(KEY, "sha256"):final(signed) == core.base64url_decode(signature) and claims.iss == server.issuer
     and claims.exp > os.time() and claims.nbf <= os.time()
 end
 
---- Whether the server itself holds this token of `plain` for live (RFC 7662). It remembers whose token it is only when the
--- client authenticated by Basic.
-function Server:is_active(token)
-  local client = glewlwyd.clients.plain
-  local config = process.write(self.folder .. "/curl", ([[
-cacert = "%s"
-url = "%s/api/oidc/introspect"
-user = "%s:%s"
-data-urlencode = "token=%s"
-]]):format(self.ca_file, self.issuer, client.client_id, client.client_secret, token), 600)
-  return cjson.decode((process.run("curl -sS -K " .. config))).active
+--- Whether the server itself holds this token of `plain` for live (RFC 7662). It remembers whose token it is only when
+--- the client authenticated by Basic.
+function glewlwyd.is_active(server, token)
+  local client = CLIENTS.plain
+  local _, body = server:curl("/api/oidc/introspect", ('user = "%s:%s"\ndata-urlencode = "token=%s"'):format(
+    client.client_id, client.client_secret, token))
+  return cjson.decode(body).active
 end
-
-function Server:stop()
-  self.process:stop()
-  process.remove(self.folder)
-end
-
-Server.__close = Server.stop
 
 return glewlwyd

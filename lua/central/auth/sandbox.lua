@@ -1,6 +1,6 @@
--- A stand-in for HPE GreenLake and Central on the loopback address, over TLS: to try central.auth in the REPL and to test
--- scripts without credentials or network. Outages, revocation and short lives at will. It serves in a thread of its own,
--- so that the caller may block or wait at a prompt. Never loaded by central.auth.
+-- A stand-in for HPE GreenLake and Central on the loopback address, over TLS: to try central.auth in the REPL and to
+-- test scripts without credentials or network. Outages, revocation and short lives at will. It serves in a thread of its
+-- own, so that the caller may block or wait at a prompt. Never loaded by central.auth.
 -- SPDX-License-Identifier: MIT
 
 -- Debian installs some pure-Lua packages for 5.3 and 5.1 alone; they work on 5.4 once they are found.
@@ -112,10 +112,8 @@ end
 --- The next token requests fail; `times` may be math.huge.
 ---@param failure { status: integer, times?: number, retry_after?: number }
 function Box:fail(failure)
-  local times = failure.times or 1
-  tell(self, {
-    name = "fail", status = failure.status, times = times == math.huge and -1 or times, retry_after = failure.retry_after,
-  })
+  local times = failure.times == math.huge and -1 or failure.times or 1
+  tell(self, { name = "fail", status = failure.status, times = times, retry_after = failure.retry_after })
 end
 
 --- Ends a `fail`.

@@ -54,8 +54,7 @@ end
 
 local function extend(certificate, issuer, list)
   for _, item in ipairs(list) do
-    local context = item[3] and ("%s"):format(item[3]) or nil
-    certificate:addExtension(extension.new(item[1], item[2], context or { issuer = issuer, subject = certificate }))
+    certificate:addExtension(extension.new(item[1], item[2], { issuer = issuer, subject = certificate }))
   end
 end
 
@@ -88,8 +87,17 @@ local function alternatives(options)
   return names
 end
 
---- A key and its certificate. `usage` is serverAuth (default) or clientAuth; `self_signed` leaves the authority out.
----@param options { name: string, names?: string[], ips?: string[], not_before?: integer, not_after?: integer, usage?: string, self_signed?: boolean }
+---@class central.auth.sandbox.LeafOptions
+---@field name string
+---@field names? string[] of DNS, default localhost
+---@field ips? string[] default 127.0.0.1 and ::1
+---@field not_before? integer seconds since 1970, default a day ago
+---@field not_after? integer default in a day
+---@field usage? "serverAuth" | "clientAuth"
+---@field self_signed? boolean leaves the authority out
+
+--- A key and its certificate.
+---@param options central.auth.sandbox.LeafOptions
 ---@return central.auth.sandbox.Leaf
 function CA:issue(options)
   local key = pkey.new { type = "EC", curve = "prime256v1" }

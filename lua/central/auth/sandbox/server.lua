@@ -99,7 +99,7 @@ local function token_endpoint(state, stream, request_headers)
   if not (fields.grant_type and id) then
     return answer(stream, 400, { error = "invalid_request" })
   elseif id ~= state.client_id or secret ~= state.client_secret then
-    return answer(stream, 401, { error = "invalid_client", error_description = "Invalid client or client credentials." })
+    return answer(stream, 401, { error = "invalid_client", error_description = "Invalid client credentials." })
   elseif fields.grant_type ~= "client_credentials" then
     return answer(stream, 400, { error = "unsupported_grant_type" })
   end
