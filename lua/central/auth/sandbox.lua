@@ -1,6 +1,6 @@
 -- A stand-in for HPE GreenLake and Central on the loopback address, over TLS: to try central.auth in the REPL and to
--- test scripts without credentials or network. Outages, revocation and short lives at will. It serves in a thread of its
--- own, so that the caller may block or wait at a prompt. Never loaded by central.auth.
+-- test scripts without credentials or network. Outages, revocation and short lives at will. It serves in a thread of
+-- its own, so that the caller may block or wait at a prompt. Never loaded by central.auth.
 -- SPDX-License-Identifier: MIT
 
 -- Debian installs some pure-Lua packages for 5.3 and 5.1 alone; they work on 5.4 once they are found.
