@@ -40,15 +40,18 @@ versions:
 
 $(BUILD)/obj/%.o: csrc/%.c | versions
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -c $< -o $@
+	@echo "cc $<"
+	@$(COMPILE) -MMD -c $< -o $@
 
 $(BUILD)/central/auth/core.so: $(CORE:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
+	@echo "ld $@"
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
 
 $(BUILD)/central/auth/http.so: $(HTTP:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libsodium) -lm
+	@echo "ld $@"
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libsodium) -lm
 
 -include $(wildcard $(BUILD)/obj/*.d)
 
@@ -80,7 +83,7 @@ SPECS     ?= spec
 
 spec: build $(BUILD)/oidc/.ready ## the Lua specs only (SPECS=spec/client_spec.lua for one)
 	@mkdir -p $(BUILD)/home
-	$(CLEAN_ENV) $(RUNNER) $(LUA) $(SPEC_PRELUDE) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
+	@$(CLEAN_ENV) $(RUNNER) $(LUA) $(SPEC_PRELUDE) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
 
 $(BUILD)/oidc/.ready: spec/support/oidc/package.json spec/support/oidc/package-lock.json spec/support/oidc/server.mjs
 	@mkdir -p $(@D)
@@ -94,9 +97,10 @@ spec-c: $(TESTS) ## the C unit tests only
 	@for test in $^; do echo "== $$test"; $(RUNNER) $$test || exit 1; done
 
 UNITS := secret clock lifetime form file command redact exchange trust
-$(BUILD)/spec/%: spec/c/%.c $(UNITS:%=$(BUILD)/obj/%.o)
+$(BUILD)/spec/%: spec/c/%.c spec/c/unit.h $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
-	$(COMPILE) -Icsrc -Wno-missing-prototypes $< $(UNITS:%=$(BUILD)/obj/%.o) -o $@ \
+	@echo "cc $<"
+	@$(COMPILE) -Icsrc -Wno-missing-prototypes $< $(UNITS:%=$(BUILD)/obj/%.o) -o $@ \
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka) -lm
 
 bench: deps-test build ## the warm call and the first token, beside an empty C call and the curl command line

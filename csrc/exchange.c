@@ -176,12 +176,16 @@ static void set_headers(struct auth_exchange *exchange, const struct auth_secret
 static enum auth_exchange_failure classify(CURLcode error, const char *message);
 
 static bool fail(struct auth_exchange *exchange, CURLcode error) {
-    static const char too_large[] = "the reply is larger than any token reply";
     struct auth_exchange_reply *reply = &exchange->reply;
     const char *text = exchange->error[0] != '\0' ? exchange->error : curl_easy_strerror(error);
-    bool limited = exchange->verdict == AUTH_EXCHANGE_REPLY;
+    if (strncmp(text, "Unsupported proxy ", 18) == 0) { /* it goes on with the URL and the password in it */
+        text = "the proxy (option proxy, or the environment's) is not a URL that libcurl understands";
+        exchange->verdict = AUTH_EXCHANGE_CONFIG;
+    } else if (exchange->verdict == AUTH_EXCHANGE_REPLY) {
+        text = "the reply is larger than any token reply";
+    }
     reply->failure = exchange->verdict != AUTH_EXCHANGE_OK ? exchange->verdict : classify(error, text);
-    (void)snprintf(reply->message, sizeof reply->message, "%s", limited ? too_large : text);
+    (void)snprintf(reply->message, sizeof reply->message, "%s", text);
     return false;
 }
 

@@ -8,7 +8,7 @@
 static const char hidden[] = "[redacted]";
 
 static bool found_at(const struct auth_secret *text, size_t at, const struct auth_secret *needle) {
-    return needle->length <= text->length - at &&
+    return needle->data != NULL && needle->length <= text->length - at &&
            strncasecmp((const char *)text->data + at, (const char *)needle->data, needle->length) == 0;
 }
 

@@ -68,10 +68,20 @@ local function url(value)
   return value
 end
 
+local PROXIES = { http = true, https = true, socks4 = true, socks4a = true, socks5 = true, socks5h = true }
+
+-- No word of the value in a problem: it may carry a password.
 local function proxy(value)
   local checked, problem = text(value)
+  local scheme, rest = value:match("^(%w+)://(.*)$")
+  local host = (rest or value):gsub("^.*@", "")
+  local port = host:match("^[^%[:]+:(%d+)/?$") or host:match("^%[[%x:.]+%]:(%d+)/?$")
   if not checked or value:find("%s") then
     return nil, problem or "it holds a space"
+  elseif scheme and not PROXIES[scheme:lower()] then
+    return nil, "a proxy speaks http, https, socks4, socks4a, socks5 or socks5h"
+  elseif not (port and tonumber(port) <= 65535 or host:find("^[^%[:/]+/?$") or host:find("^%[[%x:.]+%]/?$")) then
+    return nil, "write it like http://user:password@host:port"
   end
   return value
 end

@@ -1,0 +1,272 @@
+/* Against a child process that answers one connection after the other with fixed bytes, over plain HTTP on
+ * the loopback address. TLS, proxies and rude servers are the business of the Lua specs.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "exchange.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { HANG = -1 };
+
+struct server {
+    pid_t pid;
+    char url[64];
+};
+
+static struct auth_clock wall;
+static struct auth_secret body;
+
+static int listen_somewhere(char *url, size_t capacity) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    (void)snprintf(url, capacity, "http://127.0.0.1:%d/token", ntohs(address.sin_port));
+    return listener;
+}
+
+static void answer(int connection, const char *head, long filler) {
+    char request[4096];
+    char block[4096];
+    memset(block, 'x', sizeof block);
+    if (read(connection, request, sizeof request) <= 0)
+        return;
+    ssize_t sent = write(connection, head, strlen(head));
+    for (long left = filler; left > 0 && sent > 0; left -= sent)
+        sent = write(connection, block, left < (long)sizeof block ? (size_t)left : sizeof block);
+    if (filler == HANG)
+        pause();
+}
+
+/* Answers each connection with `head` and `filler` bytes after it; HANG: then waits for ever. */
+static struct server serve(const char *head, long filler) {
+    struct server server = {0};
+    int listener = listen_somewhere(server.url, sizeof server.url);
+    assert_int_equal(listen(listener, 8), 0);
+    server.pid = fork();
+    assert_true(server.pid >= 0);
+    if (server.pid == 0) {
+        (void)signal(SIGPIPE, SIG_IGN);
+        for (;;) {
+            int connection = accept(listener, NULL, NULL);
+            answer(connection, head, filler);
+            close(connection);
+        }
+    }
+    close(listener);
+    return server;
+}
+
+static void stop(struct server server) {
+    kill(server.pid, SIGKILL);
+    waitpid(server.pid, NULL, 0);
+}
+
+static struct auth_exchange_request request_to(const char *url) {
+    return (struct auth_exchange_request){
+        .url = url, .user_agent = "test", .body = &body, .timeout_ms = 10000, .connect_timeout_ms = 10000};
+}
+
+static const struct auth_exchange_reply *fetch(struct auth_exchange *exchange,
+                                               const struct auth_exchange_request *request) {
+    if (auth_exchange_start(exchange, request, &wall))
+        while (!auth_exchange_step(exchange, 1000)) {
+        }
+    return auth_exchange_finish(exchange, &wall);
+}
+
+static void brings_status_headers_and_body(void **state) {
+    (void)state;
+    struct server server =
+        serve("HTTP/1.1 429 Slow down\r\nContent-Type:  application/json \r\n"
+              "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:37 GMT\r\n"
+              "Location: https://elsewhere.example/x?secret=1\r\nContent-Length: 4\r\n\r\nbody",
+              0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    int64_t before = auth_clock_boot_ns(&wall);
+    const struct auth_exchange_reply *reply = fetch(exchange, &request);
+    assert_int_equal(reply->failure, AUTH_EXCHANGE_OK);
+    assert_int_equal(reply->status, 429);
+    assert_int_equal(reply->date_s, 784111777);
+    assert_int_equal(reply->retry_after_s, 60);
+    assert_string_equal(reply->content_type, "application/json");
+    assert_string_equal(reply->location_host, "elsewhere.example");
+    assert_content(reply->body, "body");
+    assert_true(reply->sent.boot_ns >= before && reply->received.boot_ns >= reply->sent.boot_ns);
+    auth_exchange_cancel(exchange);
+    assert_null(reply->body.data);
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void says_what_was_not_there(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 204 Nothing\r\n\r\n", 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    const struct auth_exchange_reply *reply = fetch(exchange, &request);
+    assert_int_equal(reply->failure, AUTH_EXCHANGE_OK);
+    assert_int_equal(reply->status, 204);
+    assert_int_equal(reply->date_s, -1);
+    assert_int_equal(reply->retry_after_s, -1);
+    assert_string_equal(reply->content_type, "");
+    assert_int_equal(reply->body.length, 0);
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void check_failure(const char *head, long filler, enum auth_exchange_failure expected) {
+    struct server server = serve(head, filler);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    const struct auth_exchange_reply *reply = fetch(exchange, &request);
+    assert_int_equal(reply->failure, expected);
+    assert_true(reply->message[0] != '\0');
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void bounds_body_and_headers(void **state) {
+    (void)state;
+    check_failure("HTTP/1.1 200 OK\r\n\r\n", 10 * AUTH_EXCHANGE_BODY_MAX, AUTH_EXCHANGE_REPLY);
+    check_failure("HTTP/1.1 200 OK\r\nX: ", 10 * AUTH_EXCHANGE_HEADERS_MAX, AUTH_EXCHANGE_REPLY);
+    struct server server = serve("HTTP/1.1 200 OK\r\n\r\n", AUTH_EXCHANGE_BODY_MAX);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    const struct auth_exchange_reply *reply = fetch(exchange, &request);
+    assert_int_equal(reply->failure, AUTH_EXCHANGE_OK);
+    assert_int_equal(reply->body.length, AUTH_EXCHANGE_BODY_MAX);
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void tells_failures_apart(void **state) {
+    (void)state;
+    check_failure("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut", 0, AUTH_EXCHANGE_NETWORK);
+    check_failure("", 0, AUTH_EXCHANGE_NETWORK);
+    check_failure("SSH-2.0-OpenSSH_9.2\r\n", 0, AUTH_EXCHANGE_REPLY);
+    struct auth_exchange *exchange = auth_exchange_new();
+    char url[64];
+    int bound = listen_somewhere(url, sizeof url); /* nobody listens there while it is bound */
+    struct auth_exchange_request request = request_to(url);
+    assert_int_equal(fetch(exchange, &request)->failure, AUTH_EXCHANGE_CONNECT);
+    close(bound);
+    request.url = "gopher://127.0.0.1/";
+    assert_int_not_equal(fetch(exchange, &request)->failure, AUTH_EXCHANGE_OK);
+    auth_exchange_free(exchange);
+}
+
+static void keeps_a_proxys_password_out_of_messages(void **state) {
+    (void)state;
+    static const char *const odd[] = {"htp://u:hunter2@127.0.0.1", "http://u:hunter2@127.0.0.1:1:2",
+                                      "http://u:hunter2@[::1", "http://u:hunter2@127.0.0.1:99999"};
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to("https://127.0.0.1:1/");
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        request.proxy = odd[i];
+        const struct auth_exchange_reply *reply = fetch(exchange, &request);
+        assert_int_equal(reply->failure, AUTH_EXCHANGE_CONFIG);
+        assert_null(strstr(reply->message, "hunter2"));
+        assert_non_null(strstr(reply->message, "proxy"));
+    }
+    auth_exchange_free(exchange);
+}
+
+static void gives_up_in_time(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", HANG);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    request.timeout_ms = 50;
+    int64_t before = auth_clock_boot_ns(&wall);
+    assert_int_equal(fetch(exchange, &request)->failure, AUTH_EXCHANGE_TIMEOUT);
+    assert_true(auth_clock_boot_ns(&wall) - before < 5 * AUTH_NS_PER_S);
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void cancels_and_starts_anew(void **state) {
+    (void)state;
+    struct server silent = serve("", HANG);
+    struct server good = serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(silent.url);
+    assert_true(auth_exchange_start(exchange, &request, &wall));
+    assert_false(auth_exchange_step(exchange, 10));
+    auth_exchange_cancel(exchange);
+    auth_exchange_cancel(exchange);
+    assert_true(auth_exchange_step(exchange, 0)); /* nothing under way */
+    assert_true(auth_exchange_start(exchange, &request, &wall));
+    request.url = good.url; /* starting again gives the former one up */
+    for (int i = 0; i < 3; i++)
+        assert_content(fetch(exchange, &request)->body, "ok");
+    auth_exchange_free(exchange);
+    auth_exchange_free(NULL);
+    stop(silent);
+    stop(good);
+}
+
+static void begins_anew_in_a_forked_child(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    assert_content(fetch(exchange, &request)->body, "ok");
+    assert_true(auth_exchange_start(exchange, &request, &wall));
+    pid_t child = fork();
+    if (child == 0) {
+        const struct auth_exchange_reply *reply = fetch(exchange, &request);
+        bool ok = reply->failure == AUTH_EXCHANGE_OK && reply->body.length == 2;
+        auth_exchange_free(exchange);
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    while (!auth_exchange_step(exchange, 1000)) { /* the parent's went on undisturbed */
+    }
+    assert_content(auth_exchange_finish(exchange, &wall)->body, "ok");
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void names_its_failures(void **state) {
+    (void)state;
+    assert_string_equal(auth_exchange_failure_name(AUTH_EXCHANGE_OK), "ok");
+    assert_string_equal(auth_exchange_failure_name(AUTH_EXCHANGE_TLS), "tls");
+    assert_string_equal(auth_exchange_failure_name(AUTH_EXCHANGE_MEMORY), "memory");
+    assert_non_null(strstr(auth_exchange_version(), "libcurl/"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(brings_status_headers_and_body),
+        cmocka_unit_test(says_what_was_not_there),
+        cmocka_unit_test(bounds_body_and_headers),
+        cmocka_unit_test(tells_failures_apart),
+        cmocka_unit_test(keeps_a_proxys_password_out_of_messages),
+        cmocka_unit_test(gives_up_in_time),
+        cmocka_unit_test(cancels_and_starts_anew),
+        cmocka_unit_test(begins_anew_in_a_forked_child),
+        cmocka_unit_test(names_its_failures),
+    };
+    static const char *const variables[] = {"http_proxy", "https_proxy", "all_proxy", "ALL_PROXY",
+                                            "HTTPS_PROXY"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        unsetenv(variables[i]);
+    if (!auth_exchange_init() || !auth_exchange_init() ||
+        !auth_secret_append(&body, "grant_type=client_credentials", 29))
+        return 1;
+    int failed = RUN(tests);
+    auth_secret_wipe(&body);
+    return failed;
+}

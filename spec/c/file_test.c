@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/central-auth-XXXXXX";
+
+static const char *at(const char *name) {
+    static char path[100]; /* a socket's path has 108 */
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void put(const char *name, const void *bytes, size_t length, mode_t mode) {
+    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, length), length);
+    assert_int_equal(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+static int failure_of(const char *path) {
+    struct auth_secret out = {0};
+    unsigned mode = 0;
+    int error = auth_file_read(path, &out, &mode);
+    auth_secret_wipe(&out);
+    return error;
+}
+
+static void reads_content_and_mode(void **state) {
+    (void)state;
+    struct auth_secret out = {0};
+    unsigned mode = 0;
+    put("plain", "hush\n", 5, 0640);
+    assert_int_equal(auth_file_read(at("plain"), &out, &mode), 0);
+    assert_content(out, "hush\n");
+    assert_int_equal(mode, 0640);
+    auth_secret_wipe(&out);
+    put("empty", "", 0, 0600);
+    assert_int_equal(auth_file_read(at("empty"), &out, &mode), 0);
+    assert_int_equal(out.length, 0);
+    auth_secret_wipe(&out);
+}
+
+static void takes_the_maximum_and_not_a_byte_more(void **state) {
+    (void)state;
+    static char block[AUTH_FILE_MAX + 1];
+    struct auth_secret out = {0};
+    unsigned mode = 0;
+    put("full", block, AUTH_FILE_MAX, 0600);
+    assert_int_equal(auth_file_read(at("full"), &out, &mode), 0);
+    assert_int_equal(out.length, AUTH_FILE_MAX);
+    auth_secret_wipe(&out);
+    put("over", block, AUTH_FILE_MAX + 1, 0600);
+    assert_int_equal(failure_of(at("over")), EFBIG);
+    assert_int_equal(failure_of("/dev/zero"), ENXIO);
+}
+
+static void names_what_is_no_file(void **state) {
+    (void)state;
+    assert_int_equal(failure_of(at("absent")), ENOENT);
+    assert_int_equal(failure_of(folder), EISDIR);
+    assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+    assert_int_equal(failure_of(at("fifo")), ENXIO); /* at once, though nobody writes to it */
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", at("socket"));
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(failure_of(at("socket")), ENXIO);
+    close(listener);
+}
+
+static int make_folder(void **state) {
+    (void)state;
+    return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    static const char *const names[] = {"plain", "empty", "full", "over", "fifo", "socket"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unlink(at(names[i]));
+    return rmdir(folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_content_and_mode),
+        cmocka_unit_test(takes_the_maximum_and_not_a_byte_more),
+        cmocka_unit_test(names_what_is_no_file),
+    };
+    return auth_secret_init() ? cmocka_run_group_tests(tests, make_folder, remove_folder) : 1;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "lifetime.h"
+
+#include <math.h>
+
+static const struct auth_instant sent = {.boot_ns = 1000 * AUTH_NS_PER_S, .wall_ns = 5000 * AUTH_NS_PER_S};
+
+static int64_t s(double seconds) {
+    return (int64_t)(seconds * (double)AUTH_NS_PER_S);
+}
+
+static struct auth_lifetime of(double expires_in_s) {
+    return auth_lifetime_begin(sent, (struct auth_lifetime_terms){.expires_in_s = expires_in_s});
+}
+
+static void is_none_before_it_begins(void **state) {
+    (void)state;
+    struct auth_lifetime none = {0};
+    assert_int_equal(auth_lifetime_state_at(&none, 0), AUTH_LIFETIME_NONE);
+    assert_int_equal(auth_lifetime_state_at(&none, INT64_MAX), AUTH_LIFETIME_NONE);
+}
+
+static void passes_through_its_states(void **state) {
+    (void)state;
+    struct auth_lifetime life = of(7200);
+    assert_int_equal(life.life_ns, s(7200));
+    assert_int_equal(life.fresh_ns, s(6600));
+    assert_int_equal(life.usable_ns, s(7170));
+    assert_int_equal(auth_lifetime_state_at(&life, 0), AUTH_LIFETIME_FRESH);
+    assert_int_equal(auth_lifetime_state_at(&life, s(6600) - 1), AUTH_LIFETIME_FRESH);
+    assert_int_equal(auth_lifetime_state_at(&life, s(6600)), AUTH_LIFETIME_STALE);
+    assert_int_equal(auth_lifetime_state_at(&life, s(7170) - 1), AUTH_LIFETIME_STALE);
+    assert_int_equal(auth_lifetime_state_at(&life, s(7170)), AUTH_LIFETIME_EXPIRED);
+    assert_int_equal(auth_lifetime_state_at(&life, INT64_MAX), AUTH_LIFETIME_EXPIRED);
+}
+
+static void scales_with_short_lives(void **state) {
+    (void)state;
+    struct auth_lifetime life = of(100);
+    assert_int_equal(life.fresh_ns, s(75));
+    assert_int_equal(life.usable_ns, s(90));
+}
+
+static void takes_odd_lives_as_not_said(void **state) {
+    (void)state;
+    const double odd[] = {0.0, -0.0, -1.0, -1e300, NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        assert_int_equal(of(odd[i]).life_ns, s(AUTH_LIFETIME_DEFAULT_S));
+}
+
+static void caps_absurd_lives_before_any_multiplication(void **state) {
+    (void)state;
+    const double absurd[] = {86401, 7200000, 1e18, 1e300};
+    for (size_t i = 0; i < sizeof absurd / sizeof *absurd; i++)
+        assert_int_equal(of(absurd[i]).life_ns, s(AUTH_LIFETIME_MAX_S));
+}
+
+static void keeps_its_order_for_the_shortest_life(void **state) {
+    (void)state;
+    const double lives[] = {1e-300, 1e-9, 1e-6, 0.001, 1, 59.9, 86400};
+    for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
+        for (double renew_before = 0; renew_before < 200000; renew_before = renew_before * 10 + 1) {
+            struct auth_lifetime life = auth_lifetime_begin(
+                sent, (struct auth_lifetime_terms){
+                          .expires_in_s = lives[i], .renew_before_s = renew_before, .stretch = 1});
+            assert_true(life.fresh_ns > 0);
+            assert_true(life.fresh_ns <= life.usable_ns);
+            assert_true(life.usable_ns < life.life_ns);
+        }
+    }
+}
+
+static void stretches_the_window_by_up_to_a_quarter(void **state) {
+    (void)state;
+    struct auth_lifetime_terms terms = {.expires_in_s = 7200, .stretch = 1};
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7200 - 750));
+    terms.stretch = 17;
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7200 - 750));
+    terms.stretch = (double)NAN;
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7200 - 600));
+}
+
+static void obeys_the_user_up_to_half_the_life(void **state) {
+    (void)state;
+    struct auth_lifetime_terms terms = {.expires_in_s = 7200, .renew_before_s = 60};
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7140));
+    terms.renew_before_s = 80000;
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(3600));
+}
+
+static void obeys_the_server_within_the_life(void **state) {
+    (void)state;
+    struct auth_lifetime_terms terms = {.expires_in_s = 7200, .refresh_in_s = 1800, .renew_before_s = 60};
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(1800));
+    terms.refresh_in_s = 7199; /* within the margin: it must be renewed while still usable */
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7170));
+    terms.refresh_in_s = 9000;
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7140));
+    terms.refresh_in_s = -5;
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7140));
+}
+
+static int64_t age_after(int64_t boot_ns, int64_t wall_ns) {
+    struct auth_lifetime life = of(7200);
+    return auth_lifetime_age_ns(
+        &life, (struct auth_instant){.boot_ns = sent.boot_ns + boot_ns, .wall_ns = sent.wall_ns + wall_ns});
+}
+
+static void ages_by_the_clock_that_saw_more(void **state) {
+    (void)state;
+    assert_int_equal(age_after(s(10), s(10)), s(10));
+    assert_int_equal(age_after(s(0), s(3600)), s(3600));  /* a paused machine whose boot clock stood still */
+    assert_int_equal(age_after(s(60), s(-86400)), s(60)); /* the wall clock was set back */
+    assert_int_equal(age_after(s(-5), s(-5)), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_none_before_it_begins),
+        cmocka_unit_test(passes_through_its_states),
+        cmocka_unit_test(scales_with_short_lives),
+        cmocka_unit_test(takes_odd_lives_as_not_said),
+        cmocka_unit_test(caps_absurd_lives_before_any_multiplication),
+        cmocka_unit_test(keeps_its_order_for_the_shortest_life),
+        cmocka_unit_test(stretches_the_window_by_up_to_a_quarter),
+        cmocka_unit_test(obeys_the_user_up_to_half_the_life),
+        cmocka_unit_test(obeys_the_server_within_the_life),
+        cmocka_unit_test(ages_by_the_clock_that_saw_more),
+    };
+    return RUN(tests);
+}

@@ -1,0 +1,24 @@
+/* What every C unit test begins with: cmocka and what it wants included before it.
+ * SPDX-License-Identifier: MIT */
+#ifndef AUTH_UNIT_H
+#define AUTH_UNIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define RUN(tests) cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL)
+
+/* The content of a secret as text. */
+#define assert_content(secret, text)                                                                         \
+    do {                                                                                                     \
+        assert_int_equal((secret).length, strlen(text));                                                     \
+        assert_true((secret).length == 0 ||                                                                  \
+                    memcmp((secret).data, text, strlen(text) + 1) == 0); /* the NUL, too */                  \
+    } while (0)
+
+#endif
