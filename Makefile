@@ -78,7 +78,7 @@ deps-%:
 	@sh .ci/packages $*
 
 # The specs run in an environment of their own: no credentials, proxies or trust of the person who runs them.
-CLEAN_ENV  = env -i PATH="$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
+CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
 
 spec: build $(BUILD)/oidc/.ready ## the Lua specs only (SPECS=spec/client_spec.lua for one)
@@ -113,9 +113,16 @@ lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, sym
 	@sh .ci/lint
 
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-check-asan: deps-test ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory spec-c spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
-	  RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/.ci/leaks"
+check-asan: deps-test .build/asan/bin/lua5.4 ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory spec-c spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE"
+
+# The sanitizer must be loaded before Lua's own libraries: by the loader, not LD_PRELOAD, which every child would inherit.
+.build/asan/bin/lua5.4: Makefile
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nLSAN_OPTIONS=print_suppressions=0:suppressions=%s exec %s --preload %s %s "$$@"\n' $(CURDIR)/.ci/leaks \
+	  $(wildcard /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1) \
+	  $(shell $(CC) -print-file-name=libasan.so) $(shell command -v $(LUA)) >$@
+	@chmod 755 $@
 
 VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 check-valgrind: deps-check ## C units and the specs without timing under valgrind

@@ -44,7 +44,7 @@ end
 function Real:curl(path, lines)
   local config = process.write(self.folder .. "/curl", ('cacert = "%s"\nurl = "%s%s"\n%s\n'):format(
     self.ca_file, self.issuer, path, lines or ""), 600)
-  local output = process.run("curl -sS -w '\\n%{http_code}' -K " .. config)
+  local output = process.run("curl -sS --max-time 10 -w '\\n%{http_code}' -K " .. config)
   local body, status = output:match("^(.*)\n(%d+)$")
   assert(status, output)
   return tonumber(status), body

@@ -1,0 +1,158 @@
+-- Options from arguments, environment and profile: who wins, and how each mistake is named.
+-- SPDX-License-Identifier: MIT
+
+local child = require "spec.support.child"
+local config = require "central.auth.config"
+local process = require "spec.support.process"
+
+-- What config.resolve says in a process with this environment: its fields as lines, or the failure.
+local SHOW = [[
+local values, message, code, detail = require("central.auth.config").resolve(%s)
+if not values then
+  print(code, message, detail.option)
+  return
+end
+for _, name in ipairs { "client_id", "token_url", "scope", "timeout", "profile" } do
+  print(name, values[name], values.from[name])
+end
+print("secret", values.secret and values.secret.name, values.secret and values.secret.from)
+]]
+
+local folder
+
+local function show(environment, arguments)
+  return (child.run(SHOW:format(arguments or "{}"), environment))
+end
+
+-- A home with these profiles; the environment that leads there.
+local function home(profiles, mode)
+  process.run("mkdir -p " .. folder .. "/central-auth")
+  process.write(folder .. "/central-auth/config.lua", profiles, mode or "600")
+  return { XDG_CONFIG_HOME = folder }
+end
+
+local function with(environment, more)
+  for name, value in pairs(more) do
+    environment[name] = value
+  end
+  return environment
+end
+
+describe("config", function()
+  setup(function() folder = process.scratch() end)
+  teardown(function() process.remove(folder) end)
+
+  it("fills in what nobody gave #valgrind", function()
+    local values = assert(config.resolve { client_id = "id", client_secret = "hush", timeout = 5 })
+    assert.equal("https://sso.common.cloud.hpe.com/as/token.oauth2", values.token_url)
+    assert.equal("post", values.auth_style)
+    assert.equal(5, values.connect_timeout)
+    assert.matches("^central%-auth/%d", values.user_agent)
+    assert.equal("the argument client_id", values.from.client_id)
+  end)
+
+  it("leads to the workspace's own endpoint #valgrind", function()
+    local values = assert(config.resolve { client_id = "id", client_secret = "hush", workspace_id = "w-1" })
+    assert.equal("https://global.api.greenlake.hpe.com/authorization/v2/oauth2/w-1/token", values.token_url)
+  end)
+
+  it("holds the secret in native memory alone #valgrind", function()
+    local values = assert(config.resolve { client_id = "id", client_secret = "hush" })
+    assert.is_nil(values.client_secret)
+    assert.equal("secret (hidden)", tostring(values.secret.value))
+  end)
+
+  it("prefers arguments to the environment and that to the profile", function()
+    local environment = with(home [[return { default = {
+        client_id = "from-profile", client_secret = "hush", scope = "profile", timeout = 7 } }]],
+      { CENTRAL_SCOPE = "environment", CENTRAL_TIMEOUT = "8" })
+    local shown = show(environment, '{ timeout = 9 }')
+    assert.matches("timeout\t9\tthe argument timeout", shown)
+    assert.matches("scope\tenvironment\tthe environment variable CENTRAL_SCOPE", shown)
+    assert.matches('client_id\tfrom%-profile\tthe profile "default" in /[^\n]+config.lua', shown)
+    assert.matches('secret\tclient_secret\tthe profile "default"', shown)
+  end)
+
+  it("takes a secret in any form over those of lower places", function()
+    local environment = with(home [[return { default = { client_id = "i", client_secret = "hush" } }]],
+      { CENTRAL_CLIENT_SECRET_COMMAND = "pass central" })
+    assert.matches("secret\tclient_secret_command\tthe environment", show(environment))
+    assert.matches("secret\tclient_secret_file\tthe argument", show(environment, '{ client_secret_file = "/x" }'))
+  end)
+
+  it("refuses two forms of a secret, or two endpoints, in one place", function()
+    local shown = show { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRET = "a", CENTRAL_CLIENT_SECRET_FILE = "/b" }
+    assert.matches("^config\tclient_secret_file %(from the environment variable CENTRAL_CLIENT_SECRET_FILE%): "
+      .. "client_secret says the same thing", shown)
+    local _, message = config.resolve { client_id = "i", client_secret = "s", token_url = "https://h",
+      workspace_id = "w" }
+    assert.matches("workspace_id .*token_url says the same thing", message)
+  end)
+
+  it("chooses a profile by argument or variable", function()
+    local environment = home [[return { lab = { client_id = "lab", client_secret = "x" }, prod = { client_id = "prod",
+      client_secret = "y" } }]]
+    assert.matches("client_id\tlab", show(environment, '{ profile = "lab" }'))
+    assert.matches("client_id\tprod", show(with(environment, { CENTRAL_PROFILE = "prod" })))
+    assert.matches('it has no profile "labb"; did you mean "lab"', show(environment, '{ profile = "labb" }'))
+  end)
+
+  it("reads HOME where XDG_CONFIG_HOME is not set, and works without either", function()
+    process.run(("mkdir -p %s/.config/central-auth"):format(folder))
+    process.write(folder .. "/.config/central-auth/config.lua",
+      'return { default = { client_id = "from-home", client_secret = "x" } }', "600")
+    assert.matches("client_id\tfrom%-home", show { HOME = folder })
+    assert.matches("client_id\tfrom%-home", show { HOME = folder, XDG_CONFIG_HOME = "relative" })
+    assert.matches("client_id\targ", show({}, '{ client_id = "arg", client_secret = "x" }'))
+    assert.matches("neither XDG_CONFIG_HOME nor HOME", show({}, '{ profile = "lab" }'))
+  end)
+
+  it("names a variable that is wrong and does not repeat it", function()
+    local good = { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRET = "hush" }
+    for name, value in pairs { TIMEOUT = "soon", TOKEN_URL = "http://hush.example", AUTH_STYLE = "digest",
+      CA_FILE = "/no/such", PARAMS = "hush", PROXY = "htp://hush", CLIENT_ID = "a\nhush", SCOPE = 'hush"' } do
+      local rest = name == "CLIENT_ID" and { CENTRAL_CLIENT_SECRET = "x" } or good
+      local shown = show(with({ ["CENTRAL_" .. name] = value }, rest))
+      local expected = ("config\t%s (from the environment variable CENTRAL_%s): "):format(name:lower(), name)
+      assert.is_truthy(shown:find(expected, 1, true), shown)
+      assert.is_nil(shown:find("hush", 1, true), shown)
+    end
+  end)
+
+  it("takes an empty variable as not set", function()
+    assert.matches("client_id\targ\t", show({ CENTRAL_CLIENT_ID = "", CENTRAL_TIMEOUT = "" },
+      '{ client_id = "arg", client_secret = "x" }'))
+  end)
+
+  it("says what is missing, all three places, and how to get one", function()
+    local shown = show(home "return {}")
+    assert.matches("^config\tclient_id is needed.*auth.configure.*CENTRAL_CLIENT_ID.*/central%-auth/config.lua.*"
+      .. "Create Personal API client", shown)
+    assert.matches("^config\tclient_secret is needed.*CENTRAL_CLIENT_SECRET", show { CENTRAL_CLIENT_ID = "i" })
+    local _, message = config.resolve { client_id = "i", client_secret = "s", key_file = "/etc/passwd" }
+    assert.matches("key_file .*needs a cert_file", message)
+  end)
+
+  it("raises mistakes in the argument table, with the nearest name", function()
+    assert.has_error(function() config.resolve "id" end, "a table of options expected, got string")
+    local _, unknown = pcall(config.resolve, { clientid = "x" })
+    assert.matches('unknown option "clientid"; did you mean "client_id"', unknown)
+    local _, kind = pcall(config.resolve, { timeout = "30" })
+    assert.matches("option timeout: number expected, got string", kind)
+    local _, secret = pcall(config.resolve, { client_secret = 12345 })
+    assert.matches("option client_secret: string or function expected, got number", secret)
+  end)
+
+  it("names a wrong option of a profile and where it stands", function()
+    for text, expected in pairs {
+      ['{ default = { client_idd = "x" } }'] = 'client_idd .*config.lua%): .*no such option; did you mean "client_id"',
+      ['{ default = { timeout = "30" } }'] = "timeout .*a number is needed, not a string",
+      ["{ default = { client_secret = function() end } }"] = "client_secret .*a string is needed, not a function",
+      ['{ default = { on_event = "x" } }'] = "on_event .*there is no such option",
+      ['{ default = { profile = "x" } }'] = "profile .*there is no such option",
+      ["{ default = { timeout = -1 } }"] = "timeout .*above 0",
+    } do
+      assert.matches(expected, show(home("return " .. text)))
+    end
+  end)
+end)

@@ -1,0 +1,93 @@
+-- Where a secret comes from, and what may be wrong with it there.
+-- SPDX-License-Identifier: MIT
+
+local child = require "spec.support.child"
+local core = require "central.auth.core"
+local credential = require "central.auth.credential"
+local process = require "spec.support.process"
+
+local folder
+
+local function read(kind, value, limit)
+  local source = { name = "client_secret_" .. kind, from = "the argument", kind = kind, value = value }
+  return credential.read(source, limit or 5)
+end
+
+local function file(bytes, mode)
+  return process.write(folder .. "/secret", bytes, mode or "600")
+end
+
+local function assert_secret(expected, secret, message)
+  assert.is_truthy(secret, message)
+  assert.is_true(core.secret(expected):equal(secret))
+end
+
+local function assert_config(pattern, secret, message, code, detail)
+  assert.is_nil(secret)
+  assert.equal("config", code)
+  assert.matches(pattern, message)
+  assert.equal("the argument", detail.source)
+  assert.is_nil(message:find("hush", 1, true))
+end
+
+describe("credential", function()
+  setup(function() folder = process.scratch() end)
+  teardown(function() process.remove(folder) end)
+
+  it("is a value #valgrind", function()
+    assert_secret("hush", read("value", core.secret "hush"))
+  end)
+
+  it("is what a function returns, and the text of its error stays unsaid #valgrind", function()
+    assert_secret("hush", read("function", function() return "hush" end))
+    assert_config("raised an error", read("function", function() error "hush" end))
+    assert_config("returned a nil", read("function", function() end))
+    assert_config("it is empty", read("function", function() return "" end))
+  end)
+
+  it("is a file's content without the line end", function()
+    for _, ending in ipairs { "", "\n", "\r\n" } do
+      assert_secret("hush hush", read("file", file("hush hush" .. ending)))
+    end
+    assert_secret("hush ", read("file", file "hush \n"))
+  end)
+
+  it("is refused in a file that is empty, binary, large, open to others, or none", function()
+    assert_config("it is empty", read("file", file ""))
+    assert_config("it is empty", read("file", file "\n"))
+    assert_config("byte 5 is a control character %(0x00%): this is no text", read("file", file "hush\0"))
+    assert_config("byte 5 is a control character %(0x0A%)", read("file", file "hush\nhush\n"))
+    assert_config("is larger than 64 KiB", read("file", file(("hush"):rep(20000))))
+    for _, mode in ipairs { "640", "604", "622" } do
+      assert_config("is open to others %(mode 0" .. mode .. "%): run chmod 600 ", read("file", file("hush", mode)))
+    end
+    os.remove(folder .. "/secret")
+    assert_config("secret: No such file or directory", read("file", folder .. "/secret"))
+    assert_config("is a folder", read("file", folder))
+  end)
+
+  it("may be open to others where systemd put it", function()
+    local code = ([[local credential = require "central.auth.credential"
+      print(credential.read({ name = "n", from = "f", kind = "file", value = %q }, 5))]]):format(file("hush", "644"))
+    assert.matches("^secret %(hidden%)", (child.run(code, { CREDENTIALS_DIRECTORY = folder })))
+    assert.matches("open to others", (child.run(code, { CREDENTIALS_DIRECTORY = folder .. "/other" })))
+    assert.matches("open to others", (child.run(code, {})))
+  end)
+
+  it("is what a command prints", function()
+    assert_secret("hush", read("command", "echo hush"))
+    assert_config("the command ended with status 3", read("command", "echo hush; exit 3"))
+    assert_config("it is empty", read("command", "true"))
+    assert_config("control character", read("command", "printf 'hush\\nhush'"))
+    assert_config("the command did not end in time", read("command", "exec sleep 60", 0.03))
+  end)
+
+  it("leaves no process, pipe or terminal to a command", function()
+    local fds = process.run("ls /proc/$PPID/fd | wc -l")
+    assert_config("ended with status", read("command", "test -t 0 || read line || exit 7"))
+    for _ = 1, 20 do
+      read("command", "echo hush")
+    end
+    assert.equal(fds, (process.run("ls /proc/$PPID/fd | wc -l")))
+  end)
+end)

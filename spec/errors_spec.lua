@@ -1,0 +1,59 @@
+-- Failures as values, and text from elsewhere made fit to print.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+
+describe("errors #valgrind", function()
+  describe("printable", function()
+    it("leaves plain text and other scripts alone", function()
+      for _, text in ipairs { "", "wrong secret", "Gerät für 日本語 😀", "a\u{301}" } do
+        assert.equal(text, errors.printable(text))
+      end
+    end)
+
+    it("escapes control characters, so that nothing moves a terminal's cursor or starts a line", function()
+      assert.equal("a\\u{A}b\\u{D}\\u{9}\\u{1B}[31m\\u{7F}\\u{0}", errors.printable("a\nb\r\t\27[31m\x7F\0"))
+      assert.equal("\\u{9B}31m", errors.printable("\u{9B}31m"))
+    end)
+
+    it("escapes characters that turn or hide text", function()
+      for _, code in ipairs { 0x61C, 0x200B, 0x200E, 0x202E, 0x2028, 0x2066, 0xFEFF, 0xE0041 } do
+        assert.equal(("x\\u{%X}y"):format(code), errors.printable("x" .. utf8.char(code) .. "y"))
+      end
+    end)
+
+    it("escapes bytes that are no UTF-8", function()
+      assert.equal("\\xFF\\xC3x\\xED\\xA0\\x80", errors.printable("\xFF\xC3x\xED\xA0\x80"))
+      assert.equal("\\xE2\\x82", errors.printable("\xE2\x82"))
+    end)
+
+    it("cuts at 200 characters, never inside one", function()
+      assert.equal(("ä"):rep(200), errors.printable(("ä"):rep(200)))
+      assert.equal(("ä"):rep(200) .. "…", errors.printable(("ä"):rep(201)))
+    end)
+  end)
+
+  it("fail returns nil, message, code and a detail", function()
+    assert.same({ nil, "it broke", "network", {} }, { errors.fail("network", "it broke") })
+    local detail = { status = 500 }
+    assert.equal(detail, select(4, errors.fail("http", "it broke", detail)))
+  end)
+
+  it("suggest names a near option and nothing far", function()
+    local known = { "client_id", "client_secret", "token_url" }
+    assert.equal('; did you mean "client_id"?', errors.suggest("clientid", known))
+    assert.equal('; did you mean "client_secret"?', errors.suggest("CLIENT_SECRTE", known))
+    assert.equal("", errors.suggest("colour", known))
+    assert.equal("", errors.suggest("", known))
+  end)
+
+  it("mistakes are raised at the line outside the package that made them", function()
+    local auth = require "central.auth"
+    local here = debug.getinfo(1, "l").currentline
+    local _, direct = pcall(function() auth.new { colour = "red" } end)
+    local client <close> = assert(auth.new { client_id = "a", client_secret = "b" })
+    local _, method = pcall(function() client:token { colour = "red" } end)
+    assert.matches(("errors_spec.lua:%d: unknown option"):format(here + 1), direct)
+    assert.matches(("errors_spec.lua:%d: unknown option"):format(here + 3), method)
+  end)
+end)

@@ -1,0 +1,121 @@
+-- The options: their checks, and what an environment variable stands for.
+-- SPDX-License-Identifier: MIT
+
+local options = require "central.auth.options"
+
+local function assert_good(name, ...)
+  for _, value in ipairs { ... } do
+    local checked, problem = options.check(name, value)
+    assert.is_nil(problem, ("%s = %s: %s"):format(name, tostring(value), problem))
+    assert.is_truthy(checked)
+  end
+end
+
+local function assert_bad(name, pattern, ...)
+  for _, value in ipairs { ... } do
+    local checked, problem = options.check(name, value)
+    assert.is_nil(checked, ("%s = %s passes"):format(name, tostring(value)))
+    assert.matches(pattern, problem)
+  end
+end
+
+describe("options #valgrind", function()
+  it("takes https URLs, and http to the loopback address alone", function()
+    assert_good("token_url", "https://sso.common.cloud.hpe.com/as/token.oauth2", "https://h:8443/x?y=1", "HTTPS://h/",
+      "https://[2001:db8::1]/", "http://localhost:1/", "http://127.0.0.1/", "http://[::1]:8080/")
+    assert_bad("token_url", "only https", "http://example.com/", "http://127.0.0.1.example.com/", "ftp://h/",
+      "http://localhost.example.com/")
+    assert_bad("token_url", "no URL", "example.com", "https:///x", "/path", "https://h/a b", "https//h")
+    assert_bad("token_url", "user name or password", "https://id:secret@h/", "http://127.0.0.1@example.com/")
+    assert_bad("token_url", "fragment", "https://h/#x")
+    assert_bad("token_url", "empty", "")
+  end)
+
+  it("refuses control characters in everything that reaches a header, URL or form", function()
+    for _, name in ipairs { "client_id", "token_url", "scope", "audience", "resource", "proxy", "user_agent",
+      "client_secret_file", "profile" } do
+      for _, bytes in ipairs { "a\rb", "a\nb", "a\0b", "a\x7Fb", "a\r\nX: y" } do
+        local checked, problem = options.check(name, bytes)
+        assert.is_nil(checked, name)
+        assert.is_string(problem, name)
+      end
+    end
+    assert_bad("params", "control character", { x = "a\nb" }, { ["a\nb"] = "x" }, { x = { "a\0" } })
+  end)
+
+  it("takes scopes as a string or a list, in the RFC's characters", function()
+    assert.equal("a b", options.check("scope", "a b"))
+    assert.equal("a b", options.check("scope", { "a", "b" }))
+    assert_bad("scope", "RFC 6749", 'a"b', "a\\b", "ä")
+    assert_bad("scope", "empty", "")
+    assert_bad("scope", "list", {})
+  end)
+
+  it("copies lists, so that a later change of them changes nothing here", function()
+    local list = { "r1" }
+    local checked = options.check("resource", list)
+    list[1] = "r2"
+    assert.same({ "r1" }, checked)
+    assert_bad("resource", "item 2", { "a", 1 }, { "a", "" })
+    assert_bad("resource", "list", { "a", x = "b" })
+  end)
+
+  it("takes further form fields, but none that another option sets", function()
+    assert.same({ a = "1", b = { "2", "3" } }, options.check("params", { a = "1", b = { "2", "3" } }))
+    assert_bad("params", "option of its own", { client_secret = "x" }, { grant_type = "password" })
+    assert_bad("params", "string or a list", { a = 1 }, { a = true })
+    assert_bad("params", "name of each field", { "a" })
+  end)
+
+  it("takes proxies libcurl knows, and never repeats one", function()
+    assert_good("proxy", "http://p:3128", "p:3128", "p", "socks5h://u:pw@[::1]:1080/", "https://u:p%40w@p/")
+    for _, value in ipairs { "htp://u:hush@h", "http://u:hush@h:1:2", "http://u:hush@h:99999", "http://u:hush@[::1",
+      "http://", "u:hush@h /" } do
+      local _, problem = options.check("proxy", value)
+      assert.is_string(problem, value)
+      assert.is_nil(problem:find("hush", 1, true))
+    end
+  end)
+
+  it("bounds seconds", function()
+    assert_good("timeout", 0.001, 30, 3600)
+    assert_bad("timeout", "number of seconds", 0, -1, 3601, 0 / 0, math.huge)
+    assert_good("renew_before", 1, 86400)
+  end)
+
+  it("takes only what it knows as auth_style, and suggests", function()
+    assert_good("auth_style", "post", "basic", "basic_raw")
+    assert_bad("auth_style", 'did you mean "post"', "posst", "POST")
+  end)
+
+  it("looks whether files can be read", function()
+    assert_bad("ca_file", "No such file", "/no/such/file")
+    assert_good("ca_file", "/etc/passwd")
+  end)
+
+  it("takes a workspace's id, a word", function()
+    assert_good("workspace_id", "0123abcd-4567", "a_b")
+    assert_bad("workspace_id", "letters", "a/b", "a b", "..", "")
+  end)
+
+  it("takes printable ASCII in the User-Agent", function()
+    assert_good("user_agent", "my-tool/1.0 (x; y)")
+    assert_bad("user_agent", "ASCII", "ä")
+  end)
+
+  it("knows the Lua types an argument may have", function()
+    assert.is_true(options.fits("client_secret", function() end))
+    assert.is_true(options.fits("scope", {}))
+    assert.is_false(options.fits("timeout", "30"))
+    assert.is_false(options.fits("on_event", "print"))
+  end)
+
+  it("reads environment variables", function()
+    assert.equal(2.5, options.parse("timeout", "2.5"))
+    assert.equal("it is no number", select(2, options.parse("timeout", "soon")))
+    assert.same({ "a", "b" }, options.parse("resource", " a  b "))
+    assert.same({ a = "1 2", b = { "ä", "3", "4" } }, options.parse("params", "a=1+2&b=%C3%A4&b=3&b=4"))
+    assert.matches("name=value", (select(2, options.parse("params", "a"))))
+    assert.equal("post", options.parse("auth_style", "post"))
+  end)
+end)

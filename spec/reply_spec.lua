@@ -1,0 +1,177 @@
+-- A raw reply -> a token or the failure it stands for. What odd servers do on the wire is in rude_reply_spec.
+-- SPDX-License-Identifier: MIT
+
+local reply = require "central.auth.reply"
+
+local function read(body, more)
+  local raw = { status = 200, body = body, sent_boot = 0, sent_wall = 0, received_wall = 0 }
+  for name, value in pairs(more or {}) do
+    raw[name] = value
+  end
+  return reply.read(raw)
+end
+
+local function token(fields)
+  return ('{"access_token":"t","token_type":"Bearer"%s}'):format(fields and "," .. fields or "")
+end
+
+-- {"alg":"none"}.{"iat":1000,"exp":4600}.
+local JWT = "eyJhbGciOiJub25lIn0.eyJpYXQiOjEwMDAsImV4cCI6NDYwMH0."
+
+describe("reply #valgrind", function()
+  it("takes what RFC 6749 says", function()
+    local grant = read(token '"expires_in":7199,"refresh_in":3600,"scope":"a b"')
+    assert.same({ access_token = "t", expires_in = 7199, refresh_in = 3600, scope = "a b", odd = {} }, grant)
+  end)
+
+  it("takes printable tokens, not Base64 alone", function()
+    for _, text in ipairs { "a!b|c~", ("x"):rep(100000), "-._~+/=" } do
+      assert.equal(text, read(('{"access_token":"%s","token_type":"bearer"}'):format(text)).access_token)
+    end
+  end)
+
+  it("reads expires_in as a number or a whole numeric string", function()
+    for text, expected in pairs { ["3600"] = 3600, ['"3600"'] = 3600, ['" 3600 "'] = 3600,
+      ["3.6e3"] = 3600, ['"3.6e3"'] = 3600 } do
+      local grant = read(token('"expires_in":' .. text))
+      assert.equal(expected, grant.expires_in)
+      assert.same({}, grant.odd)
+    end
+  end)
+
+  it("takes nonsense in expires_in as not said, and says so", function()
+    for _, text in ipairs { "null", "0", "-1", "NaN", "-Infinity", "Infinity", '"3600s"', '"0x10"', '"1h"', '""',
+      "true", "[]", "{}" } do
+      local grant = assert(read(token('"expires_in":' .. text)), text)
+      assert.is_nil(grant.expires_in, text)
+      assert.matches("taken as five minutes", grant.odd[1])
+    end
+    assert.matches("taken as five minutes", read(token()).odd[1])
+  end)
+
+  it("takes the life of a JWT where the server is silent or absurd, by its length alone", function()
+    local body = '{"access_token":"%s","token_type":"Bearer"%s}'
+    for _, fields in ipairs { "", ',"expires_in":7200000', ',"expires_in":null' } do
+      local grant = read(body:format(JWT, fields))
+      assert.equal(3600, grant.expires_in)
+      assert.matches("taken from the JWT", grant.odd[1])
+    end
+    assert.equal(60, read(body:format(JWT, ',"expires_in":60')).expires_in)
+    for _, odd in ipairs { "a.b.c", "a.e30.c", "a.W10.c", ".." } do -- no JSON, {}, []
+      assert.is_nil(read(body:format(odd, "")).expires_in)
+    end
+  end)
+
+  it("leaves the cap of an absurd life to the tracker, and says so", function()
+    local grant = read(token '"expires_in":7200000')
+    assert.equal(7200000, grant.expires_in)
+    assert.matches("cut to a day", grant.odd[1])
+  end)
+
+  it("takes bearer in any case, missing, and BearerToken", function()
+    for text, odd in pairs { ['"bearer"'] = 0, ['"BEARER"'] = 0, ['"BearerToken"'] = 1, ["null"] = 1 } do
+      local grant = assert(read('{"access_token":"t","expires_in":9,"token_type":' .. text .. "}"))
+      assert.equal(odd, #grant.odd, text)
+    end
+    assert.equal("token_type is missing", read('{"access_token":"t","expires_in":9}').odd[1])
+  end)
+
+  it("refuses other types by name", function()
+    for _, name in ipairs { "mac", "DPoP", "" } do
+      local _, message, code = read(('{"access_token":"t","token_type":"%s"}'):format(name))
+      assert.equal("reply", code)
+      assert.is_truthy(message:find(('"%s"'):format(name), 1, true))
+    end
+    assert.equal("token_type is not a string", select(2, read '{"access_token":"t","token_type":1}'))
+  end)
+
+  it("names what is wrong with an access_token", function()
+    for text, expected in pairs { ["null"] = "no access_token", ["1"] = "not a string", ["{}"] = "not a string",
+      ['""'] = "empty", ['"a b"'] = "no header", ['"a\\r\\nX: y"'] = "no header", ['"\\u00e4"'] = "no header" } do
+      local _, message, code = read('{"token_type":"Bearer","access_token":' .. text .. "}")
+      assert.equal("reply", code)
+      assert.is_truthy(message:find(expected, 1, true), message)
+    end
+    assert.matches("no access_token", (select(2, read "{}")))
+  end)
+
+  it("is no token unless it is a JSON object", function()
+    for _, body in ipairs { "", " ", "null", "1", '"t"', '["t"]', "<html>", token():sub(1, -2), token() .. "x",
+      token() .. "\0", "\xFF" .. token(), '{"access_token":"\xFF","token_type":"Bearer"}',
+      '{"a":' .. ("["):rep(1000) .. ("]"):rep(1000) .. "}" } do
+      local _, _, code, detail = read(body)
+      assert.equal("reply", code, body)
+      assert.equal(200, detail.status)
+    end
+    assert.is_truthy(read("\xEF\xBB\xBF " .. token()))
+  end)
+
+  it("makes an OAuth error of an error, whatever the status", function()
+    for _, status in ipairs { 200, 400, 401, 403, 500 } do
+      local _, message, code, detail = read('{"error":"invalid_client","error_description":"no such client"}',
+        { status = status })
+      assert.equal("oauth", code)
+      assert.same({ status = status, oauth_error = "invalid_client" }, detail)
+      assert.matches("no such client; .*reset or deleted.*Personal API clients", message)
+    end
+  end)
+
+  it("escapes what an error says", function()
+    local _, message, _, detail = read('{"error":"x\\n","error_description":"\\u001b[2J\\u202e"}', { status = 400 })
+    assert.equal("x\\u{A}", detail.oauth_error)
+    assert.is_nil(message:find("[%c]"))
+    assert.is_nil(message:find("\u{202E}", 1, true))
+  end)
+
+  it("says where a redirect leads, and that it is not followed", function()
+    local _, message, code, detail = read("", { status = 307, location_host = "elsewhere.example" })
+    assert.equal("http", code)
+    assert.equal(307, detail.status)
+    assert.matches("redirect to elsewhere.example, not followed", message)
+    assert.equal("http", select(3, read('{"error":"x"}', { status = 302 })))
+  end)
+
+  it("is http for statuses without an OAuth error, rate_limited for 429", function()
+    for _, status in ipairs { 400, 403, 404, 500, 503 } do
+      local _, message, code, detail = read("<html>", { status = status })
+      assert.equal("http", code)
+      assert.equal(status, detail.status)
+      assert.equal(status < 500, message:find("wrong credentials", 1, true) ~= nil)
+    end
+    local _, _, code, detail = read('{"error":"slow_down"}', { status = 429, retry_after = 17 })
+    assert.equal("rate_limited", code)
+    assert.equal(17, detail.retry_after)
+  end)
+
+  it("caps Retry-After at an hour", function()
+    assert.equal(3600, select(4, read("", { status = 503, retry_after = 1e9 })).retry_after)
+    assert.is_nil(select(4, read("", { status = 503 })).retry_after)
+  end)
+
+  it("knows what may pass by itself", function()
+    for _, status in ipairs { 408, 425, 429, 500, 502, 503, 504 } do
+      assert.is_true(reply.transient("http", { status = status }))
+    end
+    for _, status in ipairs { 302, 400, 401, 403, 404, 501 } do
+      assert.is_false(reply.transient("http", { status = status }))
+    end
+    for _, code in ipairs { "resolve", "connect", "timeout", "network", "rate_limited" } do
+      assert.is_true(reply.transient(code, {}))
+    end
+    for _, code in ipairs { "tls", "config", "reply", "closed" } do
+      assert.is_false(reply.transient(code, {}))
+    end
+    assert.is_true(reply.transient("oauth", { status = 400, oauth_error = "temporarily_unavailable" }))
+    assert.is_true(reply.transient("oauth", { status = 400, oauth_error = "server_error" }))
+    assert.is_false(reply.transient("oauth", { status = 400, oauth_error = "invalid_scope" }))
+    assert.is_false(reply.transient("connect", { proxy_status = 407 }))
+  end)
+
+  it("knows refused credentials, in the RFC's words or without words", function()
+    assert.is_true(reply.rejected("oauth", { status = 400, oauth_error = "invalid_client" }))
+    assert.is_true(reply.rejected("http", { status = 401 }))
+    assert.is_true(reply.rejected("http", { status = 403 }))
+    assert.is_false(reply.rejected("http", { status = 404 }))
+    assert.is_false(reply.rejected("oauth", { status = 400, oauth_error = "invalid_scope" }))
+  end)
+end)

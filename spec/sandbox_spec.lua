@@ -1,0 +1,143 @@
+-- The sandbox and its certificate authority, as a stranger sees them: through openssl, curl and central.auth.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local ca = require "central.auth.sandbox.ca"
+local cjson = require "cjson"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+describe("sandbox.ca", function()
+  local folder, authority
+
+  setup(function()
+    folder = process.scratch()
+    authority = ca.new { folder = folder }
+  end)
+  teardown(function() process.remove(folder) end)
+
+  local function verify(leaf, options)
+    return process.run(("openssl verify -x509_strict -CAfile %s %s %s"):format(authority.file, options or "",
+      leaf.cert_file))
+  end
+
+  it("issues certificates that openssl verifies strictly, for names and addresses", function()
+    local leaf = authority:issue { name = "good", names = { "a.example" }, ips = { "127.0.0.1" } }
+    for _, options in ipairs { "-purpose sslserver", "-verify_hostname a.example", "-verify_ip 127.0.0.1" } do
+      local output, status = verify(leaf, options)
+      assert.equal(0, status, output)
+    end
+    assert.not_equal(0, select(2, verify(leaf, "-verify_hostname b.example")))
+    assert.not_equal(0, select(2, verify(leaf, "-purpose sslclient")))
+  end)
+
+  it("issues bad ones on demand: expired, self-signed, for clients, revoked", function()
+    local now = os.time()
+    local old = authority:issue { name = "old", not_before = now - 200, not_after = now - 100 }
+    assert.not_equal(0, select(2, verify(old)))
+    assert.not_equal(0, select(2, verify(authority:issue { name = "self", self_signed = true })))
+    local client = authority:issue { name = "client", usage = "clientAuth" }
+    assert.not_equal(0, select(2, verify(client, "-purpose sslserver")))
+    local revoked = authority:issue { name = "revoked" }
+    authority:revoke(revoked)
+    local list = authority:crl()
+    assert.matches("certificate revoked", (verify(revoked, "-crl_check -CRLfile " .. list)))
+    assert.equal(0, select(2, verify(authority:issue { name = "kept" }, "-crl_check -CRLfile " .. list)))
+  end)
+
+  it("keeps keys to their owner", function()
+    local leaf = authority:issue { name = "private" }
+    assert.equal("600\n", (process.run("stat -c %a " .. leaf.key_file)))
+  end)
+end)
+
+describe("sandbox", function()
+  local function curl(box, path, more)
+    local output = process.run(("curl -sS --max-time 10 --cacert %s -w '\\n%%{http_code}' %s %s"):format(box.ca_file,
+      more or "", process.quote(box.base_url .. path)))
+    local body, status = output:match("^(.*)\n(%d+)$")
+    return tonumber(status), body and body ~= "" and cjson.decode(body), output
+  end
+
+  it("answers as GreenLake does to credentials, good and bad", function()
+    local box <close> = sandbox.start { client_id = "id", client_secret = "hush" }
+    local fields = "-d grant_type=client_credentials -d client_id=id -d client_secret="
+    local status, body = curl(box, "/as/token.oauth2", fields .. "hush")
+    assert.equal(200, status)
+    assert.equal("Bearer", body.token_type)
+    assert.equal(7199, body.expires_in)
+    status, body = curl(box, "/as/token.oauth2", fields .. "wrong")
+    assert.equal(401, status)
+    assert.equal("invalid_client", body.error)
+    assert.equal(200, (curl(box, "/authorization/v2/oauth2/a-workspace/token", fields .. "hush")))
+    assert.equal(200, (curl(box, "/as/token.oauth2", "-u id:hush -d grant_type=client_credentials")))
+    status, body = curl(box, "/as/token.oauth2", "-u id:hush -d grant_type=password")
+    assert.equal("400 unsupported_grant_type", status .. " " .. body.error)
+    status, body = curl(box, "/as/token.oauth2", "-d x=y")
+    assert.equal("400 invalid_request", status .. " " .. body.error)
+    assert.same({ token = 6, api = 0 }, box:requests())
+  end)
+
+  it("lists devices to those with a token, page by page", function()
+    local box <close> = sandbox.start()
+    local client <close> = assert(auth.new(box:options()))
+    local header = "-H 'Authorization: " .. client:header() .. "'"
+    assert.equal(401, (curl(box, "/network-monitoring/v1/aps")))
+    assert.equal(401, (curl(box, "/network-monitoring/v1/aps", "-H 'Authorization: Bearer x'")))
+    local status, body = curl(box, "/network-monitoring/v1/aps?limit=10", header)
+    assert.equal(200, status)
+    assert.equal(10, #body.items)
+    assert.equal(12, body.total)
+    body = select(2, curl(box, "/network-monitoring/v1/aps?limit=10&next=" .. body.next, header))
+    assert.equal(2, #body.items)
+    assert.equal(cjson.null, body.next)
+    assert.equal(404, (curl(box, "/network-monitoring/v1/toasters", header)))
+    box:revoke()
+    assert.equal(401, (curl(box, "/network-monitoring/v1/aps", header)))
+  end)
+
+  it("fails as told, and gives short lives", function()
+    local box <close> = sandbox.start { lifetime = 2 }
+    box:fail { status = 429, retry_after = 7, times = 1 }
+    local client <close> = assert(auth.new(box:options()))
+    local options = box:options()
+    options.timeout = 1
+    local hasty <close> = assert(auth.new(options))
+    local _, _, code, detail = hasty:token()
+    assert.equal("rate_limited", code)
+    assert.near(7, detail.retry_after, 0.5)
+    assert(client:token())
+    assert.near(2, client:status().expires_in, 0.5)
+    box:lifetime(500)
+    assert(client:renew())
+    assert.near(500, client:status().expires_in, 1)
+    box:fail { status = 404, times = math.huge }
+    assert.equal("http", (select(3, client:renew())))
+    box:recover()
+    assert(client:renew())
+  end)
+
+  it("says so when its port is taken", function()
+    local box <close> = sandbox.start()
+    local port = tonumber(box.base_url:match(":(%d+)$"))
+    local ok, message = pcall(sandbox.start, { port = port })
+    assert.is_false(ok)
+    assert.matches("the sandbox can't start: .*in use", message)
+  end)
+
+  it("leaves no thread, descriptor or file behind", function()
+    local function count()
+      collectgarbage()
+      collectgarbage()
+      return process.run("ls /proc/$PPID/fd /proc/$PPID/task | wc -l; ls -d /tmp/tmp.* 2>/dev/null | wc -l")
+    end
+    sandbox.start():close()
+    local before = count()
+    for _ = 1, 20 do
+      local box = sandbox.start()
+      box:close()
+      box:close()
+    end
+    assert.equal(before, count())
+  end)
+end)
