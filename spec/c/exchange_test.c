@@ -227,7 +227,8 @@ static void begins_anew_in_a_forked_child(void **state) {
         const struct auth_exchange_reply *reply = fetch(exchange, &request);
         bool ok = reply->failure == AUTH_EXCHANGE_OK && reply->body.length == 2;
         auth_exchange_free(exchange);
-        _exit(ok ? 0 : 1);
+        execl(ok ? "/bin/true" : "/bin/false", "", (char *)NULL); /* so that valgrind counts no leak: */
+        _exit(2); /* the parent's handles are forgotten on purpose */
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);

@@ -1,0 +1,112 @@
+-- Installing as packagers and LuaRocks do it, from a copy of the source, and what a build refuses.
+-- SPDX-License-Identifier: MIT
+
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+local folder, source
+
+local function run(command, ...)
+  local words = {}
+  for i, word in ipairs { ... } do
+    words[i] = process.quote(word)
+  end
+  return process.run(("cd %s && "):format(source) .. command:format(table.unpack(words)))
+end
+
+-- Lua with a tree on its path and nothing else but the one rock that ours depends on.
+local function lua(tree, code, environment)
+  process.run(("cp $(lua5.4 -e 'print((package.searchpath(\"cjson\", package.cpath)))') %s/lib/lua/5.4/"):format(tree))
+  return process.run(("env -i PATH=\"$PATH\" LUA_PATH=%s LUA_CPATH=%s %s lua5.4 -e %s"):format(
+    process.quote(tree .. "/share/lua/5.4/?.lua"), process.quote(tree .. "/lib/lua/5.4/?.so"), environment or "",
+    process.quote(code)))
+end
+
+local function assert_works(tree)
+  local box <close> = sandbox.start()
+  local output, status = lua(tree, [[
+    local auth = require "central.auth"
+    print(#assert(auth.token()) > 20, auth.status().state, package.searchpath("central.auth.http", package.cpath))]],
+    ("CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"):format(box.client_id,
+      box.client_secret, box.token_url, box.ca_file))
+  assert.equal(0, status, output)
+  assert.equal(("true\tfresh\t%s/lib/lua/5.4/central/auth/http.so\n"):format(tree), output)
+end
+
+describe("installing #slow", function()
+  setup(function()
+    folder = process.scratch()
+    source = folder .. "/source"
+    process.run(("mkdir %s && cp -a csrc lua rockspec .ci Makefile README.md LICENSE %s"):format(source, source))
+  end)
+  teardown(function() process.remove(folder) end)
+
+  it("by make goes where PREFIX and DESTDIR say, works there, and is undone", function()
+    local output, status = run("make install DESTDIR=%s PREFIX=/opt/x", folder .. "/staged")
+    assert.equal(0, status, output)
+    assert_works(folder .. "/staged/opt/x")
+    assert.equal(0, select(2, run("make uninstall DESTDIR=%s PREFIX=/opt/x", folder .. "/staged")))
+    assert.equal("", (process.run(("find %s/staged -path '*central*' -type f"):format(folder))))
+  end)
+
+  it("by LuaRocks makes a rock that works from its tree", function()
+    local tree = folder .. "/tree"
+    local output, status = run("HOME=%s luarocks --lua-version 5.4 --tree %s make --deps-mode=none "
+      .. "rockspec/central-auth-scm-1.rockspec", folder, tree)
+    assert.equal(0, status, output)
+    assert_works(tree)
+    local listed = process.run(("ls %s/share/lua/5.4/central/auth"):format(tree))
+    assert.equal(process.run("ls lua/central/auth"), listed)
+  end)
+
+  it("leaves nothing but .build in the source", function()
+    assert.equal(".build .ci LICENSE Makefile README.md csrc lua rockspec\n", (run("LC_ALL=C ls -A | paste -sd' '")))
+    for _, name in ipairs { "csrc", "lua", "rockspec" } do
+      assert.equal("", (process.run(("diff -rq %s %s/%s"):format(name, source, name))))
+    end
+  end)
+
+  it("makes shared objects that are hardened, stay loaded and export one symbol", function()
+    for name, library in pairs { core = "libsodium", http = "libcurl" } do
+      local object = ("%s/.build/central/auth/%s.so"):format(source, name)
+      local symbols = process.run("nm -D --defined-only " .. object)
+      assert.matches("^%x+ T luaopen_central_auth_" .. name .. "\n$", symbols)
+      local dynamic = process.run("readelf -d " .. object)
+      assert.matches("NODELETE", dynamic)
+      assert.matches("BIND_NOW", dynamic)
+      assert.matches("NEEDED[^\n]+" .. library, dynamic)
+      assert.equal(name == "http", dynamic:find("libcurl", 1, true) ~= nil)
+      local segments = process.run("readelf -lW " .. object)
+      assert.matches("GNU_RELRO", segments)
+      assert.matches("GNU_STACK[^\n]+ RW ", segments)
+      assert.matches("__stack_chk_fail", (process.run("nm -D --undefined-only " .. object)))
+    end
+  end)
+
+  it("stops with a sentence where Lua is too old, or its headers are missing", function()
+    process.run(("mkdir -p %s/lua53 && echo '#define LUA_VERSION_NUM 503' >%s/lua53/lua.h"):format(folder, folder))
+    for _, headers in ipairs { folder .. "/lua53", folder .. "/none" } do
+      local output, status = run("make LUA_INCDIR=%s", headers)
+      assert.equal(2, status)
+      assert.matches("^central%-auth needs Lua 5.4 or newer and its headers; none found in '" .. headers, output)
+    end
+  end)
+
+  it("stops with a sentence where libcurl is too old, or missing", function()
+    process.run("mkdir " .. folder .. "/pc")
+    process.write(folder .. "/pc/libcurl.pc", "Name: libcurl\nDescription: old\nVersion: 7.86.0\n")
+    for where, found in pairs { [folder .. "/pc"] = "7.86.0", [folder .. "/none"] = "none" } do
+      local output, status = run("make LUA_INCDIR=/usr/include/lua5.4 PKG_CONFIG=%s",
+        "env PKG_CONFIG_LIBDIR=" .. where .. " pkg-config")
+      assert.equal(2, status)
+      assert.is_truthy(output:find("central-auth needs libcurl 7.87 or newer; found: " .. found .. "\n", 1, true))
+    end
+  end)
+
+  it("is described by make help, every target of it", function()
+    local help = run("make help")
+    for target in process.run("grep -ohE '`make [a-z-]+' README.md"):gmatch("make ([a-z-]+)") do
+      assert.matches("\n  make " .. target:gsub("%-", "%%-") .. " ", "\n" .. help)
+    end
+  end)
+end)
