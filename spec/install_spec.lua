@@ -11,7 +11,7 @@ local function run(command, ...)
   for i, word in ipairs { ... } do
     words[i] = process.quote(word)
   end
-  return process.run(("cd %s && "):format(source) .. command:format(table.unpack(words)))
+  return process.run(("unset BUILD; cd %s && "):format(source) .. command:format(table.unpack(words)))
 end
 
 -- Lua with a tree on its path and nothing else but the one rock that ours depends on.

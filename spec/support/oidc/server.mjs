@@ -6,6 +6,9 @@ import { readFileSync } from "node:fs";
 import https from "node:https";
 import Provider, { errors } from "oidc-provider";
 
+// Debian 12's node has no URL.parse yet (it came with 22.1); oidc-provider needs nothing else that is missing.
+URL.parse ??= (text, base) => (URL.canParse(text, base) ? new URL(text, base) : null);
+
 const settings = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const resource = "urn:example:devices";
 
