@@ -2,12 +2,14 @@
 // outages on demand. Settings come as JSON in a file, for they hold secrets.
 // SPDX-License-Identifier: MIT
 
+import { webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";
 import https from "node:https";
 import Provider, { errors } from "oidc-provider";
 
-// Debian 12's node has no URL.parse yet (it came with 22.1); oidc-provider needs nothing else that is missing.
+// What Debian 12's node has not yet and oidc-provider needs.
 URL.parse ??= (text, base) => (URL.canParse(text, base) ? new URL(text, base) : null);
+globalThis.crypto ??= webcrypto;
 
 const settings = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const resource = "urn:example:devices";
