@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local cqueues = require "cqueues"
+local process = require "spec.support.process"
 local socket = require "cqueues.socket"
 local thread = require "cqueues.thread"
 
@@ -104,13 +105,6 @@ function Connection:reset()
   error(OVER, 0)
 end
 
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("a")
-  file:close()
-  return text
-end
-
 local function tls_context(options)
   local context = require "openssl.ssl.context"
   local x509 = require "openssl.x509"
@@ -122,11 +116,11 @@ local function tls_context(options)
     end
   end
   ctx:setCipherList("ALL:@SECLEVEL=0") -- else OpenSSL would not speak TLS 1.0 and 1.1
-  ctx:setCertificate(x509.new(read_file(options.leaf.cert_file)))
-  ctx:setPrivateKey(require("openssl.pkey").new(read_file(options.leaf.key_file)))
+  ctx:setCertificate(x509.new(process.read(options.leaf.cert_file)))
+  ctx:setPrivateKey(require("openssl.pkey").new(process.read(options.leaf.key_file)))
   if options.client_ca then
     local store = require("openssl.x509.store").new()
-    store:add(x509.new(read_file(options.client_ca)))
+    store:add(x509.new(process.read(options.client_ca)))
     ctx:setStore(store)
     ctx:setVerify(context.VERIFY_PEER + context.VERIFY_FAIL_IF_NO_PEER_CERT)
   end
