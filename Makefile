@@ -20,7 +20,7 @@ LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -isystem $(LUA_INCDIR) \
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
-CORE := lcore lauth lsecret llifetime secret clock lifetime form file command redact
+CORE := lcore lauth lsecret llifetime lcache secret clock lifetime form file command redact seal cache
 HTTP := lhttp lauth exchange trust secret clock
 LUAS := $(shell cd lua && find central -name '*.lua')
 
@@ -96,7 +96,7 @@ TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 spec-c: $(TESTS) ## the C unit tests only
 	@for test in $^; do echo "== $$test"; $(RUNNER) $$test || exit 1; done
 
-UNITS := secret clock lifetime form file command redact exchange trust
+UNITS := secret clock lifetime form file command redact seal cache exchange trust
 $(BUILD)/spec/%: spec/c/%.c spec/c/unit.h $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "cc $<"

@@ -2,7 +2,11 @@
  * SPDX-License-Identifier: MIT */
 #include "clock.h"
 
+#include <ctype.h>
+#include <fcntl.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #if defined(CLOCK_BOOTTIME)
 #define BOOT_CLOCK CLOCK_BOOTTIME
@@ -38,6 +42,26 @@ struct auth_instant auth_clock_glance(const struct auth_clock *clock) {
     return auth_clock_now(clock);
 }
 #endif
+
+static unsigned digit(char c) {
+    return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+}
+
+void auth_clock_boot_id(unsigned char *id) {
+    char text[64]; /* 8-4-4-4-12 hexadecimal digits */
+    size_t nibbles = 0;
+    memset(id, 0, AUTH_CLOCK_BOOT_ID);
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text);
+    for (ssize_t i = 0; i < length && nibbles < 2 * (size_t)AUTH_CLOCK_BOOT_ID; i++) {
+        if (isxdigit((unsigned char)text[i])) {
+            id[nibbles / 2] = (unsigned char)(id[nibbles / 2] << 4 | digit(text[i]));
+            nibbles++;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+}
 
 void auth_clock_sleep(int64_t duration_ns) {
     if (duration_ns <= 0)

@@ -38,6 +38,30 @@ int64_t auth_lua_check_ns(lua_State *L, int index) {
     return (int64_t)(fmax(fmin(seconds, century_s), -century_s) * (double)AUTH_NS_PER_S);
 }
 
+int64_t auth_lua_ns_field(lua_State *L, int index, const char *name) {
+    lua_getfield(L, index, name);
+    int64_t value = auth_lua_check_ns(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise) {
+    lua_getfield(L, index, name);
+    int64_t value = luaL_optinteger(L, -1, otherwise);
+    lua_pop(L, 1);
+    return value;
+}
+
+void auth_lua_set_seconds(lua_State *L, const char *name, int64_t ns) {
+    auth_lua_push_seconds(L, ns);
+    lua_setfield(L, -2, name);
+}
+
+void auth_lua_set_integer(lua_State *L, const char *name, int64_t value) {
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, name);
+}
+
 void auth_lua_push_seconds(lua_State *L, int64_t ns) {
     lua_pushnumber(L, (double)ns / (double)AUTH_NS_PER_S);
 }

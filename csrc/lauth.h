@@ -33,6 +33,14 @@ const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length);
 /* A number of seconds at `index` as ns, cut to a century either way; NaN raises. */
 int64_t auth_lua_check_ns(lua_State *L, int index);
 
+/* The number of the field `name` of the table at `index`, raising as above; `otherwise` where it is nil. */
+int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise);
+int64_t auth_lua_ns_field(lua_State *L, int index, const char *name);
+
+/* table[name] = value, of the table on top of the stack. */
+void auth_lua_set_seconds(lua_State *L, const char *name, int64_t ns);
+void auth_lua_set_integer(lua_State *L, const char *name, int64_t value);
+
 /* ns as a Lua number of seconds. */
 void auth_lua_push_seconds(lua_State *L, int64_t ns);
 
@@ -45,6 +53,7 @@ int auth_lua_no_memory(lua_State *L);
 /* Registers types and adds functions to the module table on top of the stack. */
 void auth_lua_open_secret(lua_State *L);
 void auth_lua_open_lifetime(lua_State *L);
+void auth_lua_open_cache(lua_State *L);
 
 AUTH_EXPORT int luaopen_central_auth_core(lua_State *L);
 AUTH_EXPORT int luaopen_central_auth_http(lua_State *L);

@@ -9,5 +9,6 @@ int luaopen_central_auth_core(lua_State *L) {
     lua_newtable(L);
     auth_lua_open_secret(L);
     auth_lua_open_lifetime(L);
+    auth_lua_open_cache(L);
     return 1;
 }

@@ -100,21 +100,11 @@ static int handle_step(lua_State *L) {
     return 1;
 }
 
-static void set_seconds(lua_State *L, const char *name, int64_t ns) {
-    auth_lua_push_seconds(L, ns);
-    lua_setfield(L, -2, name);
-}
-
 static void set_text(lua_State *L, const char *name, const char *text) {
     if (text[0] != '\0') {
         lua_pushstring(L, text);
         lua_setfield(L, -2, name);
     }
-}
-
-static void set_integer(lua_State *L, const char *name, int64_t value) {
-    lua_pushinteger(L, value);
-    lua_setfield(L, -2, name);
 }
 
 /* exchange:finish() -> raw reply | nil, message, code, proxy's status */
@@ -132,14 +122,14 @@ static int handle_finish(lua_State *L) {
         return 4;
     }
     lua_createtable(L, 0, 10);
-    set_integer(L, "status", reply->status);
-    set_seconds(L, "sent_boot", reply->sent.boot_ns);
-    set_seconds(L, "sent_wall", reply->sent.wall_ns);
-    set_seconds(L, "received_wall", reply->received.wall_ns);
+    auth_lua_set_integer(L, "status", reply->status);
+    auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
+    auth_lua_set_seconds(L, "sent_wall", reply->sent.wall_ns);
+    auth_lua_set_seconds(L, "received_wall", reply->received.wall_ns);
     if (reply->date_s >= 0)
-        set_integer(L, "date", reply->date_s);
+        auth_lua_set_integer(L, "date", reply->date_s);
     if (reply->retry_after_s >= 0)
-        set_integer(L, "retry_after", reply->retry_after_s);
+        auth_lua_set_integer(L, "retry_after", reply->retry_after_s);
     set_text(L, "content_type", reply->content_type);
     set_text(L, "location_host", reply->location_host);
     lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);

@@ -3,7 +3,6 @@
 #include "lifetime.h"
 
 #include <math.h>
-#include <stdbool.h>
 
 static bool said(double seconds) {
     return isfinite(seconds) && seconds > 0.0;
@@ -42,4 +41,21 @@ enum auth_lifetime_state auth_lifetime_state_at(const struct auth_lifetime *life
     if (age_ns < lifetime->fresh_ns)
         return AUTH_LIFETIME_FRESH;
     return age_ns < lifetime->usable_ns ? AUTH_LIFETIME_STALE : AUTH_LIFETIME_EXPIRED;
+}
+
+/* A step this size is the clocks' reading one after the other, or a slewed clock; it is no future. */
+static const int64_t tolerance_ns = AUTH_NS_PER_S / 10;
+
+bool auth_lifetime_rebase(struct auth_instant *sent, struct auth_instant now, bool same_boot) {
+    if (sent->wall_ns < 0 || sent->boot_ns < 0 ||
+        now.wall_ns < 0) /* nobody's clocks: keeps the sums in range */
+        return false;
+    int64_t wall_ns = now.wall_ns - sent->wall_ns;
+    int64_t boot_ns = same_boot ? now.boot_ns - sent->boot_ns : wall_ns;
+    if (wall_ns < -tolerance_ns || boot_ns < -tolerance_ns)
+        return false;
+    int64_t age_ns = boot_ns > wall_ns ? boot_ns : wall_ns;
+    age_ns = age_ns > 0 ? age_ns : 0;
+    *sent = (struct auth_instant){.boot_ns = now.boot_ns - age_ns, .wall_ns = now.wall_ns - age_ns};
+    return true;
 }

@@ -5,6 +5,8 @@
 
 #include "clock.h"
 
+#include <stdbool.h>
+
 #define AUTH_LIFETIME_DEFAULT_S 300.0 /* of a token whose server does not say how long it lives */
 #define AUTH_LIFETIME_MAX_S 86400.0   /* longer claims are cut: nobody must trust a token for a year */
 #define AUTH_LIFETIME_MARGIN_S 30.0   /* not handed out in its last seconds: a request takes time to arrive */
@@ -41,5 +43,10 @@ struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_l
 int64_t auth_lifetime_age_ns(const struct auth_lifetime *lifetime, struct auth_instant now);
 
 enum auth_lifetime_state auth_lifetime_state_at(const struct auth_lifetime *lifetime, int64_t age_ns);
+
+/* `sent` as another process noted it -> as this process's clocks would have: so old as the larger answer of
+ * the clocks. The boot clock counts only in the same boot. false: it lies in the future by one of them, so
+ * neither can be trusted. */
+bool auth_lifetime_rebase(struct auth_instant *sent, struct auth_instant now, bool same_boot);
 
 #endif

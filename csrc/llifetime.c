@@ -105,13 +105,6 @@ static double number_field(lua_State *L, int table, const char *name) {
     return value;
 }
 
-static int64_t ns_field(lua_State *L, int table, const char *name) {
-    lua_getfield(L, table, name);
-    int64_t value = auth_lua_check_ns(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
 /* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, stretch? }), all
  * seconds */
 static int tracker_begin(lua_State *L) {
@@ -119,8 +112,8 @@ static int tracker_begin(lua_State *L) {
     luaL_checkstring(L, 2);
     luaL_checktype(L, 3, LUA_TTABLE);
     lua_settop(L, 3);
-    struct auth_instant sent = {.boot_ns = ns_field(L, 3, "sent_boot"),
-                                .wall_ns = ns_field(L, 3, "sent_wall")};
+    struct auth_instant sent = {.boot_ns = auth_lua_ns_field(L, 3, "sent_boot"),
+                                .wall_ns = auth_lua_ns_field(L, 3, "sent_wall")};
     struct auth_lifetime_terms terms = {.expires_in_s = number_field(L, 3, "expires_in"),
                                         .refresh_in_s = number_field(L, 3, "refresh_in"),
                                         .renew_before_s = number_field(L, 3, "renew_before"),

@@ -4,6 +4,8 @@
 #include "clock.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -87,11 +89,32 @@ static void wakes_when_a_signal_handler_ran(void **state) {
     assert_true(auth_clock_boot_ns(&clock) - before < 20 * AUTH_NS_PER_S);
 }
 
+static void tells_boots_apart(void **state) {
+    (void)state;
+    unsigned char id[AUTH_CLOCK_BOOT_ID];
+    unsigned char again[AUTH_CLOCK_BOOT_ID];
+    char text[40] = {0};
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (file == NULL)
+        skip();
+    assert_non_null(fgets(text, sizeof text, file));
+    (void)fclose(file);
+    auth_clock_boot_id(id);
+    auth_clock_boot_id(again);
+    assert_memory_equal(id, again, sizeof id);
+    assert_int_equal(id[0], strtol((char[]){text[0], text[1], '\0'}, NULL, 16));
+    assert_int_equal(id[15], strtol((char[]){text[34], text[35], '\0'}, NULL, 16));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_suspend_and_the_epoch), cmocka_unit_test(never_goes_back),
-        cmocka_unit_test(shifts_each_clock_by_its_own), cmocka_unit_test(sees_time_pass_in_glances),
-        cmocka_unit_test(sleeps_as_long_as_told),       cmocka_unit_test(wakes_when_a_signal_handler_ran),
+        cmocka_unit_test(counts_suspend_and_the_epoch),
+        cmocka_unit_test(never_goes_back),
+        cmocka_unit_test(shifts_each_clock_by_its_own),
+        cmocka_unit_test(sees_time_pass_in_glances),
+        cmocka_unit_test(sleeps_as_long_as_told),
+        cmocka_unit_test(wakes_when_a_signal_handler_ran),
+        cmocka_unit_test(tells_boots_apart),
     };
     return RUN(tests);
 }

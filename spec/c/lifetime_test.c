@@ -116,6 +116,44 @@ static void ages_by_the_clock_that_saw_more(void **state) {
     assert_int_equal(age_after(s(-5), s(-5)), 0);
 }
 
+static bool rebase(int64_t boot_age_ns, int64_t wall_age_ns, bool same_boot, int64_t *age_ns) {
+    struct auth_instant now = {.boot_ns = 2000 * AUTH_NS_PER_S, .wall_ns = 9000 * AUTH_NS_PER_S};
+    struct auth_instant then = {.boot_ns = now.boot_ns - boot_age_ns, .wall_ns = now.wall_ns - wall_age_ns};
+    bool ok = auth_lifetime_rebase(&then, now, same_boot);
+    if (ok) {
+        assert_int_equal(now.boot_ns - then.boot_ns, now.wall_ns - then.wall_ns);
+        *age_ns = now.boot_ns - then.boot_ns;
+    }
+    return ok;
+}
+
+static void takes_over_what_another_process_noted(void **state) {
+    (void)state;
+    int64_t age = 0;
+    assert_true(rebase(s(60), s(60), true, &age));
+    assert_int_equal(age, s(60));
+    assert_true(rebase(s(60), s(3600), true, &age)); /* paused, or the wall clock was set on */
+    assert_int_equal(age, s(3600));
+    assert_true(rebase(s(60), s(10), true, &age)); /* the wall clock was set back a little */
+    assert_int_equal(age, s(60));
+    assert_true(rebase(s(-500), s(100), false, &age)); /* another boot: its boot clock says nothing */
+    assert_int_equal(age, s(100));
+    assert_true(rebase(s(-0.05), s(-0.05), true, &age)); /* less than a step */
+    assert_int_equal(age, 0);
+}
+
+static void trusts_nothing_from_the_future(void **state) {
+    (void)state;
+    int64_t age = 0;
+    assert_false(rebase(s(60), s(-1), true, &age));
+    assert_false(rebase(s(-1), s(60), true, &age)); /* another time namespace */
+    assert_false(rebase(s(60), s(-1), false, &age));
+    struct auth_instant absurd = {.boot_ns = INT64_MIN, .wall_ns = INT64_MIN};
+    assert_false(auth_lifetime_rebase(&absurd, sent, true));
+    absurd = (struct auth_instant){.boot_ns = INT64_MAX, .wall_ns = INT64_MAX};
+    assert_false(auth_lifetime_rebase(&absurd, sent, true));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_none_before_it_begins),
@@ -128,6 +166,8 @@ int main(void) {
         cmocka_unit_test(obeys_the_user_up_to_half_the_life),
         cmocka_unit_test(obeys_the_server_within_the_life),
         cmocka_unit_test(ages_by_the_clock_that_saw_more),
+        cmocka_unit_test(takes_over_what_another_process_noted),
+        cmocka_unit_test(trusts_nothing_from_the_future),
     };
     return RUN(tests);
 }

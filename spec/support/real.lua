@@ -32,7 +32,7 @@ function Real:options(name, more)
   local client = self.clients[name]
   local options = {
     client_id = client.client_id, client_secret = client.client_secret, scope = client.asks_for,
-    token_url = self.token_url, ca_file = self.ca_file,
+    token_url = self.token_url, ca_file = self.ca_file, cache = false,
   }
   for key, value in pairs(more or {}) do
     options[key] = value

@@ -29,10 +29,12 @@ function scripted.broken(code)
   return { code = code or "network" }
 end
 
---- `replies` is a list, or a function of the request's number. Options as for auth.new.
-function scripted.new(replies, options)
-  local self = setmetatable({ clock = core.clock(), requests = 0, slept = 0, events = {}, took = 0 }, Scripted)
-  local given = { client_id = "an-identifier", client_secret = "a-long-enough-secret", timeout = 10 }
+--- `replies` is a list, or a function of the request's number. Options as for auth.new; no cache unless they name one.
+--- Clients with the same `clock` live at the same time.
+function scripted.new(replies, options, clock)
+  local self = setmetatable({ clock = clock or core.clock(), requests = 0, slept = 0, events = {}, took = 0 }, Scripted)
+  local given = { client_id = "an-identifier", client_secret = "a-long-enough-secret", timeout = 10,
+    cache = false }
   for name, value in pairs(options or {}) do
     given[name] = value ~= scripted.NONE and value or nil
   end

@@ -5,7 +5,6 @@ local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local renew = require "central.auth.renew"
 local status = require "central.auth.status"
-local transport = require "central.auth.transport"
 
 ---@class central.auth.TokenOptions
 ---@field min_valid? number seconds the token must still be good for
@@ -118,8 +117,7 @@ function client.new(config, parts)
   local tracker = parts.tracker or core.tracker(clock)
   local self = {
     _renewal = renew.new(config, {
-      clock = clock, tracker = tracker, transport = parts.transport or transport.new(clock),
-      sleep = parts.sleep, random = parts.random,
+      clock = clock, tracker = tracker, transport = parts.transport, sleep = parts.sleep, random = parts.random,
     }),
   }
   local function slow_token(options)

@@ -28,6 +28,7 @@ local grant = require "central.auth.grant"
 ---@field timeout? number seconds, over everything one call may wait for
 ---@field connect_timeout? number seconds
 ---@field renew_before? number seconds before expiry
+---@field cache? boolean | string the folder of the shared token; false: none
 ---@field user_agent? string
 ---@field profile? string
 ---@field on_event? fun(event: table)
@@ -174,6 +175,13 @@ local function params(value)
   return copy
 end
 
+local function cache(value)
+  if type(value) == "string" and not value:find("^/") then
+    return nil, "an absolute path is needed, or false"
+  end
+  return value == true and true or value and text(value)
+end
+
 local function workspace(value)
   if not value:find("^[%w_-]+$") then
     return nil, "a workspace id has letters, digits and dashes only"
@@ -209,6 +217,7 @@ local OPTIONS = {
   connect_timeout = { "number", check = seconds(3600) },
   renew_before = { "number", check = seconds(86400) },
   user_agent = { "string", check = header_text },
+  cache = { "boolean", "string", check = cache },
   profile = { "string", check = text },
   on_event = { "function", arguments_only = true },
 }
@@ -261,7 +270,14 @@ local function words(value)
   return out
 end
 
+local SWITCH = { ["true"] = true, ["1"] = true, on = true, yes = true,
+  ["false"] = false, ["0"] = false, off = false, no = false }
+
 local PARSE = {
+  cache = function(value)
+    local switch = SWITCH[value:lower()]
+    return switch == nil and value or switch
+  end,
   number = function(value)
     local number = tonumber(value)
     return number, not number and "it is no number" or nil

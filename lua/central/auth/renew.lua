@@ -1,48 +1,46 @@
--- When a token is asked for, how often, and what a failure means for the next try. One object per client; it owns the
+-- When a token is asked for, by whom, and what a failure means for the next try. One object per client; it owns the
 -- tracker's content and never hands out a token that has expired.
 -- SPDX-License-Identifier: MIT
 
+local backoff = require "central.auth.backoff"
+local cache = require "central.auth.cache"
 local core = require "central.auth.core"
-local credential = require "central.auth.credential"
 local errors = require "central.auth.errors"
-local grant = require "central.auth.grant"
 local reply = require "central.auth.reply"
+local token_request = require "central.auth.token_request"
 
 local TRIES = 4               -- requests one call makes at most
 local STALE_WAIT = 2          -- seconds a call may spend on renewal while its token is still good
-local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
-local LONGEST_PAUSE = 60      -- … up to here, with full jitter
-local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
 local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
 local GAP = 1                 -- seconds between renewals of a usable token
-local BURST, REFILL = 10, 2   -- token requests at once; then one in so many seconds, whatever the callers do
+local POLL = 0.02             -- seconds between looks at the cache while another process renews, with jitter
 
 local renew = {}
 
+---@class central.auth.Renewal
 local Renewal = {}
 Renewal.__index = Renewal
 
---- `parts`: clock and tracker (native), transport, and for specs `sleep` and `random`.
+--- `parts`: clock and tracker (native), and for specs `transport`, `sleep` and `random`.
 ---@param config central.auth.Config
 ---@param parts table
 function renew.new(config, parts)
-  return setmetatable({
+  local random = parts.random or math.random
+  local self = setmetatable({
     config = config,
     clock = parts.clock,
     tracker = parts.tracker,
-    transport = parts.transport,
     sleep = parts.sleep or function(seconds) parts.clock:sleep(seconds) end,
-    random = parts.random or math.random,
-    stretch = (parts.random or math.random)(),
-    failures = 0,      -- since the last success
-    next_try = 0,      -- boot time; before it a failure is answered from memory
-    not_before = 0,    -- boot time; the server's Retry-After
+    random = random,
+    stretch = random(),
+    backoff = backoff.new(parts.clock, random),
+    request = token_request.new(config, parts.clock, parts.transport),
     hold_until = 0,    -- boot time; no renewal of a usable token before it
-    permits = BURST,
-    permits_at = 0,
     renewals = 0,
     events = {},
   }, Renewal)
+  self.cache = cache.new(config, parts.clock, function(why) self:note("cache_error", { message = why }) end)
+  return self
 end
 
 -- --- events -------------------------------------------------------------------------------------------------------
@@ -61,80 +59,7 @@ function Renewal:deliver()
   end
 end
 
--- --- one request --------------------------------------------------------------------------------------------------
-
-function Renewal:read_secret(deadline)
-  local limit = math.max(deadline - self.clock:boot(), 0.001)
-  return credential.read(self.config.secret, limit)
-end
-
--- What authenticates this try: the secret as last read, an assertion always anew.
-function Renewal:credential(deadline)
-  local message, code, detail
-  if self.config.assertion then
-    local assertion
-    local limit = math.max(deadline - self.clock:boot(), 0.001)
-    assertion, message, code, detail = credential.read(self.config.assertion, limit)
-    return assertion and { assertion = assertion }, message, code, detail
-  elseif self.config.secret and not self.secret then
-    self.secret, message, code, detail = self:read_secret(deadline)
-    if not self.secret then
-      return nil, message, code, detail
-    end
-  end
-  return { secret = self.secret }
-end
-
-function Renewal:request(body, authorization, deadline)
-  local config = self.config
-  local left = math.max(deadline - self.clock:boot(), 0.001)
-  return {
-    url = config.token_url, user_agent = config.user_agent, body = body, authorization = authorization,
-    ca_file = config.ca_file, ca_path = config.ca_path, crl_file = config.crl_file,
-    cert_file = config.cert_file, key_file = config.key_file, proxy = config.proxy,
-    timeout = left, connect_timeout = math.min(config.connect_timeout, left),
-  }
-end
-
---- One token request. The grant and the raw reply it came in, or a failure.
-function Renewal:ask(deadline)
-  local used, message, code, detail = self:credential(deadline)
-  if not used then
-    return nil, message, code, detail
-  end
-  local body, authorization = grant.client_credentials(self.config, used)
-  local function clean(text)
-    return errors.printable(core.redact(text, used.secret, used.assertion, authorization, self.tracker:token()))
-  end
-  local raw, granted
-  raw, message, code, detail = self.transport:send(self:request(body, authorization, deadline))
-  if raw then
-    granted, message, code, detail = reply.read(raw, clean)
-  else
-    message = clean(message)
-  end
-  body:wipe()
-  if authorization then
-    authorization:wipe()
-  end
-  if used.assertion then
-    used.assertion:wipe()
-  end
-  return granted, granted and raw or message, code, detail
-end
-
--- A rotated secret: read its source again, and say whether it changed.
-function Renewal:secret_changed(deadline)
-  local fresh = self.config.secret and self:read_secret(deadline)
-  if not fresh or fresh:equal(self.secret) then
-    return false
-  end
-  self.secret:wipe()
-  self.secret = fresh
-  return true
-end
-
--- --- what a result means ------------------------------------------------------------------------------------------
+-- --- what a reply means -------------------------------------------------------------------------------------------
 
 local function same_scope(a, b)
   local words = {}
@@ -150,9 +75,24 @@ local function same_scope(a, b)
   return next(words) == nil
 end
 
+local function begin(self, tracker, granted, raw)
+  tracker:begin(granted.access_token, {
+    sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = granted.expires_in,
+    refresh_in = granted.refresh_in, renew_before = self.config.renew_before, stretch = self.stretch,
+  })
+end
+
+-- Takes the token into use, whoever got it.
+function Renewal:hold(granted, raw, source)
+  begin(self, self.tracker, granted, raw)
+  self.source = source
+  self.granted_scope = granted.scope
+  self.backoff:succeeded()
+end
+
 -- A server that returns the token we hold renews nothing: the first schedule stands, and it is not asked in vain again
 -- before half of what remains has passed.
-function Renewal:keep_schedule(granted, raw)
+function Renewal:keeps_schedule(granted, raw)
   local state, remaining = self.tracker:state()
   if granted.access_token ~= self.tracker:token() or (state ~= "fresh" and state ~= "stale") then
     return false
@@ -165,20 +105,18 @@ end
 
 function Renewal:adopt(granted, raw)
   local replaced = self.last_token ~= nil
+  self.last_token = true
   if granted.access_token == self.rejected then
     granted.odd[#granted.odd + 1] = "the server returned the token that was just invalidated"
   end
   self.hold_until = self.clock:boot() + GAP
-  if not self:keep_schedule(granted, raw) then
-    self.tracker:begin(granted.access_token, {
-      sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = granted.expires_in,
-      refresh_in = granted.refresh_in, renew_before = self.config.renew_before, stretch = self.stretch,
-    })
+  if self:keeps_schedule(granted, raw) then
+    self.backoff:succeeded()
+  else
+    self:hold(granted, raw, "network")
+    self.cache:keep(raw)
   end
-  self.last_token = true
-  self.failures, self.next_try, self.not_before, self.last_failure = 0, 0, 0, nil
   self.renewals = self.renewals + (replaced and 1 or 0)
-  self.granted_scope = granted.scope
   self.skew = raw.date and raw.received_wall - raw.date
   local asked = self.config.scope
   if asked and granted.scope and not same_scope(asked, granted.scope) then
@@ -191,58 +129,53 @@ function Renewal:adopt(granted, raw)
   end
 end
 
--- Seconds until the next try. Jitter also on the first, so that a fleet does not come back as one.
-function Renewal:pause(code, detail)
-  local function doubled(first)
-    return math.min(LONGEST_PAUSE, first * 2 ^ math.min(self.failures - 1, 16))
+-- --- what other processes know ------------------------------------------------------------------------------------
+
+--- Takes the shared token where it is better than ours: usable, not refused by the API, good for longer; with `since`
+--- (boot time) only one that was asked for after that.
+function Renewal:adopt_shared(since)
+  local raw = self.cache:token()
+  local granted = raw and (not since or raw.sent_boot > since) and reply.read(raw)
+  if not granted or granted.access_token == self.rejected or granted.access_token == self.tracker:token() then
+    return false
   end
-  if code == "config" then
-    return 0 -- costs the server nothing, and whoever mends it wants to see the effect
-  elseif code == "http" and not reply.transient(code, detail) then
-    return REFUSED_PAUSE
-  elseif code == "oauth" and not reply.transient(code, detail) then
-    return doubled(REFUSED_PAUSE)
+  local other = core.tracker(self.clock)
+  begin(self, other, granted, raw)
+  local state, remaining = other:state()
+  if state == "expired" or remaining <= select(2, self.tracker:state()) then
+    return false
   end
-  return (detail.retry_after or 0) + self.random() * doubled(FIRST_PAUSE)
+  self:hold(granted, raw, "cache")
+  self.last_token = true
+  self:note("shared", { expires_in = remaining })
+  return true
 end
 
-function Renewal:remember(message, code, detail)
-  local now = self.clock:boot()
-  self.failures = self.failures + 1
-  self.next_try = now + math.max(self:pause(code, detail), detail.retry_after or 0)
-  self.not_before = now + (detail.retry_after or 0)
+-- Whether another process was turned down so lately that asking again is idle.
+function Renewal:shares_failure()
+  local raw = self.cache:failure()
+  if raw and raw.sent_boot > self.backoff.failed_at then
+    local granted, message, code, detail = reply.read(raw)
+    if not granted then
+      self.backoff:failed(message, code, detail, raw.failures, raw.sent_boot)
+    end
+  end
+  return self.backoff:waits() > 0
+end
+
+function Renewal:remember(message, code, detail, raw)
   if reply.rejected(code, detail) and self.config.secret then
     message = ("%s (client_id from %s, %s from %s)"):format(message, self.config.from.client_id,
       self.config.secret.name, self.config.secret.from)
   end
-  self.last_failure = { message, code, detail }
+  self.backoff:failed(message, code, detail)
+  if raw and (code == "oauth" or raw.status >= 400) then
+    self.cache:keep_failure(raw, self.backoff.failures)
+  end
   return nil, message, code, detail
 end
 
---- The failure that the back-off stands for; tells how long it still lasts.
-function Renewal:remembered()
-  local message, code, detail = table.unpack(self.last_failure)
-  local again = {}
-  for key, value in pairs(detail) do
-    again[key] = value
-  end
-  again.retry_after = math.max(self.next_try - self.clock:boot(), 0)
-  return errors.fail(code, ("%s (not tried again for %.1f s)"):format(message, again.retry_after), again)
-end
-
--- --- how often ----------------------------------------------------------------------------------------------------
-
--- Takes a permit for a request; or says in how many seconds there will be one.
-function Renewal:take_permit()
-  local now = self.clock:boot()
-  self.permits = math.min(BURST, self.permits + (now - self.permits_at) / REFILL)
-  self.permits_at = now
-  if self.permits < 1 then
-    return (1 - self.permits) * REFILL
-  end
-  self.permits = self.permits - 1
-  return nil
-end
+-- --- getting one --------------------------------------------------------------------------------------------------
 
 function Renewal:sleep_until(moment)
   local left = moment - self.clock:boot()
@@ -253,63 +186,109 @@ function Renewal:sleep_until(moment)
 end
 
 -- Waits for a permit, or fails where that would pass the deadline.
-function Renewal:wait_for_permit(deadline)
-  local wait = self:take_permit()
+function Renewal:wait_for_permit(deadline, lock)
+  local wait = self.backoff:take_permit(lock)
   while wait do
     if self.clock:boot() + wait > deadline then
-      return errors.fail("rate_limited", "too many token requests from this program; it asks the server no further",
+      return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
         { retry_after = wait })
     end
     self:sleep_until(self.clock:boot() + wait)
-    wait = self:take_permit()
+    wait = self.backoff:take_permit(lock)
   end
   return true
 end
 
--- --- getting one --------------------------------------------------------------------------------------------------
-
-function Renewal:try(deadline)
-  local allowed, message, code, detail = self:wait_for_permit(deadline)
+function Renewal:try(deadline, lock)
+  local allowed, message, code, detail = self:wait_for_permit(deadline, lock)
   if not allowed then
     return nil, message, code, detail
   end
-  local granted, raw
-  granted, raw, code, detail = self:ask(deadline)
-  if not granted and reply.rejected(code, detail) and self:secret_changed(deadline) then
-    granted, raw, code, detail = self:ask(deadline)
+  local granted, raw, reply_raw
+  granted, raw, code, detail, reply_raw = self.request:send(deadline, self.tracker:token())
+  if not granted and reply.rejected(code, detail) and self.request:secret_changed(deadline) then
+    self.cache:attach(self.request.secret)
+    granted, raw, code, detail, reply_raw = self.request:send(deadline, self.tracker:token())
   end
   if granted then
     self:adopt(granted, raw)
     return true
   end
-  return self:remember(raw, code, detail)
+  return self:remember(raw, code, detail, reply_raw)
 end
 
---- Gets a new token by `tries` requests at most, none after the deadline. true, or a failure.
-function Renewal:obtain(deadline, tries)
-  self.busy = true
-  local _ <close> = setmetatable({}, { __close = function() self.busy = false end })
+-- Asks until there is a token, `tries` times at most, never after the deadline.
+function Renewal:insist(deadline, tries, lock)
   local ok, message, code, detail
   for n = 1, tries do
-    ok, message, code, detail = self:try(deadline)
+    ok, message, code, detail = self:try(deadline, lock)
     if ok then
       return true
     end
-    local again = n < tries and self.last_failure and reply.transient(code, detail) and self.next_try + LEAST < deadline
+    local again = n < tries and self.backoff.last and reply.transient(code, detail)
+      and self.backoff.next_try + LEAST < deadline
     self:note(again and "retry" or "failed", { code = code, message = message })
     if not again then
       break
     end
-    self:sleep_until(self.next_try)
+    self:sleep_until(self.backoff.next_try)
   end
   return nil, message, code, detail
+end
+
+-- Waits until it is our turn to ask: true when another process brought a token meanwhile (or, with `early`, is about
+-- to); false and the lock; false alone where there is none. A holder that hangs is overtaken, not by all at once.
+function Renewal:take_turn(deadline, mode)
+  local now = self.clock:boot()
+  local patience = now + (deadline - now) * (0.5 + self.random() / 4)
+  while true do
+    if self:adopt_shared(mode.since) then
+      return true
+    end
+    local lock = self.cache:lock()
+    if lock and self:adopt_shared(mode.since) then -- it came between the look and the lock
+      lock:release()
+      return true
+    elseif lock == false and mode.early then
+      self.hold_until = self.clock:boot() + GAP * self.random()
+      return true
+    elseif not mode.since and self:shares_failure() then
+      if lock then
+        lock:release()
+      end
+      return self.backoff:remembered()
+    elseif lock ~= false or self.clock:boot() >= patience then
+      return false, lock or nil
+    end
+    self.sleep(POLL * (0.5 + self.random()))
+  end
+end
+
+--- Gets a token that is new here, from another process or from the server. true, or a failure. `mode`: `tries`;
+--- `early`: ours is still usable; `since`: boot time before which a shared one does not count.
+function Renewal:obtain(deadline, mode)
+  self.busy = true
+  local _ <close> = setmetatable({}, { __close = function() self.busy = false end })
+  local ok, message, code, detail = self.request:prepare(deadline)
+  if not ok then
+    self:note("failed", { code = code, message = message })
+    return self:remember(message, code, detail)
+  end
+  self.cache:attach(self.request.secret)
+  local lock
+  ok, lock, code, detail = self:take_turn(deadline, mode)
+  if ok ~= false then
+    return ok, lock, code, detail
+  end
+  local held <close> = lock
+  return self:insist(deadline, mode.tries, held)
 end
 
 -- A good token whose renewal is due: one short try, and its failure costs nothing.
 function Renewal:renew_early(seconds, tries)
   local now = self.clock:boot()
-  if not self.busy and now >= self.next_try and now >= self.hold_until then
-    self:obtain(now + seconds, tries)
+  if not self.busy and now >= self.backoff.next_try and now >= self.hold_until then
+    self:obtain(now + seconds, { tries = tries, early = true })
   end
 end
 
@@ -319,10 +298,9 @@ local NESTED = "a token was asked for by the function that provides the client's
 ---@param min_valid? number seconds
 function Renewal:token(min_valid)
   local state, remaining, life = self.tracker:state()
-  -- More than three quarters of a life can't be had at any time: asking for it must not mean asking all the time.
-  local short = min_valid and remaining < math.min(min_valid, life * 0.75)
   if state == "fresh" or state == "stale" then
-    if short then
+    -- More than three quarters of a life can't be had at any time: asking for it must not mean asking all the time.
+    if min_valid and remaining < math.min(min_valid, life * 0.75) then
       self:renew_early(self.config.timeout, TRIES)
     elseif state == "stale" then
       self:renew_early(math.min(STALE_WAIT, self.config.connect_timeout), 1)
@@ -332,10 +310,10 @@ function Renewal:token(min_valid)
   if state == "none" or state == "expired" then
     if self.busy then
       return errors.fail("config", NESTED)
-    elseif self.last_failure and self.clock:boot() < self.next_try then
-      return self:remembered()
+    elseif self.backoff:waits() > 0 then
+      return self.backoff:remembered()
     end
-    local ok, message, code, detail = self:obtain(self.clock:boot() + self.config.timeout, TRIES)
+    local ok, message, code, detail = self:obtain(self.clock:boot() + self.config.timeout, { tries = TRIES })
     if not ok then
       return nil, message, code, detail
     end
@@ -349,44 +327,61 @@ end
 
 --- A new token now, whatever the old one's state; a refusal in memory is passed over, a Retry-After is not.
 function Renewal:renew()
-  local deadline = self.clock:boot() + self.config.timeout
+  local now = self.clock:boot()
+  local deadline = now + self.config.timeout
   if self.busy then
     return errors.fail("config", NESTED)
-  elseif self.not_before > deadline then
-    return self:remembered()
+  elseif self.backoff.not_before > deadline then
+    return self.backoff:remembered()
   end
-  self:sleep_until(self.not_before)
-  local ok, message, code, detail = self:obtain(deadline, TRIES)
+  self:sleep_until(self.backoff.not_before)
+  local ok, message, code, detail = self:obtain(deadline, { tries = TRIES, since = now })
   if not ok then
     return nil, message, code, detail
   end
   return self.tracker:token()
 end
 
---- Forgets the token if it is the one held. Whether it was.
+-- Takes a refused token out of the cache, if it is still the one there; where another process is renewing, that one's
+-- success replaces it anyway.
+function Renewal:drop_shared(token)
+  if not self.request:prepare(self.clock:boot() + self.config.timeout) then
+    return false
+  end
+  self.cache:attach(self.request.secret)
+  local lock <close> = self.cache:lock() or nil
+  local raw = lock and self.cache:token()
+  local granted = raw and reply.read(raw)
+  if not granted or granted.access_token ~= token then
+    return false
+  end
+  self.cache:drop()
+  return true
+end
+
+--- Forgets the token, here and in the cache, if it is still the current one. Whether it was.
 ---@param token? string
 function Renewal:invalidate(token)
   local held = self.tracker:token()
-  if held == nil or (token ~= nil and token ~= held) then
+  token = token or held
+  if not token then
     return false
   end
-  self.rejected = held
-  self.tracker:forget()
+  local dropped = not self.busy and self:drop_shared(token)
+  if token == held then
+    self.tracker:forget()
+  elseif not dropped then
+    return false
+  end
+  self.rejected = token
   self:note("invalidated", {})
   return true
 end
 
 function Renewal:close()
   self.tracker:forget()
-  self.transport:close()
-  if self.secret then
-    self.secret:wipe()
-    self.secret = nil
-  end
-  local source = self.config.secret
-  if source and source.kind == "value" then
-    source.value:wipe()
-  end
+  self.request:close()
+  self.cache:close()
 end
 
 return renew

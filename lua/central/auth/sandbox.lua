@@ -101,6 +101,7 @@ end
 function Box:options()
   return {
     client_id = self.client_id, client_secret = self.client_secret, token_url = self.token_url, ca_file = self.ca_file,
+    cache = false,
   }
 end
 

@@ -6,20 +6,21 @@
 ---@field expires_in? number seconds
 ---@field expires_at? integer seconds since 1970
 ---@field renews_in? number seconds until a call renews it
----@field source? "network" where the token came from
+---@field source? "network" | "cache" where the token came from
 ---@field client? string the client id, masked
 ---@field token_url? string
 ---@field renewals? integer tokens that replaced another
 ---@field next_try_in? number seconds of back-off left after a failure
 ---@field last_error? string
 ---@field granted_scope? string
+---@field cache? string the shared folder, or why there is none
 ---@field clock_skew? number seconds this machine's clock is ahead of the server's
 
 local status = {}
 
 local ORDER = {
   "state", "expires_in", "expires_at", "renews_in", "source", "client", "token_url", "renewals", "next_try_in",
-  "last_error", "granted_scope", "clock_skew",
+  "last_error", "granted_scope", "clock_skew", "cache",
 }
 
 local SHOW = {
@@ -56,7 +57,7 @@ function status.of(renewal)
   end
   local state, remaining, _, renews_in = renewal.tracker:state()
   local held = state ~= "none"
-  local waits = renewal.next_try - renewal.clock:boot()
+  local waits, failure = renewal.backoff:waits(), renewal.backoff.last
   -- The Date header has whole seconds: a difference below one says nothing.
   local skew = renewal.skew and (math.abs(renewal.skew) < 1 and 0 or renewal.skew)
   return setmetatable({
@@ -64,14 +65,15 @@ function status.of(renewal)
     expires_in = held and remaining or nil,
     expires_at = held and math.floor(renewal.clock:wall() + remaining) or nil,
     renews_in = held and renews_in or nil,
-    source = held and "network" or nil,
+    source = held and renewal.source or nil,
     client = mask(renewal.config.client_id),
     token_url = renewal.config.token_url,
     renewals = renewal.renewals,
-    next_try_in = renewal.last_failure and waits > 0 and waits or nil,
-    last_error = renewal.last_failure and renewal.last_failure[1] or nil,
+    next_try_in = waits > 0 and waits or nil,
+    last_error = failure and failure[1] or nil,
     granted_scope = renewal.granted_scope,
     clock_skew = skew,
+    cache = renewal.cache:where(),
   }, metatable)
 end
 

@@ -1,0 +1,245 @@
+/* The shared folder; the contract is in the header. The only file that takes file locks.
+ * SPDX-License-Identifier: MIT */
+#include "cache.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, TEMPORARY_BYTES = 128, TRIES = 4, ENTRIES_MAX = 10000 };
+
+static const char temporary_mark[] = ".new-"; /* no record's name holds it */
+
+static enum auth_cache_result unfit(const char **why, const char *text) {
+    *why = text;
+    return AUTH_CACHE_UNFIT;
+}
+
+static enum auth_cache_result failed(const char **why, int error) {
+    return error == ENOENT ? AUTH_CACHE_ABSENT : unfit(why, strerror(error));
+}
+
+static bool is_closed_to_others(const struct stat *info) {
+    return (info->st_mode & 077) == 0;
+}
+
+/* The folder's descriptor in `fd`, once it is found to be ours alone. */
+static enum auth_cache_result open_folder(const char *folder, int *fd, const char **why) {
+    struct stat info;
+    enum auth_cache_result result = AUTH_CACHE_OK;
+    *fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*fd < 0)
+        return errno == ELOOP || errno == ENOTDIR ? unfit(why, "it is a link or no folder")
+                                                  : failed(why, errno);
+    if (fstat(*fd, &info) != 0)
+        result = failed(why, errno);
+    else if (info.st_uid != geteuid())
+        result = unfit(why, "it belongs to another user");
+    else if (!is_closed_to_others(&info))
+        result = unfit(why, "it is open to others; chmod 700 closes it");
+    if (result != AUTH_CACHE_OK)
+        close(*fd);
+    return result;
+}
+
+static enum auth_cache_result make_folder(const char *folder, const char **why) {
+    char parent[PATH_BYTES];
+    if (mkdir(folder, 0700) == 0 || errno == EEXIST)
+        return AUTH_CACHE_OK;
+    const char *slash = strrchr(folder, '/');
+    if (errno != ENOENT || slash == NULL || slash == folder || (size_t)(slash - folder) >= sizeof parent)
+        return unfit(why, strerror(errno));
+    memcpy(parent, folder, (size_t)(slash - folder));
+    parent[slash - folder] = '\0';
+    if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || (mkdir(folder, 0700) != 0 && errno != EEXIST))
+        return unfit(why, strerror(errno));
+    return AUTH_CACHE_OK;
+}
+
+static enum auth_cache_result open_or_make_folder(const char *folder, int *fd, const char **why) {
+    enum auth_cache_result result = open_folder(folder, fd, why);
+    if (result == AUTH_CACHE_ABSENT) {
+        result = make_folder(folder, why);
+        if (result == AUTH_CACHE_OK)
+            result = open_folder(folder, fd, why);
+    }
+    return result;
+}
+
+static enum auth_cache_result check_file(int fd, size_t *size, const char **why) {
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return failed(why, errno);
+    if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() || !is_closed_to_others(&info))
+        return unfit(why, "a file in it is not ours alone");
+    if (info.st_size > (off_t)AUTH_CACHE_FILE_MAX)
+        return unfit(why, "a file in it is too large");
+    *size = (size_t)info.st_size;
+    return AUTH_CACHE_OK;
+}
+
+/* No more than `size` bytes: records are replaced whole and never grow. */
+static enum auth_cache_result read_all(int fd, size_t size, struct auth_secret *out, const char **why) {
+    if (!auth_secret_reserve(out, out->length + size))
+        return failed(why, ENOMEM);
+    while (size > 0) {
+        ssize_t got = read(fd, out->data + out->length, size);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return failed(why, errno);
+        if (got == 0)
+            break;
+        out->length += (size_t)got;
+        size -= (size_t)got;
+    }
+    out->data[out->length] = '\0';
+    return AUTH_CACHE_OK;
+}
+
+enum auth_cache_result auth_cache_read(const char *folder, const char *name, struct auth_secret *out,
+                                       const char **why) {
+    int at = -1;
+    enum auth_cache_result result = open_folder(folder, &at, why);
+    if (result != AUTH_CACHE_OK)
+        return result;
+    int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        result = failed(why, errno);
+    } else {
+        size_t size = 0;
+        result = check_file(fd, &size, why);
+        if (result == AUTH_CACHE_OK)
+            result = read_all(fd, size, out, why);
+        close(fd);
+    }
+    close(at);
+    return result;
+}
+
+static int write_all(int fd, const struct auth_secret *bytes) {
+    for (size_t done = 0; done < bytes->length;) {
+        ssize_t put = write(fd, bytes->data + done, bytes->length - done);
+        if (put < 0 && errno != EINTR)
+            return errno;
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return 0;
+}
+
+/* A new empty file of a name nobody else has; its descriptor or -1. */
+static int open_temporary(int at, const char *name, char *temporary) {
+    static unsigned counter; /* a race only costs another try */
+    for (int i = 0; i < TRIES; i++) {
+        (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%ld-%u", name, temporary_mark, (long)getpid(),
+                       counter++);
+        int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+        (void)unlinkat(at, temporary, 0); /* of a process that died and had our pid */
+    }
+    return -1;
+}
+
+enum auth_cache_result auth_cache_replace(const char *folder, const char *name,
+                                          const struct auth_secret *bytes, const char **why) {
+    char temporary[TEMPORARY_BYTES];
+    int at = -1;
+    enum auth_cache_result result = open_or_make_folder(folder, &at, why);
+    if (result != AUTH_CACHE_OK)
+        return result;
+    int fd = open_temporary(at, name, temporary);
+    int error = fd < 0 ? errno : write_all(fd, bytes);
+    if (fd >= 0) {
+        if (close(fd) != 0 && error == 0)
+            error = errno; /* NFS tells here that the disk is full */
+        if (error == 0 && renameat(at, temporary, at, name) != 0)
+            error = errno;
+        if (error != 0)
+            (void)unlinkat(at, temporary, 0);
+    }
+    close(at);
+    return error == 0 ? AUTH_CACHE_OK : unfit(why, strerror(error));
+}
+
+enum auth_cache_result auth_cache_remove(const char *folder, const char *name, const char **why) {
+    int at = -1;
+    enum auth_cache_result result = open_folder(folder, &at, why);
+    if (result != AUTH_CACHE_OK)
+        return result;
+    if (unlinkat(at, name, 0) != 0)
+        result = failed(why, errno);
+    close(at);
+    return result;
+}
+
+enum auth_cache_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why) {
+    int at = -1;
+    enum auth_cache_result result = open_or_make_folder(folder, &at, why);
+    if (result != AUTH_CACHE_OK)
+        return result;
+    int fd = openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    int error = fd < 0 ? errno : 0;
+    close(at);
+    if (error != 0)
+        return unfit(why, strerror(error));
+    size_t size = 0;
+    result = check_file(fd, &size, why);
+    if (result == AUTH_CACHE_OK && flock(fd, LOCK_EX | LOCK_NB) != 0)
+        result = errno == EWOULDBLOCK ? AUTH_CACHE_BUSY : unfit(why, strerror(errno));
+    if (result == AUTH_CACHE_OK)
+        *lock = fd;
+    else
+        close(fd);
+    return result;
+}
+
+void auth_cache_unlock(int lock) {
+    (void)flock(lock, LOCK_UN);
+    close(lock);
+}
+
+size_t auth_cache_read_note(int lock, char *note) {
+    ssize_t got = pread(lock, note, AUTH_CACHE_NOTE_MAX, 0);
+    return got > 0 ? (size_t)got : 0;
+}
+
+void auth_cache_write_note(int lock, const char *note, size_t length) {
+    if (length <= AUTH_CACHE_NOTE_MAX && pwrite(lock, note, length, 0) == (ssize_t)length)
+        (void)!ftruncate(lock, (off_t)length);
+}
+
+static bool is_dead(int at, const struct dirent *entry, int64_t now_s) {
+    struct stat info;
+    size_t length = strlen(entry->d_name);
+    bool is_lock = length > 5 && strcmp(entry->d_name + length - 5, ".lock") == 0;
+    return entry->d_name[0] != '.' && !is_lock &&
+           fstatat(at, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+           info.st_uid == geteuid() && now_s - info.st_mtime > AUTH_CACHE_DEAD_S;
+}
+
+void auth_cache_sweep(const char *folder, int64_t now_s) {
+    const char *why = NULL;
+    int at = -1;
+    if (open_folder(folder, &at, &why) != AUTH_CACHE_OK)
+        return;
+    DIR *entries = fdopendir(at);
+    if (entries == NULL) {
+        close(at);
+        return;
+    }
+    const struct dirent *entry = readdir(entries);
+    for (int i = 0; entry != NULL && i < ENTRIES_MAX; i++) {
+        if (is_dead(at, entry, now_s))
+            (void)unlinkat(at, entry->d_name, 0);
+        entry = readdir(entries);
+    }
+    closedir(entries);
+}

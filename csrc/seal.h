@@ -1,0 +1,48 @@
+/* Authenticated encryption of a cache record under a key that only the client secret leads to. Who has the
+ * file and not the secret has nothing; a changed byte, another name or another version is no record.
+ *
+ * The file, version 1, integers little-endian:
+ *   16  the characters "central-auth/1", CR, LF
+ *   24  nonce, random
+ *    n  the record under XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), its 16-byte tag last; additional data
+ * are the 16 characters and the file's name The record: boot id (16 bytes), sent by boot clock and by wall
+ * clock, the server's Date (s), Retry-After (s), each 8 bytes signed; HTTP status, failures so far, length of
+ * the body, each 4 bytes; the body. SPDX-License-Identifier: MIT */
+#ifndef AUTH_SEAL_H
+#define AUTH_SEAL_H
+
+#include "clock.h"
+#include "secret.h"
+
+#define AUTH_SEAL_SECRET_MIN 16 /* bytes; a shorter secret could be guessed from the file */
+#define AUTH_SEAL_NAME_MAX 48   /* characters of a name with its suffix */
+#define AUTH_SEAL_NAME_LENGTH 32
+#define AUTH_SEAL_OVERHEAD (16 + 24 + 60 + 16) /* bytes of a file beside the body */
+#define AUTH_SEAL_BODY_MAX ((size_t)256 * 1024)
+
+/* What a token endpoint said, or (status 0) why it said nothing. */
+struct auth_record {
+    unsigned char boot_id[AUTH_CLOCK_BOOT_ID];
+    struct auth_instant sent;
+    int64_t date_s;        /* -1: none */
+    int64_t retry_after_s; /* -1: none */
+    uint32_t status;
+    uint32_t failures; /* in a row, this one counted; 0 for a token */
+    struct auth_secret body;
+};
+
+/* Key and name from the secret and from all that tells one token from another. `name` gets
+ * AUTH_SEAL_NAME_LENGTH hexadecimal digits and a NUL. false: the secret is too short, or no memory. */
+bool auth_seal_derive(struct auth_secret *key, char *name, const struct auth_secret *secret,
+                      const void *identity, size_t identity_length);
+
+/* Appends the file's bytes to `out`. false: no memory, or a body over AUTH_SEAL_BODY_MAX. */
+bool auth_seal_close(struct auth_secret *out, const struct auth_record *record, const struct auth_secret *key,
+                     const char *name);
+
+/* false: these bytes are no record sealed under this key and name; then `record` is all zero. The body is the
+ * caller's to wipe. */
+bool auth_seal_open(struct auth_record *record, const unsigned char *bytes, size_t length,
+                    const struct auth_secret *key, const char *name);
+
+#endif

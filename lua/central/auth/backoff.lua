@@ -1,0 +1,109 @@
+-- How long to keep still after failures, and how many token requests at most, whatever the callers do.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+local reply = require "central.auth.reply"
+
+local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
+local LONGEST_PAUSE = 60      -- … up to here, with full jitter
+local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
+local BURST, REFILL = 10, 2   -- token requests at once; then one in so many seconds
+
+local backoff = {}
+
+---@class central.auth.Backoff
+---@field failures integer since the last success
+---@field next_try number boot time; before it a failure is answered from memory
+---@field not_before number boot time; the server's Retry-After
+---@field last? table message, code, detail of the last failure
+local Backoff = {}
+Backoff.__index = Backoff
+
+---@param clock userdata
+---@param random fun(): number
+---@return central.auth.Backoff
+function backoff.new(clock, random)
+  return setmetatable({
+    _clock = clock, _random = random, failures = 0, next_try = 0, not_before = 0, failed_at = 0,
+    _permits = BURST, _permits_at = 0,
+  }, Backoff)
+end
+
+-- Seconds until the next try. Jitter also on the first, so that a fleet does not come back as one.
+local function pause(self, code, detail)
+  local function doubled(first)
+    return math.min(LONGEST_PAUSE, first * 2 ^ math.min(self.failures - 1, 16))
+  end
+  if code == "config" then
+    return 0 -- costs the server nothing, and whoever mends it wants to see the effect
+  elseif code == "http" and not reply.transient(code, detail) then
+    return REFUSED_PAUSE
+  elseif code == "oauth" and not reply.transient(code, detail) then
+    return doubled(REFUSED_PAUSE)
+  end
+  return (detail.retry_after or 0) + self._random() * doubled(FIRST_PAUSE)
+end
+
+--- Takes notice of a failure: one more of ours, now, or one that another process had at `at`, the `failures`th.
+---@param message string
+---@param code central.auth.Code
+---@param detail central.auth.Detail
+---@param failures? integer
+---@param at? number boot time
+function Backoff:failed(message, code, detail, failures, at)
+  self.failures = failures or self.failures + 1
+  self.failed_at = at or self._clock:boot()
+  self.next_try = self.failed_at + math.max(pause(self, code, detail), detail.retry_after or 0)
+  self.not_before = self.failed_at + (detail.retry_after or 0)
+  self.last = { message, code, detail }
+end
+
+function Backoff:succeeded()
+  self.failures, self.next_try, self.not_before, self.last = 0, 0, 0, nil
+end
+
+--- Seconds until the next try, 0 when it may be now.
+---@return number
+function Backoff:waits()
+  return self.last and math.max(self.next_try - self._clock:boot(), 0) or 0
+end
+
+--- The failure that the back-off stands for; tells how long it still lasts.
+function Backoff:remembered()
+  local message, code, detail = table.unpack(self.last)
+  local again = {}
+  for key, value in pairs(detail) do
+    again[key] = value
+  end
+  again.retry_after = self:waits()
+  return errors.fail(code, ("%s (not tried again for %.1f s)"):format(message, again.retry_after), again)
+end
+
+-- What the last holder of the lock left of the permits all processes share. Nothing it says can stop us for long.
+local function recall(self, lock, now)
+  local permits, at = lock:note():match("^([%d.]+) ([%d.]+)$")
+  permits, at = tonumber(permits), tonumber(at)
+  if permits and at then
+    self._permits, self._permits_at = math.min(permits, BURST), math.min(at, now)
+  end
+end
+
+--- Takes a permit for a request, of those all processes share while the lock is held; or says in how many seconds there
+--- will be one.
+---@param lock? userdata
+---@return number? seconds
+function Backoff:take_permit(lock)
+  local now = self._clock:boot()
+  if lock then
+    recall(self, lock, now)
+  end
+  local permits = math.min(BURST, self._permits + (now - self._permits_at) / REFILL)
+  local granted = permits >= 1
+  self._permits, self._permits_at = granted and permits - 1 or permits, now
+  if lock then
+    lock:leave(("%.3f %.3f"):format(self._permits, now))
+  end
+  return not granted and (1 - permits) * REFILL or nil
+end
+
+return backoff

@@ -1,0 +1,131 @@
+-- The token that processes of one user share: a sealed file in a folder of ours. Nothing it does can fail a call: at
+-- worst it costs one request, and an event says why.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local grant = require "central.auth.grant"
+
+local cache = {}
+
+---@class central.auth.Cache
+local Cache = {}
+Cache.__index = Cache
+
+local function absolute(path)
+  return path and path:find("^/") and path or nil
+end
+
+--- The folder used where no option names one; nil where the environment names no home.
+---@return string?
+function cache.folder()
+  local home = absolute(os.getenv "HOME")
+  local base = absolute(os.getenv "XDG_RUNTIME_DIR") or absolute(os.getenv "XDG_CACHE_HOME")
+    or (home and home .. "/.cache")
+  return base and base .. "/central-auth"
+end
+
+--- `report(why)` is told when something is wrong with it, once for each reason in a row.
+---@param config central.auth.Config
+---@param clock userdata
+---@param report fun(why: string)
+---@return central.auth.Cache
+function cache.new(config, clock, report)
+  local self = setmetatable({ _config = config, _clock = clock, _report = report }, Cache)
+  if config.cache == false then
+    self._why = "none: switched off"
+  elseif not config.secret then
+    self._why = "none: without a client secret there is nothing to seal it with"
+  else
+    self._folder = type(config.cache) == "string" and config.cache or cache.folder()
+    self._why = not self._folder and "none: neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder" or nil
+  end
+  return self
+end
+
+--- Where it is, or why there is none.
+---@return string
+function Cache:where()
+  return self._why or (self._trouble and ("none: %s: %s"):format(self._folder, self._trouble)) or self._folder
+end
+
+--- Makes it that of this secret; the one before is let go.
+---@param secret? userdata
+function Cache:attach(secret)
+  if not self._folder or (self._key and self._of == secret) then
+    return
+  end
+  self:close()
+  self._of = secret
+  self._key, self._name = core.seal_key(secret, grant.identity(self._config))
+  self._why = not self._key and "none: a client secret under 16 bytes is too short to seal it with" or nil
+end
+
+-- Passes results on; says once what is wrong.
+local function noted(self, result, why)
+  if why and why ~= self._trouble then
+    self._report(("the cache %s: %s"):format(self._folder, why))
+  end
+  self._trouble = why
+  return result
+end
+
+--- The reply that brought the shared token, its times by this process's clocks.
+---@return central.auth.RawReply?
+function Cache:token()
+  return self._key and noted(self, core.cache_read(self._clock, self._folder, self._name .. ".token", self._key))
+end
+
+--- The reply that was the last failure, with `failures`, how many there were in a row.
+---@return central.auth.RawReply?
+function Cache:failure()
+  return self._key and noted(self, core.cache_read(self._clock, self._folder, self._name .. ".failed", self._key))
+end
+
+local function write(self, suffix, raw, failures)
+  local name = self._name .. suffix
+  return noted(self, core.cache_write(self._folder, name, self._key, raw, failures))
+end
+
+--- Shares the reply that brought a token; a failure before it is forgotten.
+---@param raw central.auth.RawReply
+function Cache:keep(raw)
+  if self._key and write(self, ".token", raw) then
+    core.cache_remove(self._folder, self._name .. ".failed")
+    if not self._swept then
+      self._swept = true
+      core.cache_sweep(self._clock, self._folder)
+    end
+  end
+end
+
+--- Shares a reply that is a failure.
+---@param raw central.auth.RawReply
+---@param failures integer
+function Cache:keep_failure(raw, failures)
+  if self._key then
+    write(self, ".failed", raw, failures)
+  end
+end
+
+--- Takes the shared token away. Hold the lock, or another process's newer one may go.
+function Cache:drop()
+  noted(self, core.cache_remove(self._folder, self._name .. ".token"))
+end
+
+--- The lock of this identity; false while another process has it; nil where there is no cache.
+---@return userdata|false|nil
+function Cache:lock()
+  if not self._key then
+    return nil
+  end
+  return noted(self, core.cache_lock(self._folder, self._name .. ".lock"))
+end
+
+function Cache:close()
+  if self._key then
+    self._key:wipe()
+  end
+  self._key, self._of = nil, nil
+end
+
+return cache

@@ -1,0 +1,120 @@
+-- One access token request (RFC 6749, 4.4.2): what authenticates it, the form, the exchange, and what the reply means.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local credential = require "central.auth.credential"
+local errors = require "central.auth.errors"
+local grant = require "central.auth.grant"
+local reply = require "central.auth.reply"
+
+local token_request = {}
+
+---@class central.auth.TokenRequest
+---@field secret? userdata as last read
+local TokenRequest = {}
+TokenRequest.__index = TokenRequest
+
+---@param config central.auth.Config
+---@param clock userdata
+---@param transport? table nil: the network, once it is needed
+function token_request.new(config, clock, transport)
+  return setmetatable({ _config = config, _clock = clock, _transport = transport }, TokenRequest)
+end
+
+local function left(self, deadline)
+  return math.max(deadline - self._clock:boot(), 0.001)
+end
+
+--- Reads the client secret where that has not been done yet. True also where the client has none.
+---@param deadline number boot time
+---@return boolean? ready
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function TokenRequest:prepare(deadline)
+  local source = self._config.secret
+  if self.secret or not source then
+    return true
+  end
+  local secret, message, code, detail = credential.read(source, left(self, deadline))
+  self.secret = secret
+  return secret and true, message, code, detail
+end
+
+--- A rotated secret: reads its source again, and says whether it changed.
+---@param deadline number boot time
+---@return boolean
+function TokenRequest:secret_changed(deadline)
+  local fresh = self._config.secret and credential.read(self._config.secret, left(self, deadline))
+  if not fresh or fresh:equal(self.secret) then
+    return false
+  end
+  self.secret:wipe()
+  self.secret = fresh
+  return true
+end
+
+local function describe(self, body, authorization, deadline)
+  local config, seconds = self._config, left(self, deadline)
+  return {
+    url = config.token_url, user_agent = config.user_agent, body = body, authorization = authorization,
+    ca_file = config.ca_file, ca_path = config.ca_path, crl_file = config.crl_file,
+    cert_file = config.cert_file, key_file = config.key_file, proxy = config.proxy,
+    timeout = seconds, connect_timeout = math.min(config.connect_timeout, seconds),
+  }
+end
+
+local function wipe(...)
+  for i = 1, select("#", ...) do
+    local secret = select(i, ...)
+    if secret then
+      secret:wipe()
+    end
+  end
+end
+
+--- Sends it. The grant and the raw reply it came in; or nil, message, code, detail, and the raw reply if there was one.
+--- `held` is a token that no message may repeat.
+---@param deadline number boot time
+---@param held? string
+function TokenRequest:send(deadline, held)
+  local assertion, body, authorization, message, code, detail
+  if self._config.assertion then -- each try its own
+    assertion, message, code, detail = credential.read(self._config.assertion, left(self, deadline))
+    if not assertion then
+      return nil, message, code, detail
+    end
+  end
+  local secret = not assertion and self.secret or nil
+  body, authorization = grant.client_credentials(self._config, { secret = secret, assertion = assertion })
+  local function clean(text)
+    return errors.printable(core.redact(text, secret, assertion, authorization, held))
+  end
+  self._transport = self._transport or require("central.auth.transport").new(self._clock)
+  local raw, granted
+  raw, message, code, detail = self._transport:send(describe(self, body, authorization, deadline))
+  if raw then
+    granted, message, code, detail = reply.read(raw, clean)
+  else
+    message = clean(message)
+  end
+  wipe(body, authorization, assertion)
+  if granted then
+    return granted, raw
+  end
+  return nil, message, code, detail, raw
+end
+
+function TokenRequest:close()
+  if self._transport then
+    self._transport:close()
+  end
+  wipe(self.secret)
+  self.secret = nil
+  local source = self._config.secret
+  if source and source.kind == "value" then
+    source.value:wipe()
+  end
+end
+
+return token_request

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "cache.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char root[] = "/tmp/central-auth-XXXXXX";
+static char folder[64];
+static const char *why;
+
+static const char *at(const char *name) {
+    static char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static enum auth_cache_result put(const char *name, const char *text) {
+    struct auth_secret bytes = {0};
+    assert_true(auth_secret_append(&bytes, text, strlen(text)));
+    enum auth_cache_result result = auth_cache_replace(folder, name, &bytes, &why);
+    auth_secret_wipe(&bytes);
+    return result;
+}
+
+static void check(const char *name, const char *text) {
+    struct auth_secret bytes = {0};
+    assert_int_equal(auth_cache_read(folder, name, &bytes, &why), AUTH_CACHE_OK);
+    assert_content(bytes, text);
+    auth_secret_wipe(&bytes);
+}
+
+static enum auth_cache_result result_of(const char *name) {
+    struct auth_secret bytes = {0};
+    enum auth_cache_result result = auth_cache_read(folder, name, &bytes, &why);
+    auth_secret_wipe(&bytes);
+    return result;
+}
+
+static int start(void **state) {
+    (void)state;
+    return snprintf(folder, sizeof folder, "%s/a/b", root) < 0;
+}
+
+static int clean(void **state) {
+    char command[128];
+    (void)state;
+    (void)snprintf(command, sizeof command, "chmod -R u+rwx %s; rm -rf %s/*", root, root);
+    return system(command);
+}
+
+static void makes_the_folder_and_replaces_files(void **state) {
+    (void)state;
+    struct stat info;
+    assert_int_equal(result_of("x"), AUTH_CACHE_ABSENT);
+    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    check("x", "one");
+    assert_int_equal(put("x", "two, and longer"), AUTH_CACHE_OK);
+    check("x", "two, and longer");
+    assert_int_equal(put("empty", ""), AUTH_CACHE_OK);
+    check("empty", "");
+    assert_int_equal(stat(folder, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0700);
+    assert_int_equal(stat(at("x"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_CACHE_ABSENT);
+    assert_int_equal(result_of("x"), AUTH_CACHE_ABSENT);
+}
+
+static void leaves_no_temporary_behind(void **state) {
+    (void)state;
+    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(mkdir(at("taken"), 0700), 0);
+    assert_int_equal(mkdir(at("taken/inside"), 0700), 0);
+    assert_int_equal(put("taken", "one"), AUTH_CACHE_UNFIT); /* rename fails after writing */
+    char command[128];
+    (void)snprintf(command, sizeof command, "test \"$(ls -A %s | wc -l)\" = 2", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void does_without_a_folder_that_is_not_ours_alone(void **state) {
+    (void)state;
+    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    int lock = -1;
+    static const mode_t modes[] = {0750, 0705, 0770, 0777, 0710};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        assert_int_equal(chmod(folder, modes[i]), 0);
+        assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+        assert_non_null(strstr(why, "chmod 700"));
+        assert_int_equal(put("x", "two"), AUTH_CACHE_UNFIT);
+        assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_UNFIT);
+        assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_CACHE_UNFIT);
+    }
+    assert_int_equal(chmod(folder, 0700), 0);
+    check("x", "one");
+}
+
+static void follows_no_link(void **state) {
+    (void)state;
+    char moved[80];
+    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(symlink("x", at("link")), 0);
+    assert_int_equal(symlink("/etc/passwd", at("link.lock")), 0);
+    int lock = -1;
+    assert_int_equal(result_of("link"), AUTH_CACHE_UNFIT);
+    assert_int_equal(auth_cache_lock(folder, "link.lock", &lock, &why), AUTH_CACHE_UNFIT);
+    assert_int_equal(put("link", "two"), AUTH_CACHE_OK); /* replaces the link, not what it names */
+    check("x", "one");
+    (void)snprintf(moved, sizeof moved, "%s/moved", root);
+    assert_int_equal(rename(folder, moved), 0);
+    assert_int_equal(symlink(moved, folder), 0);
+    assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+    assert_non_null(strstr(why, "link"));
+    assert_int_equal(unlink(folder), 0);
+    assert_int_equal(close(open(folder, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+    assert_int_equal(put("x", "two"), AUTH_CACHE_UNFIT);
+}
+
+static void does_without_files_that_are_not_ours_alone(void **state) {
+    (void)state;
+    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(chmod(at("x"), 0640), 0);
+    assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+    assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+    assert_int_equal(result_of("fifo"), AUTH_CACHE_UNFIT); /* at once */
+    assert_int_equal(mkdir(at("folder"), 0700), 0);
+    assert_int_equal(result_of("folder"), AUTH_CACHE_UNFIT);
+    assert_int_equal(truncate(at("x"), (off_t)AUTH_CACHE_FILE_MAX + 1), 0);
+    assert_int_equal(chmod(at("x"), 0600), 0);
+    assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+    assert_non_null(strstr(why, "too large"));
+}
+
+static void locks_one_holder_at_a_time(void **state) {
+    (void)state;
+    int first = -1;
+    int second = -1;
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &first, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &second, &why), AUTH_CACHE_BUSY);
+    assert_int_equal(auth_cache_lock(folder, "y.lock", &second, &why), AUTH_CACHE_OK);
+    auth_cache_unlock(second);
+    auth_cache_unlock(first);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &first, &why), AUTH_CACHE_OK);
+    auth_cache_unlock(first);
+}
+
+static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {
+    (void)state;
+    int lock = -1;
+    int pipe_ends[2];
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    assert_int_equal(pipe2(pipe_ends, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char byte = 0;
+        close(pipe_ends[1]);
+        _exit(read(pipe_ends[0], &byte, 1) == 0 ? 0 : 1); /* until the parent is done */
+    }
+    close(pipe_ends[0]);
+    auth_cache_unlock(lock);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    auth_cache_unlock(lock);
+    close(pipe_ends[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void hands_notes_to_the_next_holder(void **state) {
+    (void)state;
+    char note[AUTH_CACHE_NOTE_MAX];
+    char long_note[AUTH_CACHE_NOTE_MAX + 1] = {0};
+    int lock = -1;
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_read_note(lock, note), 0);
+    auth_cache_write_note(lock, "a longer note", 13);
+    auth_cache_write_note(lock, "short", 5);
+    auth_cache_write_note(lock, long_note, sizeof long_note);
+    auth_cache_unlock(lock);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_read_note(lock, note), 5);
+    assert_memory_equal(note, "short", 5);
+    auth_cache_unlock(lock);
+}
+
+static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
+    (void)state;
+    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    static const char *const names[] = {"old.token", "old.failed", "x.token.new-17-0", "old.lock"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_int_equal(put(names[i], "x"), AUTH_CACHE_OK);
+        assert_int_equal(utimensat(AT_FDCWD, at(names[i]), old, 0), 0);
+    }
+    assert_int_equal(put("young.token", "x"), AUTH_CACHE_OK);
+    assert_int_equal(mkdir(at("folder"), 0700), 0);
+    assert_int_equal(utimensat(AT_FDCWD, at("folder"), old, 0), 0);
+    auth_cache_sweep(folder, 1000 + AUTH_CACHE_DEAD_S);
+    check("old.token", "x");
+    auth_cache_sweep(folder, time(NULL));
+    assert_int_equal(result_of("old.token"), AUTH_CACHE_ABSENT);
+    assert_int_equal(result_of("old.failed"), AUTH_CACHE_ABSENT);
+    assert_int_equal(result_of("x.token.new-17-0"), AUTH_CACHE_ABSENT);
+    check("old.lock", "x");
+    check("young.token", "x");
+    assert_int_equal(access(at("folder"), F_OK), 0);
+    auth_cache_sweep("/no/such/folder", 0);
+}
+
+static void leaves_no_descriptor_open(void **state) {
+    (void)state;
+    int before = dup(0);
+    close(before);
+    int lock = -1;
+    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    check("x", "one");
+    assert_int_equal(result_of("none"), AUTH_CACHE_ABSENT);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    int busy = -1;
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &busy, &why), AUTH_CACHE_BUSY);
+    auth_cache_unlock(lock);
+    auth_cache_sweep(folder, time(NULL));
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(put("x", "one"), AUTH_CACHE_UNFIT);
+    int after = dup(0);
+    close(after);
+    assert_int_equal(before, after);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, clean)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(makes_the_folder_and_replaces_files),           TEST(leaves_no_temporary_behind),
+        TEST(does_without_a_folder_that_is_not_ours_alone),  TEST(follows_no_link),
+        TEST(does_without_files_that_are_not_ours_alone),    TEST(locks_one_holder_at_a_time),
+        TEST(gives_the_lock_back_though_a_child_has_a_copy), TEST(hands_notes_to_the_next_holder),
+        TEST(sweeps_the_dead_and_keeps_locks_and_folders),   TEST(leaves_no_descriptor_open),
+    };
+    if (!auth_secret_init() || mkdtemp(root) == NULL)
+        return 1;
+    int failed = RUN(tests);
+    return rmdir(root) == 0 ? failed : 1;
+}
