@@ -24,7 +24,7 @@ CORE := lcore lauth lsecret llifetime lcache secret clock lifetime form file com
 HTTP := lhttp lauth exchange trust secret clock
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c bench lint check-asan check-valgrind install uninstall clean versions deps-%
+.PHONY: build help demo test spec spec-c bench fuzz lint check-asan check-valgrind install uninstall clean versions deps-%
 .DEFAULT_GOAL := build
 
 build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
@@ -128,6 +128,17 @@ VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-k
 check-valgrind: deps-check ## C units and the specs without timing under valgrind
 	@$(MAKE) --no-print-directory spec-c RUNNER="$(VALGRIND)"
 	@$(MAKE) --no-print-directory spec RUNNER="$(VALGRIND)" BUSTED_FLAGS="--tags=valgrind"
+
+SECONDS ?= 60
+FUZZED  := $(filter-out lhttp exchange trust,$(sort $(CORE)))
+fuzz: deps-fuzz versions ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
+	@mkdir -p $(BUILD)/fuzz/seal $(BUILD)/fuzz/reply
+	@for target in seal reply; do clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all -Icsrc -isystem $(LUA_INCDIR) spec/c/fuzz_$$target.c $(FUZZED:%=csrc/%.c) \
+	  $(shell $(PKG_CONFIG) --libs libsodium $(LUA_PC)) -Wl,-E -lm -o $(BUILD)/fuzz/fuzz_$$target || exit 1; done
+	@for target in seal reply; do env $(RUN_PATHS) $(BUILD)/fuzz/fuzz_$$target -max_total_time=$(SECONDS) -timeout=10 \
+	  -max_len=4096 -print_final_stats=1 -dict=spec/c/corpus/words $(BUILD)/fuzz/$$target spec/c/corpus/$$target & pids="$$pids $$!"; done; \
+	  for pid in $$pids; do wait $$pid || exit 1; done
 
 # --- installing: PREFIX and DESTDIR for packagers, LUADIR and LIBDIR for LuaRocks -----------------------------------
 

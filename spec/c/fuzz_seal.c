@@ -1,0 +1,52 @@
+/* libFuzzer target of the cache reader: bytes as a file, and bytes as the record inside a file that is sealed properly
+ * (else the fuzzer would never get past the tag).
+ * SPDX-License-Identifier: MIT */
+#include "seal.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char name[] = "n.token";
+static const char magic[] = "central-auth/1\r\n";
+enum { MAGIC = 16, NONCE = 24, TAG = 16 };
+
+static struct auth_secret key;
+
+static void try_to_open(const unsigned char *bytes, size_t length, bool sealed) {
+    struct auth_record record;
+    if (auth_seal_open(&record, bytes, length, &key, name)) {
+        if (!sealed || record.body.length != length - AUTH_SEAL_OVERHEAD)
+            abort();
+        struct auth_secret again = {0};
+        if (!auth_seal_close(&again, &record, &key, name) || again.length != length)
+            abort();
+        auth_secret_wipe(&again);
+    }
+    auth_secret_wipe(&record.body);
+}
+
+static void seal_and_open(const unsigned char *plain, size_t length) {
+    unsigned char data[sizeof magic - 1 + sizeof name - 1];
+    unsigned char *file = malloc(MAGIC + NONCE + length + TAG);
+    if (file == NULL)
+        return;
+    memcpy(data, magic, MAGIC);
+    memcpy(data + MAGIC, name, sizeof name - 1);
+    memcpy(file, magic, MAGIC);
+    memset(file + MAGIC, 7, NONCE);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(file + MAGIC + NONCE, NULL, plain, length, data, sizeof data, NULL,
+                                               file + MAGIC, key.data);
+    try_to_open(file, MAGIC + NONCE + length + TAG, true);
+    free(file);
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t length);
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t length) {
+    static const unsigned char fixed[32] = "a key that the fuzzer may know";
+    if (key.data == NULL && (!auth_secret_init() || !auth_secret_append(&key, fixed, sizeof fixed)))
+        abort();
+    try_to_open(bytes, length, false);
+    seal_and_open(bytes, length);
+    return 0;
+}
