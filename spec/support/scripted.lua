@@ -36,7 +36,10 @@ function scripted.new(replies, options, clock)
   local given = { client_id = "an-identifier", client_secret = "a-long-enough-secret", timeout = 10,
     cache = false }
   for name, value in pairs(options or {}) do
-    given[name] = value ~= scripted.NONE and value or nil
+    given[name] = value
+    if value == scripted.NONE then
+      given[name] = nil
+    end
   end
   given.on_event = given.on_event or function(event) self.events[#self.events + 1] = event.event end
   self.transport = { send = function(_, request) return self:send(request) end, close = function() end }
