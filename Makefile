@@ -149,6 +149,8 @@ install: build ## into PREFIX (default /usr/local)
 
 uninstall: ## what install put there
 	rm -rf "$(DESTDIR)$(LUADIR)/central/auth" "$(DESTDIR)$(LUADIR)/central/auth.lua" "$(DESTDIR)$(LIBDIR)/central/auth"
+	@for folder in "$(DESTDIR)$(LUADIR)/central" "$(DESTDIR)$(LIBDIR)/central"; do \
+	  [ ! -d "$$folder" ] || rmdir --ignore-fail-on-non-empty "$$folder"; done
 
 clean: ## remove .build/
 	rm -rf $(BUILD)

@@ -120,6 +120,18 @@ describe("central.auth", function()
       assert.matches("auth.configure.*CENTRAL_CLIENT_ID.*central%-auth/config.lua.*Personal API client", output)
     end)
 
+    it("tells of a mistake in the call before of missing credentials", function()
+      local output = process.run("lua5.4 -l auth=central.auth -e 'auth.token { min_vaild = 600 }'")
+      assert.matches('command line%):1: unknown option "min_vaild"; did you mean "min_valid"', output)
+    end)
+
+    it("says which host failed, and where its name came from", function()
+      local output = process.run(environment()
+        .. " CENTRAL_CACHE=off CENTRAL_CA_FILE= lua5.4 -l auth=central.auth -e 'print(auth.token())'")
+      assert.matches("^nil\t.*asking 127.0.0.1:%d+, token_url from the environment variable CENTRAL_TOKEN_URL", output)
+      assert.matches("name that in ca_file%)\ttls\t{", output)
+    end)
+
     it("does not load libcurl before a request is made", function()
       local maps = process.run(environment()
         .. " lua5.4 -l auth=central.auth -e 'auth.status() os.execute(\"cat /proc/$PPID/maps\")'")

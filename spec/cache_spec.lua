@@ -122,8 +122,8 @@ describe("the cache #valgrind", function()
       another({ token("t1", 7200) }).client:token()
       local path = process.run(("ls %s/*.token"):format(folder)):match("%S+")
       local good = process.read(path)
-      for _, bytes in ipairs { "", good:sub(1, -2), good .. "x", good:sub(1, 60) .. "\0" .. good:sub(62), ("x"):rep(9000),
-        (good:gsub("auth/1", "auth/2")) } do
+      for _, bytes in ipairs { "", good:sub(1, -2), good .. "x", good:sub(1, 60) .. "\0" .. good:sub(62),
+        ("x"):rep(9000), (good:gsub("auth/1", "auth/2")) } do
         process.write(path, bytes)
         assert.equal("t2", (another { token("t2", 7200) }).client:token())
       end
@@ -283,7 +283,7 @@ describe("the cache #valgrind", function()
       local holder = another {}
       holder.client._renewal.request:prepare(clock:boot() + 1)
       holder.client._renewal.cache:attach(holder.client._renewal.request.secret)
-      local lock <close> = assert(holder.client._renewal.cache:lock())
+      local _ <close> = assert(holder.client._renewal.cache:lock())
       local waiter = another({ token("t1", 1000) }, { timeout = 20 })
       local before = clock:boot()
       assert.equal("t1", waiter.client:token())
@@ -295,7 +295,7 @@ describe("the cache #valgrind", function()
       local s = another { token("t1", 1000) }
       s.client:token()
       clock:shift(950, 950)
-      local lock <close> = assert(s.client._renewal.cache:lock())
+      local _ <close> = assert(s.client._renewal.cache:lock())
       assert.equal("t1", s.client:token())
       assert.equal(0, s.slept)
       assert.equal(1, s.requests)

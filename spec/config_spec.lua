@@ -94,7 +94,8 @@ describe("config", function()
       client_secret = "y" } }]]
     assert.matches("client_id\tlab", show(environment, '{ profile = "lab" }'))
     assert.matches("client_id\tprod", show(with(environment, { CENTRAL_PROFILE = "prod" })))
-    assert.matches('it has no profile "labb"; did you mean "lab"', show(environment, '{ profile = "labb" }'))
+    assert.matches('it has no profile "labb", only lab, prod; did you mean "lab"',
+      show(environment, '{ profile = "labb" }'))
   end)
 
   it("reads HOME where XDG_CONFIG_HOME is not set, and works without either", function()

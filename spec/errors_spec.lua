@@ -35,8 +35,9 @@ describe("errors #valgrind", function()
 
   it("fail returns nil, message, code and a detail", function()
     assert.same({ nil, "it broke", "network", {} }, { errors.fail("network", "it broke") })
-    local detail = { status = 500 }
+    local detail = { status = 500, retry_after = 2 }
     assert.equal(detail, select(4, errors.fail("http", "it broke", detail)))
+    assert.equal("{ retry_after = 2, status = 500 }", tostring(detail))
   end)
 
   it("suggest names a near option and nothing far", function()
@@ -55,5 +56,18 @@ describe("errors #valgrind", function()
     local _, method = pcall(function() client:token { colour = "red" } end)
     assert.matches(("errors_spec.lua:%d: unknown option"):format(here + 1), direct)
     assert.matches(("errors_spec.lua:%d: unknown option"):format(here + 3), method)
+  end)
+
+  it("a dot for a colon, and a colon for a dot, are named", function()
+    local auth = require "central.auth"
+    local client <close> = assert(auth.new { client_id = "a", client_secret = "b" })
+    for _, name in ipairs { "token", "header", "renew", "invalidate", "status", "close" } do
+      local _, why = pcall(function() client[name]() end)
+      assert.matches("errors_spec.lua:%d+: call methods of a client with a colon: client:" .. name, why)
+    end
+    for _, name in ipairs { "token", "header", "configure", "new" } do
+      local _, why = pcall(function() auth[name](auth) end)
+      assert.matches("errors_spec.lua:%d+: call functions of the module with a dot", why)
+    end
   end)
 end)

@@ -36,11 +36,13 @@ describe("profile", function()
     os.remove(path)
     assert.equal("nothing\tnil\tnil\n", (child.run(LOAD:format "", { XDG_CONFIG_HOME = folder })))
     assert.matches("No such file.*config", (child.run(LOAD:format '"lab"', { XDG_CONFIG_HOME = folder })))
-    assert.equal("nothing\tnil\tnil\n", load_profile "return { lab = {} }")
+    assert.equal('nothing\tit has no profile "default", only lab, site\tnil\n',
+      load_profile "return { site = {}, lab = {} }")
   end)
 
   it("is loaded as text in an empty environment", function()
-    assert.matches("it fails when run", load_profile 'return { default = { client_id = os.getenv "HOME" } }')
+    assert.matches("line 2: it fails when run: there are no functions in it",
+      load_profile 'return {\n default = { client_id = os.getenv "HOME" } }')
     local bytecode = string.dump(load "return {}")
     assert.matches("not valid Lua", load_profile(bytecode))
   end)
@@ -58,7 +60,9 @@ describe("profile", function()
     for _, text in ipairs { "", "return 1", 'return "x"' } do
       assert.matches("it must return a table", load_profile(text))
     end
-    assert.matches('no profile "default"', load_profile "return { default = 1 }")
+    assert.matches('no profile "default", only lab', load_profile "return { default = 1, lab = {} }")
+    assert.matches("named profiles", load_profile 'return { client_id = "x" }')
+    assert.matches('no profile "lba", only lab; did you mean "lab"', load_profile("return { lab = {} }", nil, "lba"))
   end)
 
   it("is refused when it holds a secret and others may read it, with the chmod to run", function()

@@ -125,6 +125,12 @@ describe("sandbox", function()
     assert.matches("the sandbox can't start: .*in use", message)
   end)
 
+  it("leaves no files behind in a process that forgets to close it", function()
+    local folder, status = process.run([[lua5.4 -e 'print(require("central.auth.sandbox").start()._folder)']])
+    assert.equal(0, status, folder)
+    assert.is_nil(io.open(folder:match("^[^\n]+")))
+  end)
+
   it("leaves no thread, descriptor or file behind", function()
     local function count()
       collectgarbage()

@@ -61,6 +61,7 @@ local function on_default(method)
   return function(...)
     local client, message, code, detail = default()
     if not client then
+      require("central.auth.client").check(method, ...) -- a mistake in the call is told even now
       return nil, message, code, detail
     end
     return client[method](client, ...)

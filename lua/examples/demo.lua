@@ -94,8 +94,9 @@ auth.close()
 
 print(([[
 
-With your own credentials of HPE GreenLake the same is one line:
+With your own credentials of HPE GreenLake the same is one line, once it is installed:
 
+    make && sudo make install
     export CENTRAL_CLIENT_ID=… CENTRAL_CLIENT_SECRET=…
     %s
 ]]):format(paint("1", "lua5.4 -l auth=central.auth -e 'print(auth.token())'")))

@@ -18,6 +18,8 @@ local client = {}
 local function check_options(options)
   if options == nil then
     return nil
+  elseif type(options) == "table" and type(options.token) == "function" then
+    errors.mistake("call functions of the module with a dot: auth.token()")
   elseif type(options) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(options))
   end
@@ -33,11 +35,35 @@ local function check_options(options)
   return seconds
 end
 
+local function check_token(token)
+  if token ~= nil and type(token) ~= "string" then
+    errors.mistake("invalidate: the token, a string, expected, got " .. type(token))
+  end
+end
+
+local CHECKS = { token = check_options, header = check_options, invalidate = check_token }
+
+--- Raises a mistake in the arguments of a method.
+---@param method string
+function client.check(method, ...)
+  if CHECKS[method] then
+    CHECKS[method](...)
+  end
+end
+
+-- What was called with a colon, as it must be.
+local function own(self, method)
+  if type(self) ~= "table" or not rawget(self, "_token") then
+    errors.mistake(("call methods of a client with a colon: client:%s()"):format(method))
+  end
+  return self
+end
+
 -- Runs a method of the renewal, then tells its events; a closed client fails.
 local function act(self, method, argument)
-  local renewal = self._renewal
+  local renewal = own(self, method)._renewal
   if not renewal then
-    return errors.fail("closed", "this client is closed")
+    return errors.fail("closed", "this client is closed; auth.new or auth.configure make another")
   end
   local results = table.pack(renewal[method](renewal, argument))
   renewal:deliver()
@@ -51,7 +77,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:token(options)
-  return self._token(options)
+  return own(self, "token")._token(options)
 end
 
 --- The value for an Authorization header: `Bearer …`.
@@ -61,7 +87,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:header(options)
-  return self._header(options)
+  return own(self, "header")._header(options)
 end
 
 --- A new token now, whatever the old one's state. On failure the old one stays.
@@ -80,21 +106,19 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:invalidate(token)
-  if token ~= nil and type(token) ~= "string" then
-    errors.mistake("invalidate: the token, a string, expected, got " .. type(token))
-  end
+  check_token(token)
   return act(self, "invalidate", token)
 end
 
 --- What is known about the token and its renewal; no secrets in it. Prints readably.
 ---@return central.auth.Status
 function Client:status()
-  return status.of(self._renewal)
+  return status.of(own(self, "status")._renewal)
 end
 
 --- Wipes the secret, forgets the token, closes connections. Any number of times.
 function Client:close()
-  local renewal = self._renewal
+  local renewal = own(self, "close")._renewal
   self._renewal = nil
   if renewal then
     renewal:close()

@@ -29,6 +29,8 @@ end
 local function arguments(given)
   if type(given) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(given))
+  elseif type(given.configure) == "function" then
+    errors.mistake("call functions of the module with a dot: auth.configure{ … }")
   end
   for name, value in pairs(given) do
     local option = options.get(name)
@@ -152,23 +154,24 @@ local function take_source(values, base, entry)
   end
 end
 
-local MISSING = "%s is needed: give it as an argument (auth.configure{ %s = … }), in the environment variable"
-  .. " CENTRAL_%s, or in the profile %s. To create one: sign in to HPE GreenLake, open Manage Workspace, Personal API"
+local MISSING = "%s is needed%s: give it as an argument (auth.configure{ %s = … }), in the environment variable"
+  .. " CENTRAL_%s, or in the profile %s%s. To create one: sign in to HPE GreenLake, open Manage Workspace, Personal API"
   .. " clients, Create Personal API client, choose Aruba Central, and copy the client id and the client secret, which"
   .. " is shown once"
 
-local function missing(name)
+local function missing(name, alternatives, no_profile)
   local path = profile.path() or "central-auth/config.lua"
-  return errors.fail("config", MISSING:format(name, name, name:upper(), path), { option = name })
+  return errors.fail("config", MISSING:format(name, alternatives, name, name:upper(), path,
+    no_profile and (" (%s)"):format(no_profile) or ""), { option = name })
 end
 
-local function describe(values, entry)
+local function describe(values, entry, no_profile)
   values.secret = take_source(values, "client_secret", entry)
   values.assertion = take_source(values, "client_assertion", entry)
   if not values.client_id then
-    return missing("client_id")
+    return missing("client_id", "", no_profile)
   elseif not (values.secret or values.assertion or values.cert_file) then
-    return missing("client_secret")
+    return missing("client_secret", " (or client_secret_file, or client_secret_command)", no_profile)
   elseif values.key_file and not values.cert_file then
     return wrong("key_file", values.from.key_file, "it needs a cert_file beside it")
   end
@@ -195,10 +198,11 @@ function config.resolve(given)
   end
   local entry
   entry, message, code, detail = profile.load(chosen.profile)
+  local no_profile = not entry and message or nil
   if entry then
     sources[3], message, code, detail = from_profile(entry)
   end
-  if message then
+  if code then
     return nil, message, code, detail
   end
   local values
@@ -206,7 +210,7 @@ function config.resolve(given)
   if not values then
     return nil, message, code, detail
   end
-  return describe(values, entry)
+  return describe(values, entry, no_profile)
 end
 
 return config

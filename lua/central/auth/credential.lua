@@ -79,7 +79,9 @@ function credential.read(source, limit)
     return problem(source, "it is empty")
   end
   local position, byte = secret:bad_byte()
-  if position then
+  if byte == 0x0A or byte == 0x0D then
+    return problem(source, "it has more than one line; the secret must stand alone")
+  elseif position then
     return problem(source, ("byte %d is a control character (0x%02X): this is no text"):format(position, byte))
   end
   return secret

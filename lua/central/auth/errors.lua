@@ -64,13 +64,25 @@ function errors.printable(text)
   return table.concat(out) .. (at <= #text and "…" or "")
 end
 
+local Detail = { __name = "central.auth.detail" }
+
+-- So that print(auth.token()) shows a failure whole.
+function Detail:__tostring()
+  local parts = {}
+  for name, value in pairs(self) do
+    parts[#parts + 1] = name .. " = " .. tostring(value)
+  end
+  table.sort(parts)
+  return "{ " .. table.concat(parts, ", ") .. " }"
+end
+
 --- A failure as every function returns it.
 ---@param code central.auth.Code
 ---@param message string
 ---@param detail? central.auth.Detail
 ---@return nil, string, central.auth.Code, central.auth.Detail
 function errors.fail(code, message, detail)
-  return nil, message, code, detail or {}
+  return nil, message, code, setmetatable(detail or {}, Detail)
 end
 
 -- The folder of this package as chunk names begin with it, so that a mistake is reported where the user made it.

@@ -45,25 +45,34 @@ local function evaluate(path, text)
   end
   local ok, profiles = pcall(chunk)
   if not ok then
-    return wrong(path, "it fails when run: it must only return a table")
+    return wrong(path, ("line %s: it fails when run: there are no functions in it, it must only return a table"):format(
+      tostring(profiles):match("^profile:(%d+):") or "1"))
   elseif type(profiles) ~= "table" then
     return wrong(path, 'it must return a table: return { default = { client_id = "…" } }')
   end
   return profiles
 end
 
+local function names_of(profiles)
+  local names = {}
+  for key, value in pairs(profiles) do
+    names[#names + 1] = type(value) == "table" and errors.printable(tostring(key)) or nil
+  end
+  table.sort(names)
+  return names
+end
+
 local function choose(path, profiles, wanted)
   local name = wanted or DEFAULT
   local options = profiles[name]
-  if options == nil and not wanted then
-    return nil
+  local names = names_of(profiles)
+  if next(profiles) ~= nil and #names == 0 then
+    return wrong(path, 'it must hold named profiles: return { default = { client_id = "…" } }')
+  elseif options == nil and not wanted then
+    return nil, #names > 0 and ("it has no profile %q, only %s"):format(DEFAULT, table.concat(names, ", ")) or nil
   elseif type(options) ~= "table" then
-    local names = {}
-    for key in pairs(profiles) do
-      names[#names + 1] = tostring(key)
-    end
-    table.sort(names)
-    return wrong(path, ("it has no profile %q%s"):format(errors.printable(name), errors.suggest(name, names)))
+    return wrong(path, ("it has no profile %q%s%s"):format(errors.printable(name),
+      #names > 0 and ", only " .. table.concat(names, ", ") or "", errors.suggest(name, names)))
   end
   return { name = name, options = options, from = ("the profile %q in %s"):format(errors.printable(name), path) }
 end
@@ -71,7 +80,7 @@ end
 --- The profile of this name; without a name the one called `default`, nil where there is none.
 ---@param wanted? string
 ---@return central.auth.Profile? profile
----@return string? message
+---@return string? message without a code: why there is no default, which is no failure
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function profile.load(wanted)

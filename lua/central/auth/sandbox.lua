@@ -138,11 +138,14 @@ end
 function Box:close()
   local connection = self._connection
   if connection then
-    pcall(tell, self, { name = "stop" })
     self._connection = nil
-    self._thread:join(START)
-    connection:close()
-    os.execute("rm -rf '" .. self._folder .. "'")
+    os.execute("rm -rf '" .. self._folder .. "'") -- first: what follows may be finalized already
+    pcall(function()
+      connection:write(cjson.encode { name = "stop" }, "\n")
+      connection:read("*l")
+      self._thread:join(START)
+      connection:close()
+    end)
   end
 end
 

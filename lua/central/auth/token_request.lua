@@ -73,6 +73,17 @@ local function wipe(...)
   end
 end
 
+-- What the network's words leave out: whose host it was, and what may help.
+local function explain(self, message, code)
+  local config = self._config
+  local from = config.from.token_url or config.from.workspace_id
+  local hint = code == "tls" and not (config.ca_file or config.ca_path)
+    and "; where the certificate is of a private authority, or a proxy's, name that in ca_file" or ""
+  local proxy = config.proxy and "; proxy from " .. config.from.proxy or ""
+  return ("%s (asking %s%s%s%s)"):format(message, config.token_url:match("^%w+://([^/?#]+)"),
+    from and ", token_url from " .. from or "", proxy, hint)
+end
+
 --- Sends it. The grant and the raw reply it came in; or nil, message, code, detail, and the raw reply if there was one.
 --- `held` is a token that no message may repeat.
 ---@param deadline number boot time
@@ -96,7 +107,7 @@ function TokenRequest:send(deadline, held)
   if raw then
     granted, message, code, detail = reply.read(raw, clean)
   else
-    message = clean(message)
+    message = explain(self, clean(message), code)
   end
   wipe(body, authorization, assertion)
   if granted then
