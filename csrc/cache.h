@@ -3,7 +3,9 @@
  *
  * The folder must be ours, of mode 0700 and no link, and so must be each file in it (0600): else somebody
  * else could read, replace or hold up what is in it. A kill at any instant leaves the former file or the new
- * one. SPDX-License-Identifier: MIT */
+ * one.
+ *
+ * SPDX-License-Identifier: MIT */
 #ifndef AUTH_CACHE_H
 #define AUTH_CACHE_H
 
@@ -22,8 +24,8 @@ enum auth_cache_result {
     AUTH_CACHE_UNFIT   /* `why` tells */
 };
 
-/* Each function stores in `why` a static text when it returns UNFIT. `name` is a file's name without slash.
- */
+/* Each function stores in `why` a static text when it returns UNFIT. `name` is a file's name without
+ * slash. */
 
 /* Appends the content to `out`; on failure `out` keeps what was read so far: wipe it. */
 enum auth_cache_result auth_cache_read(const char *folder, const char *name, struct auth_secret *out,

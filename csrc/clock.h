@@ -30,8 +30,8 @@ struct auth_instant auth_clock_now(const struct auth_clock *clock);
 struct auth_instant auth_clock_glance(const struct auth_clock *clock);
 
 /* What tells this boot of the machine from any other: boot times of different ids can't be compared. All zero
- * where the system does not say; that is equal to none, itself included. `id` has AUTH_CLOCK_BOOT_ID bytes.
- */
+ * where the system does not say; that is equal to none, itself included. `id` has AUTH_CLOCK_BOOT_ID
+ * bytes. */
 void auth_clock_boot_id(unsigned char *id);
 
 /* Sleeps `duration_ns` at most; ends early when a signal handler ran, so that Ctrl-C reaches Lua. Blocks. */

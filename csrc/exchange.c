@@ -57,8 +57,7 @@ struct auth_exchange *auth_exchange_new(void) {
     return exchange;
 }
 
-/* --- what libcurl calls ------------------------------------------------------------------------------------
- */
+/* --- what libcurl calls --- */
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
     struct auth_exchange *exchange = data;
@@ -105,8 +104,7 @@ static size_t take_header(char *line, size_t size, size_t count, void *data) {
     return length;
 }
 
-/* --- start -------------------------------------------------------------------------------------------------
- */
+/* --- start --- */
 
 static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
     CURL *easy = exchange->easy;
@@ -221,11 +219,10 @@ bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_excha
     return true;
 }
 
-/* --- step, finish ------------------------------------------------------------------------------------------
- */
+/* --- step, finish --- */
 
-/* libcurl reports a connection that breaks during the handshake as a TLS error; it is the network's failure.
- */
+/* libcurl reports a connection that breaks during the handshake as a TLS error; it is the network's
+ * failure. */
 static bool broke_in_handshake(const char *message) {
     static const char *const signs[] = {"SSL_ERROR_SYSCALL", "unexpected eof", "Connection reset by peer"};
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
@@ -343,8 +340,7 @@ const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exc
     return reply;
 }
 
-/* --- the end -----------------------------------------------------------------------------------------------
- */
+/* --- the end --- */
 
 void auth_exchange_cancel(struct auth_exchange *exchange) {
     if (exchange->under_way && exchange->owner == getpid())

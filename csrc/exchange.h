@@ -78,8 +78,8 @@ struct auth_exchange *auth_exchange_new(void);
 bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_exchange_request *request,
                          const struct auth_clock *clock);
 
-/* Moves on, waiting at most `wait_ms` for the network (less when a signal arrives). true: done, call finish.
- */
+/* Moves on, waiting at most `wait_ms` for the network (less when a signal arrives). true: done, call
+ * finish. */
 bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms);
 
 /* The reply, owned by the exchange until the next start or free. Only after step said true or start said

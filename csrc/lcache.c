@@ -53,7 +53,7 @@ static void push_record(lua_State *L, const struct auth_record *record) {
         auth_lua_set_integer(L, "date", record->date_s);
     if (record->retry_after_s >= 0)
         auth_lua_set_integer(L, "retry_after", record->retry_after_s);
-    lua_pushlstring(L, (const char *)record->body.data, record->body.length);
+    lua_pushlstring(L, (const char *)record->body, record->body_length);
     lua_setfield(L, -2, "body");
 }
 
@@ -76,14 +76,11 @@ static int cache_read(lua_State *L) {
     enum auth_cache_result result = auth_cache_read(folder, name, bytes, &why);
     if (result != AUTH_CACHE_OK)
         return push_result(L, result, why);
-    if (!auth_seal_open(&record, bytes->data, bytes->length, key, name) ||
-        !auth_lifetime_rebase(&record.sent, auth_clock_now(clock), is_this_boot(&record))) {
-        auth_secret_wipe(&record.body);
-        return push_result(L, AUTH_CACHE_ABSENT, NULL);
-    }
-    auth_secret_wipe(bytes);
-    *bytes = record.body; /* owned by the userdata before Lua may raise */
-    push_record(L, &record);
+    if (auth_seal_open(&record, bytes, key, name) &&
+        auth_lifetime_rebase(&record.sent, auth_clock_now(clock), is_this_boot(&record)))
+        push_record(L, &record);
+    else
+        lua_pushnil(L);
     auth_secret_wipe(bytes);
     return 1;
 }
@@ -100,20 +97,14 @@ static int cache_write(lua_State *L) {
                                  .retry_after_s = auth_lua_integer_field(L, 4, "retry_after", -1),
                                  .status = (uint32_t)auth_lua_integer_field(L, 4, "status", 0),
                                  .failures = (uint32_t)luaL_optinteger(L, 5, 0)};
-    size_t length = 0;
     lua_getfield(L, 4, "body");
-    const char *text = luaL_checklstring(L, -1, &length);
-    struct auth_secret *body = auth_lua_new_secret(L);
+    record.body = (const unsigned char *)luaL_checklstring(L, -1, &record.body_length);
     struct auth_secret *bytes = auth_lua_new_secret(L);
     const char *why = "the reply is too large";
     enum auth_cache_result result = AUTH_CACHE_UNFIT;
     auth_clock_boot_id(record.boot_id);
-    if (auth_secret_append(body, text, length)) {
-        record.body = *body;
-        if (auth_seal_close(bytes, &record, key, name))
-            result = auth_cache_replace(folder, name, bytes, &why);
-    }
-    auth_secret_wipe(body);
+    if (auth_seal_close(bytes, &record, key, name))
+        result = auth_cache_replace(folder, name, bytes, &why);
     auth_secret_wipe(bytes);
     return push_result(L, result, why);
 }

@@ -1,6 +1,8 @@
 /* Lua's view of time and expiry: the clock, the tracker that holds a token with its life, and the getter, the
  * C function behind `auth.token()`. A fresh token costs one clock reading there: no lock, no table, no Lua
- * code. SPDX-License-Identifier: MIT */
+ * code.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "lauth.h"
 #include "lifetime.h"
 
@@ -20,8 +22,7 @@ struct tracker {
     uint64_t good_for_ns;           /* … and for how long after it glances are enough */
 };
 
-/* --- clock -------------------------------------------------------------------------------------------------
- */
+/* --- clock --- */
 
 static struct auth_clock *check_clock(lua_State *L, int index) {
     return luaL_checkudata(L, index, AUTH_CLOCK_TYPE);
@@ -60,8 +61,7 @@ static int clock_sleep(lua_State *L) {
     return 0;
 }
 
-/* --- tracker -----------------------------------------------------------------------------------------------
- */
+/* --- tracker --- */
 
 static struct tracker *check_tracker(lua_State *L, int index) {
     return luaL_checkudata(L, index, TRACKER_TYPE);
@@ -162,8 +162,7 @@ static int tracker_state(lua_State *L) {
     return 4;
 }
 
-/* --- getter ------------------------------------------------------------------------------------------------
- */
+/* --- getter --- */
 
 static int all_results(lua_State *L, int status, lua_KContext context) {
     (void)status;

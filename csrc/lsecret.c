@@ -1,5 +1,7 @@
 /* Lua's view of secrets: made from a string, a file or a command, joined into forms, compared, wiped; never
- * read. SPDX-License-Identifier: MIT */
+ * read.
+ *
+ * SPDX-License-Identifier: MIT */
 #include "command.h"
 #include "file.h"
 #include "form.h"

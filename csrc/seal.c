@@ -69,7 +69,7 @@ static void put_head(unsigned char *head, const struct auth_record *record) {
     put(&head, (uint64_t)record->retry_after_s, 8);
     put(&head, record->status, 4);
     put(&head, record->failures, 4);
-    put(&head, record->body.length, 4);
+    put(&head, record->body_length, 4);
 }
 
 /* The length of the body that follows. */
@@ -99,59 +99,48 @@ static size_t bind(unsigned char *data, const char *name) {
 bool auth_seal_close(struct auth_secret *out, const struct auth_record *record, const struct auth_secret *key,
                      const char *name) {
     unsigned char data[MAGIC_BYTES + AUTH_SEAL_NAME_MAX];
-    unsigned char head[HEAD_BYTES];
     size_t data_length = bind(data, name);
-    size_t start = out->length;
-    size_t body_length = record->body.length;
-    struct auth_secret plain = {0};
-    if (data_length == 0 || key->length != KEY_BYTES || body_length > AUTH_SEAL_BODY_MAX ||
-        !auth_secret_reserve(out, start + AUTH_SEAL_OVERHEAD + body_length))
+    size_t length = AUTH_SEAL_OVERHEAD + record->body_length;
+    if (data_length == 0 || key->length != KEY_BYTES || record->body_length > AUTH_SEAL_BODY_MAX ||
+        !auth_secret_reserve(out, out->length + length))
         return false;
-    put_head(head, record);
-    bool ok = auth_secret_append(&plain, head, sizeof head) &&
-              auth_secret_append(&plain, record->body.data, body_length);
-    if (ok) {
-        unsigned char *file = out->data + start;
-        unsigned char *nonce = file + MAGIC_BYTES;
-        memcpy(file, MAGIC, MAGIC_BYTES);
-        randombytes_buf(nonce, NONCE_BYTES);
-        ok = crypto_aead_xchacha20poly1305_ietf_encrypt(nonce + NONCE_BYTES, NULL, plain.data, plain.length,
-                                                        data, data_length, NULL, nonce, key->data) == 0;
-        out->length = start + AUTH_SEAL_OVERHEAD + body_length;
-        out->data[out->length] = '\0';
-    }
-    auth_secret_wipe(&plain);
-    return ok;
+    unsigned char *nonce = out->data + out->length + MAGIC_BYTES;
+    unsigned char *plain = nonce + NONCE_BYTES;
+    memcpy(out->data + out->length, MAGIC, MAGIC_BYTES);
+    randombytes_buf(nonce, NONCE_BYTES);
+    put_head(plain, record);
+    if (record->body_length > 0)
+        memcpy(plain + HEAD_BYTES, record->body, record->body_length);
+    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(plain, NULL, plain, HEAD_BYTES + record->body_length,
+                                                     data, data_length, NULL, nonce,
+                                                     key->data); /* can't fail */
+    out->length += length;
+    out->data[out->length] = '\0';
+    return true;
 }
 
-static bool unpack(struct auth_record *record, const struct auth_secret *plain) {
-    return take_head(record, plain->data) == plain->length - HEAD_BYTES &&
-           auth_secret_append(&record->body, plain->data + HEAD_BYTES, plain->length - HEAD_BYTES);
-}
-
-bool auth_seal_open(struct auth_record *record, const unsigned char *bytes, size_t length,
-                    const struct auth_secret *key, const char *name) {
+bool auth_seal_open(struct auth_record *record, struct auth_secret *bytes, const struct auth_secret *key,
+                    const char *name) {
     unsigned char data[MAGIC_BYTES + AUTH_SEAL_NAME_MAX];
     size_t data_length = bind(data, name);
-    struct auth_secret plain = {0};
     *record = (struct auth_record){0};
-    if (data_length == 0 || key->length != KEY_BYTES || length < AUTH_SEAL_OVERHEAD ||
-        length > AUTH_SEAL_OVERHEAD + AUTH_SEAL_BODY_MAX || memcmp(bytes, MAGIC, MAGIC_BYTES) != 0)
+    if (data_length == 0 || key->length != KEY_BYTES || bytes->length < AUTH_SEAL_OVERHEAD ||
+        bytes->length > AUTH_SEAL_OVERHEAD + AUTH_SEAL_BODY_MAX ||
+        memcmp(bytes->data, MAGIC, MAGIC_BYTES) != 0)
         return false;
-    const unsigned char *nonce = bytes + MAGIC_BYTES;
-    const unsigned char *sealed = nonce + NONCE_BYTES;
-    size_t sealed_length = length - MAGIC_BYTES - NONCE_BYTES;
-    bool ok = auth_secret_reserve(&plain, sealed_length - TAG_BYTES) &&
-              crypto_aead_xchacha20poly1305_ietf_decrypt(plain.data, NULL, NULL, sealed, sealed_length, data,
-                                                         data_length, nonce, key->data) == 0;
-    if (ok) {
-        plain.length = sealed_length - TAG_BYTES;
-        ok = unpack(record, &plain);
-    }
-    auth_secret_wipe(&plain);
-    if (!ok) {
-        auth_secret_wipe(&record->body);
+    const unsigned char *nonce = bytes->data + MAGIC_BYTES;
+    unsigned char *sealed = bytes->data + MAGIC_BYTES + NONCE_BYTES;
+    size_t sealed_length = bytes->length - MAGIC_BYTES - NONCE_BYTES;
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, NULL, NULL, sealed, sealed_length, data,
+                                                   data_length, nonce, key->data) != 0)
+        return false;
+    size_t body_length = sealed_length - TAG_BYTES - HEAD_BYTES;
+    if (take_head(record, sealed) !=
+        body_length) { /* sealed by somebody who has the key and another format */
         *record = (struct auth_record){0};
+        return false;
     }
-    return ok;
+    record->body = sealed + HEAD_BYTES;
+    record->body_length = body_length;
+    return true;
 }

@@ -17,12 +17,12 @@ struct auth_secret {
     size_t capacity; /* bytes usable, the NUL not counted */
 };
 
-/* Must be called before any other function here; any number of times, from any thread. false: no randomness.
- */
+/* Must be called before any other function here; any number of times, from any thread. false: no
+ * randomness. */
 bool auth_secret_init(void);
 
-/* Makes room for `capacity` bytes in all. false: no memory, or over AUTH_SECRET_MAX; the secret is unchanged.
- */
+/* Makes room for `capacity` bytes in all. false: no memory, or over AUTH_SECRET_MAX; the secret is
+ * unchanged. */
 bool auth_secret_reserve(struct auth_secret *secret, size_t capacity);
 
 /* Appends. `bytes` must not point into the secret. false as above. */

@@ -261,8 +261,8 @@ describe("the cache #valgrind", function()
   describe("lets one ask at a time", function()
     it("and waiters take the token that appears", function()
       local holder = another {}
-      holder.client._renewal.request:prepare(clock:boot() + 1)
-      holder.client._renewal.cache:attach(holder.client._renewal.request.secret)
+      holder.client._renewal.credential:prepare(1)
+      holder.client._renewal.cache:attach(holder.client._renewal.credential.secret)
       local lock = assert(holder.client._renewal.cache:lock())
       local looks, waiter = 0, another {}
       waiter.client._renewal.sleep = function(seconds)
@@ -281,8 +281,8 @@ describe("the cache #valgrind", function()
 
     it("and overtakes a holder that hangs", function()
       local holder = another {}
-      holder.client._renewal.request:prepare(clock:boot() + 1)
-      holder.client._renewal.cache:attach(holder.client._renewal.request.secret)
+      holder.client._renewal.credential:prepare(1)
+      holder.client._renewal.cache:attach(holder.client._renewal.credential.secret)
       local _ <close> = assert(holder.client._renewal.cache:lock())
       local waiter = another({ token("t1", 1000) }, { timeout = 20 })
       local before = clock:boot()

@@ -500,7 +500,7 @@ describe("a client #valgrind", function()
   it("wipes its secret when closed", function()
     local s = scripted.new { token("t", 100) }
     s.client:token()
-    local secret = s.client._renewal.request.secret
+    local secret = s.client._renewal.credential.secret
     s.client:close()
     assert.equal(0, secret:length())
     assert.is_true(secret:equal(core.secret("")))

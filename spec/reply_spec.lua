@@ -1,6 +1,7 @@
 -- A raw reply -> a token or the failure it stands for. What odd servers do on the wire is in rude_reply_spec.
 -- SPDX-License-Identifier: MIT
 
+local refusal = require "central.auth.refusal"
 local reply = require "central.auth.reply"
 
 local function read(body, more)
@@ -150,28 +151,28 @@ describe("reply #valgrind", function()
 
   it("knows what may pass by itself", function()
     for _, status in ipairs { 408, 425, 429, 500, 502, 503, 504 } do
-      assert.is_true(reply.transient("http", { status = status }))
+      assert.is_true(refusal.transient("http", { status = status }))
     end
     for _, status in ipairs { 302, 400, 401, 403, 404, 501 } do
-      assert.is_false(reply.transient("http", { status = status }))
+      assert.is_false(refusal.transient("http", { status = status }))
     end
     for _, code in ipairs { "resolve", "connect", "timeout", "network", "rate_limited" } do
-      assert.is_true(reply.transient(code, {}))
+      assert.is_true(refusal.transient(code, {}))
     end
     for _, code in ipairs { "tls", "config", "reply", "closed" } do
-      assert.is_false(reply.transient(code, {}))
+      assert.is_false(refusal.transient(code, {}))
     end
-    assert.is_true(reply.transient("oauth", { status = 400, oauth_error = "temporarily_unavailable" }))
-    assert.is_true(reply.transient("oauth", { status = 400, oauth_error = "server_error" }))
-    assert.is_false(reply.transient("oauth", { status = 400, oauth_error = "invalid_scope" }))
-    assert.is_false(reply.transient("connect", { proxy_status = 407 }))
+    assert.is_true(refusal.transient("oauth", { status = 400, oauth_error = "temporarily_unavailable" }))
+    assert.is_true(refusal.transient("oauth", { status = 400, oauth_error = "server_error" }))
+    assert.is_false(refusal.transient("oauth", { status = 400, oauth_error = "invalid_scope" }))
+    assert.is_false(refusal.transient("connect", { proxy_status = 407 }))
   end)
 
   it("knows refused credentials, in the RFC's words or without words", function()
-    assert.is_true(reply.rejected("oauth", { status = 400, oauth_error = "invalid_client" }))
-    assert.is_true(reply.rejected("http", { status = 401 }))
-    assert.is_true(reply.rejected("http", { status = 403 }))
-    assert.is_false(reply.rejected("http", { status = 404 }))
-    assert.is_false(reply.rejected("oauth", { status = 400, oauth_error = "invalid_scope" }))
+    assert.is_true(refusal.rejected("oauth", { status = 400, oauth_error = "invalid_client" }))
+    assert.is_true(refusal.rejected("http", { status = 401 }))
+    assert.is_true(refusal.rejected("http", { status = 403 }))
+    assert.is_false(refusal.rejected("http", { status = 404 }))
+    assert.is_false(refusal.rejected("oauth", { status = 400, oauth_error = "invalid_scope" }))
   end)
 end)

@@ -1,5 +1,6 @@
-/* libFuzzer target of the cache reader: bytes as a file, and bytes as the record inside a file that is sealed properly
- * (else the fuzzer would never get past the tag).
+/* libFuzzer target of the cache reader: bytes as a file, and bytes as the record inside a file that is sealed
+ * properly (else the fuzzer would never get past the tag).
+ *
  * SPDX-License-Identifier: MIT */
 #include "seal.h"
 
@@ -15,15 +16,18 @@ static struct auth_secret key;
 
 static void try_to_open(const unsigned char *bytes, size_t length, bool sealed) {
     struct auth_record record;
-    if (auth_seal_open(&record, bytes, length, &key, name)) {
-        if (!sealed || record.body.length != length - AUTH_SEAL_OVERHEAD)
+    struct auth_secret file = {0};
+    if (!auth_secret_append(&file, bytes, length))
+        abort();
+    if (auth_seal_open(&record, &file, &key, name)) {
+        if (!sealed || record.body_length != length - AUTH_SEAL_OVERHEAD)
             abort();
         struct auth_secret again = {0};
         if (!auth_seal_close(&again, &record, &key, name) || again.length != length)
             abort();
         auth_secret_wipe(&again);
     }
-    auth_secret_wipe(&record.body);
+    auth_secret_wipe(&file);
 }
 
 static void seal_and_open(const unsigned char *plain, size_t length) {
@@ -35,8 +39,8 @@ static void seal_and_open(const unsigned char *plain, size_t length) {
     memcpy(data + MAGIC, name, sizeof name - 1);
     memcpy(file, magic, MAGIC);
     memset(file + MAGIC, 7, NONCE);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(file + MAGIC + NONCE, NULL, plain, length, data, sizeof data, NULL,
-                                               file + MAGIC, key.data);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(file + MAGIC + NONCE, NULL, plain, length, data, sizeof data,
+                                               NULL, file + MAGIC, key.data);
     try_to_open(file, MAGIC + NONCE + length + TAG, true);
     free(file);
 }

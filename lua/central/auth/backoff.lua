@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
-local reply = require "central.auth.reply"
+local refusal = require "central.auth.refusal"
 
 local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
 local LONGEST_PAUSE = 60      -- … up to here, with full jitter
@@ -36,9 +36,9 @@ local function pause(self, code, detail)
   end
   if code == "config" then
     return 0 -- costs the server nothing, and whoever mends it wants to see the effect
-  elseif code == "http" and not reply.transient(code, detail) then
+  elseif code == "http" and not refusal.transient(code, detail) then
     return REFUSED_PAUSE
-  elseif code == "oauth" and not reply.transient(code, detail) then
+  elseif code == "oauth" and not refusal.transient(code, detail) then
     return doubled(REFUSED_PAUSE)
   end
   return (detail.retry_after or 0) + self._random() * doubled(FIRST_PAUSE)

@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local grant = require "central.auth.grant"
+local paths = require "central.auth.paths"
 
 local cache = {}
 
@@ -11,17 +11,28 @@ local cache = {}
 local Cache = {}
 Cache.__index = Cache
 
-local function absolute(path)
-  return path and path:find("^/") and path or nil
+-- All that tells this token from another, but for the secret.
+local IDENTITY = { "token_url", "client_id", "auth_style", "cert_file", "scope", "audience", "resource", "params" }
+
+-- Strings and tables of strings as one string; no two values give the same.
+local function pack(value)
+  if type(value) ~= "table" then
+    return "s" .. ("s4"):pack(value)
+  end
+  local parts = {}
+  for key, item in pairs(value) do
+    parts[#parts + 1] = pack(tostring(key)) .. pack(item)
+  end
+  table.sort(parts)
+  return "t" .. ("I4"):pack(#parts) .. table.concat(parts)
 end
 
---- The folder used where no option names one; nil where the environment names no home.
----@return string?
-function cache.folder()
-  local home = absolute(os.getenv "HOME")
-  local base = absolute(os.getenv "XDG_RUNTIME_DIR") or absolute(os.getenv "XDG_CACHE_HOME")
-    or (home and home .. "/.cache")
-  return base and base .. "/central-auth"
+local function identity(config)
+  local parts = {}
+  for _, name in ipairs(IDENTITY) do
+    parts[name] = config[name]
+  end
+  return pack(parts)
 end
 
 --- `report(why)` is told when something is wrong with it, once for each reason in a row.
@@ -36,7 +47,7 @@ function cache.new(config, clock, report)
   elseif not config.secret then
     self._why = "none: without a client secret there is nothing to seal it with"
   else
-    self._folder = type(config.cache) == "string" and config.cache or cache.folder()
+    self._folder = type(config.cache) == "string" and config.cache or paths.cache()
     self._why = not self._folder and "none: neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder" or nil
   end
   return self
@@ -56,7 +67,7 @@ function Cache:attach(secret)
   end
   self:close()
   self._of = secret
-  self._key, self._name = core.seal_key(secret, grant.identity(self._config))
+  self._key, self._name = core.seal_key(secret, identity(self._config))
   self._why = not self._key and "none: a client secret under 16 bytes is too short to seal it with" or nil
 end
 

@@ -2,9 +2,11 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local errors = require "central.auth.errors"
+local lazy = require "central.auth.lazy"
 local renew = require "central.auth.renew"
-local status = require "central.auth.status"
+
+local errors = lazy "central.auth.errors"
+local status = lazy "central.auth.status"
 
 ---@class central.auth.TokenOptions
 ---@field min_valid? number seconds the token must still be good for

@@ -3,9 +3,13 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local errors = require "central.auth.errors"
+local lazy = require "central.auth.lazy"
 local options = require "central.auth.options"
-local profile = require "central.auth.profile"
+local paths = require "central.auth.paths"
+
+local errors = lazy "central.auth.errors"
+local profile = lazy "central.auth.profile"
+local text_value = lazy "central.auth.text_value"
 
 ---@class central.auth.Config: central.auth.Options
 ---@field secret? central.auth.Source
@@ -18,10 +22,6 @@ config.VERSION = "0.1.0"
 
 local TOKEN_URL = "https://sso.common.cloud.hpe.com/as/token.oauth2"
 local WORKSPACE_URL = "https://global.api.greenlake.hpe.com/authorization/v2/oauth2/%s/token"
-
-local function wrong(name, from, message)
-  return errors.fail("config", ("%s (from %s): %s"):format(name, from, message), { option = name, source = from })
-end
 
 -- --- sources: a function from an option's name to its value, where it came from, and what is wrong with it ----------
 
@@ -46,25 +46,17 @@ local function arguments(given)
 end
 
 local function environment(name)
-  local variable = "CENTRAL_" .. name:upper()
-  local value = not options.get(name).arguments_only and os.getenv(variable)
+  local option, variable, problem = options.get(name), "CENTRAL_" .. name:upper(), nil
+  local value = not option.arguments_only and os.getenv(variable)
   if not value or value == "" then
     return nil
+  elseif option.text then
+    value, problem = text_value[option.text](value)
   end
-  local parsed, problem = options.parse(name, value)
-  return parsed, "the environment variable " .. variable, problem
+  return value, "the environment variable " .. variable, problem
 end
 
 local function from_profile(entry)
-  for name, value in pairs(entry.options) do
-    local option = options.get(name)
-    if not option or option.arguments_only or name == "profile" then
-      local shown = errors.printable(tostring(name))
-      return wrong(shown, entry.from, "there is no such option" .. errors.suggest(shown, options.names))
-    elseif type(value) == "function" or not options.fits(name, value) then
-      return wrong(name, entry.from, ("a %s is needed, not a %s"):format(option[1], type(value)))
-    end
-  end
   return function(name)
     return entry.options[name], entry.from
   end
@@ -100,13 +92,13 @@ local function pick_from(source, names)
   for _, name in ipairs(names) do
     local candidate, where, problem = source(name)
     if candidate ~= nil and found then
-      return wrong(name, where, ("%s says the same thing another way; give one of them"):format(found))
+      return errors.wrong(name, where, ("%s says the same thing another way; give one of them"):format(found))
     elseif candidate ~= nil then
       candidate, problem = options.check(name, candidate)
       found, value, from = name, candidate, where
     end
     if problem then
-      return wrong(name, where, problem)
+      return errors.wrong(name, where, problem)
     end
   end
   return found, value, from
@@ -160,7 +152,7 @@ local MISSING = "%s is needed%s: give it as an argument (auth.configure{ %s = â€
   .. " is shown once"
 
 local function missing(name, alternatives, no_profile)
-  local path = profile.path() or "central-auth/config.lua"
+  local path = paths.profiles() or "central-auth/config.lua"
   return errors.fail("config", MISSING:format(name, alternatives, name, name:upper(), path,
     no_profile and (" (%s)"):format(no_profile) or ""), { option = name })
 end
@@ -173,7 +165,7 @@ local function describe(values, entry, no_profile)
   elseif not (values.secret or values.assertion or values.cert_file) then
     return missing("client_secret", " (or client_secret_file, or client_secret_command)", no_profile)
   elseif values.key_file and not values.cert_file then
-    return wrong("key_file", values.from.key_file, "it needs a cert_file beside it")
+    return errors.wrong("key_file", values.from.key_file, "it needs a cert_file beside it")
   end
   local workspace = values.workspace_id
   values.token_url = values.token_url or (workspace and WORKSPACE_URL:format(workspace)) or TOKEN_URL
@@ -182,6 +174,17 @@ local function describe(values, entry, no_profile)
   values.connect_timeout = math.min(values.connect_timeout or 10, values.timeout)
   values.user_agent = values.user_agent or ("central-auth/%s (%s)"):format(config.VERSION, _VERSION)
   return values
+end
+
+local ENOENT = 2
+
+-- Most have no profiles; then there is no need to load what reads them.
+local function may_exist(path)
+  local file, _, errno = io.open(path or "", "rb")
+  if file then
+    file:close()
+  end
+  return path ~= nil and errno ~= ENOENT
 end
 
 --- Options from all sources, checked. Mistakes in the argument table itself raise.
@@ -197,10 +200,12 @@ function config.resolve(given)
     return nil, message, code, detail
   end
   local entry
-  entry, message, code, detail = profile.load(chosen.profile)
+  if chosen.profile or may_exist(paths.profiles()) then
+    entry, message, code, detail = profile.load(chosen.profile)
+  end
   local no_profile = not entry and message or nil
   if entry then
-    sources[3], message, code, detail = from_profile(entry)
+    sources[3] = from_profile(entry)
   end
   if code then
     return nil, message, code, detail

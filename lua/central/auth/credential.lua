@@ -3,7 +3,9 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local errors = require "central.auth.errors"
+local lazy = require "central.auth.lazy"
+
+local errors = lazy "central.auth.errors"
 
 ---@class central.auth.Source
 ---@field name string the option, for messages
@@ -15,10 +17,7 @@ local errors = require "central.auth.errors"
 local credential = {}
 
 local function problem(source, text)
-  return errors.fail("config", ("%s (from %s): %s"):format(source.name, source.from, text), {
-    option = source.name,
-    source = source.from,
-  })
+  return errors.wrong(source.name, source.from, text)
 end
 
 -- Container engines mount secrets for one container alone, and readable by all inside it.
@@ -85,6 +84,71 @@ function credential.read(source, limit)
     return problem(source, ("byte %d is a control character (0x%02X): this is no text"):format(position, byte))
   end
   return secret
+end
+
+---@class central.auth.Credential
+---@field secret? userdata as last read
+local Credential = {}
+Credential.__index = Credential
+
+--- What a client authenticates with.
+---@param config central.auth.Config
+---@return central.auth.Credential
+function credential.new(config)
+  return setmetatable({ _secret = config.secret, _assertion = config.assertion }, Credential)
+end
+
+--- Reads the client secret where that has not been done yet. True also where the client has none.
+---@param limit number seconds
+---@return boolean? ready
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Credential:prepare(limit)
+  if self.secret or not self._secret then
+    return true
+  end
+  local secret, message, code, detail = credential.read(self._secret, limit)
+  self.secret = secret
+  return secret and true, message, code, detail
+end
+
+--- A rotated secret: reads its source again, and says whether it changed.
+---@param limit number seconds
+---@return boolean
+function Credential:changed(limit)
+  local fresh = self._secret and credential.read(self._secret, limit)
+  if not fresh or fresh:equal(self.secret) then
+    return false
+  end
+  self.secret:wipe()
+  self.secret = fresh
+  return true
+end
+
+--- Whether each try needs an assertion of its own.
+function Credential:asserts()
+  return self._assertion ~= nil
+end
+
+--- A new assertion; the caller wipes it.
+---@param limit number seconds
+---@return userdata? assertion
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Credential:assertion(limit)
+  return credential.read(self._assertion, limit)
+end
+
+function Credential:close()
+  if self.secret then
+    self.secret:wipe()
+    self.secret = nil
+  end
+  if self._secret and self._secret.kind == "value" then
+    self._secret.value:wipe()
+  end
 end
 
 return credential

@@ -85,6 +85,14 @@ function errors.fail(code, message, detail)
   return nil, message, code, setmetatable(detail or {}, Detail)
 end
 
+--- A wrong option, by name and by where it was set.
+---@param name string
+---@param from string
+---@param problem string
+function errors.wrong(name, from, problem)
+  return errors.fail("config", ("%s (from %s): %s"):format(name, from, problem), { option = name, source = from })
+end
+
 -- The folder of this package as chunk names begin with it, so that a mistake is reported where the user made it.
 local OURS = debug and debug.getinfo(1, "S").source:match("^(.*)[/\\]errors%.lua$")
 

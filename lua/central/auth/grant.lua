@@ -27,16 +27,6 @@ local function sorted_names(map)
   return names
 end
 
--- What the token is for.
-local function add_target(fields, config)
-  add(fields, "scope", config.scope)
-  add(fields, "audience", config.audience)
-  add(fields, "resource", config.resource)
-  for _, name in ipairs(sorted_names(config.params or {})) do
-    add(fields, name, config.params[name])
-  end
-end
-
 --- The body and, with Basic, the header of a client-credentials request.
 ---@param config central.auth.Config
 ---@param credential { secret?: userdata, assertion?: userdata }
@@ -54,23 +44,15 @@ function grant.client_credentials(config, credential)
     add(fields, "client_assertion_type", ASSERTION_TYPE)
     add(fields, "client_assertion", credential.assertion)
   end
-  add_target(fields, config)
+  add(fields, "scope", config.scope)
+  add(fields, "audience", config.audience)
+  add(fields, "resource", config.resource)
+  for _, name in ipairs(sorted_names(config.params or {})) do
+    add(fields, name, config.params[name])
+  end
   if basic then
     return core.form(fields), core.basic(config.client_id, credential.secret, config.auth_style == "basic")
   end
-  return core.form(fields)
-end
-
---- All that tells this token from another, but for the secret.
----@param config central.auth.Config
----@return userdata
-function grant.identity(config)
-  local fields = {}
-  add(fields, "token_url", config.token_url)
-  add(fields, "client_id", config.client_id)
-  add(fields, "auth_style", config.auth_style)
-  add(fields, "cert_file", config.cert_file)
-  add_target(fields, config)
   return core.form(fields)
 end
 

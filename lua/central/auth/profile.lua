@@ -4,6 +4,8 @@
 
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
+local known = require "central.auth.options"
+local paths = require "central.auth.paths"
 
 ---@class central.auth.Profile
 ---@field name string
@@ -13,16 +15,6 @@ local errors = require "central.auth.errors"
 local profile = {}
 
 local DEFAULT = "default"
-
---- Where profiles are; nil where the environment names no home.
----@return string?
-function profile.path()
-  local folder, home = os.getenv("XDG_CONFIG_HOME"), os.getenv("HOME")
-  if not (folder and folder:find("^/")) then
-    folder = home and home ~= "" and home .. "/.config" or nil
-  end
-  return folder and folder .. "/central-auth/config.lua"
-end
 
 local function wrong(path, message)
   return errors.fail("config", ("the profile file %s: %s"):format(path, message), { source = path })
@@ -62,6 +54,19 @@ local function names_of(profiles)
   return names
 end
 
+local function check(entry)
+  for name, value in pairs(entry.options) do
+    local option = known.get(name)
+    if not option or option.arguments_only or name == "profile" then
+      local shown = errors.printable(tostring(name))
+      return errors.wrong(shown, entry.from, "there is no such option" .. errors.suggest(shown, known.names))
+    elseif type(value) == "function" or not known.fits(name, value) then
+      return errors.wrong(name, entry.from, ("a %s is needed, not a %s"):format(option[1], type(value)))
+    end
+  end
+  return entry
+end
+
 local function choose(path, profiles, wanted)
   local name = wanted or DEFAULT
   local options = profiles[name]
@@ -74,7 +79,7 @@ local function choose(path, profiles, wanted)
     return wrong(path, ("it has no profile %q%s%s"):format(errors.printable(name),
       #names > 0 and ", only " .. table.concat(names, ", ") or "", errors.suggest(name, names)))
   end
-  return { name = name, options = options, from = ("the profile %q in %s"):format(errors.printable(name), path) }
+  return check { name = name, options = options, from = ("the profile %q in %s"):format(errors.printable(name), path) }
 end
 
 --- The profile of this name; without a name the one called `default`, nil where there is none.
@@ -84,7 +89,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function profile.load(wanted)
-  local path = profile.path()
+  local path = paths.profiles()
   if not path then
     if wanted then
       return errors.fail("config", "a profile is asked for, but neither XDG_CONFIG_HOME nor HOME says where it is")

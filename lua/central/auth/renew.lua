@@ -2,22 +2,28 @@
 -- tracker's content and never hands out a token that has expired.
 -- SPDX-License-Identifier: MIT
 
-local backoff = require "central.auth.backoff"
 local cache = require "central.auth.cache"
 local core = require "central.auth.core"
-local errors = require "central.auth.errors"
+local credential = require "central.auth.credential"
+local lazy = require "central.auth.lazy"
 local reply = require "central.auth.reply"
-local token_request = require "central.auth.token_request"
 
-local TRIES = 4               -- requests one call makes at most
+local asking = lazy "central.auth.asking"
+local backoff = lazy "central.auth.backoff"
+local by_hand = lazy "central.auth.by_hand"
+local errors = lazy "central.auth.errors"
+
 local STALE_WAIT = 2          -- seconds a call may spend on renewal while its token is still good
-local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
-local GAP = 1                 -- seconds between renewals of a usable token
+local LOOK_AGAIN = 1          -- seconds until a usable token looks for the one another process is getting, with jitter
 local POLL = 0.02             -- seconds between looks at the cache while another process renews, with jitter
 
 local renew = {}
 
+renew.TRIES = 4 -- requests one call makes at most
+
 ---@class central.auth.Renewal
+---@field backoff? central.auth.Backoff nil as long as nothing was asked and nothing failed
+---@field request? central.auth.TokenRequest likewise
 local Renewal = {}
 Renewal.__index = Renewal
 
@@ -33,8 +39,8 @@ function renew.new(config, parts)
     sleep = parts.sleep or function(seconds) parts.clock:sleep(seconds) end,
     random = random,
     stretch = random(),
-    backoff = backoff.new(parts.clock, random),
-    request = token_request.new(config, parts.clock, parts.transport),
+    credential = credential.new(config),
+    transport = parts.transport,
     hold_until = 0,    -- boot time; no renewal of a usable token before it
     renewals = 0,
     events = {},
@@ -59,22 +65,6 @@ function Renewal:deliver()
   end
 end
 
--- --- what a reply means -------------------------------------------------------------------------------------------
-
-local function same_scope(a, b)
-  local words = {}
-  for word in a:gmatch("%S+") do
-    words[word] = true
-  end
-  for word in b:gmatch("%S+") do
-    if not words[word] then
-      return false
-    end
-    words[word] = nil
-  end
-  return next(words) == nil
-end
-
 local function begin(self, tracker, granted, raw)
   tracker:begin(granted.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = granted.expires_in,
@@ -87,45 +77,27 @@ function Renewal:hold(granted, raw, source)
   begin(self, self.tracker, granted, raw)
   self.source = source
   self.granted_scope = granted.scope
-  self.backoff:succeeded()
-end
-
--- A server that returns the token we hold renews nothing: the first schedule stands, and it is not asked in vain again
--- before half of what remains has passed.
-function Renewal:keeps_schedule(granted, raw)
-  local state, remaining = self.tracker:state()
-  if granted.access_token ~= self.tracker:token() or (state ~= "fresh" and state ~= "stale") then
-    return false
-  end
-  granted.odd[#granted.odd + 1] = "the server returned the token already held"
-  self.hold_until = self.clock:boot() + math.max(remaining / 2, GAP)
-  local said = granted.expires_in and granted.expires_in - (self.clock:boot() - raw.sent_boot)
-  return not (said and said < remaining)
-end
-
-function Renewal:adopt(granted, raw)
-  local replaced = self.last_token ~= nil
-  self.last_token = true
-  if granted.access_token == self.rejected then
-    granted.odd[#granted.odd + 1] = "the server returned the token that was just invalidated"
-  end
-  self.hold_until = self.clock:boot() + GAP
-  if self:keeps_schedule(granted, raw) then
+  if self.backoff then
     self.backoff:succeeded()
-  else
-    self:hold(granted, raw, "network")
-    self.cache:keep(raw)
   end
-  self.renewals = self.renewals + (replaced and 1 or 0)
-  self.skew = raw.date and raw.received_wall - raw.date
-  local asked = self.config.scope
-  if asked and granted.scope and not same_scope(asked, granted.scope) then
-    granted.odd[#granted.odd + 1] = "the granted scope differs from the one asked for"
-  end
-  local _, remaining = self.tracker:state()
-  self:note(replaced and "renewed" or "fetched", { expires_in = remaining })
-  for _, what in ipairs(granted.odd) do
-    self:note("odd_reply", { what = what })
+end
+
+--- Failures and permits, from the first of either on.
+function Renewal:pace()
+  self.backoff = self.backoff or backoff.new(self.clock, self.random)
+  return self.backoff
+end
+
+--- Seconds before which nothing is asked, for the last try failed.
+function Renewal:waits()
+  return self.backoff and self.backoff:waits() or 0
+end
+
+function Renewal:sleep_until(moment)
+  local left = moment - self.clock:boot()
+  while left > 0 do -- a signal ends a sleep early
+    self.sleep(left)
+    left = moment - self.clock:boot()
   end
 end
 
@@ -154,87 +126,16 @@ end
 -- Whether another process was turned down so lately that asking again is idle.
 function Renewal:shares_failure()
   local raw = self.cache:failure()
-  if raw and raw.sent_boot > self.backoff.failed_at then
+  if raw and raw.sent_boot > self:pace().failed_at then
     local granted, message, code, detail = reply.read(raw)
     if not granted then
-      self.backoff:failed(message, code, detail, raw.failures, raw.sent_boot)
+      self:pace():failed(message, code, detail, raw.failures, raw.sent_boot)
     end
   end
-  return self.backoff:waits() > 0
-end
-
-function Renewal:remember(message, code, detail, raw)
-  if reply.rejected(code, detail) and self.config.secret then
-    message = ("%s (client_id from %s, %s from %s)"):format(message, self.config.from.client_id,
-      self.config.secret.name, self.config.secret.from)
-  end
-  self.backoff:failed(message, code, detail)
-  if raw and (code == "oauth" or raw.status >= 400) then
-    self.cache:keep_failure(raw, self.backoff.failures)
-  end
-  return nil, message, code, detail
+  return self:waits() > 0
 end
 
 -- --- getting one --------------------------------------------------------------------------------------------------
-
-function Renewal:sleep_until(moment)
-  local left = moment - self.clock:boot()
-  while left > 0 do -- a signal ends a sleep early
-    self.sleep(left)
-    left = moment - self.clock:boot()
-  end
-end
-
--- Waits for a permit, or fails where that would pass the deadline.
-function Renewal:wait_for_permit(deadline, lock)
-  local wait = self.backoff:take_permit(lock)
-  while wait do
-    if self.clock:boot() + wait > deadline then
-      return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
-        { retry_after = wait })
-    end
-    self:sleep_until(self.clock:boot() + wait)
-    wait = self.backoff:take_permit(lock)
-  end
-  return true
-end
-
-function Renewal:try(deadline, lock)
-  local allowed, message, code, detail = self:wait_for_permit(deadline, lock)
-  if not allowed then
-    return nil, message, code, detail
-  end
-  local granted, raw, reply_raw
-  granted, raw, code, detail, reply_raw = self.request:send(deadline, self.tracker:token())
-  if not granted and reply.rejected(code, detail) and self.request:secret_changed(deadline) then
-    self.cache:attach(self.request.secret)
-    granted, raw, code, detail, reply_raw = self.request:send(deadline, self.tracker:token())
-  end
-  if granted then
-    self:adopt(granted, raw)
-    return true
-  end
-  return self:remember(raw, code, detail, reply_raw)
-end
-
--- Asks until there is a token, `tries` times at most, never after the deadline.
-function Renewal:insist(deadline, tries, lock)
-  local ok, message, code, detail
-  for n = 1, tries do
-    ok, message, code, detail = self:try(deadline, lock)
-    if ok then
-      return true
-    end
-    local again = n < tries and self.backoff.last and reply.transient(code, detail)
-      and self.backoff.next_try + LEAST < deadline
-    self:note(again and "retry" or "failed", { code = code, message = message })
-    if not again then
-      break
-    end
-    self:sleep_until(self.backoff.next_try)
-  end
-  return nil, message, code, detail
-end
 
 -- Waits until it is our turn to ask: true when another process brought a token meanwhile (or, with `early`, is about
 -- to); false and the lock; false alone where there is none. A holder that hangs is overtaken, not by all at once.
@@ -250,7 +151,7 @@ function Renewal:take_turn(deadline, mode)
       lock:release()
       return true
     elseif lock == false and mode.early then
-      self.hold_until = self.clock:boot() + GAP * self.random()
+      self.hold_until = self.clock:boot() + LOOK_AGAIN * self.random()
       return true
     elseif not mode.since and self:shares_failure() then
       if lock then
@@ -269,30 +170,34 @@ end
 function Renewal:obtain(deadline, mode)
   self.busy = true
   local _ <close> = setmetatable({}, { __close = function() self.busy = false end })
-  local ok, message, code, detail = self.request:prepare(deadline)
+  local ok, message, code, detail = self.credential:prepare(deadline - self.clock:boot())
   if not ok then
     self:note("failed", { code = code, message = message })
-    return self:remember(message, code, detail)
+    return asking.remember(self, message, code, detail)
   end
-  self.cache:attach(self.request.secret)
+  self.cache:attach(self.credential.secret)
   local lock
   ok, lock, code, detail = self:take_turn(deadline, mode)
   if ok ~= false then
     return ok, lock, code, detail
   end
   local held <close> = lock
-  return self:insist(deadline, mode.tries, held)
+  return asking.insist(self, deadline, mode.tries, held)
 end
 
 -- A good token whose renewal is due: one short try, and its failure costs nothing.
 function Renewal:renew_early(seconds, tries)
   local now = self.clock:boot()
-  if not self.busy and now >= self.backoff.next_try and now >= self.hold_until then
+  if not self.busy and self:waits() == 0 and now >= self.hold_until then
     self:obtain(now + seconds, { tries = tries, early = true })
   end
 end
 
-local NESTED = "a token was asked for by the function that provides the client's own secret or assertion"
+--- A token was asked for while one is being got: by a function that is part of getting it.
+function Renewal.nested()
+  return errors.fail("config",
+    "a token was asked for by the function that provides the client's own secret or assertion")
+end
 
 --- A usable token, or a failure. With `min_valid` the remaining life as second value where it falls short.
 ---@param min_valid? number seconds
@@ -301,7 +206,7 @@ function Renewal:token(min_valid)
   if state == "fresh" or state == "stale" then
     -- More than three quarters of a life can't be had at any time: asking for it must not mean asking all the time.
     if min_valid and remaining < math.min(min_valid, life * 0.75) then
-      self:renew_early(self.config.timeout, TRIES)
+      self:renew_early(self.config.timeout, renew.TRIES)
     elseif state == "stale" then
       self:renew_early(math.min(STALE_WAIT, self.config.connect_timeout), 1)
     end
@@ -309,11 +214,11 @@ function Renewal:token(min_valid)
   end
   if state == "none" or state == "expired" then
     if self.busy then
-      return errors.fail("config", NESTED)
-    elseif self.backoff:waits() > 0 then
+      return self.nested()
+    elseif self:waits() > 0 then
       return self.backoff:remembered()
     end
-    local ok, message, code, detail = self:obtain(self.clock:boot() + self.config.timeout, { tries = TRIES })
+    local ok, message, code, detail = self:obtain(self.clock:boot() + self.config.timeout, { tries = renew.TRIES })
     if not ok then
       return nil, message, code, detail
     end
@@ -325,62 +230,23 @@ function Renewal:token(min_valid)
   return self.tracker:token()
 end
 
---- A new token now, whatever the old one's state; a refusal in memory is passed over, a Retry-After is not.
+--- See by_hand.
 function Renewal:renew()
-  local now = self.clock:boot()
-  local deadline = now + self.config.timeout
-  if self.busy then
-    return errors.fail("config", NESTED)
-  elseif self.backoff.not_before > deadline then
-    return self.backoff:remembered()
-  end
-  self:sleep_until(self.backoff.not_before)
-  local ok, message, code, detail = self:obtain(deadline, { tries = TRIES, since = now })
-  if not ok then
-    return nil, message, code, detail
-  end
-  return self.tracker:token()
+  return by_hand.renew(self)
 end
 
--- Takes a refused token out of the cache, if it is still the one there; where another process is renewing, that one's
--- success replaces it anyway.
-function Renewal:drop_shared(token)
-  if not self.request:prepare(self.clock:boot() + self.config.timeout) then
-    return false
-  end
-  self.cache:attach(self.request.secret)
-  local lock <close> = self.cache:lock() or nil
-  local raw = lock and self.cache:token()
-  local granted = raw and reply.read(raw)
-  if not granted or granted.access_token ~= token then
-    return false
-  end
-  self.cache:drop()
-  return true
-end
-
---- Forgets the token, here and in the cache, if it is still the current one. Whether it was.
+--- See by_hand.
 ---@param token? string
 function Renewal:invalidate(token)
-  local held = self.tracker:token()
-  token = token or held
-  if not token then
-    return false
-  end
-  local dropped = not self.busy and self:drop_shared(token)
-  if token == held then
-    self.tracker:forget()
-  elseif not dropped then
-    return false
-  end
-  self.rejected = token
-  self:note("invalidated", {})
-  return true
+  return by_hand.invalidate(self, token)
 end
 
 function Renewal:close()
   self.tracker:forget()
-  self.request:close()
+  if self.request then
+    self.request:close()
+  end
+  self.credential:close()
   self.cache:close()
 end
 

@@ -1,10 +1,13 @@
--- A raw reply of a token endpoint -> a token, or the failure it stands for. Trusts nothing: status, body and every
--- field are checked by hand, for servers bend the RFC and lua-cjson lets much pass.
+-- A raw reply of a token endpoint -> a token, or the failure it stands for (`refusal` has the words). Trusts nothing:
+-- status, body and every field are checked by hand, for servers bend the RFC and lua-cjson lets much pass.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
 local core = require "central.auth.core"
-local errors = require "central.auth.errors"
+local lazy = require "central.auth.lazy"
+
+local errors = lazy "central.auth.errors"
+local refusal = lazy "central.auth.refusal"
 
 ---@class central.auth.RawReply
 ---@field status integer
@@ -25,8 +28,6 @@ local errors = require "central.auth.errors"
 ---@field odd string[] what was unusual, in words
 
 local reply = {}
-
-local RETRY_AFTER_MAX = 3600
 
 local decoder = cjson.new()
 decoder.decode_max_depth(16)
@@ -85,7 +86,8 @@ local function type_problem(value, odd, clean)
   end
   local name = type(value) == "string" and value:lower() or nil
   if not (name and BEARER[name]) then
-    return name and ("the token is of type %q; only bearer tokens work here"):format(clean(value))
+    return name and ("the token is of type %q; only bearer tokens work here"):format(
+      (clean or errors.printable)(value))
       or "token_type is not a string"
   end
   if name ~= "bearer" then
@@ -111,7 +113,7 @@ local function grant_of(fields, clean)
   local odd = {}
   local problem = token_problem(fields.access_token) or type_problem(fields.token_type, odd, clean)
   if problem then
-    return errors.fail("reply", problem)
+    return nil, problem
   end
   return {
     access_token = fields.access_token,
@@ -122,39 +124,6 @@ local function grant_of(fields, clean)
   }
 end
 
-local ADVICE = {
-  invalid_client = "the client id or secret is wrong, or the credential was reset or deleted: look under Personal API"
-    .. " clients in HPE GreenLake",
-  invalid_scope = "the scope is unknown or not granted to this client",
-  unauthorized_client = "this client may not use the client-credentials grant",
-  unsupported_grant_type = "the endpoint does not know this grant: is token_url right?",
-}
-
-local function oauth_failure(fields, detail, clean)
-  local name = clean(fields.error)
-  local told = type(fields.error_description) == "string" and fields.error_description or nil
-  local parts = { ("the server answered %s"):format(name) }
-  parts[#parts + 1] = told and ("it says: %s"):format(clean(told)) or nil
-  parts[#parts + 1] = ADVICE[name]
-  detail.oauth_error = name
-  return errors.fail("oauth", table.concat(parts, "; "), detail)
-end
-
-local function http_failure(raw, detail, clean)
-  local status = raw.status
-  if status >= 300 and status < 400 then
-    local where = raw.location_host and (" to " .. clean(raw.location_host)) or ""
-    return errors.fail("http", ("HTTP status %d: a redirect%s, not followed: it would carry the secret along"):format(
-      status, where), detail)
-  elseif status >= 200 and status < 300 then
-    return errors.fail("reply", ("the reply is not a JSON object (Content-Type %s, %d bytes)"):format(
-      clean(raw.content_type or "missing"), #raw.body), detail)
-  end
-  local hint = status < 500 and ": refused without an OAuth error; wrong credentials, wrong token_url, or something"
-    .. " between here and the server" or ""
-  return errors.fail("http", ("HTTP status %d%s"):format(status, hint), detail)
-end
-
 --- The token in a raw reply, or why there is none.
 ---@param raw central.auth.RawReply
 ---@param clean? fun(text: string): string makes text from the server fit to print; the caller knows the secrets
@@ -163,48 +132,15 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function reply.read(raw, clean)
-  clean = clean or errors.printable
   local fields = decode(raw.body)
-  local detail = { status = raw.status }
-  detail.retry_after = raw.retry_after and math.min(raw.retry_after, RETRY_AFTER_MAX)
-  if raw.status == 429 then
-    return errors.fail("rate_limited", "HTTP status 429: too many token requests", detail)
-  elseif fields and type(fields.error) == "string" and (raw.status < 300 or raw.status >= 400) then
-    return oauth_failure(fields, detail, clean)
-  elseif fields and raw.status >= 200 and raw.status < 300 then
-    local grant, message, code = grant_of(fields, clean)
-    if grant then
-      return grant
-    end
-    return errors.fail(code, message, detail)
+  if raw.status < 200 or raw.status >= 300 or not fields or type(fields.error) == "string" then
+    return refusal.of(raw, fields, clean or errors.printable)
   end
-  return http_failure(raw, detail, clean)
-end
-
-local TRANSIENT_CODES = { resolve = true, connect = true, timeout = true, network = true, rate_limited = true }
-local TRANSIENT_STATUS = {
-  [408] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true,
-}
-local TRANSIENT_ERRORS = { temporarily_unavailable = true, server_error = true }
-
---- Whether a new try may succeed without anybody changing anything.
----@param code central.auth.Code
----@param detail central.auth.Detail
----@return boolean
-function reply.transient(code, detail)
-  if detail.oauth_error then
-    return TRANSIENT_ERRORS[detail.oauth_error] or detail.status >= 500
+  local grant, problem = grant_of(fields, clean)
+  if grant then
+    return grant
   end
-  return TRANSIENT_STATUS[detail.status] or (TRANSIENT_CODES[code] and not detail.proxy_status) or false
-end
-
---- Whether the server turned these credentials down, in the RFC's words or, as some do, with a bare 401 or 403.
----@param code central.auth.Code
----@param detail central.auth.Detail
----@return boolean
-function reply.rejected(code, detail)
-  return detail.oauth_error == "invalid_client"
-    or (code == "http" and (detail.status == 401 or detail.status == 403))
+  return errors.fail("reply", problem, refusal.detail(raw))
 end
 
 return reply

@@ -57,7 +57,7 @@ function status.of(renewal)
   end
   local state, remaining, _, renews_in = renewal.tracker:state()
   local held = state ~= "none"
-  local waits, failure = renewal.backoff:waits(), renewal.backoff.last
+  local waits, failure = renewal:waits(), renewal.backoff and renewal.backoff.last
   -- The Date header has whole seconds: a difference below one says nothing.
   local skew = renewal.skew and (math.abs(renewal.skew) < 1 and 0 or renewal.skew)
   return setmetatable({

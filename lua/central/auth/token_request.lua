@@ -2,7 +2,6 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local credential = require "central.auth.credential"
 local errors = require "central.auth.errors"
 local grant = require "central.auth.grant"
 local reply = require "central.auth.reply"
@@ -10,48 +9,22 @@ local reply = require "central.auth.reply"
 local token_request = {}
 
 ---@class central.auth.TokenRequest
----@field secret? userdata as last read
 local TokenRequest = {}
 TokenRequest.__index = TokenRequest
 
 ---@param config central.auth.Config
+---@param credential central.auth.Credential
 ---@param clock userdata
----@param transport? table nil: the network, once it is needed
-function token_request.new(config, clock, transport)
-  return setmetatable({ _config = config, _clock = clock, _transport = transport }, TokenRequest)
+---@param transport? table nil: the network
+function token_request.new(config, credential, clock, transport)
+  return setmetatable({
+    _config = config, _credential = credential, _clock = clock,
+    _transport = transport or require("central.auth.transport").new(clock),
+  }, TokenRequest)
 end
 
 local function left(self, deadline)
   return math.max(deadline - self._clock:boot(), 0.001)
-end
-
---- Reads the client secret where that has not been done yet. True also where the client has none.
----@param deadline number boot time
----@return boolean? ready
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function TokenRequest:prepare(deadline)
-  local source = self._config.secret
-  if self.secret or not source then
-    return true
-  end
-  local secret, message, code, detail = credential.read(source, left(self, deadline))
-  self.secret = secret
-  return secret and true, message, code, detail
-end
-
---- A rotated secret: reads its source again, and says whether it changed.
----@param deadline number boot time
----@return boolean
-function TokenRequest:secret_changed(deadline)
-  local fresh = self._config.secret and credential.read(self._config.secret, left(self, deadline))
-  if not fresh or fresh:equal(self.secret) then
-    return false
-  end
-  self.secret:wipe()
-  self.secret = fresh
-  return true
 end
 
 local function describe(self, body, authorization, deadline)
@@ -84,24 +57,23 @@ local function explain(self, message, code)
     from and ", token_url from " .. from or "", proxy, hint)
 end
 
---- Sends it. The grant and the raw reply it came in; or nil, message, code, detail, and the raw reply if there was one.
+--- Sends it. The grant and the raw reply it came in; or nil, the raw reply if there was one, message, code, detail.
 --- `held` is a token that no message may repeat.
 ---@param deadline number boot time
 ---@param held? string
 function TokenRequest:send(deadline, held)
   local assertion, body, authorization, message, code, detail
-  if self._config.assertion then -- each try its own
-    assertion, message, code, detail = credential.read(self._config.assertion, left(self, deadline))
+  if self._credential:asserts() then
+    assertion, message, code, detail = self._credential:assertion(left(self, deadline))
     if not assertion then
-      return nil, message, code, detail
+      return nil, nil, message, code, detail
     end
   end
-  local secret = not assertion and self.secret or nil
+  local secret = not assertion and self._credential.secret or nil
   body, authorization = grant.client_credentials(self._config, { secret = secret, assertion = assertion })
   local function clean(text)
     return errors.printable(core.redact(text, secret, assertion, authorization, held))
   end
-  self._transport = self._transport or require("central.auth.transport").new(self._clock)
   local raw, granted
   raw, message, code, detail = self._transport:send(describe(self, body, authorization, deadline))
   if raw then
@@ -110,22 +82,11 @@ function TokenRequest:send(deadline, held)
     message = explain(self, clean(message), code)
   end
   wipe(body, authorization, assertion)
-  if granted then
-    return granted, raw
-  end
-  return nil, message, code, detail, raw
+  return granted, raw, message, code, detail
 end
 
 function TokenRequest:close()
-  if self._transport then
-    self._transport:close()
-  end
-  wipe(self.secret)
-  self.secret = nil
-  local source = self._config.secret
-  if source and source.kind == "value" then
-    source.value:wipe()
-  end
+  self._transport:close()
 end
 
 return token_request

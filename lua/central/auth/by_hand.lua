@@ -1,0 +1,64 @@
+-- What a person or an API's 401 knows better than the schedule: renew now, forget this token.
+-- SPDX-License-Identifier: MIT
+
+local renew = require "central.auth.renew"
+local reply = require "central.auth.reply"
+
+local by_hand = {}
+
+--- A new token now, whatever the old one's state; a refusal in memory is passed over, a Retry-After is not.
+---@param self central.auth.Renewal
+function by_hand.renew(self)
+  local now = self.clock:boot()
+  local deadline = now + self.config.timeout
+  if self.busy then
+    return self.nested()
+  elseif self:pace().not_before > deadline then
+    return self:pace():remembered()
+  end
+  self:sleep_until(self:pace().not_before)
+  local ok, message, code, detail = self:obtain(deadline, { tries = renew.TRIES, since = now })
+  if not ok then
+    return nil, message, code, detail
+  end
+  return self.tracker:token()
+end
+
+-- Takes a refused token out of the cache, if it is still the one there; where another process is renewing, that one's
+-- success replaces it anyway.
+local function drop_shared(self, token)
+  if not self.credential:prepare(self.config.timeout) then
+    return false
+  end
+  self.cache:attach(self.credential.secret)
+  local lock <close> = self.cache:lock() or nil
+  local raw = lock and self.cache:token()
+  local granted = raw and reply.read(raw)
+  if not granted or granted.access_token ~= token then
+    return false
+  end
+  self.cache:drop()
+  return true
+end
+
+--- Forgets the token, here and in the cache, if it is still the current one. Whether it was.
+---@param self central.auth.Renewal
+---@param token? string
+function by_hand.invalidate(self, token)
+  local held = self.tracker:token()
+  token = token or held
+  if not token then
+    return false
+  end
+  local dropped = not self.busy and drop_shared(self, token)
+  if token == held then
+    self.tracker:forget()
+  elseif not dropped then
+    return false
+  end
+  self.rejected = token
+  self:note("invalidated", {})
+  return true
+end
+
+return by_hand

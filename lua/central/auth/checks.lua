@@ -1,0 +1,127 @@
+-- Checks of the less usual options: a value as it came -> the value as it is used, or nil and what is wrong.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+local grant = require "central.auth.grant"
+local options = require "central.auth.options"
+
+local checks = {}
+
+local text = options.text
+
+local PROXIES = { http = true, https = true, socks4 = true, socks4a = true, socks5 = true, socks5h = true }
+
+-- No word of the value in a problem: it may carry a password.
+function checks.proxy(value)
+  local checked, problem = text(value)
+  local scheme, rest = value:match("^(%w+)://(.*)$")
+  local host = (rest or value):gsub("^.*@", "")
+  local port = host:match("^[^%[:]+:(%d+)/?$") or host:match("^%[[%x:.]+%]:(%d+)/?$")
+  if not checked or value:find("%s") then
+    return nil, problem or "it holds a space"
+  elseif scheme and not PROXIES[scheme:lower()] then
+    return nil, "a proxy speaks http, https, socks4, socks4a, socks5 or socks5h"
+  elseif not (port and tonumber(port) <= 65535 or host:find("^[^%[:/]+/?$") or host:find("^%[[%x:.]+%]/?$")) then
+    return nil, "write it like http://user:password@host:port"
+  end
+  return value
+end
+
+function checks.header_text(value)
+  if value:find("[^\x20-\x7E]") then
+    return nil, "a header takes printable ASCII only"
+  end
+  return text(value)
+end
+
+local function seconds(limit)
+  return function(value)
+    if value ~= value or value <= 0 or value > limit then
+      return nil, ("a number of seconds above 0 and up to %d is needed"):format(limit)
+    end
+    return value
+  end
+end
+
+local function one_of(...)
+  local known = { ... }
+  return function(value)
+    for _, name in ipairs(known) do
+      if value == name then
+        return value
+      end
+    end
+    return nil, ("%q is none of %s%s"):format(errors.printable(value), table.concat(known, ", "),
+      errors.suggest(value, known))
+  end
+end
+
+local function texts(value)
+  if type(value) == "string" then
+    return text(value)
+  end
+  local copy = {}
+  for i, item in ipairs(value) do
+    local checked, problem = text(type(item) == "string" and item or "")
+    if not checked then
+      return nil, ("item %d: %s"):format(i, type(item) == "string" and problem or "a string is needed")
+    end
+    copy[i] = checked
+  end
+  if #copy == 0 or next(value, #copy) ~= nil then
+    return nil, "a string or a list of strings is needed"
+  end
+  return copy
+end
+
+function checks.scope(value)
+  local checked, problem = texts(value)
+  if type(checked) == "table" then
+    checked = table.concat(checked, " ")
+  end
+  if checked and checked:find('[^\x20-\x7E]') or checked and checked:find('["\\]') then
+    return nil, "a scope is printable ASCII without quotes or backslashes (RFC 6749, 3.3)"
+  end
+  return checked, problem
+end
+
+function checks.params(value)
+  local copy = {}
+  for name, item in pairs(value) do
+    if type(name) ~= "string" or not text(name) then
+      return nil, "the name of each field must be a string without control characters"
+    elseif grant.reserved[name] then
+      return nil, ("%s has an option of its own"):format(name)
+    end
+    local checked, problem = nil, "a string or a list of strings is needed"
+    if type(item) == "string" or type(item) == "table" then
+      checked, problem = texts(item)
+    end
+    if not checked then
+      return nil, ("%s: %s"):format(errors.printable(name), problem)
+    end
+    copy[name] = checked
+  end
+  return copy
+end
+
+function checks.cache(value)
+  if type(value) == "string" and not value:find("^/") then
+    return nil, "an absolute path is needed, or false"
+  end
+  return value == true and true or value and text(value)
+end
+
+function checks.workspace(value)
+  if not value:find("^[%w_-]+$") then
+    return nil, "a workspace id has letters, digits and dashes only"
+  end
+  return value
+end
+
+checks.texts = texts
+checks.hour = seconds(3600)
+checks.day = seconds(86400)
+checks.auth_style = one_of("post", "basic", "basic_raw")
+
+return checks

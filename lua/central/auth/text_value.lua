@@ -1,0 +1,62 @@
+-- What a string of the environment stands for where an option is no string: a number, words, fields, a switch.
+-- SPDX-License-Identifier: MIT
+
+local text_value = {}
+
+local function decode_pair(part)
+  local name, value = part:match("^([^=]+)=(.*)$")
+  local function plain(s)
+    return (s:gsub("+", " "):gsub("%%(%x%x)", function(hex)
+      return string.char(tonumber(hex, 16))
+    end))
+  end
+  if name then
+    return plain(name), plain(value)
+  end
+end
+
+--- "a=1&b=2&b=3", as in a URL
+function text_value.fields(value)
+  local out = {}
+  for part in value:gmatch("[^&]+") do
+    local name, item = decode_pair(part)
+    if not name then
+      return nil, "write it like name=value&name=value"
+    end
+    local before = out[name]
+    if before == nil then
+      out[name] = item
+    elseif type(before) == "table" then
+      before[#before + 1] = item
+    else
+      out[name] = { before, item }
+    end
+  end
+  return out
+end
+
+--- "one two three"
+function text_value.words(value)
+  local out = {}
+  for word in value:gmatch("%S+") do
+    out[#out + 1] = word
+  end
+  return out
+end
+
+local SWITCH = { ["true"] = true, ["1"] = true, on = true, yes = true,
+  ["false"] = false, ["0"] = false, off = false, no = false }
+
+--- "30"
+function text_value.number(value)
+  local number = tonumber(value)
+  return number, not number and "it is no number" or nil
+end
+
+--- "on", "off", or something else that stays as it is
+function text_value.switch(value)
+  local switch = SWITCH[value:lower()]
+  return switch == nil and value or switch
+end
+
+return text_value
