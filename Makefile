@@ -81,7 +81,7 @@ deps-%:
 CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
 
-spec: build $(BUILD)/oidc/.ready ## the Lua specs only (SPECS=spec/client_spec.lua for one)
+spec: build $(BUILD)/oidc/.ready $(BUILD)/spec_fork.so ## the Lua specs only (SPECS=spec/client_spec.lua for one)
 	@mkdir -p $(BUILD)/home
 	@$(CLEAN_ENV) $(RUNNER) $(LUA) $(SPEC_PRELUDE) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
 
@@ -90,6 +90,10 @@ $(BUILD)/oidc/.ready: spec/support/oidc/package.json spec/support/oidc/package-l
 	cp $^ $(@D)/
 	cd $(@D) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
+
+$(BUILD)/spec_%.so: spec/support/%.c
+	@mkdir -p $(@D)
+	@$(CC) -O2 -shared -fPIC -isystem $(LUA_INCDIR) $< -o $@
 
 TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 

@@ -9,6 +9,7 @@
 
 static const char check[] =
     "local reply = require 'central.auth.reply'\n"
+    "local refusal = require 'central.auth.refusal'\n"
     "local errors = require 'central.auth.errors'\n"
     "local known = {}\n"
     "for _, code in ipairs(errors.codes) do known[code] = true end\n"
@@ -26,8 +27,8 @@ static const char check[] =
     "  else\n"
     "    assert(known[code] and type(detail) == 'table')\n"
     "    assert(utf8.len(message) and not message:find('%c') and #message < 2000)\n"
-    "    assert(type(reply.transient(code, detail)) == 'boolean')\n"
-    "    assert(type(reply.rejected(code, detail)) == 'boolean')\n"
+    "    assert(type(refusal.transient(code, detail)) == 'boolean')\n"
+    "    assert(type(refusal.rejected(code, detail)) == 'boolean')\n"
     "  end\n"
     "end\n";
 

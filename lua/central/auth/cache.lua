@@ -56,7 +56,12 @@ end
 --- Where it is, or why there is none.
 ---@return string
 function Cache:where()
-  return self._why or (self._trouble and ("none: %s: %s"):format(self._folder, self._trouble)) or self._folder
+  if self._why or not (self._trouble or self._lockless) then
+    return self._why or self._folder
+  elseif self._trouble then
+    return ("none: %s: %s"):format(self._folder, self._trouble)
+  end
+  return ("%s (without locks: %s)"):format(self._folder, self._lockless)
 end
 
 --- Makes it that of this secret; the one before is let go.
@@ -123,13 +128,19 @@ function Cache:drop()
   noted(self, core.cache_remove(self._folder, self._name .. ".token"))
 end
 
---- The lock of this identity; false while another process has it; nil where there is no cache.
+--- The lock of this identity; false while another process has it; nil where there is none: without cache, or where the
+--- file system knows no locks. Then processes that start together may make a request each.
 ---@return userdata|false|nil
 function Cache:lock()
   if not self._key then
     return nil
   end
-  return noted(self, core.cache_lock(self._folder, self._name .. ".lock"))
+  local lock, why = core.cache_lock(self._folder, self._name .. ".lock")
+  if why and why ~= self._lockless and why ~= self._trouble then
+    self._report(("the cache %s, its lock: %s"):format(self._folder, why))
+  end
+  self._lockless = why
+  return lock
 end
 
 function Cache:close()

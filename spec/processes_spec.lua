@@ -1,0 +1,387 @@
+-- One token for many processes, and what becomes of it when they are killed, stopped, forked, or run where nothing
+-- can be written. Real processes, a real server, real signals; the rules themselves are in cache_spec.
+-- SPDX-License-Identifier: MIT
+
+local cqueues = require "cqueues"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+local quote = process.quote
+
+-- Prints "token <token> <source> <cache>", or "failed <code> <message>"; an error would be a traceback.
+local ASK = [[
+local auth = require "central.auth"
+local token, message, code = auth.token()
+local status = auth.status()
+print(token and "token" or "failed", token or code, token and status.source or message, status.cache)
+]]
+
+local NAMESPACES
+for _, flags in ipairs { "-m", "-rm" } do
+  NAMESPACES = NAMESPACES or select(2, process.run("unshare " .. flags .. " true")) == 0 and flags
+end
+
+local TRACED = { ASAN_OPTIONS = "detect_leaks=0" } -- which can't be done beside a tracer, nor while being killed
+
+local box, folder, ask
+
+-- The environment of a process that uses the sandbox, as words for `env -i`.
+local function environment(more)
+  local words = {}
+  local values = {
+    PATH = os.getenv "PATH", LUA_PATH = package.path, LUA_CPATH = package.cpath, HOME = folder .. "/home",
+    CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret, CENTRAL_TOKEN_URL = box.token_url,
+    CENTRAL_CA_FILE = box.ca_file, CENTRAL_CACHE = folder .. "/cache",
+  }
+  for name, value in pairs(more or {}) do
+    values[name] = value or nil
+  end
+  for name, value in pairs(values) do
+    words[#words + 1] = name .. "=" .. quote(value)
+  end
+  return "env -i " .. table.concat(words, " ") .. " "
+end
+
+local function run(command, more)
+  return process.run(environment(more) .. command)
+end
+
+local function script(name, text)
+  return process.write(("%s/%s.lua"):format(folder, name), text)
+end
+
+local function requests()
+  return box:requests().token
+end
+
+local function forget_everything()
+  process.run("rm -rf " .. folder .. "/cache")
+end
+
+local function files(pattern)
+  return process.run(("ls -A %s/cache | grep -c '%s'"):format(folder, pattern)):match("%d+")
+end
+
+-- A token came, from where is said; the cache is as told.
+local function assert_token(output, source, cache)
+  local kind, _, from, where = output:match("^(%w+)\t([^\t]*)\t([^\t]*)\t([^\n]*)\n$")
+  assert.equal("token", kind, output)
+  assert.equal(source, from, output)
+  assert.matches(cache or folder, where, 1, true)
+end
+
+describe("many processes #slow", function()
+  setup(function()
+    folder = process.scratch()
+    ask = script("ask", ASK)
+  end)
+  teardown(function() process.remove(folder) end)
+
+  before_each(function()
+    box = sandbox.start { latency = 0.1 }
+    forget_everything()
+  end)
+  after_each(function() box:close() end)
+
+  local function herd(more)
+    local output = run(("sh -c 'for i in $(seq 50); do lua5.4 %s & done; wait'"):format(ask), more)
+    local seen, count = {}, 0
+    for kind, what in output:gmatch("(%w+)\t([^\t]*)\t[^\n]*\n") do
+      seen[kind .. " " .. what] = true
+      count = count + 1
+    end
+    assert.equal(50, count, output)
+    local answer = next(seen)
+    assert.is_nil(next(seen, answer), output)
+    return answer
+  end
+
+  it("that start together make one request", function()
+    assert.matches("^token ", herd())
+    assert.equal(1, requests())
+  end)
+
+  it("with a wrong secret make one request", function()
+    assert.equal("failed oauth", herd { CENTRAL_CLIENT_SECRET = "a long enough but wrong secret" })
+    assert.equal(1, requests())
+  end)
+
+  it("that the server tells to slow down make one request", function()
+    box:fail { status = 429, retry_after = 60, times = math.huge }
+    assert.equal("failed rate_limited", herd())
+    assert.equal(1, requests())
+  end)
+
+  it("of two users share nothing, and each has its token", function()
+    if process.run("id -u") ~= "0\n" or select(2, process.run("setpriv --reuid=65534 --clear-groups true")) ~= 0 then
+      return pending("only root can be two users")
+    end
+    assert_token(run("lua5.4 " .. ask), "network")
+    process.run("chmod 755 " .. folder .. "; install -d -o 65534 -m 700 " .. folder .. "/other")
+    process.run("chmod -R a+rX " .. box.ca_file:match("^(.*)/"))
+    local other = "setpriv --reuid=65534 --clear-groups lua5.4 " .. ask
+    assert_token(run(other), "network", "Permission denied")
+    process.run("chmod 755 " .. folder .. "/cache")
+    assert_token(run(other), "network", "it belongs to another user")
+    process.run("chmod 700 " .. folder .. "/cache")
+    assert_token(run(other, { CENTRAL_CACHE = folder .. "/other" }), "network", folder .. "/other")
+    assert_token(run(other, { CENTRAL_CACHE = folder .. "/other" }), "cache", folder .. "/other")
+    assert_token(run("lua5.4 " .. ask), "cache")
+    assert.equal(4, requests())
+  end)
+end)
+
+describe("a process that is killed #slow", function()
+  local renew
+
+  setup(function()
+    folder = process.scratch()
+    ask = script("ask", ASK)
+    renew = script("renew", [[
+      local auth = require "central.auth"
+      assert(auth.configure { on_event = function(event)
+        if event.event == "cache_error" then io.stderr:write(event.message, "\n") end
+      end })
+      for _ = 1, 9 do assert(auth.renew()) end
+    ]])
+    box = sandbox.start()
+  end)
+  teardown(function()
+    box:close()
+    process.remove(folder)
+  end)
+
+  -- The next process finds a whole token or none, and no lock in its way. A tenth of a second is far less than anybody
+  -- would wait for a lock.
+  local function assert_sound(what)
+    local output = run("timeout 5 lua5.4 " .. ask, { CENTRAL_TIMEOUT = "2" })
+    assert.truthy(output:find "^token\t", what .. ": " .. output)
+    assert.truthy(output:find("\t" .. folder .. "/cache\n", 1, true), what .. ": " .. output)
+  end
+
+  -- Killed processes use up the requests all may make; that is not what this is about.
+  local function grant_permits()
+    process.run("for lock in " .. folder .. "/cache/*.lock; do : >$lock; done")
+  end
+
+  it("at random moments of its renewals, 500 times, leaves a sound cache and no lock", function()
+    local killer = process.write(folder .. "/kill.sh", [[
+      n=0
+      while [ $n -lt 50 ]; do
+        lua5.4 "$1" 2>>"$3/errors" & pid=$!
+        sleep $(awk -v n=$n -v s=$2 -v whole=$4 'BEGIN { srand(s * 50 + n); print rand() * whole }')
+        kill -9 $pid 2>/dev/null && killed=$((killed + 1))
+        wait $pid 2>/dev/null
+        for lock in "$3"/cache/*.lock; do : >"$lock"; done
+        n=$((n + 1))
+      done
+      echo $killed
+    ]])
+    local started = cqueues.monotime()
+    assert.equal("", (run("lua5.4 " .. renew)))
+    local whole = cqueues.monotime() - started
+    local killed, before = 0, requests()
+    for round = 1, 10 do
+      local output = run(("sh %s %s %d %s %f"):format(killer, renew, round, folder, whole), TRACED)
+      killed = killed + assert(tonumber(output:match("(%d+)\n$")), output)
+      assert_sound("round " .. round)
+    end
+    assert.equal("", process.read(folder .. "/errors"))
+    assert.is_true(killed > 100, killed .. " were killed in time")
+    assert.is_true(requests() - before > 50, "requests were made")
+  end)
+
+  it("at each system call between lock and unlock leaves a sound cache and no lock", function()
+    local _, status = process.run("strace -o /dev/null true")
+    if status ~= 0 then
+      return pending("this machine lets nobody trace")
+    end
+    local killed = 0
+    for _, call in ipairs { "flock", "pwrite64", "ftruncate", "write", "rename,renameat,renameat2", "unlinkat" } do
+      for n = 1, 4 do
+        grant_permits()
+        local _, ended = run(("strace -f -o /dev/null -e trace=%s -e inject=%s:signal=KILL:when=%d lua5.4 %s")
+          :format(call, call, n, renew), TRACED)
+        killed = killed + (ended == 137 and 1 or 0)
+        assert_sound(call .. " " .. n)
+      end
+    end
+    assert.equal(24, killed)
+  end)
+
+  it("while it writes leaves a temporary file, which is swept in its time", function()
+    forget_everything()
+    local calls = "rename,renameat,renameat2"
+    run(("strace -f -o /dev/null -e trace=%s -e inject=%s:signal=KILL lua5.4 %s"):format(calls, calls, ask), TRACED)
+    assert.equal("1", files "new-")
+    assert.equal("0", files "token$")
+    process.run(("touch -d '3 days ago' %s/cache/*.new-*"):format(folder))
+    assert_sound "after a temporary file"
+    assert.equal("0", files "new-")
+    assert.equal("1", files "token$")
+  end)
+
+  it("only by SIGSTOP is overtaken, and does no harm when it goes on", function()
+    box:lifetime(100)
+    forget_everything()
+    local slow <close> = sandbox.start { latency = 0.5, client_id = box.client_id,
+      client_secret = box.client_secret }
+    local holder = process.start { command = { "sh", "-c", "exec " .. environment {
+      CENTRAL_TOKEN_URL = slow.token_url, CENTRAL_CA_FILE = slow.ca_file } .. "lua5.4 " .. ask },
+      log = folder .. "/holder.log" }
+    process.wait_until(function()
+      return select(2, process.run("flock -n " .. folder .. "/cache/*.lock true")) == 1
+    end, 5, "the holder's lock")
+    process.run("kill -STOP " .. holder.pid)
+    local output = run("lua5.4 " .. ask, { CENTRAL_TOKEN_URL = slow.token_url, CENTRAL_CA_FILE = slow.ca_file,
+      CENTRAL_TIMEOUT = "4" })
+    assert_token(output, "network")
+    process.run("kill -CONT " .. holder.pid)
+    process.wait_until(function() return not holder:alive() end, 5, "the holder's end")
+    assert.matches("^token\t", holder:output())
+    assert.equal(2, slow:requests().token)
+    assert_token(run("lua5.4 " .. ask, { CENTRAL_TOKEN_URL = slow.token_url, CENTRAL_CA_FILE = slow.ca_file }), "cache")
+  end)
+end)
+
+describe("a process that forks #slow", function()
+  setup(function()
+    folder = process.scratch()
+    box = sandbox.start()
+  end)
+  teardown(function()
+    box:close()
+    process.remove(folder)
+  end)
+  before_each(forget_everything)
+
+  it("goes on with its token and its connection, and so does the child", function()
+    local output = run("lua5.4 " .. script("fork", [[
+      local auth, host = require "central.auth", require "spec_fork"
+      local first = assert(auth.token())
+      local pid = host.fork()
+      if pid == 0 then
+        assert(auth.token() == first)
+        local second = assert(auth.renew())
+        assert(second ~= first and auth.token() == second)
+        os.exit(true, true)
+      end
+      assert(host.wait(pid) == 0)
+      local third = assert(auth.renew())
+      assert(third ~= first)
+      print(auth.status().source)
+    ]]))
+    assert.equal("network\n", output)
+    assert.equal(3, requests())
+  end)
+
+  it("while it holds the lock keeps it, whatever becomes of the child", function()
+    -- The secret is read again after a refusal, under the lock: there the fork happens.
+    local output = run("lua5.4 " .. script("locked", [[
+      local auth, host = require "central.auth", require "spec_fork"
+      local reads = 0
+      local client = assert(auth.new { client_secret = function()
+        reads = reads + 1
+        if reads == 1 then return "not the secret, but long enough" end
+        local pid = host.fork()
+        if pid == 0 then os.exit(true, true) end
+        assert(host.wait(pid) == 0)
+        print(os.execute("flock -n " .. os.getenv "CENTRAL_CACHE" .. "/*.lock true"))
+        return os.getenv "CENTRAL_CLIENT_SECRET"
+      end })
+      assert(client:token())
+      print(os.execute("flock -n $(ls -t " .. os.getenv "CENTRAL_CACHE" .. "/*.lock | head -1) true"))
+    ]]))
+    assert.equal("nil\texit\t1\ntrue\texit\t0\n", output)
+  end)
+end)
+
+describe("a token comes without an error #slow", function()
+  setup(function()
+    folder = process.scratch()
+    ask = script("ask", ASK)
+    box = sandbox.start()
+  end)
+  teardown(function()
+    box:close()
+    process.remove(folder)
+  end)
+  before_each(forget_everything)
+
+  -- Runs `setup` and then asks twice, where file systems may be mounted that nobody else sees.
+  local function apart(prepare)
+    local commands = ("mkdir -p %s/cache && %s && lua5.4 %s && lua5.4 %s"):format(folder, prepare, ask, ask)
+    local output = run(("unshare %s sh -c %s"):format(NAMESPACES, quote(commands)))
+    local first, second = output:match("^(token[^\n]*\n)(token[^\n]*\n)$")
+    assert.truthy(first, output)
+    return first, second
+  end
+
+  local function mounted(name, test)
+    it(name, function()
+      if not NAMESPACES then
+        return pending("this machine lets nobody make namespaces")
+      end
+      test()
+    end)
+  end
+
+  mounted("on a read-only disk", function()
+    local mount = ("mount -t tmpfs -o ro,mode=700 none %s/cache"):format(folder)
+    local first, second = apart(mount)
+    assert_token(first, "network", "Read-only file system")
+    assert_token(second, "network", "Read-only file system")
+  end)
+
+  mounted("on a full disk", function()
+    local fill = ("mount -t tmpfs -o mode=700,size=8k none %s/cache && cat /dev/zero >%s/cache/zeros 2>/dev/null; true")
+      :format(folder, folder)
+    local first, second = apart(fill)
+    assert_token(first, "network", "No space left on device")
+    assert_token(second, "network", "No space left on device")
+    first, second = apart(("mount -t tmpfs -o mode=700,nr_inodes=2 none %s/cache"):format(folder)) -- lock, no token
+    assert_token(first, "network", "No space left on device")
+    assert_token(second, "network", "No space left on device")
+  end)
+
+  it("without a home", function()
+    local homeless = { HOME = false, CENTRAL_CACHE = false }
+    assert_token(run("lua5.4 " .. ask, homeless), "network", "none: neither XDG_RUNTIME_DIR")
+  end)
+
+  it("where the folder can't be made, or is a device", function()
+    assert_token(run("lua5.4 " .. ask, { CENTRAL_CACHE = "/proc/central-auth" }), "network", "none: /proc/central-auth")
+    assert_token(run("lua5.4 " .. ask, { CENTRAL_CACHE = "/dev/null" }), "network", "a link or no folder")
+    assert_token(run("lua5.4 " .. ask, { CENTRAL_CACHE = folder .. "/a/b/c/d" }), "network", "No such file")
+  end)
+
+  it("where file systems know no locks, as NFS without its daemon", function()
+    local _, status = process.run("strace -o /dev/null true")
+    if status ~= 0 then
+      return pending("this machine lets nobody trace")
+    end
+    assert_token(run("strace -f -o /dev/null -e trace=flock -e inject=flock:error=ENOLCK lua5.4 " .. ask, TRACED),
+      "network", "cache (without locks: No locks available)")
+    assert_token(run("lua5.4 " .. ask), "cache")
+  end)
+
+  it("wherever there are descriptors enough for a connection", function()
+    local least
+    for limit = 4, 30 do
+      local output = run(("sh -c 'ulimit -n %d; exec lua5.4 %s'"):format(limit, ask), { CENTRAL_CACHE = "off" })
+      if output:find("^token") then
+        least = limit
+        break
+      end
+    end
+    for limit = least + 1, least + 3 do -- one is the lock's
+      forget_everything()
+      local output = run(("sh -c 'ulimit -n %d; exec lua5.4 %s'"):format(limit, ask))
+      assert.truthy(output:find "^token", limit .. ": " .. output)
+    end
+    for limit = 4, least do -- what is in the cache needs fewer
+      local output, status = run(("sh -c 'ulimit -n %d; exec lua5.4 %s'"):format(limit, ask))
+      assert.is_true(output:find("^token") ~= nil or output:find("^failed") ~= nil or status < 128, output)
+    end
+  end)
+end)
