@@ -24,7 +24,7 @@ CORE := lcore lauth lsecret llifetime lcache secret clock lifetime form file com
 HTTP := lhttp lauth exchange trust secret clock
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c bench fuzz lint check-asan check-valgrind install uninstall clean versions deps-%
+.PHONY: build help demo test spec spec-c bench bench-deps fuzz lint check-asan check-valgrind install uninstall clean versions deps-%
 .DEFAULT_GOAL := build
 
 build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
@@ -107,10 +107,23 @@ $(BUILD)/spec/%: spec/c/%.c spec/c/unit.h $(UNITS:%=$(BUILD)/obj/%.o)
 	@$(COMPILE) -Icsrc -Wno-missing-prototypes $< $(UNITS:%=$(BUILD)/obj/%.o) -o $@ \
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka) -lm
 
-bench: deps-test build ## the warm call and the first token, beside an empty C call and the curl command line
-	$(CC) -O2 -shared -fPIC -isystem $(LUA_INCDIR) spec/bench/empty.c -o $(BUILD)/empty.so
-	$(CLEAN_ENV) $(LUA) spec/bench/warm.lua
-	$(CLEAN_ENV) sh spec/bench/first.sh
+BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
+bench: build $(BENCH) ## ourselves beside our peers; make bench-deps installs those
+	@$(CLEAN_ENV) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
+
+bench-deps: deps-bench ## curl, nginx, Go and Python libraries to compare with
+
+$(BUILD)/spec_measure.so: spec/bench/measure.c
+	@mkdir -p $(@D)
+	@$(CC) -O2 -D_GNU_SOURCE -shared -fPIC -isystem $(LUA_INCDIR) $< -o $@
+
+$(BUILD)/bench/floor: spec/bench/peers/floor.c
+	@mkdir -p $(@D)
+	@$(CC) -O2 $< $(shell $(PKG_CONFIG) --cflags --libs libcurl) -o $@
+
+$(BUILD)/bench/oauth2: spec/bench/peers/oauth2.go # Debian's Go packages are found by GOPATH
+	@mkdir -p $(@D)
+	@GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$(abspath $(BUILD))/go go build -o $@ $<
 
 lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, symbols, include rules
 	@$(MAKE) --no-print-directory build

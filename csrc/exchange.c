@@ -19,6 +19,8 @@ struct auth_exchange {
     CURLM *multi; /* keeps connections and the trust store between requests */
     CURL *easy;
     bool under_way;
+    bool partial_trust; /* see struct auth_trust */
+    long timeout_ms;
     enum auth_exchange_failure verdict; /* of our own callbacks, when one of them ended the transfer */
     pid_t owner;
     size_t header_bytes;
@@ -142,6 +144,8 @@ static CURLcode set_tls(struct auth_exchange *exchange, const struct auth_exchan
     CURLcode error = CURLE_OK;
     struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
     auth_trust_complete(&trust);
+    exchange->partial_trust = trust.partial;
+    exchange->timeout_ms = request->timeout_ms;
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -275,6 +279,26 @@ static enum auth_exchange_failure classify(CURLcode error, const char *message) 
     }
 }
 
+/* The system's folder does not know the server's authority; perhaps its bundle, libcurl's own default, does:
+ * another connection with both. Nothing was sent yet. */
+static bool try_bundle(struct auth_exchange *exchange) {
+    CURL *easy = exchange->easy;
+    char *bundle = NULL;
+    curl_off_t spent_us = 0;
+    curl_easy_getinfo(easy, CURLINFO_CAINFO, &bundle);
+    curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &spent_us);
+    long left_ms = exchange->timeout_ms - (long)(spent_us / 1000);
+    exchange->partial_trust = false;
+    if (bundle == NULL || left_ms < 1 || curl_easy_setopt(easy, CURLOPT_CAINFO, bundle) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, bundle) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left_ms) != CURLE_OK)
+        return false;
+    curl_multi_remove_handle(exchange->multi, easy);
+    exchange->error[0] = '\0';
+    exchange->under_way = curl_multi_add_handle(exchange->multi, easy) == CURLM_OK;
+    return exchange->under_way;
+}
+
 bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms) {
     int running = 0;
     if (!exchange->under_way)
@@ -290,6 +314,8 @@ bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms) {
     int left = 0;
     const CURLMsg *message = curl_multi_info_read(exchange->multi, &left);
     CURLcode result = message != NULL ? message->data.result : CURLE_OUT_OF_MEMORY;
+    if (result == CURLE_PEER_FAILED_VERIFICATION && exchange->partial_trust && try_bundle(exchange))
+        return false;
     if (result == CURLE_OUT_OF_MEMORY) /* libcurl's word for a header line over 100 kB, too */
         exchange->verdict = AUTH_EXCHANGE_REPLY;
     if (result != CURLE_OK)

@@ -30,6 +30,7 @@ void auth_trust_complete(struct auth_trust *trust) {
         return;
     trust->file = from_environment("SSL_CERT_FILE");
     trust->path = from_environment("SSL_CERT_DIR");
-    if (trust->file == NULL && trust->path == NULL && auth_trust_hashed(system_folder))
+    trust->partial = trust->file == NULL && trust->path == NULL && auth_trust_hashed(system_folder);
+    if (trust->partial)
         trust->path = system_folder;
 }

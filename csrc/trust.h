@@ -8,12 +8,13 @@
 struct auth_trust {
     const char *file; /* PEM bundle */
     const char *path; /* folder of certificates named by hash, as `openssl rehash` makes it */
+    bool partial; /* the system may trust more: its bundle is still to be asked before anybody is refused */
 };
 
 /* Fills in what the caller did not give. Something given stays alone, nothing is added to it. Else
  * SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL reads them; else the system's hashed folder: verifying against
- * it reads one certificate where the bundle means parsing all, 60 to 80 ms of every first request. Both NULL:
- * use libcurl's own. */
+ * it reads one certificate where the bundle means parsing all, 60 to 80 ms of every first request; and
+ * `partial` is set. Both NULL: use libcurl's own. */
 void auth_trust_complete(struct auth_trust *trust);
 
 /* Whether the folder holds at least one certificate under its hash. */

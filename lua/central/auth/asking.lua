@@ -1,9 +1,11 @@
 -- Asking the server on behalf of a renewal: permits and tries, what a token or a failure means for what comes after.
 -- SPDX-License-Identifier: MIT
 
-local errors = require "central.auth.errors"
-local refusal = require "central.auth.refusal"
+local lazy = require "central.auth.lazy"
 local token_request = require "central.auth.token_request"
+
+local errors = lazy "central.auth.errors"
+local refusal = lazy "central.auth.refusal"
 
 local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
 local GAP = 1                 -- seconds between renewals of a usable token

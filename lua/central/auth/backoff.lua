@@ -1,8 +1,10 @@
 -- How long to keep still after failures, and how many token requests at most, whatever the callers do.
 -- SPDX-License-Identifier: MIT
 
-local errors = require "central.auth.errors"
-local refusal = require "central.auth.refusal"
+local lazy = require "central.auth.lazy"
+
+local errors = lazy "central.auth.errors"
+local refusal = lazy "central.auth.refusal"
 
 local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
 local LONGEST_PAUSE = 60      -- … up to here, with full jitter

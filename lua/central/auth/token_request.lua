@@ -2,9 +2,11 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local errors = require "central.auth.errors"
 local grant = require "central.auth.grant"
+local lazy = require "central.auth.lazy"
 local reply = require "central.auth.reply"
+
+local errors = lazy "central.auth.errors"
 
 local token_request = {}
 

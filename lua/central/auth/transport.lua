@@ -2,7 +2,9 @@
 -- only when the first request is made.
 -- SPDX-License-Identifier: MIT
 
-local errors = require "central.auth.errors"
+local lazy = require "central.auth.lazy"
+
+local errors = lazy "central.auth.errors"
 
 local transport = {}
 

@@ -1,0 +1,236 @@
+-- Ourselves and our peers side by side, in one run, interleaved; medians, with the least and the most. The server is
+-- nginx with a fixed reply over TLS, so that it costs next to nothing. Runs in a mount namespace of its own (see the
+-- Makefile), where a throw-away CA joins the system's. Prints Markdown, ratios first, and writes the same as JSON.
+-- SPDX-License-Identifier: MIT
+
+local ca = require "central.auth.sandbox.ca"
+local cjson = require "cjson"
+local measure = require "spec_measure"
+local process = require "spec.support.process"
+
+local BUILD = assert(os.getenv "BUILD")
+local ROUNDS = tonumber(os.getenv "ROUNDS") -- fewer, to try this file
+local HERD = 50
+
+local REPLY = '{"access_token":"' .. ("eyJhbGciOiJSUzI1NiJ9"):rep(40) .. '","token_type":"Bearer","expires_in":7199}'
+
+local OURS = { name = "central-auth", words = { "lua5.4", "spec/bench/peers/central_auth.lua" } }
+local GO = { name = "Go oauth2", words = { BUILD .. "/bench/oauth2" } }
+local CURL = { name = "curl command line", words = { "curl", "-sS", "--fail" } }
+local BY_HAND = { name = "Lua by hand with curl", words = { "lua5.4", "spec/bench/peers/hand_written.lua" } }
+local OAUTHLIB = { name = "Python requests-oauthlib",
+  words = { "/usr/bin/python3", "spec/bench/peers/requests_oauthlib_peer.py" } }
+local AUTHLIB = { name = "Python authlib", words = { "/usr/bin/python3", "spec/bench/peers/authlib_peer.py" } }
+local LIBCURL = { name = "floor: libcurl in C", words = { BUILD .. "/bench/floor" } }
+local LUA = { name = "floor: lua5.4 -e ''", words = { "lua5.4", "-e", "" }, plain = true }
+local NOTHING = { name = "floor: an empty C function", words = OURS.words, mode = "nothing" }
+
+local results = {}
+local folder = process.scratch()
+local server
+
+-- --- the server ----------------------------------------------------------------------------------------------------
+
+local NGINX = [[
+daemon off; master_process off; pid %s/pid; error_log stderr crit;
+events { worker_connections 1024; }
+http {
+  access_log %s/access.log; keepalive_requests 1000000;
+  client_body_temp_path %s/body; proxy_temp_path %s/p; fastcgi_temp_path %s/f; uwsgi_temp_path %s/u; scgi_temp_path %s/s;
+  server {
+    listen 127.0.0.1:%d ssl backlog=1024; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2 TLSv1.3;
+    location = /token { default_type application/json; return 200 '%s'; }
+  }
+}
+]]
+
+local function serve()
+  local authority = ca.new { folder = folder }
+  local leaf = authority:issue { name = "server", ips = { "127.0.0.1" } }
+  local port = process.free_port()
+  local f = folder
+  process.write(f .. "/nginx.conf", NGINX:format(f, f, f, f, f, f, f, port, leaf.cert_file, leaf.key_file, REPLY))
+  server = process.start { command = { "nginx", "-p", f, "-c", f .. "/nginx.conf" }, log = f .. "/nginx.log" }
+  server:wait_for_port(port, 5)
+  return { url = ("https://127.0.0.1:%d/token"):format(port), ca_file = authority.file }
+end
+
+local function requests()
+  return select(2, process.read(folder .. "/access.log"):gsub("POST", ""))
+end
+
+-- The CA among the system's, in the bundle and in the hashed folder, for this process and its children alone.
+local function trust_everywhere(ca_file)
+  local script = [[
+    cp -rL /etc/ssl/certs "$1/certs" 2>/dev/null
+    cat "$2" >>"$1/certs/ca-certificates.crt"
+    cp "$2" "$1/certs/$(openssl x509 -hash -noout -in "$2").0"
+    mount --bind "$1/certs" /etc/ssl/certs]]
+  local output, status = process.run(("sh -c %s sh %s %s"):format(process.quote(script), folder, ca_file))
+  assert(status == 0, output)
+end
+
+-- --- running -------------------------------------------------------------------------------------------------------
+
+local place
+
+-- What a peer needs to know, in its own words and in ours.
+local function environment(options)
+  local file = options.ca_file or ""
+  return {
+    "PATH=" .. os.getenv "PATH", "HOME=" .. folder, "LANG=C.UTF-8", "LUA_PATH=" .. os.getenv "LUA_PATH",
+    "LUA_CPATH=" .. os.getenv "LUA_CPATH", "PYTHONDONTWRITEBYTECODE=",
+    "TOKEN_URL=" .. place.url, "CLIENT_ID=an-identifier", "CLIENT_SECRET=a-long-enough-secret", "CA_FILE=" .. file,
+    "CENTRAL_TOKEN_URL=" .. place.url, "CENTRAL_CLIENT_ID=an-identifier",
+    "CENTRAL_CLIENT_SECRET=a-long-enough-secret", "CENTRAL_CA_FILE=" .. file, "XDG_CACHE_HOME=" .. folder .. "/shared",
+  }
+end
+
+local function words_of(peer, mode, options)
+  local words = table.move(peer.words, 1, #peer.words, 1, {})
+  if peer == CURL then
+    for _, word in ipairs { "-d", "grant_type=client_credentials", "-d", "client_id=an-identifier", "-d",
+      "client_secret=a-long-enough-secret", place.url } do
+      words[#words + 1] = word
+    end
+    if options.ca_file then
+      table.move({ "--cacert", options.ca_file }, 1, 2, #words + 1, words)
+    end
+  elseif not peer.plain then
+    words[#words + 1] = peer.mode or mode
+  end
+  return words
+end
+
+local function finish(pid, peer)
+  local status, peak = measure.wait(pid)
+  assert(status == 0, peer.name .. " failed")
+  return peak
+end
+
+-- Milliseconds a process of the peer takes from start to end, and its peak memory in KiB.
+local function run(peer, options)
+  local words, variables = words_of(peer, "first", options), environment(options)
+  if not options.cached then
+    process.run("rm -rf " .. folder .. "/shared")
+  end
+  local started = measure.now()
+  local pid = measure.start(words, variables)
+  local peak = finish(pid, peer)
+  return (measure.now() - started) * 1000, peak
+end
+
+-- What a peer measures inside itself and prints.
+local function inside(mode, options)
+  return function(peer)
+    local words = { "env -i" }
+    for _, list in ipairs { environment(options), words_of(peer, mode, options) } do
+      for _, word in ipairs(list) do
+        words[#words + 1] = process.quote(word)
+      end
+    end
+    local output, status = process.run(table.concat(words, " "))
+    return assert(status == 0 and tonumber(output), output)
+  end
+end
+
+local function herd(options)
+  return function(peer)
+    process.run("rm -rf " .. folder .. "/shared")
+    local words, variables = words_of(peer, "first", options), environment(options)
+    local pids, started = {}, measure.now()
+    for i = 1, HERD do
+      pids[i] = measure.start(words, variables)
+    end
+    for i = 1, HERD do
+      finish(pids[i], peer)
+    end
+    return (measure.now() - started) * 1000
+  end
+end
+
+-- --- telling -------------------------------------------------------------------------------------------------------
+
+local function summary(samples)
+  table.sort(samples)
+  return { median = samples[#samples // 2 + 1], least = samples[1], most = samples[#samples], samples = #samples }
+end
+
+local function number(value)
+  return (value >= 1000 and "%.0f" or value >= 100 and "%.0f" or value >= 10 and "%.1f" or "%.2f"):format(value)
+end
+
+-- One table: how much of each peer's median is ours, or, where `over`, what ours takes beyond it.
+local function tell(title, unit, list)
+  print(("\n**%s** (%s)\n\n| | ours is … of it | median | least to most |\n| --- | ---: | ---: | ---: |"):format(title, unit))
+  local ours = list[1].median
+  for i, row in ipairs(list) do
+    row.ratio = ours / row.median
+    print(("| %s | %s | %s | %s to %s |"):format(row.name, i == 1 and "" or ("%.2f"):format(row.ratio),
+      number(row.median), number(row.least), number(row.most)))
+  end
+  results[#results + 1] = { title = title, unit = unit, rows = list }
+end
+
+-- Measures each peer in turn, `rounds` times, after one try that does not count.
+local function compare(title, unit, rounds, peers, sample)
+  local samples = {}
+  for i, peer in ipairs(peers) do
+    samples[i] = {}
+    sample(peer)
+  end
+  for n = 1, ROUNDS or rounds do
+    for i, peer in ipairs(peers) do
+      samples[i][n] = sample(peer)
+    end
+  end
+  local list = {}
+  for i, peer in ipairs(peers) do
+    list[i] = summary(samples[i])
+    list[i].name = peer.name
+  end
+  tell(title, unit, list)
+end
+
+local function peaks(title, rounds, peers, options)
+  compare(title, "KiB", rounds, peers, function(peer) return select(2, run(peer, options)) end)
+end
+
+local function count_herd(peers, options)
+  local list = {}
+  for i, peer in ipairs(peers) do
+    local before = requests()
+    herd(options)(peer)
+    local n = requests() - before
+    list[i] = { name = peer.name, median = n, least = n, most = n, samples = 1 }
+  end
+  tell(("token requests of %d processes that start together"):format(HERD), "requests", list)
+end
+
+local function main()
+  place = serve()
+  local private, cached, system = { ca_file = place.ca_file }, { ca_file = place.ca_file, cached = true }, {}
+  local all = { OURS, GO, CURL, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL, LUA }
+  compare("a call with a fresh token", "ns", 9, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, NOTHING }, inside("warm", private))
+  compare("a new process where a token lies in the cache, beside a new one of each peer", "ms", 200, { OURS, GO, LUA },
+    function(peer) return (run(peer, cached)) end)
+  compare("a new process gets its first token, private CA", "ms", 41, all, function(peer) return (run(peer, private)) end)
+  trust_everywhere(place.ca_file)
+  compare("a new process gets its first token, system's trust store", "ms", 41, all,
+    function(peer) return (run(peer, system)) end)
+  peaks("peak memory of a process with its first token, system's trust store", 5, all, system)
+  count_herd({ OURS, GO, CURL, OAUTHLIB, AUTHLIB }, private)
+  compare(("%d processes that start together, until all have a token"):format(HERD), "ms", 5,
+    { OURS, GO, CURL, OAUTHLIB, AUTHLIB }, herd(private))
+  compare("renewals by force, one after the other", "renewals per second", 9,
+    { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside("renew", private))
+  process.write(BUILD .. "/bench.json", cjson.encode(results))
+end
+
+local ok, why = xpcall(main, debug.traceback)
+if server then
+  server:stop()
+end
+process.run("umount /etc/ssl/certs 2>/dev/null")
+process.remove(folder)
+assert(ok, why)

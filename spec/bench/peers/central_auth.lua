@@ -1,0 +1,39 @@
+-- This library. first | warm | renew
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+
+local CALLS, CLIENTS, RENEWALS = 5000000, 20, 9 -- with the first one, the ten requests a client may make at once
+
+assert(auth.token())
+if arg[1] == "first" then
+  return
+end
+
+local measure = require "spec_measure"
+local started = measure.now()
+if arg[1] == "warm" then
+  local token = auth.token
+  for _ = 1, CALLS do
+    token()
+  end
+  print((measure.now() - started) / CALLS * 1e9)
+elseif arg[1] == "nothing" then
+  local nothing = measure.nothing
+  for _ = 1, CALLS do
+    nothing()
+  end
+  print((measure.now() - started) / CALLS * 1e9)
+elseif arg[1] == "renew" then
+  local spent = 0
+  for _ = 1, CLIENTS do
+    local client <close> = assert(auth.new { cache = false })
+    assert(client:token())
+    started = measure.now()
+    for _ = 1, RENEWALS do
+      assert(client:renew())
+    end
+    spent = spent + measure.now() - started
+  end
+  print(CLIENTS * RENEWALS / spent)
+end

@@ -1,0 +1,59 @@
+// Go's golang.org/x/oauth2/clientcredentials: oauth2 first | warm | renew
+// SPDX-License-Identifier: MIT
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+const calls, renewals = 5000000, 200
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func main() {
+	ctx := context.Background()
+	if file := os.Getenv("CA_FILE"); file != "" {
+		pem, err := os.ReadFile(file)
+		check(err)
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
+	}
+	config := clientcredentials.Config{
+		ClientID: os.Getenv("CLIENT_ID"), ClientSecret: os.Getenv("CLIENT_SECRET"), TokenURL: os.Getenv("TOKEN_URL"),
+		AuthStyle: oauth2.AuthStyleInParams,
+	}
+	source := config.TokenSource(ctx)
+	_, err := source.Token()
+	check(err)
+	started := time.Now()
+	switch os.Args[1] {
+	case "warm":
+		for i := 0; i < calls; i++ {
+			_, err = source.Token()
+		}
+		check(err)
+		fmt.Println(float64(time.Since(started).Nanoseconds()) / calls)
+	case "renew":
+		for i := 0; i < renewals; i++ {
+			_, err = config.Token(ctx)
+			check(err)
+		}
+		fmt.Println(renewals / time.Since(started).Seconds())
+	}
+}
