@@ -55,7 +55,7 @@ void auth_clock_boot_id(unsigned char *id) {
     ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text);
     for (ssize_t i = 0; i < length && nibbles < 2 * (size_t)AUTH_CLOCK_BOOT_ID; i++) {
         if (isxdigit((unsigned char)text[i])) {
-            id[nibbles / 2] = (unsigned char)(id[nibbles / 2] << 4 | digit(text[i]));
+            id[nibbles / 2] = (unsigned char)((unsigned)id[nibbles / 2] << 4 | digit(text[i]));
             nibbles++;
         }
     }

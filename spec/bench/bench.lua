@@ -36,7 +36,8 @@ daemon off; master_process off; pid %s/pid; error_log stderr crit;
 events { worker_connections 1024; }
 http {
   access_log %s/access.log; keepalive_requests 1000000;
-  client_body_temp_path %s/body; proxy_temp_path %s/p; fastcgi_temp_path %s/f; uwsgi_temp_path %s/u; scgi_temp_path %s/s;
+  client_body_temp_path %s/body; proxy_temp_path %s/p;
+  fastcgi_temp_path %s/f; uwsgi_temp_path %s/u; scgi_temp_path %s/s;
   server {
     listen 127.0.0.1:%d ssl backlog=1024; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2 TLSv1.3;
     location = /token { default_type application/json; return 200 '%s'; }
@@ -162,7 +163,8 @@ end
 
 -- One table: how much of each peer's median is ours, or, where `over`, what ours takes beyond it.
 local function tell(title, unit, list)
-  print(("\n**%s** (%s)\n\n| | ours is … of it | median | least to most |\n| --- | ---: | ---: | ---: |"):format(title, unit))
+  print(("\n**%s** (%s)\n"):format(title, unit))
+  print("| | ours is … of it | median | least to most |\n| --- | ---: | ---: | ---: |")
   local ours = list[1].median
   for i, row in ipairs(list) do
     row.ratio = ours / row.median
@@ -211,10 +213,12 @@ local function main()
   place = serve()
   local private, cached, system = { ca_file = place.ca_file }, { ca_file = place.ca_file, cached = true }, {}
   local all = { OURS, GO, CURL, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL, LUA }
-  compare("a call with a fresh token", "ns", 9, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, NOTHING }, inside("warm", private))
-  compare("a new process where a token lies in the cache, beside a new one of each peer", "ms", 200, { OURS, GO, LUA },
+  compare("a call with a fresh token", "ns", 9, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, NOTHING },
+    inside("warm", private))
+  compare("a new process where a token lies in the cache; peers have none", "ms", 200, { OURS, GO, LUA },
     function(peer) return (run(peer, cached)) end)
-  compare("a new process gets its first token, private CA", "ms", 41, all, function(peer) return (run(peer, private)) end)
+  compare("a new process gets its first token, private CA", "ms", 41, all,
+    function(peer) return (run(peer, private)) end)
   trust_everywhere(place.ca_file)
   compare("a new process gets its first token, system's trust store", "ms", 41, all,
     function(peer) return (run(peer, system)) end)

@@ -67,6 +67,7 @@ static int wait_for(lua_State *L) {
     return 2;
 }
 
+int luaopen_spec_measure(lua_State *L);
 int luaopen_spec_measure(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"nothing", nothing}, {"now", now}, {"start", start}, {"wait", wait_for}, {NULL, NULL}};

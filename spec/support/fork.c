@@ -19,6 +19,7 @@ static int do_wait(lua_State *L) {
     return 1;
 }
 
+int luaopen_spec_fork(lua_State *L);
 int luaopen_spec_fork(lua_State *L) {
     static const luaL_Reg functions[] = {{"fork", do_fork}, {"wait", do_wait}, {NULL, NULL}};
     luaL_newlib(L, functions);

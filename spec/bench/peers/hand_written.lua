@@ -8,8 +8,9 @@ local cached = { expires_at = 0 }
 
 local function fetch()
   local ca = os.getenv "CA_FILE"
-  local pipe = io.popen(("curl -sS --fail -d grant_type=client_credentials -d client_id=%s -d client_secret=%s %s %s"):format(
-    os.getenv "CLIENT_ID", os.getenv "CLIENT_SECRET", ca and ca ~= "" and "--cacert " .. ca or "", os.getenv "TOKEN_URL"))
+  local command = "curl -sS --fail -d grant_type=client_credentials -d client_id=%s -d client_secret=%s %s %s"
+  local pipe = io.popen(command:format(os.getenv "CLIENT_ID", os.getenv "CLIENT_SECRET",
+    ca and ca ~= "" and "--cacert " .. ca or "", os.getenv "TOKEN_URL"))
   local fields = cjson.decode(pipe:read "a")
   pipe:close()
   cached = { token = fields.access_token, expires_at = os.time() + fields.expires_in }
