@@ -2,6 +2,7 @@
 -- file of the system, so the clients here are child processes in network and mount namespaces of their own.
 -- SPDX-License-Identifier: MIT
 
+local apart = require "spec.support.apart"
 local ask = require "spec.support.ask"
 local ca = require "central.auth.sandbox.ca"
 local cqueues = require "cqueues"
@@ -59,10 +60,8 @@ status=$?
 exit $status
 ]]
 
-local NAMESPACES
-for _, flags in ipairs { "-nm", "-rnm" } do
-  NAMESPACES = NAMESPACES or select(2, process.run("unshare " .. flags .. " true")) == 0 and flags
-end
+local NAMESPACES = apart.flags "nm"
+local only = apart.only({ it = it, pending = pending }, NAMESPACES, "this machine lets nobody make namespaces")
 
 local folder, authority, leaf
 
@@ -93,12 +92,7 @@ local function resolve(timeout, responder)
 end
 
 local function slow(name, test)
-  it(name .. " #slow", function()
-    if not NAMESPACES then
-      return pending("this machine lets nobody make namespaces")
-    end
-    test()
-  end)
+  only(name .. " #slow", test)
 end
 
 describe("a name server", function()

@@ -2,6 +2,7 @@
 -- can be written. Real processes, a real server, real signals; the rules themselves are in cache_spec.
 -- SPDX-License-Identifier: MIT
 
+local apart = require "spec.support.apart"
 local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
@@ -16,10 +17,9 @@ local status = auth.status()
 print(token and "token" or "failed", token or code, token and status.source or message, status.cache)
 ]]
 
-local NAMESPACES
-for _, flags in ipairs { "-m", "-rm" } do
-  NAMESPACES = NAMESPACES or select(2, process.run("unshare " .. flags .. " true")) == 0 and flags
-end
+local NAMESPACES = apart.flags "m"
+local mounted = apart.only({ it = it, pending = pending }, NAMESPACES, "this machine lets nobody make namespaces")
+local traced = apart.only({ it = it, pending = pending }, apart.can_trace(), "this machine lets nobody trace")
 
 local TRACED = { ASAN_OPTIONS = "detect_leaks=0" } -- which can't be done beside a tracer, nor while being killed
 
@@ -191,11 +191,7 @@ describe("a process that is killed #slow", function()
     assert.is_true(requests() - before > 50, "requests were made")
   end)
 
-  it("at each system call between lock and unlock leaves a sound cache and no lock", function()
-    local _, status = process.run("strace -o /dev/null true")
-    if status ~= 0 then
-      return pending("this machine lets nobody trace")
-    end
+  traced("at each system call between lock and unlock leaves a sound cache and no lock", function()
     local killed = 0
     for _, call in ipairs { "flock", "pwrite64", "ftruncate", "write", "rename,renameat,renameat2", "unlinkat" } do
       for n = 1, 4 do
@@ -209,7 +205,7 @@ describe("a process that is killed #slow", function()
     assert.equal(24, killed)
   end)
 
-  it("while it writes leaves a temporary file, which is swept in its time", function()
+  traced("while it writes leaves a temporary file, which is swept in its time", function()
     forget_everything()
     local calls = "rename,renameat,renameat2"
     run(("strace -f -o /dev/null -e trace=%s -e inject=%s:signal=KILL lua5.4 %s"):format(calls, calls, ask), TRACED)
@@ -309,7 +305,7 @@ describe("a token comes without an error #slow", function()
   before_each(forget_everything)
 
   -- Runs `setup` and then asks twice, where file systems may be mounted that nobody else sees.
-  local function apart(prepare)
+  local function ask_twice(prepare)
     local commands = ("mkdir -p %s/cache && %s && lua5.4 %s && lua5.4 %s"):format(folder, prepare, ask, ask)
     local output = run(("unshare %s sh -c %s"):format(NAMESPACES, quote(commands)))
     local first, second = output:match("^(token[^\n]*\n)(token[^\n]*\n)$")
@@ -317,18 +313,9 @@ describe("a token comes without an error #slow", function()
     return first, second
   end
 
-  local function mounted(name, test)
-    it(name, function()
-      if not NAMESPACES then
-        return pending("this machine lets nobody make namespaces")
-      end
-      test()
-    end)
-  end
-
   mounted("on a read-only disk", function()
     local mount = ("mount -t tmpfs -o ro,mode=700 none %s/cache"):format(folder)
-    local first, second = apart(mount)
+    local first, second = ask_twice(mount)
     assert_token(first, "network", "Read-only file system")
     assert_token(second, "network", "Read-only file system")
   end)
@@ -336,10 +323,10 @@ describe("a token comes without an error #slow", function()
   mounted("on a full disk", function()
     local fill = ("mount -t tmpfs -o mode=700,size=8k none %s/cache && cat /dev/zero >%s/cache/zeros 2>/dev/null; true")
       :format(folder, folder)
-    local first, second = apart(fill)
+    local first, second = ask_twice(fill)
     assert_token(first, "network", "No space left on device")
     assert_token(second, "network", "No space left on device")
-    first, second = apart(("mount -t tmpfs -o mode=700,nr_inodes=2 none %s/cache"):format(folder)) -- lock, no token
+    first, second = ask_twice(("mount -t tmpfs -o mode=700,nr_inodes=2 none %s/cache"):format(folder)) -- lock, no token
     assert_token(first, "network", "No space left on device")
     assert_token(second, "network", "No space left on device")
   end)
@@ -355,11 +342,7 @@ describe("a token comes without an error #slow", function()
     assert_token(run("lua5.4 " .. ask, { CENTRAL_CACHE = folder .. "/a/b/c/d" }), "network", "No such file")
   end)
 
-  it("where file systems know no locks, as NFS without its daemon", function()
-    local _, status = process.run("strace -o /dev/null true")
-    if status ~= 0 then
-      return pending("this machine lets nobody trace")
-    end
+  traced("where file systems know no locks, as NFS without its daemon", function()
     assert_token(run("strace -f -o /dev/null -e trace=flock -e inject=flock:error=ENOLCK lua5.4 " .. ask, TRACED),
       "network", "cache (without locks: No locks available)")
     assert_token(run("lua5.4 " .. ask), "cache")

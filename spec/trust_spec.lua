@@ -2,6 +2,7 @@
 -- nobody else. Each case has a trust store of its own, in a mount namespace that nobody else sees.
 -- SPDX-License-Identifier: MIT
 
+local apart = require "spec.support.apart"
 local ask = require "spec.support.ask"
 local ca = require "central.auth.sandbox.ca"
 local process = require "spec.support.process"
@@ -19,10 +20,8 @@ print(token and "token" or code)
 local SCRIPT = [[
 mount --bind "$1/certs" /etc/ssl/certs && exec lua5.4 "$1/ask.lua" "$2"]]
 
-local NAMESPACES
-for _, flags in ipairs { "-m", "-rm" } do
-  NAMESPACES = NAMESPACES or select(2, process.run("unshare " .. flags .. " true")) == 0 and flags
-end
+local NAMESPACES = apart.flags "m"
+local it_does = apart.only({ it = it, pending = pending }, NAMESPACES, "this machine lets nobody make namespaces")
 
 local folder, authority, stranger, leaf, elsewhere
 
@@ -47,15 +46,6 @@ local function try(places, shown, environment)
 end
 
 describe("the system's trust store", function()
-  local function accepts(what, test)
-    it(what, function()
-      if not NAMESPACES then
-        return pending("this machine lets nobody make namespaces")
-      end
-      test()
-    end)
-  end
-
   setup(function()
     folder = process.scratch()
     process.write(folder .. "/ask.lua", ASK)
@@ -67,28 +57,28 @@ describe("the system's trust store", function()
   end)
   teardown(function() process.remove(folder) end)
 
-  accepts("vouches for an authority in its folder alone, with one connection", function()
+  it_does("vouches for an authority in its folder alone, with one connection", function()
     assert.same({ "token", 1 }, { try { "folder" } })
   end)
 
-  accepts("vouches for an authority in folder and bundle, with one connection", function()
+  it_does("vouches for an authority in folder and bundle, with one connection", function()
     assert.same({ "token", 1 }, { try { "folder", "bundle" } })
   end)
 
-  accepts("vouches for an authority in its bundle alone, with a second connection", function()
+  it_does("vouches for an authority in its bundle alone, with a second connection", function()
     assert.same({ "token", 2 }, { try { "bundle" } })
   end)
 
-  accepts("vouches for nobody else", function()
+  it_does("vouches for nobody else", function()
     assert.same({ "tls", 2 }, { try {} })
   end)
 
-  accepts("vouches for no other host of a known authority", function()
+  it_does("vouches for no other host of a known authority", function()
     assert.equal("tls", (try({ "folder" }, elsewhere)))
     assert.equal("tls", (try({ "bundle" }, elsewhere)))
   end)
 
-  accepts("gives way to SSL_CERT_FILE and SSL_CERT_DIR", function()
+  it_does("gives way to SSL_CERT_FILE and SSL_CERT_DIR", function()
     local mine, other = "SSL_CERT_FILE=" .. authority.file, "SSL_CERT_FILE=" .. stranger.file
     assert.same({ "token", 1 }, { try({}, leaf, mine) })
     assert.same({ "tls", 1 }, { try({ "folder", "bundle" }, leaf, other) })
