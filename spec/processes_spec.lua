@@ -112,6 +112,23 @@ describe("many processes #slow", function()
     assert.equal(1, requests())
   end)
 
+  it("one after the other: the second loads neither libcurl nor what only asking needs", function()
+    local loads = script("loads", [[
+      local auth = require "central.auth"
+      assert(auth.token())
+      print(io.open("/proc/self/maps"):read("a"):match "libcurl" or "no libcurl")
+      for name in pairs(package.loaded) do print(name:match "^central%.auth.*") end
+    ]])
+    local plain = { CENTRAL_CACHE = false, XDG_CACHE_HOME = folder }
+    local first, second = run("lua5.4 " .. loads, plain), run("lua5.4 " .. loads, plain)
+    assert.equal(1, requests())
+    assert.matches("^libcurl\n", first)
+    assert.matches("^no libcurl\n", second)
+    for _, name in ipairs { "asking", "errors", "grant", "http", "profile", "token_request", "transport" } do
+      assert.is_nil(second:find("central.auth." .. name, 1, true), second)
+    end
+  end)
+
   it("of two users share nothing, and each has its token", function()
     if process.run("id -u") ~= "0\n" or select(2, process.run("setpriv --reuid=65534 --clear-groups true")) ~= 0 then
       return pending("only root can be two users")
