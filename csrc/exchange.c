@@ -192,8 +192,9 @@ static bool fail(struct auth_exchange *exchange, CURLcode error) {
 }
 
 static void clear(struct auth_exchange *exchange) {
-    auth_secret_wipe(&exchange->reply.body);
-    exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1};
+    struct auth_secret body = exchange->reply.body; /* guarded memory is dear: kept for the next reply */
+    auth_secret_truncate(&body, 0);
+    exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1, .body = body};
     exchange->header_bytes = 0;
     exchange->verdict = AUTH_EXCHANGE_OK;
     exchange->error[0] = exchange->date[0] = exchange->retry_after[0] = exchange->location[0] = '\0';
@@ -379,6 +380,7 @@ void auth_exchange_free(struct auth_exchange *exchange) {
     if (exchange == NULL)
         return;
     auth_exchange_cancel(exchange);
+    auth_secret_wipe(&exchange->reply.body);
     if (exchange->owner == getpid()) {
         curl_easy_cleanup(exchange->easy);
         curl_multi_cleanup(exchange->multi);

@@ -41,7 +41,8 @@ local function arguments(given)
     end
   end
   return function(name)
-    return given[name], "the argument " .. name
+    local value = given[name]
+    return value, value ~= nil and "the argument " .. name or nil
   end
 end
 
