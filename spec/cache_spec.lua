@@ -215,6 +215,18 @@ describe("the cache #valgrind", function()
     assert.equal("t2", another(nil, options).client:token())
   end)
 
+  it("moves on with a rotated secret though another process was just refused with the old one", function()
+    local path = process.write(root .. "/rotated", "the-first-secret-of-all", "600")
+    local options = { client_secret = scripted.NONE, client_secret_file = path }
+    local s = another({ token("t1", 1000), token("t2", 1000) }, options)
+    s.client:token()
+    clock:shift(1000, 1000)
+    another({ refusal "invalid_client" }, options).client:token()
+    process.write(path, "the-second-secret-of-all", "600")
+    assert.equal("t2", s.client:token())
+    assert.equal(2, s.requests)
+  end)
+
   describe("invalidate", function()
     it("reaches processes that start later", function()
       local s = another { token("t1", 1000) }

@@ -12,6 +12,7 @@ local asking = lazy "central.auth.asking"
 local backoff = lazy "central.auth.backoff"
 local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
+local refusal = lazy "central.auth.refusal"
 
 local STALE_WAIT = 2          -- seconds a call may spend on renewal while its token is still good
 local LOOK_AGAIN = 1          -- seconds until a usable token looks for the one another process is getting, with jitter
@@ -135,6 +136,18 @@ function Renewal:shares_failure()
   return self:waits() > 0
 end
 
+-- Where another process was turned down and our secret has been changed meanwhile: another key, another name, and
+-- none of that failure is ours.
+function Renewal:moves_on(deadline)
+  local _, code, detail = table.unpack(self.backoff.last)
+  if not refusal.rejected(code, detail) or not self.credential:changed(deadline - self.clock:boot()) then
+    return false
+  end
+  self.cache:attach(self.credential.secret)
+  self.backoff:succeeded()
+  return true
+end
+
 -- --- getting one --------------------------------------------------------------------------------------------------
 
 -- Waits until it is our turn to ask: true when another process brought a token meanwhile (or, with `early`, is about
@@ -157,7 +170,9 @@ function Renewal:take_turn(deadline, mode)
       if lock then
         lock:release()
       end
-      return self.backoff:remembered()
+      if not self:moves_on(deadline) then
+        return self.backoff:remembered()
+      end
     elseif lock ~= false or self.clock:boot() >= patience then
       return false, lock or nil
     end
