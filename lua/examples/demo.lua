@@ -11,6 +11,7 @@ local openssl_context = require "openssl.ssl.context"
 local LIFETIME = 6 -- seconds; GreenLake's tokens live two hours
 
 local colour = os.getenv("NO_COLOR") == nil and os.getenv("TERM") ~= nil and os.getenv("TERM") ~= "dumb"
+  and os.execute("test -t 1")
 local function paint(code, text)
   return colour and ("\27[%sm%s\27[0m"):format(code, text) or text
 end
