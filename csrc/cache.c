@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, TEMPORARY_BYTES = 128, TRIES = 4, ENTRIES_MAX = 10000 };
+enum { PATH_BYTES = 4096, TEMPORARY_BYTES = 128, TRIES = 4, ENTRIES_MAX = 10000, RECORD_DIGITS = 32 };
 
 static const char temporary_mark[] = ".new-"; /* no record's name holds it */
 
@@ -143,7 +143,6 @@ static int open_temporary(int at, const char *name, char *temporary) {
         int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd >= 0 || errno != EEXIST)
             return fd;
-        (void)unlinkat(at, temporary, 0); /* of a process that died and had our pid */
     }
     return -1;
 }
@@ -216,12 +215,18 @@ void auth_cache_write_note(int lock, const char *note, size_t length) {
         (void)!ftruncate(lock, (off_t)length);
 }
 
+/* A record or its temporary: the folder may hold what somebody else put there. */
+static bool is_record(const char *name) {
+    if (strspn(name, "0123456789abcdef") != RECORD_DIGITS)
+        return false;
+    const char *suffix = name + RECORD_DIGITS;
+    return strncmp(suffix, ".token", 6) == 0 || strncmp(suffix, ".failed", 7) == 0;
+}
+
 static bool is_dead(int at, const struct dirent *entry, int64_t now_s) {
     struct stat info;
-    size_t length = strlen(entry->d_name);
-    bool is_lock = length > 5 && strcmp(entry->d_name + length - 5, ".lock") == 0;
-    return entry->d_name[0] != '.' && !is_lock &&
-           fstatat(at, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+    const char *name = entry->d_name;
+    return is_record(name) && fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
            info.st_uid == geteuid() && now_s - info.st_mtime > AUTH_CACHE_DEAD_S;
 }
 

@@ -19,6 +19,7 @@ struct auth_exchange {
     CURLM *multi; /* keeps connections and the trust store between requests */
     CURL *easy;
     bool under_way;
+    bool in_body;       /* header lines from here on are trailers */
     bool partial_trust; /* see struct auth_trust */
     long timeout_ms;
     enum auth_exchange_failure verdict; /* of our own callbacks, when one of them ended the transfer */
@@ -64,6 +65,7 @@ struct auth_exchange *auth_exchange_new(void) {
 static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
     struct auth_exchange *exchange = data;
     size_t length = size * count;
+    exchange->in_body = true;
     if (length > AUTH_EXCHANGE_BODY_MAX - exchange->reply.body.length)
         exchange->verdict = AUTH_EXCHANGE_REPLY;
     else if (!auth_secret_append(&exchange->reply.body, bytes, length))
@@ -90,6 +92,11 @@ static void take_value(const char *line, size_t length, const char *name, char *
     out[left] = '\0';
 }
 
+static void forget_headers(struct auth_exchange *exchange) {
+    exchange->date[0] = exchange->retry_after[0] = exchange->location[0] = '\0';
+    exchange->reply.content_type[0] = '\0';
+}
+
 static size_t take_header(char *line, size_t size, size_t count, void *data) {
     struct auth_exchange *exchange = data;
     size_t length = size * count;
@@ -98,6 +105,10 @@ static size_t take_header(char *line, size_t size, size_t count, void *data) {
         exchange->verdict = AUTH_EXCHANGE_REPLY;
         return 0;
     }
+    if (exchange->in_body) /* trailers */
+        return length;
+    if (length > 5 && memcmp(line, "HTTP/", 5) == 0) /* what came before was a proxy's or a 1xx reply's */
+        forget_headers(exchange);
     take_value(line, length, "Content-Type", exchange->reply.content_type,
                sizeof exchange->reply.content_type);
     take_value(line, length, "Retry-After", exchange->retry_after, sizeof exchange->retry_after);
@@ -136,6 +147,8 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_HTTPHEADER, &exchange->accept);
     if (request->proxy != NULL)
         SET(CURLOPT_PROXY, request->proxy);
+    if (strncasecmp(request->url, "http:", 5) == 0) /* safe on the loopback interface, and nowhere else */
+        SET(CURLOPT_NOPROXY, "*");
     return error;
 }
 
@@ -197,19 +210,31 @@ static void clear(struct auth_exchange *exchange) {
     exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1, .body = body};
     exchange->header_bytes = 0;
     exchange->verdict = AUTH_EXCHANGE_OK;
-    exchange->error[0] = exchange->date[0] = exchange->retry_after[0] = exchange->location[0] = '\0';
+    exchange->in_body = false;
+    exchange->error[0] = '\0';
+    forget_headers(exchange);
+}
+
+/* After a fork: the old handles are the parent's, and only forgotten. */
+static bool renew_handles(struct auth_exchange *exchange) {
+    CURLM *multi = curl_multi_init();
+    CURL *easy = curl_easy_init();
+    if (multi == NULL || easy == NULL) {
+        curl_easy_cleanup(easy);
+        curl_multi_cleanup(multi);
+        return false;
+    }
+    exchange->multi = multi;
+    exchange->easy = easy;
+    exchange->owner = getpid();
+    return true;
 }
 
 bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_exchange_request *request,
                          const struct auth_clock *clock) {
     auth_exchange_cancel(exchange);
-    if (exchange->owner != getpid()) { /* the old handles are the parent's: forget them, once per fork */
-        exchange->multi = curl_multi_init();
-        exchange->easy = curl_easy_init();
-        exchange->owner = getpid();
-        if (exchange->multi == NULL || exchange->easy == NULL)
-            return fail(exchange, CURLE_OUT_OF_MEMORY);
-    }
+    if (exchange->owner != getpid() && !renew_handles(exchange))
+        return fail(exchange, CURLE_OUT_OF_MEMORY);
     curl_easy_reset(exchange->easy);
     set_headers(exchange, request->authorization);
     CURLcode error = set_transfer(exchange, request);
@@ -302,6 +327,10 @@ static bool try_bundle(struct auth_exchange *exchange) {
 
 bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms) {
     int running = 0;
+    if (exchange->under_way && exchange->owner != getpid()) { /* it is the parent's */
+        exchange->under_way = false;
+        fail(exchange, CURLE_SEND_ERROR);
+    }
     if (!exchange->under_way)
         return true;
     CURLMcode error = curl_multi_perform(exchange->multi, &running);

@@ -39,7 +39,7 @@ struct auth_exchange_request {
     const char *crl_file;
     const char *cert_file; /* PEM, for mutual TLS */
     const char *key_file;
-    const char *proxy;                       /* else the environment's http_proxy, https_proxy, no_proxy */
+    const char *proxy;                       /* else the environment's https_proxy and no_proxy */
     const struct auth_secret *body;          /* form-encoded: sent by POST */
     const struct auth_secret *authorization; /* the whole header line */
     long timeout_ms;                         /* over all: resolve, connect, send, receive; 1 to LONG_MAX */

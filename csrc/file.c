@@ -14,6 +14,7 @@ static int read_all(int fd, struct auth_secret *out, unsigned *mode) {
     if (!S_ISREG(info.st_mode))
         return S_ISDIR(info.st_mode) ? EISDIR : ENXIO;
     *mode = (unsigned)info.st_mode & 07777u;
+    auth_secret_truncate(out, 0);
     if (!auth_secret_reserve(out, AUTH_FILE_MAX + 1)) /* one more, to notice a longer file */
         return ENOMEM;
     for (;;) {

@@ -112,7 +112,8 @@ static int cache_write(lua_State *L) {
 /* cache_remove(folder, name) -> true | nil | nil, why */
 static int cache_remove(lua_State *L) {
     const char *why = NULL;
-    return push_result(L, auth_cache_remove(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &why), why);
+    enum auth_cache_result result = auth_cache_remove(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &why);
+    return push_result(L, result, why);
 }
 
 /* cache_sweep(clock, folder) */

@@ -79,11 +79,13 @@ static int new_tracker(lua_State *L) {
 
 /* Asks both clocks; the state, and how old the token is. */
 static enum auth_lifetime_state look(struct tracker *tracker, int64_t *age_ns) {
+    struct auth_instant looked =
+        auth_clock_glance(tracker->clock); /* first: a pause in between must age it */
     struct auth_instant now = auth_clock_now(tracker->clock);
     *age_ns = auth_lifetime_age_ns(&tracker->lifetime, now);
     enum auth_lifetime_state state = auth_lifetime_state_at(&tracker->lifetime, *age_ns);
     int64_t good_ns = state == AUTH_LIFETIME_FRESH ? tracker->lifetime.fresh_ns - *age_ns : 0;
-    tracker->looked = auth_clock_glance(tracker->clock);
+    tracker->looked = looked;
     tracker->good_for_ns = (uint64_t)(good_ns < GLANCES_NS ? good_ns : GLANCES_NS);
     return state;
 }

@@ -1,68 +1,67 @@
 /* Takes secrets out of text; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "redact.h"
-#include "form.h"
 
-#include <strings.h>
+#include <ctype.h>
 
 static const char hidden[] = "[redacted]";
 
-static bool found_at(const struct auth_secret *text, size_t at, const struct auth_secret *needle) {
-    return needle->data != NULL && needle->length <= text->length - at &&
-           strncasecmp((const char *)text->data + at, (const char *)needle->data, needle->length) == 0;
+static int hex(unsigned char c) {
+    return isdigit(c) ? c - '0' : isxdigit(c) ? (c | 0x20) - 'a' + 10 : -1;
 }
 
-static bool replace(struct auth_secret *text, const struct auth_secret *needle) {
+/* How many bytes of text at `at` say this byte: itself in any case, percent-encoded, or a blank as +. 0:
+ * none. A percent sign may be both; `encoded` tells which way to take it. */
+static size_t says(const struct auth_secret *text, size_t at, unsigned char byte, bool encoded) {
+    if (at >= text->length)
+        return 0;
+    const unsigned char *here = text->data + at;
+    bool is_code = *here == '%' && text->length - at >= 3 && hex(here[1]) >= 0 && hex(here[2]) >= 0 &&
+                   hex(here[1]) * 16 + hex(here[2]) == byte;
+    if (is_code && (encoded || byte != '%'))
+        return 3;
+    return tolower(*here) == tolower(byte) || (byte == ' ' && *here == '+') ? 1 : 0;
+}
+
+/* The length of the needle where it begins at `at`, in whatever mixture of spellings. 0: it does not. */
+static size_t spelled_at(const struct auth_secret *text, size_t at, const unsigned char *needle,
+                         size_t length, bool encoded) {
+    size_t end = at;
+    for (size_t i = 0; i < length; i++) {
+        size_t step = says(text, end, needle[i], encoded);
+        if (step == 0)
+            return 0;
+        end += step;
+    }
+    return end - at;
+}
+
+static size_t found_at(const struct auth_secret *text, size_t at, const unsigned char *needle,
+                       size_t length) {
+    size_t found = spelled_at(text, at, needle, length, true);
+    return found > 0 ? found : spelled_at(text, at, needle, length, false);
+}
+
+bool auth_redact(struct auth_secret *text, const void *needle, size_t length) {
     struct auth_secret out = {0};
     bool ok = true;
-    size_t at = 0;
-    while (ok && at < text->length) {
-        bool found = found_at(text, at, needle);
-        ok = found ? auth_secret_append(&out, hidden, sizeof hidden - 1)
-                   : auth_secret_append(&out, text->data + at, 1);
-        at += found ? needle->length : 1;
+    if (length == 0)
+        return true;
+    for (size_t at = 0; ok && at < text->length;) {
+        size_t found = found_at(text, at, needle, length);
+        if (found > 0 && length < AUTH_REDACT_SHORT) { /* it would be found between the others */
+            auth_secret_truncate(&out, 0);
+            ok = auth_secret_append(&out, hidden, sizeof hidden - 1);
+            break;
+        }
+        ok = found > 0 ? auth_secret_append(&out, hidden, sizeof hidden - 1)
+                       : auth_secret_append(&out, text->data + at, 1);
+        at += found > 0 ? found : 1;
     }
     auth_secret_wipe(text);
     if (ok)
         *text = out;
     else
         auth_secret_wipe(&out);
-    return ok;
-}
-
-static bool replace_short(struct auth_secret *text, const struct auth_secret *needle) {
-    for (size_t at = 0; at < text->length; at++) {
-        if (found_at(text, at, needle)) {
-            auth_secret_truncate(text, 0);
-            return auth_secret_append(text, hidden, sizeof hidden - 1);
-        }
-    }
-    return true;
-}
-
-/* Blanks as %20, as JavaScript and URL paths have them, where a form has +. */
-static bool append_percent(struct auth_secret *out, const struct auth_secret *encoded) {
-    bool ok = true;
-    for (size_t at = 0; ok && at < encoded->length; at++)
-        ok = encoded->data[at] == '+' ? auth_secret_append(out, "%20", 3)
-                                      : auth_secret_append(out, encoded->data + at, 1);
-    return ok;
-}
-
-bool auth_redact(struct auth_secret *text, const void *needle, size_t length) {
-    struct auth_secret plain = {0};
-    struct auth_secret form = {0};
-    struct auth_secret percent = {0};
-    bool ok = auth_secret_append(&plain, needle, length) && auth_form_encode(&form, needle, length) &&
-              append_percent(&percent, &form);
-    if (ok && length > 0)
-        ok = length < AUTH_REDACT_SHORT
-                 ? replace_short(text, &plain)
-                 : replace(text, &plain) && replace(text, &form) && replace(text, &percent);
-    auth_secret_wipe(&plain);
-    auth_secret_wipe(&form);
-    auth_secret_wipe(&percent);
-    if (!ok)
-        auth_secret_wipe(text);
     return ok;
 }

@@ -382,6 +382,13 @@ describe("the cache #valgrind", function()
     end)
   end)
 
+  it("says why, also where a token can't be taken away", function()
+    process.run("mkdir -m 755 " .. root .. "/open")
+    local removed, why = require("central.auth.core").cache_remove(root .. "/open", "x.token")
+    assert.is_nil(removed)
+    assert.matches("open to others", why)
+  end)
+
   it("holds no secret and no token in the clear, in files of mode 0600", function()
     another({ token("a-token-to-look-for", 1000) }).client:token()
     another({ refusal "invalid_client" }, { scope = "x" }).client:token()

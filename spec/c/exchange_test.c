@@ -109,6 +109,34 @@ static void brings_status_headers_and_body(void **state) {
     stop(server);
 }
 
+static void asks_no_proxy_for_plain_http_to_loopback(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    assert_int_equal(fetch(exchange, &request)->failure, AUTH_EXCHANGE_OK);
+    unsetenv("http_proxy");
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void takes_only_the_last_replys_headers(void **state) {
+    (void)state;
+    struct server server = serve(
+        "HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+        "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nRetry-After: 7\r\n\r\n",
+        0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    const struct auth_exchange_reply *reply = fetch(exchange, &request);
+    assert_int_equal(reply->status, 503);
+    assert_int_equal(reply->retry_after_s, -1);
+    assert_int_equal(reply->date_s, -1);
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
 static void says_what_was_not_there(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 204 Nothing\r\n\r\n", 0);
@@ -252,6 +280,8 @@ static void names_its_failures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(brings_status_headers_and_body),
+        cmocka_unit_test(asks_no_proxy_for_plain_http_to_loopback),
+        cmocka_unit_test(takes_only_the_last_replys_headers),
         cmocka_unit_test(says_what_was_not_there),
         cmocka_unit_test(bounds_body_and_headers),
         cmocka_unit_test(tells_failures_apart),

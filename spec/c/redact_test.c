@@ -30,6 +30,12 @@ static void hides_it_encoded(void **state) {
     (void)state;
     check("secret=a%2Fb+c%25;", "a/b c%", "secret=[redacted];");
     check("secret=a%2fb%20c%25;", "a/b c%", "secret=[redacted];");
+    check("x Ab~8Q%2Bxyz a!b%26cdef", "Ab~8Q+xyz",
+          "x [redacted] a!b%26cdef"); /* encoders differ in what they leave */
+    check("a!b%26cdef", "a!b&cdef", "[redacted]");
+    check("raw 5%25 or 5%2525", "5%25", "raw [redacted] or [redacted]");
+    check("a%26b", "a&b", "[redacted]");
+    check("redacted", "redacted", "[redacted]");
 }
 
 static void hides_all_where_the_secret_is_short(void **state) {

@@ -83,10 +83,10 @@ end
 
 -- What the last holder of the lock left of the permits all processes share. Nothing it says can stop us for long.
 local function recall(self, lock, now)
-  local permits, at = lock:note():match("^([%d.]+) ([%d.]+)$")
+  local permits, at = lock:note():match("^(%d+) (%d+)$") -- thousandths: no locale changes whole numbers
   permits, at = tonumber(permits), tonumber(at)
   if permits and at then
-    self._permits, self._permits_at = math.min(permits, BURST), math.min(at, now)
+    self._permits, self._permits_at = math.min(permits / 1000, BURST), math.min(at / 1000, now)
   end
 end
 
@@ -103,7 +103,7 @@ function Backoff:take_permit(lock)
   local granted = permits >= 1
   self._permits, self._permits_at = granted and permits - 1 or permits, now
   if lock then
-    lock:leave(("%.3f %.3f"):format(self._permits, now))
+    lock:leave(("%d %d"):format(self._permits * 1000 // 1, now * 1000 // 1))
   end
   return not granted and (1 - permits) * REFILL or nil
 end
