@@ -20,8 +20,8 @@ LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -isystem $(LUA_INCDIR) \
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
-CORE := lcore lauth lsecret llifetime lcache secret clock lifetime form file command redact seal cache
-HTTP := lhttp lauth exchange trust secret clock
+CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache share alarm
+HTTP := lhttp lauth job exchange trust secret clock share seal cache alarm
 LUAS := $(shell cd lua && find central -name '*.lua')
 
 .PHONY: build help demo test spec spec-c bench bench-deps fuzz lint check-asan check-valgrind install uninstall clean versions deps-%
@@ -100,8 +100,8 @@ TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 spec-c: $(TESTS) ## the C unit tests only
 	@for test in $^; do echo "== $$test"; $(RUNNER) $$test || exit 1; done
 
-UNITS := secret clock lifetime form file command redact seal cache exchange trust
-$(BUILD)/spec/%: spec/c/%.c spec/c/unit.h $(UNITS:%=$(BUILD)/obj/%.o)
+UNITS := secret clock lifetime form file command redact seal cache share alarm exchange trust job
+$(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "cc $<"
 	@$(COMPILE) -Icsrc -Wno-missing-prototypes $< $(UNITS:%=$(BUILD)/obj/%.o) -o $@ \
@@ -147,7 +147,7 @@ check-valgrind: deps-check ## C units and the specs without timing under valgrin
 	@$(MAKE) --no-print-directory spec RUNNER="$(VALGRIND)" BUSTED_FLAGS="--tags=valgrind"
 
 SECONDS ?= 60
-FUZZED  := $(filter-out lhttp exchange trust,$(sort $(CORE)))
+FUZZED  := $(filter-out lhttp job exchange trust,$(sort $(CORE)))
 fuzz: deps-fuzz versions ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
 	@mkdir -p $(BUILD)/fuzz/seal $(BUILD)/fuzz/reply
 	@for target in seal reply; do clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \

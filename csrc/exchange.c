@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #if LIBCURL_VERSION_NUM < 0x075700
 #error "central-auth needs libcurl 7.87 or newer"
@@ -23,7 +22,6 @@ struct auth_exchange {
     bool partial_trust; /* see struct auth_trust */
     long timeout_ms;
     enum auth_exchange_failure verdict; /* of our own callbacks, when one of them ended the transfer */
-    pid_t owner;
     size_t header_bytes;
     struct curl_slist accept;        /* our own nodes: libcurl would copy what it is given to append */
     struct curl_slist authorization; /* points into the caller's secret */
@@ -50,7 +48,6 @@ struct auth_exchange *auth_exchange_new(void) {
     struct auth_exchange *exchange = calloc(1, sizeof *exchange);
     if (exchange == NULL)
         return NULL;
-    exchange->owner = getpid();
     exchange->multi = curl_multi_init();
     exchange->easy = curl_easy_init();
     if (exchange->multi == NULL || exchange->easy == NULL) {
@@ -215,26 +212,9 @@ static void clear(struct auth_exchange *exchange) {
     forget_headers(exchange);
 }
 
-/* After a fork: the old handles are the parent's, and only forgotten. */
-static bool renew_handles(struct auth_exchange *exchange) {
-    CURLM *multi = curl_multi_init();
-    CURL *easy = curl_easy_init();
-    if (multi == NULL || easy == NULL) {
-        curl_easy_cleanup(easy);
-        curl_multi_cleanup(multi);
-        return false;
-    }
-    exchange->multi = multi;
-    exchange->easy = easy;
-    exchange->owner = getpid();
-    return true;
-}
-
 bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_exchange_request *request,
                          const struct auth_clock *clock) {
     auth_exchange_cancel(exchange);
-    if (exchange->owner != getpid() && !renew_handles(exchange))
-        return fail(exchange, CURLE_OUT_OF_MEMORY);
     curl_easy_reset(exchange->easy);
     set_headers(exchange, request->authorization);
     CURLcode error = set_transfer(exchange, request);
@@ -325,20 +305,11 @@ static bool try_bundle(struct auth_exchange *exchange) {
     return exchange->under_way;
 }
 
-bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms) {
+bool auth_exchange_step(struct auth_exchange *exchange) {
     int running = 0;
-    if (exchange->under_way && exchange->owner != getpid()) { /* it is the parent's */
-        exchange->under_way = false;
-        fail(exchange, CURLE_SEND_ERROR);
-    }
     if (!exchange->under_way)
         return true;
     CURLMcode error = curl_multi_perform(exchange->multi, &running);
-    if (error == CURLM_OK && running > 0) {
-        error = curl_multi_poll(exchange->multi, NULL, 0, wait_ms, NULL);
-        if (error == CURLM_OK)
-            error = curl_multi_perform(exchange->multi, &running);
-    }
     if (error == CURLM_OK && running > 0)
         return false;
     int left = 0;
@@ -357,6 +328,14 @@ bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms) {
     curl_multi_remove_handle(exchange->multi, exchange->easy);
     exchange->under_way = false;
     return true;
+}
+
+void auth_exchange_wait(struct auth_exchange *exchange, int wait_ms) {
+    (void)curl_multi_poll(exchange->multi, NULL, 0, wait_ms, NULL);
+}
+
+void auth_exchange_wake(struct auth_exchange *exchange) {
+    (void)curl_multi_wakeup(exchange->multi);
 }
 
 /* Retry-After: whole seconds, or a date, which counts from the server's own Date: its clock made both. */
@@ -399,7 +378,7 @@ const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exc
 /* --- the end --- */
 
 void auth_exchange_cancel(struct auth_exchange *exchange) {
-    if (exchange->under_way && exchange->owner == getpid())
+    if (exchange->under_way)
         curl_multi_remove_handle(exchange->multi, exchange->easy);
     exchange->under_way = false;
     clear(exchange);
@@ -410,10 +389,8 @@ void auth_exchange_free(struct auth_exchange *exchange) {
         return;
     auth_exchange_cancel(exchange);
     auth_secret_wipe(&exchange->reply.body);
-    if (exchange->owner == getpid()) {
-        curl_easy_cleanup(exchange->easy);
-        curl_multi_cleanup(exchange->multi);
-    }
+    curl_easy_cleanup(exchange->easy);
+    curl_multi_cleanup(exchange->multi);
     free(exchange);
 }
 

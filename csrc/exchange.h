@@ -1,6 +1,6 @@
-/* One HTTPS request and its reply, a step at a time: start, step until done, finish; or cancel. The only file
- * that knows libcurl. It verifies always, follows nothing, and bounds everything: see the constants.
- * SPDX-License-Identifier: MIT */
+/* One HTTPS request and its reply, a step at a time: start, step and wait until done, finish; or cancel. The
+ * only file that knows libcurl. It verifies always, follows nothing, and bounds everything: see the
+ * constants. SPDX-License-Identifier: MIT */
 #ifndef AUTH_EXCHANGE_H
 #define AUTH_EXCHANGE_H
 
@@ -78,9 +78,16 @@ struct auth_exchange *auth_exchange_new(void);
 bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_exchange_request *request,
                          const struct auth_clock *clock);
 
-/* Moves on, waiting at most `wait_ms` for the network (less when a signal arrives). true: done, call
- * finish. */
-bool auth_exchange_step(struct auth_exchange *exchange, int wait_ms);
+/* Moves on as far as it can without waiting. true: done, call finish. */
+bool auth_exchange_step(struct auth_exchange *exchange);
+
+/* Waits until the next step can do something, `wait_ms` at most; less when a signal arrives or `wake` was
+ * called. */
+void auth_exchange_wait(struct auth_exchange *exchange, int wait_ms);
+
+/* Ends the wait of another thread, or its next one. The only function here that may be called while another
+ * thread is in one. */
+void auth_exchange_wake(struct auth_exchange *exchange);
 
 /* The reply, owned by the exchange until the next start or free. Only after step said true or start said
  * false. */
@@ -90,8 +97,8 @@ const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exc
 /* Gives up a request under way, wipes the reply; does not wait for a resolver. Harmless otherwise. */
 void auth_exchange_cancel(struct auth_exchange *exchange);
 
-/* Cancels, closes the connections, frees. NULL is fine. In a forked child it only forgets: the connections
- * are the parent's, and closing TLS there would end them for the parent too. */
+/* Cancels, closes the connections, frees. NULL is fine. Not in a forked child: the connections are the
+ * parent's, and closing TLS there would end them for the parent too. */
 void auth_exchange_free(struct auth_exchange *exchange);
 
 const char *auth_exchange_failure_name(enum auth_exchange_failure failure);

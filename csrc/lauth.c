@@ -2,7 +2,9 @@
  * SPDX-License-Identifier: MIT */
 #include "lauth.h"
 
+#include <limits.h>
 #include <math.h>
+#include <string.h>
 
 void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta) {
     luaL_newmetatable(L, name); /* filled whether new or not: memory may have run out the first time */
@@ -30,10 +32,45 @@ const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length) {
     return secret->data != NULL ? (const void *)secret->data : "";
 }
 
+const char *auth_lua_check_text(lua_State *L, int index) {
+    size_t length = 0;
+    const char *text = luaL_checklstring(L, index, &length);
+    luaL_argcheck(L, strlen(text) == length, index, "a NUL in it");
+    return text;
+}
+
+const char *auth_lua_text_field(lua_State *L, int index, const char *name) {
+    size_t length = 0;
+    int type = lua_getfield(L, index, name);
+    const char *text = type == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+    if (type != LUA_TNIL && (text == NULL || strlen(text) != length))
+        luaL_error(L, "%s: a string without NUL expected", name);
+    lua_pop(L, 1); /* it stays in the table */
+    return text;
+}
+
+void auth_lua_check_share(lua_State *L, int index, struct auth_share *share) {
+    luaL_checktype(L, index, LUA_TTABLE);
+    const char *folder = auth_lua_text_field(L, index, "folder");
+    const char *name = auth_lua_text_field(L, index, "name");
+    int64_t failures = auth_lua_integer_field(L, index, "failures", 0);
+    lua_getfield(L, index, "key");
+    const struct auth_secret *key = luaL_checkudata(L, -1, AUTH_SECRET_TYPE);
+    lua_pop(L, 1);
+    if (folder == NULL || name == NULL || strlen(folder) >= sizeof share->folder ||
+        strlen(name) >= sizeof share->name)
+        luaL_error(L, "folder and name of usual length expected");
+    memcpy(share->folder, folder, strlen(folder) + 1);
+    memcpy(share->name, name, strlen(name) + 1);
+    share->failures = (uint32_t)(failures < 0 ? 0 : failures > INT_MAX ? INT_MAX : failures);
+    share->key = *key;
+}
+
 int64_t auth_lua_check_ns(lua_State *L, int index) {
     static const double century_s = 3.2e9;
     double seconds = luaL_checknumber(L, index);
-    luaL_argcheck(L, !isnan(seconds), index, "not a number of seconds");
+    if (isnan(seconds))
+        luaL_error(L, "not a number of seconds");
     return (int64_t)(fmax(fmin(seconds, century_s), -century_s) * (double)AUTH_NS_PER_S);
 }
 
@@ -45,8 +82,11 @@ int64_t auth_lua_ns_field(lua_State *L, int index, const char *name) {
 }
 
 int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise) {
-    lua_getfield(L, index, name);
-    int64_t value = luaL_optinteger(L, -1, otherwise);
+    int whole = 1;
+    int type = lua_getfield(L, index, name);
+    int64_t value = type == LUA_TNIL ? otherwise : lua_tointegerx(L, -1, &whole);
+    if (!whole)
+        luaL_error(L, "%s: a whole number expected", name);
     lua_pop(L, 1);
     return value;
 }

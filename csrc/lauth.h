@@ -3,11 +3,14 @@
 #ifndef AUTH_LAUTH_H
 #define AUTH_LAUTH_H
 
+#include "alarm.h"
 #include "clock.h"
 #include "secret.h"
+#include "share.h"
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <sys/types.h>
 
 #if LUA_VERSION_NUM < 504
 #error "central-auth needs Lua 5.4 or newer"
@@ -15,6 +18,19 @@
 
 #define AUTH_SECRET_TYPE "central.auth.secret" /* body: struct auth_secret */
 #define AUTH_CLOCK_TYPE "central.auth.clock"   /* body: struct auth_clock */
+
+#define AUTH_ALARM_TYPE "central.auth.alarm" /* body: struct auth_lua_alarm */
+#define AUTH_LOCK_TYPE "central.auth.lock"   /* body: struct auth_lua_lock */
+
+struct auth_lua_alarm {
+    struct auth_alarm alarm;
+    pid_t owner;
+};
+
+struct auth_lua_lock {
+    int fd; /* -1: released */
+    pid_t owner;
+};
 
 #define AUTH_EXPORT __attribute__((visibility("default")))
 
@@ -29,6 +45,14 @@ struct auth_secret *auth_lua_new_secret(lua_State *L);
 /* The bytes of a string or of a secret at `index`; anything else raises. Valid while the value stays on the
  * stack. */
 const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length);
+
+/* The text at `index`, or in the field `name` of the table there, where a string without NUL is expected;
+ * NULL for a field that is nil. Valid while the value, or the table, stays on the stack. */
+const char *auth_lua_check_text(lua_State *L, int index);
+const char *auth_lua_text_field(lua_State *L, int index, const char *name);
+
+/* What the table { folder, name, key, failures } at `index` says of sharing; the key stays the table's. */
+void auth_lua_check_share(lua_State *L, int index, struct auth_share *share);
 
 /* A number of seconds at `index` as ns, cut to a century either way; NaN raises. */
 int64_t auth_lua_check_ns(lua_State *L, int index);
@@ -54,6 +78,7 @@ int auth_lua_no_memory(lua_State *L);
 void auth_lua_open_secret(lua_State *L);
 void auth_lua_open_lifetime(lua_State *L);
 void auth_lua_open_cache(lua_State *L);
+void auth_lua_open_alarm(lua_State *L);
 
 AUTH_EXPORT int luaopen_central_auth_core(lua_State *L);
 AUTH_EXPORT int luaopen_central_auth_http(lua_State *L);

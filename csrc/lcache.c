@@ -8,13 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOCK_TYPE "central.auth.lock"
-
-struct lock {
-    int fd; /* -1: released */
-    pid_t owner;
-};
-
 static const struct auth_secret *check_key(lua_State *L, int index) {
     return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
 }
@@ -67,8 +60,8 @@ static bool is_this_boot(const struct auth_record *record) {
 /* cache_read(clock, folder, name, key) -> raw reply, its times by this process's clocks | nil | nil, why */
 static int cache_read(lua_State *L) {
     const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
-    const char *folder = luaL_checkstring(L, 2);
-    const char *name = luaL_checkstring(L, 3);
+    const char *folder = auth_lua_check_text(L, 2);
+    const char *name = auth_lua_check_text(L, 3);
     const struct auth_secret *key = check_key(L, 4);
     struct auth_secret *bytes = auth_lua_new_secret(L);
     struct auth_record record = {0};
@@ -85,64 +78,53 @@ static int cache_read(lua_State *L) {
     return 1;
 }
 
-/* cache_write(folder, name, key, raw reply, failures) -> true | nil, why */
-static int cache_write(lua_State *L) {
-    const char *folder = luaL_checkstring(L, 1);
-    const char *name = luaL_checkstring(L, 2);
-    const struct auth_secret *key = check_key(L, 3);
-    luaL_checktype(L, 4, LUA_TTABLE);
-    struct auth_record record = {.sent = {.boot_ns = auth_lua_ns_field(L, 4, "sent_boot"),
-                                          .wall_ns = auth_lua_ns_field(L, 4, "sent_wall")},
-                                 .date_s = auth_lua_integer_field(L, 4, "date", -1),
-                                 .retry_after_s = auth_lua_integer_field(L, 4, "retry_after", -1),
-                                 .status = (uint32_t)auth_lua_integer_field(L, 4, "status", 0),
-                                 .failures = (uint32_t)luaL_optinteger(L, 5, 0)};
-    lua_getfield(L, 4, "body");
+/* cache_share({ folder, name, key, failures }, raw reply) -> true | nil, why: as a job does with its own */
+static int cache_share(lua_State *L) {
+    struct auth_share share = {0};
+    auth_lua_check_share(L, 1, &share);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct auth_record record = {.sent = {.boot_ns = auth_lua_ns_field(L, 2, "sent_boot"),
+                                          .wall_ns = auth_lua_ns_field(L, 2, "sent_wall")},
+                                 .date_s = auth_lua_integer_field(L, 2, "date", -1),
+                                 .retry_after_s = auth_lua_integer_field(L, 2, "retry_after", -1),
+                                 .status = (uint32_t)auth_lua_integer_field(L, 2, "status", 0)};
+    lua_getfield(L, 2, "body");
     record.body = (const unsigned char *)luaL_checklstring(L, -1, &record.body_length);
-    struct auth_secret *bytes = auth_lua_new_secret(L);
-    const char *why = "the reply is too large";
-    enum auth_cache_result result = AUTH_CACHE_UNFIT;
-    auth_clock_boot_id(record.boot_id);
-    if (auth_seal_close(bytes, &record, key, name))
-        result = auth_cache_replace(folder, name, bytes, &why);
-    auth_secret_wipe(bytes);
-    return push_result(L, result, why);
+    const char *why = NULL;
+    if (!auth_share_reply(&share, &record, &why))
+        return auth_lua_fail(L, why);
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 /* cache_remove(folder, name) -> true | nil | nil, why */
 static int cache_remove(lua_State *L) {
     const char *why = NULL;
-    enum auth_cache_result result = auth_cache_remove(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &why);
+    enum auth_cache_result result =
+        auth_cache_remove(auth_lua_check_text(L, 1), auth_lua_check_text(L, 2), &why);
     return push_result(L, result, why);
-}
-
-/* cache_sweep(clock, folder) */
-static int cache_sweep(lua_State *L) {
-    const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
-    auth_cache_sweep(luaL_checkstring(L, 2), auth_clock_wall_ns(clock) / AUTH_NS_PER_S);
-    return 0;
 }
 
 /* --- lock --- */
 
-static struct lock *check_lock(lua_State *L) {
-    return luaL_checkudata(L, 1, LOCK_TYPE);
+static struct auth_lua_lock *check_lock(lua_State *L) {
+    return luaL_checkudata(L, 1, AUTH_LOCK_TYPE);
 }
 
 /* cache_lock(folder, name) -> lock | false: held by another process | nil, why */
 static int cache_lock(lua_State *L) {
-    const char *folder = luaL_checkstring(L, 1);
-    const char *name = luaL_checkstring(L, 2);
-    struct lock *lock = lua_newuserdatauv(L, sizeof *lock, 0);
-    *lock = (struct lock){.fd = -1, .owner = getpid()};
-    luaL_setmetatable(L, LOCK_TYPE);
+    const char *folder = auth_lua_check_text(L, 1);
+    const char *name = auth_lua_check_text(L, 2);
+    struct auth_lua_lock *lock = lua_newuserdatauv(L, sizeof *lock, 0);
+    *lock = (struct auth_lua_lock){.fd = -1, .owner = getpid()};
+    luaL_setmetatable(L, AUTH_LOCK_TYPE);
     const char *why = NULL;
     enum auth_cache_result result = auth_cache_lock(folder, name, &lock->fd, &why);
     return result == AUTH_CACHE_OK ? 1 : push_result(L, result, why);
 }
 
 static int lock_release(lua_State *L) {
-    struct lock *lock = check_lock(L);
+    struct auth_lua_lock *lock = check_lock(L);
     int fd = lock->fd;
     lock->fd = -1;
     if (fd >= 0 && lock->owner == getpid())
@@ -155,14 +137,14 @@ static int lock_release(lua_State *L) {
 /* lock:note() -> what the last holder left, or "" */
 static int lock_note(lua_State *L) {
     char note[AUTH_CACHE_NOTE_MAX];
-    const struct lock *lock = check_lock(L);
+    const struct auth_lua_lock *lock = check_lock(L);
     lua_pushlstring(L, note, lock->fd < 0 ? 0 : auth_cache_read_note(lock->fd, note));
     return 1;
 }
 
 /* lock:leave(note) */
 static int lock_leave(lua_State *L) {
-    const struct lock *lock = check_lock(L);
+    const struct auth_lua_lock *lock = check_lock(L);
     size_t length = 0;
     const char *note = luaL_checklstring(L, 2, &length);
     if (lock->fd >= 0)
@@ -176,11 +158,10 @@ void auth_lua_open_cache(lua_State *L) {
     static const luaL_Reg meta[] = {{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"seal_key", seal_key},
                                          {"cache_read", cache_read},
-                                         {"cache_write", cache_write},
+                                         {"cache_share", cache_share},
                                          {"cache_remove", cache_remove},
-                                         {"cache_sweep", cache_sweep},
                                          {"cache_lock", cache_lock},
                                          {NULL, NULL}};
-    auth_lua_type(L, LOCK_TYPE, methods, meta);
+    auth_lua_type(L, AUTH_LOCK_TYPE, methods, meta);
     luaL_setfuncs(L, functions, 0);
 }

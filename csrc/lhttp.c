@@ -1,130 +1,175 @@
-/* Opens central.auth.http: Lua's view of an exchange. Loaded only when a request really goes to the network.
+/* Opens central.auth.http: Lua's view of a job. Loaded only when a request really goes to the network.
  * SPDX-License-Identifier: MIT */
-#include "exchange.h"
+#include "job.h"
 #include "lauth.h"
 
-#define EXCHANGE_TYPE "central.auth.exchange"
+#include <limits.h>
 
-/* While a request is under way these keep what it borrows from being collected. */
-enum { CLOCK_SLOT = 1, BODY_SLOT, AUTHORIZATION_SLOT, SLOTS = AUTHORIZATION_SLOT };
+#define JOB_TYPE "central.auth.job"
+
+/* What a job borrows must not be collected before it. */
+enum { CLOCK_SLOT = 1, ALARM_SLOT, SLOTS = ALARM_SLOT };
 
 struct handle {
-    struct auth_exchange *exchange; /* NULL: closed */
+    struct auth_job *job;        /* NULL: nothing was started since it was made or closed */
+    struct auth_job_order order; /* on its way into the job */
     const struct auth_clock *clock;
+    bool shares;
 };
 
-static struct handle *check_open(lua_State *L) {
-    struct handle *handle = luaL_checkudata(L, 1, EXCHANGE_TYPE);
-    if (handle->exchange == NULL)
-        luaL_error(L, "the exchange is closed");
-    return handle;
+static struct handle *check_handle(lua_State *L) {
+    return luaL_checkudata(L, 1, JOB_TYPE);
 }
 
 static int handle_close(lua_State *L) {
-    struct handle *handle = luaL_checkudata(L, 1, EXCHANGE_TYPE);
-    struct auth_exchange *exchange = handle->exchange;
-    handle->exchange = NULL;
-    auth_exchange_free(exchange);
+    struct handle *handle = check_handle(L);
+    struct auth_job *job = handle->job;
+    handle->job = NULL;
+    auth_job_free(job);
+    auth_secret_wipe(&handle->order.body);
+    auth_secret_wipe(&handle->order.authorization);
+    auth_share_end(&handle->order.share);
     return 0;
 }
 
-/* exchange(clock) -> closed on collection */
-static int new_exchange(lua_State *L) {
+/* job(clock) -> closed on collection */
+static int new_job(lua_State *L) {
     const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
     struct handle *handle = lua_newuserdatauv(L, sizeof *handle, SLOTS);
-    *handle = (struct handle){.clock = clock};
-    luaL_setmetatable(L, EXCHANGE_TYPE);
+    *handle = (struct handle){.clock = clock, .order.lock = -1};
+    luaL_setmetatable(L, JOB_TYPE);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, CLOCK_SLOT);
-    handle->exchange = auth_exchange_new();
-    if (handle->exchange == NULL)
-        return auth_lua_no_memory(L);
     return 1;
 }
 
-/* The string stays valid: it is in the request's table, which is on the stack. */
-static const char *text_field(lua_State *L, const char *name) {
+/* The secret itself, as what it holds is moved on; NULL where there is none. */
+static struct auth_secret *secret_field(lua_State *L, const char *name) {
     int type = lua_getfield(L, 2, name);
-    if (type != LUA_TNIL && type != LUA_TSTRING)
-        luaL_error(L, "%s: a string expected", name);
-    const char *text = lua_tostring(L, -1);
+    struct auth_secret *secret = type == LUA_TNIL ? NULL : luaL_checkudata(L, -1, AUTH_SECRET_TYPE);
     lua_pop(L, 1);
-    return text;
-}
-
-static const struct auth_secret *secret_field(lua_State *L, const char *name, int slot) {
-    int type = lua_getfield(L, 2, name);
-    const struct auth_secret *secret = type == LUA_TNIL ? NULL : luaL_checkudata(L, -1, AUTH_SECRET_TYPE);
-    lua_setiuservalue(L, 1, slot);
     return secret;
 }
 
 static long ms_field(lua_State *L, const char *name) {
-    lua_getfield(L, 2, name);
-    int64_t ms = auth_lua_check_ns(L, -1) / 1000000;
-    lua_pop(L, 1);
-    return ms < 1 ? 1 : ms > INT32_MAX ? INT32_MAX : (long)ms; /* 0 would mean "no limit" */
+    int64_t ms = auth_lua_ns_field(L, 2, name) / 1000000;
+    return ms < 1 ? 1 : ms > INT_MAX ? INT_MAX : (long)ms; /* 0 would mean "no limit" */
 }
 
-/* exchange:start(request): fields as in struct auth_exchange_request, `timeout` and `connect_timeout` in
- * seconds */
-static int handle_start(lua_State *L) {
-    struct handle *handle = check_open(L);
+static struct auth_exchange_request check_request(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
-    auth_exchange_cancel(handle->exchange); /* before what it borrowed is let go */
-    struct auth_exchange_request request = {.url = text_field(L, "url"),
-                                            .user_agent = text_field(L, "user_agent"),
-                                            .ca_file = text_field(L, "ca_file"),
-                                            .ca_path = text_field(L, "ca_path"),
-                                            .crl_file = text_field(L, "crl_file"),
-                                            .cert_file = text_field(L, "cert_file"),
-                                            .key_file = text_field(L, "key_file"),
-                                            .proxy = text_field(L, "proxy"),
-                                            .body = secret_field(L, "body", BODY_SLOT),
-                                            .authorization =
-                                                secret_field(L, "authorization", AUTHORIZATION_SLOT),
-                                            .timeout_ms = ms_field(L, "timeout"),
-                                            .connect_timeout_ms = ms_field(L, "connect_timeout")};
-    if (request.url == NULL || request.body == NULL || request.body->data == NULL)
-        return luaL_error(L, "a request needs url and body");
-    lua_pushboolean(L, auth_exchange_start(handle->exchange, &request, handle->clock));
-    return 1;
+    return (struct auth_exchange_request){.url = auth_lua_text_field(L, 2, "url"),
+                                          .user_agent = auth_lua_text_field(L, 2, "user_agent"),
+                                          .ca_file = auth_lua_text_field(L, 2, "ca_file"),
+                                          .ca_path = auth_lua_text_field(L, 2, "ca_path"),
+                                          .crl_file = auth_lua_text_field(L, 2, "crl_file"),
+                                          .cert_file = auth_lua_text_field(L, 2, "cert_file"),
+                                          .key_file = auth_lua_text_field(L, 2, "key_file"),
+                                          .proxy = auth_lua_text_field(L, 2, "proxy"),
+                                          .timeout_ms = ms_field(L, "timeout"),
+                                          .connect_timeout_ms = ms_field(L, "connect_timeout")};
 }
 
-/* exchange:step(seconds) -> done */
-static int handle_step(lua_State *L) {
-    struct handle *handle = check_open(L);
-    int64_t wait_ms = auth_lua_check_ns(L, 2) / 1000000;
-    int limited = wait_ms < 0 ? 0 : wait_ms > 60000 ? 60000 : (int)wait_ms;
-    lua_pushboolean(L, auth_exchange_step(handle->exchange, limited));
+static void move(struct auth_secret *to, struct auth_secret *from) {
+    auth_secret_wipe(to);
+    if (from != NULL) {
+        *to = *from;
+        *from = (struct auth_secret){0};
+    }
+}
+
+/* The job of this process, idle. */
+static void prepare(lua_State *L, struct handle *handle) {
+    if (handle->job != NULL && !auth_job_is_ours(handle->job)) {
+        auth_job_free(handle->job);
+        handle->job = NULL;
+    }
+    if (handle->job != NULL && !auth_job_wait(handle->job, 0))
+        luaL_error(L, "a request is under way");
+    if (handle->job == NULL)
+        handle->job = auth_job_new();
+    if (handle->job == NULL)
+        auth_lua_no_memory(L);
+}
+
+/* job:start(request [, share [, lock [, alarm]]]): request as struct auth_exchange_request, `timeout` and
+ * `connect_timeout` in seconds, its secrets moved out of their userdata, and the lock likewise; share as for
+ * cache_share. With an alarm it runs on a thread of its own. */
+static int handle_start(lua_State *L) {
+    struct handle *handle = check_handle(L);
+    struct auth_job_order *order = &handle->order;
+    lua_settop(L, 5);
+    struct auth_exchange_request request = check_request(L);
+    struct auth_secret *body = secret_field(L, "body");
+    struct auth_secret *authorization = secret_field(L, "authorization");
+    struct auth_lua_lock *lock = lua_isnil(L, 4) ? NULL : luaL_checkudata(L, 4, AUTH_LOCK_TYPE);
+    struct auth_lua_alarm *alarm = lua_isnil(L, 5) ? NULL : luaL_checkudata(L, 5, AUTH_ALARM_TYPE);
+    struct auth_share share = {0};
+    if (!lua_isnil(L, 3))
+        auth_lua_check_share(L, 3, &share);
+    if (request.url == NULL || body == NULL || body->data == NULL)
+        return luaL_error(L, "a request needs url and body");
+    prepare(L, handle);
+    lua_pushvalue(L, 5);
+    lua_setiuservalue(L, 1, ALARM_SLOT);
+    struct auth_secret key = share.key; /* the table's */
+    share.key = (struct auth_secret){0};
+    if (key.length > 0 && !auth_secret_append(&share.key, key.data, key.length))
+        return auth_lua_no_memory(L);
+    order->request = request;
+    order->share = share;
+    move(&order->body, body);
+    move(&order->authorization, authorization);
+    handle->shares = share.name[0] != '\0';
+    order->lock = lock != NULL ? lock->fd : -1;
+    if (lock != NULL)
+        lock->fd = -1;
+    auth_job_start(handle->job, order, handle->clock, alarm != NULL ? &alarm->alarm : NULL);
+    return 0;
+}
+
+/* job:wait(seconds) -> done */
+static int handle_wait(lua_State *L) {
+    const struct handle *handle = check_handle(L);
+    int64_t limit_ns = auth_lua_check_ns(L, 2);
+    lua_pushboolean(L, handle->job == NULL || auth_job_wait(handle->job, limit_ns));
     return 1;
 }
 
 static void set_text(lua_State *L, const char *name, const char *text) {
-    if (text[0] != '\0') {
+    if (text != NULL && text[0] != '\0') {
         lua_pushstring(L, text);
         lua_setfield(L, -2, name);
     }
 }
 
-/* exchange:finish() -> raw reply | nil, message, code, proxy's status */
-static int handle_finish(lua_State *L) {
-    struct handle *handle = check_open(L);
-    const struct auth_exchange_reply *reply = auth_exchange_finish(handle->exchange, handle->clock);
+static int push_failure(lua_State *L, const struct auth_exchange_reply *reply) {
     if (reply->failure == AUTH_EXCHANGE_MEMORY)
         return auth_lua_no_memory(L);
-    if (reply->failure != AUTH_EXCHANGE_OK) {
-        lua_pushnil(L);
-        lua_pushstring(L, reply->message);
-        lua_pushstring(L, auth_exchange_failure_name(reply->failure));
-        lua_pushinteger(L, reply->proxy_status);
-        auth_exchange_cancel(handle->exchange);
-        return 4;
-    }
-    lua_createtable(L, 0, 10);
+    lua_pushnil(L);
+    lua_pushstring(L, reply->message);
+    lua_pushstring(L, auth_exchange_failure_name(reply->failure));
+    lua_pushinteger(L, reply->proxy_status);
+    return 4;
+}
+
+/* job:finish() -> raw reply; with `shared` where that was asked for, and `share_problem` where it could not
+ * be | nil, message, code, proxy's status */
+static int handle_finish(lua_State *L) {
+    const struct handle *handle = check_handle(L);
+    const char *share_problem = NULL;
+    const struct auth_exchange_reply *reply = NULL;
+    if (handle->job != NULL && auth_job_wait(handle->job, 0))
+        reply = auth_job_finish(handle->job, &share_problem);
+    if (reply == NULL)
+        return luaL_error(L, "nothing has come yet");
+    if (reply->failure != AUTH_EXCHANGE_OK)
+        return push_failure(L, reply);
+    lua_createtable(L, 0, 11);
     auth_lua_set_integer(L, "status", reply->status);
     auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
     auth_lua_set_seconds(L, "sent_wall", reply->sent.wall_ns);
+    auth_lua_set_seconds(L, "received_boot", reply->received.boot_ns);
     auth_lua_set_seconds(L, "received_wall", reply->received.wall_ns);
     if (reply->date_s >= 0)
         auth_lua_set_integer(L, "date", reply->date_s);
@@ -132,31 +177,28 @@ static int handle_finish(lua_State *L) {
         auth_lua_set_integer(L, "retry_after", reply->retry_after_s);
     set_text(L, "content_type", reply->content_type);
     set_text(L, "location_host", reply->location_host);
+    set_text(L, "share_problem", share_problem);
+    lua_pushboolean(L, handle->shares);
+    lua_setfield(L, -2, "shared");
     lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);
     lua_setfield(L, -2, "body");
-    auth_exchange_cancel(handle->exchange);
     return 1;
 }
 
-static int handle_cancel(lua_State *L) {
-    const struct handle *handle = luaL_checkudata(L, 1, EXCHANGE_TYPE);
-    if (handle->exchange != NULL)
-        auth_exchange_cancel(handle->exchange);
-    return 0;
-}
-
 int luaopen_central_auth_http(lua_State *L) {
-    static const luaL_Reg methods[] = {{"start", handle_start},   {"step", handle_step},
-                                       {"finish", handle_finish}, {"cancel", handle_cancel},
-                                       {"close", handle_close},   {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"start", handle_start},
+                                       {"wait", handle_wait},
+                                       {"finish", handle_finish},
+                                       {"close", handle_close},
+                                       {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__gc", handle_close}, {"__close", handle_close}, {NULL, NULL}};
     luaL_checkversion(L);
-    if (!auth_exchange_init())
+    if (!auth_job_init())
         return luaL_error(L, "central.auth.http: libcurl can't start");
-    auth_lua_type(L, EXCHANGE_TYPE, methods, meta);
+    auth_lua_type(L, JOB_TYPE, methods, meta);
     lua_newtable(L);
-    lua_pushcfunction(L, new_exchange);
-    lua_setfield(L, -2, "exchange");
+    lua_pushcfunction(L, new_job);
+    lua_setfield(L, -2, "job");
     lua_pushstring(L, auth_exchange_version());
     lua_setfield(L, -2, "version");
     return 1;

@@ -1,8 +1,10 @@
--- The native exchange, by hand. What becomes of it under odd servers is in the rude, tls, proxy and dns specs.
+-- The native job, by hand. What becomes of it under odd servers is in the rude, tls, proxy and dns specs; threads,
+-- forks and ends in job_spec and the C units.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
 local http = require "central.auth.http"
+local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 
 local function request(server, more)
@@ -13,9 +15,9 @@ local function request(server, more)
   return all
 end
 
-local function run(exchange)
-  repeat until exchange:step(1)
-  return exchange:finish()
+local function run(job)
+  repeat until job:wait(1)
+  return job:finish()
 end
 
 describe("central.auth.http", function()
@@ -26,45 +28,70 @@ describe("central.auth.http", function()
   it("sends a form and brings the raw reply", function()
     local server <close> = rude.start { replies = rude.reply(201, { ["Retry-After"] = "17" }, "the body") }
     local clock = core.clock()
-    local exchange <close> = http.exchange(clock)
+    local job <close> = http.job(clock)
     local before = clock:boot()
-    assert.is_true(exchange:start(request(server, { authorization = core.basic("id", "hush", false) })))
-    local raw = assert(run(exchange))
+    job:start(request(server, { authorization = core.basic("id", "hush", false) }))
+    local raw = assert(run(job))
     assert.equal(201, raw.status)
     assert.equal("the body", raw.body)
     assert.equal(17, raw.retry_after)
-    assert.is_true(raw.sent_boot >= before and raw.sent_boot <= clock:boot())
+    assert.is_true(raw.sent_boot >= before and raw.received_boot >= raw.sent_boot and raw.received_boot <= clock:boot())
     assert.near(clock:wall(), raw.received_wall, 2)
+    assert.is_false(raw.shared)
     local seen = server:requests()[1]
     assert.equal("POST", seen.method)
   end)
 
-  it("is used again and again, cancelled, closed twice", function()
+  it("does the same on a thread, and rings an alarm", function()
     local server <close> = rude.start { replies = rude.reply(200, nil, "ok") }
-    local exchange = http.exchange(core.clock())
+    local job <close> = http.job(core.clock())
+    local alarm <close> = core.alarm()
+    job:start(request(server), nil, nil, alarm)
+    assert.equal("ok", run(job).body)
+    assert.is_true(alarm:fd() >= 0)
+  end)
+
+  it("takes the secrets of the request and the lock over, and shares the reply", function()
+    local folder = process.scratch()
+    local body = '{"access_token":"t"}'
+    local server <close> = rude.start { replies = rude.reply(200, nil, body) }
+    local clock, secret = core.clock(), core.secret("a-long-enough-secret")
+    local key, name = core.seal_key(secret, "identity")
+    local lock = core.cache_lock(folder, name .. ".lock")
+    local job <close> = http.job(clock)
+    local form = core.form { "a", "b" }
+    job:start(request(server, { body = form }), { folder = folder, name = name, key = key, failures = 1 }, lock)
+    assert.equal(0, form:length())
+    assert.is_false((core.cache_lock(folder, name .. ".lock")))
+    local raw = run(job)
+    assert.is_true(raw.shared)
+    assert.is_nil(raw.share_problem)
+    assert.equal(body, core.cache_read(clock, folder, name .. ".token", key).body)
+    assert.is_truthy(core.cache_lock(folder, name .. ".lock"))
+    process.remove(folder)
+  end)
+
+  it("is used again and again, closed twice, used again", function()
+    local server <close> = rude.start { replies = rude.reply(200, nil, "ok") }
+    local job = http.job(core.clock())
     for _ = 1, 3 do
-      exchange:start(request(server))
-      assert.equal("ok", run(exchange).body)
+      job:start(request(server))
+      assert.equal("ok", run(job).body)
     end
-    exchange:start(request(server))
-    exchange:cancel()
-    exchange:cancel()
-    assert.is_true(exchange:step(0))
-    exchange:start(request(server))
-    exchange:start(request(server))
-    assert.equal("ok", run(exchange).body)
-    exchange:close()
-    exchange:close()
-    exchange:cancel()
-    assert.has_error(function() exchange:start(request(server)) end, "the exchange is closed")
-    assert.has_error(function() exchange:step(0) end, "the exchange is closed")
-    assert.has_error(function() exchange:finish() end, "the exchange is closed")
+    job:start(request(server))
+    assert.has_error(function() job:start(request(server)) end, "a request is under way")
+    job:close()
+    job:close()
+    assert.is_true(job:wait(0))
+    assert.has_error(function() job:finish() end, "nothing has come yet")
+    job:start(request(server))
+    assert.equal("ok", run(job).body)
   end)
 
   it("fails with a code of the documented list", function()
-    local exchange <close> = http.exchange(core.clock())
-    exchange:start(request({ url = "https://127.0.0.1:1/" }))
-    local raw, message, code, proxy_status = run(exchange)
+    local job <close> = http.job(core.clock())
+    job:start(request({ url = "https://127.0.0.1:1/" }))
+    local raw, message, code, proxy_status = run(job)
     assert.is_nil(raw)
     assert.is_string(message)
     assert.equal("connect", code)
@@ -73,30 +100,34 @@ describe("central.auth.http", function()
 
   it("keeps what it borrowed alive while a request is under way", function()
     local server <close> = rude.start { replies = rude.reply(200, nil, "ok") }
-    local exchange <close> = http.exchange(core.clock())
-    exchange:start(request(server, { body = core.form { "long", ("x"):rep(100000) } }))
+    local job <close> = http.job(core.clock())
+    job:start(request(server, { body = core.form { "long", ("x"):rep(100000) } }), nil, nil, core.alarm())
     collectgarbage()
     collectgarbage()
-    assert.equal("ok", run(exchange).body)
+    assert.equal("ok", run(job).body)
   end)
 
   it("is collected while under way", function()
     local server <close> = rude.start { replies = rude.reply(200, nil, "ok") }
-    for _ = 1, 10 do
-      http.exchange(core.clock()):start(request(server))
+    for i = 1, 10 do
+      http.job(core.clock()):start(request(server), nil, nil, i % 2 == 0 and core.alarm() or nil)
     end
     collectgarbage()
     collectgarbage()
   end)
 
   it("raises on requests that are none", function()
-    local exchange <close> = http.exchange(core.clock())
+    local job <close> = http.job(core.clock())
     local server = { url = "https://127.0.0.1:1/" }
-    assert.has_error(function() exchange:start() end)
-    assert.has_error(function() exchange:start {} end)
-    assert.has_error(function() exchange:start(request(server, { url = 1 })) end, "url: a string expected")
-    assert.has_error(function() exchange:start(request(server, { body = "text" })) end)
-    assert.has_error(function() exchange:start(request(server, { timeout = "soon" })) end)
-    assert.has_error(function() http.exchange {} end)
+    assert.has_error(function() job:start() end)
+    assert.has_error(function() job:start {} end)
+    assert.has_error(function() job:start(request(server, { url = 1 })) end, "url: a string without NUL expected")
+    assert.has_error(function() job:start(request(server, { ca_file = "a\0b" })) end)
+    assert.has_error(function() job:start(request(server, { body = "text" })) end)
+    assert.has_error(function() job:start(request(server, { timeout = "soon" })) end)
+    assert.has_error(function() job:start(request(server), { folder = "/tmp" }) end)
+    assert.has_error(function() job:start(request(server), nil, {}) end)
+    assert.has_error(function() job:finish() end, "nothing has come yet")
+    assert.has_error(function() http.job {} end)
   end)
 end)

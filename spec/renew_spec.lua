@@ -73,12 +73,11 @@ describe("renewal #valgrind", function()
       assert.equal(1, s.client:status().renewals)
     end)
 
-    it("keeps the old one when that fails, with one short try and no error", function()
+    it("keeps the old one when that fails, with one try and no error", function()
       local s = stale { token("t1", 1000), broken "timeout" }
       assert.equal("t1", s.client:token())
       assert.equal(2, s.requests)
       assert.equal(0, s.slept)
-      assert.is_true(s.last_request.timeout <= 2)
       assert.same({ "fetched", "failed" }, s.events)
     end)
 

@@ -76,6 +76,10 @@ auth.token = core.getter(tracker, on_default("token"), "token")
 ---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
 auth.header = core.getter(tracker, on_default("header"), "header")
 
+--- Starts getting a token without waiting. See Client:pending.
+---@type fun(options?: central.auth.TokenOptions): central.auth.Pending?, string?, central.auth.Code?, central.auth.Detail?
+auth.pending = on_default("pending")
+
 --- A new token now. See Client:renew.
 ---@type fun(): string?, string?, central.auth.Code?, central.auth.Detail?
 auth.renew = on_default("renew")

@@ -42,7 +42,12 @@ function scripted.new(replies, options, clock)
     end
   end
   given.on_event = given.on_event or function(event) self.events[#self.events + 1] = event.event end
-  self.transport = { send = function(_, request) return self:send(request) end, close = function() end }
+  self.transport = {
+    start = function(_, request) self:start(request) end,
+    wait = function(_, seconds) return self:arrives(seconds) end,
+    finish = function() return self:finish() end,
+    close = function() self.on_its_way = nil end,
+  }
   self.replies = replies
   self.client = client.new(assert(config.resolve(given)), {
     clock = self.clock, transport = self.transport, random = function() return self.chance or 1 end,
@@ -58,21 +63,38 @@ function Scripted:wait(seconds)
   self.clock:shift(seconds, seconds)
 end
 
-function Scripted:send(request)
+-- The network: a request arrives after `took` seconds of the movable clock, or fails when its time is over.
+function Scripted:start(request)
   self.requests = self.requests + 1
   self.last_request = request
   local n = self.requests
   local answer = type(self.replies) == "function" and self.replies(n) or self.replies[n]
   assert(answer, ("request %d was not expected"):format(n))
   local raw = { sent_boot = self.clock:boot(), sent_wall = self.clock:wall() }
-  self:wait(math.min(answer.took or self.took, request.timeout)) -- as libcurl does
-  if answer.code then
-    return nil, "it broke", answer.code, {}
-  end
   for name, value in pairs(answer) do
     raw[name] = value
   end
-  raw.received_wall = self.clock:wall()
+  local took = answer.took or self.took
+  if took > request.timeout and not answer.code then
+    raw.code = "timeout"
+  end
+  self.on_its_way, self.arrival = raw, self.clock:boot() + math.min(took, request.timeout)
+end
+
+function Scripted:arrives(seconds)
+  local left = self.arrival - self.clock:boot()
+  if left > 0 and seconds > 0 then
+    self:wait(math.min(left, seconds))
+  end
+  return self.clock:boot() >= self.arrival
+end
+
+function Scripted:finish()
+  local raw = self.on_its_way
+  if raw.code then
+    return nil, "it broke", raw.code, {}
+  end
+  raw.received_wall, raw.received_boot = self.clock:wall(), self.arrival
   return raw
 end
 

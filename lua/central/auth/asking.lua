@@ -2,13 +2,16 @@
 -- SPDX-License-Identifier: MIT
 
 local lazy = require "central.auth.lazy"
+local task = require "central.auth.task"
 local token_request = require "central.auth.token_request"
+local turns = require "central.auth.turns"
 
 local errors = lazy "central.auth.errors"
 local refusal = lazy "central.auth.refusal"
 
 local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
 local GAP = 1                 -- seconds between renewals of a usable token
+local LATE = 1                -- seconds after its arrival a token is still handed to who asked, however dead it is
 
 local asking = {}
 
@@ -39,18 +42,19 @@ local function keeps_schedule(self, granted, raw)
   return not (said and said < remaining)
 end
 
+-- Takes a token into use. False where it was dead before anybody looked: the process slept, the job did not.
 local function adopt(self, granted, raw)
-  local replaced = self.last_token ~= nil
-  self.last_token = true
+  local replaced, failures = self.last_token ~= nil, self:pace().failures
   if granted.access_token == self.rejected then
     granted.odd[#granted.odd + 1] = "the server returned the token that was just invalidated"
   end
+  self.last_token = true
   self.hold_until = self.clock:boot() + GAP
   if keeps_schedule(self, granted, raw) then
     self:pace():succeeded()
   else
     self:hold(granted, raw, "network")
-    self.cache:keep(raw)
+    self.cache:keep(raw, failures)
   end
   self.renewals = self.renewals + (replaced and 1 or 0)
   self.skew = raw.date and raw.received_wall - raw.date
@@ -58,11 +62,12 @@ local function adopt(self, granted, raw)
   if asked and granted.scope and not same_scope(asked, granted.scope) then
     granted.odd[#granted.odd + 1] = "the granted scope differs from the one asked for"
   end
-  local _, remaining = self.tracker:state()
+  local state, remaining = self.tracker:state()
   self:note(replaced and "renewed" or "fetched", { expires_in = remaining })
   for _, what in ipairs(granted.odd) do
     self:note("odd_reply", { what = what })
   end
+  return state ~= "expired" or self.clock:boot() - raw.received_boot < LATE
 end
 
 --- Takes notice of a failure, and shares it where it came as a reply. Returns it.
@@ -72,8 +77,8 @@ function asking.remember(self, message, code, detail, raw)
       self.config.secret.name, self.config.secret.from)
   end
   self:pace():failed(message, code, detail)
-  if raw and (code == "oauth" or raw.status >= 400) then
-    self.cache:keep_failure(raw, self:pace().failures)
+  if raw then
+    self.cache:keep(raw, self:pace().failures)
   end
   return nil, message, code, detail
 end
@@ -86,56 +91,74 @@ local function wait_for_permit(self, deadline, lock)
       return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
         { retry_after = wait })
     end
-    self:sleep_until(self.clock:boot() + wait)
+    task.wait(self.clock:boot() + wait)
     wait = self:pace():take_permit(lock)
   end
   return true
 end
 
--- A rotated secret gets one try more.
-local function send(self, deadline)
-  local held = self.tracker:token()
+local function send(self, mode, lock)
   self.request = self.request or token_request.new(self.config, self.credential, self.clock, self.transport)
-  local granted, raw, message, code, detail = self.request:send(deadline, held)
-  if not granted and refusal.rejected(code, detail)
-    and self.credential:changed(math.max(deadline - self.clock:boot(), LEAST)) then
-    self.cache:attach(self.credential.secret)
-    return self.request:send(deadline, held)
-  end
-  return granted, raw, message, code, detail
+  return self.request:send(mode.deadline, {
+    held = self.tracker:token(), lock = lock, share = self.cache:share(self:pace().failures + 1), alarm = mode.alarm,
+  })
 end
 
-local function try(self, deadline, lock)
-  local allowed, message, code, detail = wait_for_permit(self, deadline, lock)
+-- A rotated secret: another key, another name, and one try more.
+local function rotated(self, mode, code, detail)
+  if mode.rotated or not refusal.rejected(code, detail)
+    or not self.credential:changed(math.max(mode.deadline - self.clock:boot(), LEAST)) then
+    return false
+  end
+  mode.rotated = true
+  self.cache:attach(self.credential.secret)
+  return true
+end
+
+-- Once: true, or a failure and whether that is final; neither where another try is due at once.
+local function try(self, mode)
+  local ok, lock, code, detail, final = turns.take(self, mode)
+  if ok ~= false then
+    return ok, lock, code, detail, final
+  end
+  local held <close> = lock
+  local allowed, granted, raw, message
+  allowed, message, code, detail = wait_for_permit(self, mode.deadline, held)
   if not allowed then
     return nil, message, code, detail
   end
-  local granted, raw
-  granted, raw, message, code, detail = send(self, deadline)
+  granted, raw, message, code, detail = send(self, mode, held)
   if granted then
-    adopt(self, granted, raw)
-    return true
+    return adopt(self, granted, raw) or nil
+  elseif rotated(self, mode, code, detail) then
+    return nil
   end
   return asking.remember(self, message, code, detail, raw)
 end
 
---- Asks until there is a token, `tries` times at most, never after the deadline.
-function asking.insist(self, deadline, tries, lock)
-  local ok, message, code, detail
-  for n = 1, tries do
-    ok, message, code, detail = try(self, deadline, lock)
+--- Asks until there is a token or the failure is final, `mode.tries` times at most, never after the deadline. Within a
+--- task.
+---@param self central.auth.Renewal
+---@param mode central.auth.Mode
+function asking.insist(self, mode)
+  local n = 0
+  while true do
+    local ok, message, code, detail, final = try(self, mode)
+    n = n + (code and 1 or 0)
     if ok then
       return true
+    elseif final then
+      return nil, message, code, detail
+    elseif code then
+      local again = n < mode.tries and self:pace().last and refusal.transient(code, detail)
+        and self:pace().next_try + LEAST < mode.deadline
+      self:note(again and "retry" or "failed", { code = code, message = message })
+      if not again then
+        return nil, message, code, detail
+      end
+      task.wait(self:pace().next_try)
     end
-    local again = n < tries and self:pace().last and refusal.transient(code, detail)
-      and self:pace().next_try + LEAST < deadline
-    self:note(again and "retry" or "failed", { code = code, message = message })
-    if not again then
-      break
-    end
-    self:sleep_until(self:pace().next_try)
   end
-  return nil, message, code, detail
 end
 
 return asking

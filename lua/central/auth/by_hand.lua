@@ -11,13 +11,13 @@ local by_hand = {}
 function by_hand.renew(self)
   local now = self.clock:boot()
   local deadline = now + self.config.timeout
-  if self.busy then
-    return self.nested()
-  elseif self:pace().not_before > deadline then
+  if not self:under_way() and self:pace().not_before > deadline then
     return self:pace():remembered()
   end
-  self:sleep_until(self:pace().not_before)
-  local ok, message, code, detail = self:obtain(deadline, { tries = renew.TRIES, since = now })
+  local ok, message, code, detail = self:join { deadline = deadline, tries = renew.TRIES, since = now }
+  if ok then
+    ok, message, code, detail = self:await(ok, deadline)
+  end
   if not ok then
     return nil, message, code, detail
   end
@@ -50,7 +50,7 @@ function by_hand.invalidate(self, token)
   if not token then
     return false
   end
-  local dropped = not self.busy and drop_shared(self, token)
+  local dropped = not self:under_way() and drop_shared(self, token)
   if token == held then
     self.tracker:forget()
   elseif not dropped then

@@ -97,29 +97,23 @@ function Cache:failure()
   return self._key and noted(self, core.cache_read(self._clock, self._folder, self._name .. ".failed", self._key))
 end
 
-local function write(self, suffix, raw, failures)
-  local name = self._name .. suffix
-  return noted(self, core.cache_write(self._folder, name, self._key, raw, failures))
+--- What whoever brings a reply needs to share it, as its `failures`th failure if it is one; nil without cache.
+---@param failures integer
+---@return table?
+function Cache:share(failures)
+  return self._key and { folder = self._folder, name = self._name, key = self._key, failures = failures }
 end
 
---- Shares the reply that brought a token; a failure before it is forgotten.
----@param raw central.auth.RawReply
-function Cache:keep(raw)
-  if self._key and write(self, ".token", raw) then
-    core.cache_remove(self._folder, self._name .. ".failed")
-    if not self._swept then
-      self._swept = true
-      core.cache_sweep(self._clock, self._folder)
-    end
-  end
-end
-
---- Shares a reply that is a failure.
+--- Shares a reply that nobody has shared yet; takes notice where that failed.
 ---@param raw central.auth.RawReply
 ---@param failures integer
-function Cache:keep_failure(raw, failures)
-  if self._key then
-    write(self, ".failed", raw, failures)
+function Cache:keep(raw, failures)
+  if not self._key then
+    return
+  elseif raw.shared then
+    noted(self, true, raw.share_problem)
+  else
+    noted(self, core.cache_share(self:share(failures), raw))
   end
 end
 

@@ -43,7 +43,9 @@ local function check_token(token)
   end
 end
 
-local CHECKS = { token = check_options, header = check_options, invalidate = check_token }
+local CHECKS = {
+  token = check_options, header = check_options, pending = check_options, invalidate = check_token,
+}
 
 --- Raises a mistake in the arguments of a method.
 ---@param method string
@@ -99,6 +101,17 @@ end
 ---@return central.auth.Detail? detail
 function Client:renew()
   return act(self, "renew")
+end
+
+--- Starts getting a token without waiting, for event loops.
+---@param options? central.auth.TokenOptions
+---@return central.auth.Pending? pending
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:pending(options)
+  own(self, "pending")
+  return act(self, "pending", check_options(options))
 end
 
 --- The API refused this token (401): forgets it if it is still the current one, so that the next `token` gets another.

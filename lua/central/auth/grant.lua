@@ -27,6 +27,16 @@ local function sorted_names(map)
   return names
 end
 
+--- The header line by which a client with a secret is named in Basic's way; nil where it is not.
+---@param config central.auth.Config
+---@param secret? userdata
+---@return userdata? authorization
+function grant.basic(config, secret)
+  if secret and config.auth_style ~= "post" then
+    return core.basic(config.client_id, secret, config.auth_style == "basic")
+  end
+end
+
 --- The body and, with Basic, the header of a client-credentials request.
 ---@param config central.auth.Config
 ---@param credential { secret?: userdata, assertion?: userdata }
@@ -34,7 +44,7 @@ end
 ---@return userdata? authorization
 function grant.client_credentials(config, credential)
   local fields = {}
-  local basic = credential.secret and config.auth_style ~= "post"
+  local basic = grant.basic(config, credential.secret)
   add(fields, "grant_type", "client_credentials")
   if not basic then
     add(fields, "client_id", config.client_id)
@@ -50,10 +60,7 @@ function grant.client_credentials(config, credential)
   for _, name in ipairs(sorted_names(config.params or {})) do
     add(fields, name, config.params[name])
   end
-  if basic then
-    return core.form(fields), core.basic(config.client_id, credential.secret, config.auth_style == "basic")
-  end
-  return core.form(fields)
+  return core.form(fields), basic
 end
 
 --- Field names that `params` may not set, for something else here does.

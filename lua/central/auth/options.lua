@@ -33,6 +33,7 @@ local checks = lazy "central.auth.checks"
 ---@field user_agent? string
 ---@field profile? string
 ---@field on_event? fun(event: table)
+---@field wait? fun(fd: integer, seconds: number) how this host waits for a descriptor to be readable, in a coroutine
 
 local options = {}
 
@@ -118,6 +119,7 @@ local OPTIONS = {
   cache = { "boolean", "string", check = "cache", text = "switch" },
   profile = { "string", check = "text" },
   on_event = { "function", arguments_only = true },
+  wait = { "function", arguments_only = true },
 }
 
 options.names = {}

@@ -6,23 +6,31 @@ local cache = require "central.auth.cache"
 local core = require "central.auth.core"
 local credential = require "central.auth.credential"
 local lazy = require "central.auth.lazy"
-local reply = require "central.auth.reply"
+local task = require "central.auth.task"
 
 local asking = lazy "central.auth.asking"
 local backoff = lazy "central.auth.backoff"
 local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
-local refusal = lazy "central.auth.refusal"
+local pending = lazy "central.auth.pending"
+local turns = lazy "central.auth.turns"
 
-local STALE_WAIT = 2          -- seconds a call may spend on renewal while its token is still good
-local LOOK_AGAIN = 1          -- seconds until a usable token looks for the one another process is getting, with jitter
-local POLL = 0.02             -- seconds between looks at the cache while another process renews, with jitter
+local SLACK = 0.05 -- seconds: who ends at the same moment as we tells better why
 
 local renew = {}
 
 renew.TRIES = 4 -- requests one call makes at most
 
+--- How a renewal is made; who joins it may ask for more.
+---@class central.auth.Mode
+---@field deadline number boot time
+---@field tries integer
+---@field early? boolean ours is still usable, and nobody waits
+---@field since? number boot time before which a shared token does not count
+---@field alarm? userdata
+
 ---@class central.auth.Renewal
+---@field task? central.auth.Task the renewal under way
 ---@field backoff? central.auth.Backoff nil as long as nothing was asked and nothing failed
 ---@field request? central.auth.TokenRequest likewise
 local Renewal = {}
@@ -42,7 +50,7 @@ function renew.new(config, parts)
     stretch = random(),
     credential = credential.new(config),
     transport = parts.transport,
-    hold_until = 0,    -- boot time; no renewal of a usable token before it
+    hold_until = 0, -- boot time; no renewal of a usable token before it
     renewals = 0,
     events = {},
   }, Renewal)
@@ -61,12 +69,15 @@ end
 
 --- Delivers what happened, after the fact, so that a handler may call anything here. Its errors are its own.
 function Renewal:deliver()
-  while self.events[1] and not self.busy do
+  while self.events[1] and not (self.task and self.task:running()) do
     pcall(self.config.on_event, table.remove(self.events, 1))
   end
 end
 
-local function begin(self, tracker, granted, raw)
+-- --- what is held -------------------------------------------------------------------------------------------------
+
+--- Tells a tracker of a token.
+function Renewal:begin(tracker, granted, raw)
   tracker:begin(granted.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = granted.expires_in,
     refresh_in = granted.refresh_in, renew_before = self.config.renew_before, stretch = self.stretch,
@@ -75,7 +86,7 @@ end
 
 -- Takes the token into use, whoever got it.
 function Renewal:hold(granted, raw, source)
-  begin(self, self.tracker, granted, raw)
+  self:begin(self.tracker, granted, raw)
   self.source = source
   self.granted_scope = granted.scope
   if self.backoff then
@@ -94,155 +105,172 @@ function Renewal:waits()
   return self.backoff and self.backoff:waits() or 0
 end
 
-function Renewal:sleep_until(moment)
-  local left = moment - self.clock:boot()
-  while left > 0 do -- a signal ends a sleep early
-    self.sleep(left)
-    left = moment - self.clock:boot()
-  end
+local function is_usable(self)
+  local state, remaining, life = self.tracker:state()
+  return state == "fresh" or state == "stale", state, remaining, life
 end
 
--- --- what other processes know ------------------------------------------------------------------------------------
+-- --- one renewal at a time, for all who want it -------------------------------------------------------------------
 
---- Takes the shared token where it is better than ours: usable, not refused by the API, good for longer; with `since`
---- (boot time) only one that was asked for after that.
-function Renewal:adopt_shared(since)
-  local raw = self.cache:token()
-  local granted = raw and (not since or raw.sent_boot > since) and reply.read(raw)
-  if not granted or granted.access_token == self.rejected or granted.access_token == self.tracker:token() then
-    return false
-  end
-  local other = core.tracker(self.clock)
-  begin(self, other, granted, raw)
-  local state, remaining = other:state()
-  if state == "expired" or remaining <= select(2, self.tracker:state()) then
-    return false
-  end
-  self:hold(granted, raw, "cache")
-  self.last_token = true
-  self:note("shared", { expires_in = remaining })
-  return true
-end
-
--- Whether another process was turned down so lately that asking again is idle.
-function Renewal:shares_failure()
-  local raw = self.cache:failure()
-  if raw and raw.sent_boot > self:pace().failed_at then
-    local granted, message, code, detail = reply.read(raw)
-    if not granted then
-      self:pace():failed(message, code, detail, raw.failures, raw.sent_boot)
-    end
-  end
-  return self:waits() > 0
-end
-
--- Where another process was turned down and our secret has been changed meanwhile: another key, another name, and
--- none of that failure is ours.
-function Renewal:moves_on(deadline)
-  local _, code, detail = table.unpack(self.backoff.last)
-  if not refusal.rejected(code, detail) or not self.credential:changed(deadline - self.clock:boot()) then
-    return false
-  end
-  self.cache:attach(self.credential.secret)
-  self.backoff:succeeded()
-  return true
-end
-
--- --- getting one --------------------------------------------------------------------------------------------------
-
--- Waits until it is our turn to ask: true when another process brought a token meanwhile (or, with `early`, is about
--- to); false and the lock; false alone where there is none. A holder that hangs is overtaken, not by all at once.
-function Renewal:take_turn(deadline, mode)
-  local now = self.clock:boot()
-  local patience = now + (deadline - now) * (0.5 + self.random() / 4)
-  while true do
-    if self:adopt_shared(mode.since) then
-      return true
-    end
-    local lock = self.cache:lock()
-    if lock and self:adopt_shared(mode.since) then -- it came between the look and the lock
-      lock:release()
-      return true
-    elseif lock == false and mode.early then
-      self.hold_until = self.clock:boot() + LOOK_AGAIN * self.random()
-      return true
-    elseif not mode.since and self:shares_failure() then
-      if lock then
-        lock:release()
-      end
-      if not self:moves_on(deadline) then
-        return self.backoff:remembered()
-      end
-    elseif lock ~= false or self.clock:boot() >= patience then
-      return false, lock or nil
-    end
-    self.sleep(POLL * (0.5 + self.random()))
-  end
-end
-
---- Gets a token that is new here, from another process or from the server. true, or a failure. `mode`: `tries`;
---- `early`: ours is still usable; `since`: boot time before which a shared one does not count.
-function Renewal:obtain(deadline, mode)
-  self.busy = true
-  local _ <close> = setmetatable({}, { __close = function() self.busy = false end })
-  local ok, message, code, detail = self.credential:prepare(deadline - self.clock:boot())
+-- Gets a token that is new here, from another process or from the server. Within a task.
+local function obtain(self, mode)
+  local ok, message, code, detail = self.credential:prepare(mode.deadline - self.clock:boot())
   if not ok then
     self:note("failed", { code = code, message = message })
     return asking.remember(self, message, code, detail)
   end
   self.cache:attach(self.credential.secret)
-  local lock
-  ok, lock, code, detail = self:take_turn(deadline, mode)
-  if ok ~= false then
-    return ok, lock, code, detail
+  if turns.adopt_shared(self, mode.since) then
+    return true
+  elseif mode.since and self:pace().not_before > self.clock:boot() then
+    task.wait(self:pace().not_before)
   end
-  local held <close> = lock
-  return asking.insist(self, deadline, mode.tries, held)
+  return asking.insist(self, mode)
 end
 
--- A good token whose renewal is due: one short try, and its failure costs nothing.
-function Renewal:renew_early(seconds, tries)
+--- The renewal under way. A forked child forgets that of its parent.
+---@return central.auth.Task?
+function Renewal:under_way()
+  local current = self.task
+  if current and (current.done or not current:ours()) then
+    self.task, current = nil, nil
+  end
+  return current
+end
+
+-- In the background where nobody waits for it, or where the host waits in a way of its own: on a thread, with an alarm.
+local function start(self, mode, background)
+  mode.alarm = background and core.alarm() or nil
+  self.mode = mode
+  self.task = task.new(self.clock, function() return obtain(self, mode) end, mode.alarm)
+  return self.task
+end
+
+--- A renewal for somebody who wants its result: the one under way, which may take as long and try as often as ours
+--- would, or another. nil and a failure where none is to be made now.
+---@param mode central.auth.Mode
+---@param background? boolean
+---@return central.auth.Task?
+function Renewal:join(mode, background)
+  local current = self:under_way()
+  if not current then
+    return start(self, mode, background or self:waits_elsewhere())
+  elseif current:running() then
+    return errors.fail("config",
+      "a token was asked for by the function that provides the client's own secret or assertion")
+  end
+  local joined = self.mode
+  joined.deadline, joined.tries = math.max(joined.deadline, mode.deadline), math.max(joined.tries, mode.tries)
+  joined.early = joined.early and mode.early
+  return current
+end
+
+--- Whether the host waits for us: it told how, and this is a coroutine that may yield.
+function Renewal:waits_elsewhere()
+  return self.config.wait ~= nil and coroutine.isyieldable()
+end
+
+-- By the host's own way of waiting, each waiter with a descriptor of its own.
+local function wait_elsewhere(self, current, seconds)
+  local own <close> = current.alarm:copy()
+  if own then
+    self.config.wait(own:fd(), seconds)
+  else
+    current:block(seconds, self.sleep)
+  end
+end
+
+--- Waits for a renewal, till the deadline at most, and returns its result.
+---@param current central.auth.Task
+---@param deadline number boot time
+function Renewal:await(current, deadline)
+  local _ <close> = setmetatable({}, { __close = function(_, raised)
+    if raised and not current.alarm then -- nobody else would move it on
+      current:close()
+    end
+  end })
+  while not current:look() do
+    local left = deadline + SLACK - self.clock:boot()
+    if left <= 0 then
+      return errors.fail("timeout", "the renewal under way took too long")
+    elseif current.alarm and self:waits_elsewhere() then
+      wait_elsewhere(self, current, left)
+    else
+      current:block(left, self.sleep)
+    end
+  end
+  return table.unpack(current.results, 1, current.results.n)
+end
+
+-- A renewal that nobody waits for, begun or moved on; its failure costs nothing.
+local function see_to_it(self)
+  local current = self:under_way()
   local now = self.clock:boot()
-  if not self.busy and self:waits() == 0 and now >= self.hold_until then
-    self:obtain(now + seconds, { tries = tries, early = true })
+  if not current and self:waits() == 0 and now >= self.hold_until then
+    current = start(self, { deadline = now + self.config.timeout, tries = 1, early = true }, true)
+  end
+  if current and not current:running() then
+    current:look()
   end
 end
 
---- A token was asked for while one is being got: by a function that is part of getting it.
-function Renewal.nested()
-  return errors.fail("config",
-    "a token was asked for by the function that provides the client's own secret or assertion")
-end
-
---- A usable token, or a failure. With `min_valid` the remaining life as second value where it falls short.
+--- The renewal that a token has to wait for. nil where there is none: it is there, or it can't be had now, as the
+--- failure behind says.
 ---@param min_valid? number seconds
-function Renewal:token(min_valid)
-  local state, remaining, life = self.tracker:state()
-  if state == "fresh" or state == "stale" then
-    -- More than three quarters of a life can't be had at any time: asking for it must not mean asking all the time.
-    if min_valid and remaining < math.min(min_valid, life * 0.75) then
-      self:renew_early(self.config.timeout, renew.TRIES)
-    elseif state == "stale" then
-      self:renew_early(math.min(STALE_WAIT, self.config.connect_timeout), 1)
+---@param background? boolean
+---@return central.auth.Task? task
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Renewal:want(min_valid, background)
+  local usable, state, remaining, life = is_usable(self)
+  local now = self.clock:boot()
+  -- More than three quarters of a life can't be had at any time: asking for it must not mean asking all the time.
+  if usable and not (min_valid and remaining < math.min(min_valid, life * 0.75)) then
+    if state == "stale" then
+      see_to_it(self)
     end
-    state, remaining = self.tracker:state()
+    return nil
+  elseif not self:under_way() and (self:waits() > 0 or usable and now < self.hold_until) then
+    if usable then
+      return nil
+    end
+    return self.backoff:remembered()
   end
-  if state == "none" or state == "expired" then
-    if self.busy then
-      return self.nested()
-    elseif self:waits() > 0 then
-      return self.backoff:remembered()
-    end
-    local ok, message, code, detail = self:obtain(self.clock:boot() + self.config.timeout, { tries = renew.TRIES })
-    if not ok then
-      return nil, message, code, detail
-    end
-    remaining = select(2, self.tracker:state())
+  return self:join({ deadline = now + self.config.timeout, tries = renew.TRIES }, background)
+end
+
+--- What comes of it: the token that is held, with its remaining life where that is less than `min_valid`; or the
+--- failure, where there is none to use.
+---@param min_valid? number
+---@param message? string
+---@param code? central.auth.Code
+---@param detail? central.auth.Detail
+function Renewal:outcome(min_valid, message, code, detail)
+  if code and not is_usable(self) then
+    return nil, message, code, detail
   end
+  local _, remaining = self.tracker:state()
   if min_valid and remaining < min_valid then
     return self.tracker:token(), remaining
   end
   return self.tracker:token()
+end
+
+--- A usable token, or a failure.
+---@param min_valid? number seconds
+function Renewal:token(min_valid)
+  local current, message, code, detail = self:want(min_valid)
+  if current then
+    current, message, code, detail = self:await(current, self.clock:boot() + self.config.timeout)
+  end
+  return self:outcome(min_valid, message, code, detail)
+end
+
+--- The same without waiting.
+---@param min_valid? number seconds
+function Renewal:pending(min_valid)
+  return pending.new(self, min_valid)
 end
 
 --- See by_hand.
@@ -258,6 +286,9 @@ end
 
 function Renewal:close()
   self.tracker:forget()
+  if self.task then
+    self.task:close(errors.fail("closed", "the client was closed"))
+  end
   if self.request then
     self.request:close()
   end

@@ -14,7 +14,10 @@ local refusal = lazy "central.auth.refusal"
 ---@field body string
 ---@field sent_boot number seconds on the boot clock, before the request left
 ---@field sent_wall number the same on the wall clock
+---@field received_boot number
 ---@field received_wall number
+---@field shared? boolean whether it is in the cache already …
+---@field share_problem? string … and why it could not be put there
 ---@field date? integer the server's clock
 ---@field retry_after? number
 ---@field content_type? string

@@ -128,6 +128,12 @@ function Box:lifetime(seconds)
   tell(self, { name = "lifetime", seconds = seconds })
 end
 
+--- How long answers take from now on.
+---@param seconds number
+function Box:latency(seconds)
+  tell(self, { name = "latency", seconds = seconds })
+end
+
 --- How many requests came so far.
 ---@return { token: integer, api: integer }
 function Box:requests()

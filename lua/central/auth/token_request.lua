@@ -5,6 +5,7 @@ local core = require "central.auth.core"
 local grant = require "central.auth.grant"
 local lazy = require "central.auth.lazy"
 local reply = require "central.auth.reply"
+local task = require "central.auth.task"
 
 local errors = lazy "central.auth.errors"
 
@@ -39,15 +40,6 @@ local function describe(self, body, authorization, deadline)
   }
 end
 
-local function wipe(...)
-  for i = 1, select("#", ...) do
-    local secret = select(i, ...)
-    if secret then
-      secret:wipe()
-    end
-  end
-end
-
 -- What the network's words leave out: whose host it was, and what may help.
 local function explain(self, message, code)
   local config = self._config
@@ -59,11 +51,27 @@ local function explain(self, message, code)
     from and ", token_url from " .. from or "", proxy, hint)
 end
 
---- Sends it. The grant and the raw reply it came in; or nil, the raw reply if there was one, message, code, detail.
---- `held` is a token that no message may repeat.
+-- The reply, for which the task waits; a task that is given up gives the request up.
+local function exchange(self, request, share, lock, alarm)
+  local transport, arrived = self._transport, false
+  local _ <close> = setmetatable({}, { __close = function()
+    if not arrived then
+      transport:close()
+    end
+  end })
+  transport:start(request, share, lock, alarm)
+  while not transport:wait(0) do
+    task.wait(transport)
+  end
+  arrived = true
+  return transport:finish()
+end
+
+--- Sends it, within a task. The grant and the raw reply it came in; or nil, the raw reply if there was one, message,
+--- code, detail. `means`: `held`, a token that no message may repeat; `share`, `lock` and `alarm` as of Transport:start.
 ---@param deadline number boot time
----@param held? string
-function TokenRequest:send(deadline, held)
+---@param means table
+function TokenRequest:send(deadline, means)
   local assertion, body, authorization, message, code, detail
   if self._credential:asserts() then
     assertion, message, code, detail = self._credential:assertion(left(self, deadline))
@@ -73,17 +81,20 @@ function TokenRequest:send(deadline, held)
   end
   local secret = not assertion and self._credential.secret or nil
   body, authorization = grant.client_credentials(self._config, { secret = secret, assertion = assertion })
+  local request, raw, granted = describe(self, body, authorization, deadline), nil, nil
+  raw, message, code, detail = exchange(self, request, means.share, means.lock, means.alarm)
   local function clean(text)
-    return errors.printable(core.redact(text, secret, assertion, authorization, held))
+    local basic <close> = grant.basic(self._config, secret)
+    return errors.printable(core.redact(text, secret, assertion, basic, means.held))
   end
-  local raw, granted
-  raw, message, code, detail = self._transport:send(describe(self, body, authorization, deadline))
   if raw then
     granted, message, code, detail = reply.read(raw, clean)
   else
     message = explain(self, clean(message), code)
   end
-  wipe(body, authorization, assertion)
+  if assertion then
+    assertion:wipe()
+  end
   return granted, raw, message, code, detail
 end
 

@@ -1,4 +1,4 @@
--- One request over the network, blocking: the only Lua file that loads central.auth.http (and with it libcurl), and
+-- Requests over the network, one at a time: the only Lua file that loads central.auth.http (and with it libcurl), and
 -- only when the first request is made.
 -- SPDX-License-Identifier: MIT
 
@@ -8,39 +8,51 @@ local errors = lazy "central.auth.errors"
 
 local transport = {}
 
-local STEP = 1 -- seconds between looks at signals: Ctrl-C reaches Lua at least so often
-
+---@class central.auth.Transport
 local Transport = {}
 Transport.__index = Transport
 
+---@param clock userdata
+---@return central.auth.Transport
 function transport.new(clock)
   return setmetatable({ _clock = clock }, Transport)
 end
 
---- Sends a request and waits for its reply. Connection, TLS session and trust store stay for the next one.
----@param request table fields of `exchange:start`
+--- Begins a request, without waiting. What is shared of its reply, and when the lock is released, does not depend on
+--- anybody's asking. With an alarm it runs on a thread of its own; else within `wait`.
+---@param request table fields of `job:start`
+---@param share? table
+---@param lock? userdata taken over
+---@param alarm? userdata
+function Transport:start(request, share, lock, alarm)
+  self._job = self._job or require("central.auth.http").job(self._clock)
+  self._job:start(request, share, lock, alarm)
+end
+
+--- Waits for the reply, so many seconds at most. Whether it came.
+---@param seconds number
+---@return boolean
+function Transport:wait(seconds)
+  return self._job:wait(seconds)
+end
+
+--- The reply, after `wait` said that it came.
 ---@return central.auth.RawReply? raw
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function Transport:send(request)
-  self._exchange = self._exchange or require("central.auth.http").exchange(self._clock)
-  local exchange = self._exchange
-  local _ <close> = setmetatable({}, { __close = function() exchange:cancel() end })
-  if exchange:start(request) then
-    repeat until exchange:step(STEP)
-  end
-  local raw, message, code, proxy_status = exchange:finish()
+function Transport:finish()
+  local raw, message, code, proxy_status = self._job:finish()
   if raw then
     return raw
   end
   return errors.fail(code, message, { proxy_status = proxy_status ~= 0 and proxy_status or nil })
 end
 
+--- Gives up what is under way, closes the connection. The next request opens another.
 function Transport:close()
-  if self._exchange then
-    self._exchange:close()
-    self._exchange = nil
+  if self._job then
+    self._job:close()
   end
 end
 

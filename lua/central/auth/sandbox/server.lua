@@ -167,6 +167,7 @@ local COMMANDS = {
   revoke = function(state) state.tokens = {} end,
   fail = function(state, command) state.fail = command end,
   lifetime = function(state, command) state.lifetime = command.seconds end,
+  latency = function(state, command) state.latency = command.seconds end,
   requests = function(state) return state.requests end,
   stop = function(state) state.stopped = true end,
 }

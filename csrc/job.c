@@ -1,0 +1,288 @@
+/* Jobs; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "job.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { STACK_BYTES = 512 * 1024, STEP_MS = 1000, GATE_TRIES = 100, NS_PER_MS = 1000000, GLANCE_NS = 100000 };
+
+_Static_assert(AUTH_SEAL_BODY_MAX == AUTH_EXCHANGE_BODY_MAX, "every reply can be sealed");
+
+enum state {
+    IDLE,     /* nothing under way, or the reply waits to be taken */
+    INLINE,   /* under way, driven by whoever waits */
+    THREADED, /* under way on the thread, whose all of this is except `state` and `cancelled` */
+    ABANDONED /* its owner is gone; the thread frees it */
+};
+
+struct auth_job {
+    struct auth_exchange *exchange;
+    struct auth_job_order order;
+    struct auth_clock clock;
+    const struct auth_alarm *alarm;
+    const struct auth_exchange_reply *reply;
+    const char *share_problem;
+    pthread_t thread;
+    bool joinable;
+    pid_t owner;
+    _Atomic enum state state;
+    atomic_bool cancelled;
+};
+
+/* --- the gate: held for reading while somebody works within libraries, for writing by a fork, and for ever
+ * by the exit of the process. So no child inherits a lock of OpenSSL that nobody will release, and nobody
+ * uses OpenSSL once it cleans up. Bounded: what hangs there must not hang the host. --- */
+
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+static _Thread_local bool gate_closed; /* by this thread */
+
+static void close_gate(void) {
+    for (int i = 0; i < GATE_TRIES && !gate_closed; i++) {
+        gate_closed = pthread_rwlock_trywrlock(&gate) == 0;
+        if (!gate_closed)
+            auth_clock_sleep(NS_PER_MS);
+    }
+}
+
+static void open_gate(void) {
+    if (gate_closed)
+        pthread_rwlock_unlock(&gate);
+    gate_closed = false;
+}
+
+static void renew_gate(void) {
+    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
+    gate_closed = false;
+}
+
+static void enter(void) {
+    if (!gate_closed)
+        pthread_rwlock_rdlock(&gate);
+}
+
+static void leave(void) {
+    if (!gate_closed)
+        pthread_rwlock_unlock(&gate);
+}
+
+static bool initialised;
+
+/* After libcurl, so that OpenSSL's own exit handler runs behind ours. */
+static void initialise(void) {
+    initialised = auth_exchange_init() && pthread_atfork(close_gate, open_gate, renew_gate) == 0 &&
+                  atexit(close_gate) == 0;
+}
+
+bool auth_job_init(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    return pthread_once(&once, initialise) == 0 && initialised;
+}
+
+/* --- what is done, on whichever thread --- */
+
+static bool step(struct auth_job *job) {
+    enter();
+    bool done = auth_exchange_step(job->exchange);
+    leave();
+    return done;
+}
+
+static void release_order(struct auth_job_order *order) {
+    auth_secret_wipe(&order->body);
+    auth_secret_wipe(&order->authorization);
+    auth_share_end(&order->share);
+    int lock = order->lock;
+    order->lock = -1; /* first: a forked child closes what it finds here */
+    if (lock >= 0)
+        auth_cache_unlock(lock);
+}
+
+static void complete(struct auth_job *job) {
+    enter();
+    const struct auth_exchange_reply *reply = auth_exchange_finish(job->exchange, &job->clock);
+    leave();
+    if (reply->failure == AUTH_EXCHANGE_OK) {
+        struct auth_record record = {.sent = reply->sent,
+                                     .date_s = reply->date_s,
+                                     .retry_after_s = reply->retry_after_s,
+                                     .status = (uint32_t)reply->status,
+                                     .body = reply->body.data,
+                                     .body_length = reply->body.length};
+        const char *why = NULL;
+        if (!auth_share_reply(&job->order.share, &record, &why))
+            job->share_problem = why;
+    }
+    job->reply = reply;
+    release_order(&job->order);
+}
+
+static void cancel(struct auth_job *job) {
+    enter();
+    auth_exchange_cancel(job->exchange);
+    leave();
+    release_order(&job->order);
+}
+
+static void destroy(struct auth_job *job) {
+    enter();
+    auth_exchange_free(job->exchange);
+    leave();
+    free(job);
+}
+
+/* --- the thread --- */
+
+static void *run(void *data) {
+    struct auth_job *job = data;
+    const struct auth_alarm *alarm = job->alarm;
+    enum state expected = THREADED;
+    bool done = false;
+    while (!done && !atomic_load(&job->cancelled)) {
+        done = step(job);
+        if (!done)
+            auth_exchange_wait(job->exchange, STEP_MS);
+    }
+    if (done)
+        complete(job);
+    else
+        cancel(job);
+    if (atomic_compare_exchange_strong(&job->state, &expected, IDLE))
+        auth_alarm_ring(alarm); /* its owner joins this thread before it lets go of it */
+    else
+        destroy(job);
+    return NULL;
+}
+
+/* With all signals blocked: they are the host's. */
+static bool start_thread(struct auth_job *job) {
+    sigset_t all;
+    sigset_t before;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    atomic_store(&job->state, THREADED);
+    job->joinable = pthread_create(&job->thread, &attributes, run, job) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (job->joinable)
+        (void)pthread_setname_np(job->thread, "central-auth");
+    return job->joinable;
+}
+
+static void join(struct auth_job *job) {
+    if (job->joinable)
+        pthread_join(job->thread, NULL);
+    job->joinable = false;
+}
+
+/* --- its owner --- */
+
+struct auth_job *auth_job_new(void) {
+    struct auth_job *job = calloc(1, sizeof *job);
+    if (job == NULL)
+        return NULL;
+    job->order.lock = -1;
+    job->owner = getpid();
+    job->exchange = auth_exchange_new();
+    if (job->exchange == NULL) {
+        free(job);
+        return NULL;
+    }
+    return job;
+}
+
+void auth_job_start(struct auth_job *job, struct auth_job_order *order, const struct auth_clock *clock,
+                    const struct auth_alarm *alarm) {
+    job->order = *order;
+    *order = (struct auth_job_order){.lock = -1};
+    job->order.request.body = &job->order.body;
+    job->order.request.authorization = &job->order.authorization;
+    job->clock = *clock;
+    job->alarm = alarm;
+    job->share_problem = NULL;
+    atomic_store(&job->cancelled, false);
+    atomic_store(&job->state, INLINE);
+    enter();
+    bool started = auth_exchange_start(job->exchange, &job->order.request, &job->clock);
+    leave();
+    if (!started) {
+        complete(job);
+        atomic_store(&job->state, IDLE);
+    }
+    if (alarm != NULL && (!started || !start_thread(job))) {
+        if (started)
+            atomic_store(&job->state, INLINE);
+        auth_alarm_ring(alarm);
+    }
+}
+
+static void drive(struct auth_job *job, int64_t limit_ns) {
+    bool done = step(job);
+    if (!done && limit_ns > 0) {
+        int64_t limit_ms = (limit_ns - 1) / NS_PER_MS + 1;
+        auth_exchange_wait(job->exchange, limit_ms > STEP_MS ? STEP_MS : (int)limit_ms);
+        done = step(job);
+    }
+    if (done) {
+        complete(job);
+        atomic_store(&job->state, IDLE);
+    }
+}
+
+bool auth_job_wait(struct auth_job *job, int64_t limit_ns) {
+    enum state state = atomic_load(&job->state);
+    if (state == INLINE)
+        drive(job, limit_ns);
+    else if (state == THREADED && limit_ns > 0)
+        (void)auth_alarm_wait(job->alarm, limit_ns);
+    if (atomic_load(&job->state) != IDLE)
+        return false;
+    join(job);
+    return true;
+}
+
+const struct auth_exchange_reply *auth_job_finish(struct auth_job *job, const char **share_problem) {
+    *share_problem = job->share_problem;
+    return job->reply;
+}
+
+bool auth_job_is_ours(const struct auth_job *job) {
+    return job->owner == getpid();
+}
+
+/* true: the thread has ended, or there is none. */
+static bool dismiss(struct auth_job *job) {
+    enum state expected = THREADED;
+    atomic_store(&job->cancelled, true);
+    if (atomic_load(&job->state) == THREADED)
+        auth_exchange_wake(job->exchange);
+    for (int64_t waited = 0; atomic_load(&job->state) == THREADED && waited < AUTH_JOB_FAREWELL_NS;
+         waited += GLANCE_NS)
+        auth_clock_sleep(GLANCE_NS);
+    return !atomic_compare_exchange_strong(&job->state, &expected, ABANDONED);
+}
+
+void auth_job_free(struct auth_job *job) {
+    if (job == NULL)
+        return;
+    if (!auth_job_is_ours(job)) {
+        if (job->order.lock >= 0)
+            close(job->order.lock); /* a copy; the parent releases the lock */
+        job->order.lock = -1;
+        return;
+    }
+    if (!dismiss(job)) {
+        pthread_detach(job->thread);
+        return;
+    }
+    join(job);
+    release_order(&job->order);
+    destroy(job);
+}

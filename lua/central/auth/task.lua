@@ -1,0 +1,132 @@
+-- Straight-line code that waits without blocking anybody: a coroutine that says what it waits for and is moved on by
+-- whoever looks at it. Its alarm, where it has one, rings when a look is worth while.
+-- SPDX-License-Identifier: MIT
+
+local task = {}
+
+local STEP = 1     -- seconds between looks at signals: Ctrl-C reaches Lua at least so often
+local SILENT = 1e9 -- seconds
+
+-- Marks our own yields. Any other comes from a user's function (a secret's, say) that talks to the event loop around
+-- us, and goes on to that.
+local WAIT = {}
+
+---@class central.auth.Task
+---@field done boolean
+---@field results table packed; what the body returned, once it is done
+---@field alarm? userdata
+local Task = {}
+Task.__index = Task
+
+--- Within a task: waits for a moment (boot time), or for an object whose `wait(seconds)` says that it is ready.
+---@param what number | table
+function task.wait(what)
+  coroutine.yield(WAIT, what)
+end
+
+--- A task that has not begun: `look` begins it.
+---@param clock userdata
+---@param body fun(): any
+---@param alarm? userdata
+---@return central.auth.Task
+function task.new(clock, body, alarm)
+  return setmetatable({
+    _clock = clock, _thread = coroutine.create(body), _awaits = clock:boot(), alarm = alarm, done = false,
+  }, Task)
+end
+
+--- Whether it is its own code that asks.
+function Task:running()
+  local status = coroutine.status(self._thread)
+  return status == "running" or status == "normal"
+end
+
+--- Whether it began in this process: a forked child has but the memory of it.
+function Task:ours()
+  return not self.alarm or self.alarm:ours()
+end
+
+--- The moment it waits for; nil where it waits for something else.
+function Task:moment()
+  return type(self._awaits) == "number" and self._awaits or nil
+end
+
+local function is_due(self)
+  local awaits = self._awaits
+  if type(awaits) == "number" then
+    return self._clock:boot() >= awaits
+  end
+  return awaits and awaits:wait(0)
+end
+
+local function ring(self, seconds)
+  if self.alarm then
+    self.alarm:set(seconds)
+  end
+end
+
+-- Results of a resumption that ended in a wait or at the end; yields of others are passed on.
+local function resume(thread, ...)
+  local results = table.pack(coroutine.resume(thread, ...))
+  while results[1] and results[2] ~= WAIT and coroutine.status(thread) == "suspended" do
+    local back = table.pack(coroutine.yield(table.unpack(results, 2, results.n)))
+    results = table.pack(coroutine.resume(thread, table.unpack(back, 1, back.n)))
+  end
+  return results
+end
+
+local function go_on(self)
+  self._awaits = nil
+  ring(self, SILENT)
+  local results = resume(self._thread)
+  if coroutine.status(self._thread) == "suspended" then
+    self._awaits = results[3]
+    if self:moment() then
+      ring(self, math.max(self._awaits - self._clock:boot(), 0))
+    end
+    return
+  end
+  self.done = true
+  ring(self, 0)
+  if results[1] then
+    self.results = table.pack(table.unpack(results, 2, results.n))
+  else
+    self._raised = results[2]
+    coroutine.close(self._thread)
+  end
+end
+
+--- Moves it on as far as it can go without waiting. Whether it is done; an error within reaches all who look.
+---@return boolean
+function Task:look()
+  while not self.done and is_due(self) do
+    go_on(self)
+  end
+  if self._raised ~= nil then
+    error(self._raised, 0)
+  end
+  return self.done
+end
+
+--- Waits for what it waits for, so many seconds at most; blocks this thread.
+---@param seconds number
+---@param sleep fun(seconds: number)
+function Task:block(seconds, sleep)
+  local moment = self:moment()
+  if self._awaits and not moment then
+    self._awaits:wait(math.min(seconds, STEP))
+  else
+    sleep(math.min(seconds, moment and moment - self._clock:boot() or STEP))
+  end
+end
+
+--- Gives it up, unless it is its own code that says so; its results are what is given.
+function Task:close(...)
+  if not self.done and not self:running() then
+    self.done, self.results = true, table.pack(...)
+    coroutine.close(self._thread)
+    ring(self, 0)
+  end
+end
+
+return task

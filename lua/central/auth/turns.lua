@@ -1,0 +1,107 @@
+-- Whose turn it is to ask the server, of all processes that want the same token: what the others got, what they were
+-- refused, and who is asking now. Within a task.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local lazy = require "central.auth.lazy"
+local reply = require "central.auth.reply"
+local task = require "central.auth.task"
+
+local refusal = lazy "central.auth.refusal"
+
+local LOOK_AGAIN = 1          -- seconds until a usable token looks for the one another process is getting, with jitter
+local POLL = 0.02             -- seconds between looks at the cache while another process renews, with jitter
+
+local turns = {}
+
+--- Takes the shared token where it is better than ours: usable, not refused by the API, good for longer; with `since`
+--- (boot time) only one that was asked for after that.
+---@param self central.auth.Renewal
+---@param since? number
+---@return boolean
+function turns.adopt_shared(self, since)
+  local raw = self.cache:token()
+  local granted = raw and (not since or raw.sent_boot > since) and reply.read(raw)
+  if not granted or granted.access_token == self.rejected or granted.access_token == self.tracker:token() then
+    return false
+  end
+  local other = core.tracker(self.clock)
+  self:begin(other, granted, raw)
+  local state, remaining = other:state()
+  if state == "expired" or remaining <= select(2, self.tracker:state()) then
+    return false
+  end
+  self:hold(granted, raw, "cache")
+  self.last_token = true
+  self:note("shared", { expires_in = remaining })
+  return true
+end
+
+-- Whether another process was turned down so lately that asking again is idle.
+local function shares_failure(self)
+  local raw = self.cache:failure()
+  if raw and raw.sent_boot > self:pace().failed_at then
+    local granted, message, code, detail = reply.read(raw)
+    if not granted then
+      self:pace():failed(message, code, detail, raw.failures, raw.sent_boot)
+    end
+  end
+  return self:waits() > 0
+end
+
+-- Where another process was turned down and our secret has been changed meanwhile: another key, another name, and
+-- none of that failure is ours.
+local function moves_on(self, deadline)
+  local _, code, detail = table.unpack(self.backoff.last)
+  if not refusal.rejected(code, detail) or not self.credential:changed(deadline - self.clock:boot()) then
+    return false
+  end
+  self.cache:attach(self.credential.secret)
+  self.backoff:succeeded()
+  return true
+end
+
+-- The failure of another process: as if it were ours if we waited for it, else one to answer from memory.
+local function failure_of_others(self, waited)
+  if waited then
+    return nil, table.unpack(self.backoff.last)
+  end
+  local none, message, code, detail = self.backoff:remembered()
+  return none, message, code, detail, true
+end
+
+--- Waits until it is our turn to ask: true when another process brought a token meanwhile (or, where nobody waits for
+--- one, is about to); false and the lock; false alone where there is none; or a failure another process had, and whether
+--- it is final. A holder that hangs is overtaken, not by all at once.
+---@param self central.auth.Renewal
+---@param mode central.auth.Mode
+function turns.take(self, mode)
+  local now = self.clock:boot()
+  local patience = now + (mode.deadline - now) * (0.5 + self.random() / 4)
+  local waited = false
+  while true do
+    local lock = self.cache:lock()
+    if turns.adopt_shared(self, mode.since) then
+      if lock then
+        lock:release()
+      end
+      return true
+    elseif lock == false and mode.early then
+      self.hold_until = self.clock:boot() + LOOK_AGAIN * self.random()
+      return true
+    elseif not mode.since and shares_failure(self) then
+      if lock then
+        lock:release()
+      end
+      if not moves_on(self, mode.deadline) then
+        return failure_of_others(self, waited)
+      end
+    elseif lock ~= false or self.clock:boot() >= patience then
+      return false, lock or nil
+    end
+    waited = waited or lock == false
+    task.wait(self.clock:boot() + POLL * (0.5 + self.random()))
+  end
+end
+
+return turns
