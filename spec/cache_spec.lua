@@ -132,7 +132,8 @@ describe("the cache #valgrind", function()
     it("that is no token once it is opened", function()
       local s = another { token("t1", 7200) }
       s.client:token()
-      local raw = { status = 200, body = '{"access_token":"no token"}', sent_boot = clock:boot(), sent_wall = clock:wall() }
+      local raw = { status = 200, body = '{"access_token":"no token"}' }
+      raw.sent_boot, raw.sent_wall = clock:boot(), clock:wall()
       s.client._renewal.cache:keep(raw)
       assert.equal("t2", (another { token("t2", 7200) }).client:token())
     end)

@@ -77,7 +77,8 @@ auth.token = core.getter(tracker, on_default("token"), "token")
 auth.header = core.getter(tracker, on_default("header"), "header")
 
 --- Starts getting a token without waiting. See Client:pending.
----@type fun(options?: central.auth.TokenOptions): central.auth.Pending?, string?, central.auth.Code?, central.auth.Detail?
+---@type fun(options?: central.auth.TokenOptions): central.auth.Pending?, string?, central.auth.Code?,
+---central.auth.Detail?
 auth.pending = on_default("pending")
 
 --- A new token now. See Client:renew.

@@ -1,5 +1,5 @@
--- A token that is being got, for event loops: a descriptor to wait for, and the token once it is there. Several share one
--- renewal; each has a descriptor of its own.
+-- A token that is being got, for event loops: a descriptor to wait for, and the token once it is there. Several share
+-- one renewal; each has a descriptor of its own.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -38,12 +38,7 @@ end
 function pending.new(renewal, min_valid)
   local current, message, code, detail = renewal:want(min_valid, true)
   local shared = current and current.alarm
-  local alarm, why = nil, nil
-  if shared then
-    alarm, why = shared:copy()
-  else
-    alarm, why = core.alarm()
-  end
+  local alarm, why = (shared and shared.copy or core.alarm)(shared)
   if not alarm then
     return errors.fail("config", "no descriptor for a pending token: " .. why)
   end
@@ -106,6 +101,10 @@ end
 --- Lets go of the descriptor. The renewal goes on: others may wait for it, and other processes.
 function Pending:close()
   check(self, "close")
+  local cqueues = package.loaded.cqueues
+  if cqueues and self._alarm:fd() >= 0 then
+    cqueues.cancel(self._alarm:fd()) -- it would keep the number in mind when it stands for something else
+  end
   self._alarm:close()
   if not self._results then
     settle(self, errors.fail("closed", "the pending token was closed"))
@@ -113,12 +112,13 @@ function Pending:close()
 end
 
 metatable.__close = Pending.close
+metatable.__gc = Pending.close
 
 function metatable:__tostring()
   return "central.auth.pending (" .. (self._results and "done" or "under way") .. ")"
 end
 
--- --- cqueues polls objects by these three: cqueues.poll(pending) ------------------------------------------------------
+-- --- cqueues polls objects by these three: cqueues.poll(pending) --------------------------------------------------
 
 Pending.pollfd = Pending.fd
 

@@ -250,8 +250,10 @@ function Renewal:outcome(min_valid, message, code, detail)
   if code and not is_usable(self) then
     return nil, message, code, detail
   end
-  local _, remaining = self.tracker:state()
-  if min_valid and remaining < min_valid then
+  local state, remaining = self.tracker:state()
+  if state == "none" then
+    return errors.fail("closed", "the client was closed, or its new token invalidated, before this could be told of it")
+  elseif min_valid and remaining < min_valid then
     return self.tracker:token(), remaining
   end
   return self.tracker:token()
@@ -260,10 +262,14 @@ end
 --- A usable token, or a failure.
 ---@param min_valid? number seconds
 function Renewal:token(min_valid)
-  local current, message, code, detail = self:want(min_valid)
-  if current then
-    current, message, code, detail = self:await(current, self.clock:boot() + self.config.timeout)
-  end
+  local deadline = self.clock:boot() + self.config.timeout
+  local current, message, code, detail
+  repeat
+    current, message, code, detail = self:want(min_valid)
+    if current then
+      current, message, code, detail = self:await(current, deadline)
+    end
+  until not current or self.closed or self.tracker:token() -- somebody may have invalidated it already
   return self:outcome(min_valid, message, code, detail)
 end
 
@@ -285,6 +291,7 @@ function Renewal:invalidate(token)
 end
 
 function Renewal:close()
+  self.closed = true
   self.tracker:forget()
   if self.task then
     self.task:close(errors.fail("closed", "the client was closed"))

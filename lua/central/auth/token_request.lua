@@ -68,7 +68,7 @@ local function exchange(self, request, share, lock, alarm)
 end
 
 --- Sends it, within a task. The grant and the raw reply it came in; or nil, the raw reply if there was one, message,
---- code, detail. `means`: `held`, a token that no message may repeat; `share`, `lock` and `alarm` as of Transport:start.
+--- code, detail. `means`: `held`, a token no message may repeat; `share`, `lock` and `alarm` as of Transport:start.
 ---@param deadline number boot time
 ---@param means table
 function TokenRequest:send(deadline, means)
@@ -81,7 +81,8 @@ function TokenRequest:send(deadline, means)
   end
   local secret = not assertion and self._credential.secret or nil
   body, authorization = grant.client_credentials(self._config, { secret = secret, assertion = assertion })
-  local request, raw, granted = describe(self, body, authorization, deadline), nil, nil
+  local request = describe(self, body, authorization, deadline)
+  local raw, granted
   raw, message, code, detail = exchange(self, request, means.share, means.lock, means.alarm)
   local function clean(text)
     local basic <close> = grant.basic(self._config, secret)

@@ -71,8 +71,8 @@ local function failure_of_others(self, waited)
 end
 
 --- Waits until it is our turn to ask: true when another process brought a token meanwhile (or, where nobody waits for
---- one, is about to); false and the lock; false alone where there is none; or a failure another process had, and whether
---- it is final. A holder that hangs is overtaken, not by all at once.
+--- one, is about to); false and the lock; false alone where there is none; or a failure another process had, and
+--- whether it is final. A holder that hangs is overtaken, not by all at once.
 ---@param self central.auth.Renewal
 ---@param mode central.auth.Mode
 function turns.take(self, mode)

@@ -1,0 +1,173 @@
+-- Tokens within event loops, by the real libraries: who waits yields, the loop goes on, and all share one request.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local copas = require "copas"
+local cqueues = require "cqueues"
+local loops = require "central.auth.loops"
+local sandbox = require "central.auth.sandbox"
+local uv = require "luv"
+
+local TICK = 0.005
+
+-- Each runs functions as coroutines of its loop until all have ended, and returns how often the loop came round.
+local run = {}
+
+function run.cqueues(functions)
+  local controller, left, ticks = cqueues.new(), #functions, 0
+  for _, f in ipairs(functions) do
+    controller:wrap(function()
+      f()
+      left = left - 1
+    end)
+  end
+  controller:wrap(function()
+    while left > 0 do
+      ticks = ticks + 1
+      cqueues.sleep(TICK)
+    end
+  end)
+  assert(controller:loop())
+  return ticks
+end
+
+function run.luv(functions)
+  local left, ticks, ticker = #functions, 0, uv.new_timer()
+  for _, f in ipairs(functions) do
+    local start = uv.new_timer()
+    start:start(0, 0, function()
+      start:close()
+      coroutine.wrap(function()
+        f()
+        left = left - 1
+      end)()
+    end)
+  end
+  ticker:start(0, TICK * 1000 // 1, function()
+    ticks = ticks + 1
+    if left == 0 then
+      ticker:close()
+    end
+  end)
+  uv.run()
+  assert.equal(0, left)
+  return ticks
+end
+
+function run.copas(functions)
+  local left, ticks = #functions, 0
+  for _, f in ipairs(functions) do
+    copas.addthread(function()
+      f()
+      left = left - 1
+    end)
+  end
+  while left > 0 do
+    copas.step(TICK)
+    ticks = ticks + 1
+  end
+  return ticks
+end
+
+local box
+
+local function client_of(loop, more)
+  local options = box:options()
+  options.wait = loops[loop]
+  for name, value in pairs(more or {}) do
+    options[name] = value
+  end
+  return assert(auth.new(options))
+end
+
+for loop in pairs(run) do
+  describe("with " .. loop .. " #slow", function()
+    before_each(function() box = sandbox.start { latency = 0.1 } end)
+    after_each(function() box:close() end)
+
+    it("waits without holding the loop up, and shares one request between coroutines", function()
+      local client <close> = client_of(loop)
+      local tokens, functions = {}, {}
+      for i = 1, 20 do
+        functions[i] = function() tokens[i] = assert(client:token()) end
+      end
+      local ticks = run[loop](functions)
+      assert.is_true(ticks >= 5, ticks)
+      for i = 1, 20 do
+        assert.equal(tokens[1], tokens[i])
+      end
+      assert.equal(1, box:requests().token)
+    end)
+
+    it("waits that way between tries, too, and for as long as the timeout", function()
+      local client <close> = client_of(loop)
+      box:fail { status = 503, times = 1 }
+      local token
+      run[loop] { function() token = assert(client:token()) end }
+      assert.is_string(token)
+      assert.equal(2, box:requests().token)
+      box:latency(5)
+      local late <close> = client_of(loop, { timeout = 0.2 })
+      local begun, code = cqueues.monotime(), nil
+      local ticks = run[loop] { function() code = select(3, late:token()) end }
+      assert.equal("timeout", code)
+      assert.is_true(cqueues.monotime() - begun < 1)
+      assert.is_true(ticks >= 10, ticks)
+    end)
+
+    it("renews by hand the same way", function()
+      local client <close> = client_of(loop)
+      local first, second
+      local ticks = run[loop] { function()
+        first = assert(client:token())
+        second = assert(client:renew())
+      end }
+      assert.is_true(ticks >= 10, ticks)
+      assert.not_equal(first, second)
+    end)
+
+    it("polls a pending token by its descriptor", function()
+      local client <close> = client_of(loop)
+      local tokens, functions = {}, {}
+      for i = 1, 5 do
+        functions[i] = function()
+          local pending <close> = assert(client:pending())
+          while not pending:done() do
+            loops[loop](pending:fd(), 1)
+          end
+          tokens[i] = assert(pending:result())
+        end
+      end
+      run[loop](functions)
+      for i = 1, 5 do
+        assert.equal(tokens[1], tokens[i])
+      end
+      assert.equal(1, box:requests().token)
+    end)
+
+    it("waits in the usual way outside of coroutines", function()
+      local client <close> = client_of(loop)
+      assert(client:token())
+    end)
+  end)
+end
+
+describe("a pending token in cqueues #slow", function()
+  it("is an object that cqueues polls", function()
+    box = sandbox.start { latency = 0.05 }
+    local client <close> = assert(auth.new(box:options()))
+    local token
+    for _ = 1, 3 do -- descriptors get the same numbers again and again
+      run.cqueues { function()
+        client:invalidate()
+        local pending <close> = assert(client:pending())
+        while not pending:done() do
+          assert.equal(pending, cqueues.poll(pending))
+        end
+        token = assert(pending:result())
+      end }
+    end
+    assert.equal(token, client:token())
+    box:close()
+  end)
+end)

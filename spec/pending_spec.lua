@@ -1,0 +1,337 @@
+-- Renewal in the background and pending tokens: who waits, who does not, what is shared. By a scripted network and a
+-- movable clock; real threads, loops and hosts are in job_spec, loops_spec and hosts.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local process = require "spec.support.process"
+local scripted = require "spec.support.scripted"
+
+local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
+
+-- A reply that takes a second.
+local function slow(reply, took)
+  reply.took = took or 1
+  return reply
+end
+
+local function stale(replies, options)
+  local s = scripted.new(replies, options)
+  s.client:token()
+  s:wait(950)
+  assert.equal("stale", s.client:status().state)
+  return s
+end
+
+describe("renewal in the background #valgrind", function()
+  it("hands the old token out while it is under way, and asks once", function()
+    local s = stale { token("t1", 1000), slow(token("t2", 1000)) }
+    local before = s.clock:boot()
+    for _ = 1, 100 do
+      assert.equal("t1", s.client:token())
+    end
+    assert.near(before, s.clock:boot(), 0.1)
+    s:wait(1)
+    assert.equal("t2", s.client:token())
+    assert.equal(2, s.requests)
+    assert.same({ "fetched", "renewed" }, s.events)
+  end)
+
+  it("is joined by who needs it, once the old token has expired", function()
+    local s = stale { token("t1", 1000), slow(token("t2", 1000), 30) }
+    s.client._renewal.config.timeout = 40
+    s.client:token()
+    s:wait(25)
+    local before = s.clock:boot()
+    s.client._renewal.config.timeout = 10
+    assert.equal("t2", s.client:token())
+    assert.near(5, s.clock:boot() - before, 0.1)
+    assert.equal(2, s.requests)
+  end)
+
+  it("tries again for who joins it, with the pauses of any other", function()
+    local s = stale { token("t1", 1000), slow(broken(), 30), token("t3", 1000) }
+    s.client._renewal.config.timeout = 40
+    s.client:token()
+    s:wait(25)
+    assert.equal("t3", s.client:token())
+    assert.equal(3, s.requests)
+    assert.same({ "fetched", "retry", "renewed" }, s.events)
+  end)
+
+  it("keeps who joins it no longer than the timeout", function()
+    local s = stale { token("t1", 1000), slow(token("t2", 1000), 60) }
+    s.client._renewal.config.timeout = 100
+    s.client:token()
+    s:wait(25)
+    s.client._renewal.config.timeout = 10
+    local before = s.clock:boot()
+    assert.equal("timeout", (select(3, s.client:token())))
+    assert.near(10, s.clock:boot() - before, 0.1)
+    s:wait(30)
+    assert.equal("t2", s.client:token())
+    assert.equal(2, s.requests)
+  end)
+
+  it("costs nothing when it fails, and waits for the back-off", function()
+    local s = stale { token("t1", 1000), slow(broken()), slow(token("t3", 1000)) }
+    s.client:token()
+    s:wait(1)
+    assert.equal("t1", s.client:token()) -- takes notice
+    assert.equal("t1", s.client:token())
+    assert.equal(2, s.requests)
+    assert.near(0.5, s.client:status().next_try_in, 0.01)
+    s:wait(0.6)
+    s.client:token()
+    s:wait(1)
+    assert.equal("t3", s.client:token())
+  end)
+
+  it("does not hand out what nobody looked at until it was dead", function()
+    local s = stale { token("t1", 1000), slow(token("t2", 1000)), token("t3", 1000) }
+    s.client:token()
+    s:wait(5000)
+    assert.equal("t3", s.client:token())
+  end)
+
+  it("is what renew waits for, and token with min_valid", function()
+    local s = stale { token("t1", 1000), slow(token("t2", 1000)) }
+    s.client:token()
+    assert.equal("t2", s.client:renew())
+    s = stale { token("t1", 1000), slow(token("t2", 1000)) }
+    s.client:token()
+    assert.equal("t2", (s.client:token { min_valid = 600 }))
+    assert.equal(2, s.requests)
+  end)
+
+  it("is given up by close", function()
+    local s = stale { token("t1", 1000), slow(token("t2", 1000)) }
+    s.client:token()
+    s.client:close()
+    assert.is_nil(s.on_its_way)
+    assert.equal("closed", (select(3, s.client:token())))
+  end)
+
+  it("waits for another process that renews, instead of asking too", function()
+    local root, clock = process.scratch(), core.clock()
+    local options = { cache = root .. "/cache" }
+    local first = scripted.new({ token("t1", 1000), token("t2", 1000) }, options, clock)
+    local second = scripted.new({}, options, clock)
+    first.client:token()
+    second.client:token()
+    clock:shift(950, 950)
+    local cache = first.client._renewal.cache
+    local lock = assert(cache:lock())
+    assert.equal("t1", second.client:token())
+    clock:shift(2, 2)
+    assert.equal("t1", second.client:token())
+    lock:release()
+    assert.equal("t2", first.client:renew())
+    clock:shift(1, 1)
+    assert.equal("t2", second.client:token())
+    assert.equal(0, second.requests)
+    process.remove(root)
+  end)
+end)
+
+describe("a pending token #valgrind", function()
+  it("is done at once where there is a token, and has its descriptor", function()
+    local s = scripted.new { token("t1", 1000) }
+    s.client:token()
+    local pending <close> = assert(s.client:pending())
+    assert.is_true(pending:done())
+    assert.equal("t1", pending:result())
+    assert.is_true(pending:fd() >= 0)
+    assert.equal(pending:fd(), pending:pollfd())
+    assert.equal("r", pending:events())
+    assert.equal(0, pending:timeout())
+  end)
+
+  it("comes without waiting", function()
+    local s = scripted.new { slow(token("t1", 1000)) }
+    local pending <close> = assert(s.client:pending())
+    assert.is_false(pending:done())
+    assert.near(10, pending:timeout(), 0.1)
+    assert.equal("central.auth.pending (under way)", tostring(pending))
+    s:wait(0.5)
+    assert.is_false(pending:done())
+    s:wait(0.5)
+    assert.is_true(pending:done())
+    assert.equal("central.auth.pending (done)", tostring(pending))
+    assert.equal("t1", pending:result())
+    assert.equal("t1", pending:result())
+    assert.same({ "fetched" }, s.events)
+  end)
+
+  it("shares one exchange with all others and with token, each by a descriptor of its own", function()
+    local s = scripted.new { slow(token("t1", 1000)) }
+    local a <close> = s.client:pending()
+    local b <close> = s.client:pending()
+    assert.not_equal(a:fd(), b:fd())
+    assert.equal("t1", s.client:token())
+    assert.is_true(a:done() and b:done())
+    assert.equal("t1", a:result())
+    assert.equal("t1", b:result())
+    assert.equal(1, s.requests)
+  end)
+
+  it("waits in result where it is not done", function()
+    local s = scripted.new { slow(broken()), slow(token("t2", 1000)) }
+    local pending <close> = s.client:pending()
+    assert.equal("t2", pending:result())
+    assert.near(0.5, s.slept, 0.01) -- the pause between; the requests' own time is another
+    assert.equal(2, s.requests)
+  end)
+
+  it("fails as token does, and answers from memory likewise", function()
+    local s = scripted.new { refusal "invalid_client" }
+    for _ = 1, 2 do
+      local pending <close> = s.client:pending()
+      local none, message, code, detail = pending:result()
+      assert.is_nil(none)
+      assert.matches("invalid_client", message)
+      assert.equal("oauth", code)
+      assert.equal("invalid_client", detail.oauth_error)
+    end
+    assert.equal(1, s.requests)
+  end)
+
+  it("ends with the timeout, the renewal goes on", function()
+    local s = scripted.new { slow(token("t1", 1000), 12) }
+    s.client._renewal.config.timeout = 20
+    local long <close> = s.client:pending()
+    s.client._renewal.config.timeout = 5
+    local short <close> = s.client:pending()
+    s:wait(6)
+    assert.is_true(short:done())
+    assert.equal("timeout", (select(3, short:result())))
+    assert.is_false(long:done())
+    s:wait(6)
+    assert.equal("t1", long:result())
+  end)
+
+  it("is closed any number of times, and lets the renewal go on", function()
+    local s = scripted.new { slow(token("t1", 1000)) }
+    local pending = s.client:pending()
+    pending:close()
+    pending:close()
+    assert.equal(-1, pending:fd())
+    assert.is_true(pending:done())
+    assert.equal("closed", (select(3, pending:result())))
+    s:wait(1)
+    assert.equal("t1", s.client:token())
+    assert.equal(1, s.requests)
+  end)
+
+  it("ends with its client", function()
+    local s = scripted.new { slow(token("t1", 1000)) }
+    local pending <close> = s.client:pending()
+    s.client:close()
+    assert.is_true(pending:done())
+    assert.equal("closed", (select(3, pending:result())))
+  end)
+
+  it("asks again where the token was invalidated before the waiter was told", function()
+    local s = scripted.new({ slow(token("t1", 1000)), token("t2", 1000) })
+    local waiter = coroutine.wrap(function() return s.client:token() end)
+    s.client._renewal.config.wait = coroutine.yield
+    waiter()
+    s:wait(1)
+    assert.equal("t1", s.client:token())
+    s.client:invalidate "t1"
+    assert.equal("t2", waiter())
+  end)
+
+  it("leaves no descriptor behind", function()
+    local function count()
+      collectgarbage()
+      collectgarbage()
+      return tonumber((process.run "ls /proc/$PPID/fd | wc -l"))
+    end
+    local s = scripted.new(function(n) return slow(token("t" .. n, 1000)) end)
+    local before = count()
+    for _ = 1, 20 do
+      s.client:pending()
+      local pending <close> = s.client:pending()
+      pending:result()
+      s:wait(2000)
+    end
+    s.client:close()
+    assert.equal(before, count())
+  end)
+
+  it("raises on mistakes at the caller's line", function()
+    local s = scripted.new { token("t1", 1000) }
+    assert.has_error(function() s.client:pending { min = 1 } end,
+      'unknown option "min"')
+    local pending <close> = s.client:pending()
+    assert.has_error(function() pending.done() end,
+      "call methods of a pending token with a colon: pending:done()")
+  end)
+end)
+
+describe("the option wait #valgrind", function()
+  local function in_coroutines(s, count)
+    local threads, results = {}, {}
+    s.client._renewal.config.wait = coroutine.yield
+    for i = 1, count do
+      threads[i] = coroutine.create(function() results[i] = s.client:token() end)
+      assert(coroutine.resume(threads[i]))
+    end
+    return threads, results
+  end
+
+  it("is called with a descriptor and the seconds left, in coroutines alone", function()
+    local seen
+    local s = scripted.new({ slow(token("t1", 1000)), slow(token("t2", 1000)) }, {
+      wait = function(fd, seconds)
+        seen = { fd, seconds }
+        coroutine.yield()
+      end,
+    })
+    local waiter = coroutine.wrap(function() return s.client:token() end)
+    waiter()
+    assert.is_true(math.type(seen[1]) == "integer" and seen[1] >= 0)
+    assert.near(10, seen[2], 0.1)
+    s:wait(1)
+    assert.equal("t1", waiter())
+    seen = nil
+    s:wait(2000)
+    local main = coroutine.isyieldable
+    coroutine.isyieldable = function() return false end -- as outside of coroutines; busted runs us in one
+    assert.equal("t2", s.client:token())
+    coroutine.isyieldable = main
+    assert.is_nil(seen)
+  end)
+
+  it("lets many coroutines share one exchange", function()
+    local s = scripted.new { slow(token("t1", 1000)) }
+    local threads, results = in_coroutines(s, 10)
+    s:wait(1)
+    for i = 10, 1, -1 do
+      assert(coroutine.resume(threads[i]))
+      assert.equal("t1", results[i])
+    end
+    assert.equal(1, s.requests)
+  end)
+
+  it("goes on for the others when one is killed, or its wait raises", function()
+    local s = scripted.new { slow(token("t1", 1000)) }
+    local threads, results = in_coroutines(s, 3)
+    coroutine.close(threads[1])
+    s.client._renewal.config.wait = function() error "killed" end
+    assert.is_false((coroutine.resume(threads[2])))
+    s:wait(1)
+    assert(coroutine.resume(threads[3]))
+    assert.equal("t1", results[3])
+    assert.equal(1, s.requests)
+  end)
+
+  it("passes yields of a secret's own function on to the scheduler", function()
+    local s = scripted.new({ token("t1", 1000) }, {
+      client_secret = function() return coroutine.yield "please read the secret" end,
+    })
+    local waiter = coroutine.wrap(function() return s.client:token() end)
+    assert.equal("please read the secret", waiter())
+    assert.equal("t1", waiter "a-long-enough-secret")
+  end)
+end)
