@@ -156,12 +156,9 @@ void auth_lua_open_cache(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"release", lock_release}, {"note", lock_note}, {"leave", lock_leave}, {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"seal_key", seal_key},
-                                         {"cache_read", cache_read},
-                                         {"cache_share", cache_share},
-                                         {"cache_remove", cache_remove},
-                                         {"cache_lock", cache_lock},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"seal_key", seal_key},       {"cache_read", cache_read},
+                                         {"cache_share", cache_share}, {"cache_remove", cache_remove},
+                                         {"cache_lock", cache_lock},   {NULL, NULL}};
     auth_lua_type(L, AUTH_LOCK_TYPE, methods, meta);
     luaL_setfuncs(L, functions, 0);
 }

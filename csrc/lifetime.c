@@ -19,7 +19,10 @@ struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_l
     double stretch = said(terms.stretch) ? fmin(terms.stretch, 1.0) : 0.0;
     double window = said(terms.renew_before_s) ? fmin(terms.renew_before_s, life / 2.0)
                                                : fmin(AUTH_LIFETIME_WINDOW_S, life / 4.0);
-    double fresh = life - window * (1.0 + stretch / 4.0);
+    double ahead = window * (1.0 + stretch / 4.0);
+    if (said(terms.took_s))
+        ahead = fmax(ahead, fmin(margin + 2 * terms.took_s, life / 2.0));
+    double fresh = life - ahead;
     if (said(terms.refresh_in_s) && terms.refresh_in_s < life)
         fresh = terms.refresh_in_s;
     return (struct auth_lifetime){.sent = sent,

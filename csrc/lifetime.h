@@ -28,6 +28,8 @@ struct auth_lifetime_terms {
     double refresh_in_s;   /* the server's own advice when to renew; obeyed where it is within the life */
     double renew_before_s; /* the user's window; cut to half the life, or a token would be born stale */
     double stretch;        /* 0 to 1: how much of the extra quarter of the window this process takes */
+    double
+        took_s; /* how long this token took to get: the next must begin in time, in half the life at most */
 };
 
 /* All zero is "no token". Spans count from `sent`: 0 < fresh_ns <= usable_ns < life_ns. */

@@ -107,8 +107,8 @@ static double number_field(lua_State *L, int table, const char *name) {
     return value;
 }
 
-/* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, stretch? }), all
- * seconds */
+/* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, stretch?, took?
+ * }), all seconds */
 static int tracker_begin(lua_State *L) {
     struct tracker *tracker = check_tracker(L, 1);
     luaL_checkstring(L, 2);
@@ -119,7 +119,8 @@ static int tracker_begin(lua_State *L) {
     struct auth_lifetime_terms terms = {.expires_in_s = number_field(L, 3, "expires_in"),
                                         .refresh_in_s = number_field(L, 3, "refresh_in"),
                                         .renew_before_s = number_field(L, 3, "renew_before"),
-                                        .stretch = number_field(L, 3, "stretch")};
+                                        .stretch = number_field(L, 3, "stretch"),
+                                        .took_s = number_field(L, 3, "took")};
     lua_pushliteral(L, "Bearer ");
     lua_pushvalue(L, 2);
     lua_concat(L, 2);

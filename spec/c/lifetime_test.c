@@ -72,6 +72,18 @@ static void keeps_its_order_for_the_shortest_life(void **state) {
     }
 }
 
+static void begins_in_time_for_a_slow_server(void **state) {
+    (void)state;
+    struct auth_lifetime_terms terms = {.expires_in_s = 100, .took_s = 20}; /* margin 10, window 25 */
+    assert_int_equal(auth_lifetime_begin((struct auth_instant){0}, terms).fresh_ns, 50 * AUTH_NS_PER_S);
+    terms.took_s = 300;
+    assert_int_equal(auth_lifetime_begin((struct auth_instant){0}, terms).fresh_ns, 50 * AUTH_NS_PER_S);
+    terms.took_s = 1;
+    assert_int_equal(auth_lifetime_begin((struct auth_instant){0}, terms).fresh_ns, 75 * AUTH_NS_PER_S);
+    terms.took_s = (double)NAN;
+    assert_int_equal(auth_lifetime_begin((struct auth_instant){0}, terms).fresh_ns, 75 * AUTH_NS_PER_S);
+}
+
 static void stretches_the_window_by_up_to_a_quarter(void **state) {
     (void)state;
     struct auth_lifetime_terms terms = {.expires_in_s = 7200, .stretch = 1};
@@ -162,6 +174,7 @@ int main(void) {
         cmocka_unit_test(takes_odd_lives_as_not_said),
         cmocka_unit_test(caps_absurd_lives_before_any_multiplication),
         cmocka_unit_test(keeps_its_order_for_the_shortest_life),
+        cmocka_unit_test(begins_in_time_for_a_slow_server),
         cmocka_unit_test(stretches_the_window_by_up_to_a_quarter),
         cmocka_unit_test(obeys_the_user_up_to_half_the_life),
         cmocka_unit_test(obeys_the_server_within_the_life),

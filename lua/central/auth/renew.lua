@@ -81,6 +81,7 @@ function Renewal:begin(tracker, granted, raw)
   tracker:begin(granted.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = granted.expires_in,
     refresh_in = granted.refresh_in, renew_before = self.config.renew_before, stretch = self.stretch,
+    took = raw.received_boot and raw.received_boot - raw.sent_boot,
   })
 end
 
