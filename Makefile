@@ -24,7 +24,7 @@ CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form f
 HTTP := lhttp lauth job exchange trust secret clock share seal cache alarm
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c bench bench-deps fuzz lint check-asan check-valgrind install uninstall clean versions deps-%
+.PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-valgrind install uninstall clean versions deps-%
 .DEFAULT_GOAL := build
 
 build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
@@ -110,6 +110,9 @@ $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
 bench: build $(BENCH) ## ourselves beside our peers; make bench-deps installs those
 	@$(CLEAN_ENV) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
+
+soak: deps-bench build ## ten thousand renewals in one process: nothing may grow
+	@$(CLEAN_ENV) $(LUA) spec/bench/soak.lua
 
 bench-deps: deps-bench ## curl, nginx, Go and Python libraries to compare with
 

@@ -6,13 +6,13 @@
 local ca = require "central.auth.sandbox.ca"
 local cjson = require "cjson"
 local measure = require "spec_measure"
+local nginx = require "spec.support.nginx"
 local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
 
 local BUILD = assert(os.getenv "BUILD")
 local ROUNDS = tonumber(os.getenv "ROUNDS") -- fewer, to try this file
 local HERD = 50
-
-local REPLY = '{"access_token":"' .. ("eyJhbGciOiJSUzI1NiJ9"):rep(40) .. '","token_type":"Bearer","expires_in":7199}'
 
 local OURS = { name = "central-auth", words = { "lua5.4", "spec/bench/peers/central_auth.lua" },
   first = { "lua5.4", "-l", "auth=central.auth", "-e", "assert(auth.token())" } }
@@ -28,38 +28,7 @@ local NOTHING = { name = "floor: empty C function", words = OURS.words, mode = "
 
 local results = {}
 local folder = process.scratch()
-local server
-
--- --- the server ----------------------------------------------------------------------------------------------------
-
-local NGINX = [[
-daemon off; master_process off; pid %s/pid; error_log stderr crit;
-events { worker_connections 1024; }
-http {
-  access_log %s/access.log; keepalive_requests 1000000;
-  client_body_temp_path %s/body; proxy_temp_path %s/p;
-  fastcgi_temp_path %s/f; uwsgi_temp_path %s/u; scgi_temp_path %s/s;
-  server {
-    listen 127.0.0.1:%d ssl backlog=1024; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2 TLSv1.3;
-    location = /token { default_type application/json; return 200 '%s'; }
-  }
-}
-]]
-
-local function serve()
-  local authority = ca.new { folder = folder }
-  local leaf = authority:issue { name = "server", ips = { "127.0.0.1" } }
-  local port = process.free_port()
-  local f = folder
-  process.write(f .. "/nginx.conf", NGINX:format(f, f, f, f, f, f, f, port, leaf.cert_file, leaf.key_file, REPLY))
-  server = process.start { command = { "nginx", "-p", f, "-c", f .. "/nginx.conf" }, log = f .. "/nginx.log" }
-  server:wait_for_port(port, 5)
-  return { url = ("https://127.0.0.1:%d/token"):format(port), ca_file = authority.file }
-end
-
-local function requests()
-  return select(2, process.read(folder .. "/access.log"):gsub("POST", ""))
-end
+local server -- see spec.support.nginx
 
 -- The CA among the system's, in the bundle and in the hashed folder, for this process and its children alone.
 local function trust_everywhere(ca_file)
@@ -74,7 +43,7 @@ end
 
 -- --- running -------------------------------------------------------------------------------------------------------
 
-local place
+local place -- the server that is asked just now: token_url, ca_file
 
 -- What a peer needs to know, in its own words and in ours.
 local function environment(options)
@@ -82,8 +51,8 @@ local function environment(options)
   return {
     "PATH=" .. os.getenv "PATH", "HOME=" .. folder, "LANG=C.UTF-8", "LUA_PATH=" .. os.getenv "LUA_PATH",
     "LUA_CPATH=" .. os.getenv "LUA_CPATH", "PYTHONDONTWRITEBYTECODE=",
-    "TOKEN_URL=" .. place.url, "CLIENT_ID=an-identifier", "CLIENT_SECRET=a-long-enough-secret", "CA_FILE=" .. file,
-    "CENTRAL_TOKEN_URL=" .. place.url, "CENTRAL_CLIENT_ID=an-identifier",
+    "TOKEN_URL=" .. place.token_url, "CLIENT_ID=an-identifier", "CLIENT_SECRET=a-long-enough-secret", "CA_FILE=" .. file,
+    "CENTRAL_TOKEN_URL=" .. place.token_url, "CENTRAL_CLIENT_ID=an-identifier",
     "CENTRAL_CLIENT_SECRET=a-long-enough-secret", "CENTRAL_CA_FILE=" .. file, "XDG_CACHE_HOME=" .. folder .. "/shared",
   }
 end
@@ -95,7 +64,7 @@ local function words_of(peer, mode, options)
     return words
   elseif peer == CURL then
     for _, word in ipairs { "-d", "grant_type=client_credentials", "-d", "client_id=an-identifier", "-d",
-      "client_secret=a-long-enough-secret", place.url } do
+      "client_secret=a-long-enough-secret", place.token_url } do
       words[#words + 1] = word
     end
     if options.ca_file then
@@ -127,7 +96,7 @@ end
 
 -- What a peer measures inside itself and prints.
 local function inside(mode, options)
-  return function(peer)
+  return function(peer, several)
     local words = { "env -i" }
     for _, list in ipairs { environment(options), words_of(peer, mode, options) } do
       for _, word in ipairs(list) do
@@ -135,6 +104,13 @@ local function inside(mode, options)
       end
     end
     local output, status = process.run(table.concat(words, " "))
+    if several then
+      local figures = {}
+      for word in output:gmatch "%S+" do
+        figures[#figures + 1] = assert(status == 0 and tonumber(word), output)
+      end
+      return figures
+    end
     return assert(status == 0 and tonumber(output), output)
   end
 end
@@ -239,16 +215,38 @@ end
 local function count_herd(peers, options)
   local list = {}
   for i, peer in ipairs(peers) do
-    local before = requests()
+    local before = server:requests()
     herd(options)(peer)
-    local n = requests() - before
+    local n = server:requests() - before
     list[i] = { name = peer.name, median = n, least = n, most = n, samples = 1 }
   end
   keep(("token requests of %d processes that start together"):format(HERD), "", list)
 end
 
+-- token() once a millisecond, while tokens live 3 s and the server takes 500 ms: how long the calls take.
+local function keep_asking(peers)
+  local box <close> = sandbox.start { lifetime = 3, latency = 0.5, client_id = "an-identifier",
+    client_secret = "a-long-enough-secret" }
+  local lists = { {}, {}, {}, {} }
+  place = box
+  for i, peer in ipairs(peers) do
+    local before = box:requests().token
+    local figures = inside("steady", { ca_file = box.ca_file })(peer, true)
+    figures[4] = box:requests().token - before
+    for n, figure in ipairs(figures) do
+      lists[n][i] = { name = peer.name, median = figure, least = figure, most = figure, samples = 1 }
+    end
+  end
+  place = server
+  for n, what in ipairs { "median", "99.9th percentile", "longest" } do
+    keep("a call every ms for 20 s, tokens live 3 s, the server takes 0.5 s: " .. what, "µs", lists[n])
+  end
+  keep("… its token requests", "", lists[4])
+end
+
 local function main()
-  place = serve()
+  server = nginx.start(folder)
+  place = server
   local private, cached, system = { ca_file = place.ca_file }, { ca_file = place.ca_file, cached = true }, {}
   local all = { OURS, GO, CURL, BY_HAND, OAUTHLIB, AUTHLIB, LUA, LIBCURL }
   compare("a call with a fresh token", "ns", 9, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, NOTHING },
@@ -266,6 +264,7 @@ local function main()
     { OURS, GO, CURL, OAUTHLIB, AUTHLIB }, herd(private))
   compare("renewals by force, one after the other", "per second", 9,
     { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside("renew", private))
+  keep_asking { OURS, GO }
   tell_ratios()
   tell_all()
   process.write(BUILD .. "/bench.json", cjson.encode(results))

@@ -1,4 +1,4 @@
--- This library. first | warm | renew
+-- This library. first | warm | renew | steady
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -36,4 +36,14 @@ elseif arg[1] == "renew" then
     spent = spent + measure.now() - started
   end
   print(CLIENTS * RENEWALS / spent)
+elseif arg[1] == "steady" then
+  local clock, took = require("central.auth.core").clock(), {}
+  while measure.now() - started < 20 do
+    local before = measure.now()
+    assert(auth.token())
+    took[#took + 1] = measure.now() - before
+    clock:sleep(0.001)
+  end
+  table.sort(took)
+  print(took[#took // 2] * 1e6, took[#took * 999 // 1000] * 1e6, took[#took] * 1e6)
 end
