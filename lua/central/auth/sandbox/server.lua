@@ -149,11 +149,9 @@ end
 local function route(state, stream)
   local request_headers = assert(stream:get_headers(WAIT))
   local path, query = request_headers:get(":path"):match("^([^?]*)%??(.*)$")
-  if state.latency > 0 then
-    cqueues.sleep(state.latency)
-  end
   local is_token = path == "/as/token.oauth2" or path:find("^/authorization/v2/oauth2/[^/]+/token$")
   if is_token and request_headers:get(":method") == "POST" then
+    cqueues.sleep(state.latency)
     token_endpoint(state, stream, request_headers)
   else
     api(state, stream, request_headers, path, query)

@@ -1,0 +1,8 @@
+-- Puts the Authorization header on a request before it is proxied; without a token the client is told to come again.
+local header, message = require("central.auth").header()
+if not header then
+  lighty.r.resp_header["Retry-After"] = "1"
+  lighty.r.resp_body.set { message, "\n" }
+  return 503
+end
+lighty.r.req_header["Authorization"] = header

@@ -1,0 +1,47 @@
+-- GET /aps: how many access points Central knows of. Waits for tokens as prosody waits for everything: other requests go
+-- on meanwhile, GET /alive for one.
+local async = require "util.async"
+local auth = require "central.auth"
+local http = require "net.http"
+local server = require "net.server"
+local timer = require "util.timer"
+
+module:depends "http"
+
+local function wait(fd, seconds)
+  local wait_here, go_on = async.waiter()
+  local watch, timeout
+  local function wake()
+    if watch then
+      watch:close()
+      watch = nil
+      timer.stop(timeout)
+      go_on()
+    end
+  end
+  watch = server.watchfd(fd, wake)
+  timeout = timer.add_task(seconds, wake)
+  wait_here()
+end
+
+local client = assert(auth.new { wait = wait })
+local api = http.new { sslctx = require("ssl").newcontext {
+  mode = "client", protocol = "any", verify = "peer", cafile = os.getenv "CENTRAL_CA_FILE",
+} }
+
+local function aps(event)
+  local header, message = client:header()
+  if not header then
+    event.response.status_code = 503
+    return message
+  end
+  local reply, why = async.wait_for(api:request(os.getenv "CENTRAL_API" .. "/network-monitoring/v1/aps",
+    { headers = { Authorization = header }, insecure = true })) -- checked by api's sslctx; it knows no addresses as names
+  event.response.status_code = reply and reply.code or 502
+  return reply and header or tostring(why)
+end
+
+module:provides("http", {
+  default_path = "/",
+  route = { ["GET /aps"] = aps, ["GET /alive"] = function() return "alive" end },
+})

@@ -1,0 +1,73 @@
+-- Many Lua states in many threads of one process: one token request, and no trouble. The same C host runs under
+-- ThreadSanitizer in `make check-tsan`.
+-- SPDX-License-Identifier: MIT
+
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+local thread = require "cqueues.thread"
+
+local quote = process.quote
+local STATES = 16
+
+local box, folder
+
+-- Words for a child that uses the sandbox.
+local function environment()
+  local words = { "env" }
+  for name, value in pairs {
+    CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret, CENTRAL_TOKEN_URL = box.token_url,
+    CENTRAL_CA_FILE = box.ca_file, CENTRAL_CACHE = folder .. "/cache",
+  } do
+    words[#words + 1] = name .. "=" .. quote(value)
+  end
+  return table.concat(words, " ") .. " "
+end
+
+describe("many states in many threads #slow", function()
+  before_each(function()
+    folder = process.scratch()
+    box = sandbox.start { latency = 0.1 }
+  end)
+  after_each(function()
+    box:close()
+    process.remove(folder)
+  end)
+
+  it("of a C host share one request, and end with renewals under way", function()
+    local output, status = process.run(("%s %s/threads spec/hosts/threads.lua %d 3"):format(environment(),
+      os.getenv "BUILD", STATES))
+    assert.equal(0, status, output)
+    local tokens, count = {}, 0
+    for token in output:gmatch "token (%S+)" do
+      tokens[token] = true
+      count = count + 1
+    end
+    assert.equal(3 * STATES, count, output)
+    assert.is_string(next(tokens))
+    assert.is_nil(next(tokens, (next(tokens))))
+    assert.is_true(box:requests().token <= 1 + 3 * STATES) -- one, and those of the clients without cache
+  end)
+
+  it("of cqueues share one request", function()
+    local threads = {}
+    for i = 1, STATES do
+      threads[i] = { thread.start(function(connection, path, cpath, id, secret, url, ca_file, cache)
+        package.path, package.cpath = path, cpath
+        local client = assert(require("central.auth").new { client_id = id, client_secret = secret, token_url = url,
+          ca_file = ca_file, cache = cache })
+        connection:write(assert(client:token()), "\n")
+      end, package.path, package.cpath, box.client_id, box.client_secret, box.token_url, box.ca_file,
+        folder .. "/cache") }
+    end
+    local first
+    for i = 1, STATES do
+      local handle, connection = table.unpack(threads[i])
+      local token = assert(connection:read "*l")
+      first = first or token
+      assert.equal(first, token)
+      assert(handle:join())
+      connection:close()
+    end
+    assert.equal(1, box:requests().token)
+  end)
+end)
