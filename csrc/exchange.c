@@ -32,16 +32,17 @@ struct auth_exchange {
     struct auth_exchange_reply reply;
 };
 
+static char version[128];
+
 bool auth_exchange_init(void) {
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    (void)snprintf(version, sizeof version, "libcurl/%s %s", info->version,
+                   info->ssl_version ? info->ssl_version : "no TLS");
     return auth_secret_init() && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 }
 
 const char *auth_exchange_version(void) {
-    static char text[128]; /* the same bytes whoever writes them */
-    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
-    (void)snprintf(text, sizeof text, "libcurl/%s %s", info->version,
-                   info->ssl_version ? info->ssl_version : "no TLS");
-    return text;
+    return version;
 }
 
 struct auth_exchange *auth_exchange_new(void) {

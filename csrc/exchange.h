@@ -65,7 +65,7 @@ struct auth_exchange_reply {
 
 struct auth_exchange;
 
-/* Must succeed once before anything else; any number of times, from any thread. */
+/* Must succeed once before anything else; any number of times, from one thread at a time. */
 bool auth_exchange_init(void);
 
 /* libcurl's version and TLS library, for the User-Agent and for people: "libcurl/7.88.1 OpenSSL/3.0.19". */

@@ -23,7 +23,7 @@ struct auth_job {
     struct auth_exchange *exchange;
     struct auth_job_order order;
     struct auth_clock clock;
-    const struct auth_alarm *alarm;
+    struct auth_alarm alarm; /* a copy: who gave it may close his while the thread still runs */
     const struct auth_exchange_reply *reply;
     const char *share_problem;
     pthread_t thread;
@@ -130,6 +130,7 @@ static void cancel(struct auth_job *job) {
 }
 
 static void destroy(struct auth_job *job) {
+    auth_alarm_close(&job->alarm);
     enter();
     auth_exchange_free(job->exchange);
     leave();
@@ -140,7 +141,7 @@ static void destroy(struct auth_job *job) {
 
 static void *run(void *data) {
     struct auth_job *job = data;
-    const struct auth_alarm *alarm = job->alarm;
+    struct auth_alarm alarm = job->alarm;
     enum state expected = THREADED;
     bool done = false;
     while (!done && !atomic_load(&job->cancelled)) {
@@ -153,7 +154,7 @@ static void *run(void *data) {
     else
         cancel(job);
     if (atomic_compare_exchange_strong(&job->state, &expected, IDLE))
-        auth_alarm_ring(alarm); /* its owner joins this thread before it lets go of it */
+        auth_alarm_ring(&alarm); /* its owner joins this thread before it lets go of it */
     else
         destroy(job);
     return NULL;
@@ -191,6 +192,7 @@ struct auth_job *auth_job_new(void) {
     if (job == NULL)
         return NULL;
     job->order.lock = -1;
+    job->alarm.fd = -1;
     job->owner = getpid();
     job->exchange = auth_exchange_new();
     if (job->exchange == NULL) {
@@ -202,12 +204,12 @@ struct auth_job *auth_job_new(void) {
 
 void auth_job_start(struct auth_job *job, struct auth_job_order *order, const struct auth_clock *clock,
                     const struct auth_alarm *alarm) {
+    auth_alarm_close(&job->alarm);
     job->order = *order;
     *order = (struct auth_job_order){.lock = -1};
     job->order.request.body = &job->order.body;
     job->order.request.authorization = &job->order.authorization;
     job->clock = *clock;
-    job->alarm = alarm;
     job->share_problem = NULL;
     atomic_store(&job->cancelled, false);
     atomic_store(&job->state, INLINE);
@@ -218,7 +220,8 @@ void auth_job_start(struct auth_job *job, struct auth_job_order *order, const st
         complete(job);
         atomic_store(&job->state, IDLE);
     }
-    if (alarm != NULL && (!started || !start_thread(job))) {
+    bool copied = alarm != NULL && auth_alarm_copy(&job->alarm, alarm);
+    if (alarm != NULL && (!started || !copied || !start_thread(job))) {
         if (started)
             atomic_store(&job->state, INLINE);
         auth_alarm_ring(alarm);
@@ -243,10 +246,11 @@ bool auth_job_wait(struct auth_job *job, int64_t limit_ns) {
     if (state == INLINE)
         drive(job, limit_ns);
     else if (state == THREADED && limit_ns > 0)
-        (void)auth_alarm_wait(job->alarm, limit_ns);
+        (void)auth_alarm_wait(&job->alarm, limit_ns);
     if (atomic_load(&job->state) != IDLE)
         return false;
     join(job);
+    auth_alarm_close(&job->alarm);
     return true;
 }
 
@@ -278,6 +282,7 @@ void auth_job_free(struct auth_job *job) {
         if (job->order.lock >= 0)
             close(job->order.lock); /* a copy; the parent releases the lock */
         job->order.lock = -1;
+        auth_alarm_close(&job->alarm);
         return;
     }
     if (!dismiss(job)) {

@@ -32,7 +32,7 @@ bool auth_job_init(void);
 struct auth_job *auth_job_new(void);
 
 /* Begins, does not block; no other may be under way. Takes the order's secrets, share and lock over,
- * whatever happens. `alarm`, borrowed until the job is done: NULL leaves the work to `auth_job_wait`; so does
+ * whatever happens. `alarm`, of which the job keeps a copy: NULL leaves the work to `auth_job_wait`; so does
  * a thread that can't be started, and then the alarm rings at once. */
 void auth_job_start(struct auth_job *job, struct auth_job_order *order, const struct auth_clock *clock,
                     const struct auth_alarm *alarm);

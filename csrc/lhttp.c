@@ -7,8 +7,8 @@
 
 #define JOB_TYPE "central.auth.job"
 
-/* What a job borrows must not be collected before it. */
-enum { CLOCK_SLOT = 1, ALARM_SLOT, SLOTS = ALARM_SLOT };
+/* What a handle borrows must not be collected before it. */
+enum { CLOCK_SLOT = 1, SLOTS = CLOCK_SLOT };
 
 struct handle {
     struct auth_job *job;        /* NULL: nothing was started since it was made or closed */
@@ -110,8 +110,6 @@ static int handle_start(lua_State *L) {
     if (request.url == NULL || body == NULL || body->data == NULL)
         return luaL_error(L, "a request needs url and body");
     prepare(L, handle);
-    lua_pushvalue(L, 5);
-    lua_setiuservalue(L, 1, ALARM_SLOT);
     struct auth_secret key = share.key; /* the table's */
     share.key = (struct auth_secret){0};
     if (key.length > 0 && !auth_secret_append(&share.key, key.data, key.length))

@@ -1,6 +1,6 @@
-/* A program that embeds Lua many times: threads SCRIPT COUNT ROUNDS. Each of COUNT threads makes ROUNDS states by
- * lua_newstate, one after the other, all beginning together, and runs SCRIPT in each. Prints what the script returns.
- * SPDX-License-Identifier: MIT */
+/* A program that embeds Lua many times: threads SCRIPT COUNT ROUNDS. Each of COUNT threads makes ROUNDS
+ * states by lua_newstate, one after the other, all beginning together, and runs SCRIPT in each. Prints what
+ * the script returns. SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
