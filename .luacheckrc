@@ -1,3 +1,7 @@
 std = "lua54"
 max_line_length = 120
 files["spec"] = { std = "+busted" }
+files["spec/hosts"] = { -- each in the world of its host
+  globals = { "lease", "auth_password_verify", "lighty" }, read_globals = { "dovecot", "module" },
+}
+exclude_files = { "spec/hosts/prosody.cfg.lua" }

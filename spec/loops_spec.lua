@@ -5,6 +5,7 @@ local auth = require "central.auth"
 local copas = require "copas"
 local cqueues = require "cqueues"
 local loops = require "central.auth.loops"
+local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 local uv = require "luv"
 
@@ -169,5 +170,27 @@ describe("a pending token in cqueues #slow", function()
     end
     assert.equal(token, client:token())
     box:close()
+  end)
+end)
+
+describe("the example #slow", function()
+  for _, name in ipairs { "cqueues", "luv", "copas" } do
+    it("of " .. name .. " runs", function()
+      local output, status = process.run(("lua5.4 lua/examples/%s.lua"):format(name))
+      assert.equal(0, status, output)
+      assert.matches("ready to ask", output)
+      assert.matches("state%s+fresh", output)
+    end)
+  end
+
+  it("of poll(2) in C builds and runs", function()
+    local program = os.getenv "BUILD" .. "/poll"
+    local compile = "cc lua/examples/poll.c -o %s $(pkg-config --cflags --libs lua5.4)"
+    local built, failed = process.run(compile:format(program))
+    assert.equal(0, failed, built)
+    local output, status = process.run(program)
+    assert.equal(0, status, output)
+    assert.matches("time for other things", output)
+    assert.matches("a token of %d+ characters", output)
   end)
 end)

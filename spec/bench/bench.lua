@@ -3,7 +3,6 @@
 -- Makefile), where a throw-away CA joins the system's. Prints Markdown, ratios first, and writes the same as JSON.
 -- SPDX-License-Identifier: MIT
 
-local ca = require "central.auth.sandbox.ca"
 local cjson = require "cjson"
 local measure = require "spec_measure"
 local nginx = require "spec.support.nginx"
@@ -51,7 +50,8 @@ local function environment(options)
   return {
     "PATH=" .. os.getenv "PATH", "HOME=" .. folder, "LANG=C.UTF-8", "LUA_PATH=" .. os.getenv "LUA_PATH",
     "LUA_CPATH=" .. os.getenv "LUA_CPATH", "PYTHONDONTWRITEBYTECODE=",
-    "TOKEN_URL=" .. place.token_url, "CLIENT_ID=an-identifier", "CLIENT_SECRET=a-long-enough-secret", "CA_FILE=" .. file,
+    "TOKEN_URL=" .. place.token_url, "CLIENT_ID=an-identifier", "CLIENT_SECRET=a-long-enough-secret",
+    "CA_FILE=" .. file,
     "CENTRAL_TOKEN_URL=" .. place.token_url, "CENTRAL_CLIENT_ID=an-identifier",
     "CENTRAL_CLIENT_SECRET=a-long-enough-secret", "CENTRAL_CA_FILE=" .. file, "XDG_CACHE_HOME=" .. folder .. "/shared",
   }

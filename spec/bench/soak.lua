@@ -1,5 +1,5 @@
--- Ten thousand renewals in one process: after the first hundred nothing may grow any more. Half are made in the background
--- of calls for a stale token, half by force. Time is moved, so that tokens age at once; all else is real.
+-- Ten thousand renewals in one process: after the first hundred nothing may grow any more. Half are made in the
+-- background of calls for a stale token, half by force. Time is moved, so that tokens age at once; all else is real.
 -- SPDX-License-Identifier: MIT
 
 local client = require "central.auth.client"

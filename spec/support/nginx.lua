@@ -1,4 +1,4 @@
--- nginx as a token server over TLS that costs next to nothing: every request gets the same reply with a token of its own.
+-- nginx as a token server over TLS that costs next to nothing: the same reply for all, but for the token.
 -- SPDX-License-Identifier: MIT
 
 local ca = require "central.auth.sandbox.ca"

@@ -1,5 +1,5 @@
--- GET /aps: how many access points Central knows of. Waits for tokens as prosody waits for everything: other requests go
--- on meanwhile, GET /alive for one.
+-- GET /aps: whether Central lists its access points. Waits for tokens as prosody waits for everything: other requests
+-- go on meanwhile, GET /alive for one.
 local async = require "util.async"
 local auth = require "central.auth"
 local http = require "net.http"
@@ -36,7 +36,7 @@ local function aps(event)
     return message
   end
   local reply, why = async.wait_for(api:request(os.getenv "CENTRAL_API" .. "/network-monitoring/v1/aps",
-    { headers = { Authorization = header }, insecure = true })) -- checked by api's sslctx; it knows no addresses as names
+    { headers = { Authorization = header }, insecure = true })) -- its sslctx checks; it takes no address for a name
   event.response.status_code = reply and reply.code or 502
   return reply and header or tostring(why)
 end

@@ -1,0 +1,23 @@
+-- In copas: token() yields inside a thread of copas; others go on meanwhile.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local copas = require "copas"
+local box <close> = require("central.auth.sandbox").start { latency = 0.2 } -- with credentials of your own leave it out
+
+local options = box:options()
+options.wait = require("central.auth.loops").copas
+local client <close> = assert(auth.new(options))
+
+local waiting = 3
+for i = 1, 3 do
+  copas.addthread(function()
+    assert(client:header())
+    print(("thread %d is ready to ask"):format(i))
+    waiting = waiting - 1
+  end)
+end
+while waiting > 0 do
+  copas.step(0.05)
+end
+print(client:status())

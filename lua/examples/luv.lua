@@ -1,0 +1,20 @@
+-- In luv: token() yields inside a coroutine, timers go on meanwhile.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local uv = require "luv"
+local box <close> = require("central.auth.sandbox").start { latency = 0.2 } -- with credentials of your own leave it out
+
+local options = box:options()
+options.wait = require("central.auth.loops").luv
+local client <close> = assert(auth.new(options))
+
+local ticker = uv.new_timer()
+ticker:start(0, 50, function() print "tick" end)
+coroutine.wrap(function()
+  assert(client:header())
+  print "ready to ask"
+  ticker:close()
+end)()
+uv.run()
+print(client:status())
