@@ -24,7 +24,7 @@ CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form f
 HTTP := lhttp lauth job exchange trust secret clock share seal cache alarm
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-valgrind install uninstall clean versions deps-%
+.PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc check-valgrind install uninstall clean versions deps-%
 .DEFAULT_GOAL := build
 
 build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
@@ -81,7 +81,7 @@ deps-%:
 CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
 
-spec: build $(BUILD)/oidc/.ready $(BUILD)/spec_fork.so $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
+spec: build $(BUILD)/oidc/.ready $(BUILD)/spec_fork.so $(BUILD)/spec_torture.so $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
 	@mkdir -p $(BUILD)/home
 	@$(CLEAN_ENV) $(RUNNER) $(LUA) $(SPEC_PRELUDE) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
 
@@ -93,7 +93,7 @@ $(BUILD)/oidc/.ready: spec/support/oidc/package.json spec/support/oidc/package-l
 
 $(BUILD)/spec_%.so: spec/support/%.c
 	@mkdir -p $(@D)
-	@$(CC) -O2 -shared -fPIC -isystem $(LUA_INCDIR) $< -o $@
+	@$(CC) -O2 -shared -fPIC -Wl,-z,nodelete -isystem $(LUA_INCDIR) $< -o $@
 
 $(BUILD)/threads: spec/hosts/threads.c
 	@mkdir -p $(@D)
@@ -166,6 +166,12 @@ check-tsan: deps-test .build/tsan/bin/lua5.4 ## jobs, and many states in many th
 	  $(wildcard /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1) \
 	  $(shell $(CC) -print-file-name=libtsan.so) $(shell command -v $(LUA)) >$@
 	@chmod 755 $@
+
+check-torture: deps-test ## every allocation fails once, in each public function
+	@$(MAKE) --no-print-directory spec SPECS=spec/torture_spec.lua
+
+check-gc: deps-test ## the specs with the collector at every step
+	@$(MAKE) --no-print-directory spec SPEC_PRELUDE="-l spec.support.collect" BUSTED_FLAGS=--exclude-tags=slow
 
 SECONDS ?= 60
 FUZZED  := $(filter-out lhttp job exchange trust,$(sort $(CORE)))

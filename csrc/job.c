@@ -54,11 +54,10 @@ static void open_gate(void) {
     gate_closed = false;
 }
 
-/* In the child; where the gate could not be closed in time, who holds it does not exist there. */
+/* In the child: who waited at the gate, or could not be waited for, does not exist there. */
 static void renew_gate(void) {
-    if (!gate_closed)
-        gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
     open_gate();
+    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
 }
 
 static void enter(void) {

@@ -15,6 +15,7 @@ local errors = lazy "central.auth.errors"
 local pending = lazy "central.auth.pending"
 local turns = lazy "central.auth.turns"
 
+local LOST = 60    -- seconds past its deadline after which a renewal is not believed to end by itself
 local SLACK = 0.05 -- seconds: who ends at the same moment as we tells better why
 
 local renew = {}
@@ -129,14 +130,16 @@ local function obtain(self, mode)
   return asking.insist(self, mode)
 end
 
---- The renewal under way. A forked child forgets that of its parent.
+--- The renewal under way. A forked child forgets that of its parent, and one that is stuck is given up.
 ---@return central.auth.Task?
 function Renewal:under_way()
   local current = self.task
-  if current and (current.done or not current:ours()) then
-    self.task, current = nil, nil
+  if current and current:alive() and current:ours() and self.clock:boot() <= self.mode.deadline + LOST then
+    return current
+  elseif current and current:ours() then
+    current:close(errors.fail("timeout", "the renewal took too long"))
   end
-  return current
+  self.task = nil
 end
 
 -- In the background where nobody waits for it, or where the host waits in a way of its own: on a thread, with an alarm.

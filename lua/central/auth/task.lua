@@ -41,6 +41,11 @@ function Task:running()
   return status == "running" or status == "normal"
 end
 
+--- Whether there is more to come of it.
+function Task:alive()
+  return not self.done and coroutine.status(self._thread) ~= "dead"
+end
+
 --- Whether it began in this process: a forked child has but the memory of it.
 function Task:ours()
   return not self.alarm or self.alarm:ours()
@@ -52,7 +57,7 @@ function Task:moment()
 end
 
 local function is_due(self)
-  local awaits = self._awaits
+  local awaits = not self._abroad and self._awaits
   if type(awaits) == "number" then
     return self._clock:boot() >= awaits
   end
@@ -66,19 +71,26 @@ local function ring(self, seconds)
 end
 
 -- Results of a resumption that ended in a wait or at the end; yields of others are passed on.
-local function resume(thread, ...)
-  local results = table.pack(coroutine.resume(thread, ...))
+local function resume(self)
+  local thread = self._thread
+  local results = table.pack(coroutine.resume(thread))
   while results[1] and results[2] ~= WAIT and coroutine.status(thread) == "suspended" do
+    self._abroad = true
     local back = table.pack(coroutine.yield(table.unpack(results, 2, results.n)))
+    self._abroad = false
     results = table.pack(coroutine.resume(thread, table.unpack(back, 1, back.n)))
   end
   return results
 end
 
 local function go_on(self)
-  self._awaits = nil
+  self._awaits = 0 -- should memory run out in the middle of this, the next look goes on …
+  if coroutine.status(self._thread) == "dead" then -- … unless that was when the end was to be noted
+    self.done, self._raised = true, "not enough memory"
+    return
+  end
   ring(self, SILENT)
-  local results = resume(self._thread)
+  local results = resume(self)
   if coroutine.status(self._thread) == "suspended" then
     self._awaits = results[3]
     if self:moment() then
@@ -99,7 +111,7 @@ end
 --- Moves it on as far as it can go without waiting. Whether it is done; an error within reaches all who look.
 ---@return boolean
 function Task:look()
-  while not self.done and is_due(self) do
+  while not self.done and not self:running() and is_due(self) do
     go_on(self)
   end
   if self._raised ~= nil then
