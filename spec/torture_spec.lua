@@ -1,5 +1,5 @@
--- Every public function with its first, second, third … allocation failing, until it succeeds: no crash, no leak (by the
--- sanitizers), and what was being used works afterwards or can be closed. The C units do the same to malloc.
+-- Every public function with its first, second, third … allocation failing, until it succeeds: no crash, no leak (by
+-- the sanitizers), and what was being used works afterwards or can be closed.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -91,7 +91,7 @@ describe("without memory #torture #slow", function()
   it("new and configure", function()
     local options = { client_id = "an-identifier", client_secret = "a-long-enough-secret", scope = { "a", "b" } }
     survive(function() return options end, function(given) assert(auth.new(given)):close() end, function() end)
-    survive(function() return options end, function(given) assert(auth.configure(given)) end, function() auth.close() end)
+    survive(function() return options end, function(given) assert(auth.configure(given)) end, auth.close)
   end)
 
   describe("over the network #network", function()
