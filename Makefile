@@ -139,7 +139,7 @@ lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, sym
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign programs under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory spec-c spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
-	  BUSTED_FLAGS=--exclude-tags=hosts,clocks
+	  BUSTED_FLAGS=--exclude-tags=hosts,clocks,torture
 
 # The sanitizer must be loaded before Lua's own libraries: by the loader, not LD_PRELOAD, which every child would inherit.
 .build/asan/bin/lua5.4: Makefile
