@@ -27,6 +27,13 @@ function process.run(command)
   return output, status
 end
 
+--- How many descriptors, or threads ("task"), this process has, once garbage is collected.
+function process.count(what)
+  collectgarbage()
+  collectgarbage()
+  return assert(tonumber((process.run(("ls /proc/$PPID/%s | wc -l"):format(what or "fd")))))
+end
+
 --- A new folder of mode 0700; `process.remove` deletes it.
 function process.scratch()
   return assert(line_of("mktemp -d"), "mktemp failed")
