@@ -23,7 +23,7 @@ local function environment()
   return table.concat(words, " ") .. " "
 end
 
-describe("many states in many threads #slow", function()
+describe("many states in many threads #hosts #slow", function()
   before_each(function()
     folder = process.scratch()
     box = sandbox.start { latency = 0.1 }
