@@ -158,7 +158,8 @@ check-valgrind: deps-check ## C units and the specs without timing under valgrin
 TSAN := BUILD=.build/tsan SANITIZE=-fsanitize=thread CFLAGS="-O1 -g -U_FORTIFY_SOURCE" RUNNER="setarch -R"
 check-tsan: deps-test .build/tsan/bin/lua5.4 ## jobs, and many states in many threads, under ThreadSanitizer
 	@$(MAKE) --no-print-directory spec-c TESTS=.build/tsan/spec/job_test $(TSAN)
-	@$(MAKE) --no-print-directory spec SPECS="spec/states_spec.lua spec/http_spec.lua spec/loops_spec.lua" $(TSAN)
+	@$(MAKE) --no-print-directory spec SPECS="spec/states_spec.lua spec/http_spec.lua spec/loops_spec.lua" $(TSAN) \
+	  BUSTED_FLAGS=--exclude-tags=foreign
 
 .build/tsan/bin/lua5.4: Makefile
 	@mkdir -p $(@D)

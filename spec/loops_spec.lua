@@ -183,7 +183,7 @@ describe("the example #slow", function()
     end)
   end
 
-  it("of poll(2) in C builds and runs #hosts", function()
+  it("of poll(2) in C builds and runs #hosts #foreign", function()
     local program = os.getenv "BUILD" .. "/poll"
     local compile = "cc lua/examples/poll.c -o %s $(pkg-config --cflags --libs lua5.4)"
     local built, failed = process.run(compile:format(program))
