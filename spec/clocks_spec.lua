@@ -2,10 +2,10 @@
 -- rules are in renew_spec, with a movable clock; here the real ones are moved.
 -- SPDX-License-Identifier: MIT
 
+local apart = require "spec.support.apart"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
-local quote = process.quote
 local LIBRARY = process.run("ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null"):match "%S+"
 
 -- Asks for a token over and over after each step of the clocks; tells how many there were, and whether any call failed.
@@ -39,16 +39,10 @@ local box, folder
 local function run(offsets, wall_only)
   local script = process.write(folder .. "/script.lua", SCRIPT)
   local stamp = process.write(folder .. "/stamp", "+0")
-  local words = { "env" }
-  for name, value in pairs {
-    LD_PRELOAD = LIBRARY, FAKETIME_TIMESTAMP_FILE = stamp, FAKETIME_NO_CACHE = 1, OFFSETS = offsets,
-    FAKETIME_DONT_FAKE_MONOTONIC = wall_only and 1 or 0, CENTRAL_CLIENT_ID = box.client_id,
-    CENTRAL_CLIENT_SECRET = box.client_secret, CENTRAL_TOKEN_URL = box.token_url, CENTRAL_CA_FILE = box.ca_file,
-    CENTRAL_CACHE = folder .. "/cache",
-  } do
-    words[#words + 1] = name .. "=" .. quote(value)
-  end
-  local output, status = process.run(table.concat(words, " ") .. " lua5.4 " .. script)
+  local env = process.credentials(box, folder .. "/cache")
+  env.LD_PRELOAD, env.FAKETIME_TIMESTAMP_FILE, env.FAKETIME_NO_CACHE = LIBRARY, stamp, 1
+  env.FAKETIME_DONT_FAKE_MONOTONIC, env.OFFSETS = wall_only and 1 or 0, offsets
+  local output, status = process.run(("env %s lua5.4 %s"):format(process.assignments(env), script))
   assert.equal(0, status, output)
   local lines = {}
   for count, token in output:gmatch "(%d+)\t(%S+)\n" do
@@ -57,14 +51,7 @@ local function run(offsets, wall_only)
   return lines
 end
 
-local function faked(name, test)
-  it(name, function()
-    if not LIBRARY then
-      return pending "libfaketime is not installed"
-    end
-    test()
-  end)
-end
+local faked = apart.only({ it = it, pending = pending }, LIBRARY, "libfaketime is not installed")
 
 describe("a process whose clocks are moved #clocks #slow", function()
   before_each(function()

@@ -13,16 +13,11 @@ local SOON = 0.5 -- seconds: not waited for any timeout
 
 local folder, box, port
 
-local function environment(more)
-  local env = {
-    HOME = folder, FOLDER = folder, SCRIPTS = SCRIPTS, PORT = port, DOCUMENT_ROOT = folder,
-    CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret, CENTRAL_TOKEN_URL = box.token_url,
-    CENTRAL_CA_FILE = box.ca_file, CENTRAL_API = box.base_url, CENTRAL_CACHE = folder .. "/cache",
-    CENTRAL_TIMEOUT = TIMEOUT, LUA_PATH = package.path, LUA_CPATH = package.cpath, PATH = os.getenv "PATH",
-  }
-  for name, value in pairs(more or {}) do
-    env[name] = value
-  end
+local function environment()
+  local env = process.credentials(box, folder .. "/cache")
+  env.HOME, env.FOLDER, env.SCRIPTS, env.DOCUMENT_ROOT, env.TOLD = folder, folder, SCRIPTS, folder, folder .. "/told"
+  env.PORT, env.CENTRAL_API, env.CENTRAL_TIMEOUT = port, box.base_url, TIMEOUT
+  env.PATH, env.LUA_PATH, env.LUA_CPATH = os.getenv "PATH", package.path, package.cpath
   return env
 end
 
@@ -99,9 +94,9 @@ describe("within a host #hosts #slow", function()
   end)
 
   -- In a session of its own: lighttpd ends by a signal to its whole process group.
-  local function start(command, more)
+  local function start(command)
     table.insert(command, 1, "setsid")
-    running = process.start { command = command, env = environment(more), log = folder .. "/log" }
+    running = process.start { command = command, env = environment(), log = folder .. "/log" }
     return running
   end
 
@@ -142,7 +137,7 @@ describe("within a host #hosts #slow", function()
     if process.run "id -u" ~= "0\n" then
       return pending "only root may run dovecot"
     end
-    start({ "dovecot", "-F", "-c", configured "dovecot.conf" }, { TOLD = folder .. "/told" })
+    start({ "dovecot", "-F", "-c", configured "dovecot.conf" })
     process.wait_until(function() return os.execute(("test -S %s/run/auth-userdb"):format(folder)) end, 10, "dovecot")
     local function ask()
       local output = process.run(("doveadm -c %s/dovecot.conf auth test anybody password"):format(folder))
@@ -157,7 +152,7 @@ describe("within a host #hosts #slow", function()
       return pending "only root may serve DHCP"
     end
     process.write(folder .. "/leases", ("%d 02:00:00:00:00:01 127.0.0.101 one *\n"):format(os.time() + 86400))
-    start({ "dnsmasq", "-C", configured "dnsmasq.conf" }, { TOLD = folder .. "/told" })
+    start({ "dnsmasq", "-C", configured "dnsmasq.conf" })
     local told = 0
     local function ask()
       local begun = cqueues.monotime()

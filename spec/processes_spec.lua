@@ -27,19 +27,13 @@ local box, folder, ask
 
 -- The environment of a process that uses the sandbox, as words for `env -i`.
 local function environment(more)
-  local words = {}
-  local values = {
-    PATH = os.getenv "PATH", LUA_PATH = package.path, LUA_CPATH = package.cpath, HOME = folder .. "/home",
-    CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret, CENTRAL_TOKEN_URL = box.token_url,
-    CENTRAL_CA_FILE = box.ca_file, CENTRAL_CACHE = folder .. "/cache",
-  }
+  local values = process.credentials(box, folder .. "/cache")
+  values.PATH, values.LUA_PATH, values.LUA_CPATH = os.getenv "PATH", package.path, package.cpath
+  values.HOME = folder .. "/home"
   for name, value in pairs(more or {}) do
     values[name] = value or nil
   end
-  for name, value in pairs(values) do
-    words[#words + 1] = name .. "=" .. quote(value)
-  end
-  return "env -i " .. table.concat(words, " ") .. " "
+  return "env -i " .. process.assignments(values)
 end
 
 local function run(command, more)

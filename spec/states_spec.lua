@@ -6,22 +6,9 @@ local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 local thread = require "cqueues.thread"
 
-local quote = process.quote
 local STATES = 16
 
 local box, folder
-
--- Words for a child that uses the sandbox.
-local function environment()
-  local words = { "env" }
-  for name, value in pairs {
-    CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret, CENTRAL_TOKEN_URL = box.token_url,
-    CENTRAL_CA_FILE = box.ca_file, CENTRAL_CACHE = folder .. "/cache",
-  } do
-    words[#words + 1] = name .. "=" .. quote(value)
-  end
-  return table.concat(words, " ") .. " "
-end
 
 describe("many states in many threads #hosts #slow", function()
   before_each(function()
@@ -34,8 +21,8 @@ describe("many states in many threads #hosts #slow", function()
   end)
 
   it("of a C host share one request, and end with renewals under way", function()
-    local output, status = process.run(("%s %s/threads spec/hosts/threads.lua %d 3"):format(environment(),
-      os.getenv "BUILD", STATES))
+    local output, status = process.run(("env %s %s/threads spec/hosts/threads.lua %d 3"):format(
+      process.assignments(process.credentials(box, folder .. "/cache")), os.getenv "BUILD", STATES))
     assert.equal(0, status, output)
     local tokens, count = {}, 0
     for token in output:gmatch "token (%S+)" do

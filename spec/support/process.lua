@@ -94,19 +94,31 @@ function process.accepts(port, host)
   return ok and true or false
 end
 
+--- Variables as the shell and `env` want them before a command: NAME='value' and so on, a blank at the end.
+---@param values table<string, string | number>
+function process.assignments(values)
+  local words = {}
+  for name, value in pairs(values) do
+    words[#words + 1] = ("%s=%s "):format(name, process.quote(value))
+  end
+  return table.concat(words)
+end
+
+--- The variables by which a child uses a box of the sandbox as its default client, its cache in this folder.
+function process.credentials(box, cache)
+  return {
+    CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret, CENTRAL_TOKEN_URL = box.token_url,
+    CENTRAL_CA_FILE = box.ca_file, CENTRAL_CACHE = cache,
+  }
+end
+
 local Process = {}
 Process.__index = Process
 
 --- Starts `options.command` (a list of words) in the background with `options.env` added to the environment and
 --- its output in `options.log`. The object has `pid`, `log`, `alive()`, `output()`, `stop()`.
 function process.start(options)
-  local words = {}
-  for name, value in pairs(options.env or {}) do
-    words[#words + 1] = name .. "=" .. process.quote(value)
-  end
-  if options.env then
-    table.insert(words, 1, "env")
-  end
+  local words = { options.env and "env " .. process.assignments(options.env) or nil }
   for _, word in ipairs(options.command) do
     words[#words + 1] = process.quote(word)
   end
