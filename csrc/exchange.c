@@ -21,10 +21,12 @@ struct auth_exchange {
     bool in_body;       /* header lines from here on are trailers */
     bool partial_trust; /* see struct auth_trust */
     long timeout_ms;
+    size_t body_max;
     enum auth_exchange_failure verdict; /* of our own callbacks, when one of them ended the transfer */
     size_t header_bytes;
-    struct curl_slist accept;        /* our own nodes: libcurl would copy what it is given to append */
-    struct curl_slist authorization; /* points into the caller's secret */
+    struct curl_slist
+        authorization;          /* our own node: points into the caller's secret, which libcurl would copy */
+    struct curl_slist *headers; /* all others */
     char error[CURL_ERROR_SIZE];
     char retry_after[64]; /* as it came: a date counts from the Date header, which may come later */
     char date[64];
@@ -64,7 +66,7 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
     struct auth_exchange *exchange = data;
     size_t length = size * count;
     exchange->in_body = true;
-    if (length > AUTH_EXCHANGE_BODY_MAX - exchange->reply.body.length)
+    if (length > exchange->body_max - exchange->reply.body.length)
         exchange->verdict = AUTH_EXCHANGE_REPLY;
     else if (!auth_secret_append(&exchange->reply.body, bytes, length))
         exchange->verdict = AUTH_EXCHANGE_MEMORY;
@@ -117,18 +119,33 @@ static size_t take_header(char *line, size_t size, size_t count, void *data) {
 
 /* --- start --- */
 
-static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
-    CURL *easy = exchange->easy;
-    CURLcode error = CURLE_OK;
 #define SET(option, value)                                                                                   \
     if (error == CURLE_OK)                                                                                   \
     error = curl_easy_setopt(easy, option, value)
+
+static CURLcode set_method(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
+    CURL *easy = exchange->easy;
+    CURLcode error = CURLE_OK;
+    if (request->body != NULL && request->body->data != NULL) {
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body->length);
+        SET(CURLOPT_POSTFIELDS, (const char *)request->body->data);
+    }
+    if (request->method != NULL && strcmp(request->method, "HEAD") == 0) {
+        SET(CURLOPT_NOBODY, 1L);
+    } else if (request->method != NULL) {
+        SET(CURLOPT_CUSTOMREQUEST, request->method);
+    }
+    return error;
+}
+
+static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
+    CURL *easy = exchange->easy;
+    CURLcode error = set_method(exchange, request);
     SET(CURLOPT_ERRORBUFFER, exchange->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_PROTOCOLS_STR, "https,http");
-    SET(CURLOPT_HTTP_VERSION,
-        (long)CURL_HTTP_VERSION_1_1); /* one small request: HTTP/2's greeting buys nothing */
+    SET(CURLOPT_HTTP_VERSION, request->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
@@ -140,9 +157,7 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_HEADERDATA, (void *)exchange);
     SET(CURLOPT_USERAGENT, request->user_agent);
-    SET(CURLOPT_POSTFIELDSIZE, (long)request->body->length);
-    SET(CURLOPT_POSTFIELDS, (const char *)request->body->data);
-    SET(CURLOPT_HTTPHEADER, &exchange->accept);
+    SET(CURLOPT_HTTPHEADER, exchange->headers);
     if (request->proxy != NULL)
         SET(CURLOPT_PROXY, request->proxy);
     if (strncasecmp(request->url, "http:", 5) == 0) /* safe on the loopback interface, and nowhere else */
@@ -173,17 +188,38 @@ static CURLcode set_tls(struct auth_exchange *exchange, const struct auth_exchan
         SET(CURLOPT_SSLCERT, request->cert_file);
     if (request->key_file != NULL)
         SET(CURLOPT_SSLKEY, request->key_file);
-#undef SET
     return error;
 }
+#undef SET
 
-static void set_headers(struct auth_exchange *exchange, const struct auth_secret *authorization) {
-    static char accept[] = "Accept: application/json";
-    exchange->accept = (struct curl_slist){.data = accept};
-    if (authorization != NULL && authorization->length > 0) {
-        exchange->authorization = (struct curl_slist){.data = (char *)authorization->data};
-        exchange->accept.next = &exchange->authorization;
+/* The last node is ours, and no part of what is freed. */
+static void drop_headers(struct auth_exchange *exchange) {
+    struct curl_slist *last = exchange->headers;
+    while (last != NULL && last->next != NULL && last->next != &exchange->authorization)
+        last = last->next;
+    if (last != NULL)
+        last->next = NULL;
+    curl_slist_free_all(exchange->headers);
+    exchange->headers = NULL;
+}
+
+static bool set_headers(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
+    static const char *const usual[] = {"Accept: application/json", NULL};
+    const struct auth_secret *authorization = request->authorization;
+    struct curl_slist *last = NULL;
+    for (const char *const *line = request->headers != NULL ? request->headers : usual; *line != NULL;
+         line++) {
+        struct curl_slist *longer = curl_slist_append(exchange->headers, *line);
+        if (longer == NULL)
+            return false;
+        exchange->headers = longer;
+        last = last == NULL ? longer : last->next;
     }
+    if (last != NULL && authorization != NULL && authorization->length > 0) {
+        exchange->authorization = (struct curl_slist){.data = (char *)authorization->data};
+        last->next = &exchange->authorization;
+    }
+    return true;
 }
 
 static enum auth_exchange_failure classify(CURLcode error, const char *message);
@@ -195,7 +231,7 @@ static bool fail(struct auth_exchange *exchange, CURLcode error) {
         text = "the proxy (option proxy, or the environment's) is not a URL that libcurl understands";
         exchange->verdict = AUTH_EXCHANGE_CONFIG;
     } else if (exchange->verdict == AUTH_EXCHANGE_REPLY) {
-        text = "the reply is larger than any token reply";
+        text = "the reply is larger than it may be";
     }
     reply->failure = exchange->verdict != AUTH_EXCHANGE_OK ? exchange->verdict : classify(error, text);
     (void)snprintf(reply->message, sizeof reply->message, "%s", text);
@@ -203,8 +239,10 @@ static bool fail(struct auth_exchange *exchange, CURLcode error) {
 }
 
 static void clear(struct auth_exchange *exchange) {
-    struct auth_secret body = exchange->reply.body; /* guarded memory is dear: kept for the next reply */
+    struct auth_secret body = exchange->reply.body; /* guarded memory is dear: kept for the next reply … */
     auth_secret_truncate(&body, 0);
+    if (body.capacity > 2 * AUTH_EXCHANGE_BODY_MAX) /* … within reason */
+        auth_secret_wipe(&body);
     exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1, .body = body};
     exchange->header_bytes = 0;
     exchange->verdict = AUTH_EXCHANGE_OK;
@@ -217,8 +255,8 @@ bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_excha
                          const struct auth_clock *clock) {
     auth_exchange_cancel(exchange);
     curl_easy_reset(exchange->easy);
-    set_headers(exchange, request->authorization);
-    CURLcode error = set_transfer(exchange, request);
+    exchange->body_max = request->body_max > 0 ? request->body_max : AUTH_EXCHANGE_BODY_MAX;
+    CURLcode error = set_headers(exchange, request) ? set_transfer(exchange, request) : CURLE_OUT_OF_MEMORY;
     if (error == CURLE_OK)
         error = set_tls(exchange, request);
     if (error != CURLE_OK)
@@ -376,12 +414,24 @@ const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exc
     return reply;
 }
 
+bool auth_exchange_next_header(struct auth_exchange *exchange, void **place, const char **name,
+                               const char **value) {
+    struct curl_header *header = curl_easy_nextheader(exchange->easy, CURLH_HEADER, -1, *place);
+    if (header == NULL)
+        return false;
+    *place = header;
+    *name = header->name;
+    *value = header->value;
+    return true;
+}
+
 /* --- the end --- */
 
 void auth_exchange_cancel(struct auth_exchange *exchange) {
     if (exchange->under_way)
         curl_multi_remove_handle(exchange->multi, exchange->easy);
     exchange->under_way = false;
+    drop_headers(exchange);
     clear(exchange);
 }
 

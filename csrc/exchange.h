@@ -7,8 +7,10 @@
 #include "clock.h"
 #include "secret.h"
 
-/* Bytes of a reply's body, as sent: no Content-Encoding is undone. */
+/* Bytes of a reply's body, as sent (no Content-Encoding is undone), where the request sets no limit, and the
+ * highest limit it may set. */
 #define AUTH_EXCHANGE_BODY_MAX ((size_t)256 * 1024)
+#define AUTH_EXCHANGE_BODY_LIMIT ((size_t)16 * 1024 * 1024)
 /* Bytes of all its header lines, those of 1xx replies and trailers too. */
 #define AUTH_EXCHANGE_HEADERS_MAX ((size_t)64 * 1024)
 /* A transfer below so many bytes a second for so many seconds is given up. */
@@ -32,18 +34,22 @@ enum auth_exchange_failure {
  * caller's and must outlive the exchange. libcurl keeps a copy of both in its send buffer until the
  * connection is reused or closed; nothing can wipe that one. */
 struct auth_exchange_request {
-    const char *url; /* https, or http to loopback: the caller has checked */
+    const char *url;    /* https, or http to loopback: the caller has checked */
+    const char *method; /* an upper-case token; else POST with a body, GET without */
     const char *user_agent;
-    const char *ca_file; /* PEM; with `ca_path` or alone, in place of the system's trust store */
-    const char *ca_path; /* a folder of hashed certificates */
+    const char *const *headers; /* lines "Name: value", the last NULL; else Accept: application/json alone */
+    const char *ca_file;        /* PEM; with `ca_path` or alone, in place of the system's trust store */
+    const char *ca_path;        /* a folder of hashed certificates */
     const char *crl_file;
     const char *cert_file; /* PEM, for mutual TLS */
     const char *key_file;
-    const char *proxy;                       /* else the environment's https_proxy and no_proxy */
-    const struct auth_secret *body;          /* form-encoded: sent by POST */
+    const char *proxy;              /* else the environment's https_proxy and no_proxy */
+    const struct auth_secret *body; /* without data: none. Form-encoded, unless `headers` say otherwise */
     const struct auth_secret *authorization; /* the whole header line */
     long timeout_ms;                         /* over all: resolve, connect, send, receive; 1 to LONG_MAX */
     long connect_timeout_ms;                 /* resolve and connect and TLS */
+    size_t body_max; /* of the reply, up to AUTH_EXCHANGE_BODY_LIMIT; 0: AUTH_EXCHANGE_BODY_MAX */
+    bool http2; /* where the server has it; else HTTP/1.1, as one small request has no use for its greeting */
 };
 
 /* What came back. `failure` OK: status and the rest are set. Otherwise `message` says what happened, in
@@ -93,6 +99,11 @@ void auth_exchange_wake(struct auth_exchange *exchange);
  * false. */
 const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exchange,
                                                        const struct auth_clock *clock);
+
+/* The header fields of the reply in their order, one a call: name and value, the exchange's until its next
+ * start. `*place` is NULL at first and then what the last call left. false: there are no more. */
+bool auth_exchange_next_header(struct auth_exchange *exchange, void **place, const char **name,
+                               const char **value);
 
 /* Gives up a request under way, wipes the reply; does not wait for a resolver. Harmless otherwise. */
 void auth_exchange_cancel(struct auth_exchange *exchange);

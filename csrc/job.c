@@ -258,6 +258,10 @@ const struct auth_exchange_reply *auth_job_finish(struct auth_job *job, const ch
     return job->reply;
 }
 
+bool auth_job_next_header(const struct auth_job *job, void **place, const char **name, const char **value) {
+    return auth_exchange_next_header(job->exchange, place, name, value);
+}
+
 bool auth_job_is_ours(const struct auth_job *job) {
     return job->owner == getpid();
 }

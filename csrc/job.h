@@ -45,6 +45,9 @@ bool auth_job_wait(struct auth_job *job, int64_t limit_ns);
  * not be shared. */
 const struct auth_exchange_reply *auth_job_finish(struct auth_job *job, const char **share_problem);
 
+/* The header fields of that reply, as by auth_exchange_next_header. */
+bool auth_job_next_header(const struct auth_job *job, void **place, const char **name, const char **value);
+
 /* Whether it was made in this process. A forked child has but the memory of the parent's jobs: it may free
  * them and nothing else. */
 bool auth_job_is_ours(const struct auth_job *job);

@@ -10,11 +10,15 @@
 /* What a handle borrows must not be collected before it. */
 enum { CLOCK_SLOT = 1, SLOTS = CLOCK_SLOT };
 
+enum { HEADER_LINES_MAX = 64 };
+
 struct handle {
     struct auth_job *job;        /* NULL: nothing was started since it was made or closed */
     struct auth_job_order order; /* on its way into the job */
     const struct auth_clock *clock;
+    const char *headers[HEADER_LINES_MAX + 1]; /* those of the request's table, while it starts */
     bool shares;
+    bool tells_headers;
 };
 
 static struct handle *check_handle(lua_State *L) {
@@ -56,9 +60,45 @@ static long ms_field(lua_State *L, const char *name) {
     return ms < 1 ? 1 : ms > INT_MAX ? INT_MAX : (long)ms; /* 0 would mean "no limit" */
 }
 
-static struct auth_exchange_request check_request(lua_State *L) {
+/* NULL where the request names none. The strings stay in its table. */
+static const char *const *check_headers(lua_State *L, struct handle *handle) {
+    lua_Integer count = 0;
+    bool given = lua_getfield(L, 2, "headers") != LUA_TNIL;
+    if (given) {
+        luaL_checktype(L, -1, LUA_TTABLE);
+        count = luaL_len(L, -1);
+        if (count > HEADER_LINES_MAX)
+            luaL_error(L, "more than %d header lines", HEADER_LINES_MAX);
+    }
+    for (lua_Integer i = 0; i < count; i++) {
+        lua_geti(L, -1, i + 1);
+        handle->headers[i] = auth_lua_check_text(L, -1);
+        lua_pop(L, 1);
+    }
+    handle->headers[count] = NULL;
+    lua_pop(L, 1);
+    return given ? handle->headers : NULL;
+}
+
+static size_t check_body_max(lua_State *L) {
+    int64_t bytes = auth_lua_integer_field(L, 2, "body_max", 0);
+    return bytes < 0 || bytes > (int64_t)AUTH_EXCHANGE_BODY_LIMIT ? AUTH_EXCHANGE_BODY_LIMIT : (size_t)bytes;
+}
+
+static bool flag_field(lua_State *L, const char *name) {
+    lua_getfield(L, 2, name);
+    bool flag = lua_toboolean(L, -1) != 0;
+    lua_pop(L, 1);
+    return flag;
+}
+
+static struct auth_exchange_request check_request(lua_State *L, struct handle *handle) {
     luaL_checktype(L, 2, LUA_TTABLE);
     return (struct auth_exchange_request){.url = auth_lua_text_field(L, 2, "url"),
+                                          .method = auth_lua_text_field(L, 2, "method"),
+                                          .headers = check_headers(L, handle),
+                                          .body_max = check_body_max(L),
+                                          .http2 = flag_field(L, "http2"),
                                           .user_agent = auth_lua_text_field(L, 2, "user_agent"),
                                           .ca_file = auth_lua_text_field(L, 2, "ca_file"),
                                           .ca_path = auth_lua_text_field(L, 2, "ca_path"),
@@ -93,13 +133,13 @@ static void prepare(lua_State *L, struct handle *handle) {
 }
 
 /* job:start(request [, share [, lock [, alarm]]]): request as struct auth_exchange_request, `timeout` and
- * `connect_timeout` in seconds, its secrets moved out of their userdata, and the lock likewise; share as for
- * cache_share. With an alarm it runs on a thread of its own. */
+ * `connect_timeout` in seconds, `headers` a list of lines, its secrets moved out of their userdata, and the
+ * lock likewise; share as for cache_share. With an alarm it runs on a thread of its own. */
 static int handle_start(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_job_order *order = &handle->order;
     lua_settop(L, 5);
-    struct auth_exchange_request request = check_request(L);
+    struct auth_exchange_request request = check_request(L, handle);
     struct auth_secret *body = secret_field(L, "body");
     struct auth_secret *authorization = secret_field(L, "authorization");
     struct auth_lua_lock *lock = lua_isnil(L, 4) ? NULL : luaL_checkudata(L, 4, AUTH_LOCK_TYPE);
@@ -107,8 +147,8 @@ static int handle_start(lua_State *L) {
     struct auth_share share = {0};
     if (!lua_isnil(L, 3))
         auth_lua_check_share(L, 3, &share);
-    if (request.url == NULL || body == NULL || body->data == NULL)
-        return luaL_error(L, "a request needs url and body");
+    if (request.url == NULL)
+        return luaL_error(L, "a request needs a url");
     prepare(L, handle);
     struct auth_secret key = share.key; /* the table's */
     share.key = (struct auth_secret){0};
@@ -119,6 +159,7 @@ static int handle_start(lua_State *L) {
     move(&order->body, body);
     move(&order->authorization, authorization);
     handle->shares = share.name[0] != '\0';
+    handle->tells_headers = request.headers != NULL;
     order->lock = lock != NULL ? lock->fd : -1;
     if (lock != NULL)
         lock->fd = -1;
@@ -151,8 +192,24 @@ static int push_failure(lua_State *L, const struct auth_exchange_reply *reply) {
     return 4;
 }
 
-/* job:finish() -> raw reply; with `shared` where that was asked for, and `share_problem` where it could not
- * be | nil, message, code, proxy's status */
+/* raw.headers = { name, value, name, value … }, as they came. */
+static void set_headers(lua_State *L, const struct auth_job *job) {
+    void *place = NULL;
+    const char *name = NULL;
+    const char *value = NULL;
+    lua_Integer count = 0;
+    lua_newtable(L);
+    while (auth_job_next_header(job, &place, &name, &value)) {
+        lua_pushstring(L, name);
+        lua_seti(L, -2, ++count);
+        lua_pushstring(L, value);
+        lua_seti(L, -2, ++count);
+    }
+    lua_setfield(L, -2, "headers");
+}
+
+/* job:finish() -> raw reply; with `headers` where the request brought its own, with `shared` where that was
+ * asked for, and `share_problem` where it could not be | nil, message, code, proxy's status */
 static int handle_finish(lua_State *L) {
     const struct handle *handle = check_handle(L);
     const char *share_problem = NULL;
@@ -176,6 +233,8 @@ static int handle_finish(lua_State *L) {
     set_text(L, "content_type", reply->content_type);
     set_text(L, "location_host", reply->location_host);
     set_text(L, "share_problem", share_problem);
+    if (handle->tells_headers)
+        set_headers(L, handle->job);
     lua_pushboolean(L, handle->shares);
     lua_setfield(L, -2, "shared");
     lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);

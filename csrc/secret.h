@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define AUTH_SECRET_MAX ((size_t)1024 * 1024) /* bytes; nothing secret here is longer */
+#define AUTH_SECRET_MAX ((size_t)16 * 1024 * 1024) /* bytes; the body of an API call is the longest */
 
 /* All zero is an empty secret that owns nothing. `data` holds `length` bytes and a NUL behind them that does
  * not count, so that it can be given to functions that want a C string. Owned by whoever holds the struct. */

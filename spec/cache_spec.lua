@@ -278,7 +278,7 @@ describe("the cache #valgrind", function()
       holder.client._renewal.cache:attach(holder.client._renewal.credential.secret)
       local lock = assert(holder.client._renewal.cache:lock())
       local looks, waiter = 0, another {}
-      waiter.client._renewal.sleep = function(seconds)
+      waiter.client._renewal.host.sleep = function(seconds)
         clock:shift(seconds, seconds)
         looks = looks + 1
         if looks == 3 then

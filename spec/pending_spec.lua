@@ -233,7 +233,7 @@ describe("a pending token #valgrind", function()
   it("asks again where the token was invalidated before the waiter was told", function()
     local s = scripted.new({ slow(token("t1", 1000)), token("t2", 1000) })
     local waiter = coroutine.wrap(function() return s.client:token() end)
-    s.client._renewal.config.wait = coroutine.yield
+    s.client._renewal.host.wait = coroutine.yield
     waiter()
     s:wait(1)
     assert.equal("t1", s.client:token())
@@ -267,7 +267,7 @@ end)
 describe("the option wait #valgrind", function()
   local function in_coroutines(s, count)
     local threads, results = {}, {}
-    s.client._renewal.config.wait = coroutine.yield
+    s.client._renewal.host.wait = coroutine.yield
     for i = 1, count do
       threads[i] = coroutine.create(function() results[i] = s.client:token() end)
       assert(coroutine.resume(threads[i]))
@@ -311,7 +311,7 @@ describe("the option wait #valgrind", function()
     local s = scripted.new { slow(token("t1", 1000)) }
     local threads, results = in_coroutines(s, 3)
     coroutine.close(threads[1])
-    s.client._renewal.config.wait = function() error "killed" end
+    s.client._renewal.host.wait = function() error "killed" end
     assert.is_false((coroutine.resume(threads[2])))
     s:wait(1)
     assert(coroutine.resume(threads[3]))

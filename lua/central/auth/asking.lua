@@ -8,6 +8,7 @@ local turns = require "central.auth.turns"
 
 local errors = lazy "central.auth.errors"
 local refusal = lazy "central.auth.refusal"
+local tenant = lazy "central.auth.tenant"
 
 local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
 local GAP = 1                 -- seconds between renewals of a usable token
@@ -98,16 +99,36 @@ local function wait_for_permit(self, deadline, lock)
 end
 
 local function send(self, mode, lock)
-  self.request = self.request or token_request.new(self.config, self.credential, self.clock, self.transport)
+  local subject_token, message, code, detail
+  if self.parent then
+    subject_token, message, code, detail = tenant.subject_token(self, mode)
+    if not subject_token then
+      return nil, nil, message, code, detail
+    end
+  end
+  self.request = self.request or token_request.new(self.config, self.credential, self.clock, self.pool)
+  mode.used = self.credential.secret
   return self.request:send(mode.deadline, {
     held = self.tracker:token(), lock = lock, share = self.cache:share(self:pace().failures + 1), alarm = mode.alarm,
+    subject_token = subject_token,
   })
+end
+
+-- Where the credential is being reset, by this very client, the secret that was refused is not the last.
+local function wait_for_reset(self, deadline)
+  while self.resetting and self.clock:boot() < deadline do
+    task.wait(self.clock:boot() + LEAST / 10)
+  end
 end
 
 -- A rotated secret: another key, another name, and one try more.
 local function rotated(self, mode, code, detail)
-  if mode.rotated or not refusal.rejected(code, detail)
-    or not self.credential:changed(math.max(mode.deadline - self.clock:boot(), LEAST)) then
+  if mode.rotated or not refusal.rejected(code, detail) then
+    return false
+  end
+  wait_for_reset(self, mode.deadline)
+  if self.credential.secret == mode.used
+    and not self.credential:changed(math.max(mode.deadline - self.clock:boot(), LEAST)) then
     return false
   end
   mode.rotated = true
@@ -130,7 +151,7 @@ local function try(self, mode)
   granted, raw, message, code, detail = send(self, mode, held)
   if granted then
     return adopt(self, granted, raw) or nil
-  elseif rotated(self, mode, code, detail) then
+  elseif self.parent and tenant.has_new_subject(self, mode, code, detail) or rotated(self, mode, code, detail) then
     return nil
   end
   return asking.remember(self, message, code, detail, raw)

@@ -16,7 +16,7 @@ function by_hand.renew(self)
   end
   local ok, message, code, detail = self:join { deadline = deadline, tries = renew.TRIES, since = now }
   if ok then
-    ok, message, code, detail = self:await(ok, deadline)
+    ok, message, code, detail = self.host:await(ok, deadline)
   end
   if not ok then
     return nil, message, code, detail

@@ -12,7 +12,8 @@ local Cache = {}
 Cache.__index = Cache
 
 -- All that tells this token from another, but for the secret.
-local IDENTITY = { "token_url", "client_id", "auth_style", "cert_file", "scope", "audience", "resource", "params" }
+local IDENTITY = { "token_url", "client_id", "auth_style", "cert_file", "scope", "audience", "resource", "params",
+  "exchange" }
 
 -- Strings and tables of strings as one string; no two values give the same.
 local function pack(value)

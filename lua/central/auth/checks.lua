@@ -1,6 +1,7 @@
 -- Checks of the less usual options: a value as it came -> the value as it is used, or nil and what is wrong.
 -- SPDX-License-Identifier: MIT
 
+local clusters = require "central.auth.clusters"
 local errors = require "central.auth.errors"
 local grant = require "central.auth.grant"
 local options = require "central.auth.options"
@@ -112,11 +113,38 @@ function checks.cache(value)
   return value == true and true or value and text(value)
 end
 
+-- GreenLake shows workspace ids with dashes and wants them without.
 function checks.workspace(value)
   if not value:find("^[%w_-]+$") then
     return nil, "a workspace id has letters, digits and dashes only"
   end
+  return value:find("^%x+%-%x+%-%x+%-%x+%-%x+$") and (value:gsub("-", "")) or value
+end
+
+function checks.base_url(value)
+  local checked, problem = options.url(value)
+  if checked and checked:find("?", 1, true) then
+    return nil, "it has a query"
+  end
+  return checked and (checked:gsub("/+$", "")) or nil, problem
+end
+
+function checks.cluster(value)
+  if not clusters.base_url(value) then
+    return nil, ("%q is no cluster of new Central%s; known are %s (or give base_url)"):format(errors.printable(value),
+      errors.suggest(value, clusters.names), table.concat(clusters.names, ", "))
+  end
   return value
+end
+
+function checks.hosts(value)
+  for i, name in ipairs(type(value) == "table" and value or { value }) do
+    if type(name) ~= "string" or not (name:find("^[%w.-]+:?%d*$") or name:find("^%[[%x:.]+%]:?%d*$")) then
+      return nil, ("item %d: write it like api.example.com or api.example.com:8443"):format(i)
+    end
+  end
+  local checked, problem = texts(value)
+  return type(checked) == "string" and { checked } or checked, problem
 end
 
 checks.texts = texts

@@ -5,7 +5,9 @@ local core = require "central.auth.core"
 local lazy = require "central.auth.lazy"
 local renew = require "central.auth.renew"
 
+local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
+local pending = lazy "central.auth.pending"
 local status = lazy "central.auth.status"
 
 ---@class central.auth.TokenOptions
@@ -63,15 +65,19 @@ local function own(self, method)
   return self
 end
 
--- Runs a method of the renewal, then tells its events; a closed client fails.
-local function act(self, method, argument)
+-- Does something with the renewal, then tells its events; a closed client fails.
+local function act(self, method, does, ...)
   local renewal = own(self, method)._renewal
   if not renewal then
     return errors.fail("closed", "this client is closed; auth.new or auth.configure make another")
   end
-  local results = table.pack(renewal[method](renewal, argument))
+  local results = table.pack(does(renewal, ...))
   renewal:deliver()
   return table.unpack(results, 1, results.n)
+end
+
+local function wait_for_token(renewal, min_valid)
+  return renewal:token(min_valid)
 end
 
 --- A usable access token, never one that has expired or is about to. Waits only when there is none, `timeout` at most.
@@ -100,7 +106,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:renew()
-  return act(self, "renew")
+  return act(self, "renew", by_hand.renew)
 end
 
 --- Starts getting a token without waiting, for event loops.
@@ -111,7 +117,7 @@ end
 ---@return central.auth.Detail? detail
 function Client:pending(options)
   own(self, "pending")
-  return act(self, "pending", check_options(options))
+  return act(self, "pending", pending.new, check_options(options))
 end
 
 --- The API refused this token (401): forgets it if it is still the current one, so that the next `token` gets another.
@@ -122,7 +128,7 @@ end
 ---@return central.auth.Detail? detail
 function Client:invalidate(token)
   check_token(token)
-  return act(self, "invalidate", token)
+  return act(self, "invalidate", by_hand.invalidate, token)
 end
 
 --- What is known about the token and its renewal; no secrets in it. Prints readably.
@@ -160,7 +166,7 @@ function client.new(config, parts)
     }),
   }
   local function slow_token(options)
-    return act(self, "token", check_options(options))
+    return act(self, "token", wait_for_token, check_options(options))
   end
   self._token = core.getter(tracker, slow_token, "token")
   self._header = core.getter(tracker, function(options)

@@ -7,6 +7,7 @@ local lazy = require "central.auth.lazy"
 local options = require "central.auth.options"
 local paths = require "central.auth.paths"
 
+local clusters = lazy "central.auth.clusters"
 local errors = lazy "central.auth.errors"
 local profile = lazy "central.auth.profile"
 local text_value = lazy "central.auth.text_value"
@@ -21,7 +22,8 @@ local config = {}
 config.VERSION = "0.1.0"
 
 local TOKEN_URL = "https://sso.common.cloud.hpe.com/as/token.oauth2"
-local WORKSPACE_URL = "https://global.api.greenlake.hpe.com/authorization/v2/oauth2/%s/token"
+local GREENLAKE_URL = "https://global.api.greenlake.hpe.com"
+local WORKSPACE_PATH = "/authorization/v2/oauth2/%s/token"
 
 -- --- sources: a function from an option's name to its value, where it came from, and what is wrong with it ----------
 
@@ -71,9 +73,10 @@ local SECRETS = {
   "client_assertion", "client_assertion_file", "client_assertion_command",
 }
 local ENDPOINTS = { "token_url", "workspace_id" }
+local BASES = { "base_url", "cluster" }
 
 local function groups()
-  local list, grouped = { SECRETS, ENDPOINTS }, {}
+  local list, grouped = { SECRETS, ENDPOINTS, BASES }, {}
   for _, names in ipairs(list) do
     for _, name in ipairs(names) do
       grouped[name] = true
@@ -158,6 +161,21 @@ local function missing(name, alternatives, no_profile)
     no_profile and (" (%s)"):format(no_profile) or ""), { option = name })
 end
 
+--- GreenLake's token endpoint of a workspace.
+---@param values { greenlake_url: string }
+---@param workspace string
+---@return string
+function config.workspace_url(values, workspace)
+  return values.greenlake_url .. WORKSPACE_PATH:format(workspace)
+end
+
+--- Where API calls go; nil where neither base_url nor cluster says.
+---@param values { base_url?: string, cluster?: string }
+---@return string?
+function config.base_url(values)
+  return values.base_url or values.cluster and clusters.base_url(values.cluster) or nil
+end
+
 local function describe(values, entry, no_profile)
   values.secret = take_source(values, "client_secret", entry)
   values.assertion = take_source(values, "client_assertion", entry)
@@ -169,7 +187,9 @@ local function describe(values, entry, no_profile)
     return errors.wrong("key_file", values.from.key_file, "it needs a cert_file beside it")
   end
   local workspace = values.workspace_id
-  values.token_url = values.token_url or (workspace and WORKSPACE_URL:format(workspace)) or TOKEN_URL
+  values.greenlake_url = values.greenlake_url or GREENLAKE_URL
+  values.token_url = values.token_url or (workspace and config.workspace_url(values, workspace)) or TOKEN_URL
+  values.base_url = config.base_url(values)
   values.auth_style = values.auth_style or "post"
   values.timeout = values.timeout or 30
   values.connect_timeout = math.min(values.connect_timeout or 10, values.timeout)

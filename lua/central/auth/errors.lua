@@ -85,6 +85,20 @@ function errors.fail(code, message, detail)
   return nil, message, code, setmetatable(detail or {}, Detail)
 end
 
+local Failure = { __name = "central.auth.failure" }
+
+function Failure:__tostring()
+  return self.message
+end
+
+--- Raises a failure where there is nobody to return it to: a table with `message`, `code` and `detail`.
+---@param message string
+---@param code central.auth.Code
+---@param detail? central.auth.Detail
+function errors.raise(message, code, detail)
+  error(setmetatable({ message = message, code = code, detail = detail or {} }, Failure), 0)
+end
+
 --- A wrong option, by name and by where it was set.
 ---@param name string
 ---@param from string

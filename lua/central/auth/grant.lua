@@ -37,15 +37,9 @@ function grant.basic(config, secret)
   end
 end
 
---- The body and, with Basic, the header of a client-credentials request.
----@param config central.auth.Config
----@param credential { secret?: userdata, assertion?: userdata }
----@return userdata body
----@return userdata? authorization
-function grant.client_credentials(config, credential)
-  local fields = {}
+-- What names the client and proves that it is the one; the header where that goes there.
+local function authenticate(fields, config, credential)
   local basic = grant.basic(config, credential.secret)
-  add(fields, "grant_type", "client_credentials")
   if not basic then
     add(fields, "client_id", config.client_id)
     add(fields, "client_secret", credential.secret)
@@ -54,18 +48,65 @@ function grant.client_credentials(config, credential)
     add(fields, "client_assertion_type", ASSERTION_TYPE)
     add(fields, "client_assertion", credential.assertion)
   end
+  return basic
+end
+
+local function finish(fields, config)
   add(fields, "scope", config.scope)
   add(fields, "audience", config.audience)
   add(fields, "resource", config.resource)
   for _, name in ipairs(sorted_names(config.params or {})) do
     add(fields, name, config.params[name])
   end
+  return core.form(fields)
+end
+
+---@alias central.auth.Proof { secret?: userdata, assertion?: userdata }
+
+--- The body and, with Basic, the header of a client-credentials request.
+---@param config central.auth.Config
+---@param credential central.auth.Proof
+---@return userdata body
+---@return userdata? authorization
+function grant.client_credentials(config, credential)
+  local fields = { "grant_type", "client_credentials" }
+  local basic = authenticate(fields, config, credential)
+  return finish(fields, config), basic
+end
+
+--- Those of a token exchange (RFC 8693, 2.1), as GreenLake documents it for tenants: the subject token says it all, and the
+--- client is named only where `credential` is given.
+---@param config central.auth.Config
+---@param subject_token string
+---@param credential? central.auth.Proof
+---@return userdata body
+---@return userdata? authorization
+function grant.token_exchange(config, subject_token, credential)
+  local fields = {
+    "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange",
+    "subject_token", subject_token,
+    "subject_token_type", "urn:ietf:params:oauth:token-type:access_token",
+  }
+  local basic = credential and authenticate(fields, config, credential)
+  return finish(fields, config), basic
+end
+
+--- Those of a revocation (RFC 7009, 2.1).
+---@param config central.auth.Config
+---@param token string
+---@param credential central.auth.Proof
+---@return userdata body
+---@return userdata? authorization
+function grant.revocation(config, token, credential)
+  local fields = { "token", token, "token_type_hint", "access_token" }
+  local basic = authenticate(fields, config, credential)
   return core.form(fields), basic
 end
 
 --- Field names that `params` may not set, for something else here does.
 grant.reserved = {
   grant_type = true, client_id = true, client_secret = true, client_assertion = true, client_assertion_type = true,
+  subject_token = true, subject_token_type = true,
 }
 
 return grant

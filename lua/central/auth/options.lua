@@ -15,6 +15,11 @@ local checks = lazy "central.auth.checks"
 ---@field client_assertion_command? string
 ---@field token_url? string
 ---@field workspace_id? string takes GreenLake's endpoint of this workspace
+---@field base_url? string where API calls go; or `cluster`
+---@field cluster? string HPE's name of new Central's cluster, like "US-1"
+---@field hosts? string | string[] further hosts that API calls may carry the token to
+---@field greenlake_url? string GreenLake's platform API: workspaces' tokens, credentials
+---@field revocation_url? string RFC 7009, for close{ revoke = true }
 ---@field scope? string | string[]
 ---@field audience? string | string[]
 ---@field resource? string | string[]
@@ -56,7 +61,11 @@ end
 
 local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 
-local function url(value)
+--- A URL that secrets may be sent to.
+---@param value string
+---@return string? value
+---@return string? problem
+function options.url(value)
   local _, problem = options.text(value)
   local scheme, authority = value:match("^(%a+)://([^/?#]+)")
   if problem then
@@ -87,7 +96,7 @@ end
 
 -- --- the options --------------------------------------------------------------------------------------------------
 
-local USUAL = { text = options.text, url = url, readable = readable }
+local USUAL = { text = options.text, url = options.url, readable = readable }
 
 -- Each: the Lua types an argument may have; its check, one of the usual or of `checks`; and what a string of the
 -- environment stands for (a function of text_value) where it is not taken as it is.
@@ -101,6 +110,11 @@ local OPTIONS = {
   client_assertion_command = { "string", check = "text" },
   token_url = { "string", check = "url" },
   workspace_id = { "string", check = "workspace" },
+  base_url = { "string", check = "base_url" },
+  cluster = { "string", check = "cluster" },
+  hosts = { "string", "table", check = "hosts", text = "words" },
+  greenlake_url = { "string", check = "base_url" },
+  revocation_url = { "string", check = "url" },
   scope = { "string", "table", check = "scope" },
   audience = { "string", "table", check = "texts", text = "words" },
   resource = { "string", "table", check = "texts", text = "words" },

@@ -84,7 +84,7 @@ function Pending:result()
   check(self, "result")
   local current, renewal = self._task, self._renewal
   if current and current:ours() then
-    renewal:await(current, self._deadline)
+    renewal.host:await(current, self._deadline)
   end
   self:done()
   return table.unpack(self._results, 1, self._results.n)

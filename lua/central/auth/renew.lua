@@ -5,18 +5,17 @@
 local cache = require "central.auth.cache"
 local core = require "central.auth.core"
 local credential = require "central.auth.credential"
+local host = require "central.auth.host"
 local lazy = require "central.auth.lazy"
+local pool = require "central.auth.pool"
 local task = require "central.auth.task"
 
 local asking = lazy "central.auth.asking"
 local backoff = lazy "central.auth.backoff"
-local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
-local pending = lazy "central.auth.pending"
 local turns = lazy "central.auth.turns"
 
-local LOST = 60    -- seconds past its deadline after which a renewal is not believed to end by itself
-local SLACK = 0.05 -- seconds: who ends at the same moment as we tells better why
+local LOST = 60 -- seconds past its deadline after which a renewal is not believed to end by itself
 
 local renew = {}
 
@@ -37,7 +36,8 @@ renew.TRIES = 4 -- requests one call makes at most
 local Renewal = {}
 Renewal.__index = Renewal
 
---- `parts`: clock and tracker (native), and for specs `transport`, `sleep` and `random`.
+--- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its credential and
+--- connections; and for specs `transport`, `sleep` and `random`.
 ---@param config central.auth.Config
 ---@param parts table
 function renew.new(config, parts)
@@ -46,11 +46,13 @@ function renew.new(config, parts)
     config = config,
     clock = parts.clock,
     tracker = parts.tracker,
-    sleep = parts.sleep or function(seconds) parts.clock:sleep(seconds) end,
+    host = host.new(parts.clock, config.wait, parts.sleep),
     random = random,
     stretch = random(),
-    credential = credential.new(config),
-    transport = parts.transport,
+    parent = parts.parent,
+    credential = parts.parent and parts.parent.credential or credential.new(config),
+    pool = parts.parent and parts.parent.pool
+      or pool.new(config, parts.clock, parts.transport and function() return parts.transport end),
     hold_until = 0, -- boot time; no renewal of a usable token before it
     renewals = 0,
     events = {},
@@ -70,6 +72,9 @@ end
 
 --- Delivers what happened, after the fact, so that a handler may call anything here. Its errors are its own.
 function Renewal:deliver()
+  if self.parent then
+    self.parent:deliver()
+  end
   while self.events[1] and not (self.task and self.task:running()) do
     pcall(self.config.on_event, table.remove(self.events, 1))
   end
@@ -158,7 +163,7 @@ end
 function Renewal:join(mode, background)
   local current = self:under_way()
   if not current then
-    return start(self, mode, background or self:waits_elsewhere())
+    return start(self, mode, background or self.host:waits())
   elseif current:running() then
     return errors.fail("config",
       "a token was asked for by the function that provides the client's own secret or assertion")
@@ -167,43 +172,6 @@ function Renewal:join(mode, background)
   joined.deadline, joined.tries = math.max(joined.deadline, mode.deadline), math.max(joined.tries, mode.tries)
   joined.early = joined.early and mode.early
   return current
-end
-
---- Whether the host waits for us: it told how, and this is a coroutine that may yield.
-function Renewal:waits_elsewhere()
-  return self.config.wait ~= nil and coroutine.isyieldable()
-end
-
--- By the host's own way of waiting, each waiter with a descriptor of its own.
-local function wait_elsewhere(self, current, seconds)
-  local own <close> = current.alarm:copy()
-  if own then
-    self.config.wait(own:fd(), seconds)
-  else
-    current:block(seconds, self.sleep)
-  end
-end
-
---- Waits for a renewal, till the deadline at most, and returns its result.
----@param current central.auth.Task
----@param deadline number boot time
-function Renewal:await(current, deadline)
-  local _ <close> = setmetatable({}, { __close = function(_, raised)
-    if raised and not current.alarm then -- nobody else would move it on
-      current:close()
-    end
-  end })
-  while not current:look() do
-    local left = deadline + SLACK - self.clock:boot()
-    if left <= 0 then
-      return errors.fail("timeout", "the renewal under way took too long")
-    elseif current.alarm and self:waits_elsewhere() then
-      wait_elsewhere(self, current, left)
-    else
-      current:block(left, self.sleep)
-    end
-  end
-  return table.unpack(current.results, 1, current.results.n)
 end
 
 -- A renewal that nobody waits for, begun or moved on; its failure costs nothing.
@@ -265,33 +233,17 @@ end
 
 --- A usable token, or a failure.
 ---@param min_valid? number seconds
-function Renewal:token(min_valid)
-  local deadline = self.clock:boot() + self.config.timeout
+---@param deadline? number boot time, where that is not `timeout` from now
+function Renewal:token(min_valid, deadline)
+  deadline = deadline or self.clock:boot() + self.config.timeout
   local current, message, code, detail
   repeat
     current, message, code, detail = self:want(min_valid)
     if current then
-      current, message, code, detail = self:await(current, deadline)
+      current, message, code, detail = self.host:await(current, deadline)
     end
   until not current or self.closed or self.tracker:token() -- somebody may have invalidated it already
   return self:outcome(min_valid, message, code, detail)
-end
-
---- The same without waiting.
----@param min_valid? number seconds
-function Renewal:pending(min_valid)
-  return pending.new(self, min_valid)
-end
-
---- See by_hand.
-function Renewal:renew()
-  return by_hand.renew(self)
-end
-
---- See by_hand.
----@param token? string
-function Renewal:invalidate(token)
-  return by_hand.invalidate(self, token)
 end
 
 function Renewal:close()
@@ -300,10 +252,10 @@ function Renewal:close()
   if self.task then
     self.task:close(errors.fail("closed", "the client was closed"))
   end
-  if self.request then
-    self.request:close()
+  if not self.parent then
+    self.pool:close()
+    self.credential:close()
   end
-  self.credential:close()
   self.cache:close()
 end
 

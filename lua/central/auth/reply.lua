@@ -4,6 +4,7 @@
 
 local cjson = require "cjson"
 local core = require "central.auth.core"
+local json = require "central.auth.json"
 local lazy = require "central.auth.lazy"
 
 local errors = lazy "central.auth.errors"
@@ -32,20 +33,6 @@ local refusal = lazy "central.auth.refusal"
 
 local reply = {}
 
-local decoder = cjson.new()
-decoder.decode_max_depth(16)
-decoder.decode_invalid_numbers(true) -- so that a NaN in one field does not cost the token in another
-
--- Bodies begin with a byte-order mark now and then (RFC 8259, 8.1 lets a parser skip it).
-local function decode(body)
-  local text = body:gsub("^\xEF\xBB\xBF", "", 1)
-  if text:find("\0", 1, true) or not utf8.len(text) then
-    return nil
-  end
-  local ok, value = pcall(decoder.decode, text)
-  return ok and type(value) == "table" and text:find("^%s*{") and value or nil
-end
-
 -- A number, or a string that is one from end to end; finite and above zero. Anything else was not said.
 local function seconds(value)
   if type(value) == "string" then
@@ -61,8 +48,8 @@ end
 -- A JWT tells its own life. Only its length is used, so it matters not whose clock is right (RFC 7519, 4.1).
 local function jwt_life(token)
   local payload = token:match("^[%w_-]+%.([%w_-]+)%.[%w_-]*$")
-  local json = payload and core.base64url_decode(payload)
-  local claims = json and decode(json)
+  local text = payload and core.base64url_decode(payload)
+  local claims = text and json.object(text)
   local issued = claims and (seconds(claims.iat) or seconds(claims.nbf))
   local expires = claims and seconds(claims.exp)
   return issued and expires and seconds(expires - issued)
@@ -135,7 +122,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function reply.read(raw, clean)
-  local fields = decode(raw.body)
+  local fields = json.object(raw.body)
   if raw.status < 200 or raw.status >= 300 or not fields or type(fields.error) == "string" then
     return refusal.of(raw, fields, clean or errors.printable)
   end

@@ -5,7 +5,6 @@ local core = require "central.auth.core"
 local grant = require "central.auth.grant"
 local lazy = require "central.auth.lazy"
 local reply = require "central.auth.reply"
-local task = require "central.auth.task"
 
 local errors = lazy "central.auth.errors"
 
@@ -18,26 +17,9 @@ TokenRequest.__index = TokenRequest
 ---@param config central.auth.Config
 ---@param credential central.auth.Credential
 ---@param clock userdata
----@param transport? table nil: the network
-function token_request.new(config, credential, clock, transport)
-  return setmetatable({
-    _config = config, _credential = credential, _clock = clock,
-    _transport = transport or require("central.auth.transport").new(clock),
-  }, TokenRequest)
-end
-
-local function left(self, deadline)
-  return math.max(deadline - self._clock:boot(), 0.001)
-end
-
-local function describe(self, body, authorization, deadline)
-  local config, seconds = self._config, left(self, deadline)
-  return {
-    url = config.token_url, user_agent = config.user_agent, body = body, authorization = authorization,
-    ca_file = config.ca_file, ca_path = config.ca_path, crl_file = config.crl_file,
-    cert_file = config.cert_file, key_file = config.key_file, proxy = config.proxy,
-    timeout = seconds, connect_timeout = math.min(config.connect_timeout, seconds),
-  }
+---@param pool central.auth.Pool
+function token_request.new(config, credential, clock, pool)
+  return setmetatable({ _config = config, _credential = credential, _clock = clock, _pool = pool }, TokenRequest)
 end
 
 -- What the network's words leave out: whose host it was, and what may help.
@@ -51,42 +33,35 @@ local function explain(self, message, code)
     from and ", token_url from " .. from or "", proxy, hint)
 end
 
--- The reply, for which the task waits; a task that is given up gives the request up.
-local function exchange(self, request, share, lock, alarm)
-  local transport, arrived = self._transport, false
-  local _ <close> = setmetatable({}, { __close = function()
-    if not arrived then
-      transport:close()
-    end
-  end })
-  transport:start(request, share, lock, alarm)
-  while not transport:wait(0) do
-    task.wait(transport)
+-- The form and the header: of a token exchange where there is a subject token.
+local function form(config, proof, subject_token)
+  if subject_token then
+    return grant.token_exchange(config, subject_token, config.exchange.authenticate and proof or nil)
   end
-  arrived = true
-  return transport:finish()
+  return grant.client_credentials(config, proof)
 end
 
 --- Sends it, within a task. The grant and the raw reply it came in; or nil, the raw reply if there was one, message,
---- code, detail. `means`: `held`, a token no message may repeat; `share`, `lock` and `alarm` as of Transport:start.
+--- code, detail. `means` as of Pool:exchange, and `held`, a token no message may repeat; `subject_token`, to be exchanged.
 ---@param deadline number boot time
 ---@param means table
 function TokenRequest:send(deadline, means)
   local assertion, body, authorization, message, code, detail
-  if self._credential:asserts() then
-    assertion, message, code, detail = self._credential:assertion(left(self, deadline))
+  local subject_token = means.subject_token
+  if self._credential:asserts() and not (subject_token and not self._config.exchange.authenticate) then
+    assertion, message, code, detail = self._credential:assertion(math.max(deadline - self._clock:boot(), 0.001))
     if not assertion then
       return nil, nil, message, code, detail
     end
   end
   local secret = not assertion and self._credential.secret or nil
-  body, authorization = grant.client_credentials(self._config, { secret = secret, assertion = assertion })
-  local request = describe(self, body, authorization, deadline)
+  body, authorization = form(self._config, { secret = secret, assertion = assertion }, subject_token)
   local raw, granted
-  raw, message, code, detail = exchange(self, request, means.share, means.lock, means.alarm)
+  raw, message, code, detail = self._pool:exchange(
+    { url = self._config.token_url, body = body, authorization = authorization }, deadline, means)
   local function clean(text)
     local basic <close> = grant.basic(self._config, secret)
-    return errors.printable(core.redact(text, secret, assertion, basic, means.held))
+    return errors.printable(core.redact(text, secret, assertion, basic, means.held, subject_token))
   end
   if raw then
     granted, message, code, detail = reply.read(raw, clean)
@@ -97,10 +72,6 @@ function TokenRequest:send(deadline, means)
     assertion:wipe()
   end
   return granted, raw, message, code, detail
-end
-
-function TokenRequest:close()
-  self._transport:close()
 end
 
 return token_request

@@ -1,0 +1,146 @@
+-- A raw reply of an API -> what the caller of an API sees of it, or the failure it stands for, in words.
+-- SPDX-License-Identifier: MIT
+
+local clusters = require "central.auth.clusters"
+local errors = require "central.auth.errors"
+local json = require "central.auth.json"
+local refusal = require "central.auth.refusal"
+
+---@class central.auth.Reply
+---@field status integer HTTP
+---@field headers table<string, string> by name in any case; what came more than once is joined by ", "
+---@field body string as it came
+---@field json? any decoded, where the reply says that it is JSON: numbers are floats, null is cjson.null
+---@field rate_limit? central.auth.RateLimit
+
+---@class central.auth.RateLimit
+---@field limit? number requests the server grants in a period
+---@field remaining? number of them
+---@field reset? number seconds until there are more
+
+local api_reply = {}
+
+local metatable = { __name = "central.auth.reply", __metatable = false }
+
+function metatable:__tostring()
+  return ("central.auth.reply (HTTP %d, %s, %d bytes)"):format(self.status,
+    errors.printable(self.headers["content-type"] or "no Content-Type"), #self.body)
+end
+
+local any_case = {
+  __index = function(self, name)
+    return type(name) == "string" and rawget(self, name:lower()) or nil
+  end,
+}
+
+local function fields(flat)
+  local headers = {}
+  for i = 1, #flat, 2 do
+    local name = flat[i]:lower()
+    headers[name] = headers[name] and headers[name] .. ", " .. flat[i + 1] or flat[i + 1]
+  end
+  return setmetatable(headers, any_case)
+end
+
+-- Seconds since 1970 of a date like 2026-11-24T20:00:00Z (RFC 3339; offsets are not in use here).
+local function moment(text)
+  local year, month, day, hour, minute, second = text:match("^(%d+)-(%d%d)-(%d%d)[T ](%d%d):(%d%d):(%d%d)")
+  if not year then
+    return nil
+  end
+  year, month, day = tonumber(year), tonumber(month), tonumber(day)
+  if month < 3 then
+    year, month = year - 1, month + 12
+  end
+  local days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day - 719469
+  return days * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second)
+end
+
+-- GreenLake counts seconds, Central names the moment; both under names like these.
+local function rate_limit(headers, now)
+  local function field(name)
+    return headers["ratelimit-" .. name] or headers["x-ratelimit-" .. name] or ""
+  end
+  local limit, remaining, reset = tonumber(field("limit")), tonumber(field("remaining")), tonumber(field("reset"))
+  local at = reset and reset > 1e9 and reset or moment(field("reset"))
+  if limit or remaining or reset or at then
+    return { limit = limit, remaining = remaining, reset = at and math.max(at - now, 0) or reset }
+  end
+end
+
+--- What the caller sees of it. `decode`: as JSON, where it says so.
+---@param raw central.auth.RawReply
+---@param decode boolean
+---@return central.auth.Reply
+function api_reply.of(raw, decode)
+  local headers = fields(raw.headers)
+  local is_json = (headers["content-type"] or ""):lower():find("^application/[%w.+-]*json")
+  return setmetatable({
+    status = raw.status, headers = headers, body = raw.body,
+    json = decode and is_json and raw.body ~= "" and json.decode(raw.body) or nil,
+    rate_limit = rate_limit(headers, raw.date or raw.received_wall),
+    _claims = is_json and raw.body ~= "" or nil,
+  }, metatable)
+end
+
+--- Seconds after which the server takes more requests, if it says so.
+---@param raw central.auth.RawReply
+---@param reply central.auth.Reply
+---@return number?
+function api_reply.retry_after(raw, reply)
+  local limit = reply.rate_limit
+  return refusal.detail(raw).retry_after or (limit and limit.remaining == 0 and limit.reset)
+    or (raw.status == 429 and limit and limit.reset) or nil
+end
+
+-- The server's own words: HPE's `message` and `errorCode`, and what others use.
+local function words(value, clean)
+  if type(value) ~= "table" then
+    return ""
+  end
+  local parts = {}
+  for _, name in ipairs { "errorCode", "error", "message", "error_description", "detail" } do
+    parts[#parts + 1] = type(value[name]) == "string" and clean(value[name]) or nil
+  end
+  return #parts > 0 and "; it says: " .. table.concat(parts, ": ") or ""
+end
+
+local function advice(raw, host, clean)
+  if raw.status == 401 and clusters.is_classic(host) then
+    return (": %s is a gateway of classic Central, where tokens of new Central do not work; set base_url or cluster"
+      .. " to new Central's"):format(host)
+  elseif raw.status == 401 then
+    return (": %s refuses even a token that was just issued, so the credential is neither reset nor deleted: it is of"
+      .. " another workspace or region, or was not created for this service"):format(host)
+  elseif raw.status == 403 then
+    return ": the token is good; the role of the credential's user, or its workspace, does not permit this"
+  elseif raw.status >= 300 and raw.status < 400 then
+    return (": a redirect to %s, not followed: it would carry the token along"):format(
+      clean(raw.location_host or "elsewhere"))
+  end
+  return ""
+end
+
+--- The failure that a reply stands for.
+---@param call { name: string, host: string }
+---@param raw central.auth.RawReply
+---@param reply central.auth.Reply
+---@param clean fun(text: string): string
+---@param retry_after? number
+function api_reply.failure(call, raw, reply, clean, retry_after)
+  local detail = { status = raw.status, retry_after = retry_after, reply = reply }
+  local again = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
+  local code = (raw.status == 429 or raw.status == 503 and retry_after) and "rate_limited" or "api"
+  return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.name, raw.status, advice(raw, call.host, clean),
+    words(reply.json, clean), again), detail)
+end
+
+--- A reply that says it is JSON and is not.
+---@param call { name: string }
+---@param reply central.auth.Reply
+function api_reply.no_json(call, reply)
+  return errors.fail("reply", ("%s: the reply says it is JSON and is not (%d bytes)"):format(call.name, #reply.body),
+    { status = reply.status, reply = reply })
+end
+
+return api_reply

@@ -1,0 +1,44 @@
+-- Where new Central's clusters are, by the names HPE gives them, and the gateways of classic Central, where their tokens
+-- do not work (developer.arubanetworks.com/new-central/docs/getting-started-with-rest-apis; HPE's pycentral).
+-- SPDX-License-Identifier: MIT
+
+local clusters = {}
+
+local LABELS = {
+  ["us-1"] = "us1", ["us-2"] = "us2", ["us-west-4"] = "us4", ["us-west-5"] = "us5", ["us-east1"] = "us6",
+  ["canada-1"] = "ca1", ["eu-1"] = "de1", ["eu-central2"] = "de2", ["eu-central3"] = "de3", uk = "gb1",
+  ["apac-1"] = "in1", ["apac-east1"] = "jp1", ["apac-south1"] = "au1", uae = "ae1", internal = "internal",
+}
+
+clusters.names = { "china" }
+local known = {} -- labels, those of former years among them
+for name, label in pairs(LABELS) do
+  clusters.names[#clusters.names + 1] = name
+  known[label] = true
+end
+for _, label in ipairs { "ge1", "ge2", "ge3", "in" } do
+  known[label] = true
+end
+table.sort(clusters.names)
+
+--- The base URL of a cluster, by HPE's name for it in any case, or by the label in its host name.
+---@param name string
+---@return string?
+function clusters.base_url(name)
+  name = name:lower()
+  if name == "china" then
+    return "https://cn1.api.central.arubanetworks.com.cn"
+  end
+  local label = LABELS[name] or known[name] and name
+  return label and ("https://%s.api.central.arubanetworks.com"):format(label) or nil
+end
+
+--- Whether a host is a gateway of classic Central.
+---@param host string
+---@return boolean
+function clusters.is_classic(host)
+  local label = host:lower():match("^([%w-]+)%.central%.arubanetworks%.com")
+  return label ~= nil and (label:find("apigw", 1, true) ~= nil or label == "api-ap")
+end
+
+return clusters

@@ -1,0 +1,105 @@
+-- How this host waits: by blocking its thread, or, where the option `wait` tells how, by letting the coroutine that wants
+-- something yield to the event loop around it.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local lazy = require "central.auth.lazy"
+local task = require "central.auth.task"
+
+local errors = lazy "central.auth.errors"
+
+local SLACK = 0.05 -- seconds: who ends at the same moment as we tells better why
+local STEP = 1     -- seconds between looks at signals: Ctrl-C reaches Lua at least so often
+
+local host = {}
+
+---@class central.auth.Host
+---@field clock userdata
+---@field sleep fun(seconds: number)
+---@field wait? fun(fd: integer, seconds: number)
+local Host = {}
+Host.__index = Host
+
+---@param clock userdata
+---@param wait? fun(fd: integer, seconds: number) the option
+---@param sleep? fun(seconds: number) for specs
+---@return central.auth.Host
+function host.new(clock, wait, sleep)
+  return setmetatable({
+    clock = clock, wait = wait, sleep = sleep or function(seconds) clock:sleep(seconds) end,
+  }, Host)
+end
+
+--- Whether it waits for us: it told how, and this is a coroutine that may yield.
+---@return boolean
+function Host:waits()
+  return self.wait ~= nil and coroutine.isyieldable()
+end
+
+--- An alarm for a task, where the host waits for one.
+---@return userdata?
+function Host:alarm()
+  return self:waits() and core.alarm() or nil
+end
+
+-- By the host's own way of waiting, each waiter with a descriptor of its own.
+local function wait_for_alarm(self, current, seconds)
+  local own <close> = current.alarm:copy()
+  if own then
+    self.wait(own:fd(), seconds)
+  else
+    current:block(seconds, self.sleep)
+  end
+end
+
+--- Waits for a task, till the deadline at most, and returns its results.
+---@param current central.auth.Task
+---@param deadline number boot time
+function Host:await(current, deadline)
+  local _ <close> = setmetatable({}, { __close = function(_, raised)
+    if raised and not current.alarm then -- nobody else would move it on
+      current:close()
+    end
+  end })
+  while not current:look() do
+    local left = deadline + SLACK - self.clock:boot()
+    if left <= 0 then
+      return errors.fail("timeout", "it took too long")
+    elseif current.alarm and self:waits() then
+      wait_for_alarm(self, current, left)
+    else
+      current:block(left, self.sleep)
+    end
+  end
+  return table.unpack(current.results, 1, current.results.n)
+end
+
+--- Runs straight-line code that waits by `task.wait`, till the deadline at most; its results. For the caller alone: it is
+--- given up when the caller is.
+---@param body fun(alarm?: userdata): any
+---@param deadline number boot time
+function Host:run(body, deadline)
+  local alarm <close> = self:alarm()
+  local current = task.new(self.clock, function() return body(alarm) end, alarm)
+  local _ <close> = setmetatable({}, { __close = function() current:close() end })
+  return self:await(current, deadline)
+end
+
+--- Lets so many seconds pass.
+---@param seconds number
+function Host:pause(seconds)
+  local until_ = self.clock:boot() + seconds
+  local alarm <close> = self:alarm()
+  local left = seconds
+  while left > 0 do
+    if alarm then
+      alarm:set(left)
+      self.wait(alarm:fd(), left)
+    else
+      self.sleep(math.min(left, STEP))
+    end
+    left = until_ - self.clock:boot()
+  end
+end
+
+return host

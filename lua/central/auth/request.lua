@@ -1,0 +1,242 @@
+-- One authorized API call: with a valid token, again with another after a 401, and later where the server is busy. A token
+-- goes to the base URL's host and to those that `hosts` names, never elsewhere.
+-- SPDX-License-Identifier: MIT
+
+local api_reply = require "central.auth.api_reply"
+local by_hand = require "central.auth.by_hand"
+local core = require "central.auth.core"
+local errors = require "central.auth.errors"
+local json = require "central.auth.json"
+local refusal = require "central.auth.refusal"
+local url = require "central.auth.url"
+
+---@class central.auth.RequestOptions
+---@field query? table<string, any> strings, numbers, booleans; a list repeats the name
+---@field json? any the body, encoded by lua-cjson
+---@field body? string the body as it is
+---@field content_type? string of `body`; default application/octet-stream
+---@field headers? table<string, string | number>
+---@field timeout? number seconds, over all: token, tries, pauses
+---@field raw? boolean hand the reply out whatever its status, and do not decode it
+
+local request = {}
+
+local TRIES = 4
+local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60 -- seconds of back-off, with full jitter
+local BODY_MAX = 16 * 1024 * 1024          -- bytes, either way
+
+-- Whether a method may be repeated although the server may have acted (RFC 9110, 9.2.2).
+local METHODS = {
+  GET = true, HEAD = true, OPTIONS = true, PUT = true, DELETE = true, POST = false, PATCH = false,
+}
+local CARRIES_BODY = {
+  GET = false, HEAD = false, OPTIONS = false, DELETE = false, POST = true, PUT = true, PATCH = true,
+}
+
+local TYPES = {
+  query = "table", body = "string", content_type = "string", headers = "table", timeout = "number", raw = "boolean",
+}
+local NAMES = { "query", "json", "body", "content_type", "headers", "timeout", "raw" }
+
+-- Header fields that are set by what they say: the token, the connection, the length.
+local RESERVED = {
+  authorization = true, host = true, connection = true, ["content-length"] = true, ["content-type"] = true,
+  ["transfer-encoding"] = true, ["user-agent"] = true, expect = true, te = true, upgrade = true,
+}
+
+--- Raises mistakes of the caller: of types and names.
+---@param method string
+---@param target string
+---@param options? central.auth.RequestOptions
+---@param more? table<string, string> further options and their types
+function request.check(method, target, options, more)
+  if type(method) ~= "string" or METHODS[method:upper()] == nil then
+    errors.mistake(("the method %s is none of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
+      errors.printable(tostring(method))))
+  elseif type(target) ~= "string" then
+    errors.mistake("a path or a URL, a string, expected, got " .. type(target))
+  elseif options ~= nil and type(options) ~= "table" then
+    errors.mistake("a table of options expected, got " .. type(options))
+  end
+  for name, value in pairs(options or {}) do
+    local kind = TYPES[name] or more and more[name]
+    if not kind and name ~= "json" then
+      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), NAMES)))
+    elseif kind and type(value) ~= kind then
+      errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
+    end
+  end
+end
+
+-- --- the call as it is sent ---------------------------------------------------------------------------------------
+
+local function body_of(method, options)
+  if options.json ~= nil and options.body then
+    return nil, "json and body are two ways to give the same thing"
+  elseif options.content_type and not options.body then
+    return nil, "content_type describes body, and there is none"
+  end
+  local text, problem, kind = options.body, nil, options.content_type or "application/octet-stream"
+  if options.json ~= nil then
+    text, problem = json.encode(options.json)
+    kind = "application/json"
+  end
+  if problem then
+    return nil, "json: " .. problem
+  elseif text and #text > BODY_MAX then
+    return nil, ("the body has %d bytes; %d may be sent"):format(#text, BODY_MAX)
+  end
+  return text or (CARRIES_BODY[method] and ""), text and kind or "" -- false: none at all
+end
+
+local function header_problem(name, value)
+  if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
+    return ("headers: %q is no name of a header field"):format(errors.printable(tostring(name)))
+  elseif RESERVED[name:lower()] then
+    return ("headers: %s is not for the caller to set"):format(name)
+  elseif type(value) ~= "string" and type(value) ~= "number" then
+    return ("headers: %s: a string is needed, not a %s"):format(name, type(value))
+  elseif tostring(value):find("[%c\x7F]") then
+    return ("headers: %s: it holds a control character"):format(name)
+  end
+end
+
+local function lines_of(options, content_type)
+  local lines, accept = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, true
+  for name, value in pairs(options.headers or {}) do
+    local problem = header_problem(name, value)
+    if problem then
+      return nil, problem
+    end
+    value = tostring(value)
+    lines[#lines + 1] = name .. (value == "" and ";" or ": " .. value) -- libcurl's way to say that it is empty
+    accept = accept and name:lower() ~= "accept"
+  end
+  lines[#lines + 1] = accept and "Accept: application/json" or nil
+  return lines
+end
+
+-- The call, or nil and what is wrong with it.
+local function describe(config, method, target, options, base)
+  local address, problem = url.resolve(target, base or config.base_url, config.hosts)
+  local query, body, kind, lines
+  if address then
+    query, problem = url.query(options.query or {})
+  end
+  if query then
+    body, kind = body_of(method, options)
+    problem = body == nil and kind or nil
+  end
+  if not problem and kind:find("[%c\x7F]") then
+    problem = "content_type: it holds a control character"
+  elseif not problem then
+    lines, problem = lines_of(options, kind)
+  end
+  local timeout = options.timeout or config.timeout
+  if not problem and not (timeout > 0 and timeout <= 3600) then
+    problem = "timeout: a number of seconds above 0 and up to 3600 is needed"
+  end
+  if problem then
+    return nil, problem
+  end
+  return {
+    method = method, url = url.extend(address, query), host = select(2, url.split(address)), lines = lines, body = body,
+    timeout = timeout, raw = options.raw, tries = 0,
+  }
+end
+
+-- --- tries ----------------------------------------------------------------------------------------------------------
+
+local function send(renewal, call, token, deadline)
+  call.tries = call.tries + 1
+  return renewal.host:run(function(alarm)
+    return renewal.pool:exchange({
+      url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
+      authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX, http2 = true,
+    }, deadline, { alarm = alarm })
+  end, deadline)
+end
+
+-- Whether the server surely did not act, or acting twice does not matter.
+local function is_repeatable(call, raw, code)
+  return METHODS[call.method] or code == "connect" or code == "resolve" or (raw and raw.status == 429)
+end
+
+-- Seconds until the call may be tried again; nil where another try makes no sense.
+local function pause(renewal, call, raw, code, detail, said)
+  if call.tries >= TRIES or not is_repeatable(call, raw, code)
+    or not refusal.transient(code or "http", detail or { status = raw.status }) then
+    return nil
+  end
+  return (said or 0) + renewal.random() * math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ (call.tries - 1))
+end
+
+local function conclude(call, raw, reply, clean, said)
+  local good = raw.status >= 200 and raw.status < 300 or raw.status == 304
+  if not good and not call.raw then
+    return api_reply.failure(call, raw, reply, clean, said)
+  elseif good and not call.raw and reply._claims and reply.json == nil then
+    return api_reply.no_json(call, reply)
+  end
+  return reply
+end
+
+-- One try, with a token. Its end: the results of the call; or nil, and how many seconds to wait before another.
+local function try(renewal, call, deadline)
+  local token, message, code, detail = renewal:token(nil, deadline)
+  if not token then
+    local after = call.refused and call.name .. ": the API refused the token, and there is no other: " or ""
+    return true, nil, after .. message, code, detail
+  end
+  local function clean(text)
+    return errors.printable(core.redact(text, token, renewal.credential.secret))
+  end
+  local raw
+  raw, message, code, detail = send(renewal, call, token, deadline)
+  if raw and raw.status == 401 and not call.refused then
+    call.refused = true
+    by_hand.invalidate(renewal, token)
+    return nil, 0
+  end
+  local reply = raw and api_reply.of(raw, not call.raw)
+  local said = raw and api_reply.retry_after(raw, reply)
+  local wait = pause(renewal, call, raw, code, detail, said)
+  if wait and renewal.clock:boot() + wait < deadline then
+    renewal:note("retry", { code = code or "http", message = ("%s: %s"):format(call.name,
+      code and clean(message) or ("HTTP status %d"):format(raw.status)) })
+    return nil, wait
+  elseif raw then
+    return true, conclude(call, raw, reply, clean, said)
+  end
+  return true, errors.fail(code, ("%s: %s (asking %s)"):format(call.name, clean(message), call.host), detail)
+end
+
+--- Makes a call.
+---@param renewal central.auth.Renewal
+---@param method string
+---@param target string
+---@param options? central.auth.RequestOptions
+---@param base? string in place of base_url
+---@return central.auth.Reply? reply
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function request.run(renewal, method, target, options, base)
+  method = method:upper()
+  local name = ("%s %s"):format(method, errors.printable(target:match("^[^?#]*")))
+  local call, problem = describe(renewal.config, method, target, options or {}, base)
+  if not call then
+    return errors.fail("config", ("%s: %s"):format(name, problem))
+  end
+  call.name = name
+  local deadline = renewal.clock:boot() + call.timeout
+  while true do
+    local ended = table.pack(try(renewal, call, deadline))
+    if ended[1] then
+      return table.unpack(ended, 2, ended.n)
+    end
+    renewal.host:pause(ended[2])
+  end
+end
+
+return request

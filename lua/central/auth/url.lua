@@ -1,0 +1,151 @@
+-- Where an API call goes: a path or a URL, and a query -> a URL that the token may be sent to, or what is wrong.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+
+local url = {}
+
+local PORTS = { https = "443", http = "80" }
+
+-- What a URL may consist of (RFC 3986, 2), but for the fragment, which is never sent.
+local STRANGE = "[^%w%-._~:/?%[%]@!$&'()*+,;=%%]"
+
+local function strange(text)
+  local at = text:find(STRANGE) or text:find("%%%X") or text:find("%%%x%X") or text:find("%%%x?$")
+  if not at then
+    return nil
+  elseif text:find("^[%c\x7F]", at) then
+    return ("byte %d is a control character"):format(at)
+  elseif text:sub(at, at) == "#" then
+    return "it has a fragment (#…), which is never sent"
+  end
+  return ("%q at byte %d must be percent-encoded"):format(errors.printable(text:sub(at, at)), at)
+end
+
+-- Encoded or not, on whichever side of a slash: no way up.
+local function climbs(path)
+  local plain = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
+  for segment in plain:gmatch("[^/\\]+") do
+    if segment == ".." then
+      return true
+    end
+  end
+  return false
+end
+
+--- Scheme, host and port of a URL in one spelling, the host alone, and the rest; nil where it is no plain URL.
+---@param text string
+---@return string? origin
+---@return string? host
+---@return string? rest
+function url.split(text)
+  local scheme, authority, rest = text:match("^(%a+)://([^/?]*)(.*)$")
+  local host = authority and (authority:match("^(%[[%x:.]+%])") or authority:match("^[%w.-]+"))
+  local port = host and authority:sub(#host + 1)
+  if not host or not (port == "" or port:find("^:%d+$")) then
+    return nil
+  end
+  scheme, host = scheme:lower(), host:lower()
+  return ("%s://%s:%s"):format(scheme, host, port ~= "" and port:sub(2) or PORTS[scheme] or "0"), host, rest
+end
+
+local function is_named(origin, hosts)
+  for _, name in ipairs(hosts or {}) do
+    if origin == url.split("https://" .. name) then
+      return true
+    end
+  end
+  return false
+end
+
+--- The URL of a target: a path below the base, or a URL of the base's host or of one of `hosts`.
+---@param target string
+---@param base? string
+---@param hosts? string[]
+---@return string? url
+---@return string? problem
+function url.resolve(target, base, hosts)
+  local problem = strange(target)
+  local path, whole = target, base and base .. target
+  if not problem and not target:find("^/") then
+    local origin, host, rest = url.split(target)
+    path, whole = rest, target
+    if not origin then
+      problem = "write a path that begins with /, or a URL like https://host/path"
+    elseif origin ~= (base and url.split(base)) and not (origin:find("^https:") and is_named(origin, hosts)) then
+      problem = ("the token does not go to %s: it is not the host of base_url, and the option hosts does not name it")
+        :format(host)
+    end
+  elseif not problem and target:find("^//") then
+    problem = "it begins with two slashes"
+  end
+  if not problem and climbs(path:match("^[^?]*")) then
+    problem = "it has a segment .."
+  elseif not problem and not whole then
+    problem = "for a path the option base_url is needed, or cluster: arguments, CENTRAL_BASE_URL or a profile"
+  end
+  return not problem and whole or nil, problem
+end
+
+local function encode(text)
+  return (text:gsub("[^%w%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
+end
+
+local function value_text(value)
+  return math.type(value) == "float" and ("%.14g"):format(value) or tostring(value)
+end
+
+-- What a value is that no query can hold.
+local function unfit(value)
+  local kind = type(value)
+  if kind == "number" and value - value ~= 0 then
+    return "a number that is not finite"
+  elseif kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+    return "a " .. kind
+  end
+end
+
+local function is_list(value)
+  return type(value) == "table" and (value[1] ~= nil and next(value, #value) == nil or next(value) == nil)
+end
+
+--- A table as a query, its names in order: values are strings, numbers, booleans, or lists of these, which repeat the
+--- name. nil and what is wrong with which.
+---@param fields table<string, any>
+---@return string? query
+---@return string? problem
+function url.query(fields)
+  local names, parts = {}, {}
+  for name in pairs(fields) do
+    names[#names + 1] = type(name) == "string" and name or nil
+    if type(name) ~= "string" then
+      return nil, ("a name is a %s; a string is needed"):format(type(name))
+    end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local values = fields[name]
+    for _, value in ipairs(is_list(values) and values or { values }) do
+      local problem = unfit(value)
+      if problem then
+        return nil, ("%s: a string, a number, a boolean or a list of these is needed, not %s"):format(
+          errors.printable(name), problem)
+      end
+      parts[#parts + 1] = encode(name) .. "=" .. encode(value_text(value))
+    end
+  end
+  return table.concat(parts, "&")
+end
+
+--- A URL with more of a query behind it.
+---@param text string
+---@param query string
+---@return string
+function url.extend(text, query)
+  if query == "" then
+    return text
+  end
+  return text .. (text:find("?", 1, true) and (text:find("[?&]$") and "" or "&") or "?") .. query
+end
+
+return url
