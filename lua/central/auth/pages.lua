@@ -139,6 +139,19 @@ local function page_after(walk)
   end
 end
 
+--- Raises mistakes of the caller.
+---@param path string
+---@param options? central.auth.PagesOptions
+function pages.check(path, options)
+  request.check("GET", path, options, OPTIONS)
+  options = options or {}
+  if options.by and options.by ~= "item" and options.by ~= "page" then
+    errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
+  elseif options.raw or options.json ~= nil or options.body then
+    errors.mistake("pages are read by GET and decoded: raw, json and body do not apply")
+  end
+end
+
 --- An iterator for the generic `for`. A failure is raised, at the loop, as a table with `message`, `code` and `detail` that
 --- prints as its message.
 ---@param get fun(path: string, options: table): central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
@@ -146,13 +159,8 @@ end
 ---@param options? central.auth.PagesOptions
 ---@return fun(): any
 function pages.walk(get, path, options)
+  pages.check(path, options)
   options = options or {}
-  request.check("GET", path, options, OPTIONS)
-  if options.by and options.by ~= "item" and options.by ~= "page" then
-    errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
-  elseif options.raw or options.json ~= nil or options.body then
-    errors.mistake("pages are read by GET and decoded: raw, json and body do not apply")
-  end
   local walk = {
     get = get, path = path, number = 0, empty = 0, query = options.query or {}, items = options.items, keep_at = 1,
     max_pages = options.max_pages or MAX_PAGES, options = { headers = options.headers, timeout = options.timeout },

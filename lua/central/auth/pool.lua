@@ -20,7 +20,7 @@ Pool.__index = Pool
 ---@return central.auth.Pool
 function pool.new(config, clock, make)
   return setmetatable({
-    _config = config, _clock = clock, _idle = {},
+    _config = config, _clock = clock, _idle = { {}, {} },
     _busy = setmetatable({}, { __mode = "k" }), -- who is collected while it waits frees its place
     _make = make or function() return require("central.auth.transport").new(clock) end,
   }, Pool)
@@ -34,21 +34,27 @@ local function is_full(self)
   return count >= LIMIT
 end
 
-local function take(self)
+-- Who speaks HTTP/1.1 must not find a connection that speaks HTTP/2: libcurl would use it.
+local function idle(self, request)
+  return self._idle[request.http2 and 2 or 1]
+end
+
+local function take(self, request)
   while is_full(self) do
     task.wait(self._clock:boot() + LOOK_AGAIN)
   end
-  local transport = table.remove(self._idle) or self._make()
+  local transport = table.remove(idle(self, request)) or self._make()
   self._busy[transport] = true
   return transport
 end
 
-local function give_back(self, transport, unharmed)
+local function give_back(self, request, transport, unharmed)
+  local list = idle(self, request)
   self._busy[transport] = nil
-  if not unharmed or self._closed or #self._idle >= KEPT then
+  if not unharmed or self._closed or #list >= KEPT then
     transport:close()
   else
-    self._idle[#self._idle + 1] = transport
+    list[#list + 1] = transport
   end
 end
 
@@ -72,8 +78,8 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Pool:exchange(request, deadline, means)
-  local transport, arrived = take(self), false
-  local _ <close> = setmetatable({}, { __close = function() give_back(self, transport, arrived) end })
+  local transport, arrived = take(self, request), false
+  local _ <close> = setmetatable({}, { __close = function() give_back(self, request, transport, arrived) end })
   transport:start(complete(self, request, deadline), means.share, means.lock, means.alarm)
   while not transport:wait(0) do
     task.wait(transport)
@@ -85,8 +91,10 @@ end
 --- Closes the connections; requests under way close theirs when they end.
 function Pool:close()
   self._closed = true
-  while self._idle[1] do
-    table.remove(self._idle):close()
+  for _, list in ipairs(self._idle) do
+    while list[1] do
+      table.remove(list):close()
+    end
   end
 end
 

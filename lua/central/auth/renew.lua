@@ -55,6 +55,7 @@ function renew.new(config, parts)
       or pool.new(config, parts.clock, parts.transport and function() return parts.transport end),
     hold_until = 0, -- boot time; no renewal of a usable token before it
     renewals = 0,
+    resets = 0,
     events = {},
   }, Renewal)
   self.cache = cache.new(config, parts.clock, function(why) self:note("cache_error", { message = why }) end)
@@ -244,6 +245,18 @@ function Renewal:token(min_valid, deadline)
     end
   until not current or self.closed or self.tracker:token() -- somebody may have invalidated it already
   return self:outcome(min_valid, message, code, detail)
+end
+
+--- Goes on with another secret, here and in the cache; tokens of the former one are dead.
+---@param secret userdata
+function Renewal:use_secret(secret)
+  local lock <close> = self.cache:lock() or nil
+  self.cache:drop()
+  self.credential:replace(secret)
+  self.cache:attach(secret)
+  self.tracker:forget()
+  self:pace():succeeded()
+  self.resets = self.resets + 1
 end
 
 function Renewal:close()
