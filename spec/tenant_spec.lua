@@ -102,7 +102,8 @@ describe("a tenant's client", function()
     for part, call in pairs {
       ["a string, expected"] = function() s.client:tenant() end,
       ["unknown option"] = function() s.client:tenant("a", { client_id = "x" }) end,
-      ["does not fit"] = function() s.client:tenant("a", { authenticate = 1 }) end,
+      ["authenticate: boolean expected"] = function() s.client:tenant("a", { authenticate = 1 }) end,
+      ["option params: a number does not fit"] = function() s.client:tenant("a", { params = 1 }) end,
       ["a table of options"] = function() s.client:tenant("a", 1) end,
     } do
       local ok, message = pcall(call)

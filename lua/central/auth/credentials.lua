@@ -39,23 +39,14 @@ local function own(self, method)
   return client
 end
 
-local CREATE = { name = "string", service = "string", workspace = "string" }
+local CREATE = { name = "string", service = "string", workspace = "string", save_to = "any" }
+local RESET = { save_to = "any" }
 
-local function check_options(options, known)
+local function check_options(options, types)
   if options ~= nil and type(options) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(options))
   end
-  local names = { "save_to" }
-  for name in pairs(known) do
-    names[#names + 1] = name
-  end
-  for name, value in pairs(options or {}) do
-    if name ~= "save_to" and not known[name] then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), names)))
-    elseif name ~= "save_to" and type(value) ~= known[name] then
-      errors.mistake(("option %s: %s expected, got %s"):format(name, known[name], type(value)))
-    end
-  end
+  errors.check_options(options or {}, types)
   save.check(options and options.save_to)
   return options or {}
 end
@@ -207,7 +198,7 @@ end
 function Credentials:reset(id, options)
   local client = own(self, "reset")
   check_id(id)
-  options = check_options(options, {})
+  options = check_options(options, RESET)
   return client:_act("credentials", function(renewal)
     local path, message, code, detail = place(id)
     local found

@@ -128,6 +128,29 @@ function errors.mistake(message)
   error(message, level)
 end
 
+--- Raises a mistake in a table of options: a name that is not known, a value of another type than the name has there
+--- ("any" takes all).
+---@param options table
+---@param types table<string, string>
+---@param more? table<string, string>
+function errors.check_options(options, types, more)
+  for name, value in pairs(options) do
+    local kind = types[name] or more and more[name]
+    if not kind then
+      local known = {}
+      for _, list in ipairs { types, more } do
+        for one in pairs(list) do
+          known[#known + 1] = one
+        end
+      end
+      table.sort(known)
+      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), known)))
+    elseif kind ~= "any" and type(value) ~= kind then
+      errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
+    end
+  end
+end
+
 local function distance(a, b)
   local row = {}
   for j = 0, #b do

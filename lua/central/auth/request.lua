@@ -34,10 +34,11 @@ local CARRIES_BODY = {
   GET = false, HEAD = false, OPTIONS = false, DELETE = false, POST = true, PUT = true, PATCH = true,
 }
 
-local TYPES = {
-  query = "table", body = "string", content_type = "string", headers = "table", timeout = "number", raw = "boolean",
+--- The options of a call, and their types.
+request.options = {
+  query = "table", json = "any", body = "string", content_type = "string", headers = "table", timeout = "number",
+  raw = "boolean",
 }
-local NAMES = { "query", "json", "body", "content_type", "headers", "timeout", "raw" }
 
 -- Header fields that are set by what they say: the token, the connection, the length.
 local RESERVED = {
@@ -59,14 +60,7 @@ function request.check(method, target, options, more)
   elseif options ~= nil and type(options) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(options))
   end
-  for name, value in pairs(options or {}) do
-    local kind = TYPES[name] or more and more[name]
-    if not kind and name ~= "json" then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), NAMES)))
-    elseif kind and type(value) ~= kind then
-      errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
-    end
-  end
+  errors.check_options(options or {}, request.options, more)
 end
 
 -- --- the call as it is sent ---------------------------------------------------------------------------------------

@@ -25,6 +25,10 @@ local POLL = 0.01          -- seconds between looks for the parent's token
 local NEW_SUBJECT_AFTER = 60 -- seconds between parent's tokens that are given up because an exchange was refused
 
 local OWN = { "base_url", "cluster", "token_url", "scope", "audience", "resource", "params" }
+local TYPES = { authenticate = "boolean" }
+for _, name in ipairs(OWN) do
+  TYPES[name] = "any"
+end
 
 -- --- its configuration ----------------------------------------------------------------------------------------------
 
@@ -37,15 +41,9 @@ function tenant.check(workspace_id, given)
   elseif given ~= nil and type(given) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(given))
   end
-  local known = { "authenticate", table.unpack(OWN) }
+  errors.check_options(given or {}, TYPES)
   for name, value in pairs(given or {}) do
-    local found = name == "authenticate"
-    for _, own in ipairs(OWN) do
-      found = found or own == name
-    end
-    if not found then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), known)))
-    elseif name == "authenticate" and type(value) ~= "boolean" or name ~= "authenticate" and not options.fits(name, value) then
+    if name ~= "authenticate" and not options.fits(name, value) then
       errors.mistake(("option %s: a %s does not fit"):format(name, type(value)))
     end
   end
