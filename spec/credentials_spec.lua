@@ -7,6 +7,12 @@ local sandbox = require "central.auth.sandbox"
 
 local box, folder, c
 
+-- What the API answers to a token.
+local function status_with(token)
+  return process.run(("curl -s -o /dev/null -w '%%{http_code}' --cacert %s -H 'Authorization: Bearer %s' %s%s"):format(
+    box.ca_file, token, box.base_url, "/network-monitoring/v1/aps"))
+end
+
 local function mode(path)
   return process.run("stat -c %a " .. process.quote(path)):match "%d+"
 end
@@ -34,7 +40,9 @@ describe("credentials", function()
   end)
 
   it("are created for a service and a workspace, and deleted", function()
-    local made = assert(c.credentials:create { name = "night jobs", service = "5a5a-01", workspace = "/workspaces/v1/workspaces/w" })
+    local made = assert(c.credentials:create {
+      name = "night jobs", service = "5a5a-01", workspace = "/workspaces/v1/workspaces/w",
+    })
     assert.equal("night jobs", made.name)
     assert.equal(32, #made.client_secret)
     assert.equal("/service-catalog/v1beta1/service-manager-provisions/5a5a-01", made.service)
@@ -64,12 +72,14 @@ describe("credentials", function()
       print(made.client_id)
     ]])
     process.run(("mkdir -p %s/central-auth"):format(folder))
-    process.write(folder .. "/central-auth/config.lua", 'return { default = { client_id = "mine" }, -- a note\n}\n', 600)
+    local text = 'return { default = { client_id = "mine" }, -- a note\n}\n'
+    process.write(folder .. "/central-auth/config.lua", text, 600)
     local options = require("cjson").encode(box:options())
     local output, status = process.run(("env %s lua5.4 %s"):format(
-      process.assignments { XDG_CONFIG_HOME = folder, OPTIONS = options }, process.write(folder .. "/program.lua", program)))
+      process.assignments { XDG_CONFIG_HOME = folder, OPTIONS = options },
+      process.write(folder .. "/program.lua", program)))
     assert.equal(0, status, output)
-    local text = process.read(folder .. "/central-auth/config.lua")
+    text = process.read(folder .. "/central-auth/config.lua")
     assert.truthy(text:find("-- a note", 1, true))
     local profiles = load(text)()
     assert.equal("mine", profiles.default.client_id)
@@ -108,8 +118,7 @@ describe("credentials", function()
     local before = assert(c:token())
     local found = assert(c.credentials:reset(box.client_id, { save_to = folder .. "/secret" }))
     assert.is_nil(found.client_secret)
-    assert.equal("401", process.run(("curl -s -o /dev/null -w '%%{http_code}' --cacert %s -H 'Authorization: Bearer %s' %s/x"):format(
-      box.ca_file, before, box.base_url)))
+    assert.equal("401", status_with(before))
     assert(c:get "/network-monitoring/v1/aps")
     assert.not_equal(before, c:token())
     local options = box:options()
@@ -184,20 +193,15 @@ describe("revocation", function()
   before_each(function() box = sandbox.start() end)
   after_each(function() box:close() end)
 
-  local function status(token)
-    return process.run(("curl -s -o /dev/null -w '%%{http_code}' --cacert %s -H 'Authorization: Bearer %s' %s/network-monitoring/v1/aps")
-      :format(box.ca_file, token, box.base_url))
-  end
-
   it("ends the token with the client, at the server and in the cache", function()
     local scratch = process.scratch()
     local options = box:options()
     options.cache = scratch
     local one = assert(auth.new(options))
     local token = assert(one:token())
-    assert.equal("200", status(token))
+    assert.equal("200", status_with(token))
     assert.is_true(one:close { revoke = true })
-    assert.equal("401", status(token))
+    assert.equal("401", status_with(token))
     assert.is_true(one:close { revoke = true })
     local other <close> = assert(auth.new(options))
     assert.not_equal(token, other:token())

@@ -30,7 +30,7 @@ describe("a call", function()
     assert.equal(cjson.null, reply.json.next)
     assert.equal("GET", s.last_request.method)
     assert.equal(BASE .. "/network-monitoring/v1/aps", s.last_request.url)
-    assert.truthy(tostring(reply):find "^central.auth.reply %(HTTP 200, application/json")
+    assert.equal("central.auth.reply (HTTP 200, 25 bytes)", tostring(reply))
   end)
 
   it("has a query, header fields and a body of either kind", function()
@@ -56,7 +56,8 @@ describe("a call", function()
     local s = client {
       token("t1", 1000),
       api(200, "", { "RateLimit-Limit", "600", "ratelimit-remaining", "12", "rateLimit-reset", "30" }),
-      api(200, "", { "X-RateLimit-Reset", "2026-11-24T21:00:00Z", "X-RateLimit-Limit", "5000", "x-ratelimit-remaining", "0" }),
+      api(200, "", { "X-RateLimit-Reset", "2026-11-24T21:00:00Z", "X-RateLimit-Limit", "5000",
+        "x-ratelimit-remaining", "0" }),
       api(200, ""),
     }
     assert.same({ limit = 600, remaining = 12, reset = 30 }, s.client:get("/x").rate_limit)
@@ -76,7 +77,8 @@ describe("a call", function()
   end)
 
   it("takes JSON for what the reply says it is", function()
-    local s = client { token("t1", 1000), api(200, "<html>"), api(200, "[1]", { "Content-Type", "application/problem+json" }),
+    local s = client { token("t1", 1000), api(200, "<html>"),
+      api(200, "[1]", { "Content-Type", "application/problem+json" }),
       api(200, "[1]", { "Content-Type", "text/plain" }), api(200, ""), api(200, "null") }
     local none, message, code, detail = s.client:get "/x"
     assert.is_nil(none)
@@ -92,12 +94,13 @@ end)
 
 describe("a failure of an API", function()
   it("has the call, the status and the server's words, and no secret", function()
-    local s = client { token("t1-a-token", 1000), api(404,
-      '{"httpStatusCode":404,"errorCode":"HPE_GL_ERROR_NOT_FOUND","message":"no t1-a-token \\u202e here","debugId":"x"}') }
+    local s = client { token("t1-a-token", 1000), api(404, '{"httpStatusCode":404,'
+      .. '"errorCode":"HPE_GL_ERROR_NOT_FOUND","message":"no t1-a-token \\u202e here","debugId":"x"}') }
     local none, message, code, detail = s.client:get("/sites/a", { query = { secret = "x" } })
     assert.is_nil(none)
     assert.equal("api", code)
-    assert.equal("GET /sites/a: HTTP status 404; it says: HPE_GL_ERROR_NOT_FOUND: no [redacted] \\u{202E} here", message)
+    assert.equal("GET /sites/a: HTTP status 404; it says: HPE_GL_ERROR_NOT_FOUND: no [redacted] \\u{202E} here",
+      message)
     assert.equal(404, detail.status)
     assert.equal("x", detail.reply.json.debugId)
   end)

@@ -34,7 +34,9 @@ describe("a tenant's client", function()
   end)
 
   it("renews by itself, and its parent when it must", function()
-    local s = scripted.new { token("p1", 7200), token("a1", 900), token("a2", 900), token("p2", 7200), token("a3", 900) }
+    local s = scripted.new {
+      token("p1", 7200), token("a1", 900), token("a2", 900), token("p2", 7200), token("a3", 900),
+    }
     local tenant = assert(s.client:tenant "abc")
     assert.equal("a1", tenant:token())
     s:wait(890)
@@ -54,7 +56,9 @@ describe("a tenant's client", function()
   end)
 
   it("gives up a parent's token that is dead, once", function()
-    for _, refusal in ipairs { scripted.refusal "invalid_token", scripted.refusal("invalid_grant", 400), { status = 401, body = "" } } do
+    for _, refusal in ipairs {
+      scripted.refusal "invalid_token", scripted.refusal("invalid_grant", 400), { status = 401, body = "" },
+    } do
       local s = scripted.new { token("p1", 7200), refusal, token("p2", 7200), token("a1", 900) }
       assert.equal("a1", assert(s.client:tenant "abc"):token())
       assert.equal("p2", s.client:token())
@@ -62,13 +66,15 @@ describe("a tenant's client", function()
     local s = scripted.new { token("p1", 7200), scripted.refusal "invalid_token", token("p2", 7200),
       scripted.refusal "invalid_token", scripted.refusal "invalid_token" }
     assert.equal("invalid_token", select(4, assert(s.client:tenant "abc"):token()).oauth_error)
-    assert.equal("invalid_token", select(4, assert(s.client:tenant "def"):token()).oauth_error) -- costs no third parent's
+    -- The next costs no third token of the parent.
+    assert.equal("invalid_token", select(4, assert(s.client:tenant "def"):token()).oauth_error)
     assert.equal("p2", s.client:token())
     assert.equal(5, s.requests)
   end)
 
   it("has fields and authentication of its own where a server wants them", function()
-    local s = scripted.new({ token("parent", 1000), token("tenant", 900) }, { scope = "hpe-tenant", auth_style = "basic" })
+    local s = scripted.new({ token("parent", 1000), token("tenant", 900) },
+      { scope = "hpe-tenant", auth_style = "basic" })
     local tenant = assert(s.client:tenant("abc", {
       token_url = "https://as.example/token", authenticate = true, audience = "a", cluster = "us-2",
     }))
@@ -123,10 +129,10 @@ describe("over the network", function()
 
   it("a hundred tenants share a parent's token and a few connections", function()
     local c <close> = assert(auth.new(box:options()))
-    local before, seen, kept = process.count(), {}, {}
+    local before, seen = process.count(), {}
     for n = 1, 100 do
       local tenant = assert(c:tenant(("%032x"):format(n)))
-      kept[n], seen[assert(tenant:token())] = tenant, true
+      seen[assert(tenant:token())] = tenant -- and keeps it
       assert(tenant:get "/network-monitoring/v1/gateways")
     end
     assert.equal(101, box:requests().token)

@@ -32,8 +32,9 @@ describe("a target of an API call", function()
 
   it("is on no other host, however it is written", function()
     for _, target in ipairs {
-      "https://evil.example/x", "http://us1.api.central.arubanetworks.com/x", "https://us1.api.central.arubanetworks.com:8443/",
-      "https://us1.api.central.arubanetworks.com.evil.example/", "https://evil.example/?us1.api.central.arubanetworks.com",
+      "https://evil.example/x", "http://us1.api.central.arubanetworks.com/x",
+      "https://us1.api.central.arubanetworks.com:8443/", "https://us1.api.central.arubanetworks.com.evil.example/",
+      "https://evil.example/?us1.api.central.arubanetworks.com",
     } do
       refused("does not go to", target)
     end

@@ -98,8 +98,8 @@ auth.status = on_default("status")
 ---central.auth.Code?, central.auth.Detail?
 auth.request = on_default("request")
 
----@alias central.auth.ShortCall fun(target: string, options?: central.auth.RequestOptions): central.auth.Reply?, string?,
----central.auth.Code?, central.auth.Detail?
+---@alias central.auth.ShortCall fun(target: string, options?: central.auth.RequestOptions): central.auth.Reply?,
+---string?, central.auth.Code?, central.auth.Detail?
 
 --- GET. See Client:request.
 ---@type central.auth.ShortCall

@@ -24,7 +24,8 @@ local metatable = { __index = Client, __name = "central.auth.client", __metatabl
 
 -- `client.credentials`, loaded when it is used.
 local of_credentials = {
-  __index = function(_, name) return credentials.methods[name] end, __name = "central.auth.credentials", __metatable = false,
+  __index = function(_, name) return credentials.methods[name] end,
+  __name = "central.auth.credentials", __metatable = false,
 }
 
 local client = {}
@@ -200,8 +201,8 @@ Client.patch = short "PATCH"
 ---@type central.auth.Call
 Client.delete = short "DELETE"
 
---- The items of a paged collection, for the generic `for`: `for ap in client:pages(path) do … end`. A failure is raised there,
---- as a table with `message`, `code` and `detail` that prints as its message.
+--- The items of a paged collection, for the generic `for`: `for ap in client:pages(path) do … end`. A failure is
+--- raised there, as a table with `message`, `code` and `detail` that prints as its message.
 ---@param path string
 ---@param options? central.auth.PagesOptions
 ---@return fun(): any
@@ -210,8 +211,8 @@ function Client:pages(path, options)
   return pages.walk(function(...) return self:get(...) end, path, options)
 end
 
---- A client for a tenant of this MSP, by token exchange (RFC 8693); the same one for the same workspace. It ends with this
---- client.
+--- A client for a tenant of this MSP, by token exchange (RFC 8693); the same one for the same workspace. It ends with
+--- this client.
 ---@param workspace_id string
 ---@param options? central.auth.TenantOptions
 ---@return central.auth.Client? client
@@ -254,8 +255,8 @@ local function close(self)
   end
 end
 
---- Wipes the secret, forgets the token, closes connections. Any number of times. With `revoke` the token is revoked first
---- (RFC 7009) where `revocation_url` is set, for all who share it; that may fail, closing does not.
+--- Wipes the secret, forgets the token, closes connections. Any number of times. With `revoke` the token is revoked
+--- first (RFC 7009) where `revocation_url` is set, for all who share it; that may fail, closing does not.
 ---@param options? { revoke?: boolean }
 ---@return boolean? closed
 ---@return string? message

@@ -1,6 +1,6 @@
 -- GreenLake's personal API clients, by its credentials API
--- (developer.greenlake.hpe.com/docs/greenlake/services/credentials/public). The secret of a new or reset one is shown once:
--- it can go straight to a file, and when it is this client's own, this client goes on with it.
+-- (developer.greenlake.hpe.com/docs/greenlake/services/credentials/public). The secret of a new or reset one is shown
+-- once: it can go straight to a file, and when it is this client's own, this client goes on with it.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -29,7 +29,7 @@ local credentials = { methods = Credentials }
 local PATH = "/workspaces/v1/credentials"
 local SERVICE, WORKSPACE = "/service-catalog/v1beta1/service-manager-provisions/", "/workspaces/v1/workspaces/"
 
--- --- arguments ------------------------------------------------------------------------------------------------------
+-- --- arguments -----------------------------------------------------------------------------------------------------
 
 local function own(self, method)
   local client = type(self) == "table" and rawget(self, "_client")
@@ -57,7 +57,7 @@ local function check_id(id)
   end
 end
 
--- --- requests -------------------------------------------------------------------------------------------------------
+-- --- requests ------------------------------------------------------------------------------------------------------
 
 local function uri(value, prefix)
   return value and { resourceUri = value:find("^/") and value or prefix .. value } or nil
@@ -86,7 +86,8 @@ end
 
 -- Asks for the client's renewal, with an API call of GreenLake's platform.
 local function call(renewal, method, path, json, resets)
-  return request.run(renewal, method, PATH .. path, { json = json }, { base = renewal.config.greenlake_url, resets = resets })
+  local means = { base = renewal.config.greenlake_url, resets = resets }
+  return request.run(renewal, method, PATH .. path, { json = json }, means)
 end
 
 local function place(id)
@@ -100,8 +101,8 @@ end
 local function with_secret(reply)
   local found = type(reply.json) == "table" and described(reply.json)
   if not (found and found.id and found.client_secret and found.client_secret ~= "") then
-    return errors.fail("reply", "GreenLake's reply has no new secret in it; look under Personal API clients, and reset it"
-      .. " once more", { status = reply.status })
+    return errors.fail("reply", "GreenLake's reply has no new secret in it; look under Personal API clients, and reset"
+      .. " it once more", { status = reply.status })
   end
   return found
 end
@@ -118,7 +119,7 @@ local function hand_over(found, to)
   return found, message, code, detail
 end
 
--- --- methods --------------------------------------------------------------------------------------------------------
+-- --- methods -------------------------------------------------------------------------------------------------------
 
 --- All of this user's in the workspace; no secrets in them.
 ---@return central.auth.PersonalClient[]? list
@@ -142,8 +143,8 @@ function Credentials:list()
   end)
 end
 
---- A new one. The secret is in the result, or in the file that `save_to` names; where that can't be written after all, it
---- is in the result with the failure behind it.
+--- A new one. The secret is in the result, or in the file that `save_to` names; where that can't be written after
+--- all, it is in the result with the failure behind it.
 ---@param options { name: string, service?: string, workspace?: string, save_to?: central.auth.SaveTo }
 ---@return central.auth.PersonalClient? made
 ---@return string? message
@@ -187,8 +188,8 @@ local function reset(renewal, path)
   return found, message, code, detail
 end
 
---- A new secret for one; all its tokens end at once. The secret as with `create`. Of the one this client uses, this client
---- and what it shares go on with the new secret.
+--- A new secret for one; all its tokens end at once. The secret as with `create`. Of the one this client uses, this
+--- client and what it shares go on with the new secret.
 ---@param id string
 ---@param options? { save_to?: central.auth.SaveTo }
 ---@return central.auth.PersonalClient? found

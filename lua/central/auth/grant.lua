@@ -74,8 +74,8 @@ function grant.client_credentials(config, credential)
   return finish(fields, config), basic
 end
 
---- Those of a token exchange (RFC 8693, 2.1), as GreenLake documents it for tenants: the subject token says it all, and the
---- client is named only where `credential` is given.
+--- Those of a token exchange (RFC 8693, 2.1), as GreenLake documents it for tenants: the subject token says it all,
+--- and the client is named only where `credential` is given.
 ---@param config central.auth.Config
 ---@param subject_token string
 ---@param credential? central.auth.Proof

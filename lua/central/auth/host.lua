@@ -1,5 +1,5 @@
--- How this host waits: by blocking its thread, or, where the option `wait` tells how, by letting the coroutine that wants
--- something yield to the event loop around it.
+-- How this host waits: by blocking its thread, or, where the option `wait` tells how, by letting the coroutine that
+-- wants something yield to the event loop around it.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -74,8 +74,8 @@ function Host:await(current, deadline)
   return table.unpack(current.results, 1, current.results.n)
 end
 
---- Runs straight-line code that waits by `task.wait`, till the deadline at most; its results. For the caller alone: it is
---- given up when the caller is.
+--- Runs straight-line code that waits by `task.wait`, till the deadline at most; its results. For the caller alone:
+--- it is given up when the caller is.
 ---@param body fun(alarm?: userdata): any
 ---@param deadline number boot time
 function Host:run(body, deadline)

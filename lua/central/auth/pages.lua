@@ -21,7 +21,7 @@ local function given(value)
   return value ~= nil and value ~= cjson.null and value ~= ""
 end
 
--- --- one page -------------------------------------------------------------------------------------------------------
+-- --- one page ------------------------------------------------------------------------------------------------------
 
 local function is_list(value)
   return type(value) == "table" and (next(value) == nil or value[1] ~= nil)
@@ -46,8 +46,8 @@ local function cursor_text(value)
   return math.type(value) == "float" and ("%.14g"):format(value) or tostring(value)
 end
 
--- The query of the page after this one; nil at the end. `seen`: items so far. A page that is empty may have one after it,
--- unless `total` says otherwise.
+-- The query of the page after this one; nil at the end. `seen`: items so far. A page that is empty may have one after
+-- it, unless `total` says otherwise.
 local function query_after(query, page, count, seen)
   local total = tonumber(page.total)
   local after = {}
@@ -66,7 +66,7 @@ local function query_after(query, page, count, seen)
   return after
 end
 
--- --- the walk -------------------------------------------------------------------------------------------------------
+-- --- the walk ------------------------------------------------------------------------------------------------------
 
 local function where(walk)
   local place = walk.query.next and (" (next=%s)"):format(errors.printable(cursor_text(walk.query.next)))
@@ -152,8 +152,8 @@ function pages.check(path, options)
   end
 end
 
---- An iterator for the generic `for`. A failure is raised, at the loop, as a table with `message`, `code` and `detail` that
---- prints as its message.
+--- An iterator for the generic `for`. A failure is raised, at the loop, as a table with `message`, `code` and
+--- `detail` that prints as its message.
 ---@param get fun(path: string, options: table): central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
 ---@param path string
 ---@param options? central.auth.PagesOptions

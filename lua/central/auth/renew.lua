@@ -36,8 +36,8 @@ renew.TRIES = 4 -- requests one call makes at most
 local Renewal = {}
 Renewal.__index = Renewal
 
---- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its credential and
---- connections; and for specs `transport`, `sleep` and `random`.
+--- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its
+--- credential and connections; and for specs `transport`, `sleep` and `random`.
 ---@param config central.auth.Config
 ---@param parts table
 function renew.new(config, parts)
@@ -250,7 +250,7 @@ end
 --- Goes on with another secret, here and in the cache; tokens of the former one are dead.
 ---@param secret userdata
 function Renewal:use_secret(secret)
-  local lock <close> = self.cache:lock() or nil
+  local _ <close> = self.cache:lock() or nil
   self.cache:drop()
   self.credential:replace(secret)
   self.cache:attach(secret)

@@ -1,5 +1,5 @@
--- One authorized API call: with a valid token, again with another after a 401, and later where the server is busy. A token
--- goes to the base URL's host and to those that `hosts` names, never elsewhere.
+-- One authorized API call: with a valid token, again with another after a 401, and later where the server is busy. A
+-- token goes to the base URL's host and to those that `hosts` names, never elsewhere.
 -- SPDX-License-Identifier: MIT
 
 local api_reply = require "central.auth.api_reply"
@@ -140,7 +140,7 @@ local function describe(config, method, target, options, base)
   }
 end
 
--- --- tries ----------------------------------------------------------------------------------------------------------
+-- --- tries ---------------------------------------------------------------------------------------------------------
 
 local function send(renewal, call, token, deadline)
   call.tries = call.tries + 1
@@ -180,7 +180,8 @@ local function conclude(call, raw, reply, clean, said)
   return reply
 end
 
--- Whether a 401 is not the answer yet: the first, or tokens died since by a reset of the credential that this client made.
+-- Whether a 401 is not the answer yet: the first, or tokens died since by a reset of the credential that this client
+-- made.
 local function is_worth_another(renewal, call)
   if renewal.resetting then
     return true, LOOK_AGAIN
@@ -227,7 +228,7 @@ end
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param means? { base?: string, resets?: boolean } in place of base_url; whether the call resets this client's credential
+---@param means? { base?: string, resets?: boolean } in place of base_url; whether it resets this client's credential
 ---@return central.auth.Reply? reply
 ---@return string? message
 ---@return central.auth.Code? code

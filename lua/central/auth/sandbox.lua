@@ -101,8 +101,8 @@ end
 function Box:options()
   return {
     client_id = self.client_id, client_secret = self.client_secret, token_url = self.token_url, ca_file = self.ca_file,
-    base_url = self.base_url, greenlake_url = self.base_url, revocation_url = self.base_url .. "/as/revoke_token.oauth2",
-    cache = false,
+    base_url = self.base_url, greenlake_url = self.base_url,
+    revocation_url = self.base_url .. "/as/revoke_token.oauth2", cache = false,
   }
 end
 

@@ -1,5 +1,5 @@
--- Where a new secret is put so that it never passes a terminal: a file of its own, or a profile. Whether that will work is
--- found out before there is a secret to lose.
+-- Where a new secret is put so that it never passes a terminal: a file of its own, or a profile. Whether that will
+-- work is found out before there is a secret to lose.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"

@@ -13,7 +13,7 @@ local task = require "central.auth.task"
 ---@field base_url? string the tenant's, where it is not the parent's
 ---@field cluster? string
 ---@field token_url? string default: GreenLake's endpoint of the tenant's workspace
----@field authenticate? boolean name the client in the exchange, too, as RFC 8693 lets servers demand; GreenLake does not
+---@field authenticate? boolean name the client in the exchange, too, for servers that want it; GreenLake does not
 ---@field scope? string | string[]
 ---@field audience? string | string[]
 ---@field resource? string | string[]
@@ -30,7 +30,7 @@ for _, name in ipairs(OWN) do
   TYPES[name] = "any"
 end
 
--- --- its configuration ----------------------------------------------------------------------------------------------
+-- --- its configuration ---------------------------------------------------------------------------------------------
 
 --- Raises mistakes of the caller.
 ---@param workspace_id string
@@ -85,7 +85,7 @@ function tenant.config(parent, workspace_id, given)
   return made
 end
 
--- --- its subject token ----------------------------------------------------------------------------------------------
+-- --- its subject token ---------------------------------------------------------------------------------------------
 
 --- The parent's token, which may have to be got first. Within a task.
 ---@param self central.auth.Renewal
@@ -112,8 +112,8 @@ end
 
 local DEAD = { invalid_grant = true, invalid_token = true, invalid_request = true }
 
---- Whether the exchange was refused for what may be a dead parent's token, which is then given up so that another try has a
---- new one. A server that refuses for other reasons costs the parent a token a minute at most.
+--- Whether the exchange was refused for what may be a dead parent's token, which is then given up so that another try
+--- has a new one. A server that refuses for other reasons costs the parent a token a minute at most.
 ---@param self central.auth.Renewal
 ---@param mode central.auth.Mode
 ---@param code central.auth.Code

@@ -1,5 +1,5 @@
--- What the sandbox knows of Central's and GreenLake's APIs: a few collections with their ways of paging, the credentials
--- API, and an echo. Each call arrives here with a valid token.
+-- What the sandbox knows of Central's and GreenLake's APIs: a few collections with their ways of paging, the
+-- credentials API, and an echo. Each call arrives here with a valid token.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -20,7 +20,7 @@ local function whole(text, otherwise, least, most)
   return math.max(least, math.min(math.tointeger(tonumber(text)) or otherwise, most))
 end
 
--- --- Central's collections ------------------------------------------------------------------------------------------
+-- --- Central's collections -----------------------------------------------------------------------------------------
 
 local function device(kind, n)
   return {
@@ -65,7 +65,7 @@ local COLLECTIONS = {
   ["/network-config/v1/sites"] = { "site", "site", 25, item = site, page = by_offset },
 }
 
--- --- GreenLake's credentials API --------------------------------------------------------------------------------------
+-- --- GreenLake's credentials API -----------------------------------------------------------------------------------
 
 local function random_text(bytes)
   return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
@@ -74,8 +74,8 @@ end
 -- Those it was told to create, and the one it was started with.
 local function clients(state)
   state.clients = state.clients or {
-    { id = state.client_id, clientId = state.client_id, credentialName = "sandbox", type = "credentials", generation = 1,
-      createdAt = "2026-01-22 15:18:59.936526" },
+    { id = state.client_id, clientId = state.client_id, credentialName = "sandbox", type = "credentials",
+      generation = 1, createdAt = "2026-01-22 15:18:59.936526" },
   }
   return state.clients
 end
@@ -108,7 +108,8 @@ local function create(state, call)
   local made = {
     id = id, clientId = id, credentialName = given.credentialName, type = "credentials", generation = 1,
     createdAt = os.date "!%Y-%m-%d %H:%M:%S.000000",
-    associatedServiceManagerProvision = given.associatedServiceManagerProvision, associatedTenant = given.associatedTenant,
+    associatedServiceManagerProvision = given.associatedServiceManagerProvision,
+    associatedTenant = given.associatedTenant,
   }
   table.insert(clients(state), made)
   return 201, with_secret(made, random_text(16))
@@ -147,11 +148,11 @@ local function credentials(state, call)
   return not_found()
 end
 
--- --- all --------------------------------------------------------------------------------------------------------------
+-- --- all -----------------------------------------------------------------------------------------------------------
 
 --- The status and the body that answer a call.
 ---@param state table the server's
----@param call { method: string, version: number, path: string, query: string, fields: table, content_type?: string, body: string }
+---@param call table method, HTTP version, path, query and its fields, content_type, body
 ---@return integer status
 ---@return table? body
 function apis.answer(state, call)
@@ -162,7 +163,10 @@ function apis.answer(state, call)
     return credentials(state, call)
   elseif call.path == "/sandbox/v1/echo" then
     cqueues.sleep(math.min(tonumber(call.fields.wait) or 0, WAIT_MAX))
-    return 200, { method = call.method, version = call.version, query = call.query, content_type = call.content_type, body = call.body }
+    return 200, {
+      method = call.method, version = call.version, query = call.query, content_type = call.content_type,
+      body = call.body,
+    }
   end
   return not_found()
 end

@@ -85,7 +85,9 @@ local function issue(state, more)
   end
   local token = ("%s.%s.%s"):format(random_base64url(24), random_base64url(90), random_base64url(32))
   state.tokens[token] = now + state.lifetime
-  local granted = { access_token = token, token_type = "Bearer", expires_in = math.tointeger(state.lifetime) or state.lifetime }
+  local granted = {
+    access_token = token, token_type = "Bearer", expires_in = math.tointeger(state.lifetime) or state.lifetime,
+  }
   for name, value in pairs(more or {}) do
     granted[name] = value
   end
@@ -156,7 +158,7 @@ local function revocation_endpoint(state, stream, request_headers)
   end
 end
 
--- --- APIs -----------------------------------------------------------------------------------------------------------
+-- --- APIs ----------------------------------------------------------------------------------------------------------
 
 local function api(state, stream, request_headers, path, query)
   state.requests.api = state.requests.api + 1
@@ -168,7 +170,8 @@ local function api(state, stream, request_headers, path, query)
       { ["www-authenticate"] = 'Bearer error="invalid_token"' })
   end
   local call = {
-    method = request_headers:get(":method"), version = stream.connection.version, path = path, fields = server.fields(query), query = query,
+    method = request_headers:get(":method"), version = stream.connection.version,
+    path = path, query = query, fields = server.fields(query),
     content_type = request_headers:get("content-type"), body = stream:get_body_chars(API_BODY_MAX, WAIT) or "",
   }
   local status, body = apis.answer(state, call)
@@ -243,8 +246,9 @@ end
 ---@param settings table
 function server.serve(connection, settings)
   local state = {
-    tokens = {}, fail = { token = { times = 0 }, api = { times = 0 } }, requests = { token = 0, api = 0 }, latency = settings.latency,
-    lifetime = settings.lifetime, client_id = settings.client_id, client_secret = settings.client_secret,
+    tokens = {}, fail = { token = { times = 0 }, api = { times = 0 } }, requests = { token = 0, api = 0 },
+    latency = settings.latency, lifetime = settings.lifetime,
+    client_id = settings.client_id, client_secret = settings.client_secret,
   }
   connection:setmode("bl", "bl")
   local ok, why = pcall(listen, state, settings)
