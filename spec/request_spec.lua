@@ -305,6 +305,15 @@ describe("over the network", function()
   before_each(function() box = sandbox.start() end)
   after_each(function() box:close() end)
 
+  -- A client whose coroutines wait in a loop of cqueues; it has its token.
+  local function in_a_loop()
+    local options = box:options()
+    options.wait = loops.cqueues
+    local c = assert(auth.new(options))
+    assert(c:token())
+    return c
+  end
+
   it("a call speaks HTTP/2 and keeps its connection", function()
     local c <close> = assert(auth.new(box:options()))
     for n = 1, 3 do
@@ -330,10 +339,7 @@ describe("over the network", function()
   end)
 
   it("a 401 storm of twenty coroutines costs one renewal", function()
-    local options = box:options()
-    options.wait = loops.cqueues
-    local c <close> = assert(auth.new(options))
-    assert(c:token())
+    local c <close> = in_a_loop()
     box:revoke()
     local loop, good = cqueues.new(), 0
     for _ = 1, 20 do
@@ -349,10 +355,7 @@ describe("over the network", function()
   end)
 
   it("the loop goes on while calls wait, and no more than sixteen are under way", function()
-    local options = box:options()
-    options.wait = loops.cqueues
-    local c <close> = assert(auth.new(options))
-    assert(c:token())
+    local c <close> = in_a_loop()
     box:fail { of = "api", status = 503, times = 40, retry_after = 0 }
     local loop, ticks, done = cqueues.new(), 0, 0
     for _ = 1, 40 do
@@ -377,10 +380,7 @@ describe("over the network", function()
   end)
 
   it("a call that is given up leaves nothing under way", function()
-    local options = box:options()
-    options.wait = loops.cqueues
-    local c <close> = assert(auth.new(options))
-    assert(c:token())
+    local c <close> = in_a_loop()
     local function busy()
       return next(c._renewal.pool._busy) ~= nil
     end

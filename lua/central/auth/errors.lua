@@ -22,6 +22,8 @@
 ---@field option? string the option concerned
 ---@field source? string where its value came from
 
+local sorted_names = require "central.auth.sorted_names"
+
 local errors = {}
 
 errors.codes = {
@@ -137,13 +139,8 @@ function errors.check_options(options, types, more)
   for name, value in pairs(options) do
     local kind = types[name] or more and more[name]
     if not kind then
-      local known = {}
-      for _, list in ipairs { types, more } do
-        for one in pairs(list) do
-          known[#known + 1] = one
-        end
-      end
-      table.sort(known)
+      local known = sorted_names(types)
+      table.move(sorted_names(more or {}), 1, 99, #known + 1, known)
       errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), known)))
     elseif kind ~= "any" and type(value) ~= kind then
       errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
+local sorted_names = require "central.auth.sorted_names"
 
 local grant = {}
 
@@ -16,15 +17,6 @@ local function add(fields, name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
-end
-
-local function sorted_names(map)
-  local names = {}
-  for name in pairs(map) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
 end
 
 --- The header line by which a client with a secret is named in Basic's way; nil where it is not.

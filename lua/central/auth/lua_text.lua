@@ -2,6 +2,8 @@
 -- Knows the shape `return { name = { key = value } }`; whoever changes anything checks what came out.
 -- SPDX-License-Identifier: MIT
 
+local sorted_names = require "central.auth.sorted_names"
+
 local lua_text = {}
 
 local function long_end(text, at)
@@ -106,18 +108,9 @@ local function key_text(key)
   return key:find "^[%a_][%w_]*$" and load("return { " .. key .. " = 1 }") and key or ("[%q]"):format(key)
 end
 
-local function sorted(values)
-  local names = {}
-  for name in pairs(values) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
 local function literal(values)
   local parts = {}
-  for _, name in ipairs(sorted(values)) do
+  for _, name in ipairs(sorted_names(values)) do
     parts[#parts + 1] = values[name] ~= false and ("    %s = %q,\n"):format(key_text(name), values[name]) or nil
   end
   return "{\n" .. table.concat(parts) .. "  }"
@@ -180,7 +173,7 @@ function lua_text.set(text, profile, values)
   elseif tokens[entry.first].text ~= "{" then
     return nil
   end
-  for _, name in ipairs(sorted(values)) do
+  for _, name in ipairs(sorted_names(values)) do
     text = set_field(text, profile, name, values[name])
   end
   return text
