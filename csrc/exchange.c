@@ -112,8 +112,10 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
-    SET(CURLOPT_LOW_SPEED_LIMIT, AUTH_EXCHANGE_SLOW_BYTES);
-    SET(CURLOPT_LOW_SPEED_TIME, AUTH_EXCHANGE_SLOW_S);
+    SET(CURLOPT_LOW_SPEED_LIMIT, request->patient ? 0L : AUTH_EXCHANGE_SLOW_BYTES);
+    SET(CURLOPT_LOW_SPEED_TIME, request->patient ? 0L : AUTH_EXCHANGE_SLOW_S);
+    SET(CURLOPT_FRESH_CONNECT, (long)request->once);
+    SET(CURLOPT_FORBID_REUSE, (long)request->once);
     SET(CURLOPT_QUICK_EXIT, 1L); /* leaves a hung resolver's thread behind instead of waiting for it */
     SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_WRITEDATA, (void *)exchange);

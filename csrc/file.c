@@ -99,25 +99,49 @@ int auth_file_replace(int at, const char *name, const struct auth_secret *bytes,
         error = errno;
     if (error != 0)
         (void)unlinkat(at, temporary, 0);
+    else if (durable && fsync(at) != 0 && errno != EINVAL) /* EINVAL: a file system without folders to sync */
+        error = errno;
     return error;
+}
+
+/* The file that a path stands for, which may not be there yet. A link that somebody else has put there, into
+ * a folder that all may write to, leads nowhere. */
+static int resolve(const char *path, char *target) {
+    struct stat info;
+    if (strlen(path) >= PATH_MAX)
+        return ENAMETOOLONG;
+    if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode) && info.st_uid != geteuid() && info.st_uid != 0)
+        return ELOOP;
+    if (realpath(path, target) != NULL)
+        return stat(target, &info) == 0 && S_ISDIR(info.st_mode) ? EISDIR : 0;
+    if (errno != ENOENT)
+        return errno;
+    memcpy(target, path, strlen(path) + 1);
+    return 0;
+}
+
+/* Makes a temporary like that of a replacement and takes it away. */
+static int probe(int at, const char *name) {
+    char temporary[TEMPORARY_BYTES];
+    int fd = open_temporary(at, name, temporary);
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return unlinkat(at, temporary, 0) == 0 ? 0 : errno;
 }
 
 int auth_file_write(const char *path, const struct auth_secret *bytes) {
     char target[PATH_MAX];
-    if (realpath(path, target) == NULL) {
-        if (errno != ENOENT || strlen(path) >= sizeof target)
-            return errno;
-        memcpy(target, path, strlen(path) + 1);
-    }
-    char *slash = strrchr(target, '/');
+    int error = resolve(path, target);
+    char *slash = error == 0 ? strrchr(target, '/') : NULL;
     if (slash == NULL || slash == target)
-        return EINVAL;
+        return error != 0 ? error : EINVAL;
     *slash = '\0';
-    int error = auth_file_make_folder(target);
+    error = auth_file_make_folder(target);
     int at = error == 0 ? open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (at < 0)
         return error != 0 ? error : errno;
-    error = auth_file_replace(at, slash + 1, bytes, true);
+    error = bytes == NULL ? probe(at, slash + 1) : auth_file_replace(at, slash + 1, bytes, true);
     close(at);
     return error;
 }

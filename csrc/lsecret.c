@@ -104,15 +104,16 @@ static int read_file(lua_State *L) {
     return 2;
 }
 
-/* replace_file(path, text) -> true | nil, what is wrong; the path is absolute */
+/* replace_file(path [, text]) -> true | nil, what is wrong; the path is absolute. Without text it only tries.
+ */
 static int replace_file(lua_State *L) {
     size_t size = 0;
     const char *path = auth_lua_check_text(L, 1);
-    const char *text = luaL_checklstring(L, 2, &size);
+    const char *text = luaL_optlstring(L, 2, NULL, &size);
     struct auth_secret *bytes = auth_lua_new_secret(L);
-    if (!auth_secret_append(bytes, text, size))
+    if (text != NULL && !auth_secret_append(bytes, text, size))
         return auth_lua_no_memory(L);
-    int error = auth_file_write(path, bytes);
+    int error = auth_file_write(path, text != NULL ? bytes : NULL);
     auth_secret_wipe(bytes);
     if (error != 0)
         return auth_lua_fail(L, strerror(error));

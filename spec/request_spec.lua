@@ -368,7 +368,7 @@ describe("over the network", function()
       while done < 40 do
         ticks = ticks + 1
         local busy = 0
-        for _ in pairs(c._renewal.pool._busy) do
+        for _ in pairs(c._renewal.pool._calls.busy) do
           busy = busy + 1
         end
         assert.is_true(busy <= 16, busy)
@@ -382,7 +382,7 @@ describe("over the network", function()
   it("a call that is given up leaves nothing under way", function()
     local c <close> = in_a_loop()
     local function busy()
-      return next(c._renewal.pool._busy) ~= nil
+      return next(c._renewal.pool._calls.busy) ~= nil
     end
     local loop = cqueues.new()
     loop:wrap(function()

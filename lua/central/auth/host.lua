@@ -42,14 +42,18 @@ function Host:alarm()
   return self:waits() and core.alarm() or nil
 end
 
--- By the host's own way of waiting, each waiter with a descriptor of its own.
-local function wait_for_alarm(self, current, seconds)
-  local own <close> = current.alarm:copy()
-  if own then
-    self.wait(own:fd(), seconds)
-  else
-    current:block(seconds, self.sleep)
+-- By the host's own way of waiting, each waiter with a descriptor of its own where others wait for the same.
+local function wait_for_alarm(self, current, seconds, alone)
+  if alone then
+    self.wait(current.alarm:fd(), seconds)
+    return true
   end
+  local own <close>, why = current.alarm:copy()
+  if not own then
+    return errors.fail("config", "no descriptor is left to wait with: " .. why)
+  end
+  self.wait(own:fd(), seconds)
+  return true
 end
 
 --- Waits for a task, till the deadline at most, and returns its results.
