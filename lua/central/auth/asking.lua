@@ -12,7 +12,6 @@ local tenant = lazy "central.auth.tenant"
 
 local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
 local GAP = 1                 -- seconds between renewals of a usable token
-local LATE = 1                -- seconds after its arrival a token is still handed to who asked, however dead it is
 
 local asking = {}
 
@@ -63,12 +62,12 @@ local function adopt(self, granted, raw)
   if asked and granted.scope and not same_scope(asked, granted.scope) then
     granted.odd[#granted.odd + 1] = "the granted scope differs from the one asked for"
   end
-  local state, remaining = self.tracker:state()
+  local _, remaining = self.tracker:state()
   self:note(replaced and "renewed" or "fetched", { expires_in = remaining })
   for _, what in ipairs(granted.odd) do
     self:note("odd_reply", { what = what })
   end
-  return state ~= "expired" or self.clock:boot() - raw.received_boot < LATE
+  return self:has_token()
 end
 
 --- Takes notice of a failure, and shares it where it came as a reply. Returns it.

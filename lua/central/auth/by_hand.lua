@@ -14,14 +14,17 @@ function by_hand.renew(self)
   if not self:under_way() and self:pace().not_before > deadline then
     return self:pace():remembered()
   end
-  local ok, message, code, detail = self:join { deadline = deadline, tries = renew.TRIES, since = now }
-  if ok then
-    ok, message, code, detail = self.host:await(ok, deadline)
-  end
-  if not ok then
-    return nil, message, code, detail
-  end
-  return self.tracker:token()
+  local ok, message, code, detail
+  repeat
+    ok, message, code, detail = self:join { deadline = deadline, tries = renew.TRIES, since = now }
+    if ok then
+      ok, message, code, detail = self.host:await(ok, deadline)
+    end
+    if not ok then
+      return nil, message, code, detail
+    end
+  until self:settled(deadline)
+  return self:outcome()
 end
 
 -- Takes a refused token out of the cache, if it is still the one there; where another process is renewing, that one's
