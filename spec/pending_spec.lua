@@ -270,6 +270,23 @@ describe("a pending token #valgrind", function()
     assert.equal(before, process.count())
   end)
 
+  it("keeps no descriptor of a renewal that has ended, also where nothing is collected", function()
+    local s = scripted.new(function(n) return slow(token("t" .. n, 1000)) end)
+    s.client:token()
+    local before = process.count()
+    collectgarbage "stop"
+    for _ = 1, 20 do
+      s:wait(950)
+      s.client:token()
+      s:wait(1)
+      s.client:token()
+    end
+    local after = process.run "ls /proc/$PPID/fd | wc -l"
+    collectgarbage "restart"
+    assert.equal(21, s.requests)
+    assert.is_true(tonumber(after) <= before, after)
+  end)
+
   it("raises on mistakes at the caller's line", function()
     local s = scripted.new { token("t1", 1000) }
     assert.has_error(function() s.client:pending { min = 1 } end,

@@ -83,6 +83,14 @@ local function resume(self)
   return results
 end
 
+-- For good: copies of its descriptor stay readable, its own is not left to the collector.
+local function ring_out(self)
+  if self.alarm then
+    self.alarm:set(0)
+    self.alarm:close()
+  end
+end
+
 local function go_on(self)
   self._awaits = 0 -- should memory run out in the middle of this, the next look goes on …
   if coroutine.status(self._thread) == "dead" then -- … unless that was when the end was to be noted
@@ -99,7 +107,7 @@ local function go_on(self)
     return
   end
   self.done = true
-  ring(self, 0)
+  ring_out(self)
   if results[1] then
     self.results = table.pack(table.unpack(results, 2, results.n))
   else
@@ -137,7 +145,7 @@ function Task:close(...)
   if not self.done and not self:running() then
     self.done, self.results = true, table.pack(...)
     coroutine.close(self._thread)
-    ring(self, 0)
+    ring_out(self)
   end
 end
 
