@@ -20,7 +20,7 @@ function by_hand.renew(self)
     if ok then
       ok, message, code, detail = self.host:await(ok, deadline)
     end
-    if not ok then
+    if ok == nil then
       return nil, message, code, detail
     end
   until self:settled(deadline)

@@ -242,8 +242,8 @@ function Renewal:outcome(min_valid, message, code, detail)
   return self.tracker:token()
 end
 
---- Whether a renewal that ended well leaves nothing to ask for: somebody may have invalidated its token already, or it
---- died, before who waited was told.
+--- Whether a renewal that ended, and not with a failure, leaves nothing to ask for: it may have been given up, or its
+--- token invalidated or dead before who waited was told.
 ---@param deadline number boot time
 ---@return boolean
 function Renewal:settled(deadline)
@@ -261,7 +261,7 @@ function Renewal:token(min_valid, deadline)
     if current then
       current, message, code, detail = self.host:await(current, deadline)
     end
-  until not current or self:settled(deadline)
+  until current == nil or self:settled(deadline)
   return self:outcome(min_valid, message, code, detail)
 end
 
