@@ -167,11 +167,17 @@ static int handle_start(lua_State *L) {
     return 0;
 }
 
-/* job:wait(seconds) -> done */
+/* A forked child has no thread to wait for, and must not touch what the parent's may be writing to. */
+static bool is_foreign(const struct handle *handle) {
+    return handle->job != NULL && !auth_job_is_ours(handle->job);
+}
+
+/* job:wait(seconds) -> done; at once in a forked child */
 static int handle_wait(lua_State *L) {
     const struct handle *handle = check_handle(L);
     int64_t limit_ns = auth_lua_check_ns(L, 2);
-    lua_pushboolean(L, handle->job == NULL || auth_job_wait(handle->job, limit_ns));
+    lua_pushboolean(L,
+                    handle->job == NULL || is_foreign(handle) || auth_job_wait(handle->job, limit_ns));
     return 1;
 }
 
@@ -182,13 +188,14 @@ static void set_text(lua_State *L, const char *name, const char *text) {
     }
 }
 
-static int push_failure(lua_State *L, const struct auth_exchange_reply *reply) {
-    if (reply->failure == AUTH_EXCHANGE_MEMORY)
+static int push_failure(lua_State *L, enum auth_exchange_failure failure, const char *message,
+                        long proxy_status) {
+    if (failure == AUTH_EXCHANGE_MEMORY)
         return auth_lua_no_memory(L);
     lua_pushnil(L);
-    lua_pushstring(L, reply->message);
-    lua_pushstring(L, auth_exchange_failure_name(reply->failure));
-    lua_pushinteger(L, reply->proxy_status);
+    lua_pushstring(L, message);
+    lua_pushstring(L, auth_exchange_failure_name(failure));
+    lua_pushinteger(L, proxy_status);
     return 4;
 }
 
@@ -214,12 +221,14 @@ static int handle_finish(lua_State *L) {
     const struct handle *handle = check_handle(L);
     const char *share_problem = NULL;
     const struct auth_exchange_reply *reply = NULL;
+    if (is_foreign(handle))
+        return push_failure(L, AUTH_EXCHANGE_NETWORK, "the process was forked meanwhile", 0);
     if (handle->job != NULL && auth_job_wait(handle->job, 0))
         reply = auth_job_finish(handle->job, &share_problem);
     if (reply == NULL)
         return luaL_error(L, "nothing has come yet");
     if (reply->failure != AUTH_EXCHANGE_OK)
-        return push_failure(L, reply);
+        return push_failure(L, reply->failure, reply->message, reply->proxy_status);
     lua_createtable(L, 0, 11);
     auth_lua_set_integer(L, "status", reply->status);
     auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
