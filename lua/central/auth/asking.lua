@@ -83,18 +83,23 @@ function asking.remember(self, message, code, detail, raw)
   return nil, message, code, detail
 end
 
--- Waits for a permit, or fails where that would pass the deadline.
-local function wait_for_permit(self, deadline, lock)
+-- True with a permit; else a failure where nobody waits for one, or not so long; or nil alone once it is worth another
+-- turn: nobody sleeps with the lock in hand.
+local function permitted(self, mode, lock)
   local wait = self:pace():take_permit(lock)
-  while wait do
-    if self.clock:boot() + wait > deadline then
-      return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
-        { retry_after = wait })
-    end
-    task.wait(self.clock:boot() + wait)
-    wait = self:pace():take_permit(lock)
+  if not wait then
+    return true
   end
-  return true
+  local due = self.clock:boot() + wait
+  if mode.early or due > mode.deadline then
+    self.hold_until = math.max(self.hold_until, due)
+    return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
+      { retry_after = wait })
+  end
+  if lock then
+    lock:release()
+  end
+  task.wait(due)
 end
 
 local function send(self, mode, lock)
@@ -143,7 +148,7 @@ local function try(self, mode)
   end
   local held <close> = lock
   local allowed, granted, raw, message
-  allowed, message, code, detail = wait_for_permit(self, mode.deadline, held)
+  allowed, message, code, detail = permitted(self, mode, held)
   if not allowed then
     return nil, message, code, detail
   end

@@ -1,0 +1,49 @@
+-- What asking the server means for other processes that share the cache: permits, refused tokens. Processes are clients of
+-- one clock and one folder.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local process = require "spec.support.process"
+local scripted = require "spec.support.scripted"
+
+local token, broken = scripted.token, scripted.broken
+
+describe("a shared token #valgrind", function()
+  local root, clock
+
+  before_each(function() root, clock = process.scratch(), core.clock() end)
+  after_each(function() process.remove(root) end)
+
+  -- A process of its own, at the same time as the others.
+  local function another(replies, options)
+    local all = { cache = root .. "/cache" }
+    for name, value in pairs(options or {}) do
+      all[name] = value
+    end
+    return scripted.new(replies or {}, all, clock)
+  end
+
+  it("is not locked by who waits for a permit, nor does a renewal in the background wait for one", function()
+    local sleeper = another({ token("t1", 1000), token("t2", 1000) }, { timeout = 30 })
+    sleeper.client:token()
+    local greedy = another(function(n) return token("g" .. n, 1000) end)
+    clock:shift(950, 950)
+    for _ = 1, 10 do
+      greedy.client:renew()
+    end
+    greedy.client:invalidate()
+    assert.equal("t1", sleeper.client:token()) -- stale
+    assert.is_nil(sleeper.client._renewal:under_way())
+    sleeper.client:token()
+    assert.same({ "fetched", "failed" }, sleeper.events)
+    local lock = assert(greedy.client._renewal.cache:lock())
+    lock:release()
+    sleeper.client._renewal.host.wait = coroutine.yield
+    local waiter = coroutine.wrap(function() return sleeper.client:renew() end)
+    waiter()
+    lock = assert(greedy.client._renewal.cache:lock())
+    lock:release()
+    clock:shift(2, 2)
+    assert.equal("t2", waiter())
+  end)
+end)
