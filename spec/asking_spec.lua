@@ -46,4 +46,20 @@ describe("a shared token #valgrind", function()
     clock:shift(2, 2)
     assert.equal("t2", waiter())
   end)
+
+  it("that is invalidated while it is being renewed is gone when that fails, and so is nothing newer", function()
+    for _, second in ipairs { broken(), token("t2", 1000) } do
+      second.took = 1
+      local s = another { token("t1", 1000), second }
+      assert.equal("t1", s.client:renew())
+      clock:shift(950, 950)
+      s.client:token()
+      assert.is_true(s.client:invalidate "t1")
+      clock:shift(1, 1)
+      s.client._renewal:under_way():look()
+      local other = another { token("t3", 1000) }
+      assert.equal(second.code and "t3" or "t2", other.client:token())
+      clock:shift(2000, 2000)
+    end
+  end)
 end)

@@ -27,9 +27,11 @@ function by_hand.renew(self)
   return self:outcome()
 end
 
--- Takes a refused token out of the cache, if it is still the one there; where another process is renewing, that one's
--- success replaces it anyway.
-local function drop_shared(self, token)
+--- Takes a refused token out of the cache, if it is still the one there, and says whether it was; where another process
+--- is renewing, that one's success replaces it anyway.
+---@param self central.auth.Renewal
+---@param token string
+function by_hand.drop_shared(self, token)
   if not self.credential:prepare(self.config.timeout) then
     return false
   end
@@ -53,7 +55,12 @@ function by_hand.invalidate(self, token)
   if not token then
     return false
   end
-  local dropped = not self:under_way() and drop_shared(self, token)
+  local under_way, dropped = self:under_way(), false
+  if under_way then
+    self.to_drop = token -- it may hold the lock, and what it brings takes the place of this one, unless it fails
+  else
+    dropped = by_hand.drop_shared(self, token)
+  end
   if token == held then
     self.tracker:forget()
   elseif not dropped then

@@ -12,6 +12,7 @@ local task = require "central.auth.task"
 
 local asking = lazy "central.auth.asking"
 local backoff = lazy "central.auth.backoff"
+local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
 local turns = lazy "central.auth.turns"
 
@@ -156,11 +157,20 @@ function Renewal:under_way()
   self.task = nil
 end
 
+-- What it came to, after the refused token that was kept from being dropped meanwhile.
+local function ended(self, ...)
+  if self.to_drop then
+    by_hand.drop_shared(self, self.to_drop)
+    self.to_drop = nil
+  end
+  return ...
+end
+
 -- In the background where nobody waits for it, or where the host waits in a way of its own: on a thread, with an alarm.
 local function start(self, mode, background)
   mode.alarm = background and core.alarm() or nil
   self.mode = mode
-  self.task = task.new(self.clock, function() return obtain(self, mode) end, mode.alarm)
+  self.task = task.new(self.clock, function() return ended(self, obtain(self, mode)) end, mode.alarm)
   return self.task
 end
 
