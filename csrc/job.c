@@ -26,6 +26,7 @@ struct auth_job {
     struct auth_alarm alarm; /* a copy: who gave it may close his while the thread still runs */
     const struct auth_exchange_reply *reply;
     const char *share_problem;
+    bool has_shared;
     pthread_t thread;
     bool joinable;
     pid_t owner;
@@ -113,8 +114,10 @@ static void complete(struct auth_job *job) {
                                      .status = (uint32_t)reply->status,
                                      .body = reply->body.data,
                                      .body_length = reply->body.length};
+        enum auth_share_kind kind = auth_share_judge(&job->order.share, &record);
         const char *why = NULL;
-        if (!auth_share_reply(&job->order.share, &record, &why))
+        job->has_shared = kind != AUTH_SHARE_UNCLEAR;
+        if (!auth_share_reply(&job->order.share, &record, kind, &why))
             job->share_problem = why;
     }
     job->reply = reply;
@@ -210,6 +213,7 @@ void auth_job_start(struct auth_job *job, struct auth_job_order *order, const st
     job->order.request.authorization = &job->order.authorization;
     job->clock = *clock;
     job->share_problem = NULL;
+    job->has_shared = false;
     atomic_store(&job->cancelled, false);
     atomic_store(&job->state, INLINE);
     enter();
@@ -256,6 +260,10 @@ bool auth_job_wait(struct auth_job *job, int64_t limit_ns) {
 const struct auth_exchange_reply *auth_job_finish(struct auth_job *job, const char **share_problem) {
     *share_problem = job->share_problem;
     return job->reply;
+}
+
+bool auth_job_has_shared(const struct auth_job *job) {
+    return job->has_shared;
 }
 
 bool auth_job_next_header(const struct auth_job *job, void **place, const char **name, const char **value) {

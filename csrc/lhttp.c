@@ -4,6 +4,7 @@
 #include "lauth.h"
 
 #include <limits.h>
+#include <string.h>
 
 #define JOB_TYPE "central.auth.job"
 
@@ -132,9 +133,23 @@ static void prepare(lua_State *L, struct handle *handle) {
         auth_lua_no_memory(L);
 }
 
+/* Into the order, with copies of what is the table's. */
+static void take_share(lua_State *L, struct handle *handle, const struct auth_share *share,
+                       const char *held) {
+    struct auth_share *own = &handle->order.share;
+    auth_share_end(own);
+    *own = *share;
+    own->key = (struct auth_secret){0};
+    if ((share->key.length > 0 && !auth_secret_append(&own->key, share->key.data, share->key.length)) ||
+        (held != NULL && !auth_secret_append(&own->held, held, strlen(held))))
+        auth_lua_no_memory(L);
+    handle->shares = own->name[0] != '\0';
+}
+
 /* job:start(request [, share [, lock [, alarm]]]): request as struct auth_exchange_request, `timeout` and
  * `connect_timeout` in seconds, `headers` a list of lines, its secrets moved out of their userdata, and the
- * lock likewise; share as for cache_share. With an alarm it runs on a thread of its own. */
+ * lock likewise; share as for cache_share, and `held`, the token its owner has. With an alarm it runs on a
+ * thread of its own. */
 static int handle_start(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_job_order *order = &handle->order;
@@ -145,20 +160,18 @@ static int handle_start(lua_State *L) {
     struct auth_lua_lock *lock = lua_isnil(L, 4) ? NULL : luaL_checkudata(L, 4, AUTH_LOCK_TYPE);
     struct auth_lua_alarm *alarm = lua_isnil(L, 5) ? NULL : luaL_checkudata(L, 5, AUTH_ALARM_TYPE);
     struct auth_share share = {0};
-    if (!lua_isnil(L, 3))
+    const char *held = NULL;
+    if (!lua_isnil(L, 3)) {
         auth_lua_check_share(L, 3, &share);
+        held = auth_lua_text_field(L, 3, "held");
+    }
     if (request.url == NULL)
         return luaL_error(L, "a request needs a url");
     prepare(L, handle);
-    struct auth_secret key = share.key; /* the table's */
-    share.key = (struct auth_secret){0};
-    if (key.length > 0 && !auth_secret_append(&share.key, key.data, key.length))
-        return auth_lua_no_memory(L);
+    take_share(L, handle, &share, held);
     order->request = request;
-    order->share = share;
     move(&order->body, body);
     move(&order->authorization, authorization);
-    handle->shares = share.name[0] != '\0';
     handle->tells_headers = request.headers != NULL;
     order->lock = lock != NULL ? lock->fd : -1;
     if (lock != NULL)
@@ -176,8 +189,7 @@ static bool is_foreign(const struct handle *handle) {
 static int handle_wait(lua_State *L) {
     const struct handle *handle = check_handle(L);
     int64_t limit_ns = auth_lua_check_ns(L, 2);
-    lua_pushboolean(L,
-                    handle->job == NULL || is_foreign(handle) || auth_job_wait(handle->job, limit_ns));
+    lua_pushboolean(L, handle->job == NULL || is_foreign(handle) || auth_job_wait(handle->job, limit_ns));
     return 1;
 }
 
@@ -216,7 +228,7 @@ static void set_headers(lua_State *L, const struct auth_job *job) {
 }
 
 /* job:finish() -> raw reply; with `headers` where the request brought its own, with `shared` where that was
- * asked for, and `share_problem` where it could not be | nil, message, code, proxy's status */
+ * asked for and clear, and `share_problem` where it could not be | nil, message, code, proxy's status */
 static int handle_finish(lua_State *L) {
     const struct handle *handle = check_handle(L);
     const char *share_problem = NULL;
@@ -244,7 +256,7 @@ static int handle_finish(lua_State *L) {
     set_text(L, "share_problem", share_problem);
     if (handle->tells_headers)
         set_headers(L, handle->job);
-    lua_pushboolean(L, handle->shares);
+    lua_pushboolean(L, handle->shares && auth_job_has_shared(handle->job));
     lua_setfield(L, -2, "shared");
     lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);
     lua_setfield(L, -2, "body");

@@ -44,7 +44,7 @@ end
 
 -- Takes a token into use. False where it was dead before anybody looked: the process slept, the job did not.
 local function adopt(self, granted, raw)
-  local replaced, failures = self.last_token ~= nil, self:pace().failures
+  local replaced = self.last_token ~= nil
   if granted.access_token == self.rejected then
     granted.odd[#granted.odd + 1] = "the server returned the token that was just invalidated"
   end
@@ -54,7 +54,7 @@ local function adopt(self, granted, raw)
     self:pace():succeeded()
   else
     self:hold(granted, raw, "network")
-    self.cache:keep(raw, failures)
+    self.cache:keep(raw, "token")
   end
   self.renewals = self.renewals + (replaced and 1 or 0)
   self.skew = raw.date and raw.received_wall - raw.date
@@ -77,8 +77,8 @@ function asking.remember(self, message, code, detail, raw)
       self.config.secret.name, self.config.secret.from)
   end
   self:pace():failed(message, code, detail)
-  if raw then
-    self.cache:keep(raw, self:pace().failures)
+  if raw and (raw.shared or raw.status >= 400 or code == "oauth") then
+    self.cache:keep(raw, "refusal", self:pace().failures)
   end
   return nil, message, code, detail
 end
@@ -112,8 +112,9 @@ local function send(self, mode, lock)
   end
   self.request = self.request or token_request.new(self.config, self.credential, self.clock, self.pool)
   mode.used = self.credential.secret
+  local held = self.tracker:token()
   return self.request:send(mode.deadline, {
-    held = self.tracker:token(), lock = lock, share = self.cache:share(self:pace().failures + 1), alarm = mode.alarm,
+    held = held, lock = lock, share = self.cache:share(self:pace().failures + 1, held), alarm = mode.alarm,
     subject_token = subject_token,
   })
 end
