@@ -296,8 +296,9 @@ void auth_job_free(struct auth_job *job) {
         auth_alarm_close(&job->alarm);
         return;
     }
+    pthread_t thread = job->thread; /* an abandoned job may be gone at once */
     if (!dismiss(job)) {
-        pthread_detach(job->thread);
+        pthread_detach(thread);
         return;
     }
     join(job);
