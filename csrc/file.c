@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,10 +75,10 @@ static int write_all(int fd, const struct auth_secret *bytes) {
 
 /* A new empty file of a name nobody else has; its descriptor or -1. */
 static int open_temporary(int at, const char *name, char *temporary) {
-    static unsigned counter; /* a race only costs another try */
+    static atomic_uint counter;
     for (int i = 0; i < TRIES; i++) {
         (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%ld-%u", name, AUTH_FILE_TEMPORARY, (long)getpid(),
-                       counter++);
+                       atomic_fetch_add(&counter, 1));
         int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd >= 0 || errno != EEXIST)
             return fd;

@@ -56,18 +56,23 @@ local function wait_for_alarm(self, current, seconds, alone)
   return true
 end
 
---- Waits for a task, till the deadline at most, and returns its results.
+--- Waits for a task, till the deadline at most, and returns its results; false where it was given up, or began in a
+--- process of which this is a forked child: then begin anew.
 ---@param current central.auth.Task
 ---@param deadline number boot time
 function Host:await(current, deadline)
   local _ <close> = setmetatable({}, { __close = function(_, raised)
     if raised and not current.alarm then -- nobody else would move it on
-      current:close()
+      current:close(false)
     end
   end })
-  while not current:look() do
+  while true do
     local left = deadline + SLACK - self.clock:boot()
-    if left <= 0 then
+    if not current:ours() then
+      return false
+    elseif current:look() then
+      return table.unpack(current.results, 1, current.results.n)
+    elseif left <= 0 then
       return errors.fail("timeout", "it took too long")
     elseif current.alarm and self:waits() then
       wait_for_alarm(self, current, left)
@@ -75,7 +80,6 @@ function Host:await(current, deadline)
       current:block(left, self.sleep)
     end
   end
-  return table.unpack(current.results, 1, current.results.n)
 end
 
 --- Runs straight-line code that waits by `task.wait`, till the deadline at most; its results. For the caller alone:
@@ -86,7 +90,11 @@ function Host:run(body, deadline)
   local alarm <close> = self:alarm()
   local current = task.new(self.clock, function() return body(alarm) end, alarm)
   local _ <close> = setmetatable({}, { __close = function() current:close() end })
-  return self:await(current, deadline)
+  local results = table.pack(self:await(current, deadline))
+  if results[1] == false then
+    return errors.fail("closed", "this began in another process, which was forked, or was given up")
+  end
+  return table.unpack(results, 1, results.n)
 end
 
 --- Lets so many seconds pass.

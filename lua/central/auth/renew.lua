@@ -12,10 +12,12 @@ local task = require "central.auth.task"
 
 local asking = lazy "central.auth.asking"
 local backoff = lazy "central.auth.backoff"
+local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
 local turns = lazy "central.auth.turns"
 
 local LOST = 60 -- seconds past its deadline after which a renewal is not believed to end by itself
+local LATE = 1  -- seconds after its arrival a token is still handed to who asked, however dead it is
 
 local renew = {}
 
@@ -96,6 +98,7 @@ end
 function Renewal:hold(granted, raw, source)
   self:begin(self.tracker, granted, raw)
   self.source = source
+  self.arrived = raw.received_boot or 0
   self.granted_scope = granted.scope
   if self.backoff then
     self.backoff:succeeded()
@@ -116,6 +119,13 @@ end
 local function is_usable(self)
   local state, remaining, life = self.tracker:state()
   return state == "fresh" or state == "stale", state, remaining, life
+end
+
+--- Whether there is a token to hand out: a usable one, or one that is dead and has only just arrived.
+---@return boolean
+function Renewal:has_token()
+  local usable, state = is_usable(self)
+  return usable or state == "expired" and self.clock:boot() - self.arrived < LATE
 end
 
 -- --- one renewal at a time, for all who want it -------------------------------------------------------------------
@@ -148,11 +158,20 @@ function Renewal:under_way()
   self.task = nil
 end
 
+-- What it came to, after the refused token that was kept from being dropped meanwhile.
+local function ended(self, ...)
+  if self.to_drop then
+    by_hand.drop_shared(self, self.to_drop)
+    self.to_drop = nil
+  end
+  return ...
+end
+
 -- In the background where nobody waits for it, or where the host waits in a way of its own: on a thread, with an alarm.
 local function start(self, mode, background)
   mode.alarm = background and core.alarm() or nil
   self.mode = mode
-  self.task = task.new(self.clock, function() return obtain(self, mode) end, mode.alarm)
+  self.task = task.new(self.clock, function() return ended(self, obtain(self, mode)) end, mode.alarm)
   return self.task
 end
 
@@ -226,10 +245,20 @@ function Renewal:outcome(min_valid, message, code, detail)
   local state, remaining = self.tracker:state()
   if state == "none" then
     return errors.fail("closed", "the client was closed, or its new token invalidated, before this could be told of it")
+  elseif not self:has_token() then
+    return errors.fail("timeout", "the new token expired before this could be told of it")
   elseif min_valid and remaining < min_valid then
     return self.tracker:token(), remaining
   end
   return self.tracker:token()
+end
+
+--- Whether a renewal that ended, and not with a failure, leaves nothing to ask for: it may have been given up, or its
+--- token invalidated or dead before who waited was told.
+---@param deadline number boot time
+---@return boolean
+function Renewal:settled(deadline)
+  return self.closed or self:has_token() or self.clock:boot() >= deadline
 end
 
 --- A usable token, or a failure.
@@ -243,7 +272,7 @@ function Renewal:token(min_valid, deadline)
     if current then
       current, message, code, detail = self.host:await(current, deadline)
     end
-  until not current or self.closed or self.tracker:token() -- somebody may have invalidated it already
+  until current == nil or self:settled(deadline)
   return self:outcome(min_valid, message, code, detail)
 end
 
