@@ -114,6 +114,26 @@ describe("credentials", function()
     assert.is_nil(message:find(made.client_secret, 1, true))
   end)
 
+  it("go into a profile in place of what it had, or are not made at all", function()
+    local program = process.write(folder .. "/program.lua", [[
+      local auth, cjson = require "central.auth", require "cjson"
+      local c = assert(auth.new(cjson.decode(os.getenv "OPTIONS")))
+      local made, message, code = c.credentials:create { name = "lab", save_to = { profile = "lab" } }
+      print(made and "made", code, #c.credentials:list())
+    ]])
+    process.run(("mkdir -p %s/central-auth"):format(folder))
+    local function try(text)
+      process.write(folder .. "/central-auth/config.lua", text, 600)
+      local environment = { XDG_CONFIG_HOME = folder, OPTIONS = require("cjson").encode(box:options()) }
+      return (process.run(("env %s lua5.4 %s"):format(process.assignments(environment), program)))
+    end
+    assert.equal("made\tnil\t2\n", try 'return { lab = { client_secret_file = "/x", client_id = "old" } }\n')
+    local lab = load(process.read(folder .. "/central-auth/config.lua"))().lab
+    assert.is_nil(lab.client_secret_file)
+    assert.equal(32, #lab.client_secret)
+    assert.equal("nil\tconfig\t2\n", try "local x = {} return { lab = x }\n")
+  end)
+
   it("are reset; where it is this client's own, it goes on with the new secret, here and in the cache", function()
     local before = assert(c:token())
     local found = assert(c.credentials:reset(box.client_id, { save_to = folder .. "/secret" }))
@@ -152,6 +172,21 @@ describe("credentials", function()
     end)
     assert(loop:loop())
     assert.is_true(calls > 20, calls)
+  end)
+
+  it("are followed when they are rotated after a reset of our own", function()
+    local path = folder .. "/secret"
+    process.write(path, box.client_secret, 600)
+    local options = box:options()
+    options.client_secret, options.client_secret_file = nil, path
+    local one <close> = assert(auth.new(options))
+    assert(one.credentials:reset(box.client_id))
+    assert(one:renew()) -- although the file has the former one
+    local newer = assert(one.credentials:reset(box.client_id, { save_to = path }))
+    assert.is_nil(newer.client_secret)
+    local other <close> = assert(auth.new(options))
+    assert(other.credentials:reset(box.client_id, { save_to = path }))
+    assert(one:renew())
   end)
 
   it("of another client leave this one alone", function()
@@ -203,8 +238,12 @@ describe("revocation", function()
     assert.is_true(one:close { revoke = true })
     assert.equal("401", status_with(token))
     assert.is_true(one:close { revoke = true })
-    local other <close> = assert(auth.new(options))
-    assert.not_equal(token, other:token())
+    local other = assert(auth.new(options))
+    token = other:token()
+    other:close()
+    other = assert(auth.new(options)) -- which has looked at nothing yet
+    assert.is_true(other:close { revoke = true })
+    assert.equal("401", status_with(token))
     process.remove(scratch)
   end)
 

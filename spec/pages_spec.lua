@@ -64,6 +64,23 @@ describe("pages", function()
     assert.same({ 1, 2, 3, 4, 5 }, collect(s, "/x", { query = { offset = 0 } }))
   end)
 
+  it("count offsets without a total, until an empty page", function()
+    local s = client(function(query)
+      local offset = tonumber(query:match "offset=(%d+)") or 0
+      return offset < 4 and ('{"items":[%d,%d],"offset":"%d"}'):format(offset, offset + 1, offset)
+        or '{"items":[],"offset":4}'
+    end)
+    assert.same({ 0, 1, 2, 3 }, collect(s, "/x"))
+  end)
+
+  it("echo cursors digit for digit", function()
+    local s = client(function(query, n)
+      assert.equal(n == 1 and "" or "next=900719925474099", query)
+      return n == 1 and '{"items":[1],"next":900719925474099}' or '{"items":null,"next":null}'
+    end)
+    assert.same({ 1 }, collect(s, "/x"))
+  end)
+
   it("begin where they are told", function()
     local s = client(function(query) return query == "offset=4" and '{"items":[5],"total":5}' or "{" end)
     assert.same({ 5 }, collect(s, "/x", { query = { offset = 4 } }))
@@ -147,6 +164,11 @@ describe("a failure of pages", function()
     end
   end)
 
+  it("tells a cursor that is none", function()
+    local failure = fails(client(function() return '{"items":[1],"next":{"a":1}}' end), "/x")
+    assert.truthy(tostring(failure):find("neither text nor a number", 1, true), tostring(failure))
+  end)
+
   it("raises mistakes at once, where they are made", function()
     local s = client(function() return "[]" end)
     for part, call in pairs {
@@ -154,6 +176,7 @@ describe("a failure of pages", function()
       ["do not apply"] = function() s.client:pages("/x", { raw = true }) end,
       ["unknown option"] = function() s.client:pages("/x", { page = 1 }) end,
       ["a path or a URL"] = function() s.client:pages() end,
+      ["give next and offset"] = function() s.client:pages "/x?limit=2&offset=2" end,
       ["with a colon"] = function() s.client.pages "/x" end,
     } do
       local ok, message = pcall(call)

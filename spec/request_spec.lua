@@ -1,8 +1,10 @@
 -- API calls: with a movable clock and replies from a list, and over the network against the sandbox.
 local auth = require "central.auth"
+local by_hand = require "central.auth.by_hand"
 local cjson = require "cjson"
 local cqueues = require "cqueues"
 local loops = require "central.auth.loops"
+local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
 
@@ -50,6 +52,10 @@ describe("a call", function()
     assert.equal(0, s.last_request.body:length())
     assert(s.client:delete "/x")
     assert.is_nil(s.last_request.body)
+    s.replies[6] = api(200)
+    assert(s.client:patch("/x", { json = {}, content_type = "application/merge-patch+json" }))
+    lines = table.concat(s.last_request.headers, "\n")
+    assert.truthy(lines:find("Content-Type: application/merge-patch+json", 1, true))
   end)
 
   it("tells rate limits, whichever way they are written", function()
@@ -68,6 +74,16 @@ describe("a call", function()
     assert.is_nil(s.client:get("/x").rate_limit)
   end)
 
+  it("believes no rate limit that is none", function()
+    for _, reset in ipairs { "-5", "1e308", "0x10", "1e999", "nan", "soon", "9999999999999999999", "99999999" } do
+      local s = client { token("t1", 1000), api(200, "", { "RateLimit-Reset", reset }) }
+      assert.is_nil(s.client:get("/x").rate_limit, reset)
+    end
+    local s = client { token("t1", 1000), api(200, "", { "RateLimit-Reset", "1795551630000" }) }
+    s.replies[2].date = 1795551600
+    assert.equal(30, s.client:get("/x").rate_limit.reset)
+  end)
+
   it("leaves a raw reply as it is, whatever its status", function()
     local s = client { token("t1", 1000), api(404, "{"), api(200, "{") }
     local reply = assert(s.client:get("/x", { raw = true }))
@@ -79,7 +95,8 @@ describe("a call", function()
   it("takes JSON for what the reply says it is", function()
     local s = client { token("t1", 1000), api(200, "<html>"),
       api(200, "[1]", { "Content-Type", "application/problem+json" }),
-      api(200, "[1]", { "Content-Type", "text/plain" }), api(200, ""), api(200, "null") }
+      api(200, "[1]", { "Content-Type", "text/plain" }), api(200, ""), api(200, "null"), api(200, "false"),
+      api(200, "{}\n{}", { "Content-Type", "application/x-ndjson" }) }
     local none, message, code, detail = s.client:get "/x"
     assert.is_nil(none)
     assert.equal("reply", code)
@@ -89,6 +106,8 @@ describe("a call", function()
     assert.is_nil(s.client:get("/x").json)
     assert.is_nil(s.client:get("/x").json)
     assert.equal(cjson.null, s.client:get("/x").json)
+    assert.is_false(s.client:get("/x").json)
+    assert.is_nil(assert(s.client:get "/x").json)
   end)
 end)
 
@@ -156,6 +175,37 @@ describe("after a 401", function()
     local s = client({ token("t1", 1000), api(401), token("t2", 1000), api(401) },
       { base_url = "https://apigw-prod2.central.arubanetworks.com" })
     assert.truthy(select(2, s.client:get "/x"):find("a gateway of classic Central", 1, true))
+  end)
+
+  it("an older token of another process is none to judge by", function()
+    local s = client { token("t1", 1000), api(401), token("t3", 1000), api(200) }
+    assert(s.client:token())
+    local renewal = s.client._renewal
+    local invalidate = by_hand.invalidate
+    by_hand.invalidate = function(...) -- as if a token that was got before, and is dead, too, were taken from the cache
+      by_hand.invalidate = invalidate
+      local results = table.pack(invalidate(...))
+      renewal:hold({ access_token = "t2", expires_in = 1000 },
+        { sent_boot = s.clock:boot() - 1, sent_wall = s.clock:wall() - 1 }, "cache")
+      return table.unpack(results, 1, results.n)
+    end
+    table.insert(s.replies, 3, api(401))
+    assert(s.client:get "/x")
+    assert.equal(5, s.requests)
+  end)
+
+  it("a host that refuses even new tokens costs no more of them, for a while", function()
+    local s = client(function(n) return (n == 1 or n == 3) and token("t" .. n, 1000) or api(401) end)
+    for _ = 1, 15 do
+      local message, code = select(2, s.client:get "/x")
+      assert.equal("api", code)
+      assert.truthy(message:find("refuses even tokens that were just issued", 1, true))
+    end
+    assert.equal(2 + 2 + 14, s.requests)
+    assert.equal("t3", s.client:token())
+    s.replies = function() return api(200) end
+    assert(s.client:get "/x") -- and it is forgiven at once
+    assert.is_nil(next(s.client._renewal.refusing))
   end)
 
   it("a token that another call has replaced meanwhile is not replaced again", function()
@@ -265,7 +315,7 @@ describe("a mistake in a call", function()
       ["GET /x: headers: X-A: a string is needed, not a table"] = { headers = { ["X-A"] = {} } },
       ["GET /x: json: "] = { json = { print } },
       ["GET /x: json and body are two ways"] = { json = {}, body = "" },
-      ["GET /x: content_type describes body"] = { content_type = "text/plain" },
+      ["GET /x: content_type describes a body"] = { content_type = "text/plain" },
       ["GET /x: content_type: it holds a control"] = { body = "x", content_type = "a\nb" },
       ["GET /x: a: a string, a number"] = { query = { a = print } },
       ["GET /x: timeout: a number of seconds"] = { timeout = -1 },
@@ -276,9 +326,17 @@ describe("a mistake in a call", function()
       assert.equal("config", code)
       assert.truthy(message:find(part, 1, true), message)
     end
-    for _, options in ipairs { { json = { [1] = 1, [1000] = 2 } }, { json = 0 / 0 }, { timeout = 0 / 0 } } do
+    local many = {}
+    for n = 1, 70 do
+      many["X-" .. n] = n
+    end
+    for _, options in ipairs {
+      { json = { [1] = 1, [1000] = 2 } }, { json = 0 / 0 }, { timeout = 0 / 0 },
+      { json = { { id = 1700000000123456 } } }, { json = "\xFF" }, { headers = many }, { query = { id = { 1, nil, 3 } } },
+    } do
       assert.equal("config", select(3, s.client:get("/x", options)))
     end
+    assert.is_nil(select(2, s.client:get "https://u:s3cret@host/x"):find("s3cret", 1, true))
     assert.equal("config", select(3, s.client:get "/a/../b"))
     assert.equal("config", select(3, s.client:get "https://evil.example/x"))
     assert.equal(0, s.requests)
@@ -377,6 +435,37 @@ describe("over the network", function()
     end)
     assert(loop:loop())
     assert.is_true(ticks > 5)
+  end)
+
+  it("a loop that runs out of descriptors goes on, and so do its calls", function()
+    local program = [[
+      local auth, cqueues = require "central.auth", require "cqueues"
+      local options = require("cjson").decode(os.getenv "OPTIONS")
+      options.wait, options.timeout = require("central.auth.loops").cqueues, 2
+      local c = assert(auth.new(options))
+      assert(c:token())
+      local loop, codes, longest, over = cqueues.new(), {}, 0, 0
+      for _ = 1, 60 do
+        loop:wrap(function()
+          local reply, _, code = c:get("/sandbox/v1/echo", { query = { wait = 0.2 } })
+          code = reply and "ok" or code
+          codes[code], over = (codes[code] or 0) + 1, over + 1
+        end)
+      end
+      loop:wrap(function()
+        while over < 60 do
+          local before = cqueues.monotime()
+          cqueues.sleep(0.01)
+          longest = math.max(longest, cqueues.monotime() - before)
+        end
+      end)
+      assert(loop:loop())
+      print((codes.ok or 0) > 0, (codes.config or 0) > 0, longest < 1)
+    ]]
+    local options = require("cjson").encode(box:options())
+    local output = process.run(("ulimit -n 48; env %s lua5.4 -e %s"):format(
+      process.assignments { OPTIONS = options }, process.quote(program)))
+    assert.equal("true\ttrue\ttrue\n", output)
   end)
 
   it("a call that is given up leaves nothing under way", function()

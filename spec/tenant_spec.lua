@@ -1,5 +1,7 @@
 -- Tenants by token exchange: over replies from a list, and over the network against the sandbox.
 local auth = require "central.auth"
+local cqueues = require "cqueues"
+local loops = require "central.auth.loops"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
@@ -28,6 +30,7 @@ describe("a tenant's client", function()
     local s = scripted.new { token("parent", 1000) }
     local tenant = assert(s.client:tenant "abc")
     assert.equal(tenant, s.client:tenant "abc")
+    assert.equal(s.client:tenant "0a-0b-0c-0d-0e", s.client:tenant "0a0b0c0d0e")
     tenant:close()
     assert.not_equal(tenant, s.client:tenant "abc")
     assert.is_true(s.client:token() == "parent") -- the tenant's end is not the parent's
@@ -96,8 +99,11 @@ describe("a tenant's client", function()
     local s = scripted.new { token("parent", 1000), token("tenant", 900) }
     local tenant = assert(s.client:tenant "abc")
     tenant:token()
+    local other = assert(s.client:tenant("abc", { scope = "x" }))
+    assert.not_equal(tenant, other)
     s.client:close()
     assert.equal("closed", select(3, tenant:token()))
+    assert.equal("closed", select(3, other:token()))
     assert.equal("closed", select(3, s.client:tenant "abc"))
   end)
 
@@ -155,6 +161,43 @@ describe("over the network", function()
     assert.not_equal(one, other)
     assert.equal(c:token(), again:token())
     assert.equal(3, box:requests().token)
+  end)
+
+  it("what a parent may do, its tenants' tokens may, and no other's", function()
+    local tokens = {}
+    for n, scope in ipairs { "read", "admin", "read" } do
+      local options = box:options()
+      options.cache, options.scope = folder, scope
+      local c <close> = assert(auth.new(options))
+      tokens[n] = c:tenant("aa"):token()
+    end
+    assert.equal(tokens[1], tokens[3])
+    assert.not_equal(tokens[1], tokens[2])
+  end)
+
+  it("ten at once outlive the parent's token, and again", function()
+    local options = box:options()
+    options.wait = loops.cqueues
+    local c <close> = assert(auth.new(options))
+    local tenants = {}
+    for n = 1, 10 do
+      tenants[n] = assert(c:tenant(("%032x"):format(n)))
+    end
+    for round = 1, 2 do
+      c._renewal.next_new_subject = nil -- as a quarter of a minute later
+      box:revoke()
+      box:latency(round * 0.05)
+      local loop, good = cqueues.new(), 0
+      for n = 1, 10 do
+        loop:wrap(function()
+          assert(tenants[n]:get "/network-monitoring/v1/gateways")
+          good = good + 1
+        end)
+      end
+      assert(loop:loop())
+      assert.equal(10, good)
+    end
+    assert.is_true(box:requests().token <= 11 + 10 + 11 + 10, box:requests().token)
   end)
 
   it("a revoked tenant token costs a new one, and a new parent's where that was revoked, too", function()

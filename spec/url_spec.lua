@@ -56,6 +56,7 @@ describe("a target of an API call", function()
     refused("must be percent-encoded", "/a%2")
     refused("must be percent-encoded", "/a%zz")
     refused("a fragment", "/a#b")
+    refused("%00 at byte 3", "/a%00b")
   end)
 
   it("does not climb", function()
@@ -79,10 +80,15 @@ describe("a query", function()
     })
     assert.equal("", url.query {})
     assert.equal("", url.query { none = {} })
+    assert.equal("a=1700000000123456&b=9007199254740992&c=0.1&d=1e%2B300", url.query {
+      a = 1700000000123456, b = 2.0 ^ 53, c = 0.1, d = 1e300,
+    })
   end)
 
   it("says which value is of no use", function()
-    for _, value in ipairs { { a = {} }, 0 / 0, math.huge, print, { 1, {} }, { nil, 2 }, coroutine.create(print) } do
+    for _, value in ipairs {
+      { a = {} }, 0 / 0, math.huge, print, { 1, {} }, { nil, 2 }, { 1, nil, 3 }, coroutine.create(print),
+    } do
       local found, problem = url.query { bad = value }
       assert.is_nil(found)
       assert.truthy(problem:find("bad: a string, a number, a boolean or a list", 1, true), problem)

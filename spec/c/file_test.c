@@ -120,7 +120,21 @@ static void follows_a_link_to_what_it_replaces(void **state) {
     struct stat info = {0};
     assert_int_equal(lstat(at("link"), &info), 0);
     assert_true(S_ISLNK(info.st_mode));
+    if (geteuid() == 0) { /* somebody else's, as in a folder that all may write to */
+        assert_int_equal(lchown(at("link"), 65534, 65534), 0);
+        assert_int_equal(auth_file_write(at("link"), &bytes), ELOOP);
+    }
     auth_secret_wipe(&bytes);
+}
+
+static void only_tries_where_there_is_nothing_to_write(void **state) {
+    (void)state;
+    put("plain", "hush", 4, 0600);
+    assert_int_equal(auth_file_write(at("plain"), NULL), 0);
+    check_file(at("plain"), "hush");
+    assert_int_equal(auth_file_write(at("absent"), NULL), 0);
+    assert_int_equal(failure_of(at("absent")), ENOENT);
+    assert_int_equal(auth_file_write(folder, NULL), EISDIR);
 }
 
 static void leaves_the_former_file_where_it_fails(void **state) {
@@ -155,6 +169,7 @@ int main(void) {
         cmocka_unit_test(names_what_is_no_file),
         cmocka_unit_test(writes_whole_files_for_their_owner_alone),
         cmocka_unit_test(follows_a_link_to_what_it_replaces),
+        cmocka_unit_test(only_tries_where_there_is_nothing_to_write),
         cmocka_unit_test(leaves_the_former_file_where_it_fails),
     };
     return auth_secret_init() ? cmocka_run_group_tests(tests, make_folder, remove_folder) : 1;

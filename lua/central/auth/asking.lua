@@ -72,7 +72,7 @@ end
 
 --- Takes notice of a failure, and shares it where it came as a reply. Returns it.
 function asking.remember(self, message, code, detail, raw)
-  if refusal.rejected(code, detail) and self.config.secret then
+  if refusal.rejected(code, detail) and self.config.secret and not self.parent then
     message = ("%s (client_id from %s, %s from %s)"):format(message, self.config.from.client_id,
       self.config.secret.name, self.config.secret.from)
   end
@@ -121,7 +121,7 @@ end
 
 -- Where the credential is being reset, by this very client, the secret that was refused is not the last.
 local function wait_for_reset(self, deadline)
-  while self.resetting and self.clock:boot() < deadline do
+  while self:is_resetting() and self.clock:boot() < deadline do
     task.wait(self.clock:boot() + LEAST / 10)
   end
 end
@@ -154,7 +154,9 @@ local function try(self, mode)
     return nil, message, code, detail
   end
   granted, raw, message, code, detail = send(self, mode, held)
-  if granted then
+  if granted and self.credential.secret ~= mode.used then
+    return nil -- a reset has ended that token already
+  elseif granted then
     return adopt(self, granted, raw) or nil
   elseif self.parent and tenant.has_new_subject(self, mode, code, detail) or rotated(self, mode, code, detail) then
     return nil

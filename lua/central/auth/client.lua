@@ -222,17 +222,17 @@ end
 function Client:tenant(workspace_id, options)
   own(self, "tenant")
   tenant.check(workspace_id, options)
-  local known = self._tenants[workspace_id]
-  if known and known._renewal and not options then
-    return known
-  end
   return act(self, "tenant", function(renewal)
     local config, message, code, detail = tenant.config(renewal.config, workspace_id, options)
     if not config then
       return nil, message, code, detail
     end
+    local known = self._tenant_at[config.token_url]
+    if known and known._renewal and not options then
+      return known
+    end
     local made = client.new(config, { clock = renewal.clock, parent = renewal, sleep = renewal.host.sleep })
-    self._tenants[workspace_id] = made
+    self._tenants[made], self._tenant_at[config.token_url] = true, made
     return made
   end)
 end
@@ -248,7 +248,7 @@ local function close(self)
   local renewal = self._renewal
   self._renewal = nil
   if renewal then
-    for _, one in pairs(self._tenants) do
+    for one in pairs(self._tenants) do
       close(one)
     end
     renewal:close()
@@ -292,7 +292,7 @@ function client.new(config, parts)
       clock = clock, tracker = tracker, transport = parts.transport, sleep = parts.sleep, random = parts.random,
       parent = parts.parent,
     }),
-    _tenants = setmetatable({}, { __mode = "v" }),
+    _tenants = setmetatable({}, { __mode = "k" }), _tenant_at = setmetatable({}, { __mode = "v" }),
   }
   self.credentials = setmetatable({ _client = self }, of_credentials)
   local function slow_token(options)

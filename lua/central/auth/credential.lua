@@ -118,7 +118,7 @@ end
 ---@return boolean
 function Credential:changed(limit)
   local fresh = self._secret and credential.read(self._secret, limit)
-  if not fresh or fresh:equal(self.secret) then
+  if not fresh or fresh:equal(self.secret) or self._former and fresh:equal(self._former) then
     return false
   end
   self.secret:wipe()
@@ -126,12 +126,13 @@ function Credential:changed(limit)
   return true
 end
 
---- A new secret, from here on without its source, which may still give the former one.
+--- A new secret, which a reset gave. Its source may still give the former one, which is none any more.
 ---@param secret userdata
 function Credential:replace(secret)
-  self:close()
-  self._secret = { name = "client_secret", from = "the reset", kind = "value", value = secret }
-  self.secret = secret
+  if self._former then
+    self._former:wipe()
+  end
+  self._former, self.secret = self.secret, secret
 end
 
 --- Whether each try needs an assertion of its own.
@@ -150,9 +151,11 @@ function Credential:assertion(limit)
 end
 
 function Credential:close()
-  if self.secret then
-    self.secret:wipe()
-    self.secret = nil
+  for _, name in ipairs { "secret", "_former" } do
+    if self[name] then
+      self[name]:wipe()
+      self[name] = nil
+    end
   end
   if self._secret and self._secret.kind == "value" then
     self._secret.value:wipe()

@@ -5,6 +5,7 @@
 
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
+local json = require "central.auth.json"
 local lazy = require "central.auth.lazy"
 local request = require "central.auth.request"
 
@@ -70,8 +71,9 @@ end
 local metatable = { __name = "central.auth.personal_client" }
 
 function metatable:__tostring()
-  return ("personal API client %s (%s)%s"):format(errors.printable(self.name or "?"), errors.printable(self.client_id),
-    self.saved_to and ", secret saved to " .. self.saved_to or self.client_secret and ", with its secret" or "")
+  local secret = self.saved_to and ", secret saved to " .. self.saved_to or self.client_secret and ", with its secret"
+  return ("personal API client %s (%s)%s"):format(errors.printable(self.name or "?"),
+    errors.printable(self.client_id or "?"), secret or "")
 end
 
 local function described(value)
@@ -85,9 +87,9 @@ local function described(value)
 end
 
 -- Asks for the client's renewal, with an API call of GreenLake's platform.
-local function call(renewal, method, path, json, resets)
+local function call(renewal, method, path, body, resets)
   local means = { base = renewal.config.greenlake_url, resets = resets }
-  return request.run(renewal, method, PATH .. path, { json = json }, means)
+  return request.run(renewal, method, PATH .. path, { json = body }, means)
 end
 
 local function place(id)
@@ -97,13 +99,15 @@ local function place(id)
   return "/" .. id
 end
 
--- The one in a reply that must have a secret.
-local function with_secret(reply)
-  local found = type(reply.json) == "table" and described(reply.json)
-  if not (found and found.id and found.client_secret and found.client_secret ~= "") then
+-- The one in a reply that must have a secret, whatever else is missing: there is no other copy.
+local function with_secret(reply, id)
+  local value = reply.json or json.decode(reply.body)
+  local found = type(value) == "table" and described(value)
+  if not (found and found.client_secret and found.client_secret ~= "") then
     return errors.fail("reply", "GreenLake's reply has no new secret in it; look under Personal API clients, and reset"
-      .. " it once more", { status = reply.status })
+      .. " it once more", { status = reply.status, reply = reply })
   end
+  found.id, found.client_id = found.id or found.client_id or id, found.client_id or id
   return found
 end
 
@@ -175,13 +179,16 @@ function Credentials:create(options)
   end)
 end
 
-local function reset(renewal, path)
-  local reply, message, code, detail = call(renewal, "POST", path .. "/reset", nil, true)
+local UNSURE = { timeout = true, network = true, reply = true }
+
+local function reset(renewal, path, id)
+  local reply, message, code, detail = call(renewal, "POST", path .. "/reset", nil, id == renewal.config.client_id)
   if not reply then
-    return nil, message, code, detail
+    local unsure = UNSURE[code] and "; the secret may have been reset all the same: then reset it once more" or ""
+    return nil, message .. unsure, code, detail
   end
   local found
-  found, message, code, detail = with_secret(reply)
+  found, message, code, detail = with_secret(reply, id)
   if found and found.client_id == renewal.config.client_id then
     renewal:use_secret(core.secret(found.client_secret))
   end
@@ -207,7 +214,7 @@ function Credentials:reset(id, options)
       found, message, code, detail = save.prepare(options.save_to)
     end
     if found then
-      found, message, code, detail = reset(renewal, path)
+      found, message, code, detail = reset(renewal, path, id)
     end
     if not found then
       return nil, message, code, detail

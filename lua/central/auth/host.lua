@@ -36,10 +36,16 @@ function Host:waits()
   return self.wait ~= nil and coroutine.isyieldable()
 end
 
---- An alarm for a task, where the host waits for one.
----@return userdata?
-function Host:alarm()
-  return self:waits() and core.alarm() or nil
+-- An alarm, where the host waits for one; false and a failure where there is no descriptor for it.
+local function new_alarm(self)
+  if not self:waits() then
+    return nil
+  end
+  local alarm, why = core.alarm()
+  if not alarm then
+    return false, select(2, errors.fail("config", "no descriptor is left to wait with: " .. why))
+  end
+  return alarm
 end
 
 -- By the host's own way of waiting, each waiter with a descriptor of its own where others wait for the same.
@@ -60,7 +66,8 @@ end
 --- process of which this is a forked child: then begin anew.
 ---@param current central.auth.Task
 ---@param deadline number boot time
-function Host:await(current, deadline)
+---@param alone? boolean nobody else waits for it
+function Host:await(current, deadline, alone)
   local _ <close> = setmetatable({}, { __close = function(_, raised)
     if raised and not current.alarm then -- nobody else would move it on
       current:close(false)
@@ -75,7 +82,10 @@ function Host:await(current, deadline)
     elseif left <= 0 then
       return errors.fail("timeout", "it took too long")
     elseif current.alarm and self:waits() then
-      wait_for_alarm(self, current, left)
+      local ok, message, code, detail = wait_for_alarm(self, current, left, alone)
+      if not ok then
+        return nil, message, code, detail
+      end
     else
       current:block(left, self.sleep)
     end
@@ -87,21 +97,24 @@ end
 ---@param body fun(alarm?: userdata): any
 ---@param deadline number boot time
 function Host:run(body, deadline)
-  local alarm <close> = self:alarm()
+  local alarm <close>, message, code, detail = new_alarm(self)
+  if alarm == false then
+    return nil, message, code, detail
+  end
   local current = task.new(self.clock, function() return body(alarm) end, alarm)
   local _ <close> = setmetatable({}, { __close = function() current:close() end })
-  local results = table.pack(self:await(current, deadline))
+  local results = table.pack(self:await(current, deadline, true))
   if results[1] == false then
     return errors.fail("closed", "this began in another process, which was forked, or was given up")
   end
   return table.unpack(results, 1, results.n)
 end
 
---- Lets so many seconds pass.
+--- Lets so many seconds pass; by blocking where there is no descriptor to wait with.
 ---@param seconds number
 function Host:pause(seconds)
   local until_ = self.clock:boot() + seconds
-  local alarm <close> = self:alarm()
+  local alarm <close> = new_alarm(self) or nil
   local left = seconds
   while left > 0 do
     if alarm then

@@ -63,8 +63,8 @@ local function lock()
   end
 end
 
--- Changes text and table alike, and writes the text if it says what the table has.
-local function change(edit, expect)
+-- Changes text and table alike, and writes the text if it says what the table has; `dry`: only tries.
+local function change(edit, expect, dry)
   local _ <close> = lock() or nil
   local found, text, path, detail = profile_writer.read()
   if not found then
@@ -77,7 +77,7 @@ local function change(edit, expect)
     return errors.fail("config",
       ("the profile file %s is not plain enough to be changed by a program; change it by hand"):format(path))
   end
-  local ok, why = core.replace_file(path, edited)
+  local ok, why = core.replace_file(path, not dry and edited or nil)
   if not ok then
     return errors.fail("config", ("the profile file %s can't be written: %s"):format(path, why))
   end
@@ -87,17 +87,18 @@ end
 --- Puts values into a profile, which is made where there is none; `false` takes one away. The path of the file.
 ---@param name string
 ---@param values table<string, string | number | boolean>
+---@param dry? boolean only try whether that could be done
 ---@return string? path
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function profile_writer.set(name, values)
+function profile_writer.set(name, values, dry)
   return change(function(text) return lua_text.set(text, name, values) end, function(found)
     found[name] = found[name] or {}
     for key, value in pairs(values) do
       found[name][key] = value ~= false and value or nil
     end
-  end)
+  end, dry)
 end
 
 --- Takes a profile away. The path of the file.

@@ -57,7 +57,9 @@ function renew.new(config, parts)
       or pool.new(config, parts.clock, parts.transport and function() return parts.transport end),
     hold_until = 0, -- boot time; no renewal of a usable token before it
     renewals = 0,
-    resets = 0,
+    resets = 0,                                          -- of the credential, by this client …
+    resetting = setmetatable({}, { __mode = "k" }),      -- … and those under way: each call's deadline
+    refusing = {},                                       -- hosts that refuse even new tokens: until when
     events = {},
   }, Renewal)
   self.cache = cache.new(config, parts.clock, function(why) self:note("cache_error", { message = why }) end)
@@ -97,7 +99,7 @@ end
 -- Takes the token into use, whoever got it.
 function Renewal:hold(granted, raw, source)
   self:begin(self.tracker, granted, raw)
-  self.source = source
+  self.source, self.sent_boot = source, raw.sent_boot
   self.arrived = raw.received_boot or 0
   self.granted_scope = granted.scope
   if self.backoff then
@@ -274,6 +276,17 @@ function Renewal:token(min_valid, deadline)
     end
   until current == nil or self:settled(deadline)
   return self:outcome(min_valid, message, code, detail)
+end
+
+--- Whether a reset of this client's credential is under way: a secret that is refused meanwhile is no surprise.
+---@return boolean
+function Renewal:is_resetting()
+  for _, deadline in pairs(self.resetting) do
+    if self.clock:boot() < deadline then
+      return true
+    end
+  end
+  return false
 end
 
 --- Goes on with another secret, here and in the cache; tokens of the former one are dead.

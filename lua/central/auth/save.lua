@@ -4,7 +4,6 @@
 
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
-local paths = require "central.auth.paths"
 local profile_writer = require "central.auth.profile_writer"
 
 ---@alias central.auth.SaveTo string | { profile: string } the absolute path of a file of mode 0600; or a profile's name
@@ -20,19 +19,18 @@ function save.check(to)
   end
 end
 
-local function wrong(place, why)
-  return errors.fail("config", ("save_to: %s: %s"):format(place, why), { option = "save_to" })
+-- What a profile gets; other ways to the secret of the client it had would contradict.
+local function values(client_id, client_secret)
+  local set = { client_id = client_id, client_secret = client_secret }
+  for _, name in ipairs { "client_secret_file", "client_secret_command", "client_assertion", "client_assertion_file",
+    "client_assertion_command" } do
+    set[name] = false
+  end
+  return set
 end
 
--- Writes beside it what it would write, and takes that away.
-local function can_write(path)
-  local probe = path .. ".probe"
-  local able, why, absent = core.read_file(path)
-  if able or absent then
-    able, why = core.replace_file(probe, "")
-    os.remove(probe)
-  end
-  return able, why
+local function wrong(place, why)
+  return errors.fail("config", ("save_to: %s: %s"):format(place, why), { option = "save_to" })
 end
 
 --- Whether a secret can be put there.
@@ -42,21 +40,17 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function save.prepare(to)
-  local path = to
   if to == nil then
     return true
   elseif type(to) == "table" then
-    local read, message, code, detail = profile_writer.read()
-    if not read then
-      return nil, message, code, detail
-    end
-    path = paths.profiles()
+    local path, message, code, detail = profile_writer.set(to.profile, values("id", "secret"), true)
+    return path and true, message, code, detail
   elseif not to:find("^/") then
     return wrong(to, "an absolute path is needed")
   end
-  local ok, why = can_write(path)
+  local ok, why = core.replace_file(to)
   if not ok then
-    return wrong(path, why)
+    return wrong(to, why)
   end
   return true
 end
@@ -71,7 +65,7 @@ end
 ---@return central.auth.Detail? detail
 function save.put(to, client_id, client_secret)
   if type(to) == "table" then
-    return profile_writer.set(to.profile, { client_id = client_id, client_secret = client_secret })
+    return profile_writer.set(to.profile, values(client_id, client_secret))
   end
   local ok, why = core.replace_file(to, client_secret .. "\n")
   if not ok then

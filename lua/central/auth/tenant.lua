@@ -22,7 +22,7 @@ local task = require "central.auth.task"
 local tenant = {}
 
 local POLL = 0.01          -- seconds between looks for the parent's token
-local NEW_SUBJECT_AFTER = 60 -- seconds between parent's tokens that are given up because an exchange was refused
+local NEW_SUBJECT_AFTER = 15 -- seconds between parent's tokens that are given up because an exchange was refused
 
 local OWN = { "base_url", "cluster", "token_url", "scope", "audience", "resource", "params" }
 local TYPES = { authenticate = "boolean" }
@@ -81,7 +81,10 @@ function tenant.config(parent, workspace_id, given)
   end
   made.token_url = own.token_url or config.workspace_url(parent, id)
   made.base_url = config.base_url(own) or parent.base_url
-  made.exchange = { of = parent.token_url, authenticate = given.authenticate and "yes" or nil }
+  made.exchange = { authenticate = given.authenticate and "yes" or nil }
+  for _, name in ipairs { "token_url", "scope", "audience", "resource", "params" } do
+    made.exchange[name] = parent[name] -- the rights of the one are those of the other
+  end
   return made
 end
 
@@ -96,6 +99,9 @@ end
 ---@return central.auth.Detail? detail
 function tenant.subject_token(self, mode)
   local parent = self.parent
+  if parent.closed then
+    return errors.fail("closed", "the client of the tenant's MSP was closed")
+  end
   local current, message, code, detail = parent:want(nil, true)
   while current and not current:look() do
     if self.clock:boot() >= mode.deadline then
@@ -112,8 +118,9 @@ end
 
 local DEAD = { invalid_grant = true, invalid_token = true, invalid_request = true }
 
---- Whether the exchange was refused for what may be a dead parent's token, which is then given up so that another try
---- has a new one. A server that refuses for other reasons costs the parent a token a minute at most.
+--- Whether another try is worth while because an exchange was refused for what may be a dead parent's token: the
+--- parent has another already, or gives it up now. A server that refuses for other reasons costs the parent four tokens
+--- a minute at most.
 ---@param self central.auth.Renewal
 ---@param mode central.auth.Mode
 ---@param code central.auth.Code
@@ -121,12 +128,17 @@ local DEAD = { invalid_grant = true, invalid_token = true, invalid_request = tru
 ---@return boolean
 function tenant.has_new_subject(self, mode, code, detail)
   local parent, now = self.parent, self.clock:boot()
-  if mode.new_subject or not (refusal.rejected(code, detail) or DEAD[detail.oauth_error])
-    or now < (parent.next_new_subject or 0) then
+  if mode.new_subject or not (refusal.rejected(code, detail) or DEAD[detail.oauth_error]) then
     return false
+  elseif parent.tracker:token() == self.subject_token then
+    if now < (parent.next_new_subject or 0) then
+      return false
+    end
+    parent.next_new_subject = now + NEW_SUBJECT_AFTER
+    by_hand.invalidate(parent, self.subject_token)
   end
-  mode.new_subject, parent.next_new_subject = true, now + NEW_SUBJECT_AFTER
-  return by_hand.invalidate(parent, self.subject_token)
+  mode.new_subject = true
+  return true
 end
 
 return tenant
