@@ -133,7 +133,7 @@ local function rotated(self, mode, code, detail)
   end
   wait_for_reset(self, mode.deadline)
   if self.credential.secret == mode.used
-    and not self.credential:changed(math.max(mode.deadline - self.clock:boot(), LEAST)) then
+    and not (turns.rereads(self, mode) and self.credential:changed(math.max(mode.deadline - self.clock:boot(), LEAST))) then
     return false
   end
   mode.rotated = true
