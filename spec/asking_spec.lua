@@ -1,5 +1,5 @@
--- What asking the server means for other processes that share the cache: permits, refused tokens. Processes are clients of
--- one clock and one folder.
+-- What asking the server means for other processes that share the cache: permits, refused tokens, what jobs share; and
+-- for a secret's source. Processes are clients of one clock and one folder.
 -- SPDX-License-Identifier: MIT
 
 local client = require "central.auth.client"

@@ -14,8 +14,8 @@ local POLL = 0.02             -- seconds between looks at the cache while anothe
 
 local turns = {}
 
---- Whether a changed secret is to be looked for after a refusal: where that takes time, not while ours is still usable and
---- nobody waits, but later.
+--- Whether a changed secret is to be looked for after a refusal: where that takes time, not while ours is still usable
+--- and nobody waits, but later.
 ---@param self central.auth.Renewal
 ---@param mode central.auth.Mode
 ---@return boolean
