@@ -21,7 +21,7 @@ COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
 CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache share alarm
-HTTP := lhttp lauth job exchange trust secret clock share seal cache alarm
+HTTP := lhttp lauth job exchange trust secret clock file share seal cache alarm
 LUAS := $(shell cd lua && find central -name '*.lua')
 
 .PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc check-valgrind install uninstall clean versions deps-%

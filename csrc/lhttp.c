@@ -100,6 +100,8 @@ static struct auth_exchange_request check_request(lua_State *L, struct handle *h
                                           .headers = check_headers(L, handle),
                                           .body_max = check_body_max(L),
                                           .http2 = flag_field(L, "http2"),
+                                          .once = flag_field(L, "once"),
+                                          .patient = flag_field(L, "patient"),
                                           .user_agent = auth_lua_text_field(L, 2, "user_agent"),
                                           .ca_file = auth_lua_text_field(L, 2, "ca_file"),
                                           .ca_path = auth_lua_text_field(L, 2, "ca_path"),

@@ -88,6 +88,6 @@ describe("credential", function()
     for _ = 1, 20 do
       read("command", "echo hush")
     end
-    assert.equal(fds, process.count())
+    assert.is_true(process.count() <= fds) -- some of what was there may go meanwhile
   end)
 end)

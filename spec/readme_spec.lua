@@ -19,8 +19,9 @@ describe("the README", function()
   it("has Lua blocks that run, each in a process of its own", function()
     local box <close> = require("central.auth.sandbox").start()
     local scratch = process.scratch()
-    local template = "CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"
-    local environment = template:format(box.client_id, box.client_secret, box.token_url, box.ca_file)
+    local credentials = process.credentials(box, scratch .. "/cache")
+    credentials.CENTRAL_BASE_URL = box.base_url
+    local environment = process.assignments(credentials)
     local list = blocks "lua"
     assert.is_true(#list >= 4)
     for i, block in ipairs(list) do
@@ -51,6 +52,12 @@ describe("the README", function()
       if type(auth[name]) == "function" then
         assert.truthy(readme:find("`auth." .. name .. "(", 1, true), name)
       end
+    end
+    for name in pairs(require("central.auth.credentials").methods) do
+      assert.truthy(readme:find("`" .. name .. "(", 1, true), name)
+    end
+    for name in pairs(require("central.auth.request").options) do
+      assert.truthy(readme:match("\n## API calls\n(.-)\n## "):find("`" .. name .. "`", 1, true), name)
     end
   end)
 

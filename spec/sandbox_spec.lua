@@ -96,6 +96,48 @@ describe("sandbox", function()
     assert.equal(401, (curl(box, "/network-monitoring/v1/aps", header)))
   end)
 
+  it("exchanges tokens at a tenant's endpoint, and revokes them", function()
+    local box <close> = sandbox.start { client_id = "id", client_secret = "hush" }
+    local client <close> = assert(auth.new(box:options()))
+    local fields = "-d grant_type=urn:ietf:params:oauth:grant-type:token-exchange"
+      .. " -d subject_token_type=urn:ietf:params:oauth:token-type:access_token -d subject_token="
+    local status, body = curl(box, "/authorization/v2/oauth2/abc/token", fields .. client:token())
+    assert.equal(200, status)
+    assert.equal("urn:ietf:params:oauth:token-type:access_token", body.issued_token_type)
+    local aps = "/network-monitoring/v1/aps"
+    local header = ("-H 'Authorization: Bearer %s'"):format(body.access_token)
+    assert.equal(200, (curl(box, aps, header)))
+    assert.equal(401, (curl(box, "/authorization/v2/oauth2/abc/token", fields .. "dead")))
+    assert.equal(400, (curl(box, "/as/token.oauth2", fields .. client:token())))
+    local revoke = "-d token=" .. body.access_token
+    assert.equal(400, (curl(box, "/as/revoke_token.oauth2", revoke)))
+    assert.equal(401, (curl(box, "/as/revoke_token.oauth2", "-u id:no " .. revoke)))
+    assert.equal(200, (curl(box, "/as/revoke_token.oauth2", "-u id:hush " .. revoke)))
+    assert.equal(401, (curl(box, aps, header)))
+    assert.equal(200, (curl(box, "/as/revoke_token.oauth2", "-u id:hush -d token=unknown")))
+  end)
+
+  it("pages by offset, and keeps at most seven personal API clients", function()
+    local box <close> = sandbox.start()
+    local client <close> = assert(auth.new(box:options()))
+    local header = "-H 'Authorization: " .. client:header() .. "' "
+    local body = select(2, curl(box, "/network-config/v1/sites?offset=20&limit=10", header))
+    assert.same({ 5, 5, 25, 20 }, { #body.items, body.count, body.total, body.offset })
+    local path, json = "/workspaces/v1/credentials", header .. [[-d '{"credentialName":"n"}']]
+    for _ = 2, 7 do
+      assert.equal(201, (curl(box, path, json)))
+    end
+    assert.equal(409, (curl(box, path, json)))
+    assert.equal(400, (curl(box, path, header .. "-d '{'")))
+    body = select(2, curl(box, path, header))
+    assert.equal(7, body.count)
+    assert.is_nil(body.items[1].clientSecret)
+    assert.equal(204, (curl(box, path .. "/" .. body.items[2].id, header .. "-X DELETE")))
+    assert.equal(404, (curl(box, path .. "/" .. body.items[2].id .. "/reset", header .. "-X POST")))
+    assert.is_string(select(2, curl(box, path .. "/" .. box.client_id .. "/reset", header .. "-X POST")).clientSecret)
+    assert.equal(401, (curl(box, path, header))) -- its tokens ended
+  end)
+
   it("fails as told, and gives short lives", function()
     local box <close> = sandbox.start { lifetime = 2 }
     box:fail { status = 429, retry_after = 7, times = 1 }
@@ -113,6 +155,8 @@ describe("sandbox", function()
     assert.near(500, client:status().expires_in, 1)
     box:fail { status = 404, times = math.huge }
     assert.equal("http", (select(3, client:renew())))
+    box:fail { of = "api", status = 500, times = 1 }
+    assert.equal("api", (select(3, client:post "/sandbox/v1/echo")))
     box:recover()
     assert(client:renew())
   end)

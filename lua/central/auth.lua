@@ -93,11 +93,73 @@ auth.invalidate = on_default("invalidate")
 ---@type fun(): central.auth.Status?, string?, central.auth.Code?, central.auth.Detail?
 auth.status = on_default("status")
 
---- Closes the default client: secrets wiped, token forgotten. `configure` starts anew.
-function auth.close()
-  if current then
-    current:close()
+--- One authorized API call. See Client:request; `get`, `post`, `put`, `patch` and `delete` are short for it.
+---@type fun(method: string, target: string, options?: central.auth.RequestOptions): central.auth.Reply?, string?,
+---central.auth.Code?, central.auth.Detail?
+auth.request = on_default("request")
+
+---@alias central.auth.ShortCall fun(target: string, options?: central.auth.RequestOptions): central.auth.Reply?,
+---string?, central.auth.Code?, central.auth.Detail?
+
+--- GET. See Client:request.
+---@type central.auth.ShortCall
+auth.get = on_default("get")
+
+--- POST. See Client:request.
+---@type central.auth.ShortCall
+auth.post = on_default("post")
+
+--- PUT. See Client:request.
+---@type central.auth.ShortCall
+auth.put = on_default("put")
+
+--- PATCH. See Client:request.
+---@type central.auth.ShortCall
+auth.patch = on_default("patch")
+
+--- DELETE. See Client:request.
+---@type central.auth.ShortCall
+auth.delete = on_default("delete")
+
+local pages = on_default("pages")
+
+--- The items of a paged collection, for the generic `for`. See Client:pages.
+---@param path string
+---@param options? central.auth.PagesOptions
+---@return fun(): any
+function auth.pages(path, options)
+  local iterator, message, code, detail = pages(path, options)
+  return iterator or require("central.auth.errors").raise(message, code, detail)
+end
+
+--- A client for a tenant of an MSP. See Client:tenant.
+---@type fun(workspace_id: string, options?: central.auth.TenantOptions): central.auth.Client?, string?,
+---central.auth.Code?, central.auth.Detail?
+auth.tenant = on_default("tenant")
+
+--- GreenLake's personal API clients: `list`, `create`, `reset`, `delete`. See central.auth.Credentials.
+---@type central.auth.Credentials
+auth.credentials = setmetatable({}, { __index = function(_, name)
+  return require("central.auth.credentials").methods[name] and function(...)
+    local client, message, code, detail = default()
+    if not client then
+      return nil, message, code, detail
+    end
+    return client.credentials[name](client.credentials, ...)
   end
+end })
+
+--- Closes the default client: secrets wiped, token forgotten. `configure` starts anew. See Client:close.
+---@param options? { revoke?: boolean }
+---@return boolean? closed
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function auth.close(options)
+  if current then
+    return current:close(options)
+  end
+  return true
 end
 
 return auth

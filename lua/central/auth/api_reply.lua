@@ -23,8 +23,7 @@ local api_reply = {}
 local metatable = { __name = "central.auth.reply", __metatable = false }
 
 function metatable:__tostring()
-  return ("central.auth.reply (HTTP %d, %s, %d bytes)"):format(self.status,
-    errors.printable(self.headers["content-type"] or "no Content-Type"), #self.body)
+  return ("central.auth.reply (HTTP %d, %d bytes)"):format(self.status, #self.body)
 end
 
 local any_case = {

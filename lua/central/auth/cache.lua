@@ -122,7 +122,9 @@ end
 
 --- Takes the shared token away. Hold the lock, or another process's newer one may go.
 function Cache:drop()
-  noted(self, core.cache_remove(self._folder, self._name .. ".token"))
+  if self._key then
+    noted(self, core.cache_remove(self._folder, self._name .. ".token"))
+  end
 end
 
 --- The lock of this identity; false while another process has it; nil where there is none: without cache, or where the

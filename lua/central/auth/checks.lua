@@ -1,10 +1,12 @@
 -- Checks of the less usual options: a value as it came -> the value as it is used, or nil and what is wrong.
 -- SPDX-License-Identifier: MIT
 
-local clusters = require "central.auth.clusters"
-local errors = require "central.auth.errors"
-local grant = require "central.auth.grant"
+local lazy = require "central.auth.lazy"
 local options = require "central.auth.options"
+
+local clusters = lazy "central.auth.clusters"
+local errors = lazy "central.auth.errors"
+local grant = lazy "central.auth.grant"
 
 local checks = {}
 

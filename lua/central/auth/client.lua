@@ -6,9 +6,14 @@ local lazy = require "central.auth.lazy"
 local renew = require "central.auth.renew"
 
 local by_hand = lazy "central.auth.by_hand"
+local credentials = lazy "central.auth.credentials"
 local errors = lazy "central.auth.errors"
+local pages = lazy "central.auth.pages"
 local pending = lazy "central.auth.pending"
+local request = lazy "central.auth.request"
+local revocation = lazy "central.auth.revocation"
 local status = lazy "central.auth.status"
+local tenant = lazy "central.auth.tenant"
 
 ---@class central.auth.TokenOptions
 ---@field min_valid? number seconds the token must still be good for
@@ -16,6 +21,12 @@ local status = lazy "central.auth.status"
 ---@class central.auth.Client
 local Client = {}
 local metatable = { __index = Client, __name = "central.auth.client", __metatable = false }
+
+-- `client.credentials`, loaded when it is used.
+local of_credentials = {
+  __index = function(_, name) return credentials.methods[name] end,
+  __name = "central.auth.credentials", __metatable = false,
+}
 
 local client = {}
 
@@ -45,9 +56,21 @@ local function check_token(token)
   end
 end
 
+local function check_close(options)
+  if options ~= nil and (type(options) ~= "table" or next(options) and next(options) ~= "revoke") then
+    errors.mistake("close takes { revoke = true } or nothing")
+  end
+  return options ~= nil and options.revoke or false
+end
+
 local CHECKS = {
   token = check_options, header = check_options, pending = check_options, invalidate = check_token,
+  request = function(...) request.check(...) end, pages = function(...) pages.check(...) end,
+  tenant = function(...) tenant.check(...) end,
 }
+for _, name in ipairs { "get", "post", "put", "patch", "delete" } do
+  CHECKS[name] = function(...) request.check(name, ...) end
+end
 
 --- Raises a mistake in the arguments of a method.
 ---@param method string
@@ -75,6 +98,8 @@ local function act(self, method, does, ...)
   renewal:deliver()
   return table.unpack(results, 1, results.n)
 end
+
+Client._act = act
 
 local function wait_for_token(renewal, min_valid)
   return renewal:token(min_valid)
@@ -131,28 +156,130 @@ function Client:invalidate(token)
   return act(self, "invalidate", by_hand.invalidate, token)
 end
 
+--- One authorized API call: with a valid token, once more with another after a 401, later where the server is busy.
+---@param method string GET, POST, …
+---@param target string a path below base_url, or a URL of its host or of one of `hosts`
+---@param options? central.auth.RequestOptions
+---@return central.auth.Reply? reply
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:request(method, target, options)
+  own(self, "request")
+  request.check(method, target, options)
+  return act(self, "request", request.run, method, target, options)
+end
+
+-- `request` with the method in its name.
+local function short(method)
+  local name = method:lower()
+  return function(self, target, options)
+    return own(self, name):request(method, target, options)
+  end
+end
+
+---@alias central.auth.Call fun(self: central.auth.Client, target: string, options?: central.auth.RequestOptions):
+---central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
+
+--- GET. See `request`.
+---@type central.auth.Call
+Client.get = short "GET"
+
+--- POST. See `request`.
+---@type central.auth.Call
+Client.post = short "POST"
+
+--- PUT. See `request`.
+---@type central.auth.Call
+Client.put = short "PUT"
+
+--- PATCH. See `request`.
+---@type central.auth.Call
+Client.patch = short "PATCH"
+
+--- DELETE. See `request`.
+---@type central.auth.Call
+Client.delete = short "DELETE"
+
+--- The items of a paged collection, for the generic `for`: `for ap in client:pages(path) do … end`. A failure is
+--- raised there, as a table with `message`, `code` and `detail` that prints as its message.
+---@param path string
+---@param options? central.auth.PagesOptions
+---@return fun(): any
+function Client:pages(path, options)
+  own(self, "pages")
+  return pages.walk(function(...) return self:get(...) end, path, options)
+end
+
+--- A client for a tenant of this MSP, by token exchange (RFC 8693); the same one for the same workspace. It ends with
+--- this client.
+---@param workspace_id string
+---@param options? central.auth.TenantOptions
+---@return central.auth.Client? client
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:tenant(workspace_id, options)
+  own(self, "tenant")
+  tenant.check(workspace_id, options)
+  local known = self._tenants[workspace_id]
+  if known and known._renewal and not options then
+    return known
+  end
+  return act(self, "tenant", function(renewal)
+    local config, message, code, detail = tenant.config(renewal.config, workspace_id, options)
+    if not config then
+      return nil, message, code, detail
+    end
+    local made = client.new(config, { clock = renewal.clock, parent = renewal, sleep = renewal.host.sleep })
+    self._tenants[workspace_id] = made
+    return made
+  end)
+end
+
 --- What is known about the token and its renewal; no secrets in it. Prints readably.
 ---@return central.auth.Status
 function Client:status()
   return status.of(own(self, "status")._renewal)
 end
 
---- Wipes the secret, forgets the token, closes connections. Any number of times.
-function Client:close()
-  local renewal = own(self, "close")._renewal
+-- Closes without a word more: what `close` and the end of a to-be-closed variable share.
+local function close(self)
+  local renewal = self._renewal
   self._renewal = nil
   if renewal then
+    for _, one in pairs(self._tenants) do
+      close(one)
+    end
     renewal:close()
   end
 end
 
-metatable.__close = Client.close
+--- Wipes the secret, forgets the token, closes connections. Any number of times. With `revoke` the token is revoked
+--- first (RFC 7009) where `revocation_url` is set, for all who share it; that may fail, closing does not.
+---@param options? { revoke?: boolean }
+---@return boolean? closed
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:close(options)
+  own(self, "close")
+  local results = { true }
+  if check_close(options) and self._renewal then
+    results = table.pack(act(self, "close", revocation.revoke))
+  end
+  close(self)
+  return table.unpack(results, 1, results.n)
+end
+
+metatable.__close = close
 
 function metatable:__tostring()
   return "central.auth.client (" .. (self._renewal and status.of(self._renewal).state or "closed") .. ")"
 end
 
---- `parts` holds what a spec, or the default client, brings along: clock, tracker, transport, sleep, random.
+--- `parts` holds what a spec, the default client or a tenant's parent brings along: clock, tracker, transport, sleep,
+--- random, parent.
 ---@param config central.auth.Config
 ---@param parts? table
 ---@return central.auth.Client
@@ -163,8 +290,11 @@ function client.new(config, parts)
   local self = {
     _renewal = renew.new(config, {
       clock = clock, tracker = tracker, transport = parts.transport, sleep = parts.sleep, random = parts.random,
+      parent = parts.parent,
     }),
+    _tenants = setmetatable({}, { __mode = "v" }),
   }
+  self.credentials = setmetatable({ _client = self }, of_credentials)
   local function slow_token(options)
     return act(self, "token", wait_for_token, check_options(options))
   end

@@ -132,6 +132,14 @@ function Credential:changed(limit)
   return true
 end
 
+--- A new secret, from here on without its source, which may still give the former one.
+---@param secret userdata
+function Credential:replace(secret)
+  self:close()
+  self._secret = { name = "client_secret", from = "the reset", kind = "value", value = secret }
+  self.secret = secret
+end
+
 --- Whether each try needs an assertion of its own.
 function Credential:asserts()
   return self._assertion ~= nil

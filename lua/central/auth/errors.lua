@@ -22,6 +22,8 @@
 ---@field option? string the option concerned
 ---@field source? string where its value came from
 
+local sorted_names = require "central.auth.sorted_names"
+
 local errors = {}
 
 errors.codes = {
@@ -126,6 +128,24 @@ function errors.mistake(message)
     level = level + 1
   end
   error(message, level)
+end
+
+--- Raises a mistake in a table of options: a name that is not known, a value of another type than the name has there
+--- ("any" takes all).
+---@param options table
+---@param types table<string, string>
+---@param more? table<string, string>
+function errors.check_options(options, types, more)
+  for name, value in pairs(options) do
+    local kind = types[name] or more and more[name]
+    if not kind then
+      local known = sorted_names(types)
+      table.move(sorted_names(more or {}), 1, 99, #known + 1, known)
+      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), known)))
+    elseif kind ~= "any" and type(value) ~= kind then
+      errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
+    end
+  end
 end
 
 local function distance(a, b)

@@ -1,5 +1,5 @@
--- How this host waits: by blocking its thread, or, where the option `wait` tells how, by letting the coroutine that wants
--- something yield to the event loop around it.
+-- How this host waits: by blocking its thread, or, where the option `wait` tells how, by letting the coroutine that
+-- wants something yield to the event loop around it.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -42,14 +42,18 @@ function Host:alarm()
   return self:waits() and core.alarm() or nil
 end
 
--- By the host's own way of waiting, each waiter with a descriptor of its own.
-local function wait_for_alarm(self, current, seconds)
-  local own <close> = current.alarm:copy()
-  if own then
-    self.wait(own:fd(), seconds)
-  else
-    current:block(seconds, self.sleep)
+-- By the host's own way of waiting, each waiter with a descriptor of its own where others wait for the same.
+local function wait_for_alarm(self, current, seconds, alone)
+  if alone then
+    self.wait(current.alarm:fd(), seconds)
+    return true
   end
+  local own <close>, why = current.alarm:copy()
+  if not own then
+    return errors.fail("config", "no descriptor is left to wait with: " .. why)
+  end
+  self.wait(own:fd(), seconds)
+  return true
 end
 
 --- Waits for a task, till the deadline at most, and returns its results; false where it was given up, or began in a
@@ -78,8 +82,8 @@ function Host:await(current, deadline)
   end
 end
 
---- Runs straight-line code that waits by `task.wait`, till the deadline at most; its results. For the caller alone: it is
---- given up when the caller is.
+--- Runs straight-line code that waits by `task.wait`, till the deadline at most; its results. For the caller alone:
+--- it is given up when the caller is.
 ---@param body fun(alarm?: userdata): any
 ---@param deadline number boot time
 function Host:run(body, deadline)

@@ -21,7 +21,7 @@ local function given(value)
   return value ~= nil and value ~= cjson.null and value ~= ""
 end
 
--- --- one page -------------------------------------------------------------------------------------------------------
+-- --- one page ------------------------------------------------------------------------------------------------------
 
 local function is_list(value)
   return type(value) == "table" and (next(value) == nil or value[1] ~= nil)
@@ -46,8 +46,8 @@ local function cursor_text(value)
   return math.type(value) == "float" and ("%.14g"):format(value) or tostring(value)
 end
 
--- The query of the page after this one; nil at the end. `seen`: items so far. A page that is empty may have one after it,
--- unless `total` says otherwise.
+-- The query of the page after this one; nil at the end. `seen`: items so far. A page that is empty may have one after
+-- it, unless `total` says otherwise.
 local function query_after(query, page, count, seen)
   local total = tonumber(page.total)
   local after = {}
@@ -66,7 +66,7 @@ local function query_after(query, page, count, seen)
   return after
 end
 
--- --- the walk -------------------------------------------------------------------------------------------------------
+-- --- the walk ------------------------------------------------------------------------------------------------------
 
 local function where(walk)
   local place = walk.query.next and (" (next=%s)"):format(errors.printable(cursor_text(walk.query.next)))
@@ -139,20 +139,28 @@ local function page_after(walk)
   end
 end
 
---- An iterator for the generic `for`. A failure is raised, at the loop, as a table with `message`, `code` and `detail` that
---- prints as its message.
----@param get fun(path: string, options: table): central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
+--- Raises mistakes of the caller.
 ---@param path string
 ---@param options? central.auth.PagesOptions
----@return fun(): any
-function pages.walk(get, path, options)
-  options = options or {}
+function pages.check(path, options)
   request.check("GET", path, options, OPTIONS)
+  options = options or {}
   if options.by and options.by ~= "item" and options.by ~= "page" then
     errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
   elseif options.raw or options.json ~= nil or options.body then
     errors.mistake("pages are read by GET and decoded: raw, json and body do not apply")
   end
+end
+
+--- An iterator for the generic `for`. A failure is raised, at the loop, as a table with `message`, `code` and
+--- `detail` that prints as its message.
+---@param get fun(path: string, options: table): central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
+---@param path string
+---@param options? central.auth.PagesOptions
+---@return fun(): any
+function pages.walk(get, path, options)
+  pages.check(path, options)
+  options = options or {}
   local walk = {
     get = get, path = path, number = 0, empty = 0, query = options.query or {}, items = options.items, keep_at = 1,
     max_pages = options.max_pages or MAX_PAGES, options = { headers = options.headers, timeout = options.timeout },

@@ -39,8 +39,8 @@ renew.TRIES = 4 -- requests one call makes at most
 local Renewal = {}
 Renewal.__index = Renewal
 
---- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its credential and
---- connections; and for specs `transport`, `sleep` and `random`.
+--- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its
+--- credential and connections; and for specs `transport`, `sleep` and `random`.
 ---@param config central.auth.Config
 ---@param parts table
 function renew.new(config, parts)
@@ -58,6 +58,7 @@ function renew.new(config, parts)
       or pool.new(config, parts.clock, parts.transport and function() return parts.transport end),
     hold_until = 0, -- boot time; no renewal of a usable token before it
     renewals = 0,
+    resets = 0,
     events = {},
   }, Renewal)
   self.cache = cache.new(config, parts.clock, function(why) self:note("cache_error", { message = why }) end)
@@ -288,6 +289,18 @@ function Renewal:token(min_valid, deadline)
     end
   until current == nil or self:settled(deadline)
   return self:outcome(min_valid, message, code, detail)
+end
+
+--- Goes on with another secret, here and in the cache; tokens of the former one are dead.
+---@param secret userdata
+function Renewal:use_secret(secret)
+  local _ <close> = self.cache:lock() or nil
+  self.cache:drop()
+  self.credential:replace(secret)
+  self.cache:attach(secret)
+  self.tracker:forget()
+  self:pace():succeeded()
+  self.resets = self.resets + 1
 end
 
 function Renewal:close()

@@ -1,5 +1,5 @@
--- One authorized API call: with a valid token, again with another after a 401, and later where the server is busy. A token
--- goes to the base URL's host and to those that `hosts` names, never elsewhere.
+-- One authorized API call: with a valid token, again with another after a 401, and later where the server is busy. A
+-- token goes to the base URL's host and to those that `hosts` names, never elsewhere.
 -- SPDX-License-Identifier: MIT
 
 local api_reply = require "central.auth.api_reply"
@@ -23,6 +23,7 @@ local request = {}
 
 local TRIES = 4
 local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60 -- seconds of back-off, with full jitter
+local LOOK_AGAIN = 0.02                     -- seconds, while a credential is being reset
 local BODY_MAX = 16 * 1024 * 1024          -- bytes, either way
 
 -- Whether a method may be repeated although the server may have acted (RFC 9110, 9.2.2).
@@ -33,10 +34,11 @@ local CARRIES_BODY = {
   GET = false, HEAD = false, OPTIONS = false, DELETE = false, POST = true, PUT = true, PATCH = true,
 }
 
-local TYPES = {
-  query = "table", body = "string", content_type = "string", headers = "table", timeout = "number", raw = "boolean",
+--- The options of a call, and their types.
+request.options = {
+  query = "table", json = "any", body = "string", content_type = "string", headers = "table", timeout = "number",
+  raw = "boolean",
 }
-local NAMES = { "query", "json", "body", "content_type", "headers", "timeout", "raw" }
 
 -- Header fields that are set by what they say: the token, the connection, the length.
 local RESERVED = {
@@ -58,14 +60,7 @@ function request.check(method, target, options, more)
   elseif options ~= nil and type(options) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(options))
   end
-  for name, value in pairs(options or {}) do
-    local kind = TYPES[name] or more and more[name]
-    if not kind and name ~= "json" then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), NAMES)))
-    elseif kind and type(value) ~= kind then
-      errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
-    end
-  end
+  errors.check_options(options or {}, request.options, more)
 end
 
 -- --- the call as it is sent ---------------------------------------------------------------------------------------
@@ -145,10 +140,14 @@ local function describe(config, method, target, options, base)
   }
 end
 
--- --- tries ----------------------------------------------------------------------------------------------------------
+-- --- tries ---------------------------------------------------------------------------------------------------------
 
 local function send(renewal, call, token, deadline)
   call.tries = call.tries + 1
+  renewal.resetting = renewal.resetting or call.resets
+  local _ <close> = setmetatable({}, { __close = function()
+    renewal.resetting = not call.resets and renewal.resetting
+  end })
   return renewal.host:run(function(alarm)
     return renewal.pool:exchange({
       url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
@@ -181,6 +180,17 @@ local function conclude(call, raw, reply, clean, said)
   return reply
 end
 
+-- Whether a 401 is not the answer yet: the first, or tokens died since by a reset of the credential that this client
+-- made.
+local function is_worth_another(renewal, call)
+  if renewal.resetting then
+    return true, LOOK_AGAIN
+  elseif call.refused ~= renewal.resets then
+    call.refused = renewal.resets
+    return true, 0
+  end
+end
+
 -- One try, with a token. Its end: the results of the call; or nil, and how many seconds to wait before another.
 local function try(renewal, call, deadline)
   local token, message, code, detail = renewal:token(nil, deadline)
@@ -193,10 +203,12 @@ local function try(renewal, call, deadline)
   end
   local raw
   raw, message, code, detail = send(renewal, call, token, deadline)
-  if raw and raw.status == 401 and not call.refused then
-    call.refused = true
-    by_hand.invalidate(renewal, token)
-    return nil, 0
+  if raw and raw.status == 401 then
+    local again, wait = is_worth_another(renewal, call)
+    if again then
+      by_hand.invalidate(renewal, token)
+      return nil, wait
+    end
   end
   local reply = raw and api_reply.of(raw, not call.raw)
   local said = raw and api_reply.retry_after(raw, reply)
@@ -216,19 +228,19 @@ end
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param base? string in place of base_url
+---@param means? { base?: string, resets?: boolean } in place of base_url; whether it resets this client's credential
 ---@return central.auth.Reply? reply
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function request.run(renewal, method, target, options, base)
+function request.run(renewal, method, target, options, means)
   method = method:upper()
   local name = ("%s %s"):format(method, errors.printable(target:match("^[^?#]*")))
-  local call, problem = describe(renewal.config, method, target, options or {}, base)
+  local call, problem = describe(renewal.config, method, target, options or {}, means and means.base)
   if not call then
     return errors.fail("config", ("%s: %s"):format(name, problem))
   end
-  call.name = name
+  call.name, call.resets = name, means and means.resets
   local deadline = renewal.clock:boot() + call.timeout
   while true do
     local ended = table.pack(try(renewal, call, deadline))

@@ -101,7 +101,8 @@ end
 function Box:options()
   return {
     client_id = self.client_id, client_secret = self.client_secret, token_url = self.token_url, ca_file = self.ca_file,
-    cache = false,
+    base_url = self.base_url, greenlake_url = self.base_url,
+    revocation_url = self.base_url .. "/as/revoke_token.oauth2", cache = false,
   }
 end
 
@@ -110,16 +111,19 @@ function Box:revoke()
   tell(self, { name = "revoke" })
 end
 
---- The next token requests fail; `times` may be math.huge.
----@param failure { status: integer, times?: number, retry_after?: number }
+--- The next requests fail: those for tokens, or API calls; `times` may be math.huge.
+---@param failure { status: integer, times?: number, retry_after?: number, of?: "token" | "api" }
 function Box:fail(failure)
   local times = failure.times == math.huge and -1 or failure.times or 1
-  tell(self, { name = "fail", status = failure.status, times = times, retry_after = failure.retry_after })
+  tell(self, { name = "fail", status = failure.status, times = times, retry_after = failure.retry_after,
+    of = failure.of or "token" })
 end
 
---- Ends a `fail`.
+--- Ends every `fail`.
 function Box:recover()
-  tell(self, { name = "fail", status = 0, times = 0 })
+  for _, of in ipairs { "token", "api" } do
+    tell(self, { name = "fail", status = 0, times = 0, of = of })
+  end
 end
 
 --- How long tokens live that are issued from now on.

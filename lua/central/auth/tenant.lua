@@ -13,7 +13,7 @@ local task = require "central.auth.task"
 ---@field base_url? string the tenant's, where it is not the parent's
 ---@field cluster? string
 ---@field token_url? string default: GreenLake's endpoint of the tenant's workspace
----@field authenticate? boolean name the client in the exchange, too, as RFC 8693 lets servers demand; GreenLake does not
+---@field authenticate? boolean name the client in the exchange, too, for servers that want it; GreenLake does not
 ---@field scope? string | string[]
 ---@field audience? string | string[]
 ---@field resource? string | string[]
@@ -25,8 +25,12 @@ local POLL = 0.01          -- seconds between looks for the parent's token
 local NEW_SUBJECT_AFTER = 60 -- seconds between parent's tokens that are given up because an exchange was refused
 
 local OWN = { "base_url", "cluster", "token_url", "scope", "audience", "resource", "params" }
+local TYPES = { authenticate = "boolean" }
+for _, name in ipairs(OWN) do
+  TYPES[name] = "any"
+end
 
--- --- its configuration ----------------------------------------------------------------------------------------------
+-- --- its configuration ---------------------------------------------------------------------------------------------
 
 --- Raises mistakes of the caller.
 ---@param workspace_id string
@@ -37,15 +41,9 @@ function tenant.check(workspace_id, given)
   elseif given ~= nil and type(given) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(given))
   end
-  local known = { "authenticate", table.unpack(OWN) }
+  errors.check_options(given or {}, TYPES)
   for name, value in pairs(given or {}) do
-    local found = name == "authenticate"
-    for _, own in ipairs(OWN) do
-      found = found or own == name
-    end
-    if not found then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), known)))
-    elseif name == "authenticate" and type(value) ~= "boolean" or name ~= "authenticate" and not options.fits(name, value) then
+    if name ~= "authenticate" and not options.fits(name, value) then
       errors.mistake(("option %s: a %s does not fit"):format(name, type(value)))
     end
   end
@@ -87,7 +85,7 @@ function tenant.config(parent, workspace_id, given)
   return made
 end
 
--- --- its subject token ----------------------------------------------------------------------------------------------
+-- --- its subject token ---------------------------------------------------------------------------------------------
 
 --- The parent's token, which may have to be got first. Within a task.
 ---@param self central.auth.Renewal
@@ -114,8 +112,8 @@ end
 
 local DEAD = { invalid_grant = true, invalid_token = true, invalid_request = true }
 
---- Whether the exchange was refused for what may be a dead parent's token, which is then given up so that another try has a
---- new one. A server that refuses for other reasons costs the parent a token a minute at most.
+--- Whether the exchange was refused for what may be a dead parent's token, which is then given up so that another try
+--- has a new one. A server that refuses for other reasons costs the parent a token a minute at most.
 ---@param self central.auth.Renewal
 ---@param mode central.auth.Mode
 ---@param code central.auth.Code

@@ -42,7 +42,8 @@ local function form(config, proof, subject_token)
 end
 
 --- Sends it, within a task. The grant and the raw reply it came in; or nil, the raw reply if there was one, message,
---- code, detail. `means` as of Pool:exchange, and `held`, a token no message may repeat; `subject_token`, to be exchanged.
+--- code, detail. `means` as of Pool:exchange, and `held`, a token no message may repeat; `subject_token`, to be
+--- exchanged.
 ---@param deadline number boot time
 ---@param means table
 function TokenRequest:send(deadline, means)

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
+local sorted_names = require "central.auth.sorted_names"
 
 local url = {}
 
@@ -115,15 +116,13 @@ end
 ---@return string? query
 ---@return string? problem
 function url.query(fields)
-  local names, parts = {}, {}
   for name in pairs(fields) do
-    names[#names + 1] = type(name) == "string" and name or nil
     if type(name) ~= "string" then
       return nil, ("a name is a %s; a string is needed"):format(type(name))
     end
   end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  local parts = {}
+  for _, name in ipairs(sorted_names(fields)) do
     local values = fields[name]
     for _, value in ipairs(is_list(values) and values or { values }) do
       local problem = unfit(value)
