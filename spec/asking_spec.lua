@@ -1,5 +1,5 @@
--- What asking the server means for other processes that share the cache: permits, refused tokens. Processes are
--- clients of one clock and one folder.
+-- What asking the server means for other processes that share the cache: permits, refused tokens, what jobs share; and
+-- for a secret's source. Processes are clients of one clock and one folder.
 -- SPDX-License-Identifier: MIT
 
 local client = require "central.auth.client"
@@ -9,7 +9,7 @@ local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local scripted = require "spec.support.scripted"
 
-local token, broken = scripted.token, scripted.broken
+local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
 
 describe("a shared token #valgrind", function()
   local root, clock
@@ -64,6 +64,55 @@ describe("a shared token #valgrind", function()
       assert.equal(second.code and "t3" or "t2", other.client:token())
       clock:shift(2000, 2000)
     end
+  end)
+end)
+
+describe("a secret that takes its time, refused in the background #valgrind", function()
+  local secret, reads
+
+  -- One second before the old token is of no more use.
+  local function refused(replies)
+    secret, reads = "the-first-secret", 0
+    local s = scripted.new({ token("t1", 1000), refusal "invalid_client", table.unpack(replies) }, {
+      client_secret = function()
+        reads = reads + 1
+        return secret
+      end,
+    })
+    s.client:token()
+    s:wait(969)
+    assert.equal("t1", s.client:token())
+    assert.equal(2, s.requests)
+    return s
+  end
+
+  it("is read again once somebody has to wait, and a changed one gets its try", function()
+    local s = refused { token("t3", 1000) }
+    secret = "the-second-secret"
+    assert.equal("t1", s.client:token())
+    assert.equal(1, reads)
+    s:wait(1)
+    assert.equal("t3", s.client:token())
+    assert.equal(2, reads)
+  end)
+
+  it("is read again once, where it did not change; then the failure is remembered as any other", function()
+    local s = refused {}
+    s:wait(1)
+    for _ = 1, 3 do
+      local _, message, code = s.client:token()
+      assert.equal("oauth", code)
+      assert.matches("not tried again", message)
+    end
+    assert.equal(2, reads)
+    assert.equal(2, s.requests)
+  end)
+
+  it("is read again by renew", function()
+    local s = refused { token("t3", 1000) }
+    secret = "the-second-secret"
+    assert.equal("t3", s.client:renew())
+    assert.equal(2, reads)
   end)
 end)
 

@@ -113,6 +113,12 @@ function Credential:prepare(limit)
   return secret and true, message, code, detail
 end
 
+--- Whether reading it again holds nobody up: functions and commands may take their time.
+---@return boolean
+function Credential:is_quick()
+  return not self._secret or self._secret.kind == "value" or self._secret.kind == "file"
+end
+
 --- A rotated secret: reads its source again, and says whether it changed.
 ---@param limit number seconds
 ---@return boolean

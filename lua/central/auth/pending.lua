@@ -19,8 +19,7 @@ local function check(self, method)
   end
 end
 
--- What it came to, a failure or none; then it holds nothing any more but its descriptor. No token, which could die
--- here.
+-- What it came to, a failure or none; then it holds nothing any more but its descriptor: a token could die here.
 local function settle(self, _, message, code, detail)
   self._failure = table.pack(message, code, detail)
   self._task = nil

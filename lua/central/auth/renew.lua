@@ -35,6 +35,7 @@ renew.TRIES = 4 -- requests one call makes at most
 ---@field task? central.auth.Task the renewal under way
 ---@field backoff? central.auth.Backoff nil as long as nothing was asked and nothing failed
 ---@field request? central.auth.TokenRequest likewise
+---@field unread? boolean the secret was refused in the background, its source not read again yet
 local Renewal = {}
 Renewal.__index = Renewal
 
@@ -99,7 +100,7 @@ end
 -- Takes the token into use, whoever got it.
 function Renewal:hold(granted, raw, source)
   self:begin(self.tracker, granted, raw)
-  self.source, self.sent_boot = source, raw.sent_boot
+  self.source, self.sent_boot, self.unread = source, raw.sent_boot, false
   self.arrived = raw.received_boot or 0
   self.granted_scope = granted.scope
   if self.backoff then
@@ -132,6 +133,16 @@ end
 
 -- --- one renewal at a time, for all who want it -------------------------------------------------------------------
 
+-- Now that somebody waits: reads the secret's source again. Whether that leaves nothing but the failure in memory.
+local function is_hopeless(self, mode)
+  self.unread = false
+  if self.credential:changed(mode.deadline - self.clock:boot()) then
+    self.cache:attach(self.credential.secret)
+    self.backoff:succeeded()
+  end
+  return self:waits() > 0 and not mode.since
+end
+
 -- Gets a token that is new here, from another process or from the server. Within a task.
 local function obtain(self, mode)
   local ok, message, code, detail = self.credential:prepare(mode.deadline - self.clock:boot())
@@ -140,8 +151,11 @@ local function obtain(self, mode)
     return asking.remember(self, message, code, detail)
   end
   self.cache:attach(self.credential.secret)
+  local hopeless = self.unread and not mode.early and is_hopeless(self, mode)
   if turns.adopt_shared(self, mode.since) then
     return true
+  elseif hopeless then
+    return self.backoff:remembered()
   elseif mode.since and self:pace().not_before > self.clock:boot() then
     task.wait(self:pace().not_before)
   end
@@ -225,7 +239,7 @@ function Renewal:want(min_valid, background)
       see_to_it(self)
     end
     return nil
-  elseif not self:under_way() and (self:waits() > 0 or usable and now < self.hold_until) then
+  elseif not self:under_way() and (self:waits() > 0 and not self.unread or usable and now < self.hold_until) then
     if usable or turns.adopt_shared(self) then
       return nil
     end

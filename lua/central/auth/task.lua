@@ -96,8 +96,7 @@ local function resume(self)
   local results = table.pack(coroutine.resume(thread))
   while results[1] and results[2] ~= WAIT and coroutine.status(thread) == "suspended" do
     if not coroutine.isyieldable() then
-      self:close(errors.fail("config",
-        "a function of the client's options yields, and here is no event loop to yield to"))
+      self:close(errors.fail("config", "a function of the client's options yields, and here is nothing to yield to"))
       break
     end
     results = table.pack(coroutine.resume(thread, pass_on(self, table.unpack(results, 2, results.n))))
