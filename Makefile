@@ -81,7 +81,7 @@ deps-%:
 CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
 
-spec: build $(BUILD)/oidc/.ready $(BUILD)/spec_fork.so $(BUILD)/spec_torture.so $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
+spec: build $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork torture) $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
 	@mkdir -p $(BUILD)/home
 	@$(CLEAN_ENV) $(RUNNER) $(LUA) $(SPEC_PRELUDE) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
 
