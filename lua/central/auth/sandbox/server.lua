@@ -87,7 +87,6 @@ local function issue(state)
 end
 
 local function token_endpoint(state, stream, request_headers)
-  state.requests.token = state.requests.token + 1
   if state.fail.times ~= 0 then
     state.fail.times = state.fail.times - 1
     local after = state.fail.retry_after
@@ -151,6 +150,7 @@ local function route(state, stream)
   local path, query = request_headers:get(":path"):match("^([^?]*)%??(.*)$")
   local is_token = path == "/as/token.oauth2" or path:find("^/authorization/v2/oauth2/[^/]+/token$")
   if is_token and request_headers:get(":method") == "POST" then
+    state.requests.token = state.requests.token + 1
     cqueues.sleep(state.latency)
     token_endpoint(state, stream, request_headers)
   else
