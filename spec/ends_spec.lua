@@ -2,7 +2,6 @@
 -- across a fork, with the host's last Lua state. Bounded each time, and nothing stays.
 -- SPDX-License-Identifier: MIT
 
-local auth = require "central.auth"
 local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"

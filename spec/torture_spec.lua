@@ -255,7 +255,8 @@ describe("without memory #torture #slow", function()
           local basic <close> = core.basic("a", "b", false)
           job:start({ url = server.url, user_agent = "spec", body = body, timeout = 0.5, connect_timeout = 0.5,
             authorization = basic, headers = { "Accept: a/b" } },
-            { folder = folder, name = name, key = key, failures = 1 }, core.cache_lock(folder, "lock"), threaded and alarm or nil)
+            { folder = folder, name = name, key = key, failures = 1 }, core.cache_lock(folder, "lock"),
+            threaded and alarm or nil)
           repeat until job:wait(1)
           return job:finish()
         end
