@@ -30,8 +30,10 @@ static int seal_key(lua_State *L) {
     const struct auth_secret *secret = check_key(L, 1);
     const void *identity = auth_lua_check_bytes(L, 2, &length);
     struct auth_secret *key = auth_lua_new_secret(L);
-    if (!auth_seal_derive(key, name, secret, identity, length))
+    if (secret->length < AUTH_SEAL_SECRET_MIN)
         return 0;
+    if (!auth_seal_derive(key, name, secret, identity, length))
+        return auth_lua_no_memory(L);
     lua_pushstring(L, name);
     return 2;
 }

@@ -52,7 +52,9 @@ static int from_string(lua_State *L) {
     size_t size = 0;
     const char *bytes = luaL_checklstring(L, 1, &size);
     struct auth_secret *secret = auth_lua_new_secret(L);
-    return auth_secret_append(secret, bytes, size) ? 1 : auth_lua_fail(L, "too long for a secret");
+    if (size > AUTH_SECRET_MAX)
+        return auth_lua_fail(L, "too long for a secret");
+    return auth_secret_append(secret, bytes, size) ? 1 : auth_lua_no_memory(L);
 }
 
 /* What files and commands end with is not part of the secret. */
@@ -208,6 +210,8 @@ static int base64url_decode(lua_State *L) {
     size_t size = 0;
     const char *text = luaL_checklstring(L, 1, &size);
     struct auth_secret *out = auth_lua_new_secret(L);
+    if (size <= AUTH_SECRET_MAX && !auth_secret_reserve(out, size))
+        return auth_lua_no_memory(L);
     if (!auth_secret_from_base64url(out, text, size))
         return auth_lua_fail(L, "not Base64url");
     lua_pushlstring(L, (const char *)out->data, out->length);

@@ -1,5 +1,6 @@
--- Clocks that jump under a running process, by libfaketime: hours pass, the wall clock steps, the machine sleeps. The
--- rules are in renew_spec, with a movable clock; here the real ones are moved.
+-- Clocks that jump under a running process: hours pass, the wall clock steps, by libfaketime; the machine sleeps, by a
+-- library of our own, for libfaketime knows no clocks that stand still then. The rules are in renew_spec, with a
+-- movable clock; here the real ones are moved.
 -- SPDX-License-Identifier: MIT
 
 local apart = require "spec.support.apart"
@@ -8,47 +9,83 @@ local sandbox = require "central.auth.sandbox"
 
 local LIBRARY = process.run("ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null"):match "%S+"
 
--- Asks for a token over and over after each step of the clocks; tells how many there were, and whether any call failed.
+-- Asks for a token over and over after each step of the clocks; prints which came, in their order. Only that tells
+-- what time it is, nothing else looks at the clocks exactly in between.
 local SCRIPT = [[
 local auth, core = require "central.auth", require "central.auth.core"
 local clock = core.clock()
 local function ask()
-  local tokens, count, last = {}, 0
+  local seen = {}
   for _ = 1, 60 do
-    last = assert(auth.token())
-    if not tokens[last] then
-      tokens[last], count = true, count + 1
+    local token = assert(auth.token())
+    if token ~= seen[#seen] then
+      seen[#seen + 1] = token
     end
-    assert(auth.status().state ~= "expired")
     clock:sleep(0.003)
   end
-  return count, last
+  return seen
 end
-for offset in os.getenv("OFFSETS"):gmatch "%S+" do
-  local file = io.open(os.getenv "FAKETIME_TIMESTAMP_FILE", "w")
-  file:write(offset)
+ask() -- so that no first look at the clocks is due
+for step in os.getenv("STEPS"):gmatch "%S+" do
+  local boot, wall = step:match "^(.+)/(.+)$"
+  local file = io.open(os.getenv "CLOCKS_FILE", "r+b")
+  file:write(boot and string.pack("i8i8", boot, wall) or step)
   file:close()
-  local count, last = ask()
-  print(count, last)
+  print(table.concat(ask(), "\t"))
+  assert(auth.status().state ~= "expired")
 end
 ]]
 
 local box, folder
 
--- One line for each offset: how many tokens were seen after the step, and the last of them.
-local function run(offsets, wall_only)
+-- A list for each step: the tokens seen after it.
+local function run(steps, more)
   local script = process.write(folder .. "/script.lua", SCRIPT)
-  local stamp = process.write(folder .. "/stamp", "+0")
   local env = process.credentials(box, folder .. "/cache")
-  env.LD_PRELOAD, env.FAKETIME_TIMESTAMP_FILE, env.FAKETIME_NO_CACHE = LIBRARY, stamp, 1
-  env.FAKETIME_DONT_FAKE_MONOTONIC, env.OFFSETS = wall_only and 1 or 0, offsets
+  env.STEPS, env.CLOCKS_FILE = steps, folder .. "/clocks"
+  for name, value in pairs(more) do
+    env[name] = value
+  end
   local output, status = process.run(("env %s lua5.4 %s"):format(process.assignments(env), script))
   assert.equal(0, status, output)
-  local lines = {}
-  for count, token in output:gmatch "(%d+)\t(%S+)\n" do
-    lines[#lines + 1] = { count = tonumber(count), token = token }
+  local seen = {}
+  for line in output:gmatch "[^\n]+" do
+    seen[#seen + 1] = {}
+    for token in line:gmatch "%S+" do
+      table.insert(seen[#seen], token)
+    end
   end
-  return lines
+  return seen
+end
+
+-- By libfaketime: offsets of all clocks, or of the wall clock alone.
+local function move(offsets, wall_only)
+  local stamp = process.write(folder .. "/clocks", "+0")
+  return run(offsets, { LD_PRELOAD = LIBRARY, FAKETIME_TIMESTAMP_FILE = stamp, FAKETIME_NO_CACHE = 1,
+    FAKETIME_DONT_FAKE_MONOTONIC = wall_only and 1 or 0 })
+end
+
+-- By our own: offsets of the clocks that count suspend, and of the wall clock, "boot/wall".
+local function suspend(steps)
+  process.write(folder .. "/clocks", ("\0"):rep(16))
+  return run(steps, { LD_PRELOAD = os.getenv "BUILD" .. "/spec_clocks.so" })
+end
+
+-- `expected` says for each step which tokens come, by numbers in the order in which they first came.
+local function assert_seen(expected, seen)
+  local numbers, count, lists = {}, 0, {}
+  for i, tokens in ipairs(seen) do
+    lists[i] = {}
+    for n, token in ipairs(tokens) do
+      if not numbers[token] then
+        count = count + 1
+        numbers[token] = count
+      end
+      lists[i][n] = numbers[token]
+    end
+  end
+  assert.same(expected, lists)
+  assert.equal(count, box:requests().token)
 end
 
 local faked = apart.only({ it = it, pending = pending }, LIBRARY, "libfaketime is not installed")
@@ -63,21 +100,20 @@ describe("a process whose clocks are moved #clocks #slow", function()
     process.remove(folder)
   end)
 
-  faked("keeps its token for an hour, renews it in the window, and has another after a suspend", function()
-    local seen = run "+0 +3600 +6700 +17500"
-    assert.equal(seen[1].token, seen[2].token)
-    assert.equal(1, seen[2].count)
-    assert.is_true(seen[3].count == 2 and seen[3].token ~= seen[2].token) -- the old one first, then the new
-    assert.is_true(seen[4].count == 1 and seen[4].token ~= seen[3].token) -- never the dead one
-    assert.equal(3, box:requests().token)
+  -- A token to its window: the old one first, then the new. Past its end: never the dead one.
+  faked("keeps its token for an hour, renews it in the window, and has another after hours", function()
+    assert_seen({ { 1 }, { 1 }, { 1, 2 }, { 3 } }, move "+0 +3600 +6700 +17500")
   end)
 
-  faked("asks at most once for each step of the wall clock, a day back and forth", function()
-    local seen = run("+0 -86400 +0 +86400 +0", true)
-    assert.equal(5, #seen)
-    assert.is_true(box:requests().token <= 4, box:requests().token)
-    for i = 1, 3 do
-      assert.is_true(seen[i].count <= 2)
-    end
+  faked("asks once at most for each step of the wall clock, a day back and forth", function()
+    assert_seen({ { 1 }, { 1 }, { 1 }, { 2 }, { 2 } }, move("+0 -86400 +0 +86400 +0", true))
+  end)
+
+  it("does the same where it slept: one clock moves with the wall clock, the other does not", function()
+    assert_seen({ { 1 }, { 1 }, { 1, 2 }, { 3 } }, suspend "0/0 3600/3600 6700/6700 17500/17500")
+  end)
+
+  it("does not trust a wall clock that comes back from sleep wrong, a day early or late", function()
+    assert_seen({ { 1 }, { 2 }, { 3 }, { 4 } }, suspend "0/0 7300/-86400 14600/90000 21900/21900")
   end)
 end)

@@ -42,7 +42,27 @@ server:close()
 print(got.code or #got.token, got.seconds, require("cqueues").monotime())
 ]==]
 
--- Runs the client, and a DNS server if the last two arguments name one.
+-- Begins to ask, and closes at once: prints the seconds that took.
+local CLOSER = [==[
+local clock = require("central.auth.core").clock()
+local client = require("central.auth").new { client_id = "a", client_secret = "b", cache = false,
+  token_url = "https://token.example.test/" }
+local pending <close> = client:pending()
+clock:sleep(0.1)
+local done, begun = pending:done(), clock:boot()
+client:close()
+print(done and "done" or "closed", clock:boot() - begun, require("cqueues").monotime())
+]==]
+
+-- The same, left to the end of the Lua state that a host closes.
+local LEAVER = [==[
+pending = require("central.auth").new { client_id = "a", client_secret = "b", cache = false,
+  token_url = "https://token.example.test/" }:pending()
+require("central.auth.core").clock():sleep(0.002)
+return pending:done() and "done" or "under way"
+]==]
+
+-- Runs the client, a command that may use these words, and a DNS server if the last two arguments name one.
 local SCRIPT = [[
 folder=$1 timeout=$2 authority=$3 certificate=$4 key=$5
 PATH="$PATH:/usr/sbin:/sbin"
@@ -54,7 +74,7 @@ if [ -n "$6" ]; then
   timeout 20 lua5.4 "$folder/responder.lua" "$6" "$7" &
   sleep 0.1
 fi
-lua5.4 "$folder/client.lua" "$timeout" "$authority" "$certificate" "$key"
+eval "$CLIENT"
 status=$?
 [ -z "$!" ] || kill $!
 exit $status
@@ -73,20 +93,29 @@ setup(function()
   process.write(folder .. "/nsswitch.conf", "hosts: files dns\n")
   process.write(folder .. "/responder.lua", RESPONDER)
   process.write(folder .. "/client.lua", CLIENT)
+  process.write(folder .. "/closer.lua", CLOSER)
+  process.write(folder .. "/leaver.lua", LEAVER)
 end)
 
 teardown(function()
   process.remove(folder)
 end)
 
--- Runs the client beside such a DNS server (nil: none); its code or the token's length, and the seconds it took.
-local function resolve(timeout, responder)
-  local output, status = process.run(("unshare %s env LUA_PATH=%s LUA_CPATH=%s sh -c %s sh %s %g %s %s %s %s"):format(
-    NAMESPACES, process.quote(package.path), process.quote(package.cpath), process.quote(SCRIPT), folder, timeout,
-    authority.file, leaf.cert_file, leaf.key_file, responder or ""))
+-- Runs a client beside such a DNS server (nil: none): what it prints, and when it had ended.
+local function beside(responder, client, timeout)
+  local output, status = process.run(("CLIENT=%s unshare %s env LUA_PATH=%s LUA_CPATH=%s sh -c %s sh %s %g %s %s %s %s")
+    :format(process.quote(client), NAMESPACES, process.quote(package.path), process.quote(package.cpath),
+      process.quote(SCRIPT), folder, timeout or 5, authority.file, leaf.cert_file, leaf.key_file, responder or ""))
   local ended = cqueues.monotime()
   assert.equal(0, status, output)
-  local code, seconds, last = output:match("(%w+)\t([%d.]+)\t([%d.]+)\n")
+  return output, ended
+end
+
+-- The client's code or the token's length, and the seconds it took. Its process ends soon after.
+local function resolve(timeout, responder, client)
+  local output, ended = beside(responder, ("lua5.4 $folder/%s.lua $timeout $authority $certificate $key"):format(
+    client or "client"), timeout)
+  local code, seconds, last = output:match("(%w+)\t([%d.e-]+)\t([%d.]+)\n")
   assert.is_true(ended - last < 0.5, ("%g s to exit"):format(ended - last))
   return code, tonumber(seconds)
 end
@@ -108,6 +137,21 @@ describe("a name server", function()
     local code, seconds = resolve(0.6, "silent 0")
     assert.is_true(code == "resolve" or code == "timeout", code)
     assert.is_true(seconds > 0.5 and seconds < 0.8, seconds .. " s")
+  end)
+
+  slow("that says nothing holds nobody up who closes", function()
+    local code, seconds = resolve(5, "silent 0", "closer")
+    assert.equal("closed", code)
+    assert.is_true(seconds < 0.05, seconds .. " s")
+  end)
+
+  -- Each leaves a resolver's thread behind, which ends where our code was.
+  slow("that says nothing harms no host that opens and closes a hundred Lua states #hosts", function()
+    local client = os.getenv "BUILD" .. "/threads $folder/leaver.lua 1 100"
+    local begun = cqueues.monotime()
+    local output, ended = beside("silent 0", client)
+    assert.equal(("under way\n"):rep(100), output)
+    assert.is_true(ended - begun < 10, ended - begun)
   end)
 
   slow("that answers too late: the call ends at its timeout and the process does not hang", function()

@@ -1,5 +1,5 @@
 -- The native job, by hand. What becomes of it under odd servers is in the rude, tls, proxy and dns specs; threads,
--- forks and ends in job_spec and the C units.
+-- forks and ends in ends_spec and the C units.
 -- SPDX-License-Identifier: MIT
 
 local child = require "spec.support.child"

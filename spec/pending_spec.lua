@@ -1,5 +1,5 @@
 -- Renewal in the background and pending tokens: who waits, who does not, what is shared. By a scripted network and a
--- movable clock; real threads, loops and hosts are in job_spec, loops_spec and hosts.
+-- movable clock; real threads, loops and hosts are in ends_spec, loops_spec and hosts_spec.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"

@@ -1,40 +1,118 @@
--- Every public function with its first, second, third … allocation failing, until it succeeds: no crash, no leak (by
--- the sanitizers), and what was being used works afterwards or can be closed.
+-- Every public function with its first, second, third … allocation failing, until it succeeds: no crash, no leak, and
+-- what was being used works afterwards or can be closed. Lua's allocations; and, by `make check-torture`, the core's
+-- with libcurl's on its behalf, descriptors and threads among them, all of it under AddressSanitizer.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local core = require "central.auth.core"
+local cqueues = require "cqueues"
+local loops = require "central.auth.loops"
 local process = require "spec.support.process"
+local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
 local torture = require "spec_torture"
 
 local MOST = 5000 -- allocations; no call needs as many
+local WHOLE = 200 -- tries before a stride leaves any out
 
 local token = scripted.token
 
--- `make` yields a subject; `call` is tried; `still` must work afterwards, whatever became of the call. `stride` leaves
--- allocations out where a try is slow.
-local function survive(make, call, still, stride)
-  for n = 1, MOST, stride or 1 do
-    local subject = make()
-    collectgarbage "stop"
-    torture.from(n)
-    local ok, why = pcall(call, subject)
-    local failed = torture.stop()
-    collectgarbage "restart"
-    assert(ok or tostring(why):find("not enough memory", 1, true), tostring(why))
-    still(subject)
-    if not failed then
-      return n
+torture.keep(package.searchpath("cjson", package.cpath))
+
+-- Whether the core's allocations come to us.
+local linked
+do
+  local _ <close> = core.secret "a secret"
+  linked = torture.live() > 0
+end
+
+local ways = { ["Lua's"] = torture.from }
+if linked then
+  ways["one of the core's"] = function(n) torture.core(n, false) end
+  ways["all the core's from one on"] = function(n) torture.core(n, true) end
+end
+
+local function nothing() end
+
+-- Of a job over plain HTTP libcurl's own as well. Not of more: the libcurl of Debian 12 frees twice what it can't keep
+-- of a TLS session.
+local libcurls = linked and {
+  ["one of libcurl's"] = function(n) torture.core(n, false, true) end,
+  ["all libcurl's from one on"] = function(n) torture.core(n, true, true) end,
+} or {}
+
+local function live()
+  collectgarbage()
+  collectgarbage()
+  return torture.live()
+end
+
+-- Less than before is garbage of earlier specs.
+local function no_more_than(before)
+  local now = live()
+  assert(now <= before, now - before .. " blocks of the core leak")
+  return now
+end
+
+-- What may come of a call: what it promises, a failure with words, or Lua's own error.
+local function judge(ok, result, message)
+  if not ok then
+    assert(tostring(result):find "not enough memory" or tostring(result):find "Cannot allocate memory", result)
+  elseif not result then
+    assert(message == nil or type(message) == "string", tostring(message))
+  end
+end
+
+local function try(way, n, make, call, still)
+  local subject = make()
+  collectgarbage "stop"
+  way(n)
+  local ok, result, message = pcall(call, subject)
+  local failed = torture.stop()
+  collectgarbage "restart"
+  judge(ok, result, message)
+  still(subject)
+  return failed
+end
+
+-- `make` yields a subject; `call` is tried; `still` must work afterwards, whatever became of the call, and lets go of
+-- the subject. `stride` leaves allocations out where a try is slow, after the first two hundred. How many tries failed.
+local function survive_one(way, make, call, still, stride)
+  local n, tries, before = 1, 0, live()
+  while n < MOST do
+    local failed = try(way, n, make, call, still)
+    if way ~= torture.from then -- a collection for each try of Lua's would take long
+      before = no_more_than(before)
     end
+    if not failed then
+      return tries
+    end
+    tries = tries + 1
+    n = n + (tries < WHOLE and 1 or stride or 1)
   end
   error "it never succeeds"
 end
 
+local function survive(make, call, still, stride, which)
+  try(nothing, 1, make, call, still) -- loads modules
+  local before, descriptors, threads = live(), process.count "fd", process.count "task"
+  for name, way in pairs(which or ways) do
+    local tries = survive_one(way, make, call, still, stride)
+    if os.getenv "VERBOSE" then
+      print(name, tries)
+    end
+  end
+  no_more_than(before)
+  process.wait_until(function() -- a server of ours may not have noticed yet
+    return process.count "fd" <= descriptors and process.count "task" <= threads
+  end, 2, "the end of descriptors and threads")
+end
+
 -- A client by a scripted network: one reply after the other.
-local function client(used)
+local function client(used, options)
   return function()
-    local s = scripted.new(function(n) return token("t" .. n, 1000) end)
+    local s = scripted.new(function(n) return token("t" .. n, 1000) end, options)
     if used then
       s.client:token()
       s:wait(used)
@@ -51,6 +129,10 @@ local function works(s)
 end
 
 describe("without memory #torture #slow", function()
+  it("is linked to let the core's fail, by make check-torture", function()
+    assert.equal(os.getenv("BUILD"):find "torture$" ~= nil, linked)
+  end)
+
   for name, case in pairs {
     ["token, the first"] = { nil, function(s) return s.client:token() end },
     ["token, a fresh one"] = { 1, function(s) return s.client:token() end },
@@ -61,16 +143,36 @@ describe("without memory #torture #slow", function()
     invalidate = { 1, function(s) return s.client:invalidate() end },
     status = { 1, function(s) return tostring(s.client:status()) end },
     ["pending and result"] = { nil, function(s)
-      local pending <close> = s.client:pending()
+      local pending <close> = assert(s.client:pending())
       return pending:done() or pending:result()
     end },
+    ["a pending that is looked at, and waited for"] = { nil, function(s)
+      s.took = 1
+      local pending <close> = assert(s.client:pending())
+      pending:done()
+      s:wait(0.5)
+      return not pending:done() and pending:result()
+    end },
     ["the parts of pending"] = { 1, function(s)
-      local pending = s.client:pending()
+      local pending = assert(s.client:pending())
       return pending:fd(), pending:pollfd(), pending:events(), pending:timeout(), tostring(pending), pending:close()
     end },
   } do
     it(name, function() survive(client(case[1]), case[2], works) end)
   end
+
+  it("the option wait", function()
+    survive(client(nil, { wait = coroutine.yield }), function(s)
+      s.took = 1
+      local waiter = coroutine.create(function() return s.client:token() end)
+      local ok, result, why = coroutine.resume(waiter)
+      while ok and coroutine.status(waiter) == "suspended" do
+        s:wait(1)
+        ok, result, why = coroutine.resume(waiter)
+      end
+      return assert(ok and result, why or result)
+    end, works)
+  end)
 
   it("close", function()
     survive(client(1), function(s) s.client:close() end, function(s)
@@ -90,57 +192,160 @@ describe("without memory #torture #slow", function()
 
   it("new and configure", function()
     local options = { client_id = "an-identifier", client_secret = "a-long-enough-secret", scope = { "a", "b" } }
-    survive(function() return options end, function(given) assert(auth.new(given)):close() end, function() end)
-    survive(function() return options end, function(given) assert(auth.configure(given)) end, auth.close)
+    survive(function() return options end, function(given)
+      local made <close> = assert(auth.new(given))
+      return tostring(made)
+    end, nothing)
+    survive(function() return options end, auth.configure, auth.close)
+  end)
+
+  -- The binding, function by function.
+  describe("in the core:", function()
+    local folder
+    before_each(function() folder = process.scratch() end)
+    after_each(function() process.remove(folder) end)
+
+    for name, call in pairs {
+      secret = function() return core.secret(("x"):rep(1000)) end,
+      secret_from_file = function() return core.secret_from_file "/proc/self/status" end,
+      secret_from_command = function() return core.secret_from_command("printf hush", 5) end,
+      read_file = function() return core.read_file "/proc/self/status" end,
+      form = function() return core.form { "name", ("x"):rep(1000), core.secret "b", core.secret "c" } end,
+      basic = function() return core.basic("an-identifier", core.secret(("x"):rep(400)), true) end,
+      redact = function() return core.redact("a text with hush and h%75sh in it", core.secret "hush", "text") end,
+      base64url_decode = function() return core.base64url_decode(("eyJ"):rep(100)) end,
+      alarm = function() return core.alarm() end,
+    } do
+      it(name, function()
+        survive(nothing, function()
+          local result <close> = setmetatable({ call() }, { __close = nothing })
+          return table.unpack(result)
+        end, nothing)
+      end)
+    end
+
+    it("a record that is shared and read", function()
+      local clock, secret = core.clock(), core.secret "a-long-enough-secret"
+      local raw = { sent_boot = clock:boot(), sent_wall = clock:wall(), status = 200, body = '{"access_token":"t"}' }
+      local function share()
+        local key <close>, name = core.seal_key(secret, "identity")
+        local lock <close> = assert(core.cache_lock(folder, name .. ".lock"))
+        assert(#lock:note() == 0)
+        local shared, why = core.cache_share({ folder = folder, name = name, key = key, failures = 0 }, raw)
+        if not shared then
+          return nil, why
+        end
+        return core.cache_read(clock, folder, name .. ".token", key)
+      end
+      survive(nothing, share, function() assert.equal(raw.body, share().body) end)
+    end)
+
+    for _, threaded in ipairs { false, true } do
+      it("a job " .. (threaded and "on a thread" or "without one"), function()
+        local http = require "central.auth.http"
+        local server <close> = rude.start { replies = rude.reply(200, nil, '{"access_token":"t"}') }
+        local clock, secret = core.clock(), core.secret "a-long-enough-secret"
+        local function run(job)
+          local key <close>, name = core.seal_key(secret, "identity")
+          local body <close> = core.form { "a", "b" }
+          local alarm <close>, why = core.alarm()
+          if not alarm then
+            return nil, why
+          end
+          local basic <close> = core.basic("a", "b", false)
+          job:start({ url = server.url, user_agent = "spec", body = body, timeout = 0.5, connect_timeout = 0.5,
+            authorization = basic, headers = { "Accept: a/b" } },
+            { folder = folder, name = name, key = key, failures = 1 }, core.cache_lock(folder, "lock"),
+            threaded and alarm or nil)
+          repeat until job:wait(1)
+          return job:finish()
+        end
+        for _, which in ipairs { ways, libcurls } do
+          survive(function() return http.job(clock) end, run, function(job)
+            job:close()
+            assert.equal(200, assert(run(job)).status)
+            job:close()
+            job:close()
+          end, 1, which)
+        end
+      end)
+    end
   end)
 
   describe("over the network #network", function()
-    local box, folder
+    local box, folder, count
     before_each(function()
-      box, folder = sandbox.start(), process.scratch()
+      box, folder, count = sandbox.start(), process.scratch(), 0
     end)
     after_each(function()
       box:close()
       process.remove(folder)
     end)
 
-    local function real(n)
-      local options = box:options()
-      options.cache = n and ("%s/%s"):format(folder, n) or false
-      return assert(auth.new(options))
+    -- Each with a cache of its own.
+    local function options(more)
+      local all = box:options()
+      count = count + 1
+      all.cache = ("%s/%s"):format(folder, count)
+      for name, value in pairs(more or {}) do
+        all[name] = value
+      end
+      return all
+    end
+
+    local function real(more)
+      return function() return assert(auth.new(options(more))) end
+    end
+
+    local function gets_one(subject)
+      process.wait_until(function() return (subject:renew()) end, 5, "a token after all")
+      subject:close()
     end
 
     it("a token, its cache and a thread", function()
-      local count = 0
-      survive(function()
-        count = count + 1
-        return real(count)
-      end, function(subject)
+      survive(real(), function(subject)
         assert(subject:token())
         subject:invalidate()
         local pending <close> = assert(subject:pending())
-        assert(pending:result())
-      end, function(subject)
-        process.wait_until(function() return (subject:renew()) end, 5, "a token after all")
-        subject:close()
-      end, 17)
+        return pending:result()
+      end, gets_one, 17)
     end)
 
-    it("leaves no thread and no descriptor behind", function()
-      local threads, descriptors = process.count "task", process.count "fd"
-      for n = 1, 2000, 37 do
-        local subject = real()
-        local function try()
-          subject:renew()
-          subject:pending()
-        end
-        torture.from(n)
-        pcall(try)
-        torture.stop()
-        subject:close()
+    it("a loop's wait", function()
+      survive(real { wait = loops.cqueues }, function(subject)
+        local controller, results = cqueues.new(), nil
+        controller:wrap(function() results = table.pack(pcall(subject.token, subject)) end)
+        assert(controller:loop())
+        return assert(results[1] and results or nil, results[2])
+      end, gets_one, 17)
+    end)
+
+    local function default()
+      assert(auth.configure(options()))
+      return auth
+    end
+
+    for name, call in pairs {
+      token = function() return auth.token() end,
+      header = function() return auth.header() end,
+      renew = function() return auth.renew() end,
+      ["invalidate and status"] = function() return auth.invalidate(), tostring(auth.status()) end,
+      pending = function()
+        local pending <close> = assert(auth.pending())
+        return pending:result()
+      end,
+    } do
+      it("the default client's " .. name, function() survive(default, call, gets_one, 23) end)
+    end
+
+    it("the default client, set up anew or closed with a job under way", function()
+      local function begun()
+        local made = default()
+        assert(made.pending()):close()
+        return made
       end
-      assert.equal(threads, process.count "task")
-      assert.equal(descriptors, process.count "fd")
+      survive(begun, function() return auth.configure(options()) end, gets_one, 23)
+      survive(begun, function() auth.close() end, function() auth.close() end)
     end)
   end)
 end)

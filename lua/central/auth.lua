@@ -50,10 +50,11 @@ function auth.configure(options)
   if not made then
     return nil, message, code, detail
   end
-  if current then
-    current:close()
+  local before = current
+  current = made -- first: whatever becomes of the other
+  if before then
+    before:close()
   end
-  current = made
   return made
 end
 

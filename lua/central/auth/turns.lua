@@ -90,24 +90,29 @@ function turns.take(self, mode)
   local now = self.clock:boot()
   local patience = now + (mode.deadline - now) * (0.5 + self.random() / 4)
   local waited = false
+  local mine -- the lock, which must not outlast this where memory runs out in the middle of it
+  local _ <close> = setmetatable({}, { __close = function()
+    if mine then
+      mine:release()
+    end
+  end })
   while true do
     local lock = self.cache:lock()
+    mine = lock or nil
     if turns.adopt_shared(self, mode.since) then
-      if lock then
-        lock:release()
-      end
       return true
     elseif lock == false and mode.early then
       self.hold_until = self.clock:boot() + LOOK_AGAIN * self.random()
       return true
     elseif not mode.since and shares_failure(self) then
-      if lock then
-        lock:release()
+      if mine then
+        mine:release()
       end
       if not moves_on(self, mode) then
         return failure_of_others(self, waited)
       end
     elseif lock ~= false or self.clock:boot() >= patience then
+      mine = nil
       return false, lock or nil
     end
     waited = waited or lock == false

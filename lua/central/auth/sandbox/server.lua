@@ -132,7 +132,6 @@ local function is_authenticated(state, stream, request_headers, fields)
 end
 
 local function token_endpoint(state, stream, request_headers, path)
-  state.requests.token = state.requests.token + 1
   if fails(state.fail.token, stream) then
     return
   end
@@ -185,6 +184,7 @@ local function route(state, stream)
   local is_token = path == "/as/token.oauth2" or path:find("^/authorization/v2/oauth2/[^/]+/token$")
   local is_post = request_headers:get(":method") == "POST"
   if is_token and is_post then
+    state.requests.token = state.requests.token + 1
     cqueues.sleep(state.latency)
     token_endpoint(state, stream, request_headers, path)
   elseif is_post and path == "/as/revoke_token.oauth2" then

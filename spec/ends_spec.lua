@@ -1,0 +1,222 @@
+-- How a renewal ends that is under way when its owner does: by close, by collection, by an error, with the process,
+-- across a fork, with the host's last Lua state. Bounded each time, and nothing stays.
+-- SPDX-License-Identifier: MIT
+
+local cqueues = require "cqueues"
+local process = require "spec.support.process"
+local rude = require "spec.support.rude"
+local sandbox = require "central.auth.sandbox"
+
+local AT_ONCE = 0.05 -- seconds; it takes about one millisecond
+local EXIT = 0.5     -- of a whole process, a sanitizer's last look included
+
+-- What each child begins with: a renewal on a thread, at a server that says nothing.
+local UNDER_WAY = [[
+local auth, core = require "central.auth", require "central.auth.core"
+local clock = core.clock()
+local pending = assert(auth.pending())
+clock:sleep(0.05)
+assert(not pending:done())
+io.write("now ", require("cqueues").monotime(), "\n")
+io.flush()
+]]
+
+local box, folder
+
+-- Runs a child; its output and status. Fails where it did not end soon after it said what time it was.
+local function run(text)
+  local env = process.credentials(box, folder .. "/cache")
+  local script = process.write(folder .. "/child.lua", text)
+  local output, status = process.run(("env %s lua5.4 %s"):format(process.assignments(env), script))
+  local ended = cqueues.monotime()
+  local now = tonumber(output:match "now ([%d.]+)")
+  assert.is_true(not now or ended - now < EXIT, output)
+  return output:gsub("now [^\n]*\n", ""):gsub("==%d+==Running thread[^\n]*\n", ""), status -- a sanitizer's
+end
+
+-- What a child does to find out how long an end takes; none of its threads and descriptors may be left.
+local ENDS = [[
+local process, cqueues = require "spec.support.process", require "cqueues"
+local function begin()
+  local client = assert(require("central.auth").new {})
+  local pending <close> = assert(client:pending())
+  cqueues.sleep(0.05)
+  assert(not pending:done())
+  return client
+end
+local function assert_ends(finish)
+  local descriptors, threads
+  for round = 1, 2 do -- the first loads modules
+    local held = { begin() }
+    local begun = cqueues.monotime()
+    finish(held)
+    local seconds = cqueues.monotime() - begun
+    assert(seconds < %g, seconds)
+    assert(round == 1 or process.count "fd" == descriptors and process.count "task" == threads)
+    descriptors, threads = process.count "fd", process.count "task"
+  end
+end
+]]
+
+describe("a renewal under way #slow", function()
+  before_each(function()
+    folder = process.scratch()
+    box = sandbox.start { latency = 5 }
+  end)
+  after_each(function()
+    box:close()
+    process.remove(folder)
+  end)
+
+  describe("ends with its process:", function()
+    it("os.exit(0)", function()
+      assert.same({ "", 0 }, { run(UNDER_WAY .. "os.exit(0)") })
+    end)
+
+    it("os.exit(0, true)", function()
+      assert.same({ "", 0 }, { run(UNDER_WAY .. "os.exit(0, true)") })
+    end)
+
+    it("the end of the script", function()
+      assert.same({ "", 0 }, { run(UNDER_WAY) })
+    end)
+
+    it("an error", function()
+      local output, status = run(UNDER_WAY .. "error 'on purpose'")
+      assert.equal(1, status)
+      assert.matches("on purpose", output)
+    end)
+
+    it("an error that is caught ends nothing", function()
+      assert.same({ "true\n", 0 }, { run(UNDER_WAY .. "pcall(error, 'on purpose') print(not pending:done())") })
+    end)
+
+    it("and leaves no lock", function()
+      run(UNDER_WAY)
+      assert.equal(0, select(2, process.run("flock -n " .. folder .. "/cache/*.lock true")))
+    end)
+  end)
+
+  describe("ends at once", function()
+    local CLOSE = "assert_ends(function(held) held[1]:close() end)"
+    local begin = ENDS:format(AT_ONCE)
+
+    it("by close", function()
+      assert.same({ "", 0 }, { run(begin .. CLOSE) })
+    end)
+
+    it("by collection", function()
+      assert.same({ "", 0 }, { run(begin .. [[assert_ends(function(held)
+        held[1] = nil
+        collectgarbage()
+        collectgarbage()
+      end)]]) })
+    end)
+
+    it("in the middle of a TLS handshake that hangs", function()
+      local silent <close> = rude.start { raw = true, handler = function(connection) connection:sleep(3) end }
+      box.token_url = silent.url:gsub("^http:", "https:")
+      assert.same({ "", 0 }, { run(begin .. CLOSE) })
+      assert.equal(2, silent:log().connections)
+    end)
+  end)
+
+  describe("and a fork", function()
+    it("before it: each process makes its own", function()
+      box:latency(0.1)
+      assert.same({ "2\n", 0 }, { run [[
+        local auth, host = require "central.auth", require "spec_fork"
+        local client = assert(auth.new { cache = false })
+        local pid = host.fork()
+        local token = assert(assert(client:pending()):result())
+        if pid == 0 then
+          client:close()
+          os.exit(true, true)
+        end
+        assert(host.wait(pid) == 0 and client:token() == token)
+        print(2)
+      ]] })
+      assert.equal(2, box:requests().token)
+    end)
+
+    it("while it goes on: the parent's ends with its token, the child makes its own", function()
+      box:latency(0.2)
+      assert.same({ "true\n", 0 }, { run [[
+        local auth, host = require "central.auth", require "spec_fork"
+        local client = assert(auth.new { cache = false })
+        local pending = assert(client:pending())
+        local pid = host.fork()
+        if pid == 0 then
+          assert(pending:done() and select(3, pending:result()) == "closed")
+          assert(client:token())
+          os.exit(true, true)
+        end
+        assert(host.wait(pid) == 0)
+        print(pending:result() == client:token())
+      ]] })
+      assert.equal(2, box:requests().token)
+    end)
+
+    it("after it: child and parent share what came", function()
+      box:latency(0)
+      assert.same({ "true\n", 0 }, { run [[
+        local auth, host = require "central.auth", require "spec_fork"
+        local token = assert(assert(auth.pending()):result())
+        local pid = host.fork()
+        if pid == 0 then
+          os.exit(auth.token() == token, true)
+        end
+        print(host.wait(pid) == 0 and auth.token() == token)
+      ]] })
+      assert.equal(1, box:requests().token)
+    end)
+
+    -- One that is driven by who waits for it, as a plain token() does.
+    it("while it goes on without a thread: it is the parent's alone", function()
+      local server <close> = rude.start { handler = function(connection)
+        connection:sleep(0.1)
+        connection:write "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+      end }
+      assert.same({ "ok\n", 0 }, { run(([[
+        local core, http, host = require "central.auth.core", require "central.auth.http", require "spec_fork"
+        local job = http.job(core.clock())
+        local function start()
+          job:start({ url = %q, user_agent = "spec", timeout = 5, connect_timeout = 5, body = core.form { "a", "b" } })
+        end
+        local function finish()
+          repeat until job:wait(1)
+          return job:finish().body
+        end
+        start()
+        job:wait(0.02)
+        local pid = host.fork()
+        if pid == 0 then
+          start() -- another, by the same object
+          assert(finish() == "ok")
+          job:close()
+          os.exit(true, true)
+        end
+        local body = finish()
+        assert(host.wait(pid) == 0)
+        pid = host.fork()
+        if pid == 0 then
+          os.exit(true, true) -- with the parent's connection
+        end
+        assert(host.wait(pid) == 0)
+        start()
+        assert(finish() == "ok") -- which is still good
+        print(body)
+      ]]):format(server.url)) })
+      assert.equal(3, #server:requests())
+    end)
+  end)
+end)
+
+describe("what is linked", function()
+  it("stays loaded: a thread of a resolver that hangs may return into it", function()
+    for _, name in ipairs { "core", "http" } do
+      local output = process.run(("readelf -d %s/central/auth/%s.so"):format(os.getenv "BUILD", name))
+      assert.matches("NODELETE", output)
+    end
+  end)
+end)
