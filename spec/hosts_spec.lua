@@ -16,7 +16,7 @@ local folder, box, port
 local function environment()
   local env = process.credentials(box, folder .. "/cache")
   env.HOME, env.FOLDER, env.SCRIPTS, env.DOCUMENT_ROOT, env.TOLD = folder, folder, SCRIPTS, folder, folder .. "/told"
-  env.PORT, env.CENTRAL_API, env.CENTRAL_TIMEOUT = port, box.base_url, TIMEOUT
+  env.TERM, env.PORT, env.CENTRAL_API, env.CENTRAL_TIMEOUT = "xterm", port, box.base_url, TIMEOUT
   env.PATH, env.LUA_PATH, env.LUA_CPATH = os.getenv "PATH", package.path, package.cpath
   return env
 end
@@ -75,6 +75,27 @@ local function live_through(ask)
   process.wait_until(ask, 15, "a token after the silence")
   local back = keep_asking(ask, 1)
   assert.equal(0, back.failures)
+end
+
+-- What is in a file of the folder so far.
+local function so_far(name)
+  local file <close> = io.open(folder .. "/" .. name)
+  return file and file:read "a" or ""
+end
+
+-- What a script in the host told after `act`, as far as it matches, and how long that took.
+local function told_after(act, pattern)
+  local function lines()
+    local text = so_far "told"
+    return select(2, text:gsub("\n", "")), text:match "([^\n]*)\n$"
+  end
+  local begun, before = cqueues.monotime(), lines()
+  act()
+  local last = process.wait_until(function()
+    local count, line = lines()
+    return count > before and line
+  end, 5, "the script")
+  return last:match(pattern), cqueues.monotime() - begun
 end
 
 describe("within a host #hosts #slow", function()
@@ -153,23 +174,10 @@ describe("within a host #hosts #slow", function()
     end
     process.write(folder .. "/leases", ("%d 02:00:00:00:00:01 127.0.0.101 one *\n"):format(os.time() + 86400))
     start({ "dnsmasq", "-C", configured "dnsmasq.conf" })
-    local told = 0
     local function ask()
-      local begun = cqueues.monotime()
-      process.run(("kill -HUP %d"):format(running.pid))
-      local line = process.wait_until(function()
-        local lines = {}
-        for text in io.lines(folder .. "/told") do
-          lines[#lines + 1] = text
-        end
-        if #lines > told then
-          told = #lines
-          return lines[#lines]
-        end
-      end, 5, "the script")
-      return line:match "^%S+ 200 %d+ Bearer (.+)$", cqueues.monotime() - begun
+      return told_after(function() process.run(("kill -HUP %d"):format(running.pid)) end, "^%S+ 200 %d+ Bearer (.+)$")
     end
-    process.wait_until(function() return io.open(folder .. "/told") end, 10, "dnsmasq's script")
+    process.wait_until(function() return so_far "told" ~= "" end, 10, "dnsmasq's script")
     live_through(ask)
     local query = "\x12\x34\x01\0\0\1\0\0\0\0\0\0\5alive\7example\0\0\1\0\1"
     local connection = socket.udp()
@@ -178,5 +186,27 @@ describe("within a host #hosts #slow", function()
     connection:send(query)
     assert.equal("\192\0\2\1", assert(connection:receive()):sub(-4))
     connection:close()
+  end)
+
+  it("mle's command inserts what an API says, and typing never waits", function()
+    local F12, SAVE = "\27[24~", "\19"
+    local keys = folder .. "/keys"
+    process.run("mkfifo " .. keys)
+    local editor = ("mle -N -H 0 -x %s/mle.lua -K central,,1 -k cmd_central,f12, -n central"):format(SCRIPTS)
+    start { "sh", "-c", ("cd %s && exec script -qec '%s text' /dev/null <>keys"):format(folder, editor) }
+    local function press(text)
+      local out <close> = io.open(keys, "w")
+      out:write(text)
+    end
+    local function ask()
+      return told_after(function() press(F12) end, "^200 Bearer (.+)$")
+    end
+    process.wait_until(function() return so_far "log":find("?1000l", 1, true) end, 10, "the editor") -- no mouse: ready
+    process.wait_until(ask, 10, "a token")
+    live_through(ask)
+    box:latency(1000)
+    process.run "sleep 4"
+    press(F12 .. "typed" .. SAVE)
+    process.wait_until(function() return so_far "text":find "on its way\ntyped" end, SOON, "the text")
   end)
 end)

@@ -94,6 +94,17 @@ describe("the README", function()
     end
   end)
 
+  it("leads to files that are there, every example among them", function()
+    local led = {}
+    for path in readme:gmatch "%]%(([%w_/.-]+)%)" do
+      assert(io.open(path)):close()
+      led[path] = true
+    end
+    for path in process.run("find lua/examples -type f"):gmatch "[^\n]+" do
+      assert.is_true(led[path] or path:find "demo" ~= nil or path:find "%.timer$" ~= nil, path)
+    end
+  end)
+
   it("gives commands that make knows", function()
     for _, block in ipairs(blocks "sh") do
       for target in block:gmatch("make ([a-z][a-z-]*)") do
