@@ -24,7 +24,7 @@ CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form f
 HTTP := lhttp lauth job exchange trust secret clock file share seal cache alarm
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc \
+.PHONY: build help demo reference test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
@@ -71,6 +71,12 @@ RUN_PATHS  = LUA_PATH="$(SPEC_PATH);;" LUA_CPATH="$(abspath $(BUILD))/?.so;;"
 demo: deps-demo ## get a token from a stand-in server over TLS and watch its life
 	@$(MAKE) --no-print-directory -s build
 	@env $(RUN_PATHS) $(LUA) lua/examples/demo.lua
+
+reference: deps-reference ## every function, in Lua and in C, by LDoc: .build/reference/index.html
+	@rm -rf $(BUILD)/reference && mkdir -p $(BUILD)/reference/source
+	@$(LUA) .ci/reference/write.lua $(BUILD)/reference/source
+	@cd .ci/reference && ldoc --testing --fatalwarnings -c ldoc.ld -d $(abspath $(BUILD))/reference $(abspath $(BUILD))/reference/source
+	@rm -r $(BUILD)/reference/source
 
 test: deps-test ## everything: C units, specs, real authorization servers
 	@$(MAKE) --no-print-directory spec-c spec
