@@ -120,8 +120,8 @@ $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka) -lm
 
 BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
-bench: build $(BENCH) ## ourselves beside our peers; make bench-deps installs those
-	@$(CLEAN_ENV) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
+bench: build $(BENCH) ## ourselves beside our peers, as a table and a picture; make bench-deps installs those
+	@$(CLEAN_ENV) ROUNDS=$(ROUNDS) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
 
 soak: deps-bench build ## ten thousand renewals in one process: nothing may grow
 	@$(CLEAN_ENV) $(LUA) spec/bench/soak.lua

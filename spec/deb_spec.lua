@@ -67,6 +67,8 @@ describe("the Debian package #deb #slow", function()
     apt "install --no-install-recommends /tmp/this.deb"
     assert.same({ "", 0 }, { lua(LOAD_ALL) })
     assert.matches("^nil\tclient_id is needed.*\tconfig\t", (lua "print(auth.token())"))
+    local unit = process.read "lua/examples/systemd/central-aps.service"
+    assert.equal("", (within("ls " .. unit:match "ExecStart=%S+ (%S+)" .. " >/dev/null")))
     for command in within("dpkg -L lua-central-auth"):gmatch "/usr/bin/([^\n]+)" do
       assert.equal(command .. " " .. VERSION .. "\n", (within(command .. " --version")))
     end
