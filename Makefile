@@ -218,8 +218,8 @@ TIME    = $(shell if [ -e .git ]; then git log -1 --format=%ct; else stat -c %Y 
 
 dist: ## a release to build without git: .build/central-auth-VERSION.tar.gz
 	@mkdir -p $(BUILD)
-	@tar --create --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX --mtime=@$(TIME) \
-	  --transform 's,^,$(RELEASE)/,' $(FILES) | gzip -9n >$(BUILD)/$(RELEASE).tar.gz
+	@tar --create --use-compress-program='gzip -9n' --file=$(BUILD)/$(RELEASE).tar.gz --owner=0 --group=0 \
+	  --numeric-owner --mode=u+rw,go=rX --mtime=@$(TIME) --transform 's,^,$(RELEASE)/,' $(FILES)
 	@echo $(BUILD)/$(RELEASE).tar.gz
 
 deb: deps-deb ## a Debian package of it: .build/deb/lua-central-auth_….deb

@@ -59,10 +59,10 @@ describe("the Debian package #deb #slow", function()
   end)
 
   only("is installed, works and is removed in a fresh Debian", function()
-    local output, status = process.run(("PATH=$PATH:/usr/sbin debootstrap --variant=minbase bookworm %s"):format(root))
+    local output, status = process.run((". /etc/os-release; PATH=$PATH:/usr/sbin "
+      .. "debootstrap --variant=minbase $VERSION_CODENAME %s"):format(root))
     assert.equal(0, status, output)
     process.run(("cp %s/deb/lua-central-auth_%s_*.deb %s/tmp/this.deb"):format(folder, VERSION, root))
-    process.run(("find %s -path %s/proc -prune -o -print | sort >%s/before"):format(root, root, folder))
 
     apt "install --no-install-recommends /tmp/this.deb"
     assert.same({ "", 0 }, { lua(LOAD_ALL) })
