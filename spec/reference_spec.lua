@@ -98,6 +98,27 @@ describe("annotations", function()
     assert.same(codes, names(class("central.auth.errors", "central.auth.Code").fields))
   end)
 
+  it("name every event and every field of a failure's detail, and so does the README", function()
+    local events, fields = {}, {}
+    for row in readme:match("\n## Events\n(.-)\n## "):gmatch "\n| (`[^|]*)|" do
+      for name in row:gmatch "`([%w_]+)`" do
+        events[#events + 1] = name ~= "event" and { name = name } or nil
+      end
+    end
+    for name in readme:match("\n## Errors\n(.-)\n\n|"):match "`detail` has.*":gmatch "`([%w_]+)`" do
+      fields[#fields + 1] = name ~= "detail" and { name = name } or nil
+    end
+    assert.same(names(events), names(class("central.auth.options", "central.auth.EventName").fields))
+    assert.same(names(fields), names(class("central.auth.errors", "central.auth.Detail").fields))
+    for name in process.run("grep -rhoE 'note\\(.*[{]' lua/central"):gmatch '"([%w_]+)"' do
+      local told = false
+      for _, event in ipairs(events) do
+        told = told or event.name == name
+      end
+      assert.is_true(told, name)
+    end
+  end)
+
   it("name what a status has, and so does the README", function()
     for _, field in ipairs(class("central.auth.status", "central.auth.Status").fields) do
       assert.truthy(readme:match("\n| `auth.status%(%)`[^\n]*`" .. field.name .. "`"), field.name)

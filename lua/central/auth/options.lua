@@ -5,6 +5,23 @@ local lazy = require "central.auth.lazy"
 
 local checks = lazy "central.auth.checks"
 
+---@alias central.auth.EventName
+---| "fetched"     # the server gave the first token
+---| "renewed"     # the server gave another token
+---| "shared"      # a token that another process got was taken from the cache
+---| "retry"       # a try failed and there will be another
+---| "failed"      # a try for a token failed and there will be none
+---| "invalidated" # the API refused the token
+---| "cache_error" # the cache can't be used; the token came all the same
+---| "odd_reply"   # the server's reply was unusual, and usable
+
+---@class central.auth.Event
+---@field event central.auth.EventName
+---@field expires_in? number seconds, of a token
+---@field code? central.auth.Code of a failure
+---@field message? string
+---@field what? string is odd
+
 ---@class central.auth.Options
 ---@field client_id? string CENTRAL_CLIENT_ID: the client's identifier
 ---@field client_secret? string | fun(): string CENTRAL_CLIENT_SECRET
@@ -38,7 +55,7 @@ local checks = lazy "central.auth.checks"
 ---@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token; false, off in the environment: none
 ---@field user_agent? string CENTRAL_USER_AGENT
 ---@field profile? string CENTRAL_PROFILE: the profile to use
----@field on_event? fun(event: table) told of what happened, after the fact
+---@field on_event? fun(event: central.auth.Event) told of what happened, after the fact
 ---@field wait? fun(fd: integer, seconds: number) how this host waits for a descriptor to be readable, in a coroutine
 
 local options = {}
