@@ -160,7 +160,8 @@ describe("the example for systemd", function()
     end
     environment.CENTRAL_CLIENT_ID, environment.CENTRAL_BASE_URL = box.client_id, box.base_url
     environment.CENTRAL_TOKEN_URL = box.token_url
-    process.run(("cd %s && mkdir -m 700 central-aps credentials"):format(folder))
+    -- As for a dynamic user: its folders are links.
+    process.run(("cd %s && mkdir -m 700 -p credentials private/central-aps && ln -s private/* ."):format(folder))
     local name = text:match "\nLoadCredential=(%w+):"
     process.write(folder .. "/credentials/" .. name, box.client_secret .. "\n", "440") -- as systemd does
     for _ = 1, 2 do
