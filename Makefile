@@ -24,7 +24,8 @@ CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form f
 HTTP := lhttp lauth job exchange trust secret clock file share seal cache alarm
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc check-valgrind install uninstall clean versions deps-%
+.PHONY: build help demo reference test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc \
+        check-valgrind check-deb install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
 build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
@@ -71,6 +72,12 @@ demo: deps-demo ## get a token from a stand-in server over TLS and watch its lif
 	@$(MAKE) --no-print-directory -s build
 	@env $(RUN_PATHS) $(LUA) lua/examples/demo.lua
 
+reference: deps-reference ## every function, in Lua and in C, by LDoc: .build/reference/index.html
+	@rm -rf $(BUILD)/reference && mkdir -p $(BUILD)/reference/source
+	@$(LUA) .ci/reference/write.lua $(BUILD)/reference/source
+	@cd .ci/reference && ldoc --testing --fatalwarnings -c ldoc.ld -d $(abspath $(BUILD))/reference $(abspath $(BUILD))/reference/source
+	@rm -r $(BUILD)/reference/source
+
 test: deps-test ## everything: C units, specs, real authorization servers
 	@$(MAKE) --no-print-directory spec-c spec BUSTED_FLAGS=--exclude-tags=torture # see check-torture
 
@@ -80,6 +87,7 @@ deps-%:
 # The specs run in an environment of their own: no credentials, proxies or trust of the person who runs them.
 CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
+BUSTED_FLAGS ?= --exclude-tags=deb
 
 spec: build $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork torture) $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
 	@mkdir -p $(BUILD)/home
@@ -113,8 +121,8 @@ $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka) -lm
 
 BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
-bench: build $(BENCH) ## ourselves beside our peers; make bench-deps installs those
-	@$(CLEAN_ENV) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
+bench: build $(BENCH) ## ourselves beside our peers, as a table and a picture; make bench-deps installs those
+	@$(CLEAN_ENV) ROUNDS=$(ROUNDS) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
 
 soak: deps-bench build ## ten thousand renewals in one process: nothing may grow
 	@$(CLEAN_ENV) $(LUA) spec/bench/soak.lua
@@ -140,7 +148,7 @@ lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, sym
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign programs under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory spec-c spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
-	  BUSTED_FLAGS=--exclude-tags=hosts,clocks,torture
+	  BUSTED_FLAGS=--exclude-tags=hosts,clocks,torture,deb
 
 # The sanitizer must be loaded before Lua's own libraries: by the loader, not LD_PRELOAD, which every child would inherit.
 .build/asan/bin/lua5.4 .build/torture/bin/lua5.4: Makefile
@@ -181,6 +189,9 @@ check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails onc
 check-gc: deps-test ## the specs with the collector at every step
 	@$(MAKE) --no-print-directory spec SPEC_PRELUDE="-l spec.support.collect" BUSTED_FLAGS=--exclude-tags=slow
 
+check-deb: deps-deb deps-test ## the Debian package, by lintian and in a fresh Debian of its own (root)
+	@$(MAKE) --no-print-directory spec SPECS=spec/deb_spec.lua BUSTED_FLAGS=
+
 SECONDS ?= 60
 FUZZED  := $(filter-out lhttp job exchange trust,$(sort $(CORE)))
 fuzz: deps-fuzz versions ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
@@ -203,6 +214,31 @@ uninstall: ## what install put there
 	rm -rf "$(DESTDIR)$(LUADIR)/central/auth" "$(DESTDIR)$(LUADIR)/central/auth.lua" "$(DESTDIR)$(LIBDIR)/central/auth"
 	@for folder in "$(DESTDIR)$(LUADIR)/central" "$(DESTDIR)$(LIBDIR)/central"; do \
 	  [ ! -d "$$folder" ] || rmdir --ignore-fail-on-non-empty "$$folder"; done
+
+# --- releases ---------------------------------------------------------------------------------------------------------
+
+VERSION = $(shell sed -n 's/^config.VERSION = "\(.*\)"$$/\1/p' lua/central/auth/config.lua)
+RELEASE = central-auth-$(VERSION)
+# What git knows; in an unpacked release, all there is. The time of both is that of the last change.
+FILES   = $(sort $(shell if [ -e .git ]; then git ls-files; else find . -type f ! -path './.build/*' -printf '%P\n'; fi))
+TIME    = $(shell if [ -e .git ]; then git log -1 --format=%ct; else stat -c %Y Makefile; fi)
+
+dist: ## a release to build without git: .build/central-auth-VERSION.tar.gz
+	@mkdir -p $(BUILD)
+	@tar --create --use-compress-program='gzip -9n' --file=$(BUILD)/$(RELEASE).tar.gz --owner=0 --group=0 \
+	  --numeric-owner --mode=u+rw,go=rX --mtime=@$(TIME) --transform 's,^,$(RELEASE)/,' $(FILES)
+	@echo $(BUILD)/$(RELEASE).tar.gz
+
+deb: deps-deb ## a Debian package of it: .build/deb/lua-central-auth_….deb
+	@$(MAKE) --no-print-directory dist
+	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
+	@tar --extract --gzip --file=$(BUILD)/$(RELEASE).tar.gz --directory=$(BUILD)/deb
+	@cp -r .ci/deb $(BUILD)/deb/$(RELEASE)/debian
+	@printf 'lua-central-auth (%s) unstable; urgency=medium\n\n  * What is new: README.md.\n\n -- %s  %s\n' $(VERSION) \
+	  "$$(sed -n 's/^Maintainer: //p' .ci/deb/control)" "$$(date -uR -d @$(TIME))" >$(BUILD)/deb/$(RELEASE)/debian/changelog
+	@cd $(BUILD)/deb/$(RELEASE) && env -u MAKEFLAGS -u BUILD dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || { \
+	  tail -n 20 ../build.log >&2; exit 1; }
+	@ls $(BUILD)/deb/*.deb
 
 clean: ## remove .build/
 	rm -rf $(BUILD)

@@ -85,6 +85,26 @@ describe("the README", function()
     assert.same(known, told)
   end)
 
+  it("is of the version there is", function()
+    local version = require("central.auth.config").VERSION
+    assert.equal(version, readme:match "\n## Changelog\n\n### (%S+)")
+    assert.truthy(readme:find(("`central-auth/%s (Lua 5.4)`"):format(version), 1, true))
+    for named in readme:gmatch "central%-auth%-(%d[%d.]*%d)" do
+      assert.equal(version, named)
+    end
+  end)
+
+  it("leads to files that are there, every example among them", function()
+    local led = {}
+    for path in readme:gmatch "%]%(([%w_/.-]+)%)" do
+      assert(io.open(path)):close()
+      led[path] = true
+    end
+    for path in process.run("find lua/examples -type f"):gmatch "[^\n]+" do
+      assert.is_true(led[path] or path:find "demo" ~= nil or path:find "%.timer$" ~= nil, path)
+    end
+  end)
+
   it("gives commands that make knows", function()
     for _, block in ipairs(blocks "sh") do
       for target in block:gmatch("make ([a-z][a-z-]*)") do

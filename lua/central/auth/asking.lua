@@ -71,6 +71,11 @@ local function adopt(self, granted, raw)
 end
 
 --- Takes notice of a failure, and shares it where it came as a reply. Returns it.
+---@param self central.auth.Renewal
+---@param message string
+---@param code central.auth.Code
+---@param detail central.auth.Detail
+---@param raw? central.auth.RawReply
 function asking.remember(self, message, code, detail, raw)
   if refusal.rejected(code, detail) and self.config.secret and not self.parent then
     message = ("%s (client_id from %s, %s from %s)"):format(message, self.config.from.client_id,

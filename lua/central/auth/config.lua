@@ -19,7 +19,7 @@ local text_value = lazy "central.auth.text_value"
 
 local config = {}
 
-config.VERSION = "0.1.0"
+config.VERSION = "1.0.0"
 
 local TOKEN_URL = "https://sso.common.cloud.hpe.com/as/token.oauth2"
 local GREENLAKE_URL = "https://global.api.greenlake.hpe.com"

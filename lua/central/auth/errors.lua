@@ -21,6 +21,8 @@
 ---@field retry_after? number seconds until a new try makes sense
 ---@field option? string the option concerned
 ---@field source? string where its value came from
+---@field proxy_status? integer HTTP status of a proxy that did not let us through
+---@field reply? central.auth.Reply of an API call
 
 local sorted_names = require "central.auth.sorted_names"
 

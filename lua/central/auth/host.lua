@@ -20,6 +20,7 @@ local host = {}
 local Host = {}
 Host.__index = Host
 
+--- That of one client.
 ---@param clock userdata
 ---@param wait? fun(fd: integer, seconds: number) the option
 ---@param sleep? fun(seconds: number) for specs

@@ -125,8 +125,12 @@ end
 
 -- --- cqueues polls objects by these three: cqueues.poll(pending) --------------------------------------------------
 
+--- As `fd`.
+---@type fun(self: central.auth.Pending): integer
 Pending.pollfd = Pending.fd
 
+--- What to wait for: that it turns readable.
+---@return string
 function Pending.events()
   return "r"
 end

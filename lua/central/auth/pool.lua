@@ -19,6 +19,7 @@ local function lane()
   return { idle = {}, busy = setmetatable({}, { __mode = "k" }) }
 end
 
+--- Empty: the first transport is made when it is needed.
 ---@param config central.auth.Config
 ---@param clock userdata
 ---@param make? fun(): table another transport than the network's, for specs

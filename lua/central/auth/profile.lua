@@ -29,8 +29,8 @@ local function holds_secret(profiles)
   return false
 end
 
---- What the text of a profile file holds.
--- The message of a syntax error quotes the text near it, which may be a secret: only the line number is told.
+--- What the text of a profile file holds. Lua's message for a syntax error quotes the text near it, which may be a
+--- secret: only the line number is told.
 ---@param path string for messages
 ---@param text string
 ---@return table<string, table>? profiles

@@ -89,6 +89,9 @@ end
 -- --- what is held -------------------------------------------------------------------------------------------------
 
 --- Tells a tracker of a token.
+---@param tracker userdata
+---@param granted central.auth.Grant
+---@param raw central.auth.RawReply
 function Renewal:begin(tracker, granted, raw)
   tracker:begin(granted.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = granted.expires_in,

@@ -16,6 +16,7 @@ local token_request = {}
 local TokenRequest = {}
 TokenRequest.__index = TokenRequest
 
+--- The same for the first and every later request.
 ---@param config central.auth.Config
 ---@param credential central.auth.Credential
 ---@param clock userdata

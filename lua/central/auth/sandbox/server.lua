@@ -31,6 +31,10 @@ local function read_file(path)
 end
 
 --- Sends a reply: a table as JSON, text as it is, nil as nothing.
+---@param stream table of lua-http
+---@param status integer
+---@param body? table | string
+---@param more? table<string, string> headers
 function server.answer(stream, status, body, more)
   local headers = http_headers.new()
   headers:append(":status", tostring(status))

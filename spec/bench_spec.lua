@@ -1,0 +1,59 @@
+-- The picture of the benchmark: drawn, and the one in the README shows the figures that stand below it.
+-- SPDX-License-Identifier: MIT
+
+local chart = require "spec.bench.chart"
+local process = require "spec.support.process"
+
+local SHOWN = "spec/bench/numbers.svg"
+
+local function cells_of(line)
+  local cells = {}
+  for cell in line:gmatch "|%s*([^|]-)%s*%f[|]" do
+    cells[#cells + 1] = cell
+  end
+  return cells
+end
+
+-- The table of the README as the benchmark keeps it.
+local function results()
+  local section = process.read("README.md"):match "\n## Numbers\n(.-)\n## "
+  local peers, list = nil, {}
+  for line in section:gmatch "[^\n]+" do
+    local cells = cells_of(line)
+    if line:find "^| | central%-auth" then
+      peers = cells
+    elseif peers and line:find "^| [^-]" then
+      local median, unit = cells[2]:match "^([%d.]+)%s*(.*)$"
+      local result = { title = cells[1], unit = unit, rows = { { name = peers[2], median = tonumber(median) } } }
+      for i = 3, #cells do
+        local figure, floor = cells[i]:match "%*%* of ([%d.]+),?%s*(.*)$"
+        result.rows[#result.rows + 1] = figure and
+          { name = floor ~= "" and "floor: " .. floor or peers[i], median = tonumber(figure) }
+      end
+      list[#list + 1] = result
+    end
+  end
+  return list
+end
+
+describe("the picture of the benchmark", function()
+  it("is drawn, every figure by its side", function()
+    local folder = process.scratch()
+    chart.draw(results(), folder .. "/drawn.svg")
+    assert.equal(process.read(SHOWN), process.read(folder .. "/drawn.svg"))
+    process.remove(folder)
+  end)
+
+  it("in the README is that of its table", function()
+    local drawn = process.read(SHOWN)
+    local list = results()
+    assert.is_true(#list >= 8)
+    for _, result in ipairs(list) do
+      assert.is_true(#result.rows >= 3)
+      for _, row in ipairs(result.rows) do
+        assert.truthy(drawn:find(">" .. chart.number(row.median), 1, true), result.title .. ": " .. row.name)
+      end
+    end
+    assert.truthy(process.read("README.md"):find("](" .. SHOWN .. ")", 1, true))
+  end)
+end)
