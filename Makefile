@@ -22,12 +22,14 @@ COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -
 
 CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache share alarm
 HTTP := lhttp lauth job exchange trust secret clock file share seal cache alarm
+CONSOLE := lconsole lauth console secret
+OBJECTS := core http console
 LUAS := $(shell cd lua && find central -name '*.lua')
 
 .PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc check-valgrind install uninstall clean versions deps-%
 .DEFAULT_GOAL := build
 
-build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
+build: versions $(OBJECTS:%=$(BUILD)/central/auth/%.so) ## compile into .build/
 
 versions:
 	@$(PKG_CONFIG) --version >/dev/null 2>&1 || { \
@@ -52,6 +54,11 @@ $(BUILD)/central/auth/http.so: $(HTTP:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "ld $@"
 	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libsodium) -lm
+
+$(BUILD)/central/auth/console.so: $(CONSOLE:%=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	@echo "ld $@"
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
 
 -include $(wildcard $(BUILD)/obj/*.d)
 
@@ -196,8 +203,7 @@ fuzz: deps-fuzz versions ## the readers of cache files and of replies under libF
 
 install: build ## into PREFIX (default /usr/local)
 	@for file in $(LUAS); do install -D -m 644 lua/$$file "$(DESTDIR)$(LUADIR)/$$file" || exit 1; done
-	install -D -m 755 $(BUILD)/central/auth/core.so "$(DESTDIR)$(LIBDIR)/central/auth/core.so"
-	install -D -m 755 $(BUILD)/central/auth/http.so "$(DESTDIR)$(LIBDIR)/central/auth/http.so"
+	@for name in $(OBJECTS:%=central/auth/%.so); do install -D -m 755 $(BUILD)/$$name "$(DESTDIR)$(LIBDIR)/$$name" || exit 1; done
 
 uninstall: ## what install put there
 	rm -rf "$(DESTDIR)$(LUADIR)/central/auth" "$(DESTDIR)$(LUADIR)/central/auth.lua" "$(DESTDIR)$(LIBDIR)/central/auth"
