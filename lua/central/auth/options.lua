@@ -36,7 +36,7 @@ local checks = lazy "central.auth.checks"
 ---@field renew_before? number seconds before expiry
 ---@field cache? boolean | string the folder of the shared token; false: none
 ---@field user_agent? string
----@field profile? string
+---@field profile? string | false its name; false: none, whatever there is
 ---@field on_event? fun(event: table)
 ---@field wait? fun(fd: integer, seconds: number) how this host waits for a descriptor to be readable, in a coroutine
 
@@ -131,7 +131,7 @@ local OPTIONS = {
   renew_before = { "number", check = "day", text = "number" },
   user_agent = { "string", check = "header_text" },
   cache = { "boolean", "string", check = "cache", text = "switch" },
-  profile = { "string", check = "text" },
+  profile = { "string", "boolean", check = "profile" },
   on_event = { "function", arguments_only = true },
   wait = { "function", arguments_only = true },
 }
