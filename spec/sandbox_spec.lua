@@ -161,6 +161,58 @@ describe("sandbox", function()
     assert(client:renew())
   end)
 
+  it("is told to misbehave by HTTP too", function()
+    local box <close> = sandbox.start()
+    local client <close> = assert(auth.new(box:options()))
+    local function order(path)
+      return (curl(box, "/sandbox/" .. path, "-X POST"))
+    end
+    assert.equal(200, order "fail?status=404&times=always")
+    assert.equal("http", (select(3, client:token())))
+    assert.equal(200, order "recover")
+    assert.equal(200, order "lifetime?seconds=300")
+    assert(client:renew())
+    assert.near(300, client:status().expires_in, 1)
+    local header = "-H 'Authorization: " .. client:header() .. "'"
+    assert.equal(200, (curl(box, "/network-monitoring/v1/aps", header)))
+    assert.equal(200, order "revoke")
+    assert.equal(401, (curl(box, "/network-monitoring/v1/aps", header)))
+    local status, state = curl(box, "/sandbox")
+    assert.equal(200, status)
+    assert.same({ token = 2, api = 2 }, state.requests)
+    assert.equal(300, state.lifetime)
+    assert.equal("400 404 404", ("%d %d %d"):format(order "lifetime", order "explode", (curl(box, "/sandbox/revoke"))))
+  end)
+
+  it("limits the rate as GreenLake does", function()
+    local box <close> = sandbox.start { rate_limit = 2 }
+    assert.equal(401, (curl(box, "/x")))
+    assert.equal(401, (curl(box, "/x")))
+    local output = process.run(("curl -sSi --cacert %s %s/x"):format(box.ca_file, box.base_url))
+    assert.matches("^HTTP/%S+ 429 ", output)
+    assert.matches("ratelimit%-limit: 2", output)
+    assert.matches("ratelimit%-remaining: 0", output)
+    assert.matches("ratelimit%-reset: %d+", output)
+    assert.matches("retry%-after: [1-6]%d?\r", output)
+    box:rate_limit(nil)
+    assert.equal(401, (curl(box, "/x")))
+  end)
+
+  it("tells who asked for what", function()
+    local box <close> = sandbox.start { fail = { status = 503, times = 1 } }
+    local client <close> = assert(auth.new(box:options()))
+    assert(client:token())
+    curl(box, "/x?y=z")
+    local log = box:log()
+    local told = {}
+    for _, entry in ipairs(log) do
+      told[#told + 1] = ("%s %s %d"):format(entry.method, entry.path, entry.status)
+      assert.near(os.time(), entry.at, 5)
+    end
+    assert.same({ "POST /as/token.oauth2 503", "POST /as/token.oauth2 200", "GET /x?y=z 401" }, told)
+    assert.same({}, box:log())
+  end)
+
   it("says so when its port is taken", function()
     local box <close> = sandbox.start()
     local port = tonumber(box.base_url:match(":(%d+)$"))
