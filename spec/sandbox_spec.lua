@@ -227,6 +227,77 @@ describe("sandbox", function()
     assert.is_nil(io.open(folder:match("^[^\n]+")))
   end)
 
+  describe("as a command", function()
+    local command = require "spec.support.command"
+    local home, running, out
+
+    before_each(function() home = command.home() end)
+    after_each(function()
+      running:stop()
+      home:remove()
+    end)
+
+    local function start(options)
+      out = process.write(home.folder .. "/out", "")
+      running = process.start { command = { "sh", "-c", "exec " .. home:words("sandbox " .. options) .. " >" .. out },
+        log = home.folder .. "/log" }
+      process.wait_until(function() return process.read(out):find "TOKEN_URL.-\n" end, 5, "its lines")
+      local box = {}
+      for name, value in process.read(out):gmatch "export CENTRAL_([%w_]+)='(.-)'\n" do
+        box[name:lower()] = value
+      end
+      box.base_url = box.token_url:match "^https://[^/]+"
+      return box
+    end
+
+    it("prints the lines that make programs use it, and nothing else where nobody looks", function()
+      local box = start "--lifetime 77 --fail 503x1 --latency 20"
+      local lines = process.read(out)
+      assert.is_true(select(2, lines:gsub("export CENTRAL_[%u_]+='[^'\n]+'\n", "")) >= 4)
+      assert.equal("", (lines:gsub("export CENTRAL_[%u_]+='[^'\n]+'\n", "")))
+      local used = process.run(("eval \"$(cat %s)\"; %s"):format(out, "CENTRAL_CACHE=off lua5.4 -e '"
+        .. "local auth = require \"central.auth\" print(auth.token() and auth.status().lifetime)'"))
+      assert.equal("77\n", (used:gsub("%.0", "")))
+      assert.equal(2, select(2, curl(box, "/sandbox")).requests.token)
+      assert.is_nil(running:output():find("POST /as", 1, true))
+    end)
+
+    it("obeys signals, and ends without leaving a file", function()
+      local box = start "--quiet"
+      local options = { client_id = box.client_id, client_secret = box.client_secret, token_url = box.token_url,
+        ca_file = box.ca_file, cache = false, timeout = 0.5 }
+      local client <close> = assert(auth.new(options))
+      local header = "-H 'Authorization: " .. assert(client:header()) .. "'"
+      local function signal(name)
+        process.run(("kill -%s %d"):format(name, running.pid))
+      end
+      local function answers(path, status)
+        process.wait_until(function() return curl(box, path, header) == status end, 2, path .. ": " .. status)
+      end
+      answers("/network-monitoring/v1/aps", 200)
+      signal "USR1"
+      answers("/network-monitoring/v1/aps", 401)
+      signal "USR2"
+      process.wait_until(function() return select(2, curl(box, "/sandbox")).fail.token.status == 503 end, 2, "an outage")
+      assert.equal(503, (select(4, client:renew())).status)
+      signal "USR2"
+      process.wait_until(function() return select(2, curl(box, "/sandbox")).fail.token.times == 0 end, 2, "its end")
+      signal "TERM"
+      process.wait_until(function() return not running:alive() end, 2, "its end")
+      assert.is_nil(io.open(box.ca_file))
+      assert.equal("", running:output())
+    end)
+
+    it("says what is wrong with its options", function()
+      running = { stop = function() end }
+      assert.matches("%-%-fail: write it like 503x3", (select(2, home:run "sandbox --fail often")))
+      local other <close> = sandbox.start()
+      local _, said, status = home:run("sandbox --port " .. other.base_url:match "%d+$")
+      assert.equal(1, status)
+      assert.matches("can't start: .*in use", said)
+    end)
+  end)
+
   it("leaves no thread, descriptor or file behind", function()
     local function count()
       return process.count() + process.count "task"
