@@ -106,23 +106,25 @@ static int set_terminal(int fd, const struct termios *mode) {
     return 0;
 }
 
-static int ask_once(int fd, const char *prompt, const sigset_t *mask, struct auth_secret *line) {
+static int ask_once(int fd, const char *prompt, bool shown, const sigset_t *mask, struct auth_secret *line) {
     struct termios usual;
     if (tcgetattr(fd, &usual) != 0)
         return errno;
-    struct termios silent = usual;
-    silent.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
-    int error = set_terminal(fd, &silent); /* before the prompt: what was typed before it is dropped */
+    struct termios asking = usual;
+    if (!shown)
+        asking.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
+    int error = set_terminal(fd, &asking); /* before the prompt: what was typed before it is dropped */
     if (error == 0 && write(fd, prompt, strlen(prompt)) < 0)
         error = errno;
     if (error == 0)
         error = read_line(fd, mask, line);
     (void)set_terminal(fd, &usual);
-    (void)!write(fd, "\n", 1);
+    if (!shown || error != 0)
+        (void)!write(fd, "\n", 1);
     return error;
 }
 
-int auth_console_ask(const char *prompt, struct auth_secret *line) {
+int auth_console_ask(const char *prompt, bool shown, struct auth_secret *line) {
     struct signals former;
     int error = 0;
     int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
@@ -131,7 +133,7 @@ int auth_console_ask(const char *prompt, struct auth_secret *line) {
     do {
         auth_secret_truncate(line, 0);
         hold_signals_back(&former);
-        error = ask_once(fd, prompt, &former.mask, line);
+        error = ask_once(fd, prompt, shown, &former.mask, line);
         deliver_signals(&former);
     } while (was_stopped());
     close(fd);

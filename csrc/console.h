@@ -15,12 +15,12 @@ int auth_console_columns(int fd);
 /* Waits until `fd` is readable, `wait_ms` at most; less when a signal arrives. Whether it is. */
 bool auth_console_wait(int fd, int wait_ms);
 
-/* Asks on the terminal of this process for a line that is not shown; `line` gets it without its end. Blocks
- * for a person. Returns 0 or an errno: ENXIO where there is no terminal, ENODATA where the input ended,
- * EMSGSIZE, EINTR. Whatever ends it, the terminal shows again what is typed before anything else happens: a
- * signal is held back that long and then delivered; after a stop (Ctrl-Z) it asks again. For processes of one
- * thread. */
-int auth_console_ask(const char *prompt, struct auth_secret *line);
+/* Asks on the terminal of this process for a line, which is shown as it is typed or not; `line` gets it
+ * without its end. Blocks for a person. Returns 0 or an errno: ENXIO where there is no terminal, ENODATA
+ * where the input ended, EMSGSIZE, EINTR. Whatever ends it, the terminal is as it was before anything else
+ * happens: a signal is held back that long and then delivered; after a stop (Ctrl-Z) it asks again. For
+ * processes of one thread. */
+int auth_console_ask(const char *prompt, bool shown, struct auth_secret *line);
 
 /* Becomes the program `words[0]`, looked for on the PATH, with `words` (NULL at the end) as its arguments and
  * this environment: all but the variables whose names begin with `prefix`, and `name`, which is `value`.

@@ -27,11 +27,11 @@ static int wait_for(lua_State *L) {
     return 1;
 }
 
-/* ask(prompt) -> what was typed, without echo | nil, message */
+/* ask(prompt, shown) -> what was typed | nil, message */
 static int ask(lua_State *L) {
     const char *prompt = auth_lua_check_text(L, 1);
     struct auth_secret *line = auth_lua_new_secret(L);
-    int error = auth_console_ask(prompt, line);
+    int error = auth_console_ask(prompt, lua_toboolean(L, 2) != 0, line);
     if (error == 0)
         lua_pushlstring(L, (const char *)line->data, line->length);
     auth_secret_wipe(line);

@@ -157,7 +157,7 @@ describe("central-auth login", function()
     local path = home.folder .. "/handed"
     for _, text in ipairs {
       '{"client_id": "%s", "client_secret": "%s"}',
-      '{"new_central": {"client_id": "%s", "client_secret": "%s", "unknown": 1}}',
+      '{"new_central": {"client_id": "%s", "client_secret": "%s", "cluster_name": "EU-1", "unknown": 1}}',
       "export CENTRAL_CLIENT_ID=%s\nexport CENTRAL_CLIENT_SECRET='%s'\n",
       "new_central:\n  client_id: %s\n  client_secret: \"%s\"\n",
     } do
@@ -167,6 +167,9 @@ describe("central-auth login", function()
       assert.equal(0, status, said)
       assert.equal(good.client_secret, dofile(home.profile).default.client_secret)
     end
+    process.write(path, '{"client_id": "x", "client_secret": "y", "cluster_name": "US-2"}')
+    home:run("login --no-check --yes --from-file " .. path)
+    assert.equal("US-2", dofile(home.profile).default.cluster)
     process.write(path, "nothing of that kind")
     assert.matches("there is no client_id in it", (select(2, home:run("login --from-file " .. path))))
   end)
@@ -209,6 +212,14 @@ describe("central-auth login", function()
     })
     assert.equal(1, status, shown)
     assert.equal(good.client_id, dofile(home.profile).lab.client_id)
+  end)
+
+  it("hears Ctrl-C at each question, and the end of input", function()
+    for _, key in ipairs { "\3", "\4" } do
+      local shown, status = home:play("login", { { "Client id: ", key } })
+      assert.equal(key == "\3" and 130 or 1, status, shown)
+      assert.is_nil(io.open(home.profile))
+    end
   end)
 
   it("leaves the terminal as it was when it is interrupted or stopped at the secret", function()

@@ -91,6 +91,23 @@ describe("the words of central-auth", function()
         .. " && functions _central-auth >/dev/null"):format(home.folder))))))
   end)
 
+  it("take a subcommand that has subcommands", function()
+    package.loaded["central.auth.cli.zoo"] = {
+      summary = "Keep animals.", description = "Keeps animals.",
+      commands = { {
+        name = "feed", summary = "Feed one.", description = "Feeds one.", options = { { "--hay", help = "With hay." } },
+        arguments = { { name = "animal", help = "Which." } },
+      } },
+    }
+    table.insert(cli.commands, "zoo")
+    local options = require("central.auth.cli.parser").parse { "zoo", "feed", "--hay", "okapi" }
+    local text = require("central.auth.cli.man").page()
+    table.remove(cli.commands)
+    package.loaded["central.auth.cli.zoo"] = nil
+    assert.same({ "zoo", "feed", "okapi", true }, { options.command, options.action, options.animal, options.hay })
+    assert.truthy(text:find("zoo feed", 1, true))
+  end)
+
   it("have no secrets in arguments: no option takes one", function()
     for _, description in program.commands() do
       for _, option in ipairs(description.options or {}) do

@@ -278,10 +278,13 @@ describe("sandbox", function()
       signal "USR1"
       answers("/network-monitoring/v1/aps", 401)
       signal "USR2"
-      process.wait_until(function() return select(2, curl(box, "/sandbox")).fail.token.status == 503 end, 2, "an outage")
+      local function failure()
+        return select(2, curl(box, "/sandbox")).fail.token
+      end
+      process.wait_until(function() return failure().status == 503 end, 2, "an outage")
       assert.equal(503, (select(4, client:renew())).status)
       signal "USR2"
-      process.wait_until(function() return select(2, curl(box, "/sandbox")).fail.token.times == 0 end, 2, "its end")
+      process.wait_until(function() return failure().times == 0 end, 2, "its end")
       signal "TERM"
       process.wait_until(function() return not running:alive() end, 2, "its end")
       assert.is_nil(io.open(box.ca_file))

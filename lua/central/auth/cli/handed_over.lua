@@ -10,6 +10,8 @@ local handed_over = {}
 
 local DEEPEST = 3
 
+local ALIASES = { cluster_name = "cluster" } -- what pycentral calls it
+
 -- The first object that has a client_id, at most so deep: clients of Central keep theirs below a name.
 local function object_with_id(value, depth)
   if type(value) ~= "table" or depth > DEEPEST then
@@ -69,6 +71,7 @@ function handed_over.read(path)
   local ok, decoded = pcall(cjson.decode, text)
   local values = {}
   for name, value in pairs(ok and object_with_id(decoded, 1) or from_lines(text)) do
+    name = ALIASES[name] or name
     if options.get(name) and type(value) == "string" and value ~= "" then
       values[name] = value
     end

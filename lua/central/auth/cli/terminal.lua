@@ -96,14 +96,9 @@ end
 ---@param default? string
 ---@return string?
 function terminal.ask(question, default)
-  io.stderr:write(question, default and (" [%s]"):format(default) or "", ": ")
-  local line = io.read "l"
-  if not line then
-    io.stderr:write "\n"
-    return nil
-  end
-  line = line:match "^%s*(.-)%s*$"
-  return line ~= "" and line or default
+  local line = console.ask(("%s%s: "):format(question, default and (" [%s]"):format(default) or ""), true)
+  line = line and line:match "^%s*(.-)%s*$"
+  return line ~= "" and line or line and default
 end
 
 --- Asks for a line that is not shown.
@@ -111,7 +106,7 @@ end
 ---@return string? line
 ---@return string? why
 function terminal.ask_secret(question)
-  return console.ask(question .. " (not shown): ")
+  return console.ask(question .. " (not shown): ", false)
 end
 
 --- Whether the person says yes.
