@@ -43,8 +43,8 @@ describe("central-auth", function()
     end)
 
     it("renews a token in its window before it ends, after it gave the old one away #slow", function()
-      local short <close> = sandbox.start { lifetime = 4 }
-      local own <close> = command.home(short)
+      local short <close> = sandbox.start { lifetime = 6 }
+      local own <close> = command.home(short, { CENTRAL_RENEW_BEFORE = "3" })
       local first = own:run "token"
       require("cqueues").sleep(3.1)
       assert.equal(first, (own:run "token"))
@@ -54,8 +54,8 @@ describe("central-auth", function()
     end)
 
     it("gives a token in its window away at once, although the server is silent #slow", function()
-      local short <close> = sandbox.start { lifetime = 4 }
-      local own <close> = command.home(short)
+      local short <close> = sandbox.start { lifetime = 6 }
+      local own <close> = command.home(short, { CENTRAL_RENEW_BEFORE = "3" })
       local first = own:run "token"
       require("cqueues").sleep(3.1)
       short:latency(60)
@@ -143,7 +143,7 @@ describe("central-auth", function()
       local listener = require("cqueues.socket").listen { host = "127.0.0.1", port = 0 }
       assert(listener:listen())
       local url = ("https://127.0.0.1:%d/"):format(select(3, listener:localname()))
-      local line = "token & pid=$!; sleep 0.4; kill -INT $pid; wait $pid"
+      local line = "token & pid=$!; sleep 0.8; kill -INT $pid; wait $pid"
       local _, errors, status = home:run(line, { CENTRAL_TOKEN_URL = url })
       listener:close()
       assert.equal("", errors)

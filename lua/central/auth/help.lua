@@ -12,6 +12,7 @@ local sorted_names = require "central.auth.sorted_names"
 local help = {}
 
 local FACE = "central.auth"
+local SHORTEST = 4 -- letters of a name that is taken for another mistyped: shorter ones are near to each other
 local SOURCES = {
   "central.auth.client", "central.auth.options", "central.auth.request", "central.auth.pages", "central.auth.tenant",
 }
@@ -237,7 +238,7 @@ end
 function help.unknown(auth, name)
   if name == "_VERSION" then
     return "central.auth " .. config.VERSION
-  elseif type(name) == "string" and not name:find "^_" then
+  elseif type(name) == "string" and #name >= SHORTEST and not name:find "^_" then
     local nearest = errors.suggest(name, sorted_names(auth)):match '"([%w_]+)"'
     if nearest then
       errors.mistake(("there is no auth.%s; did you mean auth.%s? auth.help() lists all"):format(name, nearest))

@@ -75,6 +75,7 @@ end
 function man.page()
   local lines = {
     (".TH CENTRAL\\-AUTH 1 \"\" \"central\\-auth %s\" \"User Commands\""):format(escape(program.version)),
+    ".nh\n.ad l", -- names of options and variables stay whole
     ".SH NAME", "central\\-auth \\- " .. escape(program.summary),
     ".SH SYNOPSIS", bold "central-auth" .. " [" .. italic "general options" .. "] " .. italic "COMMAND" .. " \\[u2026]",
     ".SH DESCRIPTION", escape(program.description),
