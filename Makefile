@@ -7,6 +7,8 @@ BUILD      ?= .build
 PREFIX     ?= /usr/local
 LUADIR     ?= $(PREFIX)/share/lua/5.4
 LIBDIR     ?= $(PREFIX)/lib/lua/5.4
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
 CFLAGS     ?= -O2 -g
 
 # --- how to compile -------------------------------------------------------------------------------------------------
@@ -22,13 +24,15 @@ COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -
 
 CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache share alarm
 HTTP := lhttp lauth job exchange trust secret clock file share seal cache alarm
+CONSOLE := lconsole lauth console secret
+OBJECTS := core http console
 LUAS := $(shell cd lua && find central -name '*.lua')
 
 .PHONY: build help demo reference test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
-build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
+build: versions $(OBJECTS:%=$(BUILD)/central/auth/%.so) $(BUILD)/central-auth.1 ## compile into .build/
 
 versions:
 	@$(PKG_CONFIG) --version >/dev/null 2>&1 || { \
@@ -54,6 +58,17 @@ $(BUILD)/central/auth/http.so: $(HTTP:%=$(BUILD)/obj/%.o)
 	@echo "ld $@"
 	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libsodium) -lm
 
+$(BUILD)/central/auth/console.so: $(CONSOLE:%=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	@echo "ld $@"
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
+
+$(BUILD)/central-auth.1: $(BUILD)/central/auth/core.so $(BUILD)/central/auth/console.so $(LUAS:%=lua/%)
+	@mkdir -p $(@D)
+	@echo "man $@"
+	@env PATH="$(abspath $(BUILD))/bin:$$PATH" LUA_PATH="$(CURDIR)/lua/?.lua;;" LUA_CPATH="$(abspath $(BUILD))/?.so;;" \
+	  $(LUA) -e 'io.write(require("central.auth.cli.man").page())' >$@.new && mv $@.new $@
+
 -include $(wildcard $(BUILD)/obj/*.d)
 
 # --- for people -----------------------------------------------------------------------------------------------------
@@ -61,7 +76,7 @@ $(BUILD)/central/auth/http.so: $(HTTP:%=$(BUILD)/obj/%.o)
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 	@echo
-	@echo "  PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR= say where to install; CC, CFLAGS, LDFLAGS how to build."
+	@echo "  PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR= BINDIR= MANDIR= say where to install; CC, CFLAGS, LDFLAGS how to build."
 
 # Lua finds this tree first, then Debian's modules; pure-Lua packages made for 5.3 and 5.1 work on 5.4.
 SHARE     := /usr/share/lua
@@ -203,15 +218,22 @@ fuzz: deps-fuzz versions ## the readers of cache files and of replies under libF
 	  -max_len=4096 -print_final_stats=1 -dict=spec/c/corpus/words $(BUILD)/fuzz/$$target spec/c/corpus/$$target & pids="$$pids $$!"; done; \
 	  for pid in $$pids; do wait $$pid || exit 1; done
 
-# --- installing: PREFIX and DESTDIR for packagers, LUADIR and LIBDIR for LuaRocks -----------------------------------
+# --- installing: PREFIX and DESTDIR for packagers, LUADIR and the like for LuaRocks ----------------------------------
 
+# The command names its interpreter, which saves a search, and finds its modules wherever they are installed.
 install: build ## into PREFIX (default /usr/local)
 	@for file in $(LUAS); do install -D -m 644 lua/$$file "$(DESTDIR)$(LUADIR)/$$file" || exit 1; done
-	install -D -m 755 $(BUILD)/central/auth/core.so "$(DESTDIR)$(LIBDIR)/central/auth/core.so"
-	install -D -m 755 $(BUILD)/central/auth/http.so "$(DESTDIR)$(LIBDIR)/central/auth/http.so"
+	@for name in $(OBJECTS:%=central/auth/%.so); do install -D -m 755 $(BUILD)/$$name "$(DESTDIR)$(LIBDIR)/$$name" || exit 1; done
+	install -D -m 644 $(BUILD)/central-auth.1 "$(DESTDIR)$(MANDIR)/man1/central-auth.1"
+	@install -d "$(DESTDIR)$(BINDIR)"
+	@{ echo "#!$$(command -v $(LUA) || echo /usr/bin/env $(LUA))"; \
+	  echo 'package.path, package.cpath = "$(LUADIR)/?.lua;" .. package.path, "$(LIBDIR)/?.so;" .. package.cpath'; \
+	  sed 1d lua/central-auth; } >$(BUILD)/central-auth
+	install -m 755 $(BUILD)/central-auth "$(DESTDIR)$(BINDIR)/central-auth"
 
 uninstall: ## what install put there
 	rm -rf "$(DESTDIR)$(LUADIR)/central/auth" "$(DESTDIR)$(LUADIR)/central/auth.lua" "$(DESTDIR)$(LIBDIR)/central/auth"
+	rm -f "$(DESTDIR)$(BINDIR)/central-auth" "$(DESTDIR)$(MANDIR)/man1/central-auth.1"
 	@for folder in "$(DESTDIR)$(LUADIR)/central" "$(DESTDIR)$(LIBDIR)/central"; do \
 	  [ ! -d "$$folder" ] || rmdir --ignore-fail-on-non-empty "$$folder"; done
 

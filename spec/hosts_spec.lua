@@ -83,7 +83,8 @@ local function asked_by(words)
   end
 end
 
--- The whole life: two renewals that nobody notices, a silent server, its return. A host that never waits has no `begin`.
+-- The whole life: two renewals that nobody notices, a silent server, its return. A host that never waits has no
+-- `begin`.
 local function live_through(ask, begin, other)
   local good = keep_asking(ask, 2.4 * LIFETIME)
   assert.equal(0, good.failures)

@@ -26,6 +26,17 @@ local function lua(tree, code, environment)
     process.quote(code)))
 end
 
+-- The command of a tree, which Lua has on its path as `luarocks path` puts it there.
+local function assert_command_works(tree)
+  local environment = process.assignments {
+    HOME = folder, LUA_PATH = tree .. "/share/lua/5.4/?.lua;;", LUA_CPATH = tree .. "/lib/lua/5.4/?.so;;",
+  }
+  local command = ("env -i PATH=\"$PATH\" %s %s/bin/central-auth --version"):format(environment, tree)
+  local output, status = process.run(command)
+  assert.equal("central-auth 0.1.0\n", output)
+  assert.equal(0, status)
+end
+
 local function assert_works(tree)
   local box <close> = sandbox.start()
   local output, status = lua(tree, [[
@@ -51,14 +62,21 @@ describe("installing #slow", function()
     local output, status = run("make install DESTDIR=%s PREFIX=/opt/x", folder .. "/staged")
     assert.equal(0, status, output)
     assert_works(folder .. "/staged/opt/x")
+    local x = folder .. "/staged/opt/x"
+    assert_command_works(x)
+    assert.matches("\n%.SH COMMANDS\n", process.read(x .. "/share/man/man1/central-auth.1"))
+    assert.matches('^#!/%S*lua%S*\npackage.path, package.cpath = "/opt/x/share/lua/5.4/%?.lua;"', process.read(x
+      .. "/bin/central-auth"))
     assert.equal(0, select(2, run("make uninstall DESTDIR=%s PREFIX=/opt/x", folder .. "/staged")))
-    assert.equal("", (process.run(("find %s/staged -path '*central*' -type f"):format(folder))))
+    assert.equal("", (process.run(("find %s/staged -path '*central*' -type f -o -path '*/man1/*'"):format(folder))))
   end)
 
   local function assert_rock_works(tree, command)
     local output, status = run("HOME=%s luarocks --lua-version 5.4 --tree %s " .. command, folder, tree)
     assert.equal(0, status, output)
     assert_works(tree)
+    assert_command_works(tree)
+    assert.equal("", (process.run(("find %s -name central-auth.1 | grep -q . || echo no manual"):format(tree))))
     local listed = process.run(("ls %s/share/lua/5.4/central/auth"):format(tree))
     assert.equal(process.run("ls lua/central/auth"), listed)
   end
@@ -91,7 +109,7 @@ describe("installing #slow", function()
   end)
 
   it("makes shared objects that are hardened, stay loaded and export one symbol", function()
-    for name, library in pairs { core = "libsodium", http = "libcurl" } do
+    for name, library in pairs { core = "libsodium", http = "libcurl", console = "libsodium" } do
       local object = ("%s/.build/central/auth/%s.so"):format(source, name)
       local symbols = process.run("nm -D --defined-only " .. object)
       assert.matches("^%x+ T luaopen_central_auth_" .. name .. "\n$", symbols)

@@ -161,6 +161,58 @@ describe("sandbox", function()
     assert(client:renew())
   end)
 
+  it("is told to misbehave by HTTP too", function()
+    local box <close> = sandbox.start()
+    local client <close> = assert(auth.new(box:options()))
+    local function order(path)
+      return (curl(box, "/sandbox/" .. path, "-X POST"))
+    end
+    assert.equal(200, order "fail?status=404&times=always")
+    assert.equal("http", (select(3, client:token())))
+    assert.equal(200, order "recover")
+    assert.equal(200, order "lifetime?seconds=300")
+    assert(client:renew())
+    assert.near(300, client:status().expires_in, 1)
+    local header = "-H 'Authorization: " .. client:header() .. "'"
+    assert.equal(200, (curl(box, "/network-monitoring/v1/aps", header)))
+    assert.equal(200, order "revoke")
+    assert.equal(401, (curl(box, "/network-monitoring/v1/aps", header)))
+    local status, state = curl(box, "/sandbox")
+    assert.equal(200, status)
+    assert.same({ token = 2, api = 2 }, state.requests)
+    assert.equal(300, state.lifetime)
+    assert.equal("400 404 404", ("%d %d %d"):format(order "lifetime", order "explode", (curl(box, "/sandbox/revoke"))))
+  end)
+
+  it("limits the rate as GreenLake does", function()
+    local box <close> = sandbox.start { rate_limit = 2 }
+    assert.equal(401, (curl(box, "/x")))
+    assert.equal(401, (curl(box, "/x")))
+    local output = process.run(("curl -sSi --cacert %s %s/x"):format(box.ca_file, box.base_url))
+    assert.matches("^HTTP/%S+ 429 ", output)
+    assert.matches("ratelimit%-limit: 2", output)
+    assert.matches("ratelimit%-remaining: 0", output)
+    assert.matches("ratelimit%-reset: %d+", output)
+    assert.matches("retry%-after: [1-6]%d?\r", output)
+    box:rate_limit(nil)
+    assert.equal(401, (curl(box, "/x")))
+  end)
+
+  it("tells who asked for what", function()
+    local box <close> = sandbox.start { fail = { status = 503, times = 1 } }
+    local client <close> = assert(auth.new(box:options()))
+    assert(client:token())
+    curl(box, "/x?y=z")
+    local log = box:log()
+    local told = {}
+    for _, entry in ipairs(log) do
+      told[#told + 1] = ("%s %s %d"):format(entry.method, entry.path, entry.status)
+      assert.near(os.time(), entry.at, 5)
+    end
+    assert.same({ "POST /as/token.oauth2 503", "POST /as/token.oauth2 200", "GET /x?y=z 401" }, told)
+    assert.same({}, box:log())
+  end)
+
   it("says so when its port is taken", function()
     local box <close> = sandbox.start()
     local port = tonumber(box.base_url:match(":(%d+)$"))
@@ -173,6 +225,80 @@ describe("sandbox", function()
     local folder, status = process.run([[lua5.4 -e 'print(require("central.auth.sandbox").start()._folder)']])
     assert.equal(0, status, folder)
     assert.is_nil(io.open(folder:match("^[^\n]+")))
+  end)
+
+  describe("as a command", function()
+    local command = require "spec.support.command"
+    local home, running, out
+
+    before_each(function() home = command.home() end)
+    after_each(function()
+      running:stop()
+      home:remove()
+    end)
+
+    local function start(options)
+      out = process.write(home.folder .. "/out", "")
+      running = process.start { command = { "sh", "-c", "exec " .. home:words("sandbox " .. options) .. " >" .. out },
+        log = home.folder .. "/log" }
+      process.wait_until(function() return process.read(out):find "TOKEN_URL.-\n" end, 5, "its lines")
+      local box = {}
+      for name, value in process.read(out):gmatch "export CENTRAL_([%w_]+)='(.-)'\n" do
+        box[name:lower()] = value
+      end
+      box.base_url = box.token_url:match "^https://[^/]+"
+      return box
+    end
+
+    it("prints the lines that make programs use it, and nothing else where nobody looks", function()
+      local box = start "--lifetime 77 --fail 503x1 --latency 20"
+      local lines = process.read(out)
+      assert.is_true(select(2, lines:gsub("export CENTRAL_[%u_]+='[^'\n]+'\n", "")) >= 4)
+      assert.equal("", (lines:gsub("export CENTRAL_[%u_]+='[^'\n]+'\n", "")))
+      local used = process.run(("eval \"$(cat %s)\"; %s"):format(out, "CENTRAL_CACHE=off lua5.4 -e '"
+        .. "local auth = require \"central.auth\" print(auth.token() and auth.status().lifetime)'"))
+      assert.equal("77\n", (used:gsub("%.0", "")))
+      assert.equal(2, select(2, curl(box, "/sandbox")).requests.token)
+      assert.is_nil(running:output():find("POST /as", 1, true))
+    end)
+
+    it("obeys signals, and ends without leaving a file", function()
+      local box = start "--quiet"
+      local options = { client_id = box.client_id, client_secret = box.client_secret, token_url = box.token_url,
+        ca_file = box.ca_file, cache = false, timeout = 0.5 }
+      local client <close> = assert(auth.new(options))
+      local header = "-H 'Authorization: " .. assert(client:header()) .. "'"
+      local function signal(name)
+        process.run(("kill -%s %d"):format(name, running.pid))
+      end
+      local function answers(path, status)
+        process.wait_until(function() return curl(box, path, header) == status end, 2, path .. ": " .. status)
+      end
+      answers("/network-monitoring/v1/aps", 200)
+      signal "USR1"
+      answers("/network-monitoring/v1/aps", 401)
+      signal "USR2"
+      local function failure()
+        return select(2, curl(box, "/sandbox")).fail.token
+      end
+      process.wait_until(function() return failure().status == 503 end, 2, "an outage")
+      assert.equal(503, (select(4, client:renew())).status)
+      signal "USR2"
+      process.wait_until(function() return failure().times == 0 end, 2, "its end")
+      signal "TERM"
+      process.wait_until(function() return not running:alive() end, 2, "its end")
+      assert.is_nil(io.open(box.ca_file))
+      assert.equal("", running:output())
+    end)
+
+    it("says what is wrong with its options", function()
+      running = { stop = function() end }
+      assert.matches("%-%-fail: write it like 503x3", (select(2, home:run "sandbox --fail often")))
+      local other <close> = sandbox.start()
+      local _, said, status = home:run("sandbox --port " .. other.base_url:match "%d+$")
+      assert.equal(1, status)
+      assert.matches("can't start: .*in use", said)
+    end)
   end)
 
   it("leaves no thread, descriptor or file behind", function()

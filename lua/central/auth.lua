@@ -18,7 +18,6 @@ local function make(options, parts)
   if not config then
     return nil, message, code, detail
   end
-  auth._VERSION = "central.auth " .. require("central.auth.config").VERSION
   return require("central.auth.client").new(config, parts)
 end
 
@@ -91,7 +90,8 @@ auth.renew = on_default("renew")
 auth.invalidate = on_default("invalidate")
 
 --- What is known about the default client. See Client:status.
----@type fun(): central.auth.Status?, string?, central.auth.Code?, central.auth.Detail?
+---@type fun(options?: central.auth.StatusOptions): central.auth.Status?, string?, central.auth.Code?,
+---central.auth.Detail?
 auth.status = on_default("status")
 
 --- One authorized API call. See Client:request; `get`, `post`, `put`, `patch` and `delete` are short for it.
@@ -163,4 +163,22 @@ function auth.close(options)
   return true
 end
 
-return auth
+--- The documentation of a function, an option or an error code, as it stands in the source: `auth.help("token")`.
+---@param topic? string without it, all there is
+---@return string text
+function auth.help(topic)
+  return require("central.auth.help").about(auth, topic)
+end
+
+local metatable = { __name = "central.auth", __metatable = false }
+
+function metatable.__tostring()
+  return require("central.auth.help").greeting(current)
+end
+
+-- A name that is nearly one of ours is a mistake of typing, and is told at once.
+function metatable.__index(_, name)
+  return require("central.auth.help").unknown(auth, name)
+end
+
+return setmetatable(auth, metatable)

@@ -115,6 +115,15 @@ function checks.cache(value)
   return value == true and true or value and text(value)
 end
 
+function checks.profile(value)
+  if value == true then
+    return nil, "the name of a profile is needed, or false"
+  elseif value == false then
+    return false
+  end
+  return text(value)
+end
+
 -- GreenLake shows workspace ids with dashes and wants them without.
 function checks.workspace(value)
   if not value:find("^[%w_-]+$") then

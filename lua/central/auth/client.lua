@@ -14,9 +14,13 @@ local request = lazy "central.auth.request"
 local revocation = lazy "central.auth.revocation"
 local status = lazy "central.auth.status"
 local tenant = lazy "central.auth.tenant"
+local turns = lazy "central.auth.turns"
 
 ---@class central.auth.TokenOptions
 ---@field min_valid? number seconds the token must still be good for
+
+---@class central.auth.StatusOptions
+---@field shared? boolean look at what other processes share first; the server is not asked
 
 ---@class central.auth.Client
 local Client = {}
@@ -30,7 +34,8 @@ local of_credentials = {
 
 local client = {}
 
-local function check_options(options)
+-- The options of a call, of which there is one: its value.
+local function check_one(options, known)
   if options == nil then
     return nil
   elseif type(options) == "table" and type(options.token) == "function" then
@@ -39,15 +44,23 @@ local function check_options(options)
     errors.mistake("a table of options expected, got " .. type(options))
   end
   for name in pairs(options) do
-    if name ~= "min_valid" then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), { "min_valid" })))
+    if name ~= known then
+      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), { known })))
     end
   end
-  local seconds = options.min_valid
+  return options[known]
+end
+
+local function check_options(options)
+  local seconds = check_one(options, "min_valid")
   if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds or seconds < 0) then
     errors.mistake("min_valid: a number of seconds, 0 or more, expected")
   end
   return seconds
+end
+
+local function check_status(options)
+  return check_one(options, "shared")
 end
 
 local function check_token(token)
@@ -67,6 +80,7 @@ local CHECKS = {
   token = check_options, header = check_options, pending = check_options, invalidate = check_token,
   request = function(...) request.check(...) end, pages = function(...) pages.check(...) end,
   tenant = function(...) tenant.check(...) end,
+  status = check_status,
 }
 for _, name in ipairs { "get", "post", "put", "patch", "delete" } do
   CHECKS[name] = function(...) request.check(name, ...) end
@@ -237,10 +251,23 @@ function Client:tenant(workspace_id, options)
   end)
 end
 
---- What is known about the token and its renewal; no secrets in it. Prints readably.
----@return central.auth.Status
-function Client:status()
-  return status.of(own(self, "status")._renewal)
+--- What is known about the token and its renewal; no secrets in it. Prints readably. With `shared` also what other
+--- processes share, which is first looked at when a token is.
+---@param options? central.auth.StatusOptions
+---@return central.auth.Status? status
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:status(options)
+  local renewal = own(self, "status")._renewal
+  if check_status(options) and renewal then
+    local looked, message, code, detail = turns.look(renewal)
+    renewal:deliver()
+    if not looked then
+      return nil, message, code, detail
+    end
+  end
+  return status.of(renewal)
 end
 
 -- Closes without a word more: what `close` and the end of a to-be-closed variable share.

@@ -221,7 +221,7 @@ function config.resolve(given)
     return nil, message, code, detail
   end
   local entry
-  if chosen.profile or may_exist(paths.profiles()) then
+  if chosen.profile or chosen.profile == nil and may_exist(paths.profiles()) then
     entry, message, code, detail = profile.load(chosen.profile)
   end
   local no_profile = not entry and message or nil

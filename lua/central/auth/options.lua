@@ -54,7 +54,7 @@ local checks = lazy "central.auth.checks"
 ---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry
 ---@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token; false, off in the environment: none
 ---@field user_agent? string CENTRAL_USER_AGENT
----@field profile? string CENTRAL_PROFILE: the profile to use
+---@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, whatever there is
 ---@field on_event? fun(event: central.auth.Event) told of what happened, after the fact
 ---@field wait? fun(fd: integer, seconds: number) how this host waits for a descriptor to be readable, in a coroutine
 
@@ -149,7 +149,7 @@ local OPTIONS = {
   renew_before = { "number", check = "day", text = "number" },
   user_agent = { "string", check = "header_text" },
   cache = { "boolean", "string", check = "cache", text = "switch" },
-  profile = { "string", check = "text" },
+  profile = { "string", "boolean", check = "profile" },
   on_event = { "function", arguments_only = true },
   wait = { "function", arguments_only = true },
 }

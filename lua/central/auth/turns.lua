@@ -59,6 +59,24 @@ local function shares_failure(self)
   return self:waits() > 0
 end
 
+--- Takes over what other processes share, token or failure, and asks nobody.
+---@param self central.auth.Renewal
+---@return boolean? looked
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function turns.look(self)
+  local ready, message, code, detail = self.credential:prepare(self.config.timeout)
+  if not ready then
+    return nil, message, code, detail
+  end
+  self.cache:attach(self.credential.secret)
+  if not turns.adopt_shared(self) and not self.tracker:token() then
+    shares_failure(self)
+  end
+  return true
+end
+
 -- Where another process was turned down and our secret has been changed meanwhile: another key, another name, and
 -- none of that failure is ours.
 local function moves_on(self, mode)

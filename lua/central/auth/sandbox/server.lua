@@ -4,6 +4,7 @@
 
 local apis = require "central.auth.sandbox.apis"
 local cjson = require "cjson"
+local control = require "central.auth.sandbox.control"
 local cqueues = require "cqueues"
 local http_headers = require "http.headers"
 local http_server = require "http.server"
@@ -45,6 +46,7 @@ function server.answer(stream, status, body, more)
     headers:append(name, value)
   end
   local text = type(body) == "table" and cjson.encode(body) or body or ""
+  stream.answered = status
   assert(stream:write_headers(headers, false))
   assert(stream:write_chunk(text, true))
 end
@@ -60,7 +62,7 @@ local ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 ---@param text string
 function server.fields(text)
   local fields = {}
-  for name, value in http_util.query_args(text) do
+  for name, value in http_util.query_args((text:gsub("+", "%%20"))) do
     fields[name] = value
   end
   return fields
@@ -187,7 +189,9 @@ local function route(state, stream)
   local path, query = request_headers:get(":path"):match("^([^?]*)%??(.*)$")
   local is_token = path == "/as/token.oauth2" or path:find("^/authorization/v2/oauth2/[^/]+/token$")
   local is_post = request_headers:get(":method") == "POST"
-  if is_token and is_post then
+  if control.answers(state, stream, request_headers, answer) then
+    return
+  elseif is_token and is_post then
     state.requests.token = state.requests.token + 1
     cqueues.sleep(state.latency)
     token_endpoint(state, stream, request_headers, path)
@@ -206,7 +210,9 @@ local COMMANDS = {
   fail = function(state, command) state.fail[command.of] = command end,
   lifetime = function(state, command) state.lifetime = command.seconds end,
   latency = function(state, command) state.latency = command.seconds end,
+  rate_limit = function(state, command) state.rate_limit = command.per_minute end,
   requests = function(state) return state.requests end,
+  log = function(state) return control.log(state) end,
   stop = function(state) state.stopped = true end,
 }
 
@@ -237,7 +243,7 @@ local function listen(state, settings)
   end)
   local http = assert(http_server.listen {
     host = "127.0.0.1", port = math.tointeger(settings.port), tls = true, ctx = context,
-    onstream = function(_, stream) route(state, stream) end,
+    onstream = function(_, stream) control.watched(state, stream, route) end,
     onerror = function() end, -- a client that hangs up is no matter here
   })
   assert(http:listen())
@@ -253,8 +259,12 @@ function server.serve(connection, settings)
     tokens = {}, fail = { token = { times = 0 }, api = { times = 0 } }, requests = { token = 0, api = 0 },
     latency = settings.latency, lifetime = settings.lifetime,
     client_id = settings.client_id, client_secret = settings.client_secret,
+    rate_limit = settings.rate_limit, commands = COMMANDS,
   }
   connection:setmode("bl", "bl")
+  if settings.fail then
+    COMMANDS.fail(state, settings.fail)
+  end
   local ok, why = pcall(listen, state, settings)
   if not ok then
     connection:read("*l")
