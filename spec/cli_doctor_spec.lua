@@ -50,7 +50,7 @@ describe("central-auth doctor", function()
   end)
 
   it("tells versions, and of SSLKEYLOGFILE", function()
-    assert_finds("versions", "ok", "central%-auth 0.1.0, Lua 5.4, lua%-cjson [%d.]+, libcurl/[%d.]+ OpenSSL/", "")
+    assert_finds("versions", "ok", "central%-auth 1.0.0, Lua 5.4, lua%-cjson [%d.]+, libcurl/[%d.]+ OpenSSL/", "")
     assert_finds("tls keys", "note", "/tmp/keys", "unset SSLKEYLOGFILE", { SSLKEYLOGFILE = "/tmp/keys" })
   end)
 

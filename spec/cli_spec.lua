@@ -151,7 +151,7 @@ describe("central-auth", function()
     end)
 
     it("with 0 after --version and --help", function()
-      assert.equal("central-auth 0.1.0\n", (home:run "--version"))
+      assert.equal("central-auth 1.0.0\n", (home:run "--version"))
       local output, errors, status = home:run "--help"
       assert.equal(0, status)
       assert.equal("", errors)

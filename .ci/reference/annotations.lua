@@ -57,7 +57,7 @@ local function split_type(text)
 end
 
 local function named(text)
-  local name, optional, rest = text:match "^([%w_.]+)(%??)%s+(.*)"
+  local name, optional, rest = text:match "^([%w_.%[%]]+)(%??)%s+(.*)"
   local kind, about = split_type(rest or "")
   return { name = name, type = kind, text = about, optional = optional == "?" }
 end
@@ -198,7 +198,7 @@ end
 local function c_params(text)
   local list = {}
   for part in text:gmatch "[^,]+" do
-    local kind, name = part:match "^%s*(.-)([%w_]+)%s*$"
+    local kind, name = part:match "^%s*(.-)([%w_]+)%s*%[?%]?%s*$"
     list[#list + 1] = kind ~= "" and { name = name, type = kind:match "^(.-)%s*$", text = "" } or nil
   end
   return list

@@ -1,6 +1,7 @@
 -- Seconds as people say them: "1 h 57 min", "4 min 3 s", "12 s".
 -- SPDX-License-Identifier: MIT
 
+--- A time in words; what is below a second is left out.
 ---@param seconds number
 ---@return string
 return function(seconds)
