@@ -35,7 +35,11 @@ local function one_type(text, at)
   for _, pattern in ipairs { '^"[^"]*"()', "^%b{}()", "^fun%b():?()", "^[%w_.]+%b<>()", "^[%w_.]+()" } do
     local after = text:match(pattern, at)
     if after and text:sub(after - 1, after - 1) == ":" then -- what a function returns
-      after = one_type(text, text:match("^%s*()", after))
+      repeat
+        after = one_type(text, text:match("^%s*()", after))
+        local more = text:match("^,%s*()[%w_.]+%?", after) or text:match("^,%s*()[%w_.]+$", after) -- and no words
+        after = more or after
+      until not more
     end
     if after then
       return text:match("^[%[%]?]*()", after)

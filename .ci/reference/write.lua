@@ -27,7 +27,9 @@ local pages, page_of, place_of, methods_of = {}, {}, {}, {} -- of each class: wh
 local function page(kind, name, about, items)
   pages[#pages + 1] = #items > 0 and { kind = kind, name = name, about = about, items = items } or nil
   for _, item in ipairs(items) do
-    if item.kind == "class" then
+    if item.name == "module" then -- it is one function, which people name as its file
+      item.name = name:match "[%w_]+$"
+    elseif item.kind == "class" then
       page_of[item.name] = name
       place_of[item.name] = #item.fields > 0 and name .. "." .. item.name:match "[%w_]+$" or name
     elseif item.owner then
@@ -35,6 +37,12 @@ local function page(kind, name, about, items)
     end
   end
 end
+
+-- Files of the binding that are a module; the others are parts of central.auth.core.
+local OWN_PAGE = {
+  http = { name = "central.auth.http", about = "One request by libcurl, in the background where wanted." },
+  console = { name = "central.auth.console", about = "Terminals and other programs, for the command alone." },
+}
 
 local function collect()
   for _, path in ipairs(lines_of "find lua/central -name '*.lua' | LC_ALL=C sort") do
@@ -48,9 +56,9 @@ local function collect()
   end
   local core = {}
   for _, path in ipairs(lines_of "ls csrc/l*.c | LC_ALL=C sort") do
-    local items = annotations.of_binding(read(path))
-    if path:find "lhttp" then
-      page("binding", "central.auth.http", "One request by libcurl, in the background where wanted.", items)
+    local items, own = annotations.of_binding(read(path)), OWN_PAGE[path:match "l(%l+)%.c$"]
+    if own then
+      page("binding", own.name, own.about, items)
     else
       table.move(items, 1, #items, #core + 1, core)
     end
@@ -62,8 +70,9 @@ end
 
 local HTML = { ["<"] = "&lt;", [">"] = "&gt;", ["&"] = "&amp;" }
 
+-- Two dashes would begin another comment for LDoc.
 local function escape(text)
-  return (text:gsub("[<>&]", HTML))
+  return (text:gsub("[<>&]", HTML):gsub("%-%-", "-&#45;"))
 end
 
 local function short(name)
@@ -90,7 +99,7 @@ local function typed(kind)
 end
 
 local function value(out, tag, item)
-  local name = item.name or ""
+  local name = (item.name or ""):gsub("[%[%]]", "") -- [1]: LDoc takes brackets for something else
   out[#out + 1] = ("-- @%s%s %s %s"):format(tag, item.optional and "[opt]" or "", name,
     typed(item.type) .. escape(item.text))
 end
@@ -99,7 +108,9 @@ local function write_function(out, item)
   out[#out + 1] = "--- " .. (item.text ~= "" and linked(item.text) or "&nbsp;")
   out[#out + 1] = "-- @function " .. item.name
   for _, param in ipairs(item.params) do
-    value(out, "param", param)
+    if param.name ~= "self" then
+      value(out, "param", param)
+    end
   end
   for _, result in ipairs(item.returns) do
     if result.type ~= "void" then

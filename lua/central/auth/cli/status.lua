@@ -34,6 +34,7 @@ local function picture(found)
   end, terminal.is_utf8())
 end
 
+--- Prints the state; the exit status tells it, too.
 ---@param options table
 function status.run(options)
   local found, message, code, detail = session.status(options)

@@ -30,6 +30,7 @@ local function as_json(value)
   }
 end
 
+--- Prints the token, then renews it where that is due.
 ---@param options table
 function token.run(options)
   local value, message, code, detail = session.token(options)

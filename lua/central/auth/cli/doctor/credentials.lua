@@ -57,6 +57,7 @@ local function secret(source, tell)
   return value ~= nil
 end
 
+--- Tells of them, and puts into `known` what the other rooms need.
 ---@param known table
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(known, tell)

@@ -14,6 +14,8 @@ local function versions(tell)
   end
 end
 
+--- Tells of both.
+---@param _ table what is known so far
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(_, tell)
   versions(tell)

@@ -104,6 +104,7 @@ local function answer(raw, took, tell)
   end
 end
 
+--- Walks to the server, station by station, as far as that goes.
 ---@param known table
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(known, tell)

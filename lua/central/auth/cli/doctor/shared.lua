@@ -33,6 +33,7 @@ local function token(auth, tell)
     duration(status.expires_in), duration(status.renews_in or 0)))
 end
 
+--- Tells of the cache, and gets a token where nothing stands against it.
 ---@param known table
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(known, tell)
