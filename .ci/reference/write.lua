@@ -70,9 +70,11 @@ end
 
 local HTML = { ["<"] = "&lt;", [">"] = "&gt;", ["&"] = "&amp;" }
 
--- Two dashes would begin another comment for LDoc.
+-- Two dashes would begin another comment for LDoc, and names that Lua has, too, would lead to Lua's manual.
 local function escape(text)
-  return (text:gsub("[<>&]", HTML):gsub("%-%-", "-&#45;"))
+  return (text:gsub("[<>&]", HTML):gsub("%-%-", "-&#45;"):gsub("`(%l+)`", function(name)
+    return _G[name] and ("<code>%s</code>"):format(name) or nil
+  end))
 end
 
 local function short(name)
