@@ -16,6 +16,11 @@ local function add_option(to, option)
     made = to:option(table.concat({ option[1], option[2] }, " ")):argname(option.value)
     if option.choices then
       made:choices(option.choices)
+    elseif option.pairs then
+      made:count("*"):convert(function(text)
+        local name, value = text:match "^([^=]+)=(.*)$"
+        return name and { name, value }, ("%s: %q is not like %s"):format(option[2] or option[1], text, option.value)
+      end)
     elseif option.number then
       made:convert(function(text)
         local number = tonumber(text)

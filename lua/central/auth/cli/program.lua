@@ -12,6 +12,7 @@ local program = {}
 ---@field help string
 ---@field value? string what it takes, in capitals; a flag takes nothing
 ---@field number? boolean it takes a number
+---@field pairs? boolean it takes name=value, and may come again: a list of { name, value }
 ---@field choices? string[]
 
 ---@class central.auth.cli.Command

@@ -1,0 +1,78 @@
+-- JSON as text: read into its parts and written for people, keys in order, a line each. Numbers and strings stay as the
+-- server wrote them, an empty list stays a list, which values decoded by lua-cjson could not promise.
+-- SPDX-License-Identifier: MIT
+
+local json_text = {}
+
+---@class central.auth.cli.Json
+---@field open string { or [
+---@field [1] string | central.auth.cli.Json its parts, one after the other: the text of a value, or such a table
+---@field keys string[] of an object the names of its parts, with their quotes
+
+local CLOSE = { ["{"] = "}", ["["] = "]" }
+
+-- Control characters, which a terminal would obey: JSON has another way to write them.
+local function tame(text)
+  return (text:gsub("[\0-\31\127]", function(char) return ("\\u%04x"):format(char:byte()) end)
+    :gsub("\xC2([\x80-\x9F])", function(char) return ("\\u%04x"):format(char:byte()) end))
+end
+
+local function read(text, at)
+  local char = text:sub(at, at)
+  if char == '"' then
+    local stop = at
+    repeat
+      stop = text:match('^[^"\\]*()', stop + 1)
+      local escaped = text:sub(stop, stop) == "\\"
+      stop = escaped and stop + 1 or stop
+    until not escaped
+    return tame(text:sub(at, stop)), stop + 1
+  elseif not CLOSE[char] then
+    local word, after = text:match("^([^%s,%]}]+)()", at)
+    return tame(word), after
+  end
+  local node = { open = char, keys = {} }
+  at = text:match("^%s*()", at + 1)
+  while text:sub(at, at) ~= CLOSE[char] do
+    if char == "{" then
+      node.keys[#node + 1], at = read(text, at)
+      at = text:match("^%s*:%s*()", at)
+    end
+    node[#node + 1], at = read(text, at)
+    at = text:match("^%s*,?%s*()", at)
+  end
+  return node, at + 1
+end
+
+--- Reads a text that lua-cjson has found to be JSON.
+---@param text string
+---@return string | central.auth.cli.Json
+function json_text.read(text)
+  return (read(text, text:match "^\xEF?\xBB?\xBF?%s*()"))
+end
+
+--- Writes it for people.
+---@param node string | central.auth.cli.Json
+---@param indent? string of the line it begins in
+---@return string
+function json_text.write(node, indent)
+  if type(node) == "string" then
+    return node
+  elseif #node == 0 then
+    return node.open .. CLOSE[node.open]
+  end
+  local inner, order, lines = (indent or "") .. "  ", {}, {}
+  for i in ipairs(node) do
+    order[i] = i
+  end
+  table.sort(order, function(a, b)
+    local one, other = node.keys[a], node.keys[b]
+    return one ~= other and one ~= nil and one < other or one == other and a < b
+  end)
+  for i, at in ipairs(order) do
+    lines[i] = inner .. (node.keys[at] and node.keys[at] .. ": " or "") .. json_text.write(node[at], inner)
+  end
+  return ("%s\n%s\n%s%s"):format(node.open, table.concat(lines, ",\n"), indent or "", CLOSE[node.open])
+end
+
+return json_text

@@ -1,0 +1,112 @@
+-- central-auth get: an API call as a script and a person see it, in processes of their own against the sandbox.
+-- SPDX-License-Identifier: MIT
+
+local cjson = require "cjson"
+local command = require "spec.support.command"
+local json_text = require "central.auth.cli.json_text"
+local sandbox = require "central.auth.sandbox"
+
+describe("JSON as text", function()
+  local function pretty(text)
+    return json_text.write(json_text.read(text))
+  end
+
+  it("is written for people, names in order", function()
+    assert.equal('{\n  "a": [\n    1,\n    {\n      "c": null\n    }\n  ],\n  "b": true\n}',
+      pretty '\xEF\xBB\xBF {"b":true , "a":[1,{"c":null}]}\n')
+  end)
+
+  it("keeps what values could not: long numbers, empty lists, the same name twice, escapes", function()
+    assert.equal('[\n  12345678901234567890,\n  1.0,\n  -1e-5,\n  [],\n  {},\n  ""\n]',
+      pretty '[12345678901234567890,1.0,-1e-5,[ ],{ },""]')
+    assert.equal('{\n  "a": 2,\n  "a": 1\n}', pretty '{"a":2,"a":1}')
+    assert.equal([["a \"\\ { \u00e9 é"]], pretty [["a \"\\ { \u00e9 é"]])
+    assert.equal("17", pretty " 17 ")
+  end)
+
+  it("lets no control character through to a terminal", function()
+    assert.equal([["\u001b[31m\u007f\u009b"]], pretty '"\27[31m\127\xC2\x9B"')
+  end)
+end)
+
+describe("central-auth get", function()
+  local APS, SITES, ECHO = "/network-monitoring/v1/aps", "/network-config/v1/sites", "/sandbox/v1/echo"
+  local box, home
+
+  setup(function() box = sandbox.start() end)
+  teardown(function() box:close() end)
+  before_each(function() home = command.home(box, { CENTRAL_BASE_URL = box.base_url }) end)
+  after_each(function()
+    box:recover()
+    home:remove()
+  end)
+
+  local function fails(line, more)
+    local output, errors, status = home:run("get " .. line, more)
+    assert.equal("1 ", status .. " " .. output)
+    assert.matches("^central%-auth: ", errors)
+    return errors
+  end
+
+  it("prints the answer as JSON, whole numbers without a point", function()
+    local output, errors, status = home:run("get " .. APS .. " --query limit=2")
+    assert.equal("0 ", status .. " " .. errors)
+    assert.matches('^{\n  "count": 2,\n  "items": %[\n    {\n      "deviceName": "lobby%-01",\n', output)
+    assert.equal(12, cjson.decode(output).total)
+  end)
+
+  it("encodes the query, and repeats what is given again", function()
+    local output = home:run(("get %s --query 'filter=a eq 1&2' --query x=1 --query x=2 --query x=3"):format(ECHO))
+    local query = cjson.decode(output).query
+    assert.truthy(query:find("filter=a%20eq%201%262", 1, true), query)
+    assert.truthy(query:find("x=1&x=2&x=3", 1, true), query)
+    local _, said, status = home:run(("get %s --query limit"):format(ECHO))
+    assert.equal(2, status)
+    assert.matches('%-%-query: "limit" is not like NAME=VALUE', said)
+  end)
+
+  it("follows pages by cursor and by offset, and prints one list", function()
+    for path, count in pairs { [APS] = 12, [SITES] = 25 } do
+      local output, errors, status = home:run(("get %s --pages --query limit=5"):format(path))
+      assert.equal("0 ", status .. " " .. errors)
+      assert.matches("^%[\n  {\n", output)
+      local items = cjson.decode(output)
+      assert.equal(count, #items)
+      assert.is_nil(items[1].total)
+    end
+    assert.equal(25, #cjson.decode((home:run(("get %s --pages --items items"):format(SITES)))))
+    assert.equal("[]\n", (home:run(("get %s --pages --query offset=25"):format(SITES))))
+  end)
+
+  it("prints nothing of a collection one page of which fails", function()
+    assert.matches("page 1 of " .. ECHO .. ": it has no list of items", fails(ECHO .. " --pages"))
+    assert.matches('no list "aps"', fails(APS .. " --pages --items aps"))
+    assert.matches("by %-%-query", fails("'" .. SITES .. "?offset=5' --pages"))
+    assert.matches("%-%-items goes with %-%-pages", fails(APS .. " --items items"))
+  end)
+
+  it("says on standard error what the API says, and that there is no base URL", function()
+    assert.matches("404.*There is no such resource", fails "/no/such/thing")
+    assert.matches("base_url", fails(APS, { CENTRAL_BASE_URL = false }))
+    assert.matches("timeout", fails(APS .. " --timeout 0"))
+    box:fail { status = 500, times = math.huge, of = "api" }
+    assert.matches("500", fails(APS .. " --timeout 0.2"))
+    fails("https://example.net/")
+  end)
+
+  it("takes another token after a 401", function()
+    home:run "token"
+    box:revoke()
+    assert.equal(0, select(3, home:run("get " .. APS)))
+  end)
+
+  it("ends on Ctrl-C while the API is silent", function()
+    local shown, status = home:play(("get '%s?wait=20'"):format(ECHO), { { "⠙", "\3" } })
+    assert.equal(130, status, shown)
+  end)
+
+  it("ends on Ctrl-C between pages, too", function()
+    local shown, status = home:play(("get '%s?wait=20' --pages"):format(ECHO), { { "⠙", "\3" } })
+    assert.equal(130, status, shown)
+  end)
+end)
