@@ -262,7 +262,7 @@ describe("central-auth logout", function()
   it("removes the profile too where one is named, after a question", function()
     local _, said, status = home:run "logout -p lab"
     assert.equal(1, status)
-    assert.matches("stays: %-%-yes", said)
+    assert.matches("stays; %-%-yes removes it", said)
     local shown = home:play("logout -p lab", { { "Remove the profile", "n\r" } })
     assert.matches('"lab" stays', shown)
     assert.truthy(dofile(home.profile).lab)

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local consent = require "central.auth.cli.consent"
 local duration = require "central.auth.duration"
 local errors = require "central.auth.errors"
 local handed_over = require "central.auth.cli.handed_over"
@@ -114,15 +115,6 @@ local function try(values, before)
   return client:status().expires_in
 end
 
-local function may_replace(options, name, before, values)
-  if options.yes or not before.client_id or before.client_id == values.client_id then
-    return true
-  elseif terminal.can_ask() then
-    return terminal.confirm(("The profile %q has the client %s. Replace it?"):format(name, before.client_id))
-  end
-  return false
-end
-
 -- What the profile gets: the new credentials, and none of the ways in which it got them before.
 local function for_profile(values)
   for _, name in ipairs(SECRETS) do
@@ -149,11 +141,12 @@ function login.run(options)
   if values then
     values, message, code, detail = ask_for_the_rest(values, before)
   end
-  if not values then
+  local agreed
+  if values then
+    agreed, message, code, detail = consent.to_replace(options, name, before, values.client_id)
+  end
+  if not agreed then
     return nil, message, code, detail
-  elseif not may_replace(options, name, before, values) then
-    return errors.fail("config",
-      ("the profile %q has other credentials and stays as it is; --yes replaces them"):format(name))
   end
   values = for_profile(values)
   local life

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local consent = require "central.auth.cli.consent"
 local errors = require "central.auth.errors"
 local profile_writer = require "central.auth.profile_writer"
 local session = require "central.auth.cli.session"
@@ -30,12 +31,13 @@ local function forget_profile(options)
     return nil, message, code, detail
   elseif not found[options.profile] then
     return errors.fail("config", ("there is no profile %q"):format(options.profile))
-  elseif not options.yes and not terminal.can_ask() then
-    return errors.fail("config", ("the profile %q stays: --yes removes it where nobody can be asked"):format(
-      options.profile))
-  elseif not options.yes and not terminal.confirm(("Remove the profile %q and the secret in it?"):format(
-    options.profile)) then
-    return errors.fail("config", ("the profile %q stays"):format(options.profile))
+  end
+  local agreed
+  agreed, message, code, detail = consent.to(options,
+    ("Remove the profile %q and the secret in it?"):format(options.profile),
+    ("the profile %q stays"):format(options.profile), "removes it")
+  if not agreed then
+    return nil, message, code, detail
   end
   local path
   path, message, code, detail = profile_writer.remove(options.profile)

@@ -1,0 +1,47 @@
+-- Before something is destroyed: --yes, or a person at the terminal who says so.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+local terminal = require "central.auth.cli.terminal"
+
+local consent = {}
+
+--- Whether something may be done; else a failure that says what stays as it is.
+---@param options { yes?: boolean }
+---@param question string
+---@param stays string "the profile stays"
+---@param yes string what --yes would do: "removes it"
+---@return boolean? agreed
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function consent.to(options, question, stays, yes)
+  if options.yes then
+    return true
+  elseif not terminal.can_ask() then
+    return errors.fail("config", ("%s; --yes %s"):format(stays, yes))
+  elseif terminal.confirm(question) then
+    return true
+  end
+  return errors.fail("config", stays)
+end
+
+--- The same for a profile that gets other credentials.
+---@param options { yes?: boolean }
+---@param name string
+---@param before? table the profile as it is
+---@param client_id? string of the new credentials, where that is known
+---@return boolean? agreed
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function consent.to_replace(options, name, before, client_id)
+  local former = type(before) == "table" and before.client_id or nil
+  if not former or former == client_id then
+    return true
+  end
+  return consent.to(options, ("The profile %q has the client %s. Replace it?"):format(name, former),
+    ("the profile %q has other credentials and stays as it is"):format(name), "replaces them")
+end
+
+return consent
