@@ -19,14 +19,19 @@ function save.check(to)
   end
 end
 
--- What a profile gets; other ways to the secret of the client it had would contradict.
-local function values(client_id, client_secret)
-  local set = { client_id = client_id, client_secret = client_secret }
+--- Values for a profile, and that it loses all other ways to a secret: those of the client it had would contradict.
+---@param values table<string, any> changed
+---@return table<string, any> values
+function save.alone(values)
   for _, name in ipairs { "client_secret_file", "client_secret_command", "client_assertion", "client_assertion_file",
     "client_assertion_command" } do
-    set[name] = false
+    values[name] = false
   end
-  return set
+  return values
+end
+
+local function values_of(client_id, client_secret)
+  return save.alone { client_id = client_id, client_secret = client_secret }
 end
 
 local function wrong(place, why)
@@ -43,7 +48,7 @@ function save.prepare(to)
   if to == nil then
     return true
   elseif type(to) == "table" then
-    local path, message, code, detail = profile_writer.set(to.profile, values("id", "secret"), true)
+    local path, message, code, detail = profile_writer.set(to.profile, values_of("id", "secret"), true)
     return path and true, message, code, detail
   elseif not to:find("^/") then
     return wrong(to, "an absolute path is needed")
@@ -65,7 +70,7 @@ end
 ---@return central.auth.Detail? detail
 function save.put(to, client_id, client_secret)
   if type(to) == "table" then
-    return profile_writer.set(to.profile, values(client_id, client_secret))
+    return profile_writer.set(to.profile, values_of(client_id, client_secret))
   end
   local ok, why = core.replace_file(to, client_secret .. "\n")
   if not ok then

@@ -8,6 +8,7 @@ local errors = require "central.auth.errors"
 local handed_over = require "central.auth.cli.handed_over"
 local known = require "central.auth.options"
 local profile_writer = require "central.auth.profile_writer"
+local save = require "central.auth.save"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 
@@ -17,8 +18,6 @@ local login = {}
 local KEPT = { "token_url", "workspace_id", "cluster", "base_url", "auth_style", "scope", "audience", "ca_file",
   "ca_path" }
 local SAME = { token_url = "workspace_id", base_url = "cluster" } -- of which a profile has one
-local SECRETS = { "client_secret_file", "client_secret_command", "client_assertion", "client_assertion_file",
-  "client_assertion_command" }
 
 login.summary = "Ask for credentials, try them, keep them in a profile."
 login.description = "Asks for the client id and, without showing it, for the client secret of a personal API client,"
@@ -117,15 +116,12 @@ end
 
 -- What the profile gets: the new credentials, and none of the ways in which it got them before.
 local function for_profile(values)
-  for _, name in ipairs(SECRETS) do
-    values[name] = false
-  end
   for one, other in pairs(SAME) do
     if values[one] or values[other] then
       values[one], values[other] = values[one] or false, values[other] or false
     end
   end
-  return values
+  return save.alone(values)
 end
 
 --- Asks for what is not given, tries it, and writes the profile.
