@@ -22,6 +22,7 @@ describe("JSON as text", function()
     assert.equal('{\n  "a": 2,\n  "a": 1\n}', pretty '{"a":2,"a":1}')
     assert.equal([["a \"\\ { \u00e9 é"]], pretty [["a \"\\ { \u00e9 é"]])
     assert.equal("17", pretty " 17 ")
+    assert.equal([["/a \\/"]], pretty [["\/a \\\/"]])
   end)
 
   it("lets no control character through to a terminal", function()

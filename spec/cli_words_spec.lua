@@ -19,6 +19,18 @@ describe("the words of central-auth", function()
   end)
   teardown(function() home:remove() end)
 
+  local function check_options(description, help, place, row)
+    for _, option in ipairs(description.options or {}) do
+      local long = option[2] or option[1]
+      assert.truthy(help:find(long, 1, true), long)
+      assert.truthy(place:find(long, 1, true), long)
+      assert.truthy(row:find(long, 1, true), long)
+    end
+    for _, text in ipairs { description.summary, description.description } do
+      assert.matches("^%u.*[.]$", text)
+    end
+  end
+
   for _, name in ipairs(cli.commands) do
     local description = require("central.auth.cli." .. name)
 
@@ -30,14 +42,12 @@ describe("the words of central-auth", function()
         "\n   central%-auth " .. name .. "[ \n].-\nEXIT STATUS")
       assert.truthy(row, "no row in the README")
       assert.truthy(place, "not in the manual")
-      for _, option in ipairs(description.options or {}) do
-        local long = option[2] or option[1]
-        assert.truthy(help:find(long, 1, true), long)
-        assert.truthy(place:find(long, 1, true), long)
-        assert.truthy(row:find(long, 1, true), long)
-      end
-      for _, text in ipairs { description.summary, description.description } do
-        assert.matches("^%u.*[.]$", text)
+      check_options(description, help, place, row)
+      for _, inner in ipairs(description.commands or {}) do
+        help = home:run(("%s %s --help"):format(name, inner.name))
+        place = page:match(("\n   central%%-auth %s %s .-\n   central%%-auth "):format(name, inner.name))
+        assert.truthy(row:find("`" .. inner.name, 1, true), inner.name)
+        check_options(inner, help, place, row)
       end
       assert.truthy(home:run("--help"):find(description.summary:sub(1, 30), 1, true))
     end)
@@ -109,12 +119,18 @@ describe("the words of central-auth", function()
   end)
 
   it("have no secrets in arguments: no option takes one", function()
-    for _, description in program.commands() do
+    local function check(description)
       for _, option in ipairs(description.options or {}) do
         local name = option[2] or option[1]
         assert.is_false(option.value ~= nil and option.value ~= "FILE" and name:find "secret" ~= nil, name)
         assert.is_nil(option.value and name:find "^%-%-token$")
       end
+      for _, inner in ipairs(description.commands or {}) do
+        check(inner)
+      end
+    end
+    for _, description in program.commands() do
+      check(description)
     end
   end)
 end)

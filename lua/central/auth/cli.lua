@@ -11,7 +11,8 @@ local cli = {}
 
 --- The subcommands, each described and done in central.auth.cli.<name>; one more needs one more word here.
 cli.commands = {
-  "token", "status", "renew", "invalidate", "exec", "get", "login", "logout", "sandbox", "doctor", "completion",
+  "token", "status", "renew", "invalidate", "exec", "get", "credentials", "login", "logout", "sandbox", "doctor",
+  "completion",
 }
 
 local FAILED, USAGE, INTERRUPTED = 1, 2, 130

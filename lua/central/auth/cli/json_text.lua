@@ -11,10 +11,13 @@ local json_text = {}
 
 local CLOSE = { ["{"] = "}", ["["] = "]" }
 
--- Control characters, which a terminal would obey: JSON has another way to write them.
+local function escape(char)
+  return ("\\u%04x"):format(char:byte())
+end
+
+-- A slash needs no backslash. Control characters, which a terminal would obey, have another way to be written.
 local function tame(text)
-  return (text:gsub("[\0-\31\127]", function(char) return ("\\u%04x"):format(char:byte()) end)
-    :gsub("\xC2([\x80-\x9F])", function(char) return ("\\u%04x"):format(char:byte()) end))
+  return (text:gsub("\\(.)", { ["/"] = "/" }):gsub("[\0-\31\127]", escape):gsub("\xC2([\x80-\x9F])", escape))
 end
 
 local function read(text, at)

@@ -1,0 +1,163 @@
+-- central-auth credentials: what happens to a personal API client, where its secret ends up, and that it is nowhere
+-- else; against the sandbox.
+-- SPDX-License-Identifier: MIT
+
+local cjson = require "cjson"
+local command = require "spec.support.command"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+describe("central-auth credentials", function()
+  local box, home
+
+  before_each(function()
+    box = sandbox.start()
+    home = command.home(box, { CENTRAL_GREENLAKE_URL = box.base_url })
+  end)
+  after_each(function()
+    box:close()
+    home:remove()
+  end)
+
+  local function fails(line, more)
+    local output, errors, status = home:run("credentials " .. line, more)
+    assert.equal("1 ", status .. " " .. output)
+    assert.matches("^central%-auth: ", errors)
+    return errors
+  end
+
+  local function succeeds(line, more)
+    local output, errors, status = home:run("credentials " .. line, more)
+    assert.equal(0, status, errors)
+    return output, errors
+  end
+
+  local function all()
+    return cjson.decode((succeeds "list --json"))
+  end
+
+  local function mode(path)
+    return process.run("stat -c %a " .. path)
+  end
+
+  it("list shows them, a line each or as JSON, without secrets", function()
+    assert.matches(("^%s  2026%%-01%%-22 15:18:59  sandbox\n$"):format(box.client_id), (succeeds "list"))
+    local list = all()
+    assert.equal(1, #list)
+    assert.equal("sandbox", list[1].name)
+    assert.is_nil(list[1].client_secret)
+  end)
+
+  it("create does nothing before it knows where the secret is to go", function()
+    assert.matches("where is the secret to go%? %-%-save%-to FILE", fails "create x")
+    assert.equal(2, select(3, home:run "credentials create x --show --save-to y"))
+    assert.equal(1, #all())
+  end)
+
+  it("create puts the secret into a file of mode 0600 and shows it nowhere", function()
+    local path = home.folder .. "/secret"
+    local output, said = succeeds("create 'night jobs' --service 5a-1 --workspace w --save-to " .. path)
+    local secret, made = process.read(path):match "%S+", cjson.decode(output)
+    assert.equal("600\n", mode(path))
+    assert.equal(path, made.saved_to)
+    assert.equal("night jobs", made.name)
+    assert.truthy(output:find("/service-manager-provisions/5a-1\"", 1, true), output)
+    assert.is_nil((output .. said):find(secret, 1, true))
+    assert.equal(0, select(3, home:run("token", {
+      CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret,
+    })))
+  end)
+
+  it("create takes a path from where it was started", function()
+    process.run(("mkdir %s/here"):format(home.folder))
+    local line = ("cd %s/here && %s"):format(home.folder, home:words "credentials create x --save-to secret")
+    local output = process.run((line:gsub("lua/central%-auth", process.run "pwd":gsub("\n", "/") .. "%0")))
+    assert.equal("600\n", mode(home.folder .. "/here/secret"))
+    assert.truthy(output:find('"saved_to": "secret"', 1, true), output)
+    assert.matches("The secret is in secret.", output)
+  end)
+
+  it("create puts id and secret into a profile, or prints them for another program", function()
+    local made = cjson.decode((succeeds "create x --save-profile nights"))
+    assert.is_nil(made.client_secret)
+    assert.equal(made.client_id, dofile(home.profile).nights.client_id)
+    assert.equal(32, #dofile(home.profile).nights.client_secret)
+    local shown = cjson.decode((succeeds "create y --show"))
+    assert.equal(32, #shown.client_secret)
+    local login = home:words "login -p piped --no-check --from-file -"
+    process.run(("%s 2>/dev/null | %s"):format(home:words "credentials create z --show", login))
+    assert.equal("z", all()[4].name)
+    assert.equal(all()[4].client_id, dofile(home.profile).piped.client_id)
+  end)
+
+  it("create replaces neither a file nor a profile of another client without a word", function()
+    local path = process.write(home.folder .. "/secret", "precious")
+    assert.matches("stays as it is; %-%-yes replaces it", fails("create x --save-to " .. path))
+    assert.equal("precious", process.read(path))
+    home:run "login -q -p lab"
+    assert.matches("has other credentials and stays as it is; %-%-yes", fails "create x --save-profile lab")
+    assert.equal(1, #all())
+    succeeds("create x --yes --save-to " .. path)
+    assert.equal(33, #process.read(path))
+    local shown, status = home:play("credentials create x --save-profile lab", { { "Replace it? [y/N]: ", "y\r" } })
+    assert.equal(0, status, shown)
+    assert.equal(32, #dofile(home.profile).lab.client_secret)
+    assert.is_nil(shown:find(dofile(home.profile).lab.client_secret, 1, true))
+  end)
+
+  it("create fails before it creates where nothing can be saved", function()
+    assert.matches("save_to: /dev/null/x", fails "create x --save-to /dev/null/x")
+    assert.equal(1, #all())
+  end)
+
+  it("reset asks, and then what used the profile goes on", function()
+    home:run "login -q -p lab"
+    local former, id = dofile(home.profile).lab.client_secret, box.client_id
+    local line = ("reset %s -p lab --save-profile lab"):format(id)
+    assert.matches("stays as it is; %-%-yes resets it", fails(line))
+    local shown, status = home:play("credentials " .. line, { { "Its secret and all its tokens end at once. "
+      .. "It is the client in use here. [y/N]: ", "n\r" } })
+    assert.equal(1, status, shown)
+    assert.equal(former, dofile(home.profile).lab.client_secret)
+    shown, status = home:play("credentials " .. line, { { "[y/N]: ", "y\r" } })
+    assert.equal(0, status, shown)
+    assert.not_equal(former, dofile(home.profile).lab.client_secret)
+    local plain = { CENTRAL_CLIENT_ID = false, CENTRAL_CLIENT_SECRET = false }
+    assert.equal(0, select(3, home:run("token -p lab", plain)))
+    succeeds(line .. " --yes", plain)
+    assert.equal(0, select(3, home:run("token -p lab", plain)))
+  end)
+
+  it("reset prints a secret that can't be saved after all, and fails", function()
+    local id = cjson.decode((succeeds "create x --show")).client_id
+    local program = process.write(home.folder .. "/program.lua", ([[
+      require("central.auth.save").put = function()
+        return require("central.auth.errors").fail("config", "save_to: the disk is full")
+      end
+      os.exit(require("central.auth.cli").main { "credentials", "reset", %q, "--yes", "--save-to", %q })]]):format(id,
+      home.folder .. "/secret"))
+    local output, status = process.run(home:words "":gsub("lua/central%-auth", program))
+    assert.equal(1, status, output)
+    assert.equal(32, #output:match '"client_secret": "(%x+)"')
+    assert.matches("the disk is full; the secret is printed, for there is no other copy", output)
+  end)
+
+  it("delete asks, and deletes", function()
+    local id = cjson.decode((succeeds "create x --show")).client_id
+    assert.matches("stays as it is; %-%-yes deletes it", fails("delete " .. id))
+    local shown, status = home:play("credentials delete " .. id, { { "Delete " .. id, "n\r" } })
+    assert.equal(1, status, shown)
+    assert.is_nil(shown:find("in use here", 1, true))
+    assert.equal(2, #all())
+    assert.matches("is deleted", (select(2, succeeds("delete --yes " .. id))))
+    assert.equal(1, #all())
+    assert.matches("404", fails("delete --yes " .. id))
+    assert.matches("letters, digits and dashes", fails "delete --yes ../x")
+  end)
+
+  it("wants an action", function()
+    local _, said, status = home:run "credentials"
+    assert.equal(2, status)
+    assert.matches("See central%-auth credentials %-%-help", said)
+  end)
+end)
