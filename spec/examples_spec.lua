@@ -104,6 +104,69 @@ describe("the example of several accounts", function()
   end)
 end)
 
+describe("the example of an MSP", function()
+  local A, B = "1b2c3d4e0000111122223333444455aa", "1b2c3d4e0000111122223333444455bb"
+
+  it("lists the gateways of each tenant, by one token each in all its runs", function()
+    local environment = home(("return { default = %s }"):format(profile(credentials())))
+    for _ = 1, 2 do
+      local output, status = lua(environment, ("msp.lua %s %s"):format(A, B))
+      assert.equal(0, status, output)
+      assert.matches(("^%s\tcore%%-01\tONLINE\n%s\tcore%%-02\tONLINE\n%s\tcore%%-01"):format(A, A, B), output)
+    end
+    assert.same({ token = 3, api = 4 }, box:requests())
+  end)
+
+  it("says which tenant failed, and goes on", function()
+    local environment = home(("return { default = %s }"):format(profile(credentials())))
+    local output, status = lua(environment, "msp.lua no/workspace " .. B)
+    assert.equal(1, status)
+    assert.matches("no/workspace: .*workspace_id", output)
+    assert.matches(B .. "\tcore%-02", output)
+  end)
+end)
+
+describe("the example of a poller", function()
+  local environment
+
+  before_each(function() environment = home(("return { default = %s }"):format(profile(credentials()))) end)
+
+  it("ends after so many looks", function()
+    local output, status = lua(environment, "poller.lua /network-monitoring/v1/aps 0.01 3")
+    assert.equal(0, status, output)
+    assert.equal(3, select(2, output:gsub("\t12 of them\n", "")))
+    assert.same({ token = 1, api = 3 }, box:requests())
+  end)
+
+  it("ends at once where waiting does not help", function()
+    environment.CENTRAL_BASE_URL = "nowhere"
+    local output, status = lua(environment, "poller.lua /network-monitoring/v1/aps 0.01")
+    assert.equal(1, status)
+    assert.matches("base_url", output)
+  end)
+
+  it("goes on through renewals and an outage, which it tells once, and ends at a signal #slow", function()
+    box:lifetime(2)
+    environment.LUA_PATH, environment.LUA_CPATH = package.path, package.cpath
+    local poller = process.start { env = environment, log = folder .. "/log", command = {
+      "lua5.4", EXAMPLES .. "poller.lua", "/network-monitoring/v1/aps", "0.1",
+    } }
+    local function count(words)
+      return select(2, poller:output():gsub(words, ""))
+    end
+    process.wait_until(function() return box:requests().token >= 3 end, 10, "renewals")
+    assert.equal(0, count "HTTP status") -- nobody noticed
+    box:fail { status = 500, times = math.huge, of = "api" }
+    process.wait_until(function() return count "HTTP status 500" > 0 end, 5, "the outage")
+    local before = count "12 of them"
+    box:recover()
+    process.wait_until(function() return count "12 of them" > before + 1 end, 5, "the end of the outage")
+    assert.equal(1, count "HTTP status 500")
+    os.execute("kill " .. poller.pid)
+    process.wait_until(function() return count "the end" == 1 and not poller:alive() end, 5, "the end")
+  end)
+end)
+
 describe("the example of TLS inspection #hosts #slow", function()
   local ASK = "lua5.4 -l auth=central.auth -e 'print(auth.token())'"
   local proxy
