@@ -20,10 +20,7 @@ describe("central-auth credentials", function()
   end)
 
   local function fails(line, more)
-    local output, errors, status = home:run("credentials " .. line, more)
-    assert.equal("1 ", status .. " " .. output)
-    assert.matches("^central%-auth: ", errors)
-    return errors
+    return home:fails("credentials " .. line, more)
   end
 
   local function succeeds(line, more)

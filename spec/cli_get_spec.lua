@@ -43,10 +43,7 @@ describe("central-auth get", function()
   end)
 
   local function fails(line, more)
-    local output, errors, status = home:run("get " .. line, more)
-    assert.equal("1 ", status .. " " .. output)
-    assert.matches("^central%-auth: ", errors)
-    return errors
+    return home:fails("get " .. line, more)
   end
 
   it("prints the answer as JSON, whole numbers without a point", function()

@@ -53,6 +53,15 @@ function Home:run(line, more, input)
   return output, process.read(errors), status
 end
 
+--- The same where it must fail, with 1 and nothing on standard output: standard error.
+---@param line string
+---@param more? table<string, string>
+function Home:fails(line, more)
+  local output, errors, status = self:run(line, more)
+  assert(status == 1 and output == "" and errors:find "^central%-auth: ", ("%d %s%s"):format(status, output, errors))
+  return errors
+end
+
 function Home:remove()
   process.remove(self.folder)
 end

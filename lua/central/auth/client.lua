@@ -40,14 +40,8 @@ local function check_one(options, known)
     return nil
   elseif type(options) == "table" and type(options.token) == "function" then
     errors.mistake("call functions of the module with a dot: auth.token()")
-  elseif type(options) ~= "table" then
-    errors.mistake("a table of options expected, got " .. type(options))
   end
-  for name in pairs(options) do
-    if name ~= known then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), { known })))
-    end
-  end
+  errors.check_options(options, { [known] = "any" })
   return options[known]
 end
 

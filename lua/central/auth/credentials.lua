@@ -44,10 +44,7 @@ local CREATE = { name = "string", service = "string", workspace = "string", save
 local RESET = { save_to = "any" }
 
 local function check_options(options, types)
-  if options ~= nil and type(options) ~= "table" then
-    errors.mistake("a table of options expected, got " .. type(options))
-  end
-  errors.check_options(options or {}, types)
+  errors.check_options(options, types)
   save.check(options and options.save_to)
   return options or {}
 end

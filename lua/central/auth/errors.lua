@@ -132,13 +132,16 @@ function errors.mistake(message)
   error(message, level)
 end
 
---- Raises a mistake in a table of options: a name that is not known, a value of another type than the name has there
---- ("any" takes all).
----@param options table
+--- Raises a mistake in what should be a table of options, or nil: a name that is not known, a value of another type
+--- than the name has there ("any" takes all).
+---@param options any
 ---@param types table<string, string>
 ---@param more? table<string, string>
 function errors.check_options(options, types, more)
-  for name, value in pairs(options) do
+  if options ~= nil and type(options) ~= "table" then
+    errors.mistake("a table of options expected, got " .. type(options))
+  end
+  for name, value in pairs(options or {}) do
     local kind = types[name] or more and more[name]
     if not kind then
       local known = sorted_names(types)

@@ -59,10 +59,8 @@ function request.check(method, target, options, more)
       errors.printable(tostring(method))))
   elseif type(target) ~= "string" then
     errors.mistake("a path or a URL, a string, expected, got " .. type(target))
-  elseif options ~= nil and type(options) ~= "table" then
-    errors.mistake("a table of options expected, got " .. type(options))
   end
-  errors.check_options(options or {}, request.options, more)
+  errors.check_options(options, request.options, more)
 end
 
 -- --- the call as it is sent ---------------------------------------------------------------------------------------

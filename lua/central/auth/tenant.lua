@@ -38,10 +38,8 @@ end
 function tenant.check(workspace_id, given)
   if type(workspace_id) ~= "string" then
     errors.mistake("the tenant's workspace id, a string, expected, got " .. type(workspace_id))
-  elseif given ~= nil and type(given) ~= "table" then
-    errors.mistake("a table of options expected, got " .. type(given))
   end
-  errors.check_options(given or {}, TYPES)
+  errors.check_options(given, TYPES)
   for name, value in pairs(given or {}) do
     if name ~= "authenticate" and not options.fits(name, value) then
       errors.mistake(("option %s: a %s does not fit"):format(name, type(value)))
