@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local here = arg[0]:match "^(.*/)"
+package.path = here .. "../../lua/?.lua;" .. package.path
 local annotations = dofile(here .. "annotations.lua")
 
 local target = assert(arg[1], "a folder to write to")

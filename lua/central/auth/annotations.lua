@@ -1,83 +1,198 @@
--- Reads the LuaCATS comments of our own source: what `auth.help` shows is what stands beside the code.
+-- Reads what our Lua sources say of themselves: LuaCATS comments as a list of items a file. `auth.help` shows them, and
+-- the reference is made of them.
 -- SPDX-License-Identifier: MIT
 
 local annotations = {}
 
----@class central.auth.Comment
----@field words string[] the sentences
----@field params table[] each { name, type, words }
----@field returns table[] each { name, type, words }
----@field fields table[] of a class: each { name, type, words }
----@field class? string
----@field code string the line below
+---@class central.auth.annotations.Value
+---@field name? string
+---@field type? string
+---@field text string
+---@field optional? boolean
 
--- A type may hold blanks in brackets and around `|`; the words follow it.
-local function split_type(text)
-  local depth, at = 0, 1
-  while at <= #text do
-    local char = text:sub(at, at)
-    if char:find "[%(%{%[<]" then
-      depth = depth + 1
-    elseif char:find "[%)%}%]>]" then
-      depth = depth - 1
-    elseif char == " " and depth == 0 and not text:find("^%s*|", at) and not text:sub(1, at - 1):find "[|:]%s*$" then
-      break
+---@class central.auth.annotations.Item
+---@field kind "function" | "class" | "value"
+---@field name string
+---@field owner? string of a function: the variable, or type, it belongs to
+---@field text string
+---@field lines string[] the same as the source has it
+---@field params? central.auth.annotations.Value[] of a function
+---@field returns? central.auth.annotations.Value[]
+---@field fields? central.auth.annotations.Value[] of a class
+---@field arguments? string[] as the code has them
+---@field type? string of a value; of an alias, what it stands for
+
+-- --- types -----------------------------------------------------------------------------------------------------------
+
+local function one_type(text, at)
+  for _, pattern in ipairs { '^"[^"]*"()', "^%b{}()", "^fun%b():?()", "^[%w_.]+%b<>()", "^[%w_.]+()" } do
+    local after = text:match(pattern, at)
+    if after and text:sub(after - 1, after - 1) == ":" then -- what a function returns
+      repeat
+        after = one_type(text, text:match("^%s*()", after))
+        local more = text:match("^,%s*()[%w_.]+%?", after) or text:match("^,%s*()[%w_.]+$", after) -- and no words
+        after = more or after
+      until not more
     end
-    at = at + 1
+    if after then
+      return text:match("^[%[%]?]*()", after)
+    end
   end
-  return text:sub(1, at - 1), text:sub(at):match "^%s*(.-)%s*$"
+  return at
+end
+
+-- The type that a text begins with, alternatives and all, and the rest.
+local function split_type(text)
+  local after = one_type(text, 1)
+  while true do
+    local more = text:match("^%s*|%s*()", after)
+    if not more then
+      return text:sub(1, after - 1), text:match("^%s*(.*)", after)
+    end
+    after = one_type(text, more)
+  end
 end
 
 local function named(text)
-  local name, rest = text:match "^(%S+)%s+(.*)$"
-  local kind, words = split_type(rest or "")
-  return { name = name, type = kind, words = words }
+  local name, optional, rest = text:match "^([%w_.%[%]]+)(%??)%s+(.*)"
+  local kind, about = split_type(rest or "")
+  return { name = name, type = kind, text = about, optional = optional == "?" }
 end
 
--- The type of a result comes before its name.
-local function result(text)
-  local kind, rest = split_type(text)
-  local name, words = rest:match "^(%S+)%s*(.*)$"
-  return { name = name, type = kind, words = words or "" }
+-- `fun(options?: T): A, B`, as params and returns.
+local function of_function_type(text)
+  local inside, results = text:match "^fun(%b()):?%s*(.*)"
+  local params, returns = {}, {}
+  for part in (inside or "()"):sub(2, -2):gmatch "[^,]+" do
+    params[#params + 1] = named((part:gsub("^%s+", ""):gsub(":", " ", 1)))
+  end
+  while results and results ~= "" do
+    local kind
+    kind, results = split_type(results)
+    returns[#returns + 1] = { type = kind, text = "" }
+    results = results:match "^,?%s*(.*)"
+  end
+  return params, returns
 end
 
-local TAGS = {
-  param = function(comment, text) table.insert(comment.params, named(text)) end,
-  field = function(comment, text) table.insert(comment.fields, named(text)) end,
-  ["return"] = function(comment, text) table.insert(comment.returns, result(text)) end,
-  class = function(comment, text) comment.class = text:match "^[%w_.]+" end,
+-- --- Lua -------------------------------------------------------------------------------------------------------------
+
+local READ = {
+  param = function(item, text) table.insert(item.params, named(text)) end,
+  field = function(item, text) table.insert(item.fields, named(text)) end,
+  ["return"] = function(item, text)
+    local kind, rest = split_type(text)
+    local name, about = rest:match "^([%w_]+)%s*(.*)"
+    table.insert(item.returns, { type = kind, name = name, text = about or "" })
+  end,
+  class = function(item, text) item.kind, item.name = "class", text:match "^[%w_.]+" end,
+  alias = function(item, text) item.kind, item.name, item.type = "class", text:match "^([%w_.]+)%s*(.*)" end,
+  type = function(item, text) item.type = text end,
 }
 
-local function add(comment, line)
-  local tag, text = line:match "^%-%-%-@(%w+)%s*(.*)$"
-  if TAGS[tag] then
-    TAGS[tag](comment, text)
-  elseif not tag then
-    table.insert(comment.words, (line:gsub("^%-%-%-%s?", "")))
+-- A block of `---` lines: an item without its name.
+local function read_block(lines)
+  local item = { kind = "function", params = {}, returns = {}, fields = {} }
+  local said, tags = {}, {}
+  for _, line in ipairs(lines) do
+    local text = line:match "^%-%-%-%s?(.*)"
+    local choice, about = text:match '^|%s*"([^"]*)"%s*#?%s*(.*)'
+    if choice then
+      table.insert(item.fields, { name = choice, type = "", text = about })
+    elseif text:sub(1, 1) == "@" then
+      tags[#tags + 1] = text
+    elseif #tags > 0 then
+      tags[#tags] = tags[#tags] .. " " .. text
+    else
+      said[#said + 1] = text
+    end
   end
+  for _, text in ipairs(tags) do
+    local tag, rest = text:match "^@(%w+)%s*(.*)"
+    assert(READ[tag], "no such tag: " .. text)(item, rest)
+  end
+  item.text, item.lines = table.concat(said, " "), said
+  return item
 end
 
-local function blank()
-  return { words = {}, params = {}, returns = {}, fields = {} }
+local function words(text)
+  local list = {}
+  for word in text:gmatch "[%w_.]+" do
+    list[#list + 1] = word
+  end
+  return list
 end
 
---- All comments of a module's source, in its order; none where its source can't be read.
+-- What the code after a block says it is about.
+local function name_item(item, code, classes)
+  local owner, name, arguments = code:match "^function ([%w_]+)[.:]([%w_]+)%((.-)%)"
+  if not owner then
+    owner, name = code:match "^([%w_]+)%.([%w_]+) = "
+  end
+  if item.kind == "class" then
+    classes[code:match "^local ([%w_]+) = " or false] = item
+  elseif name then
+    item.owner, item.name, item.arguments = classes[owner] and classes[owner].name or owner, name,
+      arguments and words(arguments)
+  else
+    item.name = code:match "^local function ([%w_]+)" or code:match "^return function" and "module"
+  end
+  return item
+end
+
+-- A function told by its type, which may be an alias of this file; else it is a value.
+local function resolve(items)
+  local aliases = {}
+  for _, item in ipairs(items) do
+    local kind = item.type
+    if item.kind == "class" then
+      aliases[item.name] = kind
+    elseif kind then
+      kind = aliases[kind] or kind
+      item.params, item.returns = of_function_type(kind)
+      item.kind, item.type = kind:find "^fun%(" and "function" or "value", kind
+    end
+  end
+  return items
+end
+
+-- The comment that opens a file, without the licence.
+local function opening(text, mark, licence)
+  local lines = {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    local said = line:match(mark)
+    if not said or said:find("SPDX", 1, true) then
+      lines[#lines + 1] = said and said:match(licence) or nil
+      break
+    end
+    lines[#lines + 1] = said
+  end
+  return table.concat(lines, " ")
+end
+
+--- What a Lua file says of itself: its opening comment, and its items.
+---@param text string
+---@return string about
+---@return central.auth.annotations.Item[] items
+function annotations.of_lua(text)
+  local items, classes, block = {}, {}, {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    if line:find "^%-%-%-" then
+      block[#block + 1] = line
+    elseif #block > 0 then
+      items[#items + 1], block = name_item(read_block(block), line, classes), {}
+    end
+  end
+  return opening(text, "^%-%- ?(.*)", "^$"), resolve(items)
+end
+
+--- The items of a module; none where its source can't be read.
 ---@param module string
----@return central.auth.Comment[]
+---@return central.auth.annotations.Item[]
 function annotations.of(module)
   local path = package.searchpath(module, package.path)
   local file <close> = path and io.open(path) or nil
-  local list, comment = {}, blank()
-  for line in (file and file:lines() or string.gmatch("", "")) do
-    if line:find "^%-%-%-[^%-]" then
-      add(comment, line)
-    elseif #comment.words > 0 or comment.class then
-      comment.code = line
-      list[#list + 1] = comment
-      comment = blank()
-    end
-  end
-  return list
+  return file and select(2, annotations.of_lua(file:read "a")) or {}
 end
 
 return annotations

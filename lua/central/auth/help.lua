@@ -21,57 +21,52 @@ local SOURCES = {
 
 local function find(modules, fits)
   for _, module in ipairs(modules) do
-    for _, comment in ipairs(annotations.of(module)) do
-      if fits(comment) then
-        return comment
+    for _, item in ipairs(annotations.of(module)) do
+      if fits(item) then
+        return item
       end
     end
   end
 end
 
 local function class(name)
-  return find(SOURCES, function(comment) return comment.class == name end)
-end
-
-local function name_of(comment)
-  return comment.code:match "^function auth%.([%w_]+)%(" or comment.code:match "^auth%.([%w_]+) ="
+  return find(SOURCES, function(item) return item.kind == "class" and item.name == name end)
 end
 
 -- Functions of the module that act on the default client are documented at the client's methods; those that stand for
 -- `request` with a method have no such argument.
-local function resolve(name, comment)
-  local method = table.concat(comment.words, " "):match "See Client:([%w_]+)"
-  local start = method and ("function Client:%s("):format(method)
-  local found = start and find(SOURCES, function(other) return other.code:sub(1, #start) == start end)
+local function resolve(name, item)
+  local method = item.text:match "See Client:([%w_]+)"
+  local found = method and find(SOURCES, function(other)
+    return other.owner == "central.auth.Client" and other.name == method
+  end)
   if not found then
-    return comment
+    return item
   elseif name ~= method then
-    found.words = table.move(found.words, 1, #found.words, 2, { name:upper() .. ", else as auth." .. method .. "." })
-    found.params = table.move(found.params, 2, #found.params, 1, {})
+    table.insert(found.lines, 1, name:upper() .. ", else as auth." .. method .. ".")
+    table.remove(found.params, 1)
   end
   return found
 end
 
 -- The functions of a table of the module: their comments stand in a source of their own.
 local function add_inner(list, auth, name)
-  for _, comment in ipairs(annotations.of(FACE .. "." .. name)) do
-    local method = comment.code:match "^function %u%w*:([%w_]+)%("
-    if method and auth[name][method] then
-      list[#list + 1] = { name .. "." .. method, comment }
+  for _, item in ipairs(annotations.of(FACE .. "." .. name)) do
+    if item.kind == "function" and item.owner ~= name and auth[name][item.name] then
+      list[#list + 1] = { name .. "." .. item.name, item }
     end
   end
 end
 
--- The functions of the module, as their comments stand in the source: name and comment.
+-- The functions of the module, as their comments stand in the source: name and item.
 local function functions(auth)
   local list = {}
-  for _, comment in ipairs(annotations.of(FACE)) do
-    local name = name_of(comment)
-    local value = name and rawget(auth, name)
+  for _, item in ipairs(annotations.of(FACE)) do
+    local value = item.owner == FACE and rawget(auth, item.name)
     if type(value) == "table" then
-      add_inner(list, auth, name)
+      add_inner(list, auth, item.name)
     elseif value then
-      list[#list + 1] = { name, resolve(name, comment) }
+      list[#list + 1] = { item.name, resolve(item.name, item) }
     end
   end
   return list
@@ -79,35 +74,35 @@ end
 
 -- --- showing them -------------------------------------------------------------------------------------------------
 
-local function signature(name, comment)
+local function signature(name, item)
   local words = {}
-  for _, param in ipairs(comment.params) do
-    words[#words + 1] = param.name:find "%?$" and ("[%s]"):format(param.name:sub(1, -2)) or param.name
+  for _, param in ipairs(item.params) do
+    words[#words + 1] = param.optional and ("[%s]"):format(param.name) or param.name
   end
   return ("auth.%s(%s)"):format(name, table.concat(words, ", "))
 end
 
-local function row(name, kind, words)
-  return (("  %-24s %s  %s"):format(name:gsub("%?$", ""), kind, words):gsub("%s+$", ""))
+local function row(name, kind, text)
+  return (("  %-24s %s  %s"):format(name, kind, text):gsub("%s+$", ""))
 end
 
 local FAILURE = { message = true, code = true, detail = true }
 
-local function show(name, comment)
-  local lines = { signature(name, comment), "", table.concat(comment.words, "\n") }
-  for _, param in ipairs(comment.params) do
-    lines[#lines + 1] = "\n" .. row(param.name, param.type, param.words)
+local function show(name, item)
+  local lines = { signature(name, item), "", table.concat(item.lines, "\n") }
+  for _, param in ipairs(item.params) do
+    lines[#lines + 1] = "\n" .. row(param.name, param.type, param.text)
     local known = class(param.type)
     for _, field in ipairs(known and param.type ~= "central.auth.Options" and known.fields or {}) do
-      lines[#lines + 1] = row("  ." .. field.name, field.type, field.words)
+      lines[#lines + 1] = row("  ." .. field.name, field.type, field.text)
     end
   end
   local fails = false
-  for i, item in ipairs(comment.returns) do
-    if i == 1 or not FAILURE[item.name] or item.words ~= "" then
-      lines[#lines + 1] = (i == 1 and "\nReturns\n" or "") .. row(item.name or "", item.type, item.words)
+  for i, value in ipairs(item.returns) do
+    if i == 1 or not FAILURE[value.name] or value.text ~= "" then
+      lines[#lines + 1] = (i == 1 and "\nReturns\n" or "") .. row(value.name or "", value.type, value.text)
     end
-    fails = fails or item.name == "code"
+    fails = fails or value.name == "code"
   end
   lines[#lines + 1] = fails and "\nOn failure: nil, message, code, detail. See auth.help(\"errors\").\n" or ""
   return table.concat(lines, "\n")
@@ -116,11 +111,11 @@ end
 -- The functions whose names begin so, a line each.
 local function index(auth, start)
   local lines = {}
-  for _, item in ipairs(functions(auth)) do
-    local name, comment = table.unpack(item)
+  for _, entry in ipairs(functions(auth)) do
+    local name, item = table.unpack(entry)
     if name:sub(1, #start) == start then
-      local first = table.concat(comment.words, " "):match "^.-%.%f[%s\0]" or comment.words[1]
-      lines[#lines + 1] = ("  %-34s %s"):format(signature(name, comment), first)
+      local first = table.concat(item.lines, " "):match "^.-%.%f[%s\0]" or item.lines[1]
+      lines[#lines + 1] = ("  %-34s %s"):format(signature(name, item), first)
     end
   end
   return lines
@@ -136,39 +131,37 @@ end
 local function all_options()
   local lines = { "auth.configure { … } and auth.new { … } take:", "" }
   for _, field in ipairs(class("central.auth.Options").fields) do
-    lines[#lines + 1] = row(field.name, field.type, field.words)
+    lines[#lines + 1] = row(field.name, field.type, field.text)
   end
   lines[#lines + 1] = "\nEach may come from the environment (CENTRAL_CLIENT_ID …) or a profile as well."
   return table.concat(lines, "\n")
 end
 
--- The rows of the list of codes, which are an alias in the source: code -> what it means.
 local function codes()
-  local file <close> = assert(io.open(assert(package.searchpath("central.auth.errors", package.path))))
-  return file:read("a"):gmatch '%-%-%-| "([%w_]+)"%s*# ([^\n]+)'
+  return find({ "central.auth.errors" }, function(item) return item.name == "central.auth.Code" end).fields
 end
 
 local function all_codes()
   local lines = { "Every failure is nil, message, code, detail. The codes:", "" }
-  for code, words in codes() do
-    lines[#lines + 1] = row(code, words, "")
+  for _, code in ipairs(codes()) do
+    lines[#lines + 1] = row(code.name, code.text, "")
   end
   return table.concat(lines, "\n")
 end
 
 local function one_option(name)
   for _, field in ipairs(class("central.auth.Options").fields) do
-    if field.name:gsub("%?$", "") == name then
+    if field.name == name then
       local variable = options.get(name).arguments_only and "" or ", in the environment CENTRAL_" .. name:upper()
-      return ("option %s%s\n\n%s"):format(name, variable, row(name, field.type, field.words))
+      return ("option %s%s\n\n%s"):format(name, variable, row(name, field.type, field.text))
     end
   end
 end
 
 local function one_code(name)
-  for code, words in codes() do
-    if code == name then
-      return ("error code %s: %s"):format(code, words)
+  for _, code in ipairs(codes()) do
+    if code.name == name then
+      return ("error code %s: %s"):format(name, code.text)
     end
   end
 end
