@@ -20,6 +20,11 @@ local function plain(comment)
   return (comment:gsub("\n[ \t]*%*?", " "):gsub("%s+", " "):gsub("^%s*(.-)%s*$", "%1"))
 end
 
+-- The points of a list, and a line that announces one, begin after a \1.
+local function with_lists(comment)
+  return plain((comment:gsub("\n %*%s+%- ", "\1• "):gsub("\n %* (%u[^\n\1]*:)\1", "\1%1\1")))
+end
+
 local function c_params(text)
   local list = {}
   for part in text:gmatch "[^,]+" do
@@ -61,13 +66,13 @@ local function declared(text, code)
   }
 end
 
---- What a C header says of itself: its opening comment, and its items.
+--- What a C header says of itself: its opening comment, in which a \1 begins a line, and its items.
 ---@param text string
 ---@return string about
 ---@return reference.Item[] items
 function reference.of_header(text)
   local items, at = {}, text:match "^/%*.-%*/()"
-  local about = plain(text:match "^/%*(.-)%*/"):gsub("%s*SPDX.*", "")
+  local about = with_lists(text:match "^/%*(.-)%*/"):gsub("%s*SPDX.*", "")
   while at do
     local comment, after = text:match("^%s*/%*(.-)%*/%s*()", at)
     at = after or text:match("^%s*()", at)

@@ -137,7 +137,7 @@ end
 
 -- Functions first, then tables of fields, then types with their methods.
 local function write(this, number)
-  local out = { "--- " .. escape(this.about), ("-- @%s %s\n"):format(this.kind, this.name) }
+  local out = { "--- " .. escape(this.about):gsub("\1", "<br>"), ("-- @%s %s\n"):format(this.kind, this.name) }
   local methods, order = {}, {}
   for _, item in ipairs(this.items) do
     local owner = item.kind == "function" and item.owner
