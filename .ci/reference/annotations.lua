@@ -6,7 +6,7 @@ local annotations = {}
 
 --- The modules with what people call; the rest is for those who work on it.
 annotations.public = {
-  ["central.auth"] = true, ["central.auth.client"] = true, ["central.auth.credentials"] = true,
+  ["central.auth"] = true, ["central.auth.client"] = true, ["central.auth.calls"] = true, ["central.auth.credentials"] = true,
   ["central.auth.errors"] = true, ["central.auth.loops"] = true, ["central.auth.options"] = true,
   ["central.auth.pages"] = true, ["central.auth.pending"] = true, ["central.auth.request"] = true,
   ["central.auth.sandbox"] = true, ["central.auth.status"] = true, ["central.auth.tenant"] = true,

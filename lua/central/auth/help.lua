@@ -14,7 +14,7 @@ local help = {}
 local FACE = "central.auth"
 local SHORTEST = 4 -- letters of a name that is taken for another mistyped: shorter ones are near to each other
 local SOURCES = {
-  "central.auth.client", "central.auth.options", "central.auth.request", "central.auth.pages", "central.auth.tenant",
+  "central.auth.client", "central.auth.calls", "central.auth.options", "central.auth.request", "central.auth.pages", "central.auth.tenant",
 }
 
 -- --- looking comments up ------------------------------------------------------------------------------------------
@@ -41,8 +41,9 @@ end
 -- `request` with a method have no such argument.
 local function resolve(name, comment)
   local method = table.concat(comment.words, " "):match "See Client:([%w_]+)"
-  local start = method and ("function Client:%s("):format(method)
-  local found = start and find(SOURCES, function(other) return other.code:sub(1, #start) == start end)
+  local found = method and find(SOURCES, function(other)
+    return other.code:match "^function %u%w+:([%w_]+)%(" == method
+  end)
   if not found then
     return comment
   elseif name ~= method then
