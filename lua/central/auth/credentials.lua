@@ -3,6 +3,7 @@
 -- once: it can go straight to a file, and when it is this client's own, this client goes on with it.
 -- SPDX-License-Identifier: MIT
 
+local by_hand = require "central.auth.by_hand"
 local client = require "central.auth.client"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
@@ -191,7 +192,7 @@ local function reset(renewal, path, id)
   local found
   found, message, code, detail = with_secret(reply, id)
   if found and found.client_id == renewal.config.client_id then
-    renewal:use_secret(core.secret(found.client_secret))
+    by_hand.use_secret(renewal, core.secret(found.client_secret))
   end
   return found, message, code, detail
 end
