@@ -9,7 +9,7 @@ local socket = require "socket"
 
 local SCRIPTS = process.run("pwd"):gsub("\n", "") .. "/spec/hosts"
 local LIFETIME, TIMEOUT = 4, 1
-local SOON = 0.5 -- seconds: not waited for any timeout
+local SOON = 0.8 -- seconds: not waited for any timeout, however busy the machine
 
 local folder, box, port
 
