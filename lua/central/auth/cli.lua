@@ -10,6 +10,7 @@ local terminal = lazy "central.auth.cli.terminal"
 local cli = {}
 
 --- The subcommands, each described and done in central.auth.cli.<name>; one more needs one more word here.
+---@type string[]
 cli.commands = {
   "token", "status", "renew", "invalidate", "exec", "login", "logout", "sandbox", "doctor", "completion",
 }

@@ -11,6 +11,7 @@ completion.description = "Prints a script by which a shell completes subcommands
   .. " central-auth completion fish | source."
 completion.arguments = { { name = "shell", choices = { "bash", "zsh", "fish" }, help = "bash, zsh or fish." } }
 
+--- Prints the script of a shell.
 ---@param options table
 function completion.run(options)
   local parser = require("central.auth.cli.parser").new()

@@ -28,6 +28,7 @@ local function show(finding)
   result(line .. (finding.advice and ("\n%18s-> %s"):format("", finding.advice) or ""))
 end
 
+--- Looks at everything, room by room.
 ---@param options table
 function doctor.run(options)
   local known, findings, worst = { options = options }, {}, 0

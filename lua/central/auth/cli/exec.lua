@@ -24,6 +24,7 @@ exec.statuses = {
 }
 exec.examples = { { "central-auth exec --min-valid 600 -- ./report.sh --all", "A script that takes ten minutes." } }
 
+--- Becomes the program; returns where that failed.
 ---@param options table
 function exec.run(options)
   local value, message, code, detail = session.token(options)

@@ -18,6 +18,7 @@ invalidate.examples = {
   { 'printf %s "$token" | central-auth invalidate -', "After a 401 to $token." },
 }
 
+--- Forgets the token that was refused.
 ---@param options table
 function invalidate.run(options)
   local status, message, code, detail = session.status(options)

@@ -136,6 +136,7 @@ local function for_profile(values)
   return values
 end
 
+--- Asks, tries, keeps.
 ---@param options table
 function login.run(options)
   local name = options.profile or from_environment "profile" or "default"

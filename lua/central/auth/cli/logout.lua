@@ -45,6 +45,7 @@ local function forget_profile(options)
   terminal.note(options, ("The profile %q is removed from %s."):format(options.profile, path))
 end
 
+--- Forgets the token, and the profile that is named.
 ---@param options table
 function logout.run(options)
   local forgotten, message, code, detail = forget_token(options)

@@ -11,6 +11,7 @@ renew.summary = "Get a new token now, whatever the old one's state."
 renew.description = "Gets a new token and shares it, although the old one may still be good: after a change of rights,"
   .. " for example. It is not printed. A refusal that is remembered is passed over; a server's Retry-After is not."
 
+--- Gets a new token.
 ---@param options table
 function renew.run(options)
   local auth, message, code, detail = session.open(options)

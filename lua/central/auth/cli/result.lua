@@ -1,6 +1,7 @@
 -- Results go to standard output, whole: a full disk or a closed pipe is a failure.
 -- SPDX-License-Identifier: MIT
 
+--- Prints a result.
 ---@param text string
 return function(text)
   local ok, why = io.write(text, "\n")

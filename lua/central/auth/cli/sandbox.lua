@@ -92,6 +92,7 @@ local function serve(options, box, signal, listener)
   until state.ended
 end
 
+--- Serves until it is told to end.
 ---@param options table
 function sandbox.run(options)
   local failure = options.fail and failure_of(options.fail)

@@ -34,6 +34,7 @@ local function picture(found)
   end, terminal.is_utf8())
 end
 
+--- Tells the state.
 ---@param options table
 function status.run(options)
   local found, message, code, detail = session.status(options)

@@ -29,6 +29,7 @@ local function as_json(value)
   }
 end
 
+--- Prints the token.
 ---@param options table
 function token.run(options)
   local value, message, code, detail = session.token(options)

@@ -57,6 +57,7 @@ local function secret(source, tell)
   return value ~= nil
 end
 
+--- Looks at the credentials.
 ---@param known table
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(known, tell)

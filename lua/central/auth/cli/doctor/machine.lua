@@ -14,6 +14,7 @@ local function versions(tell)
   end
 end
 
+--- Looks at the machine.
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(_, tell)
   versions(tell)

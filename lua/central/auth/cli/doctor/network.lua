@@ -104,6 +104,7 @@ local function answer(raw, took, tell)
   end
 end
 
+--- Looks at the way to the server.
 ---@param known table
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(known, tell)

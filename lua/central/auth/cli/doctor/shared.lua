@@ -33,6 +33,7 @@ local function token(auth, tell)
     duration(status.expires_in), duration(status.renews_in or 0)))
 end
 
+--- Looks at what is shared, and gets a token.
 ---@param known table
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(known, tell)
