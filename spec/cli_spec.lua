@@ -2,6 +2,7 @@
 -- the sandbox.
 -- SPDX-License-Identifier: MIT
 
+local VERSION = require("central.auth.config").VERSION
 local cjson = require "cjson"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
@@ -151,7 +152,7 @@ describe("central-auth", function()
     end)
 
     it("with 0 after --version and --help", function()
-      assert.equal("central-auth 1.0.0\n", (home:run "--version"))
+      assert.equal("central-auth " .. VERSION .. "\n", (home:run "--version"))
       local output, errors, status = home:run "--help"
       assert.equal(0, status)
       assert.equal("", errors)

@@ -22,7 +22,7 @@ local function read(path)
   return file:read "a"
 end
 
-local pages, page_of, place_of, methods_of = {}, {}, {}, {} -- of each class: where it is told
+local pages, page_of, place_of = {}, {}, {} -- of each class, and each method: where it is told
 
 local function page(kind, name, about, items)
   pages[#pages + 1] = #items > 0 and { kind = kind, name = name, about = about, items = items } or nil
@@ -31,7 +31,7 @@ local function page(kind, name, about, items)
       page_of[item.name] = name
       place_of[item.name] = #item.fields > 0 and name .. "." .. item.name:match "[%w_]+$" or name
     elseif item.owner then
-      methods_of[item.owner .. ":" .. item.name] = true
+      page_of[item.owner .. ":" .. item.name] = name
     end
   end
 end
@@ -63,7 +63,7 @@ end
 local HTML = { ["<"] = "&lt;", [">"] = "&gt;", ["&"] = "&amp;" }
 
 local function escape(text)
-  return (text:gsub("[<>&]", HTML))
+  return (text:gsub("[<>&]", HTML):gsub("%-%-", "&#45;&#45;")) -- two of them would end a comment of LDoc's
 end
 
 local function short(name)
@@ -73,8 +73,9 @@ end
 -- `Client:token` leads to where it is told.
 local function linked(text)
   return (escape(text):gsub("(%u%w+):(%l[%w_]*)", function(class, method)
-    local name, called = "central.auth." .. class, class .. ":" .. method
-    return methods_of[name .. ":" .. method] and ("@{%s.%s|%s}"):format(page_of[name], called, called) or nil
+    local called = class .. ":" .. method
+    local where = page_of["central.auth." .. called]
+    return where and ("@{%s.%s|%s}"):format(where, called, called) or nil
   end))
 end
 
