@@ -31,7 +31,8 @@ end
 function process.count(what)
   collectgarbage()
   collectgarbage()
-  return assert(tonumber((process.run(("ls /proc/$PPID/%s | wc -l"):format(what or "fd")))))
+  local count = ("sleep 0.01; ls /proc/$PPID/%s | wc -l"):format(what or "fd") -- both ends of our pipe are open at first
+  return assert(tonumber((process.run(count))))
 end
 
 --- A new folder of mode 0700; `process.remove` deletes it.
