@@ -31,8 +31,8 @@ end
 function process.count(what)
   collectgarbage()
   collectgarbage()
-  local count = ("sleep 0.01; ls /proc/$PPID/%s | wc -l"):format(what or "fd") -- both ends of our pipe are open at first
-  return assert(tonumber((process.run(count))))
+  local command = ("sleep 0.01; ls /proc/$PPID/%s | wc -l"):format(what or "fd") -- else both ends of its pipe
+  return assert(tonumber((process.run(command))))
 end
 
 --- A new folder of mode 0700; `process.remove` deletes it.
