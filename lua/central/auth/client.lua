@@ -68,7 +68,9 @@ end
 local function check_none() end
 
 local function check_close(options)
-  if options ~= nil and (type(options) ~= "table" or next(options) and next(options) ~= "revoke") then
+  if type(options) == "table" and type(options.token) == "function" then
+    errors.mistake("call functions of the module with a dot: auth.close()")
+  elseif options ~= nil and (type(options) ~= "table" or next(options) and next(options) ~= "revoke") then
     errors.mistake("close takes { revoke = true } or nothing")
   end
   return options ~= nil and options.revoke or false
