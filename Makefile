@@ -7,6 +7,8 @@ BUILD      ?= .build
 PREFIX     ?= /usr/local
 LUADIR     ?= $(PREFIX)/share/lua/5.4
 LIBDIR     ?= $(PREFIX)/lib/lua/5.4
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
 CFLAGS     ?= -O2 -g
 
 # --- how to compile -------------------------------------------------------------------------------------------------
@@ -21,13 +23,16 @@ COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
 CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache share alarm
-HTTP := lhttp lauth job exchange trust secret clock share seal cache alarm
+HTTP := lhttp lauth job exchange trust secret clock file share seal cache alarm
+CONSOLE := lconsole lauth console secret
+OBJECTS := core http console
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc check-valgrind install uninstall clean versions deps-%
+.PHONY: build help demo reference test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc \
+        check-valgrind check-deb install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
-build: versions $(BUILD)/central/auth/core.so $(BUILD)/central/auth/http.so ## compile into .build/
+build: versions $(OBJECTS:%=$(BUILD)/central/auth/%.so) $(BUILD)/central-auth.1 ## compile into .build/
 
 versions:
 	@$(PKG_CONFIG) --version >/dev/null 2>&1 || { \
@@ -53,6 +58,17 @@ $(BUILD)/central/auth/http.so: $(HTTP:%=$(BUILD)/obj/%.o)
 	@echo "ld $@"
 	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libsodium) -lm
 
+$(BUILD)/central/auth/console.so: $(CONSOLE:%=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	@echo "ld $@"
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
+
+$(BUILD)/central-auth.1: $(BUILD)/central/auth/core.so $(BUILD)/central/auth/console.so $(LUAS:%=lua/%)
+	@mkdir -p $(@D)
+	@echo "man $@"
+	@env PATH="$(abspath $(BUILD))/bin:$$PATH" LUA_PATH="$(CURDIR)/lua/?.lua;;" LUA_CPATH="$(abspath $(BUILD))/?.so;;" \
+	  $(LUA) -e 'io.write(require("central.auth.cli.man").page())' >$@.new && mv $@.new $@
+
 -include $(wildcard $(BUILD)/obj/*.d)
 
 # --- for people -----------------------------------------------------------------------------------------------------
@@ -60,7 +76,7 @@ $(BUILD)/central/auth/http.so: $(HTTP:%=$(BUILD)/obj/%.o)
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 	@echo
-	@echo "  PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR= say where to install; CC, CFLAGS, LDFLAGS how to build."
+	@echo "  PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR= BINDIR= MANDIR= say where to install; CC, CFLAGS, LDFLAGS how to build."
 
 # Lua finds this tree first, then Debian's modules; pure-Lua packages made for 5.3 and 5.1 work on 5.4.
 SHARE     := /usr/share/lua
@@ -71,6 +87,12 @@ demo: deps-demo ## get a token from a stand-in server over TLS and watch its lif
 	@$(MAKE) --no-print-directory -s build
 	@env $(RUN_PATHS) $(LUA) lua/examples/demo.lua
 
+reference: deps-reference ## every function, in Lua and in C, by LDoc: .build/reference/index.html
+	@rm -rf $(BUILD)/reference && mkdir -p $(BUILD)/reference/source
+	@$(LUA) .ci/reference/write.lua $(BUILD)/reference/source
+	@cd .ci/reference && ldoc --testing --fatalwarnings -c ldoc.ld -d $(abspath $(BUILD))/reference $(abspath $(BUILD))/reference/source
+	@rm -r $(BUILD)/reference/source
+
 test: deps-test ## everything: C units, specs, real authorization servers
 	@$(MAKE) --no-print-directory spec-c spec BUSTED_FLAGS=--exclude-tags=torture # see check-torture
 
@@ -80,6 +102,7 @@ deps-%:
 # The specs run in an environment of their own: no credentials, proxies or trust of the person who runs them.
 CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
+BUSTED_FLAGS ?= --exclude-tags=deb
 
 spec: build $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork torture) $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
 	@mkdir -p $(BUILD)/home
@@ -113,8 +136,8 @@ $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka) -lm
 
 BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
-bench: build $(BENCH) ## ourselves beside our peers; make bench-deps installs those
-	@$(CLEAN_ENV) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
+bench: build $(BENCH) ## ourselves beside our peers, as a table and a picture; make bench-deps installs those
+	@$(CLEAN_ENV) ROUNDS=$(ROUNDS) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
 
 soak: deps-bench build ## ten thousand renewals in one process: nothing may grow
 	@$(CLEAN_ENV) $(LUA) spec/bench/soak.lua
@@ -140,7 +163,7 @@ lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, sym
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign programs under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory spec-c spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
-	  BUSTED_FLAGS=--exclude-tags=hosts,clocks,torture
+	  BUSTED_FLAGS=--exclude-tags=hosts,clocks,torture,deb
 
 # The sanitizer must be loaded before Lua's own libraries: by the loader, not LD_PRELOAD, which every child would inherit.
 .build/asan/bin/lua5.4 .build/torture/bin/lua5.4: Makefile
@@ -185,6 +208,9 @@ check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at ev
 	  SPEC_PRELUDE="-l spec.support.collect" BUSTED_FLAGS=--exclude-tags=foreign \
 	  SPECS="$(filter-out $(BY_CHILDREN:%=spec/%_spec.lua),$(wildcard spec/*_spec.lua))"
 
+check-deb: deps-deb deps-test ## the Debian package, by lintian and in a fresh Debian of its own (root)
+	@$(MAKE) --no-print-directory spec SPECS=spec/deb_spec.lua BUSTED_FLAGS=
+
 SECONDS ?= 60
 FUZZED  := $(filter-out lhttp job exchange trust,$(sort $(CORE)))
 fuzz: deps-fuzz versions ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
@@ -196,17 +222,49 @@ fuzz: deps-fuzz versions ## the readers of cache files and of replies under libF
 	  -max_len=4096 -print_final_stats=1 -dict=spec/c/corpus/words $(BUILD)/fuzz/$$target spec/c/corpus/$$target & pids="$$pids $$!"; done; \
 	  for pid in $$pids; do wait $$pid || exit 1; done
 
-# --- installing: PREFIX and DESTDIR for packagers, LUADIR and LIBDIR for LuaRocks -----------------------------------
+# --- installing: PREFIX and DESTDIR for packagers, LUADIR and the like for LuaRocks ----------------------------------
 
+# The command names its interpreter, which saves a search, and finds its modules wherever they are installed.
 install: build ## into PREFIX (default /usr/local)
 	@for file in $(LUAS); do install -D -m 644 lua/$$file "$(DESTDIR)$(LUADIR)/$$file" || exit 1; done
-	install -D -m 755 $(BUILD)/central/auth/core.so "$(DESTDIR)$(LIBDIR)/central/auth/core.so"
-	install -D -m 755 $(BUILD)/central/auth/http.so "$(DESTDIR)$(LIBDIR)/central/auth/http.so"
+	@for name in $(OBJECTS:%=central/auth/%.so); do install -D -m 755 $(BUILD)/$$name "$(DESTDIR)$(LIBDIR)/$$name" || exit 1; done
+	install -D -m 644 $(BUILD)/central-auth.1 "$(DESTDIR)$(MANDIR)/man1/central-auth.1"
+	@install -d "$(DESTDIR)$(BINDIR)"
+	@{ echo "#!$$(command -v $(LUA) || echo /usr/bin/env $(LUA))"; \
+	  echo 'package.path, package.cpath = "$(LUADIR)/?.lua;" .. package.path, "$(LIBDIR)/?.so;" .. package.cpath'; \
+	  sed 1d lua/central-auth; } >$(BUILD)/central-auth
+	install -m 755 $(BUILD)/central-auth "$(DESTDIR)$(BINDIR)/central-auth"
 
 uninstall: ## what install put there
 	rm -rf "$(DESTDIR)$(LUADIR)/central/auth" "$(DESTDIR)$(LUADIR)/central/auth.lua" "$(DESTDIR)$(LIBDIR)/central/auth"
+	rm -f "$(DESTDIR)$(BINDIR)/central-auth" "$(DESTDIR)$(MANDIR)/man1/central-auth.1"
 	@for folder in "$(DESTDIR)$(LUADIR)/central" "$(DESTDIR)$(LIBDIR)/central"; do \
 	  [ ! -d "$$folder" ] || rmdir --ignore-fail-on-non-empty "$$folder"; done
+
+# --- releases ---------------------------------------------------------------------------------------------------------
+
+VERSION = $(shell sed -n 's/^config.VERSION = "\(.*\)"$$/\1/p' lua/central/auth/config.lua)
+RELEASE = central-auth-$(VERSION)
+# What git knows; in an unpacked release, all there is. The time of both is that of the last change.
+FILES   = $(sort $(shell if [ -e .git ]; then git ls-files; else find . -type f ! -path './.build/*' -printf '%P\n'; fi))
+TIME    = $(shell if [ -e .git ]; then git log -1 --format=%ct; else stat -c %Y Makefile; fi)
+
+dist: ## a release to build without git: .build/central-auth-VERSION.tar.gz
+	@mkdir -p $(BUILD)
+	@tar --create --use-compress-program='gzip -9n' --file=$(BUILD)/$(RELEASE).tar.gz --owner=0 --group=0 \
+	  --numeric-owner --mode=u+rw,go=rX --mtime=@$(TIME) --transform 's,^,$(RELEASE)/,' $(FILES)
+	@echo $(BUILD)/$(RELEASE).tar.gz
+
+deb: deps-deb ## a Debian package of it: .build/deb/lua-central-auth_….deb
+	@$(MAKE) --no-print-directory dist
+	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
+	@tar --extract --gzip --file=$(BUILD)/$(RELEASE).tar.gz --directory=$(BUILD)/deb
+	@cp -r .ci/deb $(BUILD)/deb/$(RELEASE)/debian
+	@printf 'lua-central-auth (%s) unstable; urgency=medium\n\n  * What is new: README.md.\n\n -- %s  %s\n' $(VERSION) \
+	  "$$(sed -n 's/^Maintainer: //p' .ci/deb/control)" "$$(date -uR -d @$(TIME))" >$(BUILD)/deb/$(RELEASE)/debian/changelog
+	@cd $(BUILD)/deb/$(RELEASE) && env -u MAKEFLAGS -u BUILD dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || { \
+	  tail -n 20 ../build.log >&2; exit 1; }
+	@ls $(BUILD)/deb/*.deb
 
 clean: ## remove .build/
 	rm -rf $(BUILD)

@@ -1,20 +1,17 @@
 /* The shared folder; the contract is in the header. The only file that takes file locks.
  * SPDX-License-Identifier: MIT */
 #include "cache.h"
+#include "file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, TEMPORARY_BYTES = 128, TRIES = 4, ENTRIES_MAX = 10000, RECORD_DIGITS = 32 };
-
-static const char temporary_mark[] = ".new-"; /* no record's name holds it */
+enum { ENTRIES_MAX = 10000, RECORD_DIGITS = 32 };
 
 static enum auth_cache_result unfit(const char **why, const char *text) {
     *why = text;
@@ -48,26 +45,11 @@ static enum auth_cache_result open_folder(const char *folder, int *fd, const cha
     return result;
 }
 
-static enum auth_cache_result make_folder(const char *folder, const char **why) {
-    char parent[PATH_BYTES];
-    if (mkdir(folder, 0700) == 0 || errno == EEXIST)
-        return AUTH_CACHE_OK;
-    const char *slash = strrchr(folder, '/');
-    if (errno != ENOENT || slash == NULL || slash == folder || (size_t)(slash - folder) >= sizeof parent)
-        return unfit(why, strerror(errno));
-    memcpy(parent, folder, (size_t)(slash - folder));
-    parent[slash - folder] = '\0';
-    if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || (mkdir(folder, 0700) != 0 && errno != EEXIST))
-        return unfit(why, strerror(errno));
-    return AUTH_CACHE_OK;
-}
-
 static enum auth_cache_result open_or_make_folder(const char *folder, int *fd, const char **why) {
     enum auth_cache_result result = open_folder(folder, fd, why);
     if (result == AUTH_CACHE_ABSENT) {
-        result = make_folder(folder, why);
-        if (result == AUTH_CACHE_OK)
-            result = open_folder(folder, fd, why);
+        int error = auth_file_make_folder(folder);
+        result = error == 0 ? open_folder(folder, fd, why) : unfit(why, strerror(error));
     }
     return result;
 }
@@ -123,47 +105,13 @@ enum auth_cache_result auth_cache_read(const char *folder, const char *name, str
     return result;
 }
 
-static int write_all(int fd, const struct auth_secret *bytes) {
-    for (size_t done = 0; done < bytes->length;) {
-        ssize_t put = write(fd, bytes->data + done, bytes->length - done);
-        if (put < 0 && errno != EINTR)
-            return errno;
-        if (put > 0)
-            done += (size_t)put;
-    }
-    return 0;
-}
-
-/* A new empty file of a name nobody else has; its descriptor or -1. */
-static int open_temporary(int at, const char *name, char *temporary) {
-    static unsigned counter; /* a race only costs another try */
-    for (int i = 0; i < TRIES; i++) {
-        (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%ld-%u", name, temporary_mark, (long)getpid(),
-                       counter++);
-        int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd >= 0 || errno != EEXIST)
-            return fd;
-    }
-    return -1;
-}
-
 enum auth_cache_result auth_cache_replace(const char *folder, const char *name,
                                           const struct auth_secret *bytes, const char **why) {
-    char temporary[TEMPORARY_BYTES];
     int at = -1;
     enum auth_cache_result result = open_or_make_folder(folder, &at, why);
     if (result != AUTH_CACHE_OK)
         return result;
-    int fd = open_temporary(at, name, temporary);
-    int error = fd < 0 ? errno : write_all(fd, bytes);
-    if (fd >= 0) {
-        if (close(fd) != 0 && error == 0)
-            error = errno; /* NFS tells here that the disk is full */
-        if (error == 0 && renameat(at, temporary, at, name) != 0)
-            error = errno;
-        if (error != 0)
-            (void)unlinkat(at, temporary, 0);
-    }
+    int error = auth_file_replace(at, name, bytes, false);
     close(at);
     return error == 0 ? AUTH_CACHE_OK : unfit(why, strerror(error));
 }

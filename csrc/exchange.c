@@ -1,5 +1,5 @@
-/* One HTTPS request on libcurl's multi interface; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* One HTTPS request on libcurl's multi interface; the contract is in the header. Long for one file, as only
+ * one may know libcurl. SPDX-License-Identifier: MIT */
 #include "exchange.h"
 #include "trust.h"
 
@@ -18,7 +18,6 @@ struct auth_exchange {
     CURLM *multi; /* keeps connections and the trust store between requests */
     CURL *easy;
     bool under_way;
-    bool in_body;       /* header lines from here on are trailers */
     bool partial_trust; /* see struct auth_trust */
     long timeout_ms;
     size_t body_max;
@@ -28,9 +27,6 @@ struct auth_exchange {
         authorization;          /* our own node: points into the caller's secret, which libcurl would copy */
     struct curl_slist *headers; /* all others */
     char error[CURL_ERROR_SIZE];
-    char retry_after[64]; /* as it came: a date counts from the Date header, which may come later */
-    char date[64];
-    char location[1024];
     struct auth_exchange_reply reply;
 };
 
@@ -65,7 +61,6 @@ struct auth_exchange *auth_exchange_new(void) {
 static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
     struct auth_exchange *exchange = data;
     size_t length = size * count;
-    exchange->in_body = true;
     if (length > exchange->body_max - exchange->reply.body.length)
         exchange->verdict = AUTH_EXCHANGE_REPLY;
     else if (!auth_secret_append(&exchange->reply.body, bytes, length))
@@ -73,48 +68,16 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
     return exchange->verdict == AUTH_EXCHANGE_OK ? length : 0;
 }
 
-/* The value of the header line if it has this name. A later line of the same name replaces an earlier one. */
-static void take_value(const char *line, size_t length, const char *name, char *out, size_t capacity) {
-    size_t name_length = strlen(name);
-    if (length <= name_length || line[name_length] != ':' || strncasecmp(line, name, name_length) != 0)
-        return;
-    const char *value = line + name_length + 1;
-    size_t left = length - name_length - 1;
-    while (left > 0 && isspace((unsigned char)*value)) {
-        value++;
-        left--;
-    }
-    while (left > 0 && isspace((unsigned char)value[left - 1]))
-        left--;
-    if (left >= capacity || memchr(value, '\0', left) != NULL)
-        return;
-    memcpy(out, value, left);
-    out[left] = '\0';
-}
-
-static void forget_headers(struct auth_exchange *exchange) {
-    exchange->date[0] = exchange->retry_after[0] = exchange->location[0] = '\0';
-    exchange->reply.content_type[0] = '\0';
-}
-
+/* libcurl keeps the lines; they are only counted, for it would keep 300 kB of each reply and trailers without
+ * end. */
 static size_t take_header(char *line, size_t size, size_t count, void *data) {
     struct auth_exchange *exchange = data;
-    size_t length = size * count;
-    exchange->header_bytes += length;
-    if (exchange->header_bytes > AUTH_EXCHANGE_HEADERS_MAX) {
-        exchange->verdict = AUTH_EXCHANGE_REPLY;
-        return 0;
-    }
-    if (exchange->in_body) /* trailers */
-        return length;
-    if (length > 5 && memcmp(line, "HTTP/", 5) == 0) /* what came before was a proxy's or a 1xx reply's */
-        forget_headers(exchange);
-    take_value(line, length, "Content-Type", exchange->reply.content_type,
-               sizeof exchange->reply.content_type);
-    take_value(line, length, "Retry-After", exchange->retry_after, sizeof exchange->retry_after);
-    take_value(line, length, "Date", exchange->date, sizeof exchange->date);
-    take_value(line, length, "Location", exchange->location, sizeof exchange->location);
-    return length;
+    (void)line;
+    exchange->header_bytes += size * count;
+    if (exchange->header_bytes <= AUTH_EXCHANGE_HEADERS_MAX)
+        return size * count;
+    exchange->verdict = AUTH_EXCHANGE_REPLY;
+    return 0;
 }
 
 /* --- start --- */
@@ -149,8 +112,10 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
-    SET(CURLOPT_LOW_SPEED_LIMIT, AUTH_EXCHANGE_SLOW_BYTES);
-    SET(CURLOPT_LOW_SPEED_TIME, AUTH_EXCHANGE_SLOW_S);
+    SET(CURLOPT_LOW_SPEED_LIMIT, request->patient ? 0L : AUTH_EXCHANGE_SLOW_BYTES);
+    SET(CURLOPT_LOW_SPEED_TIME, request->patient ? 0L : AUTH_EXCHANGE_SLOW_S);
+    SET(CURLOPT_FRESH_CONNECT, (long)request->once);
+    SET(CURLOPT_FORBID_REUSE, (long)request->once);
     SET(CURLOPT_QUICK_EXIT, 1L); /* leaves a hung resolver's thread behind instead of waiting for it */
     SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_WRITEDATA, (void *)exchange);
@@ -246,9 +211,7 @@ static void clear(struct auth_exchange *exchange) {
     exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1, .body = body};
     exchange->header_bytes = 0;
     exchange->verdict = AUTH_EXCHANGE_OK;
-    exchange->in_body = false;
     exchange->error[0] = '\0';
-    forget_headers(exchange);
 }
 
 bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_exchange_request *request,
@@ -377,25 +340,33 @@ void auth_exchange_wake(struct auth_exchange *exchange) {
     (void)curl_multi_wakeup(exchange->multi);
 }
 
-/* Retry-After: whole seconds, or a date, which counts from the server's own Date: its clock made both. */
-static int64_t retry_after(const struct auth_exchange *exchange, int64_t now_s) {
-    const char *text = exchange->retry_after;
-    if (text[0] == '\0')
+/* The value of the reply's last header field of this name, not of a proxy's or a 1xx reply's, nor of a
+ * trailer; NULL without. */
+static const char *header(struct auth_exchange *exchange, const char *name) {
+    struct curl_header *found = NULL;
+    if (curl_easy_header(exchange->easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK ||
+        curl_easy_header(exchange->easy, name, found->amount - 1, CURLH_HEADER, -1, &found) != CURLHE_OK)
+        return NULL;
+    return found->value;
+}
+
+/* Whole seconds, or a date, which counts from the server's own Date: its clock made both. */
+static int64_t retry_after(const char *text, int64_t from_s) {
+    if (text == NULL || text[0] == '\0')
         return -1;
     if (text[strspn(text, "0123456789")] == '\0')
         return strlen(text) > 9 ? INT32_MAX : strtol(text, NULL, 10);
     int64_t until = isalpha((unsigned char)text[0]) ? (int64_t)curl_getdate(text, NULL) : -1;
-    int64_t from = exchange->reply.date_s >= 0 ? exchange->reply.date_s : now_s;
     if (until < 0)
         return -1;
-    return until > from ? until - from : 0;
+    return until > from_s ? until - from_s : 0;
 }
 
-static void take_location_host(struct auth_exchange *exchange) {
+static void take_location_host(struct auth_exchange *exchange, const char *location) {
     CURLU *url = curl_url();
     char *host = NULL;
-    if (url != NULL &&
-        curl_url_set(url, CURLUPART_URL, exchange->location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+    if (url != NULL && location != NULL &&
+        curl_url_set(url, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
         (void)snprintf(exchange->reply.location_host, sizeof exchange->reply.location_host, "%s", host);
     curl_free(host);
@@ -405,12 +376,17 @@ static void take_location_host(struct auth_exchange *exchange) {
 const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exchange,
                                                        const struct auth_clock *clock) {
     struct auth_exchange_reply *reply = &exchange->reply;
+    const char *date = header(exchange, "Date");
+    const char *type = header(exchange, "Content-Type");
     reply->received = auth_clock_now(clock);
-    if (exchange->date[0] != '\0')
-        reply->date_s = (int64_t)curl_getdate(exchange->date, NULL);
-    reply->retry_after_s = retry_after(exchange, reply->received.wall_ns / AUTH_NS_PER_S);
-    if (exchange->location[0] != '\0')
-        take_location_host(exchange);
+    if (date != NULL)
+        reply->date_s = (int64_t)curl_getdate(date, NULL);
+    reply->retry_after_s =
+        retry_after(header(exchange, "Retry-After"),
+                    reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
+    if (type != NULL)
+        (void)snprintf(reply->content_type, sizeof reply->content_type, "%s", type);
+    take_location_host(exchange, header(exchange, "Location"));
     return reply;
 }
 

@@ -50,6 +50,8 @@ struct auth_exchange_request {
     long connect_timeout_ms;                 /* resolve and connect and TLS */
     size_t body_max; /* of the reply, up to AUTH_EXCHANGE_BODY_LIMIT; 0: AUTH_EXCHANGE_BODY_MAX */
     bool http2; /* where the server has it; else HTTP/1.1, as one small request has no use for its greeting */
+    bool once;  /* on a connection of its own: libcurl repeats what it sent on a kept one that broke */
+    bool patient; /* as slow as `timeout_ms` permits; else AUTH_EXCHANGE_SLOW_BYTES counts */
 };
 
 /* What came back. `failure` OK: status and the rest are set. Otherwise `message` says what happened, in

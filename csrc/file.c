@@ -1,11 +1,18 @@
-/* Reads a small file whole; the contract is in the header.
+/* Small files, read and replaced whole; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { PATH_BYTES = 4096, TEMPORARY_BYTES = 288, TRIES = 4 };
 
 static int read_all(int fd, struct auth_secret *out, unsigned *mode) {
     struct stat info;
@@ -38,5 +45,104 @@ int auth_file_read(const char *path, struct auth_secret *out, unsigned *mode) {
         return errno;
     int error = read_all(fd, out, mode);
     close(fd);
+    return error;
+}
+
+int auth_file_make_folder(const char *folder) {
+    char parent[PATH_BYTES];
+    if (mkdir(folder, 0700) == 0 || errno == EEXIST)
+        return 0;
+    const char *slash = strrchr(folder, '/');
+    if (errno != ENOENT || slash == NULL || slash == folder || (size_t)(slash - folder) >= sizeof parent)
+        return errno;
+    memcpy(parent, folder, (size_t)(slash - folder));
+    parent[slash - folder] = '\0';
+    if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || (mkdir(folder, 0700) != 0 && errno != EEXIST))
+        return errno;
+    return 0;
+}
+
+static int write_all(int fd, const struct auth_secret *bytes) {
+    for (size_t done = 0; done < bytes->length;) {
+        ssize_t put = write(fd, bytes->data + done, bytes->length - done);
+        if (put < 0 && errno != EINTR)
+            return errno;
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return 0;
+}
+
+/* A new empty file of a name nobody else has; its descriptor or -1. */
+static int open_temporary(int at, const char *name, char *temporary) {
+    static atomic_uint counter;
+    for (int i = 0; i < TRIES; i++) {
+        (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%ld-%u", name, AUTH_FILE_TEMPORARY, (long)getpid(),
+                       atomic_fetch_add(&counter, 1));
+        int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+int auth_file_replace(int at, const char *name, const struct auth_secret *bytes, bool durable) {
+    char temporary[TEMPORARY_BYTES];
+    int fd = open_temporary(at, name, temporary);
+    if (fd < 0)
+        return errno;
+    int error = write_all(fd, bytes);
+    if (error == 0 && durable && fsync(fd) != 0)
+        error = errno;
+    if (close(fd) != 0 && error == 0)
+        error = errno; /* NFS tells here that the disk is full */
+    if (error == 0 && renameat(at, temporary, at, name) != 0)
+        error = errno;
+    if (error != 0)
+        (void)unlinkat(at, temporary, 0);
+    else if (durable && fsync(at) != 0 && errno != EINVAL) /* EINVAL: a file system without folders to sync */
+        error = errno;
+    return error;
+}
+
+/* The file that a path stands for, which may not be there yet. A link that somebody else has put there, into
+ * a folder that all may write to, leads nowhere. */
+static int resolve(const char *path, char *target) {
+    struct stat info;
+    if (strlen(path) >= PATH_MAX)
+        return ENAMETOOLONG;
+    if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode) && info.st_uid != geteuid() && info.st_uid != 0)
+        return ELOOP;
+    if (realpath(path, target) != NULL)
+        return stat(target, &info) == 0 && S_ISDIR(info.st_mode) ? EISDIR : 0;
+    if (errno != ENOENT)
+        return errno;
+    memcpy(target, path, strlen(path) + 1);
+    return 0;
+}
+
+/* Makes a temporary like that of a replacement and takes it away. */
+static int probe(int at, const char *name) {
+    char temporary[TEMPORARY_BYTES];
+    int fd = open_temporary(at, name, temporary);
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return unlinkat(at, temporary, 0) == 0 ? 0 : errno;
+}
+
+int auth_file_write(const char *path, const struct auth_secret *bytes) {
+    char target[PATH_MAX];
+    int error = resolve(path, target);
+    char *slash = error == 0 ? strrchr(target, '/') : NULL;
+    if (slash == NULL || slash == target)
+        return error != 0 ? error : EINVAL;
+    *slash = '\0';
+    error = auth_file_make_folder(target);
+    int at = error == 0 ? open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (at < 0)
+        return error != 0 ? error : errno;
+    error = bytes == NULL ? probe(at, slash + 1) : auth_file_replace(at, slash + 1, bytes, true);
+    close(at);
     return error;
 }

@@ -26,6 +26,7 @@ struct auth_job {
     struct auth_alarm alarm; /* a copy: who gave it may close his while the thread still runs */
     const struct auth_exchange_reply *reply;
     const char *share_problem;
+    bool has_shared;
     pthread_t thread;
     bool joinable;
     pid_t owner;
@@ -35,10 +36,12 @@ struct auth_job {
 
 /* --- the gate: held for reading while somebody works within libraries, for writing by a fork, and for ever
  * by the exit of the process. So no child inherits a lock of OpenSSL that nobody will release, and nobody
- * uses OpenSSL once it cleans up. Bounded: what hangs there must not hang the host. --- */
+ * uses OpenSSL once it cleans up: requests fail then, and what would have to be freed there is left as it is.
+ * Bounded: what hangs there must not hang the host, nor may the host's exit hang its other threads. --- */
 
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
 static _Thread_local bool gate_closed; /* by this thread */
+static atomic_bool exiting;
 
 static void close_gate(void) {
     for (int i = 0; i < GATE_TRIES && !gate_closed; i++) {
@@ -54,15 +57,25 @@ static void open_gate(void) {
     gate_closed = false;
 }
 
+static void close_gate_for_good(void) {
+    atomic_store(&exiting, true);
+    close_gate();
+}
+
 /* In the child: who waited at the gate, or could not be waited for, does not exist there. */
 static void renew_gate(void) {
     open_gate();
     gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
 }
 
-static void enter(void) {
-    if (!gate_closed)
-        pthread_rwlock_rdlock(&gate);
+/* false: the process exits. */
+static bool enter(void) {
+    while (!atomic_load(&exiting)) {
+        if (gate_closed || pthread_rwlock_tryrdlock(&gate) == 0)
+            return true;
+        auth_clock_sleep(GLANCE_NS);
+    }
+    return false;
 }
 
 static void leave(void) {
@@ -75,7 +88,7 @@ static bool initialised;
 /* After libcurl, so that OpenSSL's own exit handler runs behind ours. */
 static void initialise(void) {
     initialised = auth_exchange_init() && pthread_atfork(close_gate, open_gate, renew_gate) == 0 &&
-                  atexit(close_gate) == 0;
+                  atexit(close_gate_for_good) == 0;
 }
 
 bool auth_job_init(void) {
@@ -86,7 +99,8 @@ bool auth_job_init(void) {
 /* --- what is done, on whichever thread --- */
 
 static bool step(struct auth_job *job) {
-    enter();
+    if (!enter())
+        return true; /* with what `finish` says of it */
     bool done = auth_exchange_step(job->exchange);
     leave();
     return done;
@@ -102,10 +116,18 @@ static void release_order(struct auth_job_order *order) {
         auth_cache_unlock(lock);
 }
 
-static void complete(struct auth_job *job) {
-    enter();
+static const struct auth_exchange_reply *finish(struct auth_job *job) {
+    static const struct auth_exchange_reply gone = {.failure = AUTH_EXCHANGE_NETWORK,
+                                                    .message = "the process is exiting"};
+    if (!enter())
+        return &gone;
     const struct auth_exchange_reply *reply = auth_exchange_finish(job->exchange, &job->clock);
     leave();
+    return reply;
+}
+
+static void complete(struct auth_job *job) {
+    const struct auth_exchange_reply *reply = finish(job);
     if (reply->failure == AUTH_EXCHANGE_OK) {
         struct auth_record record = {.sent = reply->sent,
                                      .date_s = reply->date_s,
@@ -113,8 +135,10 @@ static void complete(struct auth_job *job) {
                                      .status = (uint32_t)reply->status,
                                      .body = reply->body.data,
                                      .body_length = reply->body.length};
+        enum auth_share_kind kind = auth_share_judge(&job->order.share, &record);
         const char *why = NULL;
-        if (!auth_share_reply(&job->order.share, &record, &why))
+        job->has_shared = kind != AUTH_SHARE_UNCLEAR;
+        if (!auth_share_reply(&job->order.share, &record, kind, &why))
             job->share_problem = why;
     }
     job->reply = reply;
@@ -122,17 +146,19 @@ static void complete(struct auth_job *job) {
 }
 
 static void cancel(struct auth_job *job) {
-    enter();
-    auth_exchange_cancel(job->exchange);
-    leave();
+    if (enter()) {
+        auth_exchange_cancel(job->exchange);
+        leave();
+    }
     release_order(&job->order);
 }
 
 static void destroy(struct auth_job *job) {
     auth_alarm_close(&job->alarm);
-    enter();
-    auth_exchange_free(job->exchange);
-    leave();
+    if (enter()) {
+        auth_exchange_free(job->exchange);
+        leave();
+    }
     free(job);
 }
 
@@ -210,11 +236,13 @@ void auth_job_start(struct auth_job *job, struct auth_job_order *order, const st
     job->order.request.authorization = &job->order.authorization;
     job->clock = *clock;
     job->share_problem = NULL;
+    job->has_shared = false;
     atomic_store(&job->cancelled, false);
     atomic_store(&job->state, INLINE);
-    enter();
-    bool started = auth_exchange_start(job->exchange, &job->order.request, &job->clock);
-    leave();
+    bool entered = enter();
+    bool started = entered && auth_exchange_start(job->exchange, &job->order.request, &job->clock);
+    if (entered)
+        leave();
     if (!started) {
         complete(job);
         atomic_store(&job->state, IDLE);
@@ -258,6 +286,10 @@ const struct auth_exchange_reply *auth_job_finish(struct auth_job *job, const ch
     return job->reply;
 }
 
+bool auth_job_has_shared(const struct auth_job *job) {
+    return job->has_shared;
+}
+
 bool auth_job_next_header(const struct auth_job *job, void **place, const char **name, const char **value) {
     return auth_exchange_next_header(job->exchange, place, name, value);
 }
@@ -288,8 +320,9 @@ void auth_job_free(struct auth_job *job) {
         auth_alarm_close(&job->alarm);
         return;
     }
+    pthread_t thread = job->thread; /* an abandoned job may be gone at once */
     if (!dismiss(job)) {
-        pthread_detach(job->thread);
+        pthread_detach(thread);
         return;
     }
     join(job);

@@ -45,6 +45,9 @@ bool auth_job_wait(struct auth_job *job, int64_t limit_ns);
  * not be shared. */
 const struct auth_exchange_reply *auth_job_finish(struct auth_job *job, const char **share_problem);
 
+/* Whether the looks of that reply were clear enough to share what it says; else its owner must say. */
+bool auth_job_has_shared(const struct auth_job *job);
+
 /* The header fields of that reply, as by auth_exchange_next_header. */
 bool auth_job_next_header(const struct auth_job *job, void **place, const char **name, const char **value);
 

@@ -82,5 +82,6 @@ void auth_lua_open_alarm(lua_State *L);
 
 AUTH_EXPORT int luaopen_central_auth_core(lua_State *L);
 AUTH_EXPORT int luaopen_central_auth_http(lua_State *L);
+AUTH_EXPORT int luaopen_central_auth_console(lua_State *L);
 
 #endif

@@ -80,8 +80,12 @@ static int cache_read(lua_State *L) {
     return 1;
 }
 
-/* cache_share({ folder, name, key, failures }, raw reply) -> true | nil, why: as a job does with its own */
+/* cache_share({ folder, name, key, failures }, raw reply, "token" | "refusal") -> true | nil, why: as a job
+ * does with its own where it is clear */
 static int cache_share(lua_State *L) {
+    static const char *const names[] = {"token", "refusal", NULL};
+    static const enum auth_share_kind kinds[] = {AUTH_SHARE_TOKEN, AUTH_SHARE_REFUSAL};
+    enum auth_share_kind kind = kinds[luaL_checkoption(L, 3, NULL, names)];
     struct auth_share share = {0};
     auth_lua_check_share(L, 1, &share);
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -93,7 +97,7 @@ static int cache_share(lua_State *L) {
     lua_getfield(L, 2, "body");
     record.body = (const unsigned char *)luaL_checklstring(L, -1, &record.body_length);
     const char *why = NULL;
-    if (!auth_share_reply(&share, &record, &why))
+    if (!auth_share_reply(&share, &record, kind, &why))
         return auth_lua_fail(L, why);
     lua_pushboolean(L, 1);
     return 1;

@@ -4,6 +4,7 @@
 #include "lauth.h"
 
 #include <limits.h>
+#include <string.h>
 
 #define JOB_TYPE "central.auth.job"
 
@@ -99,6 +100,8 @@ static struct auth_exchange_request check_request(lua_State *L, struct handle *h
                                           .headers = check_headers(L, handle),
                                           .body_max = check_body_max(L),
                                           .http2 = flag_field(L, "http2"),
+                                          .once = flag_field(L, "once"),
+                                          .patient = flag_field(L, "patient"),
                                           .user_agent = auth_lua_text_field(L, 2, "user_agent"),
                                           .ca_file = auth_lua_text_field(L, 2, "ca_file"),
                                           .ca_path = auth_lua_text_field(L, 2, "ca_path"),
@@ -132,9 +135,23 @@ static void prepare(lua_State *L, struct handle *handle) {
         auth_lua_no_memory(L);
 }
 
+/* Into the order, with copies of what is the table's. */
+static void take_share(lua_State *L, struct handle *handle, const struct auth_share *share,
+                       const char *held) {
+    struct auth_share *own = &handle->order.share;
+    auth_share_end(own);
+    *own = *share;
+    own->key = (struct auth_secret){0};
+    if ((share->key.length > 0 && !auth_secret_append(&own->key, share->key.data, share->key.length)) ||
+        (held != NULL && !auth_secret_append(&own->held, held, strlen(held))))
+        auth_lua_no_memory(L);
+    handle->shares = own->name[0] != '\0';
+}
+
 /* job:start(request [, share [, lock [, alarm]]]): request as struct auth_exchange_request, `timeout` and
  * `connect_timeout` in seconds, `headers` a list of lines, its secrets moved out of their userdata, and the
- * lock likewise; share as for cache_share. With an alarm it runs on a thread of its own. */
+ * lock likewise; share as for cache_share, and `held`, the token its owner has. With an alarm it runs on a
+ * thread of its own. */
 static int handle_start(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_job_order *order = &handle->order;
@@ -145,20 +162,18 @@ static int handle_start(lua_State *L) {
     struct auth_lua_lock *lock = lua_isnil(L, 4) ? NULL : luaL_checkudata(L, 4, AUTH_LOCK_TYPE);
     struct auth_lua_alarm *alarm = lua_isnil(L, 5) ? NULL : luaL_checkudata(L, 5, AUTH_ALARM_TYPE);
     struct auth_share share = {0};
-    if (!lua_isnil(L, 3))
+    const char *held = NULL;
+    if (!lua_isnil(L, 3)) {
         auth_lua_check_share(L, 3, &share);
+        held = auth_lua_text_field(L, 3, "held");
+    }
     if (request.url == NULL)
         return luaL_error(L, "a request needs a url");
     prepare(L, handle);
-    struct auth_secret key = share.key; /* the table's */
-    share.key = (struct auth_secret){0};
-    if (key.length > 0 && !auth_secret_append(&share.key, key.data, key.length))
-        return auth_lua_no_memory(L);
+    take_share(L, handle, &share, held);
     order->request = request;
-    order->share = share;
     move(&order->body, body);
     move(&order->authorization, authorization);
-    handle->shares = share.name[0] != '\0';
     handle->tells_headers = request.headers != NULL;
     order->lock = lock != NULL ? lock->fd : -1;
     if (lock != NULL)
@@ -167,11 +182,16 @@ static int handle_start(lua_State *L) {
     return 0;
 }
 
-/* job:wait(seconds) -> done */
+/* A forked child has no thread to wait for, and must not touch what the parent's may be writing to. */
+static bool is_foreign(const struct handle *handle) {
+    return handle->job != NULL && !auth_job_is_ours(handle->job);
+}
+
+/* job:wait(seconds) -> done; at once in a forked child */
 static int handle_wait(lua_State *L) {
     const struct handle *handle = check_handle(L);
     int64_t limit_ns = auth_lua_check_ns(L, 2);
-    lua_pushboolean(L, handle->job == NULL || auth_job_wait(handle->job, limit_ns));
+    lua_pushboolean(L, handle->job == NULL || is_foreign(handle) || auth_job_wait(handle->job, limit_ns));
     return 1;
 }
 
@@ -182,13 +202,14 @@ static void set_text(lua_State *L, const char *name, const char *text) {
     }
 }
 
-static int push_failure(lua_State *L, const struct auth_exchange_reply *reply) {
-    if (reply->failure == AUTH_EXCHANGE_MEMORY)
+static int push_failure(lua_State *L, enum auth_exchange_failure failure, const char *message,
+                        long proxy_status) {
+    if (failure == AUTH_EXCHANGE_MEMORY)
         return auth_lua_no_memory(L);
     lua_pushnil(L);
-    lua_pushstring(L, reply->message);
-    lua_pushstring(L, auth_exchange_failure_name(reply->failure));
-    lua_pushinteger(L, reply->proxy_status);
+    lua_pushstring(L, message);
+    lua_pushstring(L, auth_exchange_failure_name(failure));
+    lua_pushinteger(L, proxy_status);
     return 4;
 }
 
@@ -209,17 +230,19 @@ static void set_headers(lua_State *L, const struct auth_job *job) {
 }
 
 /* job:finish() -> raw reply; with `headers` where the request brought its own, with `shared` where that was
- * asked for, and `share_problem` where it could not be | nil, message, code, proxy's status */
+ * asked for and clear, and `share_problem` where it could not be | nil, message, code, proxy's status */
 static int handle_finish(lua_State *L) {
     const struct handle *handle = check_handle(L);
     const char *share_problem = NULL;
     const struct auth_exchange_reply *reply = NULL;
+    if (is_foreign(handle))
+        return push_failure(L, AUTH_EXCHANGE_NETWORK, "the process was forked meanwhile", 0);
     if (handle->job != NULL && auth_job_wait(handle->job, 0))
         reply = auth_job_finish(handle->job, &share_problem);
     if (reply == NULL)
         return luaL_error(L, "nothing has come yet");
     if (reply->failure != AUTH_EXCHANGE_OK)
-        return push_failure(L, reply);
+        return push_failure(L, reply->failure, reply->message, reply->proxy_status);
     lua_createtable(L, 0, 11);
     auth_lua_set_integer(L, "status", reply->status);
     auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
@@ -235,7 +258,7 @@ static int handle_finish(lua_State *L) {
     set_text(L, "share_problem", share_problem);
     if (handle->tells_headers)
         set_headers(L, handle->job);
-    lua_pushboolean(L, handle->shares);
+    lua_pushboolean(L, handle->shares && auth_job_has_shared(handle->job));
     lua_setfield(L, -2, "shared");
     lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);
     lua_setfield(L, -2, "body");

@@ -106,6 +106,23 @@ static int read_file(lua_State *L) {
     return 2;
 }
 
+/* replace_file(path [, text]) -> true | nil, what is wrong; the path is absolute. Without text it only tries.
+ */
+static int replace_file(lua_State *L) {
+    size_t size = 0;
+    const char *path = auth_lua_check_text(L, 1);
+    const char *text = luaL_optlstring(L, 2, NULL, &size);
+    struct auth_secret *bytes = auth_lua_new_secret(L);
+    if (text != NULL && !auth_secret_append(bytes, text, size))
+        return auth_lua_no_memory(L);
+    int error = auth_file_write(path, text != NULL ? bytes : NULL);
+    auth_secret_wipe(bytes);
+    if (error != 0)
+        return auth_lua_fail(L, strerror(error));
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 /* secret_from_command(command, seconds) -> secret | nil, what happened */
 static int from_command(lua_State *L) {
     const char *command = luaL_checkstring(L, 1);
@@ -210,6 +227,7 @@ void auth_lua_open_secret(lua_State *L) {
                                          {"secret_from_file", from_file},
                                          {"secret_from_command", from_command},
                                          {"read_file", read_file},
+                                         {"replace_file", replace_file},
                                          {"form", form},
                                          {"basic", basic},
                                          {"redact", redact},

@@ -22,6 +22,7 @@ supported_platforms = { "unix" }
 dependencies = {
   "lua >= 5.4",
   "lua-cjson",
+  "argparse",
 }
 
 -- libcurl and libsodium: the Makefile finds them by pkg-config, and says what is missing or too old.
@@ -37,5 +38,7 @@ build = {
     LUA_INCDIR = "$(LUA_INCDIR)",
     LUADIR = "$(LUADIR)",
     LIBDIR = "$(LIBDIR)",
+    BINDIR = "$(BINDIR)",
+    MANDIR = "$(PREFIX)/man",
   },
 }

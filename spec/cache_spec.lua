@@ -134,7 +134,7 @@ describe("the cache #valgrind", function()
       s.client:token()
       local raw = { status = 200, body = '{"access_token":"no token"}' }
       raw.sent_boot, raw.sent_wall = clock:boot(), clock:wall()
-      s.client._renewal.cache:keep(raw)
+      s.client._renewal.cache:keep(raw, "token")
       assert.equal("t2", (another { token("t2", 7200) }).client:token())
     end)
   end)
@@ -284,7 +284,7 @@ describe("the cache #valgrind", function()
         if looks == 3 then
           local raw = token("t1", 1000)
           raw.sent_boot, raw.sent_wall = clock:boot(), clock:wall()
-          holder.client._renewal.cache:keep(raw)
+          holder.client._renewal.cache:keep(raw, "token")
         end
       end
       assert.equal("t1", waiter.client:token())

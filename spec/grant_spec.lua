@@ -51,4 +51,25 @@ describe("grant #valgrind", function()
   it("sends the id alone where a certificate authenticates (RFC 8705, 2)", function()
     assert_same_secret("grant_type=client_credentials&client_id=id", (request({}, {})))
   end)
+
+  it("exchanges a subject token, with the client named or not (RFC 8693, 2.1)", function()
+    local config = { client_id = "id", auth_style = "post", audience = "a" }
+    local exchange = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=t%2Fx"
+      .. "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token"
+    local body, authorization = grant.token_exchange(config, "t/x")
+    assert_same_secret(exchange .. "&audience=a", body)
+    assert.is_nil(authorization)
+    body = grant.token_exchange(config, "t/x", { secret = core.secret "hush" })
+    assert_same_secret(exchange .. "&client_id=id&client_secret=hush&audience=a", body)
+    config.auth_style = "basic"
+    body, authorization = grant.token_exchange(config, "t/x", { secret = core.secret "h us" })
+    assert_same_secret(exchange .. "&audience=a", body)
+    assert_same_secret("Authorization: Basic aWQ6aCt1cw==", authorization)
+  end)
+
+  it("revokes a token (RFC 7009, 2.1)", function()
+    local config = { client_id = "id", auth_style = "post", scope = "x" }
+    local body = grant.revocation(config, "t", { secret = core.secret "h" })
+    assert_same_secret("token=t&token_type_hint=access_token&client_id=id&client_secret=h", body)
+  end)
 end)

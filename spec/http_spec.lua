@@ -2,6 +2,7 @@
 -- forks and ends in ends_spec and the C units.
 -- SPDX-License-Identifier: MIT
 
+local child = require "spec.support.child"
 local core = require "central.auth.core"
 local http = require "central.auth.http"
 local process = require "spec.support.process"
@@ -69,6 +70,32 @@ describe("central.auth.http", function()
     assert.equal(body, core.cache_read(clock, folder, name .. ".token", key).body)
     assert.is_truthy(core.cache_lock(folder, name .. ".lock"))
     process.remove(folder)
+  end)
+
+  it("is over at once in a forked child, and goes on in the parent", function()
+    local server <close> = rude.start { replies = rude.reply(200, nil, "ok") }
+    assert.equal("true\tnil\tthe process was forked meanwhile\tnetwork\t0\n0\tok\tok\n", (child.run(([[
+      local core, host, http = require "central.auth.core", require "spec_fork", require "central.auth.http"
+      local job, alarm = http.job(core.clock()), core.alarm()
+      local function start(alarm)
+        job:start({ url = "%s", user_agent = "spec", timeout = 5, connect_timeout = 5 }, nil, nil, alarm)
+      end
+      local function run()
+        repeat until job:wait(1)
+        return assert(job:finish()).body
+      end
+      start(alarm)
+      local pid = host.fork()
+      if pid == 0 then
+        print(job:wait(5), job:finish())
+        start()
+        assert(run() == "ok")
+        os.exit(true, true)
+      end
+      local status, first = host.wait(pid), run()
+      start()
+      print(status, first, run())
+    ]]):format(server.url))))
   end)
 
   it("is used again and again, closed twice, used again", function()

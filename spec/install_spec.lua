@@ -1,20 +1,21 @@
--- Installing as packagers and LuaRocks do it, from a copy of the source, and what a build refuses.
+-- Installing as packagers and LuaRocks do it, from a release's tarball without git, and what a build refuses.
 -- SPDX-License-Identifier: MIT
 
+local VERSION = require("central.auth.config").VERSION
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
 -- As somebody who installs has it: nothing of the build that runs this spec.
-local PLAIN = "unset BUILD; PATH=/usr/local/bin:/usr/bin:/bin; "
+local PLAIN = "unset BUILD; PATH=%s:/usr/local/bin:/usr/bin:/bin; cd %s && "
 
-local folder, source
+local folder, source, tarball
 
 local function run(command, ...)
   local words = {}
   for i, word in ipairs { ... } do
     words[i] = process.quote(word)
   end
-  return process.run(PLAIN .. ("cd %s && "):format(source) .. command:format(table.unpack(words)))
+  return process.run(PLAIN:format(folder .. "/bin", source) .. command:format(table.unpack(words)))
 end
 
 -- Lua with a tree on its path and nothing else but the one rock that ours depends on.
@@ -23,6 +24,17 @@ local function lua(tree, code, environment)
   return process.run(("env -i PATH=\"$PATH\" LUA_PATH=%s LUA_CPATH=%s %s lua5.4 -e %s"):format(
     process.quote(tree .. "/share/lua/5.4/?.lua"), process.quote(tree .. "/lib/lua/5.4/?.so"), environment or "",
     process.quote(code)))
+end
+
+-- The command of a tree, which Lua has on its path as `luarocks path` puts it there.
+local function assert_command_works(tree)
+  local environment = process.assignments {
+    HOME = folder, LUA_PATH = tree .. "/share/lua/5.4/?.lua;;", LUA_CPATH = tree .. "/lib/lua/5.4/?.so;;",
+  }
+  local command = ("env -i PATH=\"$PATH\" %s %s/bin/central-auth --version"):format(environment, tree)
+  local output, status = process.run(command)
+  assert.equal("central-auth 1.0.0\n", output)
+  assert.equal(0, status)
 end
 
 local function assert_works(tree)
@@ -39,8 +51,10 @@ end
 describe("installing #slow", function()
   setup(function()
     folder = process.scratch()
-    source = folder .. "/source"
-    process.run(("mkdir %s && cp -a csrc lua rockspec .ci Makefile README.md LICENSE %s"):format(source, source))
+    tarball = process.run(("make dist BUILD=%s/dist"):format(folder)):match "(%S+)\n$"
+    source = ("%s/central-auth-%s"):format(folder, VERSION)
+    process.run(("tar -xzf %s -C %s; mkdir %s/bin"):format(tarball, folder, folder))
+    process.write(folder .. "/bin/git", ("#!/bin/sh\ntouch %s/git-was-called; exit 1\n"):format(folder), "755")
   end)
   teardown(function() process.remove(folder) end)
 
@@ -48,29 +62,54 @@ describe("installing #slow", function()
     local output, status = run("make install DESTDIR=%s PREFIX=/opt/x", folder .. "/staged")
     assert.equal(0, status, output)
     assert_works(folder .. "/staged/opt/x")
+    local x = folder .. "/staged/opt/x"
+    assert_command_works(x)
+    assert.matches("\n%.SH COMMANDS\n", process.read(x .. "/share/man/man1/central-auth.1"))
+    assert.matches('^#!/%S*lua%S*\npackage.path, package.cpath = "/opt/x/share/lua/5.4/%?.lua;"', process.read(x
+      .. "/bin/central-auth"))
     assert.equal(0, select(2, run("make uninstall DESTDIR=%s PREFIX=/opt/x", folder .. "/staged")))
-    assert.equal("", (process.run(("find %s/staged -path '*central*' -type f"):format(folder))))
+    assert.equal("", (process.run(("find %s/staged -path '*central*' -type f -o -path '*/man1/*'"):format(folder))))
   end)
 
-  it("by LuaRocks makes a rock that works from its tree", function()
-    local tree = folder .. "/tree"
-    local output, status = run("HOME=%s luarocks --lua-version 5.4 --tree %s make --deps-mode=none "
-      .. "rockspec/central-auth-scm-1.rockspec", folder, tree)
+  local function assert_rock_works(tree, command)
+    local output, status = run("HOME=%s luarocks --lua-version 5.4 --tree %s " .. command, folder, tree)
     assert.equal(0, status, output)
     assert_works(tree)
+    assert_command_works(tree)
+    assert.equal("", (process.run(("find %s -name central-auth.1 | grep -q . || echo no manual"):format(tree))))
     local listed = process.run(("ls %s/share/lua/5.4/central/auth"):format(tree))
     assert.equal(process.run("ls lua/central/auth"), listed)
+  end
+
+  it("by LuaRocks makes a rock that works from its tree", function()
+    assert_rock_works(folder .. "/tree", "make --deps-mode=none rockspec/central-auth-scm-1.rockspec")
   end)
 
-  it("leaves nothing but .build in the source", function()
-    assert.equal(".build .ci LICENSE Makefile README.md csrc lua rockspec\n", (run("LC_ALL=C ls -A | paste -sd' '")))
+  it("by LuaRocks takes a release from where its rockspec says", function()
+    local name = ("central-auth-%s-1.rockspec"):format(VERSION)
+    local rockspec, places = process.read("rockspec/" .. name):gsub("https:[^\"]*/", "file://" .. folder .. "/dist/")
+    assert.equal(1, places)
+    process.write(folder .. "/" .. name, rockspec)
+    assert_rock_works(folder .. "/released", "build --deps-mode=none ../" .. name)
+  end)
+
+  it("leaves nothing but .build in the source, and needs no git", function()
+    local listed = run("find . -type f ! -path './.build/*' -printf '" .. source:match "[^/]+$" .. "/%%P\\n' | sort")
+    assert.equal(process.run("tar -tzf " .. tarball .. " | sort"), listed)
     for _, name in ipairs { "csrc", "lua", "rockspec" } do
       assert.equal("", (process.run(("diff -rq %s %s/%s"):format(name, source, name))))
     end
+    assert.is_nil(io.open(folder .. "/git-was-called"))
+  end)
+
+  it("makes the same tarball of an unpacked release", function()
+    assert.equal(".build/central-auth-" .. VERSION .. ".tar.gz\n", (run "make dist"))
+    local output, status = run("cmp .build/central-auth-" .. VERSION .. ".tar.gz " .. tarball)
+    assert.equal(0, status, output)
   end)
 
   it("makes shared objects that are hardened, stay loaded and export one symbol", function()
-    for name, library in pairs { core = "libsodium", http = "libcurl" } do
+    for name, library in pairs { core = "libsodium", http = "libcurl", console = "libsodium" } do
       local object = ("%s/.build/central/auth/%s.so"):format(source, name)
       local symbols = process.run("nm -D --defined-only " .. object)
       assert.matches("^%x+ T luaopen_central_auth_" .. name .. "\n$", symbols)
@@ -111,5 +150,20 @@ describe("installing #slow", function()
     for target in process.run("grep -ohE '`make [a-z-]+' README.md"):gmatch("make ([a-z-]+)") do
       assert.matches("\n  make " .. target:gsub("%-", "%%-") .. " ", "\n" .. help)
     end
+  end)
+end)
+
+describe("a release", function()
+  it("has the rockspec of the repository, but for version and source", function()
+    local function read(version)
+      local rockspec = {}
+      assert(loadfile(("rockspec/central-auth-%s-1.rockspec"):format(version), "t", rockspec))()
+      return rockspec
+    end
+    local released, current = read(VERSION), read "scm"
+    assert.equal(VERSION .. "-1", released.version)
+    assert.truthy(released.source.url:find(("/v%s/central-auth-%s.tar.gz"):format(VERSION, VERSION), 1, true))
+    current.version, current.source = released.version, released.source
+    assert.same(current, released)
   end)
 end)

@@ -107,4 +107,73 @@ describe("with oidc-provider", function()
       assert.equal("/token", request.url)
     end
   end)
+
+  describe("whose resource is called", function()
+    local function calling(name, more)
+      local options = { base_url = server.issuer, revocation_url = server.revocation_url }
+      for key, value in pairs(more or {}) do
+        options[key] = value
+      end
+      return client(name, options)
+    end
+
+    it("hands its items out", function()
+      local one <close> = calling "post"
+      for device in one:pages "/api/devices" do
+        assert.equal("switch-1", device.name)
+      end
+      assert.equal("application/json; charset=utf-8", assert(one:get "/api/devices").headers["Content-Type"])
+    end)
+
+    it("refuses a revoked token, and takes the next", function()
+      local one, other <close> = calling "basic", calling "basic"
+      local token = assert(one:token())
+      other._renewal.tracker:begin(token, { sent_boot = other._renewal.clock:boot(), expires_in = 600,
+        sent_wall = other._renewal.clock:wall() }) -- both hold the same
+      assert.is_true(one:close { revoke = true })
+      assert.equal(401, (oidc.resource_status(server, "Bearer " .. token)))
+      assert.equal("switch-1", assert(other:get "/api/devices").json.items[1].name)
+      assert.not_equal(token, other:token())
+    end)
+
+    it("revokes by every way of naming the client", function()
+      for name, style in pairs { post = "post", basic = "basic", odd_basic = "basic" } do
+        local one = calling(name, { auth_style = style })
+        assert(one:token())
+        assert.is_true(one:close { revoke = true })
+      end
+    end)
+
+    it("tells a revocation by a client it does not know", function()
+      local one = calling "post"
+      local token = assert(one:token())
+      one._renewal.config.client_id = "nobody"
+      local none, message, code, detail = one:close { revoke = true }
+      assert.is_nil(none)
+      assert.equal("oauth", code)
+      assert.equal("invalid_client", detail.oauth_error)
+      assert.is_nil(message:find(token, 1, true))
+    end)
+
+    it("exchanges tokens for tenants' tokens", function()
+      local msp <close> = calling "msp"
+      local tenant = assert(msp:tenant("abc", { token_url = server.token_url, authenticate = true }))
+      assert.equal(200, assert(tenant:get "/api/devices").status)
+      assert.not_equal(msp:token(), tenant:token())
+      assert.near(600, tenant:status().expires_in, 3)
+    end)
+
+    it("refuses to exchange for a client that is not named, and a dead token costs one more", function()
+      local msp <close> = calling "msp"
+      local nameless = assert(msp:tenant("abc", { token_url = server.token_url }))
+      local code, detail = select(3, nameless:token())
+      assert.equal("oauth", code)
+      assert.equal("invalid_request", detail.oauth_error)
+      msp._renewal.next_new_subject = nil
+      msp._renewal.tracker:begin("dead", { sent_boot = msp._renewal.clock:boot(), expires_in = 600,
+        sent_wall = msp._renewal.clock:wall() })
+      local tenant = assert(msp:tenant("def", { token_url = server.token_url, authenticate = true }))
+      assert(tenant:token())
+    end)
+  end)
 end)

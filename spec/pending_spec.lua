@@ -241,6 +241,22 @@ describe("a pending token #valgrind", function()
     assert.equal("t2", waiter())
   end)
 
+  it("hands out no token that died before its result was asked for: another in time, else none", function()
+    local s = scripted.new { slow(token("t1", 5)), slow(token("t2", 1000)) }
+    local first <close> = s.client:pending()
+    local second <close> = s.client:pending()
+    s:wait(1)
+    assert.equal("t1", first:result())
+    s:wait(5)
+    assert.equal("t2", second:result())
+    assert.equal("t2", first:result())
+    s:wait(5000)
+    local none, _, code = first:result()
+    assert.is_nil(none)
+    assert.equal("timeout", code)
+    assert.equal(2, s.requests)
+  end)
+
   it("leaves no descriptor behind", function()
     local s = scripted.new(function(n) return slow(token("t" .. n, 1000)) end)
     local before = process.count()
@@ -252,6 +268,23 @@ describe("a pending token #valgrind", function()
     end
     s.client:close()
     assert.equal(before, process.count())
+  end)
+
+  it("keeps no descriptor of a renewal that has ended, also where nothing is collected", function()
+    local s = scripted.new(function(n) return slow(token("t" .. n, 1000)) end)
+    s.client:token()
+    local before = process.count()
+    collectgarbage "stop"
+    for _ = 1, 20 do
+      s:wait(950)
+      s.client:token()
+      s:wait(1)
+      s.client:token()
+    end
+    local after = process.count_now()
+    collectgarbage "restart"
+    assert.equal(21, s.requests)
+    assert.is_true(after <= before, after)
   end)
 
   it("raises on mistakes at the caller's line", function()
@@ -305,6 +338,38 @@ describe("the option wait #valgrind", function()
       assert.equal("t1", results[i])
     end
     assert.equal(1, s.requests)
+  end)
+
+  it("hands out no token that died before the coroutine went on: another in time, else none", function()
+    local s = scripted.new { slow(token("t1", 5)), slow(token("t2", 1000)) }
+    local threads, results = in_coroutines(s, 3)
+    s:wait(1)
+    assert(coroutine.resume(threads[1]))
+    assert.equal("t1", results[1])
+    s:wait(5)
+    assert(coroutine.resume(threads[2]))
+    s:wait(1)
+    assert(coroutine.resume(threads[2]))
+    assert.equal("t2", results[2])
+    s:wait(5000)
+    assert(coroutine.resume(threads[3]))
+    assert.is_nil(results[3])
+    assert.equal(2, s.requests)
+  end)
+
+  it("hands out no dead token by renew, either", function()
+    local s = scripted.new { token("t1", 1000), slow(token("t2", 5)), slow(token("t3", 1000)) }
+    s.client:token()
+    s:wait(950)
+    s.client._renewal.host.wait = coroutine.yield
+    local renewal = coroutine.wrap(function() return s.client:renew() end)
+    renewal()
+    s:wait(1)
+    assert.equal("t2", s.client:token()) -- somebody else takes it in time
+    s:wait(5)
+    renewal()
+    s:wait(1)
+    assert.equal("t3", renewal())
   end)
 
   it("goes on for the others when one is killed, or its wait raises", function()

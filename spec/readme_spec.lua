@@ -19,8 +19,9 @@ describe("the README", function()
   it("has Lua blocks that run, each in a process of its own", function()
     local box <close> = require("central.auth.sandbox").start()
     local scratch = process.scratch()
-    local template = "CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"
-    local environment = template:format(box.client_id, box.client_secret, box.token_url, box.ca_file)
+    local credentials = process.credentials(box, scratch .. "/cache")
+    credentials.CENTRAL_BASE_URL = box.base_url
+    local environment = process.assignments(credentials)
     local list = blocks "lua"
     assert.is_true(#list >= 4)
     for i, block in ipairs(list) do
@@ -52,6 +53,12 @@ describe("the README", function()
         assert.truthy(readme:find("`auth." .. name .. "(", 1, true), name)
       end
     end
+    for name in pairs(require("central.auth.credentials").methods) do
+      assert.truthy(readme:find("`" .. name .. "(", 1, true), name)
+    end
+    for name in pairs(require("central.auth.request").options) do
+      assert.truthy(readme:match("\n## API calls\n(.-)\n## "):find("`" .. name .. "`", 1, true), name)
+    end
   end)
 
   it("names every option, and no other", function()
@@ -76,6 +83,26 @@ describe("the README", function()
       told[code] = true
     end
     assert.same(known, told)
+  end)
+
+  it("is of the version there is", function()
+    local version = require("central.auth.config").VERSION
+    assert.equal(version, readme:match "\n## Changelog\n\n### (%S+)")
+    assert.truthy(readme:find(("`central-auth/%s (Lua 5.4)`"):format(version), 1, true))
+    for named in readme:gmatch "central%-auth%-(%d[%d.]*%d)" do
+      assert.equal(version, named)
+    end
+  end)
+
+  it("leads to files that are there, every example among them", function()
+    local led = {}
+    for path in readme:gmatch "%]%(([%w_/.-]+)%)" do
+      assert(io.open(path)):close()
+      led[path] = true
+    end
+    for path in process.run("find lua/examples -type f"):gmatch "[^\n]+" do
+      assert.is_true(led[path] or path:find "demo" ~= nil or path:find "%.timer$" ~= nil, path)
+    end
   end)
 
   it("gives commands that make knows", function()

@@ -213,19 +213,13 @@ describe("a client and its server", function()
   setup(prepare)
   teardown(clean_up)
 
-  local function count(what)
-    collectgarbage()
-    collectgarbage()
-    return assert(tonumber((process.run("ls /proc/$PPID/" .. what .. " | wc -l"))))
-  end
-
   it("leave no thread and no descriptor behind", function()
     check { replies = reply(GOOD) }
-    local threads, descriptors = count "task", count "fd"
+    local threads, descriptors = process.count "task", process.count()
     for _ = 1, 10 do
       check { replies = reply(GOOD) }
     end
-    assert.is_true(count "task" <= threads)
-    assert.is_true(count "fd" < descriptors + 5) -- cqueues keeps one or two for itself
+    assert.is_true(process.count "task" <= threads)
+    assert.is_true(process.count() < descriptors + 5) -- cqueues keeps one or two for itself
   end)
 end)

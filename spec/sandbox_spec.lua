@@ -96,6 +96,48 @@ describe("sandbox", function()
     assert.equal(401, (curl(box, "/network-monitoring/v1/aps", header)))
   end)
 
+  it("exchanges tokens at a tenant's endpoint, and revokes them", function()
+    local box <close> = sandbox.start { client_id = "id", client_secret = "hush" }
+    local client <close> = assert(auth.new(box:options()))
+    local fields = "-d grant_type=urn:ietf:params:oauth:grant-type:token-exchange"
+      .. " -d subject_token_type=urn:ietf:params:oauth:token-type:access_token -d subject_token="
+    local status, body = curl(box, "/authorization/v2/oauth2/abc/token", fields .. client:token())
+    assert.equal(200, status)
+    assert.equal("urn:ietf:params:oauth:token-type:access_token", body.issued_token_type)
+    local aps = "/network-monitoring/v1/aps"
+    local header = ("-H 'Authorization: Bearer %s'"):format(body.access_token)
+    assert.equal(200, (curl(box, aps, header)))
+    assert.equal(401, (curl(box, "/authorization/v2/oauth2/abc/token", fields .. "dead")))
+    assert.equal(400, (curl(box, "/as/token.oauth2", fields .. client:token())))
+    local revoke = "-d token=" .. body.access_token
+    assert.equal(400, (curl(box, "/as/revoke_token.oauth2", revoke)))
+    assert.equal(401, (curl(box, "/as/revoke_token.oauth2", "-u id:no " .. revoke)))
+    assert.equal(200, (curl(box, "/as/revoke_token.oauth2", "-u id:hush " .. revoke)))
+    assert.equal(401, (curl(box, aps, header)))
+    assert.equal(200, (curl(box, "/as/revoke_token.oauth2", "-u id:hush -d token=unknown")))
+  end)
+
+  it("pages by offset, and keeps at most seven personal API clients", function()
+    local box <close> = sandbox.start()
+    local client <close> = assert(auth.new(box:options()))
+    local header = "-H 'Authorization: " .. client:header() .. "' "
+    local body = select(2, curl(box, "/network-config/v1/sites?offset=20&limit=10", header))
+    assert.same({ 5, 5, 25, 20 }, { #body.items, body.count, body.total, body.offset })
+    local path, json = "/workspaces/v1/credentials", header .. [[-d '{"credentialName":"n"}']]
+    for _ = 2, 7 do
+      assert.equal(201, (curl(box, path, json)))
+    end
+    assert.equal(409, (curl(box, path, json)))
+    assert.equal(400, (curl(box, path, header .. "-d '{'")))
+    body = select(2, curl(box, path, header))
+    assert.equal(7, body.count)
+    assert.is_nil(body.items[1].clientSecret)
+    assert.equal(204, (curl(box, path .. "/" .. body.items[2].id, header .. "-X DELETE")))
+    assert.equal(404, (curl(box, path .. "/" .. body.items[2].id .. "/reset", header .. "-X POST")))
+    assert.is_string(select(2, curl(box, path .. "/" .. box.client_id .. "/reset", header .. "-X POST")).clientSecret)
+    assert.equal(401, (curl(box, path, header))) -- its tokens ended
+  end)
+
   it("fails as told, and gives short lives", function()
     local box <close> = sandbox.start { lifetime = 2 }
     box:fail { status = 429, retry_after = 7, times = 1 }
@@ -113,8 +155,62 @@ describe("sandbox", function()
     assert.near(500, client:status().expires_in, 1)
     box:fail { status = 404, times = math.huge }
     assert.equal("http", (select(3, client:renew())))
+    box:fail { of = "api", status = 500, times = 1 }
+    assert.equal("api", (select(3, client:post "/sandbox/v1/echo")))
     box:recover()
     assert(client:renew())
+  end)
+
+  it("is told to misbehave by HTTP too", function()
+    local box <close> = sandbox.start()
+    local client <close> = assert(auth.new(box:options()))
+    local function order(path)
+      return (curl(box, "/sandbox/" .. path, "-X POST"))
+    end
+    assert.equal(200, order "fail?status=404&times=always")
+    assert.equal("http", (select(3, client:token())))
+    assert.equal(200, order "recover")
+    assert.equal(200, order "lifetime?seconds=300")
+    assert(client:renew())
+    assert.near(300, client:status().expires_in, 1)
+    local header = "-H 'Authorization: " .. client:header() .. "'"
+    assert.equal(200, (curl(box, "/network-monitoring/v1/aps", header)))
+    assert.equal(200, order "revoke")
+    assert.equal(401, (curl(box, "/network-monitoring/v1/aps", header)))
+    local status, state = curl(box, "/sandbox")
+    assert.equal(200, status)
+    assert.same({ token = 2, api = 2 }, state.requests)
+    assert.equal(300, state.lifetime)
+    assert.equal("400 404 404", ("%d %d %d"):format(order "lifetime", order "explode", (curl(box, "/sandbox/revoke"))))
+  end)
+
+  it("limits the rate as GreenLake does", function()
+    local box <close> = sandbox.start { rate_limit = 2 }
+    assert.equal(401, (curl(box, "/x")))
+    assert.equal(401, (curl(box, "/x")))
+    local output = process.run(("curl -sSi --cacert %s %s/x"):format(box.ca_file, box.base_url))
+    assert.matches("^HTTP/%S+ 429 ", output)
+    assert.matches("ratelimit%-limit: 2", output)
+    assert.matches("ratelimit%-remaining: 0", output)
+    assert.matches("ratelimit%-reset: %d+", output)
+    assert.matches("retry%-after: [1-6]%d?\r", output)
+    box:rate_limit(nil)
+    assert.equal(401, (curl(box, "/x")))
+  end)
+
+  it("tells who asked for what", function()
+    local box <close> = sandbox.start { fail = { status = 503, times = 1 } }
+    local client <close> = assert(auth.new(box:options()))
+    assert(client:token())
+    curl(box, "/x?y=z")
+    local log = box:log()
+    local told = {}
+    for _, entry in ipairs(log) do
+      told[#told + 1] = ("%s %s %d"):format(entry.method, entry.path, entry.status)
+      assert.near(os.time(), entry.at, 5)
+    end
+    assert.same({ "POST /as/token.oauth2 503", "POST /as/token.oauth2 200", "GET /x?y=z 401" }, told)
+    assert.same({}, box:log())
   end)
 
   it("says so when its port is taken", function()
@@ -131,11 +227,83 @@ describe("sandbox", function()
     assert.is_nil(io.open(folder:match("^[^\n]+")))
   end)
 
+  describe("as a command", function()
+    local command = require "spec.support.command"
+    local home, running, out
+
+    before_each(function() home = command.home() end)
+    after_each(function()
+      running:stop()
+      home:remove()
+    end)
+
+    local function start(options)
+      out = process.write(home.folder .. "/out", "")
+      running = process.start { command = { "sh", "-c", "exec " .. home:words("sandbox " .. options) .. " >" .. out },
+        log = home.folder .. "/log" }
+      process.wait_until(function() return process.read(out):find "TOKEN_URL.-\n" end, 5, "its lines")
+      local box = {}
+      for name, value in process.read(out):gmatch "export CENTRAL_([%w_]+)='(.-)'\n" do
+        box[name:lower()] = value
+      end
+      box.base_url = box.token_url:match "^https://[^/]+"
+      return box
+    end
+
+    it("prints the lines that make programs use it, and nothing else where nobody looks", function()
+      local box = start "--lifetime 77 --fail 503x1 --latency 20"
+      local lines = process.read(out)
+      assert.is_true(select(2, lines:gsub("export CENTRAL_[%u_]+='[^'\n]+'\n", "")) >= 4)
+      assert.equal("", (lines:gsub("export CENTRAL_[%u_]+='[^'\n]+'\n", "")))
+      local used = process.run(("eval \"$(cat %s)\"; %s"):format(out, "CENTRAL_CACHE=off lua5.4 -e '"
+        .. "local auth = require \"central.auth\" print(auth.token() and auth.status().lifetime)'"))
+      assert.equal("77\n", (used:gsub("%.0", "")))
+      assert.equal(2, select(2, curl(box, "/sandbox")).requests.token)
+      assert.is_nil(running:output():find("POST /as", 1, true))
+    end)
+
+    it("obeys signals, and ends without leaving a file", function()
+      local box = start "--quiet"
+      local options = { client_id = box.client_id, client_secret = box.client_secret, token_url = box.token_url,
+        ca_file = box.ca_file, cache = false, timeout = 0.5 }
+      local client <close> = assert(auth.new(options))
+      local header = "-H 'Authorization: " .. assert(client:header()) .. "'"
+      local function signal(name)
+        process.run(("kill -%s %d"):format(name, running.pid))
+      end
+      local function answers(path, status)
+        process.wait_until(function() return curl(box, path, header) == status end, 2, path .. ": " .. status)
+      end
+      answers("/network-monitoring/v1/aps", 200)
+      signal "USR1"
+      answers("/network-monitoring/v1/aps", 401)
+      signal "USR2"
+      local function failure()
+        return select(2, curl(box, "/sandbox")).fail.token
+      end
+      process.wait_until(function() return failure().status == 503 end, 2, "an outage")
+      assert.equal(503, (select(4, client:renew())).status)
+      signal "USR2"
+      process.wait_until(function() return failure().times == 0 end, 2, "its end")
+      signal "TERM"
+      process.wait_until(function() return not running:alive() end, 2, "its end")
+      assert.is_nil(io.open(box.ca_file))
+      assert.equal("", running:output())
+    end)
+
+    it("says what is wrong with its options", function()
+      running = { stop = function() end }
+      assert.matches("%-%-fail: write it like 503x3", (select(2, home:run "sandbox --fail often")))
+      local other <close> = sandbox.start()
+      local _, said, status = home:run("sandbox --port " .. other.base_url:match "%d+$")
+      assert.equal(1, status)
+      assert.matches("can't start: .*in use", said)
+    end)
+  end)
+
   it("leaves no thread, descriptor or file behind", function()
     local function count()
-      collectgarbage()
-      collectgarbage()
-      return process.run("ls /proc/$PPID/fd /proc/$PPID/task | wc -l")
+      return process.count() + process.count "task"
     end
     sandbox.start():close()
     local before = count()

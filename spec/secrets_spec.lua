@@ -50,6 +50,24 @@ describe("nothing printable #valgrind", function()
     assert.is_true(#events > 0)
   end)
 
+  it("holds what a hostile API sends back: message, detail, events", function()
+    for _, echo in ipairs { SECRET, ENCODED, TOKEN, TOKEN:upper() } do
+      local answer = scripted.api(503, require("cjson").encode { message = echo, errorCode = echo, error = echo },
+        { "Content-Type", "application/json", "X-Echo", echo, "Retry-After", "60" })
+      answer.location_host, answer.retry_after = echo, 60
+      local events = {}
+      local s = client_of({ scripted.token(TOKEN, 100), answer, scripted.broken "network", answer }, {
+        base_url = "https://api.example", on_event = function(event) events[#events + 1] = event end,
+      })
+      local results = table.pack(s.client:get "/x")
+      assert.equal("rate_limited", results[3])
+      assert_clean { results[2], tostring(results[4]), tostring(results[4].reply) }
+      answer.status, answer.retry_after = 302, nil
+      results = table.pack(s.client:get "/x")
+      assert_clean { results[2], tostring(results[4]), events }
+    end
+  end)
+
   it("holds what a hostile server sends back, in any form, at any place", function()
     local basic = require("central.auth.core").basic
     assert.equal("secret (hidden)", tostring(basic("an-identifier", SECRET, true)))

@@ -18,7 +18,6 @@ local function make(options, parts)
   if not config then
     return nil, message, code, detail
   end
-  auth._VERSION = "central.auth " .. require("central.auth.config").VERSION
   return require("central.auth.client").new(config, parts)
 end
 
@@ -91,14 +90,95 @@ auth.renew = on_default("renew")
 auth.invalidate = on_default("invalidate")
 
 --- What is known about the default client. See Client:status.
----@type fun(): central.auth.Status?, string?, central.auth.Code?, central.auth.Detail?
+---@type fun(options?: central.auth.StatusOptions): central.auth.Status?, string?, central.auth.Code?,
+---central.auth.Detail?
 auth.status = on_default("status")
 
---- Closes the default client: secrets wiped, token forgotten. `configure` starts anew.
-function auth.close()
-  if current then
-    current:close()
-  end
+--- One authorized API call. See Client:request; `get`, `post`, `put`, `patch` and `delete` are short for it.
+---@type fun(method: string, target: string, options?: central.auth.RequestOptions): central.auth.Reply?, string?,
+---central.auth.Code?, central.auth.Detail?
+auth.request = on_default("request")
+
+---@alias central.auth.ShortCall fun(target: string, options?: central.auth.RequestOptions): central.auth.Reply?,
+---string?, central.auth.Code?, central.auth.Detail?
+
+--- GET. See Client:request.
+---@type central.auth.ShortCall
+auth.get = on_default("get")
+
+--- POST. See Client:request.
+---@type central.auth.ShortCall
+auth.post = on_default("post")
+
+--- PUT. See Client:request.
+---@type central.auth.ShortCall
+auth.put = on_default("put")
+
+--- PATCH. See Client:request.
+---@type central.auth.ShortCall
+auth.patch = on_default("patch")
+
+--- DELETE. See Client:request.
+---@type central.auth.ShortCall
+auth.delete = on_default("delete")
+
+local pages = on_default("pages")
+
+--- The items of a paged collection, for the generic `for`. See Client:pages.
+---@param path string
+---@param options? central.auth.PagesOptions
+---@return fun(): any
+function auth.pages(path, options)
+  local iterator, message, code, detail = pages(path, options)
+  return iterator or require("central.auth.errors").raise(message, code, detail)
 end
 
-return auth
+--- A client for a tenant of an MSP. See Client:tenant.
+---@type fun(workspace_id: string, options?: central.auth.TenantOptions): central.auth.Client?, string?,
+---central.auth.Code?, central.auth.Detail?
+auth.tenant = on_default("tenant")
+
+--- GreenLake's personal API clients: `list`, `create`, `reset`, `delete`. See central.auth.Credentials.
+---@type central.auth.Credentials
+auth.credentials = setmetatable({}, { __index = function(_, name)
+  return require("central.auth.credentials").methods[name] and function(...)
+    local client, message, code, detail = default()
+    if not client then
+      return nil, message, code, detail
+    end
+    return client.credentials[name](client.credentials, ...)
+  end
+end })
+
+--- Closes the default client: secrets wiped, token forgotten. `configure` starts anew. See Client:close.
+---@param options? { revoke?: boolean }
+---@return boolean? closed
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function auth.close(options)
+  if current then
+    return current:close(options)
+  end
+  return true
+end
+
+--- The documentation of a function, an option or an error code, as it stands in the source: `auth.help("token")`.
+---@param topic? string without it, all there is
+---@return string text
+function auth.help(topic)
+  return require("central.auth.help").about(auth, topic)
+end
+
+local metatable = { __name = "central.auth", __metatable = false }
+
+function metatable.__tostring()
+  return require("central.auth.help").greeting(current)
+end
+
+-- A name that is nearly one of ours is a mistake of typing, and is told at once.
+function metatable.__index(_, name)
+  return require("central.auth.help").unknown(auth, name)
+end
+
+return setmetatable(auth, metatable)

@@ -1,8 +1,10 @@
 -- Ourselves and our peers side by side, in one run, interleaved; medians, with the least and the most. The server is
 -- nginx with a fixed reply over TLS, so that it costs next to nothing. Runs in a mount namespace of its own (see the
--- Makefile), where a throw-away CA joins the system's. Prints Markdown, ratios first, and writes the same as JSON.
+-- Makefile), where a throw-away CA joins the system's. Prints Markdown, ratios first, and writes the same as JSON and
+-- as a picture.
 -- SPDX-License-Identifier: MIT
 
+local chart = require "spec.bench.chart"
 local cjson = require "cjson"
 local measure = require "spec_measure"
 local nginx = require "spec.support.nginx"
@@ -137,10 +139,6 @@ local function summary(samples)
   return { median = samples[#samples // 2 + 1], least = samples[1], most = samples[#samples], samples = #samples }
 end
 
-local function number(value)
-  return (value >= 1000 and "%.0f" or value >= 100 and "%.0f" or value >= 10 and "%.1f" or "%.2f"):format(value)
-end
-
 -- Keeps one measure, its first row ours, and says that it is done.
 local function keep(title, unit, list)
   for _, row in ipairs(list) do
@@ -165,15 +163,15 @@ local function tell_ratios()
       cells[i] = ""
       for _, row in ipairs(result.rows) do
         if row.name == peer.name then
-          cells[i] = i == 1 and ("%s %s"):format(number(row.median), result.unit)
-            or ("**%.2f** of %s"):format(row.ratio, number(row.median))
+          cells[i] = i == 1 and ("%s %s"):format(chart.number(row.median), result.unit)
+            or ("**%.2f** of %s"):format(row.ratio, chart.number(row.median))
         end
       end
     end
     local last = result.rows[#result.rows]
     local floor = last.name:match("^floor: (.*)")
     print(("| %s | %s | %s |"):format(result.title, table.concat(cells, " | "),
-      floor and ("**%.2f** of %s, %s"):format(last.ratio, number(last.median), floor) or ""))
+      floor and ("**%.2f** of %s, %s"):format(last.ratio, chart.number(last.median), floor) or ""))
   end
 end
 
@@ -183,7 +181,7 @@ local function tell_all()
     print("| | ours is … of it | median | least to most |\n| --- | ---: | ---: | ---: |")
     for i, row in ipairs(result.rows) do
       print(("| %s | %s | %s | %s to %s |"):format(row.name, i == 1 and "" or ("%.2f"):format(row.ratio),
-        number(row.median), number(row.least), number(row.most)))
+        chart.number(row.median), chart.number(row.least), chart.number(row.most)))
     end
   end
 end
@@ -271,6 +269,7 @@ local function main()
   tell_ratios()
   tell_all()
   process.write(BUILD .. "/bench.json", cjson.encode(results))
+  chart.draw(results, BUILD .. "/bench.svg")
 end
 
 local ok, why = xpcall(main, debug.traceback)

@@ -119,6 +119,103 @@ static void bounds_body_and_headers(void **state) {
     stop(server);
 }
 
+/* What the server got for it, as text. */
+static const char *echo(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
+    const struct auth_exchange_reply *reply = fetch(exchange, request);
+    assert_int_equal(reply->failure, AUTH_EXCHANGE_OK);
+    return (const char *)reply->body.data;
+}
+
+static void sends_method_headers_and_body(void **state) {
+    (void)state;
+    static const char *const lines[] = {"Accept: text/plain", "X-Empty;", "Content-Type:", NULL};
+    struct auth_secret line = {0};
+    struct server server = serve(NULL, 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    assert_true(auth_secret_append(&line, "Authorization: Bearer t", 23));
+    const char *sent = echo(exchange, &request);
+    assert_non_null(strstr(sent, "POST /token HTTP/1.1\r\n"));
+    assert_non_null(strstr(sent, "\r\nAccept: application/json\r\n"));
+    assert_non_null(strstr(sent, "\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
+    request.method = "PATCH";
+    request.headers = lines;
+    request.authorization = &line;
+    sent = echo(exchange, &request);
+    assert_non_null(strstr(sent, "PATCH /token HTTP/1.1\r\n"));
+    assert_non_null(strstr(sent, "\r\nAccept: text/plain\r\n"));
+    assert_non_null(strstr(sent, "\r\nX-Empty:\r\n"));
+    assert_non_null(strstr(sent, "\r\nAuthorization: Bearer t\r\n"));
+    assert_null(strstr(sent, "Content-Type"));
+    assert_non_null(strstr(sent, "grant_type=client_credentials"));
+    request.body = NULL;
+    request.method = "DELETE";
+    sent = echo(exchange, &request);
+    assert_non_null(strstr(sent, "DELETE /token HTTP/1.1\r\n"));
+    assert_null(strstr(sent, "Content-Length"));
+    request.method = NULL;
+    assert_non_null(strstr(echo(exchange, &request), "GET /token HTTP/1.1\r\n"));
+    auth_exchange_free(exchange);
+    auth_secret_wipe(&line);
+    stop(server);
+}
+
+static void asks_for_the_head_alone(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    request.body = NULL;
+    request.method = "HEAD";
+    const struct auth_exchange_reply *reply = fetch(exchange, &request);
+    assert_int_equal(reply->failure, AUTH_EXCHANGE_OK);
+    assert_int_equal(reply->status, 200);
+    assert_int_equal(reply->body.length, 0);
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void hands_out_the_replys_headers(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 103 Early\r\nX-Early: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-One:  a \r\n"
+                                 "x-one: b\r\nContent-Length: 0\r\n\r\n",
+                                 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    void *place = NULL;
+    const char *name = NULL;
+    const char *value = NULL;
+    assert_false(auth_exchange_next_header(exchange, &place, &name, &value));
+    (void)fetch(exchange, &request);
+    assert_true(auth_exchange_next_header(exchange, &place, &name, &value));
+    assert_string_equal(name, "X-One");
+    assert_string_equal(value, "a");
+    assert_true(auth_exchange_next_header(exchange, &place, &name, &value));
+    assert_string_equal(value, "b");
+    assert_true(auth_exchange_next_header(exchange, &place, &name, &value));
+    assert_string_equal(name, "Content-Length");
+    assert_false(auth_exchange_next_header(exchange, &place, &name, &value));
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void takes_a_larger_body_where_that_is_asked_for(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\n\r\n", 3 * AUTH_EXCHANGE_BODY_MAX);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    request.body_max = 3 * AUTH_EXCHANGE_BODY_MAX;
+    const struct auth_exchange_reply *reply = fetch(exchange, &request);
+    assert_int_equal(reply->failure, AUTH_EXCHANGE_OK);
+    assert_int_equal(reply->body.length, 3 * AUTH_EXCHANGE_BODY_MAX);
+    request.body_max--;
+    assert_int_equal(fetch(exchange, &request)->failure, AUTH_EXCHANGE_REPLY);
+    auth_exchange_cancel(exchange);
+    assert_null(reply->body.data); /* so much is not kept */
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
 static void tells_failures_apart(void **state) {
     (void)state;
     check_failure("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut", 0, AUTH_EXCHANGE_NETWORK);
@@ -202,6 +299,10 @@ int main(void) {
         cmocka_unit_test(takes_only_the_last_replys_headers),
         cmocka_unit_test(says_what_was_not_there),
         cmocka_unit_test(bounds_body_and_headers),
+        cmocka_unit_test(sends_method_headers_and_body),
+        cmocka_unit_test(asks_for_the_head_alone),
+        cmocka_unit_test(hands_out_the_replys_headers),
+        cmocka_unit_test(takes_a_larger_body_where_that_is_asked_for),
         cmocka_unit_test(tells_failures_apart),
         cmocka_unit_test(keeps_a_proxys_password_out_of_messages),
         cmocka_unit_test(gives_up_in_time),

@@ -79,6 +79,74 @@ static void names_what_is_no_file(void **state) {
     close(listener);
 }
 
+static unsigned mode_of(const char *path) {
+    struct stat info = {0};
+    assert_int_equal(lstat(path, &info), 0);
+    return (unsigned)info.st_mode & 07777u;
+}
+
+static void check_file(const char *path, const char *content) {
+    struct auth_secret out = {0};
+    unsigned mode = 0;
+    assert_int_equal(auth_file_read(path, &out, &mode), 0);
+    assert_content(out, content);
+    assert_int_equal(mode, 0600);
+    auth_secret_wipe(&out);
+}
+
+static void writes_whole_files_for_their_owner_alone(void **state) {
+    (void)state;
+    struct auth_secret bytes = {0};
+    assert_true(auth_secret_append(&bytes, "new", 3));
+    put("plain", "hush\n", 5, 0644);
+    assert_int_equal(auth_file_write(at("plain"), &bytes), 0);
+    check_file(at("plain"), "new");
+    assert_int_equal(auth_file_write(at("made/file"), &bytes), 0); /* folder and all */
+    check_file(at("made/file"), "new");
+    assert_int_equal(mode_of(at("made")), 0700);
+    auth_secret_wipe(&bytes);
+    assert_int_equal(auth_file_write(at("empty"), &bytes), 0);
+    check_file(at("empty"), "");
+}
+
+static void follows_a_link_to_what_it_replaces(void **state) {
+    (void)state;
+    struct auth_secret bytes = {0};
+    assert_true(auth_secret_append(&bytes, "new", 3));
+    put("plain", "hush\n", 5, 0600);
+    assert_int_equal(symlink("plain", at("link")), 0);
+    assert_int_equal(auth_file_write(at("link"), &bytes), 0);
+    check_file(at("plain"), "new");
+    struct stat info = {0};
+    assert_int_equal(lstat(at("link"), &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+    if (geteuid() == 0) { /* somebody else's, as in a folder that all may write to */
+        assert_int_equal(lchown(at("link"), 65534, 65534), 0);
+        assert_int_equal(auth_file_write(at("link"), &bytes), ELOOP);
+    }
+    auth_secret_wipe(&bytes);
+}
+
+static void only_tries_where_there_is_nothing_to_write(void **state) {
+    (void)state;
+    put("plain", "hush", 4, 0600);
+    assert_int_equal(auth_file_write(at("plain"), NULL), 0);
+    check_file(at("plain"), "hush");
+    assert_int_equal(auth_file_write(at("absent"), NULL), 0);
+    assert_int_equal(failure_of(at("absent")), ENOENT);
+    assert_int_equal(auth_file_write(folder, NULL), EISDIR);
+}
+
+static void leaves_the_former_file_where_it_fails(void **state) {
+    (void)state;
+    struct auth_secret bytes = {0};
+    assert_true(auth_secret_append(&bytes, "new", 3));
+    assert_int_equal(auth_file_write(folder, &bytes), EISDIR);
+    assert_int_equal(auth_file_write("/proc/nowhere/file", &bytes), ENOENT);
+    assert_int_equal(auth_file_write("relative", &bytes), EINVAL);
+    auth_secret_wipe(&bytes);
+}
+
 static int make_folder(void **state) {
     (void)state;
     return mkdtemp(folder) == NULL;
@@ -86,9 +154,11 @@ static int make_folder(void **state) {
 
 static int remove_folder(void **state) {
     (void)state;
-    static const char *const names[] = {"plain", "empty", "full", "over", "fifo", "socket"};
+    static const char *const names[] = {"plain", "empty",  "full", "over",
+                                        "fifo",  "socket", "link", "made/file"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(at(names[i]));
+    rmdir(at("made"));
     return rmdir(folder);
 }
 
@@ -97,6 +167,10 @@ int main(void) {
         cmocka_unit_test(reads_content_and_mode),
         cmocka_unit_test(takes_the_maximum_and_not_a_byte_more),
         cmocka_unit_test(names_what_is_no_file),
+        cmocka_unit_test(writes_whole_files_for_their_owner_alone),
+        cmocka_unit_test(follows_a_link_to_what_it_replaces),
+        cmocka_unit_test(only_tries_where_there_is_nothing_to_write),
+        cmocka_unit_test(leaves_the_former_file_where_it_fails),
     };
     return auth_secret_init() ? cmocka_run_group_tests(tests, make_folder, remove_folder) : 1;
 }

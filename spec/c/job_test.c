@@ -4,6 +4,8 @@
 #include "server.h"
 
 #include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { MS = 1000000 };
@@ -244,6 +246,59 @@ static void lets_the_process_exit(void **state) {
     stop(silent);
 }
 
+static struct auth_job *left;
+static atomic_bool ends;
+
+static void *closes_at_the_end(void *url) {
+    struct auth_job_order order = order_to(url);
+    while (!atomic_load(&ends))
+        auth_clock_sleep(MS);
+    auth_job_free(left);
+    left = auth_job_new();
+    auth_job_start(left, &order, &wall, NULL);
+    bool failed = auth_job_wait(left, 10 * AUTH_NS_PER_S) && reply_of(left)->failure == AUTH_EXCHANGE_NETWORK;
+    auth_job_free(left);
+    return failed ? url : NULL;
+}
+
+static pthread_t closer;
+static bool end_at_exit;
+
+/* Of a host that ends its threads at exit, and was there before us. */
+static void end_threads(void) {
+    void *closed = NULL;
+    atomic_store(&ends, true);
+    pthread_join(closer, &closed);
+    _exit(closed != NULL ? 0 : 1);
+}
+
+static void at_exit(void) {
+    if (end_at_exit)
+        end_threads();
+}
+
+static void is_closed_by_other_threads_while_the_process_exits(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip();
+#endif
+    struct server silent = serve("", HANG);
+    pid_t child = fork();
+    if (child == 0) {
+        struct auth_job_order order = order_to(silent.url);
+        end_at_exit = true;
+        left = auth_job_new();
+        auth_job_start(left, &order, &wall, silent_bell());
+        alarm(10);
+        pthread_create(&closer, NULL, closes_at_the_end, silent.url);
+        exit(2);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    stop(silent);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_on_a_thread_and_rings),
@@ -254,8 +309,10 @@ int main(void) {
         cmocka_unit_test(is_cancelled_in_a_moment),
         cmocka_unit_test(is_forgotten_by_a_forked_child),
         cmocka_unit_test(lets_the_process_exit),
+        cmocka_unit_test(is_closed_by_other_threads_while_the_process_exits),
     };
-    if (!auth_job_init() || !auth_job_init() || mkdtemp(folder) == NULL || !auth_alarm_open(&bell))
+    if (atexit(at_exit) != 0 || !auth_job_init() || !auth_job_init() || mkdtemp(folder) == NULL ||
+        !auth_alarm_open(&bell))
         return 1;
     int failed = RUN(tests);
     auth_alarm_close(&bell);

@@ -33,8 +33,14 @@ static void answer(int connection, const char *head, long filler) {
     char request[4096];
     char block[4096];
     memset(block, 'x', sizeof block);
-    if (read(connection, request, sizeof request) <= 0)
+    ssize_t length = read(connection, request, sizeof request);
+    if (length <= 0)
         return;
+    if (head == NULL) {
+        (void)dprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: %zd\r\n\r\n%.*s", length, (int)length,
+                      request);
+        return;
+    }
     ssize_t sent = write(connection, head, strlen(head));
     for (long left = filler; left > 0 && sent > 0; left -= sent)
         sent = write(connection, block, left < (long)sizeof block ? (size_t)left : sizeof block);
@@ -42,7 +48,8 @@ static void answer(int connection, const char *head, long filler) {
         pause();
 }
 
-/* Answers each connection with `head` and `filler` bytes after it; HANG: then waits for ever. */
+/* Answers each connection with `head` and `filler` bytes after it (HANG: then waits for ever), or, without
+ * `head`, with the request as it came. */
 static struct server serve(const char *head, long filler) {
     struct server server = {0};
     int listener = listen_somewhere(server.url, sizeof server.url);

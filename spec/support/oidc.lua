@@ -28,6 +28,9 @@ local CLIENTS = {
   odd = client("post", "odd" .. ODD, "secret" .. ODD),
   odd_basic = client("basic", "odd basic" .. ODD, "secret" .. ODD),
   limited = client("post", "limited", "a-secret-that-may-read", { scope = "read" }),
+  msp = client("post", "msp", "a-secret-of-a-provider", {
+    grant_types = { "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange" },
+  }),
   expired = client("post", "expired", "a-secret-of-yesteryear", { client_secret_expires_at = 1600000000 }),
 }
 
@@ -35,6 +38,7 @@ local CLIENTS = {
 function oidc.start()
   local self = real.prepare(CLIENTS)
   self.token_url = self.issuer .. "/token"
+  self.revocation_url = self.issuer .. "/token/revocation"
   local list = {}
   for _, one in pairs(CLIENTS) do
     list[#list + 1] = one

@@ -4,6 +4,7 @@
 
 local socket = require "cqueues.socket"
 local cqueues = require "cqueues"
+local lfs = require "lfs"
 
 local process = {}
 
@@ -27,12 +28,20 @@ function process.run(command)
   return output, status
 end
 
---- How many descriptors, or threads ("task"), this process has, once garbage is collected.
+--- How many descriptors, or threads ("task"), this process has, garbage among them.
+function process.count_now(what)
+  local count = 0
+  for _ in lfs.dir("/proc/self/" .. (what or "fd")) do -- no child: popen may still hold both ends when it looks
+    count = count + 1
+  end
+  return count
+end
+
+--- The same, once garbage is collected.
 function process.count(what)
   collectgarbage()
   collectgarbage()
-  local command = ("sleep 0.01; ls /proc/$PPID/%s | wc -l"):format(what or "fd") -- else both ends of its pipe
-  return assert(tonumber((process.run(command))))
+  return process.count_now(what)
 end
 
 --- A new folder of mode 0700; `process.remove` deletes it.

@@ -24,6 +24,11 @@ function scripted.refusal(name, status)
   return { status = status or 401, body = ('{"error":"%s"}'):format(name) }
 end
 
+--- A raw reply of an API: JSON, unless the header fields (a list of names and values) say otherwise.
+function scripted.api(status, body, headers)
+  return { status = status, body = body or "", headers = headers or { "Content-Type", "application/json" } }
+end
+
 --- A failure of the network.
 function scripted.broken(code)
   return { code = code or "network" }

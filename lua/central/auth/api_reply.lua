@@ -20,11 +20,12 @@ local refusal = require "central.auth.refusal"
 
 local api_reply = {}
 
+local RESET_MAX = 31 * 86400 -- seconds; what is beyond that is no time to wait for
+
 local metatable = { __name = "central.auth.reply", __metatable = false }
 
 function metatable:__tostring()
-  return ("central.auth.reply (HTTP %d, %s, %d bytes)"):format(self.status,
-    errors.printable(self.headers["content-type"] or "no Content-Type"), #self.body)
+  return ("central.auth.reply (HTTP %d, %d bytes)"):format(self.status, #self.body)
 end
 
 local any_case = {
@@ -56,16 +57,34 @@ local function moment(text)
   return days * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second)
 end
 
--- GreenLake counts seconds, Central names the moment; both under names like these.
+local function whole(text)
+  return text:find("^%d+$") and #text < 16 and tonumber(text) or nil
+end
+
+-- GreenLake counts seconds, Central names the moment; both under names like these, and others write the moment in
+-- seconds or milliseconds since 1970.
+local function reset_in(text, now)
+  local number = whole(text)
+  local at = number and number > 1e9 and (number > 1e12 and number / 1000 or number) or moment(text)
+  local seconds = at and math.max(at - now, 0) or number
+  return seconds and seconds <= RESET_MAX and seconds or nil
+end
+
 local function rate_limit(headers, now)
   local function field(name)
     return headers["ratelimit-" .. name] or headers["x-ratelimit-" .. name] or ""
   end
-  local limit, remaining, reset = tonumber(field("limit")), tonumber(field("remaining")), tonumber(field("reset"))
-  local at = reset and reset > 1e9 and reset or moment(field("reset"))
-  if limit or remaining or reset or at then
-    return { limit = limit, remaining = remaining, reset = at and math.max(at - now, 0) or reset }
-  end
+  local limit = { limit = whole(field("limit")), remaining = whole(field("remaining")),
+    reset = reset_in(field("reset"), now) }
+  return next(limit) and limit or nil
+end
+
+--- Whether a reply says that its body is JSON.
+---@param reply central.auth.Reply
+---@return boolean
+function api_reply.claims_json(reply)
+  local media = (reply.headers["content-type"] or ""):lower():match("^%s*([^;%s]*)")
+  return reply.body ~= "" and (media == "application/json" or media:find("^%w+/[%w.-]+%+json$") ~= nil)
 end
 
 --- What the caller sees of it. `decode`: as JSON, where it says so.
@@ -74,13 +93,14 @@ end
 ---@return central.auth.Reply
 function api_reply.of(raw, decode)
   local headers = fields(raw.headers)
-  local is_json = (headers["content-type"] or ""):lower():find("^application/[%w.+-]*json")
-  return setmetatable({
+  local reply = setmetatable({
     status = raw.status, headers = headers, body = raw.body,
-    json = decode and is_json and raw.body ~= "" and json.decode(raw.body) or nil,
     rate_limit = rate_limit(headers, raw.date or raw.received_wall),
-    _claims = is_json and raw.body ~= "" or nil,
   }, metatable)
+  if decode and api_reply.claims_json(reply) then
+    reply.json = json.decode(raw.body)
+  end
+  return reply
 end
 
 --- Seconds after which the server takes more requests, if it says so.
@@ -110,7 +130,7 @@ local function advice(raw, host, clean)
     return (": %s is a gateway of classic Central, where tokens of new Central do not work; set base_url or cluster"
       .. " to new Central's"):format(host)
   elseif raw.status == 401 then
-    return (": %s refuses even a token that was just issued, so the credential is neither reset nor deleted: it is of"
+    return (": %s refuses even tokens that were just issued, so the credential is neither reset nor deleted: it is of"
       .. " another workspace or region, or was not created for this service"):format(host)
   elseif raw.status == 403 then
     return ": the token is good; the role of the credential's user, or its workspace, does not permit this"

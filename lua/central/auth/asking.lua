@@ -12,7 +12,6 @@ local tenant = lazy "central.auth.tenant"
 
 local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
 local GAP = 1                 -- seconds between renewals of a usable token
-local LATE = 1                -- seconds after its arrival a token is still handed to who asked, however dead it is
 
 local asking = {}
 
@@ -45,7 +44,7 @@ end
 
 -- Takes a token into use. False where it was dead before anybody looked: the process slept, the job did not.
 local function adopt(self, granted, raw)
-  local replaced, failures = self.last_token ~= nil, self:pace().failures
+  local replaced = self.last_token ~= nil
   if granted.access_token == self.rejected then
     granted.odd[#granted.odd + 1] = "the server returned the token that was just invalidated"
   end
@@ -55,7 +54,7 @@ local function adopt(self, granted, raw)
     self:pace():succeeded()
   else
     self:hold(granted, raw, "network")
-    self.cache:keep(raw, failures)
+    self.cache:keep(raw, "token")
   end
   self.renewals = self.renewals + (replaced and 1 or 0)
   self.skew = raw.date and raw.received_wall - raw.date
@@ -63,39 +62,49 @@ local function adopt(self, granted, raw)
   if asked and granted.scope and not same_scope(asked, granted.scope) then
     granted.odd[#granted.odd + 1] = "the granted scope differs from the one asked for"
   end
-  local state, remaining = self.tracker:state()
+  local _, remaining = self.tracker:state()
   self:note(replaced and "renewed" or "fetched", { expires_in = remaining })
   for _, what in ipairs(granted.odd) do
     self:note("odd_reply", { what = what })
   end
-  return state ~= "expired" or self.clock:boot() - raw.received_boot < LATE
+  return self:has_token()
 end
 
 --- Takes notice of a failure, and shares it where it came as a reply. Returns it.
+---@param self central.auth.Renewal
+---@param message string
+---@param code central.auth.Code
+---@param detail central.auth.Detail
+---@param raw? central.auth.RawReply
 function asking.remember(self, message, code, detail, raw)
-  if refusal.rejected(code, detail) and self.config.secret then
+  if refusal.rejected(code, detail) and self.config.secret and not self.parent then
     message = ("%s (client_id from %s, %s from %s)"):format(message, self.config.from.client_id,
       self.config.secret.name, self.config.secret.from)
   end
   self:pace():failed(message, code, detail)
-  if raw then
-    self.cache:keep(raw, self:pace().failures)
+  if raw and (raw.shared or raw.status >= 400 or code == "oauth") then
+    self.cache:keep(raw, "refusal", self:pace().failures)
   end
   return nil, message, code, detail
 end
 
--- Waits for a permit, or fails where that would pass the deadline.
-local function wait_for_permit(self, deadline, lock)
+-- True with a permit; else a failure where nobody waits for one, or not so long; or nil alone once it is worth another
+-- turn: nobody sleeps with the lock in hand.
+local function permitted(self, mode, lock)
   local wait = self:pace():take_permit(lock)
-  while wait do
-    if self.clock:boot() + wait > deadline then
-      return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
-        { retry_after = wait })
-    end
-    task.wait(self.clock:boot() + wait)
-    wait = self:pace():take_permit(lock)
+  if not wait then
+    return true
   end
-  return true
+  local due = self.clock:boot() + wait
+  if mode.early or due > mode.deadline then
+    self.hold_until = math.max(self.hold_until, due)
+    return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
+      { retry_after = wait })
+  end
+  if lock then
+    lock:release()
+  end
+  task.wait(due)
 end
 
 local function send(self, mode, lock)
@@ -108,15 +117,16 @@ local function send(self, mode, lock)
   end
   self.request = self.request or token_request.new(self.config, self.credential, self.clock, self.pool)
   mode.used = self.credential.secret
+  local held = self.tracker:token()
   return self.request:send(mode.deadline, {
-    held = self.tracker:token(), lock = lock, share = self.cache:share(self:pace().failures + 1), alarm = mode.alarm,
+    held = held, lock = lock, share = self.cache:share(self:pace().failures + 1, held), alarm = mode.alarm,
     subject_token = subject_token,
   })
 end
 
 -- Where the credential is being reset, by this very client, the secret that was refused is not the last.
 local function wait_for_reset(self, deadline)
-  while self.resetting and self.clock:boot() < deadline do
+  while self:is_resetting() and self.clock:boot() < deadline do
     task.wait(self.clock:boot() + LEAST / 10)
   end
 end
@@ -127,8 +137,8 @@ local function rotated(self, mode, code, detail)
     return false
   end
   wait_for_reset(self, mode.deadline)
-  if self.credential.secret == mode.used
-    and not self.credential:changed(math.max(mode.deadline - self.clock:boot(), LEAST)) then
+  local limit = math.max(mode.deadline - self.clock:boot(), LEAST)
+  if self.credential.secret == mode.used and not (turns.rereads(self, mode) and self.credential:changed(limit)) then
     return false
   end
   mode.rotated = true
@@ -144,12 +154,14 @@ local function try(self, mode)
   end
   local held <close> = lock
   local allowed, granted, raw, message
-  allowed, message, code, detail = wait_for_permit(self, mode.deadline, held)
+  allowed, message, code, detail = permitted(self, mode, held)
   if not allowed then
     return nil, message, code, detail
   end
   granted, raw, message, code, detail = send(self, mode, held)
-  if granted then
+  if granted and self.credential.secret ~= mode.used then
+    return nil -- a reset has ended that token already
+  elseif granted then
     return adopt(self, granted, raw) or nil
   elseif self.parent and tenant.has_new_subject(self, mode, code, detail) or rotated(self, mode, code, detail) then
     return nil

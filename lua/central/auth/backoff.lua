@@ -21,6 +21,7 @@ local backoff = {}
 local Backoff = {}
 Backoff.__index = Backoff
 
+--- No failures yet.
 ---@param clock userdata
 ---@param random fun(): number
 ---@return central.auth.Backoff

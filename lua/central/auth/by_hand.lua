@@ -14,19 +14,24 @@ function by_hand.renew(self)
   if not self:under_way() and self:pace().not_before > deadline then
     return self:pace():remembered()
   end
-  local ok, message, code, detail = self:join { deadline = deadline, tries = renew.TRIES, since = now }
-  if ok then
-    ok, message, code, detail = self.host:await(ok, deadline)
-  end
-  if not ok then
-    return nil, message, code, detail
-  end
-  return self.tracker:token()
+  local ok, message, code, detail
+  repeat
+    ok, message, code, detail = self:join { deadline = deadline, tries = renew.TRIES, since = now }
+    if ok then
+      ok, message, code, detail = self.host:await(ok, deadline)
+    end
+    if ok == nil then
+      return nil, message, code, detail
+    end
+  until self:settled(deadline)
+  return self:outcome()
 end
 
--- Takes a refused token out of the cache, if it is still the one there; where another process is renewing, that one's
--- success replaces it anyway.
-local function drop_shared(self, token)
+--- Takes a refused token out of the cache, if it is still the one there, and says whether it was; where another process
+--- is renewing, that one's success replaces it anyway.
+---@param self central.auth.Renewal
+---@param token string
+function by_hand.drop_shared(self, token)
   if not self.credential:prepare(self.config.timeout) then
     return false
   end
@@ -50,7 +55,12 @@ function by_hand.invalidate(self, token)
   if not token then
     return false
   end
-  local dropped = not self:under_way() and drop_shared(self, token)
+  local under_way, dropped = self:under_way(), false
+  if under_way then
+    self.to_drop = token -- it may hold the lock, and what it brings takes the place of this one, unless it fails
+  else
+    dropped = by_hand.drop_shared(self, token)
+  end
   if token == held then
     self.tracker:forget()
   elseif not dropped then

@@ -100,27 +100,31 @@ end
 
 --- What whoever brings a reply needs to share it, as its `failures`th failure if it is one; nil without cache.
 ---@param failures integer
+---@param held? string the token that its owner must recognise in the reply
 ---@return table?
-function Cache:share(failures)
-  return self._key and { folder = self._folder, name = self._name, key = self._key, failures = failures }
+function Cache:share(failures, held)
+  return self._key and { folder = self._folder, name = self._name, key = self._key, failures = failures, held = held }
 end
 
 --- Shares a reply that nobody has shared yet; takes notice where that failed.
 ---@param raw central.auth.RawReply
----@param failures integer
-function Cache:keep(raw, failures)
+---@param kind "token" | "refusal"
+---@param failures? integer
+function Cache:keep(raw, kind, failures)
   if not self._key then
     return
   elseif raw.shared then
     noted(self, true, raw.share_problem)
   else
-    noted(self, core.cache_share(self:share(failures), raw))
+    noted(self, core.cache_share(self:share(failures or 0), raw, kind))
   end
 end
 
 --- Takes the shared token away. Hold the lock, or another process's newer one may go.
 function Cache:drop()
-  noted(self, core.cache_remove(self._folder, self._name .. ".token"))
+  if self._key then
+    noted(self, core.cache_remove(self._folder, self._name .. ".token"))
+  end
 end
 
 --- The lock of this identity; false while another process has it; nil where there is none: without cache, or where the

@@ -1,10 +1,12 @@
 -- Checks of the less usual options: a value as it came -> the value as it is used, or nil and what is wrong.
 -- SPDX-License-Identifier: MIT
 
-local clusters = require "central.auth.clusters"
-local errors = require "central.auth.errors"
-local grant = require "central.auth.grant"
+local lazy = require "central.auth.lazy"
 local options = require "central.auth.options"
+
+local clusters = lazy "central.auth.clusters"
+local errors = lazy "central.auth.errors"
+local grant = lazy "central.auth.grant"
 
 local checks = {}
 
@@ -111,6 +113,15 @@ function checks.cache(value)
     return nil, "an absolute path is needed, or false"
   end
   return value == true and true or value and text(value)
+end
+
+function checks.profile(value)
+  if value == true then
+    return nil, "the name of a profile is needed, or false"
+  elseif value == false then
+    return false
+  end
+  return text(value)
 end
 
 -- GreenLake shows workspace ids with dashes and wants them without.

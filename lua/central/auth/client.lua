@@ -6,20 +6,32 @@ local lazy = require "central.auth.lazy"
 local renew = require "central.auth.renew"
 
 local by_hand = lazy "central.auth.by_hand"
+local calls = lazy "central.auth.calls"
 local errors = lazy "central.auth.errors"
 local pending = lazy "central.auth.pending"
+local revocation = lazy "central.auth.revocation"
 local status = lazy "central.auth.status"
+local turns = lazy "central.auth.turns"
 
 ---@class central.auth.TokenOptions
 ---@field min_valid? number seconds the token must still be good for
 
+---@class central.auth.StatusOptions
+---@field shared? boolean look at what other processes share first; the server is not asked
+
 ---@class central.auth.Client
 local Client = {}
-local metatable = { __index = Client, __name = "central.auth.client", __metatable = false }
+local metatable = { __name = "central.auth.client", __metatable = false }
+
+-- What stands in `calls` is loaded when it is first used.
+function metatable:__index(name)
+  return Client[name] or calls.look_up(self, name)
+end
 
 local client = {}
 
-local function check_options(options)
+-- The options of a call, of which there is one: its value.
+local function check_one(options, known)
   if options == nil then
     return nil
   elseif type(options) == "table" and type(options.token) == "function" then
@@ -28,15 +40,23 @@ local function check_options(options)
     errors.mistake("a table of options expected, got " .. type(options))
   end
   for name in pairs(options) do
-    if name ~= "min_valid" then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), { "min_valid" })))
+    if name ~= known then
+      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), { known })))
     end
   end
-  local seconds = options.min_valid
+  return options[known]
+end
+
+local function check_options(options)
+  local seconds = check_one(options, "min_valid")
   if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds or seconds < 0) then
     errors.mistake("min_valid: a number of seconds, 0 or more, expected")
   end
   return seconds
+end
+
+local function check_status(options)
+  return check_one(options, "shared")
 end
 
 local function check_token(token)
@@ -45,16 +65,25 @@ local function check_token(token)
   end
 end
 
+local function check_none() end
+
+local function check_close(options)
+  if options ~= nil and (type(options) ~= "table" or next(options) and next(options) ~= "revoke") then
+    errors.mistake("close takes { revoke = true } or nothing")
+  end
+  return options ~= nil and options.revoke or false
+end
+
 local CHECKS = {
-  token = check_options, header = check_options, pending = check_options, invalidate = check_token,
+  token = check_options, header = check_options, pending = check_options, invalidate = check_token, renew = check_none,
+  status = check_status, close = check_close,
 }
 
 --- Raises a mistake in the arguments of a method.
 ---@param method string
 function client.check(method, ...)
-  if CHECKS[method] then
-    CHECKS[method](...)
-  end
+  local check = CHECKS[method] or calls.checks[method]
+  check(...)
 end
 
 -- What was called with a colon, as it must be.
@@ -75,6 +104,8 @@ local function act(self, method, does, ...)
   renewal:deliver()
   return table.unpack(results, 1, results.n)
 end
+
+client.own, client.act = own, act
 
 local function wait_for_token(renewal, min_valid)
   return renewal:token(min_valid)
@@ -131,28 +162,62 @@ function Client:invalidate(token)
   return act(self, "invalidate", by_hand.invalidate, token)
 end
 
---- What is known about the token and its renewal; no secrets in it. Prints readably.
----@return central.auth.Status
-function Client:status()
-  return status.of(own(self, "status")._renewal)
+--- What is known about the token and its renewal; no secrets in it. Prints readably. With `shared` also what other
+--- processes share, which is first looked at when a token is.
+---@param options? central.auth.StatusOptions
+---@return central.auth.Status? status
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:status(options)
+  local renewal = own(self, "status")._renewal
+  if check_status(options) and renewal then
+    local looked, message, code, detail = turns.look(renewal)
+    renewal:deliver()
+    if not looked then
+      return nil, message, code, detail
+    end
+  end
+  return status.of(renewal)
 end
 
---- Wipes the secret, forgets the token, closes connections. Any number of times.
-function Client:close()
-  local renewal = own(self, "close")._renewal
-  self._renewal = nil
+-- Closes without a word more: what `close` and the end of a to-be-closed variable share.
+local function close(self)
+  local renewal = self._renewal
+  self._renewal = false
   if renewal then
+    for one in pairs(rawget(self, "_tenants") or {}) do
+      close(one)
+    end
     renewal:close()
   end
 end
 
-metatable.__close = Client.close
+--- Wipes the secret, forgets the token, closes connections. Any number of times. With `revoke` the token is revoked
+--- first (RFC 7009) where `revocation_url` is set, for all who share it; that may fail, closing does not.
+---@param options? { revoke?: boolean }
+---@return boolean? closed
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Client:close(options)
+  own(self, "close")
+  local results = { true }
+  if check_close(options) and self._renewal then
+    results = table.pack(act(self, "close", revocation.revoke))
+  end
+  close(self)
+  return table.unpack(results, 1, results.n)
+end
+
+metatable.__close = close
 
 function metatable:__tostring()
   return "central.auth.client (" .. (self._renewal and status.of(self._renewal).state or "closed") .. ")"
 end
 
---- `parts` holds what a spec, or the default client, brings along: clock, tracker, transport, sleep, random.
+--- `parts` holds what a spec, the default client or a tenant's parent brings along: clock, tracker, transport, sleep,
+--- random, parent.
 ---@param config central.auth.Config
 ---@param parts? table
 ---@return central.auth.Client
@@ -163,6 +228,7 @@ function client.new(config, parts)
   local self = {
     _renewal = renew.new(config, {
       clock = clock, tracker = tracker, transport = parts.transport, sleep = parts.sleep, random = parts.random,
+      parent = parts.parent,
     }),
   }
   local function slow_token(options)

@@ -1,5 +1,5 @@
--- Where new Central's clusters are, by the names HPE gives them, and the gateways of classic Central, where their tokens
--- do not work (developer.arubanetworks.com/new-central/docs/getting-started-with-rest-apis; HPE's pycentral).
+-- Where new Central's clusters are, by the names HPE gives them, and the gateways of classic Central, where their
+-- tokens do not work (developer.arubanetworks.com/new-central/docs/getting-started-with-rest-apis; HPE's pycentral).
 -- SPDX-License-Identifier: MIT
 
 local clusters = {}

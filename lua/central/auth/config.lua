@@ -19,7 +19,7 @@ local text_value = lazy "central.auth.text_value"
 
 local config = {}
 
-config.VERSION = "0.1.0"
+config.VERSION = "1.0.0"
 
 local TOKEN_URL = "https://sso.common.cloud.hpe.com/as/token.oauth2"
 local GREENLAKE_URL = "https://global.api.greenlake.hpe.com"
@@ -221,7 +221,7 @@ function config.resolve(given)
     return nil, message, code, detail
   end
   local entry
-  if chosen.profile or may_exist(paths.profiles()) then
+  if chosen.profile or chosen.profile == nil and may_exist(paths.profiles()) then
     entry, message, code, detail = profile.load(chosen.profile)
   end
   local no_profile = not entry and message or nil

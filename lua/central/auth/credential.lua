@@ -113,17 +113,32 @@ function Credential:prepare(limit)
   return secret and true, message, code, detail
 end
 
+--- Whether reading it again holds nobody up: functions and commands may take their time.
+---@return boolean
+function Credential:is_quick()
+  return not self._secret or self._secret.kind == "value" or self._secret.kind == "file"
+end
+
 --- A rotated secret: reads its source again, and says whether it changed.
 ---@param limit number seconds
 ---@return boolean
 function Credential:changed(limit)
   local fresh = self._secret and credential.read(self._secret, limit)
-  if not fresh or fresh:equal(self.secret) then
+  if not fresh or fresh:equal(self.secret) or self._former and fresh:equal(self._former) then
     return false
   end
   self.secret:wipe()
   self.secret = fresh
   return true
+end
+
+--- A new secret, which a reset gave. Its source may still give the former one, which is none any more.
+---@param secret userdata
+function Credential:replace(secret)
+  if self._former then
+    self._former:wipe()
+  end
+  self._former, self.secret = self.secret, secret
 end
 
 --- Whether each try needs an assertion of its own.
@@ -142,9 +157,11 @@ function Credential:assertion(limit)
 end
 
 function Credential:close()
-  if self.secret then
-    self.secret:wipe()
-    self.secret = nil
+  for _, name in ipairs { "secret", "_former" } do
+    if self[name] then
+      self[name]:wipe()
+      self[name] = nil
+    end
   end
   if self._secret and self._secret.kind == "value" then
     self._secret.value:wipe()

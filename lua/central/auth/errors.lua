@@ -21,6 +21,10 @@
 ---@field retry_after? number seconds until a new try makes sense
 ---@field option? string the option concerned
 ---@field source? string where its value came from
+---@field proxy_status? integer HTTP status of a proxy that did not let us through
+---@field reply? central.auth.Reply of an API call
+
+local sorted_names = require "central.auth.sorted_names"
 
 local errors = {}
 
@@ -126,6 +130,24 @@ function errors.mistake(message)
     level = level + 1
   end
   error(message, level)
+end
+
+--- Raises a mistake in a table of options: a name that is not known, a value of another type than the name has there
+--- ("any" takes all).
+---@param options table
+---@param types table<string, string>
+---@param more? table<string, string>
+function errors.check_options(options, types, more)
+  for name, value in pairs(options) do
+    local kind = types[name] or more and more[name]
+    if not kind then
+      local known = sorted_names(types)
+      table.move(sorted_names(more or {}), 1, 99, #known + 1, known)
+      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), known)))
+    elseif kind ~= "any" and type(value) ~= kind then
+      errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
+    end
+  end
 end
 
 local function distance(a, b)

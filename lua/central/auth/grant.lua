@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
+local sorted_names = require "central.auth.sorted_names"
 
 local grant = {}
 
@@ -16,15 +17,6 @@ local function add(fields, name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
-end
-
-local function sorted_names(map)
-  local names = {}
-  for name in pairs(map) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
 end
 
 --- The header line by which a client with a secret is named in Basic's way; nil where it is not.
@@ -74,8 +66,8 @@ function grant.client_credentials(config, credential)
   return finish(fields, config), basic
 end
 
---- Those of a token exchange (RFC 8693, 2.1), as GreenLake documents it for tenants: the subject token says it all, and the
---- client is named only where `credential` is given.
+--- Those of a token exchange (RFC 8693, 2.1), as GreenLake documents it for tenants: the subject token says it all,
+--- and the client is named only where `credential` is given.
 ---@param config central.auth.Config
 ---@param subject_token string
 ---@param credential? central.auth.Proof

@@ -1,5 +1,5 @@
--- How this host waits: by blocking its thread, or, where the option `wait` tells how, by letting the coroutine that wants
--- something yield to the event loop around it.
+-- How this host waits: by blocking its thread, or, where the option `wait` tells how, by letting the coroutine that
+-- wants something yield to the event loop around it.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -20,6 +20,7 @@ local host = {}
 local Host = {}
 Host.__index = Host
 
+--- That of one client.
 ---@param clock userdata
 ---@param wait? fun(fd: integer, seconds: number) the option
 ---@param sleep? fun(seconds: number) for specs
@@ -36,60 +37,85 @@ function Host:waits()
   return self.wait ~= nil and coroutine.isyieldable()
 end
 
---- An alarm for a task, where the host waits for one.
----@return userdata?
-function Host:alarm()
-  return self:waits() and core.alarm() or nil
-end
-
--- By the host's own way of waiting, each waiter with a descriptor of its own.
-local function wait_for_alarm(self, current, seconds)
-  local own <close> = current.alarm:copy()
-  if own then
-    self.wait(own:fd(), seconds)
-  else
-    current:block(seconds, self.sleep)
+-- An alarm, where the host waits for one; false and a failure where there is no descriptor for it.
+local function new_alarm(self)
+  if not self:waits() then
+    return nil
   end
+  local alarm, why = core.alarm()
+  if not alarm then
+    return false, select(2, errors.fail("config", "no descriptor is left to wait with: " .. why))
+  end
+  return alarm
 end
 
---- Waits for a task, till the deadline at most, and returns its results.
+-- By the host's own way of waiting, each waiter with a descriptor of its own where others wait for the same.
+local function wait_for_alarm(self, current, seconds, alone)
+  if alone then
+    self.wait(current.alarm:fd(), seconds)
+    return true
+  end
+  local own <close>, why = current.alarm:copy()
+  if not own then
+    return errors.fail("config", "no descriptor is left to wait with: " .. why)
+  end
+  self.wait(own:fd(), seconds)
+  return true
+end
+
+--- Waits for a task, till the deadline at most, and returns its results; false where it was given up, or began in a
+--- process of which this is a forked child: then begin anew.
 ---@param current central.auth.Task
 ---@param deadline number boot time
-function Host:await(current, deadline)
+---@param alone? boolean nobody else waits for it
+function Host:await(current, deadline, alone)
   local _ <close> = setmetatable({}, { __close = function(_, raised)
     if raised and not current.alarm then -- nobody else would move it on
-      current:close()
+      current:close(false)
     end
   end })
-  while not current:look() do
+  while true do
     local left = deadline + SLACK - self.clock:boot()
-    if left <= 0 then
+    if not current:ours() then
+      return false
+    elseif current:look() then
+      return table.unpack(current.results, 1, current.results.n)
+    elseif left <= 0 then
       return errors.fail("timeout", "it took too long")
     elseif current.alarm and self:waits() then
-      wait_for_alarm(self, current, left)
+      local ok, message, code, detail = wait_for_alarm(self, current, left, alone)
+      if not ok then
+        return nil, message, code, detail
+      end
     else
       current:block(left, self.sleep)
     end
   end
-  return table.unpack(current.results, 1, current.results.n)
 end
 
---- Runs straight-line code that waits by `task.wait`, till the deadline at most; its results. For the caller alone: it is
---- given up when the caller is.
+--- Runs straight-line code that waits by `task.wait`, till the deadline at most; its results. For the caller alone:
+--- it is given up when the caller is.
 ---@param body fun(alarm?: userdata): any
 ---@param deadline number boot time
 function Host:run(body, deadline)
-  local alarm <close> = self:alarm()
+  local alarm <close>, message, code, detail = new_alarm(self)
+  if alarm == false then
+    return nil, message, code, detail
+  end
   local current = task.new(self.clock, function() return body(alarm) end, alarm)
   local _ <close> = setmetatable({}, { __close = function() current:close() end })
-  return self:await(current, deadline)
+  local results = table.pack(self:await(current, deadline, true))
+  if results[1] == false then
+    return errors.fail("closed", "this began in another process, which was forked, or was given up")
+  end
+  return table.unpack(results, 1, results.n)
 end
 
---- Lets so many seconds pass.
+--- Lets so many seconds pass; by blocking where there is no descriptor to wait with.
 ---@param seconds number
 function Host:pause(seconds)
   local until_ = self.clock:boot() + seconds
-  local alarm <close> = self:alarm()
+  local alarm <close> = new_alarm(self) or nil
   local left = seconds
   while left > 0 do
     if alarm then

@@ -38,16 +38,37 @@ function json.object(text)
   return type(value) == "table" and plain(text):find("^%s*{") and value or nil
 end
 
---- A value as JSON; nil and why where it can't be: a function in it, a NaN, a list with holes.
+-- lua-cjson writes fourteen digits. A whole number that has more would arrive as another.
+local function loses_digits(value)
+  if type(value) == "table" then
+    for _, item in pairs(value) do
+      local lost = loses_digits(item)
+      if lost then
+        return lost
+      end
+    end
+  elseif type(value) == "number" and math.tointeger(value) and tonumber(("%.14g"):format(value)) ~= value then
+    return value
+  end
+end
+
+--- A value as JSON; nil and why where it can't be: a function in it, a NaN, a list with holes, a whole number of more
+--- than fourteen digits, text that is not UTF-8.
 ---@param value any
 ---@return string? text
 ---@return string? problem
 function json.encode(value)
   local ok, text = pcall(cjson.encode, value)
-  if ok then
-    return text
+  if not ok then
+    return nil, tostring(text)
   end
-  return nil, tostring(text)
+  local lost = loses_digits(value)
+  if lost then
+    return nil, ("%d has more digits than lua-cjson writes; give it as a string, or the text in body"):format(lost)
+  elseif not utf8.len(text) then
+    return nil, "it holds text that is not UTF-8"
+  end
+  return text
 end
 
 return json

@@ -5,39 +5,57 @@ local lazy = require "central.auth.lazy"
 
 local checks = lazy "central.auth.checks"
 
+---@alias central.auth.EventName
+---| "fetched"     # the server gave the first token
+---| "renewed"     # the server gave another token
+---| "shared"      # a token that another process got was taken from the cache
+---| "retry"       # a try failed and there will be another
+---| "failed"      # a try for a token failed and there will be none
+---| "invalidated" # the API refused the token
+---| "cache_error" # the cache can't be used; the token came all the same
+---| "odd_reply"   # the server's reply was unusual, and usable
+
+---@class central.auth.Event
+---@field event central.auth.EventName
+---@field expires_in? number seconds, of a token
+---@field code? central.auth.Code of a failure
+---@field message? string
+---@field what? string is odd
+
 ---@class central.auth.Options
----@field client_id? string
----@field client_secret? string | fun(): string
----@field client_secret_file? string path of a file that holds the secret and nothing else, mode 0600
----@field client_secret_command? string shell command that prints the secret
----@field client_assertion? string | fun(): string a signed JWT in place of a secret (RFC 7523), read anew for each try
----@field client_assertion_file? string
----@field client_assertion_command? string
----@field token_url? string
----@field workspace_id? string takes GreenLake's endpoint of this workspace
----@field base_url? string where API calls go; or `cluster`
----@field cluster? string HPE's name of new Central's cluster, like "US-1"
----@field hosts? string | string[] further hosts that API calls may carry the token to
----@field greenlake_url? string GreenLake's platform API: workspaces' tokens, credentials
----@field revocation_url? string RFC 7009, for close{ revoke = true }
----@field scope? string | string[]
----@field audience? string | string[]
----@field resource? string | string[]
----@field params? table<string, string | string[]> further form fields
----@field auth_style? "post" | "basic" | "basic_raw"
----@field cert_file? string PEM, for mutual TLS
----@field key_file? string
----@field ca_file? string PEM, in place of the system's trust store
----@field ca_path? string
----@field crl_file? string
----@field proxy? string
----@field timeout? number seconds, over everything one call may wait for
----@field connect_timeout? number seconds
----@field renew_before? number seconds before expiry
----@field cache? boolean | string the folder of the shared token; false: none
----@field user_agent? string
----@field profile? string
----@field on_event? fun(event: table)
+---@field client_id? string CENTRAL_CLIENT_ID: the client's identifier
+---@field client_secret? string | fun(): string CENTRAL_CLIENT_SECRET
+---@field client_secret_file? string CENTRAL_CLIENT_SECRET_FILE: holds the secret and nothing else, mode 0600
+---@field client_secret_command? string CENTRAL_CLIENT_SECRET_COMMAND: a shell command that prints the secret
+---@field client_assertion? string | fun(): string CENTRAL_CLIENT_ASSERTION: a signed JWT in place of a secret (RFC
+--- 7523), obtained anew for each try
+---@field client_assertion_file? string CENTRAL_CLIENT_ASSERTION_FILE: holds the JWT
+---@field client_assertion_command? string CENTRAL_CLIENT_ASSERTION_COMMAND: prints the JWT
+---@field token_url? string CENTRAL_TOKEN_URL: default GreenLake's; HTTPS, or HTTP to the loopback address
+---@field workspace_id? string CENTRAL_WORKSPACE_ID: takes GreenLake's endpoint of this workspace
+---@field base_url? string CENTRAL_BASE_URL: where API calls go; or `cluster`
+---@field cluster? string CENTRAL_CLUSTER: HPE's name of new Central's cluster, like "US-1"
+---@field hosts? string | string[] CENTRAL_HOSTS: further hosts that API calls may carry the token to
+---@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: workspaces' tokens, credentials
+---@field revocation_url? string CENTRAL_REVOCATION_URL: RFC 7009, for close{ revoke = true }
+---@field scope? string | string[] CENTRAL_SCOPE
+---@field audience? string | string[] CENTRAL_AUDIENCE: words in the environment; a list repeats the field
+---@field resource? string | string[] CENTRAL_RESOURCE: likewise
+---@field params? table<string, string | string[]> CENTRAL_PARAMS: further form fields; name=value&… in the environment
+---@field auth_style? "post" | "basic" | "basic_raw" CENTRAL_AUTH_STYLE: in the body (default), or by Basic
+---@field cert_file? string CENTRAL_CERT_FILE: PEM, for mutual TLS
+---@field key_file? string CENTRAL_KEY_FILE: PEM, to cert_file
+---@field ca_file? string CENTRAL_CA_FILE: PEM, in place of the system's trust store
+---@field ca_path? string CENTRAL_CA_PATH: a hashed folder, likewise
+---@field crl_file? string CENTRAL_CRL_FILE: PEM, certificates that are revoked
+---@field proxy? string CENTRAL_PROXY: http://user:password@host:port; else the environment's https_proxy and no_proxy
+---@field timeout? number CENTRAL_TIMEOUT: seconds, over everything one call may wait for; default 30
+---@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds; default 10
+---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry
+---@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token; false, off in the environment: none
+---@field user_agent? string CENTRAL_USER_AGENT
+---@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, whatever there is
+---@field on_event? fun(event: central.auth.Event) told of what happened, after the fact
 ---@field wait? fun(fd: integer, seconds: number) how this host waits for a descriptor to be readable, in a coroutine
 
 local options = {}
@@ -131,7 +149,7 @@ local OPTIONS = {
   renew_before = { "number", check = "day", text = "number" },
   user_agent = { "string", check = "header_text" },
   cache = { "boolean", "string", check = "cache", text = "switch" },
-  profile = { "string", check = "text" },
+  profile = { "string", "boolean", check = "profile" },
   on_event = { "function", arguments_only = true },
   wait = { "function", arguments_only = true },
 }

@@ -17,20 +17,19 @@ local MAX_PAGES = 100000
 local MAX_EMPTY = 10 -- pages without an item in a row
 local OPTIONS = { by = "string", items = "string", max_pages = "number" }
 
-local function given(value)
-  return value ~= nil and value ~= cjson.null and value ~= ""
-end
-
--- --- one page -------------------------------------------------------------------------------------------------------
+-- --- one page ------------------------------------------------------------------------------------------------------
 
 local function is_list(value)
   return type(value) == "table" and (next(value) == nil or value[1] ~= nil)
 end
 
--- The list in a page: the one of this name, or `items`, or the only one, or the page itself.
+-- The list in a page: the one of this name, or `items`, or the only one, or the page itself. Where it is null there is
+-- nothing in it.
 local function list_of(page, name)
-  if name or is_list(page.items) then
-    local list = page[name or "items"]
+  local list = page[name or "items"]
+  if list == cjson.null then
+    return {}
+  elseif name or is_list(list) then
     return is_list(list) and list or nil
   elseif is_list(page) then
     return page
@@ -42,34 +41,28 @@ local function list_of(page, name)
   return #lists == 1 and lists[1] or nil
 end
 
-local function cursor_text(value)
-  return math.type(value) == "float" and ("%.14g"):format(value) or tostring(value)
-end
-
--- The query of the page after this one; nil at the end. `seen`: items so far. A page that is empty may have one after it,
--- unless `total` says otherwise.
+-- The query of the page after this one; nil at the end. `seen`: items so far. A page that is empty may have one after
+-- it, unless `total` says otherwise; without a total offsets end at an empty page.
 local function query_after(query, page, count, seen)
-  local total = tonumber(page.total)
-  local after = {}
+  local total, after = tonumber(page.total), {}
   for name, value in pairs(query) do
     after[name] = value
   end
   if page.next ~= nil then
-    local over = not given(page.next) or count == 0 and total and seen >= total
-    after.next = not over and cursor_text(page.next) or nil
-    return after.next and after
-  end
-  if not total or count == 0 or seen >= total then
+    local over = page.next == cjson.null or page.next == "" or count == 0 and total and seen >= total
+    after.next = not over and page.next or nil
+    return after.next ~= nil and after or nil
+  elseif count == 0 or total and seen >= total or not total and tonumber(page.offset) == nil then
     return nil
   end
   after.offset = seen
   return after
 end
 
--- --- the walk -------------------------------------------------------------------------------------------------------
+-- --- the walk ------------------------------------------------------------------------------------------------------
 
 local function where(walk)
-  local place = walk.query.next and (" (next=%s)"):format(errors.printable(cursor_text(walk.query.next)))
+  local place = walk.query.next ~= nil and (" (next=%s)"):format(errors.printable(tostring(walk.query.next)))
     or walk.query.offset and (" (offset=%s)"):format(errors.printable(tostring(walk.query.offset))) or ""
   return ("page %d%s"):format(walk.number, place)
 end
@@ -96,7 +89,9 @@ end
 local function fetch(walk)
   walk.number = walk.number + 1
   walk.place = where(walk)
-  if comes_again(walk) then
+  if type(walk.query.next) == "table" then
+    stop(walk, "the cursor next is neither text nor a number", "reply")
+  elseif comes_again(walk) then
     stop(walk, "the cursor came before: the endpoint leads around in a circle", "reply")
   elseif walk.number > walk.max_pages then
     stop(walk, ("more pages than max_pages, %d"):format(walk.max_pages), "reply")
@@ -139,20 +134,30 @@ local function page_after(walk)
   end
 end
 
---- An iterator for the generic `for`. A failure is raised, at the loop, as a table with `message`, `code` and `detail` that
---- prints as its message.
+--- Raises mistakes of the caller.
+---@param path string
+---@param options? central.auth.PagesOptions
+function pages.check(path, options)
+  request.check("GET", path, options, OPTIONS)
+  options = options or {}
+  if options.by and options.by ~= "item" and options.by ~= "page" then
+    errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
+  elseif options.raw or options.json ~= nil or options.body then
+    errors.mistake("pages are read by GET and decoded: raw, json and body do not apply")
+  elseif path:find("[?&]next=") or path:find("[?&]offset=") then
+    errors.mistake("give next and offset in the option query, where they change from page to page")
+  end
+end
+
+--- An iterator for the generic `for`. A failure is raised, at the loop, as a table with `message`, `code` and
+--- `detail` that prints as its message.
 ---@param get fun(path: string, options: table): central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
 ---@param path string
 ---@param options? central.auth.PagesOptions
 ---@return fun(): any
 function pages.walk(get, path, options)
+  pages.check(path, options)
   options = options or {}
-  request.check("GET", path, options, OPTIONS)
-  if options.by and options.by ~= "item" and options.by ~= "page" then
-    errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
-  elseif options.raw or options.json ~= nil or options.body then
-    errors.mistake("pages are read by GET and decoded: raw, json and body do not apply")
-  end
   local walk = {
     get = get, path = path, number = 0, empty = 0, query = options.query or {}, items = options.items, keep_at = 1,
     max_pages = options.max_pages or MAX_PAGES, options = { headers = options.headers, timeout = options.timeout },

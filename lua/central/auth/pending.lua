@@ -19,9 +19,9 @@ local function check(self, method)
   end
 end
 
--- What it came to, once; then it holds nothing any more but its descriptor.
+-- What it came to, a failure or none; then it holds nothing any more but its descriptor: a token could die here.
 local function settle(self, _, message, code, detail)
-  self._results = table.pack(self._renewal:outcome(self._min_valid, message, code, detail))
+  self._failure = table.pack(message, code, detail)
   self._task = nil
   if self._alarm:fd() >= 0 and not self._shared then
     self._alarm:set(0)
@@ -62,7 +62,7 @@ end
 function Pending:done()
   check(self, "done")
   local current, renewal = self._task, self._renewal
-  if self._results then
+  if self._failure then
     return true
   elseif not current:ours() then
     settle(self, errors.fail("closed", "this began in another process, which was forked"))
@@ -72,10 +72,10 @@ function Pending:done()
     settle(self, errors.fail("timeout", "the renewal under way took too long"))
   end
   renewal:deliver()
-  return self._results ~= nil
+  return self._failure ~= nil
 end
 
---- What `token` would have returned. Waits where it is not done yet, as `token` does.
+--- What `token` would have returned. Waits as `token` does where it is not done yet, or what came is dead by now.
 ---@return string? token
 ---@return string|number|nil message
 ---@return central.auth.Code? code
@@ -87,7 +87,12 @@ function Pending:result()
     renewal.host:await(current, self._deadline)
   end
   self:done()
-  return table.unpack(self._results, 1, self._results.n)
+  if renewal.closed or self._failure[2] or renewal.clock:boot() >= self._deadline then
+    return renewal:outcome(self._min_valid, table.unpack(self._failure, 1, 3))
+  end
+  local results = table.pack(renewal:token(self._min_valid, self._deadline))
+  renewal:deliver()
+  return table.unpack(results, 1, results.n)
 end
 
 --- The descriptor to wait for: readable when `done` is worth a call, for good once it is done. -1 after close. Do not
@@ -106,7 +111,7 @@ function Pending:close()
     cqueues.cancel(self._alarm:fd()) -- it would keep the number in mind when it stands for something else
   end
   self._alarm:close()
-  if not self._results then
+  if not self._failure then
     settle(self, errors.fail("closed", "the pending token was closed"))
   end
 end
@@ -115,13 +120,17 @@ metatable.__close = Pending.close
 metatable.__gc = Pending.close
 
 function metatable:__tostring()
-  return "central.auth.pending (" .. (self._results and "done" or "under way") .. ")"
+  return "central.auth.pending (" .. (self._failure and "done" or "under way") .. ")"
 end
 
 -- --- cqueues polls objects by these three: cqueues.poll(pending) --------------------------------------------------
 
+--- As `fd`.
+---@type fun(self: central.auth.Pending): integer
 Pending.pollfd = Pending.fd
 
+--- What to wait for: that it turns readable.
+---@return string
 function Pending.events()
   return "r"
 end
@@ -130,7 +139,7 @@ end
 ---@return number
 function Pending:timeout()
   check(self, "timeout")
-  return self._results and 0 or math.max(self._deadline - self._renewal.clock:boot(), 0)
+  return self._failure and 0 or math.max(self._deadline - self._renewal.clock:boot(), 0)
 end
 
 return pending

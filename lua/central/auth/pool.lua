@@ -4,8 +4,8 @@
 
 local task = require "central.auth.task"
 
-local KEPT = 4          -- connections that are kept while nobody uses them
-local LIMIT = 16        -- requests at a time; more wait
+local KEPT = 4          -- connections of a lane that are kept while nobody uses them
+local LIMIT = 16        -- requests of a lane at a time; more wait
 local LOOK_AGAIN = 0.01 -- seconds between looks for a place
 
 local pool = {}
@@ -14,41 +14,55 @@ local pool = {}
 local Pool = {}
 Pool.__index = Pool
 
+-- Who is collected while it waits frees its place.
+local function lane()
+  return { idle = {}, busy = setmetatable({}, { __mode = "k" }) }
+end
+
+--- Empty: the first transport is made when it is needed.
 ---@param config central.auth.Config
 ---@param clock userdata
 ---@param make? fun(): table another transport than the network's, for specs
 ---@return central.auth.Pool
 function pool.new(config, clock, make)
   return setmetatable({
-    _config = config, _clock = clock, _idle = {},
-    _busy = setmetatable({}, { __mode = "k" }), -- who is collected while it waits frees its place
+    _config = config, _clock = clock, _tokens = lane(), _calls = lane(),
     _make = make or function() return require("central.auth.transport").new(clock) end,
   }, Pool)
 end
 
-local function is_full(self)
+-- Calls never keep tokens waiting; and who speaks HTTP/1.1 must not find a connection that speaks HTTP/2, for libcurl
+-- would use it.
+local function lane_of(self, request)
+  return request.http2 and self._calls or self._tokens
+end
+
+local function is_full(own)
   local count = 0
-  for _ in pairs(self._busy) do
+  for _ in pairs(own.busy) do
     count = count + 1
   end
   return count >= LIMIT
 end
 
-local function take(self)
-  while is_full(self) do
+local function take(self, own)
+  if is_full(own) then
+    collectgarbage() -- of those that were dropped in the middle, some may be nobody's any more
+  end
+  while is_full(own) do
     task.wait(self._clock:boot() + LOOK_AGAIN)
   end
-  local transport = table.remove(self._idle) or self._make()
-  self._busy[transport] = true
+  local transport = table.remove(own.idle) or self._make()
+  own.busy[transport] = true
   return transport
 end
 
-local function give_back(self, transport, unharmed)
-  self._busy[transport] = nil
-  if not unharmed or self._closed or #self._idle >= KEPT then
+local function give_back(self, own, transport, unharmed)
+  own.busy[transport] = nil
+  if not unharmed or self._closed or #own.idle >= KEPT then
     transport:close()
   else
-    self._idle[#self._idle + 1] = transport
+    own.idle[#own.idle + 1] = transport
   end
 end
 
@@ -64,7 +78,7 @@ end
 
 --- Makes a request and waits for its reply, within a task; a task that is given up gives the request up. `means`:
 --- `share`, `lock` and `alarm` as of Transport:start.
----@param request table url, body, authorization, and for API calls method, headers, body_max, http2
+---@param request table url, body, authorization, and for API calls what else transport knows
 ---@param deadline number boot time
 ---@param means table
 ---@return central.auth.RawReply? raw
@@ -72,8 +86,9 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Pool:exchange(request, deadline, means)
-  local transport, arrived = take(self), false
-  local _ <close> = setmetatable({}, { __close = function() give_back(self, transport, arrived) end })
+  local own, arrived = lane_of(self, request), false
+  local transport = take(self, own)
+  local _ <close> = setmetatable({}, { __close = function() give_back(self, own, transport, arrived) end })
   transport:start(complete(self, request, deadline), means.share, means.lock, means.alarm)
   while not transport:wait(0) do
     task.wait(transport)
@@ -85,8 +100,10 @@ end
 --- Closes the connections; requests under way close theirs when they end.
 function Pool:close()
   self._closed = true
-  while self._idle[1] do
-    table.remove(self._idle):close()
+  for _, own in ipairs { self._tokens, self._calls } do
+    while own.idle[1] do
+      table.remove(own.idle):close()
+    end
   end
 end
 

@@ -29,8 +29,15 @@ local function holds_secret(profiles)
   return false
 end
 
--- The message of a syntax error quotes the text near it, which may be a secret: only the line number is told.
-local function evaluate(path, text)
+--- What the text of a profile file holds. Lua's message for a syntax error quotes the text near it, which may be a
+--- secret: only the line number is told.
+---@param path string for messages
+---@param text string
+---@return table<string, table>? profiles
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function profile.evaluate(path, text)
   local chunk, why = load(text, "=profile", "t", {})
   if not chunk then
     return wrong(path, ("line %s: not valid Lua"):format(why:match("^profile:(%d+):") or "1"))
@@ -103,7 +110,7 @@ function profile.load(wanted)
     end
     return wrong(path, mode)
   end
-  local profiles, message, code, detail = evaluate(path, text)
+  local profiles, message, code, detail = profile.evaluate(path, text)
   if not profiles then
     return nil, message, code, detail
   elseif mode & 0x3F ~= 0 and holds_secret(profiles) then

@@ -12,10 +12,12 @@ local task = require "central.auth.task"
 
 local asking = lazy "central.auth.asking"
 local backoff = lazy "central.auth.backoff"
+local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
 local turns = lazy "central.auth.turns"
 
 local LOST = 60 -- seconds past its deadline after which a renewal is not believed to end by itself
+local LATE = 1  -- seconds after its arrival a token is still handed to who asked, however dead it is
 
 local renew = {}
 
@@ -33,11 +35,12 @@ renew.TRIES = 4 -- requests one call makes at most
 ---@field task? central.auth.Task the renewal under way
 ---@field backoff? central.auth.Backoff nil as long as nothing was asked and nothing failed
 ---@field request? central.auth.TokenRequest likewise
+---@field unread? boolean the secret was refused in the background, its source not read again yet
 local Renewal = {}
 Renewal.__index = Renewal
 
---- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its credential and
---- connections; and for specs `transport`, `sleep` and `random`.
+--- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its
+--- credential and connections; and for specs `transport`, `sleep` and `random`.
 ---@param config central.auth.Config
 ---@param parts table
 function renew.new(config, parts)
@@ -55,6 +58,9 @@ function renew.new(config, parts)
       or pool.new(config, parts.clock, parts.transport and function() return parts.transport end),
     hold_until = 0, -- boot time; no renewal of a usable token before it
     renewals = 0,
+    resets = 0,                                          -- of the credential, by this client …
+    resetting = setmetatable({}, { __mode = "k" }),      -- … and those under way: each call's deadline
+    refusing = {},                                       -- hosts that refuse even new tokens: until when
     events = {},
   }, Renewal)
   self.cache = cache.new(config, parts.clock, function(why) self:note("cache_error", { message = why }) end)
@@ -83,6 +89,9 @@ end
 -- --- what is held -------------------------------------------------------------------------------------------------
 
 --- Tells a tracker of a token.
+---@param tracker userdata
+---@param granted central.auth.Grant
+---@param raw central.auth.RawReply
 function Renewal:begin(tracker, granted, raw)
   tracker:begin(granted.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = granted.expires_in,
@@ -94,7 +103,8 @@ end
 -- Takes the token into use, whoever got it.
 function Renewal:hold(granted, raw, source)
   self:begin(self.tracker, granted, raw)
-  self.source = source
+  self.source, self.sent_boot, self.unread = source, raw.sent_boot, false
+  self.arrived = raw.received_boot or 0
   self.granted_scope = granted.scope
   if self.backoff then
     self.backoff:succeeded()
@@ -117,7 +127,24 @@ local function is_usable(self)
   return state == "fresh" or state == "stale", state, remaining, life
 end
 
+--- Whether there is a token to hand out: a usable one, or one that is dead and has only just arrived.
+---@return boolean
+function Renewal:has_token()
+  local usable, state = is_usable(self)
+  return usable or state == "expired" and self.clock:boot() - self.arrived < LATE
+end
+
 -- --- one renewal at a time, for all who want it -------------------------------------------------------------------
+
+-- Now that somebody waits: reads the secret's source again. Whether that leaves nothing but the failure in memory.
+local function is_hopeless(self, mode)
+  self.unread = false
+  if self.credential:changed(mode.deadline - self.clock:boot()) then
+    self.cache:attach(self.credential.secret)
+    self.backoff:succeeded()
+  end
+  return self:waits() > 0 and not mode.since
+end
 
 -- Gets a token that is new here, from another process or from the server. Within a task.
 local function obtain(self, mode)
@@ -127,8 +154,11 @@ local function obtain(self, mode)
     return asking.remember(self, message, code, detail)
   end
   self.cache:attach(self.credential.secret)
+  local hopeless = self.unread and not mode.early and is_hopeless(self, mode)
   if turns.adopt_shared(self, mode.since) then
     return true
+  elseif hopeless then
+    return self.backoff:remembered()
   elseif mode.since and self:pace().not_before > self.clock:boot() then
     task.wait(self:pace().not_before)
   end
@@ -147,11 +177,20 @@ function Renewal:under_way()
   self.task = nil
 end
 
+-- What it came to, after the refused token that was kept from being dropped meanwhile.
+local function ended(self, ...)
+  if self.to_drop then
+    by_hand.drop_shared(self, self.to_drop)
+    self.to_drop = nil
+  end
+  return ...
+end
+
 -- In the background where nobody waits for it, or where the host waits in a way of its own: on a thread, with an alarm.
 local function start(self, mode, background)
   mode.alarm = background and core.alarm() or nil
   self.mode = mode
-  self.task = task.new(self.clock, function() return obtain(self, mode) end, mode.alarm)
+  self.task = task.new(self.clock, function() return ended(self, obtain(self, mode)) end, mode.alarm)
   return self.task
 end
 
@@ -203,7 +242,7 @@ function Renewal:want(min_valid, background)
       see_to_it(self)
     end
     return nil
-  elseif not self:under_way() and (self:waits() > 0 or usable and now < self.hold_until) then
+  elseif not self:under_way() and (self:waits() > 0 and not self.unread or usable and now < self.hold_until) then
     if usable or turns.adopt_shared(self) then
       return nil
     end
@@ -225,10 +264,20 @@ function Renewal:outcome(min_valid, message, code, detail)
   local state, remaining = self.tracker:state()
   if state == "none" then
     return errors.fail("closed", "the client was closed, or its new token invalidated, before this could be told of it")
+  elseif not self:has_token() then
+    return errors.fail("timeout", "the new token expired before this could be told of it")
   elseif min_valid and remaining < min_valid then
     return self.tracker:token(), remaining
   end
   return self.tracker:token()
+end
+
+--- Whether a renewal that ended, and not with a failure, leaves nothing to ask for: it may have been given up, or its
+--- token invalidated or dead before who waited was told.
+---@param deadline number boot time
+---@return boolean
+function Renewal:settled(deadline)
+  return self.closed or self:has_token() or self.clock:boot() >= deadline
 end
 
 --- A usable token, or a failure.
@@ -242,8 +291,31 @@ function Renewal:token(min_valid, deadline)
     if current then
       current, message, code, detail = self.host:await(current, deadline)
     end
-  until not current or self.closed or self.tracker:token() -- somebody may have invalidated it already
+  until current == nil or self:settled(deadline)
   return self:outcome(min_valid, message, code, detail)
+end
+
+--- Whether a reset of this client's credential is under way: a secret that is refused meanwhile is no surprise.
+---@return boolean
+function Renewal:is_resetting()
+  for _, deadline in pairs(self.resetting) do
+    if self.clock:boot() < deadline then
+      return true
+    end
+  end
+  return false
+end
+
+--- Goes on with another secret, here and in the cache; tokens of the former one are dead.
+---@param secret userdata
+function Renewal:use_secret(secret)
+  local _ <close> = self.cache:lock() or nil
+  self.cache:drop()
+  self.credential:replace(secret)
+  self.cache:attach(secret)
+  self.tracker:forget()
+  self:pace():succeeded()
+  self.resets = self.resets + 1
 end
 
 function Renewal:close()

@@ -1,5 +1,5 @@
--- One authorized API call: with a valid token, again with another after a 401, and later where the server is busy. A token
--- goes to the base URL's host and to those that `hosts` names, never elsewhere.
+-- One authorized API call: with a valid token, again with another after a 401, and later where the server is busy. A
+-- token goes to the base URL's host and to those that `hosts` names, never elsewhere.
 -- SPDX-License-Identifier: MIT
 
 local api_reply = require "central.auth.api_reply"
@@ -23,6 +23,9 @@ local request = {}
 
 local TRIES = 4
 local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60 -- seconds of back-off, with full jitter
+local LOOK_AGAIN = 0.02                     -- seconds, while a credential is being reset
+local REFUSING = 60                         -- seconds a host is known to refuse even new tokens
+local LINES_MAX = 60                        -- header fields of a call
 local BODY_MAX = 16 * 1024 * 1024          -- bytes, either way
 
 -- Whether a method may be repeated although the server may have acted (RFC 9110, 9.2.2).
@@ -33,10 +36,11 @@ local CARRIES_BODY = {
   GET = false, HEAD = false, OPTIONS = false, DELETE = false, POST = true, PUT = true, PATCH = true,
 }
 
-local TYPES = {
-  query = "table", body = "string", content_type = "string", headers = "table", timeout = "number", raw = "boolean",
+--- The options of a call, and their types.
+request.options = {
+  query = "table", json = "any", body = "string", content_type = "string", headers = "table", timeout = "number",
+  raw = "boolean",
 }
-local NAMES = { "query", "json", "body", "content_type", "headers", "timeout", "raw" }
 
 -- Header fields that are set by what they say: the token, the connection, the length.
 local RESERVED = {
@@ -58,14 +62,7 @@ function request.check(method, target, options, more)
   elseif options ~= nil and type(options) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(options))
   end
-  for name, value in pairs(options or {}) do
-    local kind = TYPES[name] or more and more[name]
-    if not kind and name ~= "json" then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), NAMES)))
-    elseif kind and type(value) ~= kind then
-      errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
-    end
-  end
+  errors.check_options(options or {}, request.options, more)
 end
 
 -- --- the call as it is sent ---------------------------------------------------------------------------------------
@@ -73,14 +70,15 @@ end
 local function body_of(method, options)
   if options.json ~= nil and options.body then
     return nil, "json and body are two ways to give the same thing"
-  elseif options.content_type and not options.body then
-    return nil, "content_type describes body, and there is none"
+  elseif options.content_type and not options.body and options.json == nil then
+    return nil, "content_type describes a body, and there is none"
   end
-  local text, problem, kind = options.body, nil, options.content_type or "application/octet-stream"
+  local text, problem, kind = options.body, nil, options.content_type
   if options.json ~= nil then
     text, problem = json.encode(options.json)
-    kind = "application/json"
+    kind = kind or "application/json"
   end
+  kind = kind or "application/octet-stream"
   if problem then
     return nil, "json: " .. problem
   elseif text and #text > BODY_MAX then
@@ -113,6 +111,9 @@ local function lines_of(options, content_type)
     accept = accept and name:lower() ~= "accept"
   end
   lines[#lines + 1] = accept and "Accept: application/json" or nil
+  if #lines > LINES_MAX then
+    return nil, ("headers: %d fields; %d may be sent"):format(#lines, LINES_MAX)
+  end
   return lines
 end
 
@@ -145,14 +146,17 @@ local function describe(config, method, target, options, base)
   }
 end
 
--- --- tries ----------------------------------------------------------------------------------------------------------
+-- --- tries ---------------------------------------------------------------------------------------------------------
 
 local function send(renewal, call, token, deadline)
   call.tries = call.tries + 1
+  renewal.resetting[call] = call.resets and deadline or nil
+  local _ <close> = setmetatable({}, { __close = function() renewal.resetting[call] = nil end })
   return renewal.host:run(function(alarm)
     return renewal.pool:exchange({
       url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
       authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX, http2 = true,
+      once = not METHODS[call.method], patient = true,
     }, deadline, { alarm = alarm })
   end, deadline)
 end
@@ -175,26 +179,47 @@ local function conclude(call, raw, reply, clean, said)
   local good = raw.status >= 200 and raw.status < 300 or raw.status == 304
   if not good and not call.raw then
     return api_reply.failure(call, raw, reply, clean, said)
-  elseif good and not call.raw and reply._claims and reply.json == nil then
+  elseif not call.raw and api_reply.claims_json(reply) and reply.json == nil then
     return api_reply.no_json(call, reply)
   end
   return reply
+end
+
+-- After a 401: whether the call is worth another token. Not once a token that was asked for later has been refused,
+-- too; nor while the host is known to refuse even new ones, for each would cost all who share them another.
+local function is_worth_another(renewal, call, deadline)
+  local now = renewal.clock:boot()
+  while renewal:is_resetting() and now < deadline do
+    renewal.host:pause(LOOK_AGAIN)
+    now = renewal.clock:boot()
+  end
+  if (renewal.refusing[call.host] or 0) > now then
+    return false
+  elseif call.refused_at and call.sent_boot > call.refused_at and call.seen_resets == renewal.resets then
+    renewal.refusing[call.host] = now + REFUSING
+    return false
+  end
+  call.refused_at = call.refused_at or now
+  call.refusals = (call.refusals or 0) + 1
+  return call.refusals < TRIES and now < deadline
 end
 
 -- One try, with a token. Its end: the results of the call; or nil, and how many seconds to wait before another.
 local function try(renewal, call, deadline)
   local token, message, code, detail = renewal:token(nil, deadline)
   if not token then
-    local after = call.refused and call.name .. ": the API refused the token, and there is no other: " or ""
+    local after = call.refused_at and call.name .. ": the API refused the token, and there is no other: " or ""
     return true, nil, after .. message, code, detail
   end
+  call.sent_boot, call.seen_resets = renewal.sent_boot, renewal.resets
   local function clean(text)
     return errors.printable(core.redact(text, token, renewal.credential.secret))
   end
   local raw
   raw, message, code, detail = send(renewal, call, token, deadline)
-  if raw and raw.status == 401 and not call.refused then
-    call.refused = true
+  if raw and raw.status ~= 401 then
+    renewal.refusing[call.host] = nil
+  elseif raw and is_worth_another(renewal, call, deadline) then
     by_hand.invalidate(renewal, token)
     return nil, 0
   end
@@ -216,19 +241,20 @@ end
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param base? string in place of base_url
+---@param means? { base?: string, resets?: boolean } in place of base_url; whether it resets this client's credential
 ---@return central.auth.Reply? reply
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function request.run(renewal, method, target, options, base)
+function request.run(renewal, method, target, options, means)
   method = method:upper()
-  local name = ("%s %s"):format(method, errors.printable(target:match("^[^?#]*")))
-  local call, problem = describe(renewal.config, method, target, options or {}, base)
+  local shown = target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- there may be a password before it
+  local name = ("%s %s"):format(method, errors.printable(shown))
+  local call, problem = describe(renewal.config, method, target, options or {}, means and means.base)
   if not call then
     return errors.fail("config", ("%s: %s"):format(name, problem))
   end
-  call.name = name
+  call.name, call.resets = name, means and means.resets
   local deadline = renewal.clock:boot() + call.timeout
   while true do
     local ended = table.pack(try(renewal, call, deadline))

@@ -24,6 +24,8 @@ local thread = require "cqueues.thread"
 ---@field lifetime? number seconds a token lives, default 7199 as GreenLake's for Central
 ---@field port? integer default: any free one
 ---@field latency? number seconds before a token request is answered
+---@field rate_limit? integer requests in a minute; over that they are answered with 429
+---@field fail? { status: integer, times?: number, retry_after?: number } as of Box:fail
 ---@field client_id? string
 ---@field client_secret? string
 
@@ -67,6 +69,13 @@ local function tell(self, command)
   return cjson.decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
 end
 
+-- As the server wants it: JSON knows no infinity.
+local function failure_of(failure)
+  local times = failure.times == math.huge and -1 or failure.times or 1
+  return { name = "fail", status = failure.status, times = times, retry_after = failure.retry_after,
+    of = failure.of or "token" }
+end
+
 --- Starts a server; it ends with `close`, or with the to-be-closed variable that holds the box.
 ---@param options? central.auth.sandbox.Options
 ---@return central.auth.sandbox.Box
@@ -83,6 +92,7 @@ function sandbox.start(options)
   self._thread, self._connection = thread.start(serve, package.path, package.cpath, cjson.encode {
     cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, latency = options.latency or 0,
     lifetime = options.lifetime or 7199, client_id = self.client_id, client_secret = self.client_secret,
+    rate_limit = options.rate_limit, fail = options.fail and failure_of(options.fail),
   })
   self._connection:settimeout(START)
   local started = tell(self, { name = "hello" })
@@ -101,7 +111,8 @@ end
 function Box:options()
   return {
     client_id = self.client_id, client_secret = self.client_secret, token_url = self.token_url, ca_file = self.ca_file,
-    cache = false,
+    base_url = self.base_url, greenlake_url = self.base_url,
+    revocation_url = self.base_url .. "/as/revoke_token.oauth2", cache = false,
   }
 end
 
@@ -110,16 +121,17 @@ function Box:revoke()
   tell(self, { name = "revoke" })
 end
 
---- The next token requests fail; `times` may be math.huge.
----@param failure { status: integer, times?: number, retry_after?: number }
+--- The next requests fail: those for tokens, or API calls; `times` may be math.huge.
+---@param failure { status: integer, times?: number, retry_after?: number, of?: "token" | "api" }
 function Box:fail(failure)
-  local times = failure.times == math.huge and -1 or failure.times or 1
-  tell(self, { name = "fail", status = failure.status, times = times, retry_after = failure.retry_after })
+  tell(self, failure_of(failure))
 end
 
---- Ends a `fail`.
+--- Ends every `fail`.
 function Box:recover()
-  tell(self, { name = "fail", status = 0, times = 0 })
+  for _, of in ipairs { "token", "api" } do
+    tell(self, { name = "fail", status = 0, times = 0, of = of })
+  end
 end
 
 --- How long tokens live that are issued from now on.
@@ -132,6 +144,18 @@ end
 ---@param seconds number
 function Box:latency(seconds)
   tell(self, { name = "latency", seconds = seconds })
+end
+
+--- How many requests a minute are answered from now on; nil: all.
+---@param per_minute? integer
+function Box:rate_limit(per_minute)
+  tell(self, { name = "rate_limit", per_minute = per_minute })
+end
+
+--- The requests that were answered since the last call, the oldest first.
+---@return { at: integer, method: string, path: string, status: integer, ms: number }[]
+function Box:log()
+  return tell(self, { name = "log" }).list
 end
 
 --- How many requests came so far.

@@ -6,6 +6,7 @@
 ---@field expires_in? number seconds
 ---@field expires_at? integer seconds since 1970
 ---@field renews_in? number seconds until a call renews it
+---@field lifetime? number seconds it lives in all
 ---@field source? "network" | "cache" where the token came from
 ---@field client? string the client id, masked
 ---@field token_url? string
@@ -19,14 +20,15 @@
 local status = {}
 
 local ORDER = {
-  "state", "expires_in", "expires_at", "renews_in", "source", "client", "token_url", "renewals", "next_try_in",
-  "last_error", "granted_scope", "clock_skew", "cache",
+  "state", "expires_in", "expires_at", "renews_in", "lifetime", "source", "client", "token_url", "renewals",
+  "next_try_in", "last_error", "granted_scope", "clock_skew", "cache",
 }
 
 local SHOW = {
   expires_in = function(seconds) return ("%.0f s"):format(seconds) end,
   expires_at = function(seconds) return os.date("!%Y-%m-%d %H:%M:%S UTC", seconds) end,
   renews_in = function(seconds) return ("%.0f s"):format(seconds) end,
+  lifetime = function(seconds) return ("%.0f s"):format(seconds) end,
   next_try_in = function(seconds) return ("%.1f s"):format(seconds) end,
   clock_skew = function(seconds) return ("%+.0f s"):format(seconds) end,
 }
@@ -44,7 +46,10 @@ function metatable:__tostring()
   return table.concat(lines, "\n")
 end
 
-local function mask(id)
+--- A client id as others may see it.
+---@param id string
+---@return string
+function status.mask(id)
   return #id < 12 and id:sub(1, 2) .. "…" or id:sub(1, 4) .. "…" .. id:sub(-4)
 end
 
@@ -55,7 +60,7 @@ function status.of(renewal)
   if not renewal then
     return setmetatable({ state = "closed" }, metatable)
   end
-  local state, remaining, _, renews_in = renewal.tracker:state()
+  local state, remaining, life, renews_in = renewal.tracker:state()
   local held = state ~= "none"
   local waits, failure = renewal:waits(), renewal.backoff and renewal.backoff.last
   -- The Date header has whole seconds: a difference below one says nothing.
@@ -65,8 +70,9 @@ function status.of(renewal)
     expires_in = held and remaining or nil,
     expires_at = held and math.floor(renewal.clock:wall() + remaining) or nil,
     renews_in = held and renews_in or nil,
+    lifetime = held and life or nil,
     source = held and renewal.source or nil,
-    client = mask(renewal.config.client_id),
+    client = status.mask(renewal.config.client_id),
     token_url = renewal.config.token_url,
     renewals = renewal.renewals,
     next_try_in = waits > 0 and waits or nil,

@@ -2,6 +2,10 @@
 -- whoever looks at it. Its alarm, where it has one, rings when a look is worth while.
 -- SPDX-License-Identifier: MIT
 
+local lazy = require "central.auth.lazy"
+
+local errors = lazy "central.auth.errors"
+
 local task = {}
 
 local STEP = 1     -- seconds between looks at signals: Ctrl-C reaches Lua at least so often
@@ -13,7 +17,7 @@ local WAIT = {}
 
 ---@class central.auth.Task
 ---@field done boolean
----@field results table packed; what the body returned, once it is done
+---@field results table packed; what the body returned, once it is done; false where it was given up
 ---@field alarm? userdata
 local Task = {}
 Task.__index = Task
@@ -51,36 +55,61 @@ function Task:ours()
   return not self.alarm or self.alarm:ours()
 end
 
---- The moment it waits for; nil where it waits for something else.
-function Task:moment()
-  return type(self._awaits) == "number" and self._awaits or nil
+-- What it waits for; nil while its code runs, or waits in a way that is none of ours.
+local function awaited(self)
+  return not self._abroad and not self:running() and self._awaits or nil
 end
 
 local function is_due(self)
-  local awaits = not self._abroad and self._awaits
+  local awaits = awaited(self)
   if type(awaits) == "number" then
     return self._clock:boot() >= awaits
   end
   return awaits and awaits:wait(0)
 end
 
+-- Not in a forked child, where it would ring for the parent.
 local function ring(self, seconds)
-  if self.alarm then
+  if self.alarm and self:ours() then
     self.alarm:set(seconds)
   end
 end
 
--- Results of a resumption that ended in a wait or at the end; yields of others are passed on.
+-- Passes a yield of others on; what came back. Whose coroutine is closed meanwhile takes the task along: nobody else
+-- can answer it.
+local function pass_on(self, ...)
+  local back
+  local _ <close> = setmetatable({}, { __close = function()
+    self._abroad = false
+    if not back then
+      self:close(false)
+    end
+  end })
+  self._abroad = true
+  back = table.pack(coroutine.yield(...))
+  return table.unpack(back, 1, back.n)
+end
+
+-- Results of a resumption that ended in a wait or at the end.
 local function resume(self)
   local thread = self._thread
   local results = table.pack(coroutine.resume(thread))
   while results[1] and results[2] ~= WAIT and coroutine.status(thread) == "suspended" do
-    self._abroad = true
-    local back = table.pack(coroutine.yield(table.unpack(results, 2, results.n)))
-    self._abroad = false
-    results = table.pack(coroutine.resume(thread, table.unpack(back, 1, back.n)))
+    if not coroutine.isyieldable() then
+      self:close(errors.fail("config", "a function of the client's options yields, and here is nothing to yield to"))
+      break
+    end
+    results = table.pack(coroutine.resume(thread, pass_on(self, table.unpack(results, 2, results.n))))
   end
   return results
+end
+
+-- For good: copies of its descriptor stay readable, its own is not left to the collector.
+local function ring_out(self)
+  ring(self, 0)
+  if self.alarm then
+    self.alarm:close()
+  end
 end
 
 local function go_on(self)
@@ -91,15 +120,17 @@ local function go_on(self)
   end
   ring(self, SILENT)
   local results = resume(self)
-  if coroutine.status(self._thread) == "suspended" then
+  if self.done then
+    return
+  elseif coroutine.status(self._thread) == "suspended" then
     self._awaits = results[3]
-    if self:moment() then
+    if type(self._awaits) == "number" then
       ring(self, math.max(self._awaits - self._clock:boot(), 0))
     end
     return
   end
   self.done = true
-  ring(self, 0)
+  ring_out(self)
   if results[1] then
     self.results = table.pack(table.unpack(results, 2, results.n))
   else
@@ -124,20 +155,21 @@ end
 ---@param seconds number
 ---@param sleep fun(seconds: number)
 function Task:block(seconds, sleep)
-  local moment = self:moment()
-  if self._awaits and not moment then
-    self._awaits:wait(math.min(seconds, STEP))
+  local awaits = awaited(self)
+  if type(awaits) == "table" then
+    awaits:wait(math.min(seconds, STEP))
   else
-    sleep(math.min(seconds, moment and moment - self._clock:boot() or STEP))
+    sleep(math.max(math.min(seconds, awaits and awaits - self._clock:boot() or STEP), 0))
   end
 end
 
---- Gives it up, unless it is its own code that says so; its results are what is given.
+--- Gives it up, unless it is its own code that says so; its results are what is given: false where whoever waits
+--- for it is to begin anew.
 function Task:close(...)
   if not self.done and not self:running() then
     self.done, self.results = true, table.pack(...)
     coroutine.close(self._thread)
-    ring(self, 0)
+    ring_out(self)
   end
 end
 

@@ -13,7 +13,7 @@ local task = require "central.auth.task"
 ---@field base_url? string the tenant's, where it is not the parent's
 ---@field cluster? string
 ---@field token_url? string default: GreenLake's endpoint of the tenant's workspace
----@field authenticate? boolean name the client in the exchange, too, as RFC 8693 lets servers demand; GreenLake does not
+---@field authenticate? boolean name the client in the exchange, too, for servers that want it; GreenLake does not
 ---@field scope? string | string[]
 ---@field audience? string | string[]
 ---@field resource? string | string[]
@@ -22,11 +22,15 @@ local task = require "central.auth.task"
 local tenant = {}
 
 local POLL = 0.01          -- seconds between looks for the parent's token
-local NEW_SUBJECT_AFTER = 60 -- seconds between parent's tokens that are given up because an exchange was refused
+local NEW_SUBJECT_AFTER = 15 -- seconds between parent's tokens that are given up because an exchange was refused
 
 local OWN = { "base_url", "cluster", "token_url", "scope", "audience", "resource", "params" }
+local TYPES = { authenticate = "boolean" }
+for _, name in ipairs(OWN) do
+  TYPES[name] = "any"
+end
 
--- --- its configuration ----------------------------------------------------------------------------------------------
+-- --- its configuration ---------------------------------------------------------------------------------------------
 
 --- Raises mistakes of the caller.
 ---@param workspace_id string
@@ -37,15 +41,9 @@ function tenant.check(workspace_id, given)
   elseif given ~= nil and type(given) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(given))
   end
-  local known = { "authenticate", table.unpack(OWN) }
+  errors.check_options(given or {}, TYPES)
   for name, value in pairs(given or {}) do
-    local found = name == "authenticate"
-    for _, own in ipairs(OWN) do
-      found = found or own == name
-    end
-    if not found then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), known)))
-    elseif name == "authenticate" and type(value) ~= "boolean" or name ~= "authenticate" and not options.fits(name, value) then
+    if name ~= "authenticate" and not options.fits(name, value) then
       errors.mistake(("option %s: a %s does not fit"):format(name, type(value)))
     end
   end
@@ -83,11 +81,14 @@ function tenant.config(parent, workspace_id, given)
   end
   made.token_url = own.token_url or config.workspace_url(parent, id)
   made.base_url = config.base_url(own) or parent.base_url
-  made.exchange = { of = parent.token_url, authenticate = given.authenticate and "yes" or nil }
+  made.exchange = { authenticate = given.authenticate and "yes" or nil }
+  for _, name in ipairs { "token_url", "scope", "audience", "resource", "params" } do
+    made.exchange[name] = parent[name] -- the rights of the one are those of the other
+  end
   return made
 end
 
--- --- its subject token ----------------------------------------------------------------------------------------------
+-- --- its subject token ---------------------------------------------------------------------------------------------
 
 --- The parent's token, which may have to be got first. Within a task.
 ---@param self central.auth.Renewal
@@ -98,6 +99,9 @@ end
 ---@return central.auth.Detail? detail
 function tenant.subject_token(self, mode)
   local parent = self.parent
+  if parent.closed then
+    return errors.fail("closed", "the client of the tenant's MSP was closed")
+  end
   local current, message, code, detail = parent:want(nil, true)
   while current and not current:look() do
     if self.clock:boot() >= mode.deadline then
@@ -114,8 +118,9 @@ end
 
 local DEAD = { invalid_grant = true, invalid_token = true, invalid_request = true }
 
---- Whether the exchange was refused for what may be a dead parent's token, which is then given up so that another try has a
---- new one. A server that refuses for other reasons costs the parent a token a minute at most.
+--- Whether another try is worth while because an exchange was refused for what may be a dead parent's token: the
+--- parent has another already, or gives it up now. A server that refuses for other reasons costs the parent four tokens
+--- a minute at most.
 ---@param self central.auth.Renewal
 ---@param mode central.auth.Mode
 ---@param code central.auth.Code
@@ -123,12 +128,17 @@ local DEAD = { invalid_grant = true, invalid_token = true, invalid_request = tru
 ---@return boolean
 function tenant.has_new_subject(self, mode, code, detail)
   local parent, now = self.parent, self.clock:boot()
-  if mode.new_subject or not (refusal.rejected(code, detail) or DEAD[detail.oauth_error])
-    or now < (parent.next_new_subject or 0) then
+  if mode.new_subject or not (refusal.rejected(code, detail) or DEAD[detail.oauth_error]) then
     return false
+  elseif parent.tracker:token() == self.subject_token then
+    if now < (parent.next_new_subject or 0) then
+      return false
+    end
+    parent.next_new_subject = now + NEW_SUBJECT_AFTER
+    by_hand.invalidate(parent, self.subject_token)
   end
-  mode.new_subject, parent.next_new_subject = true, now + NEW_SUBJECT_AFTER
-  return by_hand.invalidate(parent, self.subject_token)
+  mode.new_subject = true
+  return true
 end
 
 return tenant

@@ -16,6 +16,9 @@ local function decode_pair(part)
 end
 
 --- "a=1&b=2&b=3", as in a URL
+---@param value string
+---@return table? fields
+---@return string? problem
 function text_value.fields(value)
   local out = {}
   for part in value:gmatch("[^&]+") do
@@ -36,6 +39,8 @@ function text_value.fields(value)
 end
 
 --- "one two three"
+---@param value string
+---@return string[]
 function text_value.words(value)
   local out = {}
   for word in value:gmatch("%S+") do
@@ -48,12 +53,17 @@ local SWITCH = { ["true"] = true, ["1"] = true, on = true, yes = true,
   ["false"] = false, ["0"] = false, off = false, no = false }
 
 --- "30"
+---@param value string
+---@return number?
+---@return string? problem
 function text_value.number(value)
   local number = tonumber(value)
   return number, not number and "it is no number" or nil
 end
 
 --- "on", "off", or something else that stays as it is
+---@param value string
+---@return boolean | string
 function text_value.switch(value)
   local switch = SWITCH[value:lower()]
   return switch == nil and value or switch

@@ -7,6 +7,8 @@ local lazy = require "central.auth.lazy"
 local reply = require "central.auth.reply"
 
 local errors = lazy "central.auth.errors"
+local json = lazy "central.auth.json"
+local refusal = lazy "central.auth.refusal"
 
 local token_request = {}
 
@@ -14,6 +16,7 @@ local token_request = {}
 local TokenRequest = {}
 TokenRequest.__index = TokenRequest
 
+--- The same for the first and every later request.
 ---@param config central.auth.Config
 ---@param credential central.auth.Credential
 ---@param clock userdata
@@ -33,6 +36,18 @@ local function explain(self, message, code)
     from and ", token_url from " .. from or "", proxy, hint)
 end
 
+-- What proves that we are the client: the secret, or an assertion made for this try.
+local function prove(self, deadline)
+  if not self._credential:asserts() then
+    return { secret = self._credential.secret }
+  end
+  local assertion, message, code, detail = self._credential:assertion(math.max(deadline - self._clock:boot(), 0.001))
+  if not assertion then
+    return nil, message, code, detail
+  end
+  return { assertion = assertion }
+end
+
 -- The form and the header: of a token exchange where there is a subject token.
 local function form(config, proof, subject_token)
   if subject_token then
@@ -41,37 +56,71 @@ local function form(config, proof, subject_token)
   return grant.client_credentials(config, proof)
 end
 
+-- Makes text from elsewhere fit to print: without what proves us, and without these tokens.
+local function cleaner(self, proof, ...)
+  local tokens = table.pack(...)
+  return function(text)
+    local basic <close> = grant.basic(self._config, proof.secret)
+    return errors.printable(core.redact(text, proof.secret, proof.assertion, basic,
+      table.unpack(tokens, 1, tokens.n)))
+  end
+end
+
 --- Sends it, within a task. The grant and the raw reply it came in; or nil, the raw reply if there was one, message,
---- code, detail. `means` as of Pool:exchange, and `held`, a token no message may repeat; `subject_token`, to be exchanged.
+--- code, detail. `means` as of Pool:exchange, and `held`, a token no message may repeat; `subject_token`, to be
+--- exchanged.
 ---@param deadline number boot time
 ---@param means table
 function TokenRequest:send(deadline, means)
-  local assertion, body, authorization, message, code, detail
-  local subject_token = means.subject_token
-  if self._credential:asserts() and not (subject_token and not self._config.exchange.authenticate) then
-    assertion, message, code, detail = self._credential:assertion(math.max(deadline - self._clock:boot(), 0.001))
-    if not assertion then
+  local subject_token, proof = means.subject_token, {}
+  local message, code, detail
+  if not subject_token or self._config.exchange.authenticate then
+    proof, message, code, detail = prove(self, deadline)
+    if not proof then
       return nil, nil, message, code, detail
     end
   end
-  local secret = not assertion and self._credential.secret or nil
-  body, authorization = form(self._config, { secret = secret, assertion = assertion }, subject_token)
+  local _ <close> = proof.assertion
   local raw, granted
+  local body, authorization = form(self._config, proof, subject_token)
   raw, message, code, detail = self._pool:exchange(
     { url = self._config.token_url, body = body, authorization = authorization }, deadline, means)
-  local function clean(text)
-    local basic <close> = grant.basic(self._config, secret)
-    return errors.printable(core.redact(text, secret, assertion, basic, means.held, subject_token))
-  end
+  local clean = cleaner(self, proof, means.held, subject_token)
   if raw then
     granted, message, code, detail = reply.read(raw, clean)
   else
     message = explain(self, clean(message), code)
   end
-  if assertion then
-    assertion:wipe()
-  end
   return granted, raw, message, code, detail
+end
+
+--- Revokes a token (RFC 7009), within a task.
+---@param token string
+---@param deadline number boot time
+---@param alarm? userdata
+---@return boolean? revoked
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function TokenRequest:revoke(token, deadline, alarm)
+  local proof, message, code, detail = prove(self, deadline)
+  if not proof then
+    return nil, message, code, detail
+  end
+  local _ <close> = proof.assertion
+  local body, authorization = grant.revocation(self._config, token, proof)
+  local raw
+  raw, message, code, detail = self._pool:exchange(
+    { url = self._config.revocation_url, body = body, authorization = authorization }, deadline, { alarm = alarm })
+  local clean = cleaner(self, proof, token)
+  if raw and raw.status == 200 then
+    return true
+  elseif raw then
+    raw, message, code, detail = refusal.of(raw, json.object(raw.body), clean)
+  else
+    message = clean(message)
+  end
+  return raw, "the token could not be revoked: " .. message, code, detail
 end
 
 return token_request

@@ -12,6 +12,7 @@ local transport = {}
 local Transport = {}
 Transport.__index = Transport
 
+--- Nothing is loaded before the first request.
 ---@param clock userdata
 ---@return central.auth.Transport
 function transport.new(clock)

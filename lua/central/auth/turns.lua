@@ -14,6 +14,16 @@ local POLL = 0.02             -- seconds between looks at the cache while anothe
 
 local turns = {}
 
+--- Whether a changed secret is to be looked for after a refusal: where that takes time, not while ours is still usable
+--- and nobody waits, but later.
+---@param self central.auth.Renewal
+---@param mode central.auth.Mode
+---@return boolean
+function turns.rereads(self, mode)
+  self.unread = mode.early and not self.credential:is_quick()
+  return not self.unread
+end
+
 --- Takes the shared token where it is better than ours: usable, not refused by the API, good for longer; with `since`
 --- (boot time) only one that was asked for after that.
 ---@param self central.auth.Renewal
@@ -49,11 +59,30 @@ local function shares_failure(self)
   return self:waits() > 0
 end
 
+--- Takes over what other processes share, token or failure, and asks nobody.
+---@param self central.auth.Renewal
+---@return boolean? looked
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function turns.look(self)
+  local ready, message, code, detail = self.credential:prepare(self.config.timeout)
+  if not ready then
+    return nil, message, code, detail
+  end
+  self.cache:attach(self.credential.secret)
+  if not turns.adopt_shared(self) and not self.tracker:token() then
+    shares_failure(self)
+  end
+  return true
+end
+
 -- Where another process was turned down and our secret has been changed meanwhile: another key, another name, and
 -- none of that failure is ours.
-local function moves_on(self, deadline)
+local function moves_on(self, mode)
   local _, code, detail = table.unpack(self.backoff.last)
-  if not refusal.rejected(code, detail) or not self.credential:changed(deadline - self.clock:boot()) then
+  if not (refusal.rejected(code, detail) and turns.rereads(self, mode)
+    and self.credential:changed(mode.deadline - self.clock:boot())) then
     return false
   end
   self.cache:attach(self.credential.secret)
@@ -97,7 +126,7 @@ function turns.take(self, mode)
       if mine then
         mine:release()
       end
-      if not moves_on(self, mode.deadline) then
+      if not moves_on(self, mode) then
         return failure_of_others(self, waited)
       end
     elseif lock ~= false or self.clock:boot() >= patience then

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
+local sorted_names = require "central.auth.sorted_names"
 
 local url = {}
 
@@ -12,10 +13,13 @@ local STRANGE = "[^%w%-._~:/?%[%]@!$&'()*+,;=%%]"
 
 local function strange(text)
   local at = text:find(STRANGE) or text:find("%%%X") or text:find("%%%x%X") or text:find("%%%x?$")
+    or text:find("%00", 1, true)
   if not at then
     return nil
   elseif text:find("^[%c\x7F]", at) then
     return ("byte %d is a control character"):format(at)
+  elseif text:find("^%%00", at) then
+    return ("%%00 at byte %d: no NUL belongs there"):format(at)
   elseif text:sub(at, at) == "#" then
     return "it has a fragment (#…), which is never sent"
   end
@@ -91,8 +95,17 @@ local function encode(text)
   return (text:gsub("[^%w%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
-local function value_text(value)
-  return math.type(value) == "float" and ("%.14g"):format(value) or tostring(value)
+--- A value as text; a number with all its digits, and no more.
+---@param value string | number | boolean
+---@return string
+function url.text(value)
+  if type(value) ~= "number" then
+    return tostring(value)
+  elseif math.tointeger(value) then
+    return ("%d"):format(value)
+  end
+  local short = ("%.14g"):format(value)
+  return tonumber(short) == value and short or ("%.17g"):format(value)
 end
 
 -- What a value is that no query can hold.
@@ -106,7 +119,11 @@ local function unfit(value)
 end
 
 local function is_list(value)
-  return type(value) == "table" and (value[1] ~= nil and next(value, #value) == nil or next(value) == nil)
+  local count = 0
+  for _ in pairs(type(value) == "table" and value or {}) do
+    count = count + 1
+  end
+  return type(value) == "table" and count == #value
 end
 
 --- A table as a query, its names in order: values are strings, numbers, booleans, or lists of these, which repeat the
@@ -115,15 +132,13 @@ end
 ---@return string? query
 ---@return string? problem
 function url.query(fields)
-  local names, parts = {}, {}
   for name in pairs(fields) do
-    names[#names + 1] = type(name) == "string" and name or nil
     if type(name) ~= "string" then
       return nil, ("a name is a %s; a string is needed"):format(type(name))
     end
   end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  local parts = {}
+  for _, name in ipairs(sorted_names(fields)) do
     local values = fields[name]
     for _, value in ipairs(is_list(values) and values or { values }) do
       local problem = unfit(value)
@@ -131,7 +146,7 @@ function url.query(fields)
         return nil, ("%s: a string, a number, a boolean or a list of these is needed, not %s"):format(
           errors.printable(name), problem)
       end
-      parts[#parts + 1] = encode(name) .. "=" .. encode(value_text(value))
+      parts[#parts + 1] = encode(name) .. "=" .. encode(url.text(value))
     end
   end
   return table.concat(parts, "&")

@@ -39,6 +39,25 @@ const provider = new Provider(settings.issuer, {
   ttl: { ClientCredentials: settings.lifetime },
 });
 
+// Token exchange as its documentation shows: https://github.com/panva/node-oidc-provider/tree/main/docs#custom-grant-types
+const accessToken = "urn:ietf:params:oauth:token-type:access_token";
+provider.registerGrantType(
+  "urn:ietf:params:oauth:grant-type:token-exchange",
+  async (ctx) => {
+    const { subject_token: subjectToken, subject_token_type: subjectTokenType } = ctx.oidc.params;
+    const subject = subjectToken && (await provider.ClientCredentials.find(subjectToken));
+    if (!subject || subjectTokenType !== accessToken) throw new errors.InvalidGrant("subject token is not active");
+    const token = new provider.ClientCredentials({ client: ctx.oidc.client, scope: ctx.oidc.params.scope });
+    ctx.body = {
+      access_token: await token.save(),
+      expires_in: token.expiration,
+      issued_token_type: accessToken,
+      token_type: token.tokenType,
+    };
+  },
+  ["audience", "resource", "scope", "requested_token_type", "subject_token", "subject_token_type"],
+);
+
 let failure = { times: 0 };
 const log = [];
 

@@ -2,7 +2,9 @@
 -- commands on a socket. Runs in a thread's own Lua state.
 -- SPDX-License-Identifier: MIT
 
+local apis = require "central.auth.sandbox.apis"
 local cjson = require "cjson"
+local control = require "central.auth.sandbox.control"
 local cqueues = require "cqueues"
 local http_headers = require "http.headers"
 local http_server = require "http.server"
@@ -14,15 +16,8 @@ local x509 = require "openssl.x509"
 
 local server = {}
 
-local BODY_MAX = 64 * 1024
+local BODY_MAX, API_BODY_MAX = 64 * 1024, 1024 * 1024
 local WAIT = 10 -- seconds for a request's body
-
--- Devices as Central describes them, enough for two pages.
-local DEVICES = {
-  ["/network-monitoring/v1/aps"] = { "AP-635", "lobby", 12 },
-  ["/network-monitoring/v1/switches"] = { "CX-6300M", "closet", 4 },
-  ["/network-monitoring/v1/gateways"] = { "9106", "core", 2 },
-}
 
 local function random_base64url(bytes)
   local base64 = require("basexx").to_base64(rand.bytes(bytes))
@@ -36,7 +31,12 @@ local function read_file(path)
   return text
 end
 
-local function answer(stream, status, body, more)
+--- Sends a reply: a table as JSON, text as it is, nil as nothing.
+---@param stream table of lua-http
+---@param status integer
+---@param body? table | string
+---@param more? table<string, string> headers
+function server.answer(stream, status, body, more)
   local headers = http_headers.new()
   headers:append(":status", tostring(status))
   headers:append("content-type", "application/json")
@@ -45,16 +45,24 @@ local function answer(stream, status, body, more)
   for name, value in pairs(more or {}) do
     headers:append(name, value)
   end
-  local text = body and cjson.encode(body) or ""
+  local text = type(body) == "table" and cjson.encode(body) or body or ""
+  stream.answered = status
   assert(stream:write_headers(headers, false))
   assert(stream:write_chunk(text, true))
 end
 
+local answer = server.answer
+
+local TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+local ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+
 -- --- the token endpoint (RFC 6749, 4.4 and 5) ---------------------------------------------------------------------
 
-local function form_fields(text)
+--- The fields of a form or of a query; of those that come again the last.
+---@param text string
+function server.fields(text)
   local fields = {}
-  for name, value in http_util.query_args(text) do
+  for name, value in http_util.query_args((text:gsub("+", "%%20"))) do
     fields[name] = value
   end
   return fields
@@ -74,7 +82,7 @@ local function credentials(request_headers, fields)
   return fields.client_id, fields.client_secret
 end
 
-local function issue(state)
+local function issue(state, more)
   local now = cqueues.monotime()
   for token, entry in pairs(state.tokens) do
     if entry < now then
@@ -83,76 +91,112 @@ local function issue(state)
   end
   local token = ("%s.%s.%s"):format(random_base64url(24), random_base64url(90), random_base64url(32))
   state.tokens[token] = now + state.lifetime
-  return { access_token = token, token_type = "Bearer", expires_in = math.tointeger(state.lifetime) or state.lifetime }
+  local granted = {
+    access_token = token, token_type = "Bearer", expires_in = math.tointeger(state.lifetime) or state.lifetime,
+  }
+  for name, value in pairs(more or {}) do
+    granted[name] = value
+  end
+  return granted
 end
 
-local function token_endpoint(state, stream, request_headers)
-  if state.fail.times ~= 0 then
-    state.fail.times = state.fail.times - 1
-    local after = state.fail.retry_after
-    return answer(stream, math.tointeger(state.fail.status), nil, after and { ["retry-after"] = ("%d"):format(after) })
-  end
-  local text = stream:get_body_chars(BODY_MAX, WAIT)
-  local fields = form_fields(text or "")
-  local id, secret = credentials(request_headers, fields)
-  if not (fields.grant_type and id) then
+local function is_live(state, token)
+  local until_ = token and state.tokens[token]
+  return until_ and until_ > cqueues.monotime()
+end
+
+-- RFC 8693 as GreenLake has it: at the tenant's endpoint, without the client's credentials.
+local function exchange(state, stream, fields, path)
+  if not path:find("^/authorization/") or fields.subject_token_type ~= ACCESS_TOKEN then
     return answer(stream, 400, { error = "invalid_request" })
+  elseif not is_live(state, fields.subject_token) then
+    return answer(stream, 401, { error = "invalid_token", error_description = "The subject token is not active." })
+  end
+  return answer(stream, 200, issue(state, { issued_token_type = ACCESS_TOKEN }))
+end
+
+-- Whether one of the configured failures is due: it is sent then.
+local function fails(failure, stream)
+  if failure.times == 0 then
+    return false
+  end
+  failure.times = failure.times - 1
+  local after = failure.retry_after
+  answer(stream, math.tointeger(failure.status), nil, after and { ["retry-after"] = ("%d"):format(after) })
+  return true
+end
+
+local function is_authenticated(state, stream, request_headers, fields)
+  local id, secret = credentials(request_headers, fields)
+  if not id then
+    answer(stream, 400, { error = "invalid_request" })
   elseif id ~= state.client_id or secret ~= state.client_secret then
-    return answer(stream, 401, { error = "invalid_client", error_description = "Invalid client credentials." })
+    answer(stream, 401, { error = "invalid_client", error_description = "Invalid client credentials." })
+  else
+    return true
+  end
+end
+
+local function token_endpoint(state, stream, request_headers, path)
+  if fails(state.fail.token, stream) then
+    return
+  end
+  local fields = server.fields(stream:get_body_chars(BODY_MAX, WAIT) or "")
+  if fields.grant_type == TOKEN_EXCHANGE then
+    return exchange(state, stream, fields, path)
+  elseif not fields.grant_type then
+    return answer(stream, 400, { error = "invalid_request" })
+  elseif not is_authenticated(state, stream, request_headers, fields) then
+    return
   elseif fields.grant_type ~= "client_credentials" then
     return answer(stream, 400, { error = "unsupported_grant_type" })
   end
   return answer(stream, 200, issue(state))
 end
 
--- --- Central's API ------------------------------------------------------------------------------------------------
-
-local function authorized(state, request_headers)
-  local token = (request_headers:get("authorization") or ""):match("^[Bb]earer +(.+)$")
-  local until_ = token and state.tokens[token]
-  return until_ and until_ > cqueues.monotime()
-end
-
-local function device(kind, n)
-  return {
-    deviceName = ("%s-%02d"):format(kind[2], n), model = kind[1], serialNumber = ("CN%08d"):format(n * 7919),
-    status = n % 5 == 0 and "OFFLINE" or "ONLINE", ipv4 = ("10.1.%d.%d"):format(n % 4, n), siteName = "headquarters",
-  }
-end
-
-local function list(stream, kind, query)
-  local fields = form_fields(query or "")
-  local first = math.tointeger(tonumber(fields.next)) or 1
-  local limit = math.max(1, math.min(math.tointeger(tonumber(fields.limit)) or 100, 100))
-  local items = setmetatable({}, cjson.array_mt)
-  for n = first, math.min(first + limit - 1, kind[3]) do
-    items[#items + 1] = device(kind, n)
+-- RFC 7009: an unknown token is no failure.
+local function revocation_endpoint(state, stream, request_headers)
+  local fields = server.fields(stream:get_body_chars(BODY_MAX, WAIT) or "")
+  if is_authenticated(state, stream, request_headers, fields) then
+    state.tokens[fields.token or ""] = nil
+    answer(stream, 200)
   end
-  local after = first + #items
-  answer(stream, 200, {
-    items = items, count = #items, total = kind[3], next = after <= kind[3] and tostring(after) or cjson.null,
-  })
 end
+
+-- --- APIs ----------------------------------------------------------------------------------------------------------
 
 local function api(state, stream, request_headers, path, query)
   state.requests.api = state.requests.api + 1
-  if not authorized(state, request_headers) then
+  local token = (request_headers:get("authorization") or ""):match("^[Bb]earer +(.+)$")
+  if fails(state.fail.api, stream) then
+    return
+  elseif not is_live(state, token) then
     return answer(stream, 401, { message = "The access token is missing, expired or revoked.", httpStatusCode = 401 },
       { ["www-authenticate"] = 'Bearer error="invalid_token"' })
-  elseif request_headers:get(":method") ~= "GET" or not DEVICES[path] then
-    return answer(stream, 404, { message = "There is no such resource in the sandbox.", httpStatusCode = 404 })
   end
-  return list(stream, DEVICES[path], query)
+  local call = {
+    method = request_headers:get(":method"), version = stream.connection.version,
+    path = path, query = query, fields = server.fields(query),
+    content_type = request_headers:get("content-type"), body = stream:get_body_chars(API_BODY_MAX, WAIT) or "",
+  }
+  local status, body = apis.answer(state, call)
+  return answer(stream, status, body, { ["ratelimit-limit"] = "600", ["ratelimit-remaining"] = "599",
+    ["ratelimit-reset"] = "60" })
 end
 
 local function route(state, stream)
   local request_headers = assert(stream:get_headers(WAIT))
   local path, query = request_headers:get(":path"):match("^([^?]*)%??(.*)$")
   local is_token = path == "/as/token.oauth2" or path:find("^/authorization/v2/oauth2/[^/]+/token$")
-  if is_token and request_headers:get(":method") == "POST" then
+  local is_post = request_headers:get(":method") == "POST"
+  if control.answers(state, stream, request_headers, answer) then
+    return
+  elseif is_token and is_post then
     state.requests.token = state.requests.token + 1
     cqueues.sleep(state.latency)
-    token_endpoint(state, stream, request_headers)
+    token_endpoint(state, stream, request_headers, path)
+  elseif is_post and path == "/as/revoke_token.oauth2" then
+    revocation_endpoint(state, stream, request_headers)
   else
     api(state, stream, request_headers, path, query)
   end
@@ -163,10 +207,12 @@ end
 local COMMANDS = {
   hello = function(state) return { port = state.port } end,
   revoke = function(state) state.tokens = {} end,
-  fail = function(state, command) state.fail = command end,
+  fail = function(state, command) state.fail[command.of] = command end,
   lifetime = function(state, command) state.lifetime = command.seconds end,
   latency = function(state, command) state.latency = command.seconds end,
+  rate_limit = function(state, command) state.rate_limit = command.per_minute end,
   requests = function(state) return state.requests end,
+  log = function(state) return control.log(state) end,
   stop = function(state) state.stopped = true end,
 }
 
@@ -188,9 +234,16 @@ local function listen(state, settings)
   context:setOptions(ssl_context.OP_NO_SSLv3 + ssl_context.OP_NO_TLSv1 + ssl_context.OP_NO_TLSv1_1)
   context:setCertificate(x509.new(read_file(settings.cert_file)))
   context:setPrivateKey(pkey.new(read_file(settings.key_file)))
+  context:setAlpnSelect(function(_, protocols) -- HTTP/2 for who knows it
+    for _, protocol in ipairs(protocols) do
+      if protocol == "h2" or protocol == "http/1.1" then
+        return protocol
+      end
+    end
+  end)
   local http = assert(http_server.listen {
-    host = "127.0.0.1", port = math.tointeger(settings.port), tls = true, ctx = context, version = 1.1,
-    onstream = function(_, stream) route(state, stream) end,
+    host = "127.0.0.1", port = math.tointeger(settings.port), tls = true, ctx = context,
+    onstream = function(_, stream) control.watched(state, stream, route) end,
     onerror = function() end, -- a client that hangs up is no matter here
   })
   assert(http:listen())
@@ -203,10 +256,15 @@ end
 ---@param settings table
 function server.serve(connection, settings)
   local state = {
-    tokens = {}, fail = { times = 0 }, requests = { token = 0, api = 0 }, latency = settings.latency,
-    lifetime = settings.lifetime, client_id = settings.client_id, client_secret = settings.client_secret,
+    tokens = {}, fail = { token = { times = 0 }, api = { times = 0 } }, requests = { token = 0, api = 0 },
+    latency = settings.latency, lifetime = settings.lifetime,
+    client_id = settings.client_id, client_secret = settings.client_secret,
+    rate_limit = settings.rate_limit, commands = COMMANDS,
   }
   connection:setmode("bl", "bl")
+  if settings.fail then
+    COMMANDS.fail(state, settings.fail)
+  end
   local ok, why = pcall(listen, state, settings)
   if not ok then
     connection:read("*l")

@@ -1,0 +1,76 @@
+-- What the doctor sees of credentials: whether there are any, where they come from, whether files are closed to others.
+-- SPDX-License-Identifier: MIT
+
+local config = require "central.auth.config"
+local core = require "central.auth.core"
+local credential = require "central.auth.credential"
+local paths = require "central.auth.paths"
+local status = require "central.auth.status"
+
+local SHORTEST = 16 -- bytes of a secret that is fit to be a key
+local COMMAND = 10  -- seconds
+
+local function profile_file(tell)
+  local path = paths.profiles()
+  local text, mode, absent
+  if path then
+    text, mode, absent = core.read_file(path)
+  end
+  if not path then
+    tell("note", "profile file", "neither XDG_CONFIG_HOME nor HOME says where it is")
+  elseif absent then
+    tell("ok", "profile file", ("there is none (%s)"):format(path))
+  elseif not text then
+    tell("bad", "profile file", ("%s: %s"):format(path, mode), "it must be a file that you can read")
+  elseif mode & 0x3F ~= 0 then
+    tell("note", "profile file", ("%s is open to others (mode %04o)"):format(path, mode), "chmod 600 " .. path)
+  else
+    tell("ok", "profile file", ("%s, mode %04o"):format(path, mode))
+  end
+end
+
+local function files(found, tell)
+  for _, name in ipairs { "cert_file", "key_file", "ca_file", "ca_path", "crl_file" } do
+    if found[name] then
+      tell("ok", name, ("%s can be read (from %s)"):format(found[name], found.from[name]))
+    end
+  end
+  local key, mode = nil, nil
+  if found.key_file then
+    key, mode = core.secret_from_file(found.key_file)
+  end
+  if key and mode & 0x3F ~= 0 then
+    tell("note", "key_file", ("it is open to others (mode %04o)"):format(mode), "chmod 600 " .. found.key_file)
+  end
+end
+
+local function secret(source, tell)
+  local value <close>, message = credential.read(source, COMMAND)
+  if not value then
+    tell("bad", "secret", message, "see what is said of " .. source.name .. " in the manual")
+  elseif value:length() < SHORTEST then
+    tell("note", "secret", ("it is there (%s from %s), %d bytes"):format(source.name, source.from, value:length()),
+      "under 16 bytes it is too short to seal a shared token with: each process gets its own")
+  else
+    tell("ok", "secret", ("it is there (%s from %s)"):format(source.name, source.from))
+  end
+  return value ~= nil
+end
+
+---@param known table
+---@param tell fun(result: string, check: string, message: string, advice?: string)
+return function(known, tell)
+  profile_file(tell)
+  local found, message = config.resolve { profile = known.options.profile }
+  if not found then
+    return tell("bad", "credentials", message, "central-auth login asks for them and keeps them")
+  end
+  known.config = found
+  tell("ok", "credentials", ("client %s (from %s)"):format(status.mask(found.client_id), found.from.client_id))
+  files(found, tell)
+  local source = found.secret or found.assertion
+  known.ready = not source or secret(source, tell)
+  tell("ok", "token_url", ("%s (%s)"):format(found.token_url,
+    found.from.token_url and "from " .. found.from.token_url or found.from.workspace_id and "of the workspace"
+    or "the default"))
+end

@@ -1,0 +1,40 @@
+-- central-auth exec: becomes another program, which finds the token in its environment.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local console = require "central.auth.console"
+local session = require "central.auth.cli.session"
+
+local exec = {}
+
+local CANNOT, ABSENT = 126, 127
+
+exec.summary = "Run a program with CENTRAL_TOKEN in its environment."
+exec.description = "Becomes CMD, which finds a valid token in CENTRAL_TOKEN. All other variables whose names begin with"
+  .. " CENTRAL_ are taken away, the credentials among them. As CMD takes the place of this process, signals and the"
+  .. " exit status are its own."
+exec.options = {
+  { "--min-valid", value = "SECONDS", number = true, help = "Get a token that is good for at least so long, where one"
+    .. " can be had: CMD keeps the one it was given." },
+}
+exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments; write -- before it." } }
+exec.statuses = {
+  { CANNOT, "CMD is there and can't be run." },
+  { ABSENT, "There is no CMD. Any other status is that of CMD." },
+}
+exec.examples = { { "central-auth exec --min-valid 600 -- ./report.sh --all", "A script that takes ten minutes." } }
+
+---@param options table
+function exec.run(options)
+  local value, message, code, detail = session.token(options)
+  if not value then
+    return nil, message, code, detail
+  end
+  session.finish()
+  auth.close()
+  local _, why, absent = console.become(options.cmd, "CENTRAL_", "CENTRAL_TOKEN", value)
+  io.stderr:write(("central-auth: %s: %s\n"):format(options.cmd[1], why))
+  return absent and ABSENT or CANNOT
+end
+
+return exec

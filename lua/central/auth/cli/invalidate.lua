@@ -1,0 +1,37 @@
+-- central-auth invalidate: the API refused the token.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local session = require "central.auth.cli.session"
+local terminal = require "central.auth.cli.terminal"
+
+local invalidate = {}
+
+invalidate.summary = "Forget a token that the API refused (401)."
+invalidate.description = "Forgets the shared token, so that whoever asks next gets a new one. With - it reads from"
+  .. " standard input which token was refused, and forgets it only if it is still the current one: then a hundred"
+  .. " refusals of one token cost one renewal."
+invalidate.arguments = {
+  { name = "token", args = "?", choices = { "-" }, help = "Read the refused token from standard input." },
+}
+invalidate.examples = {
+  { 'printf %s "$token" | central-auth invalidate -', "After a 401 to $token." },
+}
+
+---@param options table
+function invalidate.run(options)
+  local status, message, code, detail = session.status(options)
+  if not status then
+    return nil, message, code, detail
+  end
+  local refused = options.token and (io.read "l" or ""):match "^%s*(.-)%s*$" or nil
+  local forgotten
+  forgotten, message, code, detail = auth.invalidate(refused)
+  if code then
+    return nil, message, code, detail
+  end
+  terminal.note(options, forgotten and "Forgotten; whoever asks next gets a new one."
+    or "Nothing to forget: it is not the token that is shared now.")
+end
+
+return invalidate

@@ -1,0 +1,174 @@
+-- central-auth login: asks for credentials, tries them at the server, keeps them in a profile.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local duration = require "central.auth.duration"
+local errors = require "central.auth.errors"
+local handed_over = require "central.auth.cli.handed_over"
+local known = require "central.auth.options"
+local profile_writer = require "central.auth.profile_writer"
+local session = require "central.auth.cli.session"
+local terminal = require "central.auth.cli.terminal"
+
+local login = {}
+
+-- What is kept beside the credentials, from arguments, from a file or from the environment.
+local KEPT = { "token_url", "workspace_id", "cluster", "base_url", "auth_style", "scope", "audience", "ca_file",
+  "ca_path" }
+local SAME = { token_url = "workspace_id", base_url = "cluster" } -- of which a profile has one
+local SECRETS = { "client_secret_file", "client_secret_command", "client_assertion", "client_assertion_file",
+  "client_assertion_command" }
+
+login.summary = "Ask for credentials, try them, keep them in a profile."
+login.description = "Asks for the client id and, without showing it, for the client secret of a personal API client,"
+  .. " gets a token with them, and writes them into the profile file, mode 0600. What else is in the file stays as it"
+  .. " is. Without a terminal the credentials come from a file, standard input or the environment."
+login.options = {
+  { "--client-id", value = "ID", help = "Do not ask for the client id." },
+  { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
+  { "--from-file", value = "FILE", help = "Read credentials and what belongs to them from JSON or from lines like"
+    .. " CENTRAL_CLIENT_ID=…; - is standard input." },
+  { "--cluster", value = "NAME", help = "The cluster of Central, like EU-1 or its label." },
+  { "--workspace-id", value = "ID", help = "Take GreenLake's endpoint of this workspace." },
+  { "--token-url", value = "URL", help = "Take this endpoint." },
+  { "--ca-file", value = "FILE", help = "Trust these authorities, PEM." },
+  { "--no-check", help = "Write them without trying them." },
+  { "-y", "--yes", help = "Replace the credentials of a profile without asking." },
+}
+login.examples = {
+  { "central-auth login", "The first thing to do: keeps your credentials in the profile default." },
+  { "pass show lab | central-auth login -p lab --client-id ID --client-secret-file -", "Without a terminal." },
+}
+
+local function from_environment(name)
+  local value = known.get(name) and os.getenv("CENTRAL_" .. name:upper())
+  return value and value ~= "" and value or nil
+end
+
+-- What arguments, a file and the environment say, the first that does.
+local function given_values(options)
+  local handed = {}
+  if options.from_file then
+    local read, message, code, detail = handed_over.read(options.from_file)
+    if not read then
+      return nil, message, code, detail
+    end
+    handed = read
+  end
+  local values = {}
+  for _, name in ipairs { "client_id", "client_secret", table.unpack(KEPT) } do
+    values[name] = options[name] or handed[name] or from_environment(name)
+  end
+  if options.client_secret_file then
+    local text, message, code, detail = handed_over.text(options.client_secret_file)
+    if not text then
+      return nil, message, code, detail
+    end
+    values.client_secret = text:gsub("\r?\n$", "")
+  end
+  return values
+end
+
+local function needed(what, why, how)
+  return errors.fail("config", ("a client %s is needed and %s; %s gives it"):format(what, why, how))
+end
+
+local function ask_for_the_rest(values, before)
+  local can_ask = terminal.can_ask()
+  if not values.client_id then
+    values.client_id = can_ask and terminal.ask("Client id", before.client_id) or nil
+    if not values.client_id then
+      return needed("id", "there is no answer", "--client-id")
+    end
+  end
+  local asked = not values.client_secret
+  if asked then
+    local why
+    values.client_secret, why = terminal.ask_secret "Client secret"
+    if not values.client_secret then
+      return needed("secret", why, "--client-secret-file (- is standard input)")
+    end
+  end
+  if asked and can_ask and known.get "cluster" and not (values.cluster or values.base_url) then
+    values.cluster = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", before.cluster)
+  end
+  return values
+end
+
+-- As the profile will have it, and nothing of another profile.
+local function try(values, before)
+  local given = { profile = false, wait = session.wait }
+  for _, source in ipairs { before, values } do
+    for name, value in pairs(source) do
+      given[name] = value ~= false and value or nil
+    end
+  end
+  local client <close>, message, code, detail = auth.new(given)
+  local token
+  if client then
+    token, message, code, detail = client:renew() -- a shared token would prove nothing
+  end
+  if not token then
+    return nil, ("%s. Nothing was written."):format(message), code, detail
+  end
+  return client:status().expires_in
+end
+
+local function may_replace(options, name, before, values)
+  if options.yes or not before.client_id or before.client_id == values.client_id then
+    return true
+  elseif terminal.can_ask() then
+    return terminal.confirm(("The profile %q has the client %s. Replace it?"):format(name, before.client_id))
+  end
+  return false
+end
+
+-- What the profile gets: the new credentials, and none of the ways in which it got them before.
+local function for_profile(values)
+  for _, name in ipairs(SECRETS) do
+    values[name] = false
+  end
+  for one, other in pairs(SAME) do
+    if values[one] or values[other] then
+      values[one], values[other] = values[one] or false, values[other] or false
+    end
+  end
+  return values
+end
+
+---@param options table
+function login.run(options)
+  local name = options.profile or from_environment "profile" or "default"
+  local found, message, code, detail = profile_writer.read()
+  local values
+  if found then
+    values, message, code, detail = given_values(options)
+  end
+  local before = found and type(found[name]) == "table" and found[name] or {}
+  if values then
+    values, message, code, detail = ask_for_the_rest(values, before)
+  end
+  if not values then
+    return nil, message, code, detail
+  elseif not may_replace(options, name, before, values) then
+    return errors.fail("config",
+      ("the profile %q has other credentials and stays as it is; --yes replaces them"):format(name))
+  end
+  values = for_profile(values)
+  local life
+  if not options.no_check then
+    life, message, code, detail = try(values, before)
+    if not life then
+      return nil, message, code, detail
+    end
+    terminal.note(options, ("The server accepted them; a token is good for %s."):format(duration(life)))
+  end
+  local path
+  path, message, code, detail = profile_writer.set(name, values)
+  if not path then
+    return nil, message, code, detail
+  end
+  terminal.note(options, ("The profile %q is in %s."):format(name, path))
+end
+
+return login

@@ -1,0 +1,115 @@
+-- central-auth sandbox: a stand-in for GreenLake on this machine, to try things with; shows who asks for what.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+local result = require "central.auth.cli.result"
+local terminal = require "central.auth.cli.terminal"
+
+local sandbox = {}
+
+local LOOK = 0.1 -- seconds between looks at the log
+
+local HINT = [[
+
+Paste these lines into another shell. Ctrl-C ends it. USR1 revokes all tokens, USR2 begins and ends an outage;
+or, for example: curl --cacert %s -X POST '%s/sandbox/fail?status=503&times=3'
+]]
+
+sandbox.summary = "Run a stand-in for GreenLake and Central on this machine."
+sandbox.description = "Serves GreenLake's token endpoint and a little of Central's API on the loopback address, over"
+  .. " TLS, and prints the lines that make programs use it: paste them into another shell. On a terminal it shows each"
+  .. " request. It can be told to misbehave: by options; by signals, USR1 revokes all tokens, USR2 begins and ends an"
+  .. " outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=, latency?seconds= and"
+  .. " rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP end it. Needs lua-http."
+sandbox.options = {
+  { "--port", value = "N", number = true, help = "Listen on this port; else on any that is free." },
+  { "--lifetime", value = "SECONDS", number = true, help = "How long its tokens live; 7199, as GreenLake's." },
+  { "--fail", value = "STATUSxTIMES", help = "The first token requests fail: 503x3, or 503x* for all." },
+  { "--latency", value = "MS", number = true, help = "How long each token request takes." },
+  { "--rate-limit", value = "N", number = true, help = "Answer so many requests a minute, others with 429." },
+}
+sandbox.examples = {
+  { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lives, and a bad start." },
+  { "kill -USR1 PID", "Revoke what was issued: programs meet a 401." },
+}
+
+-- "503x3" -> what Box:fail takes
+local function failure_of(text)
+  local status, times = text:match "^(%d%d%d)x?(.*)$"
+  if not status or not (times == "" or times == "*" or times:find "^%d+$") then
+    return nil
+  end
+  return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) or 1 }
+end
+
+-- What to set in another shell, from what any client would be given.
+local function print_exports(box)
+  local given, lines = box:options(), {}
+  for name, value in pairs(given) do
+    lines[#lines + 1] = type(value) == "string" and ("export CENTRAL_%s='%s'"):format(name:upper(), value) or nil
+  end
+  table.sort(lines)
+  result(table.concat(lines, "\n"))
+end
+
+local function colour_of(status)
+  return status < 300 and "32" or status < 500 and "33" or "31"
+end
+
+local function show(entry)
+  io.stderr:write(("%s  %s  %-4s %s  %.0f ms\n"):format(os.date("%H:%M:%S", entry.at),
+    terminal.paint(colour_of(entry.status), ("%d"):format(entry.status), 2), entry.method, errors.printable(entry.path),
+    entry.ms))
+end
+
+local function on_signal(signal, number, box, state)
+  if number == signal.SIGUSR1 then
+    box:revoke()
+    return "all tokens are revoked"
+  elseif number == signal.SIGUSR2 then
+    state.outage = not state.outage
+    if state.outage then
+      box:fail { status = 503, times = math.huge }
+      return "an outage begins: 503"
+    end
+    box:recover()
+    return "the outage is over"
+  end
+  state.ended = true
+end
+
+local function serve(options, box, signal, listener)
+  local state, live = {}, terminal.columns(2) ~= nil and not options.quiet
+  repeat
+    local number = listener:wait(LOOK)
+    local said = number and on_signal(signal, number, box, state)
+    for _, entry in ipairs(live and box:log() or {}) do
+      show(entry)
+    end
+    if said then
+      terminal.note(options, ("%s  %s"):format(os.date "%H:%M:%S", said))
+    end
+  until state.ended
+end
+
+---@param options table
+function sandbox.run(options)
+  local failure = options.fail and failure_of(options.fail)
+  if options.fail and not failure then
+    return errors.fail("config", ("--fail: write it like 503x3, not %q"):format(options.fail))
+  end
+  local start = require("central.auth.sandbox").start
+  local signal = require "cqueues.signal"
+  local numbers = { signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2 }
+  signal.block(table.unpack(numbers)) -- first: the server's thread must not get them
+  local listener = signal.listen(table.unpack(numbers))
+  local box <close> = start {
+    port = options.port and math.tointeger(options.port), lifetime = options.lifetime, fail = failure,
+    latency = options.latency and options.latency / 1000, rate_limit = options.rate_limit,
+  }
+  print_exports(box)
+  terminal.note(options, HINT:format(box.ca_file, box.base_url))
+  serve(options, box, signal, listener)
+end
+
+return sandbox

@@ -1,0 +1,44 @@
+-- central-auth token: prints it, in the form that is wanted.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local session = require "central.auth.cli.session"
+
+local token = {}
+
+token.summary = "Print a valid access token."
+token.description = "Prints an access token that is valid now: the one that processes of this user share, or a new one"
+  .. " where there is none. A token that is about to expire is renewed after it was printed."
+token.options = {
+  { "--header", help = "Print the value for an Authorization header: Bearer …" },
+  { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
+  { "--curl", help = "Print a line of a curl configuration, for curl -K -: so the token is in no argument list." },
+  { "--min-valid", value = "SECONDS", number = true, help = "Get one that is good for at least so long, where one can"
+    .. " be had." },
+}
+token.exclusive = { "--header", "--json", "--curl" }
+token.examples = {
+  { "central-auth token --curl | curl -K - https://…", "An API call by curl." },
+}
+
+local function as_json(value)
+  local status = auth.status()
+  return require("cjson").encode {
+    access_token = value, token_type = "Bearer", expires_in = math.floor(status.expires_in),
+    expires_at = status.expires_at,
+  }
+end
+
+---@param options table
+function token.run(options)
+  local value, message, code, detail = session.token(options)
+  if not value then
+    return nil, message, code, detail
+  end
+  local shown = options.header and "Bearer " .. value
+    or options.curl and ('header = "Authorization: Bearer %s"'):format(value)
+    or options.json and as_json(value) or value
+  session.give(shown)
+end
+
+return token

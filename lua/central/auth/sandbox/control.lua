@@ -1,0 +1,122 @@
+-- What the sandbox's server does beside its work: keeps a log of requests, turns away what is over the rate limit, and
+-- obeys on /sandbox what the box obeys: a test in any language can make it fail.
+-- SPDX-License-Identifier: MIT
+
+local cjson = require "cjson"
+local cqueues = require "cqueues"
+local http_util = require "http.util"
+
+local control = {}
+
+local LOG_MAX = 1000
+local MINUTE = 60 -- seconds
+
+-- What may be asked for, and the fields that are needed for it.
+local ORDERS = {
+  revoke = {}, fail = { "status" }, recover = {}, lifetime = { "seconds" }, latency = { "seconds" },
+  rate_limit = { "per_minute" },
+}
+
+-- --- the log ------------------------------------------------------------------------------------------------------
+
+--- Answers a request by `route` and takes notice of it.
+---@param state table
+---@param stream table
+---@param route fun(state: table, stream: table)
+function control.watched(state, stream, route)
+  local started = cqueues.monotime()
+  route(state, stream)
+  local asked, log = stream.asked, state.log or {}
+  state.log = log
+  if asked and not asked.control and #log < LOG_MAX then
+    log[#log + 1] = {
+      at = os.time(), method = asked.method, path = asked.path, status = stream.answered,
+      ms = (cqueues.monotime() - started) * 1000,
+    }
+  end
+end
+
+--- What came since the last look.
+---@param state table
+---@return table
+function control.log(state)
+  local list = state.log or {}
+  state.log = {}
+  return { list = setmetatable(list, cjson.array_mt) }
+end
+
+-- --- the rate limit, as GreenLake tells of it ---------------------------------------------------------------------
+
+local function over_limit(state, stream, answer)
+  local now, window = cqueues.monotime(), state.window
+  if not window or now - window.start >= MINUTE then
+    window = { start = now, count = 0 }
+    state.window = window
+  end
+  window.count = window.count + 1
+  if not state.rate_limit or window.count <= state.rate_limit then
+    return false
+  end
+  local reset = ("%d"):format(math.ceil(window.start + MINUTE - now))
+  answer(stream, 429, { message = "Too many requests.", httpStatusCode = 429 }, {
+    ["retry-after"] = reset, ["ratelimit-limit"] = ("%d"):format(state.rate_limit), ["ratelimit-remaining"] = "0",
+    ["ratelimit-reset"] = reset,
+  })
+  return true
+end
+
+-- --- orders -------------------------------------------------------------------------------------------------------
+
+local function fields_of(query)
+  local fields = {}
+  for name, value in http_util.query_args(query) do
+    fields[name] = value == "always" and -1 or tonumber(value) or value
+  end
+  return fields
+end
+
+local function obey(state, stream, method, name, query, answer)
+  local fields = fields_of(query)
+  if name == "" and method == "GET" then
+    return answer(stream, 200, {
+      requests = state.requests, lifetime = state.lifetime, latency = state.latency, fail = state.fail,
+      rate_limit = state.rate_limit,
+    })
+  elseif method ~= "POST" or not ORDERS[name] then
+    return answer(stream, 404, { message = "POST to /sandbox/ and one of: revoke, fail?status=&times=&of=, recover,"
+      .. " lifetime?seconds=, latency?seconds=, rate_limit?per_minute=" })
+  end
+  for _, field in ipairs(ORDERS[name]) do
+    if type(fields[field]) ~= "number" then
+      return answer(stream, 400, { message = ("%s: a number is needed"):format(field) })
+    end
+  end
+  fields.times, fields.of = fields.times or 1, fields.of == "api" and "api" or "token"
+  if name == "recover" then
+    state.commands.fail(state, { times = 0, of = "token" })
+    state.commands.fail(state, { times = 0, of = "api" })
+  else
+    state.commands[name](state, fields)
+  end
+  answer(stream, 200, { done = true })
+end
+
+--- Answers what is not for the server behind it. Whether it did.
+---@param state table
+---@param stream table
+---@param headers table
+---@param answer fun(stream: table, status: integer, body?: table, more?: table)
+---@return boolean
+function control.answers(state, stream, headers, answer)
+  local method, whole = headers:get ":method", headers:get ":path"
+  local path, query = whole:match "^([^?]*)%??(.*)$"
+  local order = path:match "^/sandbox/?([%w_]*)$"
+  stream.asked = { method = method, path = whole, control = order ~= nil }
+  if order then
+    obey(state, stream, method, order, query, answer)
+    return true
+  end
+  return over_limit(state, stream, answer)
+end
+
+return control

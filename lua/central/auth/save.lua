@@ -1,0 +1,77 @@
+-- Where a new secret is put so that it never passes a terminal: a file of its own, or a profile. Whether that will
+-- work is found out before there is a secret to lose.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local errors = require "central.auth.errors"
+local profile_writer = require "central.auth.profile_writer"
+
+---@alias central.auth.SaveTo string | { profile: string } the absolute path of a file of mode 0600; or a profile's name
+
+local save = {}
+
+--- Raises mistakes of the caller.
+---@param to any
+function save.check(to)
+  local named = type(to) == "table" and type(to.profile) == "string" and next(to, next(to)) == nil
+  if to ~= nil and type(to) ~= "string" and not named then
+    errors.mistake('save_to: the path of a file, or { profile = "name" }, expected')
+  end
+end
+
+-- What a profile gets; other ways to the secret of the client it had would contradict.
+local function values(client_id, client_secret)
+  local set = { client_id = client_id, client_secret = client_secret }
+  for _, name in ipairs { "client_secret_file", "client_secret_command", "client_assertion", "client_assertion_file",
+    "client_assertion_command" } do
+    set[name] = false
+  end
+  return set
+end
+
+local function wrong(place, why)
+  return errors.fail("config", ("save_to: %s: %s"):format(place, why), { option = "save_to" })
+end
+
+--- Whether a secret can be put there.
+---@param to? central.auth.SaveTo
+---@return boolean? ready
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function save.prepare(to)
+  if to == nil then
+    return true
+  elseif type(to) == "table" then
+    local path, message, code, detail = profile_writer.set(to.profile, values("id", "secret"), true)
+    return path and true, message, code, detail
+  elseif not to:find("^/") then
+    return wrong(to, "an absolute path is needed")
+  end
+  local ok, why = core.replace_file(to)
+  if not ok then
+    return wrong(to, why)
+  end
+  return true
+end
+
+--- Puts them there. The path of the file.
+---@param to central.auth.SaveTo
+---@param client_id string
+---@param client_secret string
+---@return string? path
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function save.put(to, client_id, client_secret)
+  if type(to) == "table" then
+    return profile_writer.set(to.profile, values(client_id, client_secret))
+  end
+  local ok, why = core.replace_file(to, client_secret .. "\n")
+  if not ok then
+    return wrong(to, why)
+  end
+  return to
+end
+
+return save

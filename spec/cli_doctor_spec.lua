@@ -1,0 +1,121 @@
+-- central-auth doctor: a line for each thing a token depends on, what to do where one is wrong, and no secret in it.
+-- SPDX-License-Identifier: MIT
+
+local cjson = require "cjson"
+local command = require "spec.support.command"
+local process = require "spec.support.process"
+local rude = require "spec.support.rude"
+local sandbox = require "central.auth.sandbox"
+
+describe("central-auth doctor", function()
+  local box, home
+
+  setup(function() box = sandbox.start() end)
+  teardown(function() box:close() end)
+  before_each(function() home = command.home(box) end)
+  after_each(function() home:remove() end)
+
+  -- What it found: check -> { result, message, advice }, and its exit status.
+  local function findings(more)
+    local output, errors, status = home:run("doctor --json", more)
+    assert.equal("", errors)
+    local found = {}
+    for _, finding in ipairs(cjson.decode(output)) do
+      found[finding.check] = finding
+    end
+    assert.is_nil(output:find(box.client_secret, 1, true))
+    assert.is_nil(output:find(box.client_id, 1, true))
+    return found, status
+  end
+
+  local function assert_finds(check, result, message, advice, more)
+    local found, status = findings(more)
+    local finding = assert(found[check], check)
+    assert.equal(result, finding.result, finding.message)
+    assert.equal(result == "bad" and 1 or 0, status)
+    assert.matches(message, finding.message)
+    assert.matches(advice, finding.advice or "")
+  end
+
+  it("finds nothing wrong where all is well, in a line each", function()
+    local output, errors, status = home:run "doctor"
+    assert.equal("0 ", status .. " " .. errors)
+    for _, check in ipairs { "versions", "tls keys", "profile file", "credentials", "secret", "proxy", "dns", "tcp",
+      "tls", "http", "clock", "token", "shared token" } do
+      assert.truthy(("\n" .. output):find("\nok   " .. check .. " ", 1, true), check .. "\n" .. output)
+    end
+    assert.is_nil(output:find("->", 1, true))
+    assert.is_nil(output:find(box.client_secret, 1, true))
+    assert.equal("", (home:run "doctor --quiet"))
+  end)
+
+  it("tells versions, and of SSLKEYLOGFILE", function()
+    assert_finds("versions", "ok", "central%-auth 1.0.0, Lua 5.4, lua%-cjson [%d.]+, libcurl/[%d.]+ OpenSSL/", "")
+    assert_finds("tls keys", "note", "/tmp/keys", "unset SSLKEYLOGFILE", { SSLKEYLOGFILE = "/tmp/keys" })
+  end)
+
+  it("tells of missing and refused credentials", function()
+    assert_finds("credentials", "bad", "client_id is needed", "central%-auth login", { CENTRAL_CLIENT_ID = "" })
+    assert_finds("token", "bad", "invalid_client", "central%-auth login", { CENTRAL_CLIENT_SECRET = "not the secret" })
+    local found = findings { CENTRAL_CLIENT_SECRET = "short" }
+    assert.matches("5 bytes", found.secret.message)
+    assert.matches("too short to seal", found.secret.advice)
+  end)
+
+  it("tells of files that others may read, with the chmod to run", function()
+    local path = process.write(home.folder .. "/secret", box.client_secret, 644)
+    assert_finds("secret", "bad", "mode 0644", "", { CENTRAL_CLIENT_SECRET = false, CENTRAL_CLIENT_SECRET_FILE = path })
+    process.run(("mkdir -p %s/config/central-auth"):format(home.folder))
+    process.write(home.profile, "return {}", 644)
+    assert_finds("profile file", "note", "mode 0644", "^chmod 600 " .. home.profile:gsub("%-", "%%-"))
+  end)
+
+  it("tells how far the way to the server goes", function()
+    local nobody = ("https://127.0.0.1:%d/"):format(process.free_port())
+    assert_finds("dns", "bad", "resolve host", "look the name up", { CENTRAL_TOKEN_URL = "https://no.invalid/" })
+    local found = findings { CENTRAL_TOKEN_URL = nobody }
+    assert.equal("ok", found.dns.result)
+    assert.equal("bad", found.tcp.result)
+    assert.is_nil(found.tls)
+    found = findings { CENTRAL_CA_FILE = "" }
+    assert.equal("ok", found.tcp.result)
+    assert.equal("bad", found.tls.result)
+    assert.matches("ca_file", found.tls.advice)
+    local elsewhere = box.base_url .. "/sandbox/elsewhere"
+    assert_finds("token_url", "bad", "404", "no token endpoint", { CENTRAL_TOKEN_URL = elsewhere })
+  end)
+
+  it("tells of the proxy, and not its password", function()
+    local found = findings { https_proxy = "http://somebody:hush@127.0.0.1:1", no_proxy = "" }
+    assert.matches("127.0.0.1:1 %(from the environment variable https_proxy%)", found.proxy.message)
+    found = findings { CENTRAL_PROXY = "http://somebody:hush@127.0.0.1:1" }
+    assert.matches("^127.0.0.1:1 ", found.proxy.message)
+    assert.is_nil(cjson.encode(found):find("hush", 1, true))
+    assert.equal("bad", found.tcp.result)
+  end)
+
+  it("tells of a clock that is wrong, and of a redirect", function()
+    local server <close> = rude.start { replies = rude.reply(400, { Date = "Tue, 01 Jan 2019 00:00:00 GMT" }) }
+    local found = findings { CENTRAL_TOKEN_URL = server.url }
+    assert.equal("bad", found.clock.result)
+    assert.matches("^this clock is %d+ s fast$", found.clock.message)
+    assert.matches("timedatectl", found.clock.advice)
+    local other <close> = rude.start { replies = rude.reply(302, { Location = "https://login.example/x?y" }) }
+    found = findings { CENTRAL_TOKEN_URL = other.url }
+    assert.equal("bad", found.token_url.result)
+    assert.matches("redirects %(HTTP 302%) to login.example$", found.token_url.message)
+  end)
+
+  it("tells why nothing is shared", function()
+    assert_finds("shared token", "note", "switched off", "CENTRAL_CACHE", { CENTRAL_CACHE = "off" })
+    process.run(("mkdir -m 755 %s/open"):format(home.folder))
+    assert_finds("shared token", "note", "open to others", "chmod 700", { CENTRAL_CACHE = home.folder .. "/open" })
+  end)
+
+  it("asks nobody with --offline", function()
+    local before = box:requests()
+    local output = home:run "doctor --offline"
+    assert.same(before, box:requests())
+    assert.is_nil(output:find("dns", 1, true))
+  end)
+end)

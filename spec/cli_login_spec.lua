@@ -1,0 +1,275 @@
+-- central-auth login and logout: what ends up in the profile file, and that nothing in it is lost.
+-- SPDX-License-Identifier: MIT
+
+local command = require "spec.support.command"
+local lua_text = require "central.auth.lua_text"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+describe("a profile file, as text", function()
+  local KEPT = [====[
+-- ours since 2024
+local x = nil
+return { -- first
+  default = { client_id = 'a', --[==[ the old one ]==] client_secret = "}{" },
+  ["the lab"] = {
+    client_id = "b"; -- b for basement
+    scope = { "x", "y" },
+    client_secret = [=[]]}]=]
+  }
+}
+]====]
+
+  it("gets another profile, and everything else stays as it is", function()
+    local text = lua_text.set(KEPT, "new one", { client_id = 'q"\n', timeout = 5 })
+    assert.equal(KEPT:gsub("  }\n}\n$", ""), text:sub(1, #KEPT - 6))
+    local values = load(text)()
+    assert.same({ client_id = 'q"\n', timeout = 5 }, values["new one"])
+    values["new one"] = nil
+    assert.same(load(KEPT)(), values)
+  end)
+
+  it("has values changed, added and taken away where they are", function()
+    local text = lua_text.set(KEPT, "the lab", { client_id = "c", client_secret = false, proxy = "http://p" })
+    assert.same({ client_id = "c", scope = { "x", "y" }, proxy = "http://p" }, load(text)()["the lab"])
+    assert.truthy(text:find('client_id = "c"; -- b for basement', 1, true))
+    assert.truthy(text:find("-- ours since 2024", 1, true))
+    assert.same(load(KEPT)().default, load(text)().default)
+    text = lua_text.set(KEPT, "default", { client_secret = "new" })
+    assert.truthy(text:find([[client_id = 'a', --[==[ the old one ]==] client_secret = "new" },]], 1, true))
+  end)
+
+  it("loses a profile and nothing beside it", function()
+    for _, name in ipairs { "default", "the lab" } do
+      local left = load(KEPT)()
+      left[name] = nil
+      assert.same(left, load(lua_text.remove(KEPT, name))())
+    end
+    assert.is_nil(lua_text.remove(KEPT, "none"))
+    assert.same({}, load(lua_text.remove("return { a = {} }", "a"))())
+  end)
+
+  it("is begun", function()
+    assert.same({ a = { b = "c" } }, load(lua_text.set("return {\n}\n", "a", { b = "c" }))())
+    assert.same({ a = { b = "c" }, z = {} }, load(lua_text.set("return {z={}}", "a", { b = "c" }))())
+    assert.same({ ["end"] = { b = "c" } }, load(lua_text.set("return {}", "end", { b = "c" }))())
+  end)
+
+  it("is left alone where it has another shape", function()
+    assert.is_nil(lua_text.set("local t = {} return t", "a", { b = "c" }))
+    assert.is_nil(lua_text.set("return { a = other }", "a", { b = "c" }))
+    assert.is_nil(lua_text.set("return { a = ", "a", { b = "c" }))
+  end)
+end)
+
+describe("central-auth login", function()
+  local good, home
+
+  setup(function() good = sandbox.start { client_secret = "what no shell likes: '$&;" } end)
+  teardown(function() good:close() end)
+  before_each(function()
+    home = command.home(nil, { CENTRAL_TOKEN_URL = good.token_url, CENTRAL_CA_FILE = good.ca_file })
+  end)
+  after_each(function() home:remove() end)
+
+  local function modes()
+    return (process.run(("stat -c %%a %s %s/config/central-auth"):format(home.profile, home.folder)))
+  end
+
+  it("keeps credentials from standard input in a file of mode 0600, with what belongs to them", function()
+    local output, said, status = home:run(("login --client-id %s --client-secret-file -"):format(good.client_id), nil,
+      good.client_secret .. "\n")
+    assert.equal("0 ", status .. " " .. output)
+    assert.matches("The server accepted them; a token is good for 1 h 59 min.\nThe profile \"default\" is in ", said)
+    assert.equal("600\n700\n", modes())
+    assert.equal("", (process.run("ls -A " .. home.folder .. "/config/central-auth | grep -v '^config.lua$'")))
+    assert.same({ default = {
+      client_id = good.client_id, client_secret = good.client_secret, token_url = good.token_url,
+      ca_file = good.ca_file,
+    } }, dofile(home.profile))
+    home.environment.CENTRAL_TOKEN_URL, home.environment.CENTRAL_CA_FILE = nil, nil
+    assert.equal(0, select(3, home:run "token"))
+  end)
+
+  it("writes nothing when the server turns them down", function()
+    local _, said, status = home:run("login --client-id x --client-secret-file -", nil, "certainly not the secret")
+    assert.equal(1, status)
+    assert.matches("invalid_client.*Nothing was written", said)
+    assert.is_nil(said:find("certainly not", 1, true))
+    assert.is_nil(io.open(home.profile))
+    assert.equal(0, select(3, home:run("login --no-check --client-id x --client-secret-file -", nil, "whatever it is")))
+    assert.equal("whatever it is", dofile(home.profile).default.client_secret)
+  end)
+
+  it("asks the server also where a token lies ready", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    home:run("token", credentials)
+    local before = good:requests().token
+    assert.equal(0, select(3, home:run("login -q", credentials)))
+    assert.equal(before + 1, good:requests().token)
+  end)
+
+  it("adds and replaces profiles without losing anything, comments included", function()
+    process.run(("mkdir -p %s/config/central-auth"):format(home.folder))
+    local lab = '\n  lab = { client_id = "l", client_secret_command = "pass l" }, -- l\n'
+    process.write(home.profile, "-- mine\nreturn {" .. lab .. "}\n", 600)
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    assert.equal(0, select(3, home:run("login -p site", credentials)))
+    assert.equal("-- mine\nreturn {" .. lab .. "  site = {", process.read(home.profile):match "^.-site = {")
+    local _, said, status = home:run("login -p lab", credentials)
+    assert.equal(1, status)
+    assert.matches("other credentials and stays as it is; %-%-yes replaces them", said)
+    assert.equal(0, select(3, home:run("login -p lab --yes", credentials)))
+    local found = dofile(home.profile)
+    assert.same(found.site, found.lab)
+    assert.matches("^%-%- mine\n", process.read(home.profile))
+  end)
+
+  it("follows a link to the file, and closes a file that was open", function()
+    process.run(("mkdir -p %s/config/central-auth %s/dotfiles"):format(home.folder, home.folder))
+    process.write(home.folder .. "/dotfiles/mine.lua", "return {}\n", 644)
+    process.run(("ln -s %s/dotfiles/mine.lua %s"):format(home.folder, home.profile))
+    home:run("login", { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret })
+    assert.equal("symbolic link\n600\n", (process.run(("stat -c %%F %s; stat -L -c %%a %s"):format(home.profile,
+      home.profile))))
+    assert.equal(good.client_id, dofile(home.profile).default.client_id)
+  end)
+
+  it("leaves a file alone that it does not understand, or can't write", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    process.run(("mkdir -p %s/config/central-auth"):format(home.folder))
+    for text, said in pairs {
+      ["local t = { lab = {} }\nreturn t\n"] = "not plain enough to be changed by a program",
+      ["return { lab = \n"] = "line 2: not valid Lua",
+    } do
+      process.write(home.profile, text, 600)
+      local _, errors, status = home:run("login", credentials)
+      assert.equal(1, status)
+      assert.matches(said, errors)
+      assert.equal(text, process.read(home.profile))
+    end
+    os.remove(home.profile)
+    process.run("mkdir " .. home.profile)
+    assert.matches("config.lua: is a folder", (select(2, home:run("login", credentials))))
+  end)
+
+  it("takes credentials that were written for another program", function()
+    local path = home.folder .. "/handed"
+    for _, text in ipairs {
+      '{"client_id": "%s", "client_secret": "%s"}',
+      '{"new_central": {"client_id": "%s", "client_secret": "%s", "cluster_name": "EU-1", "unknown": 1}}',
+      "export CENTRAL_CLIENT_ID=%s\nexport CENTRAL_CLIENT_SECRET='%s'\n",
+      "new_central:\n  client_id: %s\n  client_secret: \"%s\"\n",
+    } do
+      os.remove(home.profile)
+      process.write(path, text:format(good.client_id, good.client_secret), 600)
+      local _, said, status = home:run("login --from-file " .. path)
+      assert.equal(0, status, said)
+      assert.equal(good.client_secret, dofile(home.profile).default.client_secret)
+    end
+    process.write(path, '{"client_id": "x", "client_secret": "y", "cluster_name": "US-2"}')
+    home:run("login --no-check --yes --from-file " .. path)
+    assert.equal("US-2", dofile(home.profile).default.cluster)
+    process.write(path, "nothing of that kind")
+    assert.matches("there is no client_id in it", (select(2, home:run("login --from-file " .. path))))
+  end)
+
+  it("says what is missing where nobody can be asked", function()
+    local _, said, status = home:run "login"
+    assert.equal(1, status)
+    assert.matches("a client id is needed.*%-%-client%-id gives it", said)
+  end)
+
+  it("loses no profile when many log in at once #slow", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    local lines = {}
+    for i = 1, 12 do
+      lines[i] = home:words(("login -q --no-check -p p%d </dev/null &"):format(i), credentials)
+    end
+    process.run(table.concat(lines, "\n") .. "\nwait")
+    local count = 0
+    for _ in pairs(dofile(home.profile)) do
+      count = count + 1
+    end
+    assert.equal(12, count)
+  end)
+
+  it("asks a person, and does not show the secret", function()
+    local shown, status = home:play("login -p lab", {
+      { "Client id: ", good.client_id .. "\r" },
+      { "Client secret (not shown): ", good.client_secret .. "\r" },
+      { "Cluster", "EU-1\r" },
+      { "is in ", "" },
+    })
+    assert.equal(0, status, shown)
+    assert.is_nil(shown:find(good.client_secret, 1, true))
+    assert.equal(good.client_secret, dofile(home.profile).lab.client_secret)
+    assert.equal("EU-1", dofile(home.profile).lab.cluster)
+    shown, status = home:play("login -p lab", {
+      { ("Client id [%s]: "):format(good.client_id), "another\r" }, { "(not shown): ", "whatever\r" },
+      { "Cluster, like EU-1; empty if you make no API calls here [EU-1]: ", "\r" },
+      { "Replace it? [y/N]: ", "\r" },
+    })
+    assert.equal(1, status, shown)
+    assert.equal(good.client_id, dofile(home.profile).lab.client_id)
+  end)
+
+  it("hears Ctrl-C at each question, and the end of input", function()
+    for _, key in ipairs { "\3", "\4" } do
+      local shown, status = home:play("login", { { "Client id: ", key } })
+      assert.equal(key == "\3" and 130 or 1, status, shown)
+      assert.is_nil(io.open(home.profile))
+    end
+  end)
+
+  it("leaves the terminal as it was when it is interrupted or stopped at the secret", function()
+    local inner = "trap : INT; " .. home:words "login --client-id x" .. "; stty -a | grep -o '.echo '; echo over"
+    local shown = command.play("sh -c " .. process.quote(inner), { { "(not shown): ", "\3" }, { "over", "" } })
+    assert.matches(" echo %s*over", shown)
+    assert.is_nil(shown:find("-echo ", 1, true))
+    inner = "set -m; " .. home:words "login --no-check --client-id x"
+      .. "; stty -a | grep -o '.echo '; echo back; fg >/dev/null; cat " .. home.profile
+    shown = command.play("bash -c " .. process.quote(inner), {
+      { "(not shown): ", "\26" }, { "back", "" }, { "(not shown): ", "typed after a stop\r" },
+      { "Cluster", "\r" },
+      { "typed after a stop", "" },
+    })
+    assert.matches(" echo %s*back", shown)
+  end)
+end)
+
+describe("central-auth logout", function()
+  local box, home
+
+  setup(function() box = sandbox.start() end)
+  teardown(function() box:close() end)
+  before_each(function()
+    home = command.home(box)
+    home:run "login -q -p lab"
+    home:run "login -q -p site"
+  end)
+  after_each(function() home:remove() end)
+
+  it("removes the shared token", function()
+    home:run "token"
+    local _, said, status = home:run "logout"
+    assert.equal(0, status)
+    assert.matches("The shared token is removed", said)
+    assert.equal(4, select(3, home:run "status -q"))
+    assert.matches("There was no shared token", (select(2, home:run "logout")))
+  end)
+
+  it("removes the profile too where one is named, after a question", function()
+    local _, said, status = home:run "logout -p lab"
+    assert.equal(1, status)
+    assert.matches("stays: %-%-yes", said)
+    local shown = home:play("logout -p lab", { { "Remove the profile", "n\r" } })
+    assert.matches('"lab" stays', shown)
+    assert.truthy(dofile(home.profile).lab)
+    assert.equal(0, select(2, home:play("logout -p lab", { { "Remove the profile", "y\r" } })))
+    assert.equal("site", (next(dofile(home.profile))))
+    assert.equal(0, select(3, home:run "logout -p site --yes"))
+    assert.same({}, dofile(home.profile))
+    assert.matches('there is no profile "site"', (select(2, home:run "logout -p site --yes")))
+  end)
+end)

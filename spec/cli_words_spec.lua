@@ -1,0 +1,120 @@
+-- What the command says of itself: help, manual page, completions and README come from one source and agree.
+-- SPDX-License-Identifier: MIT
+
+local cli = require "central.auth.cli"
+local command = require "spec.support.command"
+local process = require "spec.support.process"
+local program = require "central.auth.cli.program"
+
+local readme = process.read "README.md"
+local section = readme:match "\n## The command\n(.-)\n## "
+
+describe("the words of central-auth", function()
+  local home, page
+
+  setup(function()
+    home = command.home()
+    local path = process.write(home.folder .. "/central-auth.1", require("central.auth.cli.man").page())
+    page = process.run("MANWIDTH=100 LC_ALL=C.UTF-8 man -l " .. path)
+  end)
+  teardown(function() home:remove() end)
+
+  for _, name in ipairs(cli.commands) do
+    local description = require("central.auth.cli." .. name)
+
+    it(name .. " has help, a place in the manual and in the README, its options in each", function()
+      local help, errors, status = home:run(name .. " --help")
+      assert.equal("0 ", status .. " " .. errors)
+      local row = section:match("\n| `central%-auth " .. name .. "[^`]*` |[^\n]+")
+      local place = page:match("\n   central%-auth " .. name .. "[ \n].-\n   central%-auth ") or page:match(
+        "\n   central%-auth " .. name .. "[ \n].-\nEXIT STATUS")
+      assert.truthy(row, "no row in the README")
+      assert.truthy(place, "not in the manual")
+      for _, option in ipairs(description.options or {}) do
+        local long = option[2] or option[1]
+        assert.truthy(help:find(long, 1, true), long)
+        assert.truthy(place:find(long, 1, true), long)
+        assert.truthy(row:find(long, 1, true), long)
+      end
+      for _, text in ipairs { description.summary, description.description } do
+        assert.matches("^%u.*[.]$", text)
+      end
+      assert.truthy(home:run("--help"):find(description.summary:sub(1, 30), 1, true))
+    end)
+  end
+
+  it("tell all exit statuses, in the manual and in the README", function()
+    local seen = {}
+    local function check(rows)
+      for _, row in ipairs(rows or {}) do
+        seen[row[1]] = true
+      end
+    end
+    check(program.statuses)
+    for _, description in program.commands() do
+      check(description.statuses)
+    end
+    for status in pairs(seen) do
+      assert.matches("\n +" .. status .. " ", page)
+      assert.truthy(section:find(("`%d`"):format(status), 1, true), status)
+    end
+  end)
+
+  it("make a manual page that man and mandoc find no fault with", function()
+    local path = home.folder .. "/central-auth.1"
+    local warnings = "LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z %s 2>&1 >/dev/null"
+    assert.equal("", (process.run(warnings:format(path))))
+    local faults = process.run("mandoc -T lint -W warning " .. path)
+    assert.equal("", (faults:gsub("[^\n]*missing date[^\n]*\n", "")))
+    for _, heading in ipairs { "NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "EXIT STATUS", "ENVIRONMENT", "FILES",
+      "EXAMPLES" } do
+      assert.truthy(page:find("\n" .. heading .. "\n", 1, true), heading)
+    end
+    assert.equal(0, select(2, process.run(("cmp %s %s/central-auth.1"):format(path, os.getenv "BUILD"))))
+  end)
+
+  it("complete in bash, zsh and fish", function()
+    local function complete(shell, words, code)
+      local script = home.folder .. "/completion"
+      process.write(script, (home:run("completion " .. shell)))
+      return (process.run(("%s -c %s"):format(shell, process.quote(code:format(script, words)))))
+    end
+    local bash = "source %s; COMP_WORDS=(central-auth %s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1));"
+      .. " $(complete -p central-auth | grep -o -- '-F [^ ]*' | cut -c4-) central-auth; echo ${COMPREPLY[@]}"
+    assert.equal("token\n", complete("bash", "tok", bash))
+    assert.matches("%-%-lifetime", (complete("bash", "sandbox --li", bash)))
+    assert.matches("status", (complete("fish", "", "source %s; complete -C 'central-auth stat'")))
+    assert.matches("%-%-offline", (complete("fish", "", "source %s; complete -C 'central-auth doctor --off'")))
+    process.write(home.folder .. "/_central-auth", (home:run "completion zsh"))
+    assert.equal("_central-auth\n", (process.run(("zsh -fc %s"):format(process.quote(
+      ("fpath=(%s $fpath); autoload -U compinit; compinit -u -D; echo $_comps[central-auth]; autoload +X _central-auth"
+        .. " && functions _central-auth >/dev/null"):format(home.folder))))))
+  end)
+
+  it("take a subcommand that has subcommands", function()
+    package.loaded["central.auth.cli.zoo"] = {
+      summary = "Keep animals.", description = "Keeps animals.",
+      commands = { {
+        name = "feed", summary = "Feed one.", description = "Feeds one.", options = { { "--hay", help = "With hay." } },
+        arguments = { { name = "animal", help = "Which." } },
+      } },
+    }
+    table.insert(cli.commands, "zoo")
+    local options = require("central.auth.cli.parser").parse { "zoo", "feed", "--hay", "okapi" }
+    local text = require("central.auth.cli.man").page()
+    table.remove(cli.commands)
+    package.loaded["central.auth.cli.zoo"] = nil
+    assert.same({ "zoo", "feed", "okapi", true }, { options.command, options.action, options.animal, options.hay })
+    assert.truthy(text:find("zoo feed", 1, true))
+  end)
+
+  it("have no secrets in arguments: no option takes one", function()
+    for _, description in program.commands() do
+      for _, option in ipairs(description.options or {}) do
+        local name = option[2] or option[1]
+        assert.is_false(option.value ~= nil and option.value ~= "FILE" and name:find "secret" ~= nil, name)
+        assert.is_nil(option.value and name:find "^%-%-token$")
+      end
+    end
+  end)
+end)

@@ -1,0 +1,34 @@
+-- What the command needs of terminals. (Asking and becoming are played in cli_login_spec and cli_spec.)
+-- SPDX-License-Identifier: MIT
+
+local console = require "central.auth.console"
+local core = require "central.auth.core"
+local process = require "spec.support.process"
+
+describe("console", function()
+  it("knows what is a terminal and how wide", function()
+    assert.is_nil(console.columns(99))
+    local code = [[print(require("central.auth.console").columns(1))]]
+    assert.equal("nil\n", (process.run(("lua5.4 -e '%s' | cat"):format(code))))
+    assert.matches("^80", (process.run(("script -qec %s /dev/null </dev/null"):format(process.quote(
+      ("lua5.4 -e '%s'"):format(code))))))
+  end)
+
+  it("waits until a descriptor is readable, or for the time given", function()
+    local alarm = core.alarm()
+    local clock = core.clock()
+    local start = clock:boot()
+    assert.is_false(console.wait(alarm:fd(), 0.03))
+    assert.near(0.03, clock:boot() - start, 0.02)
+    alarm:set(0)
+    assert.is_true(console.wait(alarm:fd(), 10))
+    alarm:close()
+  end)
+
+  it("says why it can't ask or become", function()
+    local code = [[print(require("central.auth.console").ask "? ")]]
+    assert.equal("nil\tthere is no terminal to ask on\n", (process.run(("setsid -w lua5.4 -e '%s'"):format(code))))
+    assert.is_false(pcall(console.become, {}, "X", "Y", "Z"))
+    assert.is_false(pcall(console.become, { "a\0b" }, "X", "Y", "Z"))
+  end)
+end)

@@ -1,0 +1,274 @@
+-- GreenLake's credentials API, against the sandbox.
+local auth = require "central.auth"
+local cqueues = require "cqueues"
+local loops = require "central.auth.loops"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+local box, folder, c
+
+-- What the API answers to a token.
+local function status_with(token)
+  return process.run(("curl -s -o /dev/null -w '%%{http_code}' --cacert %s -H 'Authorization: Bearer %s' %s%s"):format(
+    box.ca_file, token, box.base_url, "/network-monitoring/v1/aps"))
+end
+
+local function mode(path)
+  return process.run("stat -c %a " .. process.quote(path)):match "%d+"
+end
+
+describe("credentials", function()
+  before_each(function()
+    folder, box = process.scratch(), sandbox.start()
+    local options = box:options()
+    options.cache = folder .. "/cache"
+    c = assert(auth.new(options))
+  end)
+  after_each(function()
+    c:close()
+    box:close()
+    process.remove(folder)
+  end)
+
+  it("are listed, without secrets", function()
+    local list = assert(c.credentials:list())
+    assert.equal(1, #list)
+    assert.equal(box.client_id, list[1].client_id)
+    assert.equal("sandbox", list[1].name)
+    assert.is_nil(list[1].client_secret)
+    assert.equal(("personal API client sandbox (%s)"):format(box.client_id), tostring(list[1]))
+  end)
+
+  it("are created for a service and a workspace, and deleted", function()
+    local made = assert(c.credentials:create {
+      name = "night jobs", service = "5a5a-01", workspace = "/workspaces/v1/workspaces/w",
+    })
+    assert.equal("night jobs", made.name)
+    assert.equal(32, #made.client_secret)
+    assert.equal("/service-catalog/v1beta1/service-manager-provisions/5a5a-01", made.service)
+    assert.equal("/workspaces/v1/workspaces/w", made.workspace)
+    assert.is_nil(tostring(made):find(made.client_secret, 1, true))
+    assert.equal(2, #c.credentials:list())
+    assert.is_true(c.credentials:delete(made.id))
+    assert.equal(1, #c.credentials:list())
+    assert.equal("api", select(3, c.credentials:delete(made.id)))
+  end)
+
+  it("go straight into a file", function()
+    local path = folder .. "/new/secret"
+    local made = assert(c.credentials:create { name = "cron", save_to = path })
+    assert.is_nil(made.client_secret)
+    assert.equal(path, made.saved_to)
+    assert.equal("600", mode(path))
+    assert.equal(33, #process.read(path))
+  end)
+
+  it("go straight into a profile, which keeps what it has", function()
+    local program = ([[
+      local auth, cjson = require "central.auth", require "cjson"
+      local c = assert(auth.new(cjson.decode(os.getenv "OPTIONS")))
+      local made = assert(c.credentials:create { name = "lab", save_to = { profile = "lab" } })
+      assert(made.client_secret == nil and made.saved_to == os.getenv "XDG_CONFIG_HOME" .. "/central-auth/config.lua")
+      print(made.client_id)
+    ]])
+    process.run(("mkdir -p %s/central-auth"):format(folder))
+    local text = 'return { default = { client_id = "mine" }, -- a note\n}\n'
+    process.write(folder .. "/central-auth/config.lua", text, 600)
+    local options = require("cjson").encode(box:options())
+    local output, status = process.run(("env %s lua5.4 %s"):format(
+      process.assignments { XDG_CONFIG_HOME = folder, OPTIONS = options },
+      process.write(folder .. "/program.lua", program)))
+    assert.equal(0, status, output)
+    text = process.read(folder .. "/central-auth/config.lua")
+    assert.truthy(text:find("-- a note", 1, true))
+    local profiles = load(text)()
+    assert.equal("mine", profiles.default.client_id)
+    assert.equal(output:match "%x+", profiles.lab.client_id)
+    assert.equal(32, #profiles.lab.client_secret)
+    assert.equal("600", mode(folder .. "/central-auth/config.lua"))
+  end)
+
+  it("are not touched where the secret could not be saved", function()
+    for _, place in ipairs { "relative", "/proc/nowhere/secret", folder, "/dev/null/x" } do
+      local message, code, detail = select(2, c.credentials:create { name = "x", save_to = place })
+      assert.equal("config", code)
+      assert.equal("save_to", detail.option)
+      assert.truthy(message:find(place, 1, true), message)
+    end
+    assert.equal(1, #c.credentials:list())
+  end)
+
+  it("keep a secret that can't be saved after all in the result, the failure beside it", function()
+    local path = folder .. "/secret"
+    local save = require "central.auth.save"
+    local put = save.put
+    save.put = function(...)
+      process.run(("mkdir %s"):format(path)) -- somebody was quicker
+      return put(...)
+    end
+    local made, message, code = c.credentials:create { name = "x", save_to = path }
+    save.put = put
+    assert.equal(32, #made.client_secret)
+    assert.equal("config", code)
+    assert.truthy(message:find("save_to: " .. path, 1, true), message)
+    assert.is_nil(message:find(made.client_secret, 1, true))
+  end)
+
+  it("go into a profile in place of what it had, or are not made at all", function()
+    local program = process.write(folder .. "/program.lua", [[
+      local auth, cjson = require "central.auth", require "cjson"
+      local c = assert(auth.new(cjson.decode(os.getenv "OPTIONS")))
+      local made, message, code = c.credentials:create { name = "lab", save_to = { profile = "lab" } }
+      print(made and "made", code, #c.credentials:list())
+    ]])
+    process.run(("mkdir -p %s/central-auth"):format(folder))
+    local function try(text)
+      process.write(folder .. "/central-auth/config.lua", text, 600)
+      local environment = { XDG_CONFIG_HOME = folder, OPTIONS = require("cjson").encode(box:options()) }
+      return (process.run(("env %s lua5.4 %s"):format(process.assignments(environment), program)))
+    end
+    assert.equal("made\tnil\t2\n", try 'return { lab = { client_secret_file = "/x", client_id = "old" } }\n')
+    local lab = load(process.read(folder .. "/central-auth/config.lua"))().lab
+    assert.is_nil(lab.client_secret_file)
+    assert.equal(32, #lab.client_secret)
+    assert.equal("nil\tconfig\t2\n", try "local x = {} return { lab = x }\n")
+  end)
+
+  it("are reset; where it is this client's own, it goes on with the new secret, here and in the cache", function()
+    local before = assert(c:token())
+    local found = assert(c.credentials:reset(box.client_id, { save_to = folder .. "/secret" }))
+    assert.is_nil(found.client_secret)
+    assert.equal("401", status_with(before))
+    assert(c:get "/network-monitoring/v1/aps")
+    assert.not_equal(before, c:token())
+    local options = box:options()
+    options.cache, options.client_secret, options.client_secret_file = folder .. "/cache", nil, folder .. "/secret"
+    local other <close> = assert(auth.new(options))
+    assert.equal(c:token(), other:token())
+    assert.equal("cache", other:status().source)
+    assert.equal(2, box:requests().token)
+  end)
+
+  it("are reset without a failed call, however many are under way", function()
+    local options = box:options()
+    options.wait = loops.cqueues
+    local busy <close> = assert(auth.new(options))
+    assert(busy:token())
+    local loop, calls, over = cqueues.new(), 0, false
+    for _ = 1, 10 do
+      loop:wrap(function()
+        repeat
+          assert(busy:get "/network-monitoring/v1/aps")
+          calls = calls + 1
+        until over
+      end)
+    end
+    loop:wrap(function()
+      for _ = 1, 5 do
+        cqueues.sleep(0.05)
+        assert(busy.credentials:reset(box.client_id))
+      end
+      over = true
+    end)
+    assert(loop:loop())
+    assert.is_true(calls > 20, calls)
+  end)
+
+  it("are followed when they are rotated after a reset of our own", function()
+    local path = folder .. "/secret"
+    process.write(path, box.client_secret, 600)
+    local options = box:options()
+    options.client_secret, options.client_secret_file = nil, path
+    local one <close> = assert(auth.new(options))
+    assert(one.credentials:reset(box.client_id))
+    assert(one:renew()) -- although the file has the former one
+    local newer = assert(one.credentials:reset(box.client_id, { save_to = path }))
+    assert.is_nil(newer.client_secret)
+    local other <close> = assert(auth.new(options))
+    assert(other.credentials:reset(box.client_id, { save_to = path }))
+    assert(one:renew())
+  end)
+
+  it("of another client leave this one alone", function()
+    local before, made = c:token(), assert(c.credentials:create { name = "other" })
+    local found = assert(c.credentials:reset(made.id))
+    assert.not_equal(made.client_secret, found.client_secret)
+    assert.equal(before, c:token())
+  end)
+
+  it("tell mistakes", function()
+    for part, call in pairs {
+      ["a name for the new"] = function() c.credentials:create {} end,
+      ["unknown option"] = function() c.credentials:create { nmae = "x" } end,
+      ["option name: string expected"] = function() c.credentials:create { name = 1 } end,
+      ["save_to: the path"] = function() c.credentials:reset("x", { save_to = {} }) end,
+      ["a string, expected"] = function() c.credentials:delete() end,
+      ["with a colon"] = function() c.credentials.list() end,
+      ["a table of options"] = function() c.credentials:reset("x", "y") end,
+    } do
+      local ok, message = pcall(call)
+      assert.is_false(ok)
+      assert.truthy(message:find(part, 1, true), message)
+      assert.truthy(message:find("credentials_spec.lua:", 1, true), message)
+    end
+    assert.equal("config", select(3, c.credentials:reset "../x"))
+    assert.equal("api", select(3, c.credentials:reset "unknown"))
+  end)
+
+  it("are a matter of the default client, too", function()
+    assert(auth.configure(box:options()))
+    assert.equal(1, #assert(auth.credentials.list()))
+    assert.is_nil(auth.credentials.lsit)
+    auth.close()
+    assert.equal("closed", select(3, auth.credentials.list()))
+  end)
+end)
+
+describe("revocation", function()
+  before_each(function() box = sandbox.start() end)
+  after_each(function() box:close() end)
+
+  it("ends the token with the client, at the server and in the cache", function()
+    local scratch = process.scratch()
+    local options = box:options()
+    options.cache = scratch
+    local one = assert(auth.new(options))
+    local token = assert(one:token())
+    assert.equal("200", status_with(token))
+    assert.is_true(one:close { revoke = true })
+    assert.equal("401", status_with(token))
+    assert.is_true(one:close { revoke = true })
+    local other = assert(auth.new(options))
+    token = other:token()
+    other:close()
+    other = assert(auth.new(options)) -- which has looked at nothing yet
+    assert.is_true(other:close { revoke = true })
+    assert.equal("401", status_with(token))
+    process.remove(scratch)
+  end)
+
+  it("needs revocation_url, and closes without it", function()
+    local options = box:options()
+    options.revocation_url = nil
+    local one = assert(auth.new(options))
+    assert(one:token())
+    local none, message, code = one:close { revoke = true }
+    assert.is_nil(none)
+    assert.equal("config", code)
+    assert.truthy(message:find("revocation_url", 1, true))
+    assert.equal("closed", one:status().state)
+  end)
+
+  it("tells a refusal without secrets, and closes", function()
+    local options = box:options()
+    options.revocation_url = box.base_url .. "/nowhere"
+    local one = assert(auth.new(options))
+    local token = assert(one:token())
+    local none, message, code = one:close { revoke = true }
+    assert.is_nil(none)
+    assert.equal("http", code)
+    assert.is_nil(message:find(token, 1, true))
+    assert.equal("closed", one:status().state)
+    assert.has_error(function() auth.new(box:options()):close { now = true } end)
+  end)
+end)

@@ -1,0 +1,214 @@
+-- The examples that stand for a place where the library runs, each run as it would be there; those of event loops are
+-- in loops_spec.
+-- SPDX-License-Identifier: MIT
+
+local apart = require "spec.support.apart"
+local inspection = require "spec.support.inspection"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+local EXAMPLES = process.run("pwd"):gsub("\n", "") .. "/lua/examples/"
+
+local folder, box
+
+-- Exactly this environment, but for what an installed library would not need.
+local function run(environment, command)
+  local all = { LUA_PATH = package.path, LUA_CPATH = package.cpath, PATH = os.getenv "PATH" }
+  for name, value in pairs(environment) do
+    all[name] = value
+  end
+  return process.run("env -i " .. process.assignments(all) .. command)
+end
+
+local function lua(environment, words)
+  return run(environment, "lua5.4 " .. EXAMPLES .. words)
+end
+
+-- A home with these profiles, and with a shell as cron gives it.
+local function home(profiles)
+  process.run(("mkdir -p %s/home/.config/central-auth"):format(folder))
+  process.write(folder .. "/home/.config/central-auth/config.lua", profiles, "600")
+  return { HOME = folder .. "/home", LOGNAME = "somebody", SHELL = "/bin/sh" }
+end
+
+local function profile(options)
+  local fields = {}
+  for name, value in pairs(options) do
+    fields[#fields + 1] = ("%s = %q"):format(name, value)
+  end
+  return "{ " .. table.concat(fields, ", ") .. " }"
+end
+
+local function credentials()
+  local options = box:options()
+  options.cache = folder .. "/cache"
+  return options
+end
+
+-- Whether a file holds the sandbox's access points.
+local function is_list(path)
+  return select(2, process.read(path):gsub('"serialNumber"', "")) == 12
+end
+
+before_each(function()
+  folder, box = process.scratch(), sandbox.start()
+  process.run("chmod 711 " .. folder) -- some examples run as somebody else
+end)
+after_each(function()
+  box:close()
+  process.remove(folder)
+end)
+
+describe("the example for cron", function()
+  local environment, file
+
+  before_each(function()
+    file = folder .. "/aps.json"
+    environment = home(("return { default = %s }"):format(profile(credentials())))
+    environment.CENTRAL_BASE_URL, environment.SSL_CERT_FILE = box.base_url, box.ca_file
+  end)
+
+  it("keeps a list, is silent, and asks for one token in all its runs", function()
+    for _ = 1, 3 do
+      assert.same({ "", 0 }, { lua(environment, "cron.lua " .. file) })
+    end
+    assert.is_true(is_list(file))
+    assert.same({ token = 1, api = 3 }, box:requests())
+  end)
+
+  it("says what is wrong and fails, and the old list stays", function()
+    process.write(file, "the old list")
+    environment.CENTRAL_CLIENT_ID = "nobody"
+    local output, status = lua(environment, "cron.lua " .. file)
+    assert.equal(1, status)
+    assert.matches("^access points: .*invalid_client", output)
+    environment.CENTRAL_CLIENT_ID = nil
+    lua(environment, "cron.lua " .. folder .. "/other")
+    box:revoke()
+    output, status = lua(environment, "cron.lua " .. file)
+    assert.equal(1, status)
+    assert.matches("401", output)
+    assert.equal("the old list", process.read(file))
+  end)
+end)
+
+describe("the example of several accounts", function()
+  it("has a client for each, and one that fails does not stop the others", function()
+    local good, bad = credentials(), credentials()
+    bad.client_secret = "another secret, as long"
+    local environment = home(("return { lisbon = %s, berlin = %s }"):format(profile(bad), profile(good)))
+    local output, status = lua(environment, "accounts.lua lisbon berlin")
+    assert.equal(1, status)
+    assert.matches("^lisbon\t[^\n]*invalid_client[^\n]*\nberlin\tready to ask as %x+…%x+\n$", output)
+    assert.same({ "berlin", 0 }, { lua(environment, "accounts.lua berlin"):match "^%w+", 0 })
+  end)
+end)
+
+describe("the example of TLS inspection #hosts #slow", function()
+  local ASK = "lua5.4 -l auth=central.auth -e 'print(auth.token())'"
+  local proxy
+
+  before_each(function() proxy = inspection.start(folder .. "/proxy", box.ca_file) end)
+  after_each(function() proxy:stop() end)
+
+  -- The example with what is here in the place of its stand-ins.
+  local function profiles(ca_file)
+    local secret = process.write(folder .. "/secret", box.client_secret, "600")
+    local text, places = process.read(EXAMPLES .. "tls_inspection.lua"):gsub('([%w_]+) = "[^"]*"', {
+      client_id = ("client_id = %q, token_url = %q, cache = false"):format(box.client_id,
+        (box.token_url:gsub("127.0.0.1", "localhost"))),
+      client_secret_file = ("client_secret_file = %q"):format(secret),
+      proxy = ("proxy = %q"):format("http://" .. proxy.address),
+      ca_file = ("ca_file = %q"):format(ca_file),
+    })
+    assert.equal(4, places)
+    return text
+  end
+
+  it("trusts the company, and gets a token through it", function()
+    local output, status = run(home(profiles(proxy.ca_file)), ASK)
+    assert.equal(0, status, output)
+    assert.matches("^%S+\n$", output)
+    assert.matches("POST https://localhost:%d+/as/token.oauth2", proxy.seen()) -- it was opened
+  end)
+
+  it("without that trust is refused, and no secret goes out", function()
+    local output = run(home(profiles(box.ca_file)), ASK)
+    assert.matches("^nil\t.*\ttls\t", output)
+    assert.is_nil(proxy.seen():find("POST", 1, true))
+    assert.equal(0, box:requests().token)
+  end)
+end)
+
+describe("the example for systemd", function()
+  local UNIT = EXAMPLES .. "systemd/central-aps.service"
+
+  it("is a unit that systemd takes", function()
+    if not os.execute "command -v systemd-analyze >/dev/null" then
+      return pending "systemd-analyze is not here"
+    end
+    local timer = UNIT:gsub("service$", "timer")
+    assert.same({ "", 0 }, { process.run(("systemd-analyze verify %s %s"):format(UNIT, timer)) })
+  end)
+
+  it("works with what LoadCredential and the folders of a unit give", function()
+    local text = process.read(UNIT):gsub("/usr/share/doc/lua%-central%-auth/examples/", EXAMPLES)
+      :gsub("%%d", folder .. "/credentials"):gsub("%%[CS]", folder)
+    local environment = { SSL_CERT_FILE = box.ca_file, CREDENTIALS_DIRECTORY = folder .. "/credentials" }
+    for name, value in text:gmatch "\nEnvironment=([%w_]+)=([^\n]*)" do
+      environment[name] = value
+    end
+    environment.CENTRAL_CLIENT_ID, environment.CENTRAL_BASE_URL = box.client_id, box.base_url
+    environment.CENTRAL_TOKEN_URL = box.token_url
+    -- As for a dynamic user: its folders are links.
+    process.run(("cd %s && mkdir -m 700 -p credentials private/central-aps && ln -s private/* ."):format(folder))
+    local name = text:match "\nLoadCredential=(%w+):"
+    process.write(folder .. "/credentials/" .. name, box.client_secret .. "\n", "440") -- as systemd does
+    for _ = 1, 2 do
+      assert.same({ "", 0 }, { run(environment, text:match "\nExecStart=/usr/bin/([^\n]*)") })
+    end
+    assert.is_true(is_list(folder .. "/central-aps/aps.json"))
+    assert.equal(1, box:requests().token)
+  end)
+end)
+
+describe("the example of a container", function()
+  local flags = apart.flags "m"
+
+  apart.only({ it = it, pending = pending }, flags, "no mount namespace of one's own")(
+    "takes the secret from where engines put it, and keeps the token on the volume", function()
+    local text = process.read(EXAMPLES .. "container/Containerfile"):gsub("/data", folder .. "/data")
+      :gsub("/opt/", EXAMPLES)
+    process.run(("cp %s %s/ca.pem"):format(box.ca_file, folder))
+    local environment = { SSL_CERT_FILE = folder .. "/ca.pem", CENTRAL_CLIENT_ID = box.client_id,
+      CENTRAL_BASE_URL = box.base_url, CENTRAL_TOKEN_URL = box.token_url }
+    for name, value in text:match "\nENV ([^\n]*)":gmatch "([%w_]+)=(%S+)" do
+      environment[name] = value
+    end
+    local words = text:match "\nCMD %[([^\n]*)%]":gsub(",", " ")
+    process.write(folder .. "/secret", box.client_secret, "444") -- as engines do, root's
+    local as_nobody = process.run "id -u" == "0\n" and "setpriv --reuid=nobody --regid=nogroup --clear-groups " or ""
+    local script = process.write(folder .. "/container", ([[
+      mkdir -p /run/secrets && mount -t tmpfs tmpfs /run/secrets && cp %s/secret /run/secrets/central &&
+      install -d -m 700 %s %s/data && cd / && %s%s && %s%s]]):format(
+      folder, as_nobody ~= "" and "-o nobody" or "", folder, as_nobody, words, as_nobody, words))
+    assert.same({ "", 0 }, { run(environment, ("unshare %s sh %s"):format(flags, script)) })
+    assert.is_true(is_list(folder .. "/data/aps.json"))
+    assert.same({ token = 1, api = 2 }, box:requests())
+  end)
+end)
+
+describe("the example of embedding in C #hosts #foreign", function()
+  it("has 40 lines, builds, and prints a header, or why there is none", function()
+    assert.is_true(select(2, process.read(EXAMPLES .. "embed.c"):gsub("\n", "")) <= 40)
+    local output, status = process.run(("cc -Wall -Werror %sembed.c -o %s/embed $(pkg-config --cflags --libs lua5.4)")
+      :format(EXAMPLES, folder))
+    assert.equal(0, status, output)
+    output, status = run(process.credentials(box, "off"), folder .. "/embed")
+    assert.equal(0, status)
+    assert.matches("^Authorization: Bearer %S+\n$", output)
+    output, status = run({ HOME = folder }, folder .. "/embed")
+    assert.equal(1, status)
+    assert.matches("^client_id is needed", output)
+  end)
+end)

@@ -1,0 +1,169 @@
+-- What the sources say of themselves: complete for everything people call, the same in annotations, README and code,
+-- and a reference made of it whose links lead somewhere.
+-- SPDX-License-Identifier: MIT
+
+local annotations = dofile ".ci/reference/annotations.lua"
+local errors = require "central.auth.errors"
+local options = require "central.auth.options"
+local process = require "spec.support.process"
+
+local readme = process.read "README.md"
+
+local function lines(command)
+  return process.run(command):gmatch "[^\n]+"
+end
+
+local function items_of(module)
+  return select(2, annotations.of_lua(process.read("lua/" .. module:gsub("%.", "/") .. ".lua")))
+end
+
+-- The one item of this name.
+local function class(module, name)
+  for _, item in ipairs(items_of(module)) do
+    if item.name == name then
+      return item
+    end
+  end
+end
+
+local function names(values)
+  local list = {}
+  for _, value in ipairs(values) do
+    list[#list + 1] = value.name
+  end
+  table.sort(list)
+  return list
+end
+
+describe("annotations", function()
+  it("are there for every function that people call, and where they are they have a text and all parameters", function()
+    local count = 0
+    for path in lines "find lua/central -name '*.lua'" do
+      local text, told = process.read(path), {}
+      for _, item in ipairs(select(2, annotations.of_lua(text))) do
+        if item.kind == "function" and item.name then
+          local where = path .. ": " .. item.name
+          assert.is_true(#item.text > 0, where)
+          for i, argument in ipairs(item.arguments or {}) do
+            assert.is_true(argument:find "^_" ~= nil or argument == "..." or item.params[i] ~= nil
+              and item.params[i].name == argument, where)
+          end
+          told[item.name], count = true, count + 1
+        end
+      end
+      for name in text:gmatch "\nfunction [%w_]+[.:](%l[%w_]*)" do
+        assert.is_true(told[name] or annotations.public[path:match "lua/(.*)%.lua":gsub("/", ".")] == nil,
+          path .. ": " .. name)
+      end
+    end
+    assert.is_true(count > 100, count)
+  end)
+
+  it("tell every field by a type", function()
+    for path in lines "find lua/central -name '*.lua'" do
+      for _, item in ipairs(items_of((path:gsub("^lua/", ""):gsub("%.lua$", "")))) do
+        for _, value in ipairs(item.fields) do
+          assert.is_true(value.name ~= nil and value.type ~= nil, path)
+        end
+      end
+    end
+  end)
+
+  it("of the module are those of what it has", function()
+    local told = {}
+    for _, item in ipairs(items_of "central.auth") do
+      told[item.name] = item.kind == "function" and "function" or item.kind == "value" and "table" or nil
+    end
+    local found = {}
+    for name, value in pairs(require "central.auth") do
+      found[name] = not name:find "^_" and type(value) or nil
+    end
+    assert.same(found, told)
+  end)
+
+  it("name every option with its variable, and so does the README", function()
+    local fields = class("central.auth.options", "central.auth.Options").fields
+    assert.same(options.names, names(fields))
+    for _, field in ipairs(fields) do
+      local variable = "CENTRAL_" .. field.name:upper()
+      local expected = not options.get(field.name).arguments_only
+      assert.equal(expected, field.text:find("^" .. variable .. "%f[^%w_]") ~= nil, field.name)
+      assert.equal(expected, readme:find("`" .. variable .. "`", 1, true) ~= nil, field.name)
+    end
+  end)
+
+  it("name every error code", function()
+    local codes = table.move(errors.codes, 1, #errors.codes, 1, {})
+    table.sort(codes)
+    assert.same(codes, names(class("central.auth.errors", "central.auth.Code").fields))
+  end)
+
+  it("name every event and every field of a failure's detail, and so does the README", function()
+    local events, fields = {}, {}
+    for row in readme:match("\n## Events\n(.-)\n## "):gmatch "\n| (`[^|]*)|" do
+      for name in row:gmatch "`([%w_]+)`" do
+        events[#events + 1] = name ~= "event" and { name = name } or nil
+      end
+    end
+    for name in readme:match("\n## Errors\n(.-)\n\n|"):match "`detail` has.*":gmatch "`([%w_]+)`" do
+      fields[#fields + 1] = name ~= "detail" and { name = name } or nil
+    end
+    assert.same(names(events), names(class("central.auth.options", "central.auth.EventName").fields))
+    assert.same(names(fields), names(class("central.auth.errors", "central.auth.Detail").fields))
+    for name in process.run("grep -rhoE 'note\\(.*[{]' lua/central"):gmatch '"([%w_]+)"' do
+      local told = false
+      for _, event in ipairs(events) do
+        told = told or event.name == name
+      end
+      assert.is_true(told, name)
+    end
+  end)
+
+  it("name what a status has, and so does the README", function()
+    for _, field in ipairs(class("central.auth.status", "central.auth.Status").fields) do
+      assert.truthy(readme:match("\n| `auth.status%([^\n]*`" .. field.name .. "`"), field.name)
+    end
+  end)
+end)
+
+describe("the README", function()
+  it("names every variable that is asked for", function()
+    local count = 0
+    for quoted in lines [[grep -rl getenv lua/central csrc | xargs grep -ohE '"[A-Z]+(_[A-Z]+)*"']] do
+      local variable = quoted:sub(2, -2)
+      count = count + 1
+      assert.truthy(readme:find(variable, 1, true), variable)
+    end
+    assert.is_true(count >= 6, count)
+  end)
+end)
+
+describe("the reference", function()
+  it("has a page for every module and header, and no link that leads nowhere", function()
+    local folder = process.scratch()
+    local output, status = process.run("make reference BUILD=" .. folder)
+    assert.equal(0, status, output)
+    assert.is_nil(output:find "not found", output)
+    local pages = 0
+    for path in lines(("find %s/reference -name '*.html'"):format(folder)) do
+      pages = pages + 1
+      local text, base = process.read(path), path:match "^(.*/)"
+      for target, place in text:gmatch 'href="([^"#:]*)#?([^":]*)"' do -- no other site's
+        local linked = target == "" and text or process.read(base .. target)
+        if place ~= "" then
+          assert.truthy(linked:find(('name = "%s"'):format(place), 1, true)
+            or linked:find(('name="%s"'):format(place), 1, true), path .. " -> " .. target .. "#" .. place)
+        end
+      end
+      assert.is_nil(text:find("@{", 1, true), path)
+    end
+    for path in lines "find lua/central csrc -name '*.lua' -o -name '*.h'" do
+      if not (path:find "checks" or path:find "lauth.h") then
+        local name = path:find "%.h$" and path:match "[^/]+$" or path:match "^lua/(.*)%.lua$":gsub("/", ".")
+        assert.equal("1\n", (process.run(("find %s/reference -name '%s.html' | wc -l"):format(folder, name))), name)
+      end
+    end
+    assert.is_true(pages > 40, pages)
+    process.remove(folder)
+  end)
+end)

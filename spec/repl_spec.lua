@@ -1,0 +1,114 @@
+-- The module at a prompt: what it says of itself, and the README's transcript, played on a terminal.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local command = require "spec.support.command"
+local errors = require "central.auth.errors"
+local options = require "central.auth.options"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+
+describe("auth.help", function()
+  it("has every function, with what it takes and returns", function()
+    local overview = auth.help()
+    for name, value in pairs(auth) do
+      if type(value) == "function" then
+        assert.truthy(overview:find("\n  auth." .. name .. "(", 1, true), name)
+        local text = auth.help(name)
+        assert.matches("^auth%." .. name .. "%(.-%)\n\n%u.*%.", text)
+        assert.equal(text, auth.help("auth." .. name .. "()"))
+      end
+    end
+    assert.matches("auth.token%(%[options%]%)", auth.help "token")
+    assert.matches("%.min_valid +number +seconds", auth.help "token")
+    assert.matches("On failure: nil, message, code, detail", auth.help "token")
+  end)
+
+  it("has functions of tables, and those that are short for another", function()
+    for name in pairs(require("central.auth.credentials").methods) do
+      assert.truthy(auth.help("credentials"):find("\n  auth.credentials." .. name .. "(", 1, true)
+        or auth.help("credentials"):find("^  auth.credentials." .. name .. "%("), name)
+      assert.matches("^auth%.credentials%." .. name .. "%(", auth.help("credentials." .. name))
+    end
+    assert.matches("^auth%.get%(target, %[options%]%)\n\nGET, else as auth.request.\n", auth.help "get")
+    assert.matches("%.json +any", auth.help "post")
+  end)
+
+  it("has every option and every error code", function()
+    for _, name in ipairs(options.names) do
+      assert.truthy(auth.help("options"):find("\n  " .. name .. " ", 1, true), name)
+      assert.matches("^option " .. name, auth.help(name))
+    end
+    for _, code in ipairs(errors.codes) do
+      assert.truthy(auth.help("errors"):find("\n  " .. code .. " ", 1, true), code)
+      assert.matches("\nerror code " .. code .. ": ", "\n" .. auth.help(code))
+    end
+  end)
+
+  it("names what was meant, and raises where the caller is", function()
+    local ok, message = pcall(auth.help, "tokn")
+    assert.is_false(ok)
+    assert.matches('repl_spec.lua:%d+: help: there is nothing about "tokn"; did you mean "token"%?', message)
+    assert.is_false(pcall(auth.help, auth))
+  end)
+end)
+
+describe("the module", function()
+  it("names the function that was meant, and is nil where none was", function()
+    local ok, message = pcall(function() return auth.tokn end)
+    assert.is_false(ok)
+    assert.matches("repl_spec.lua:%d+: there is no auth.tokn; did you mean auth.token%?", message)
+    assert.is_nil(auth.something_else)
+    assert.is_nil(auth.key)
+    assert.is_nil(auth[1])
+    assert.is_nil(auth._private)
+    assert.matches("^central.auth %d", auth._VERSION)
+  end)
+
+  it("says what it is and how it stands", function()
+    local box <close> = sandbox.start()
+    assert(auth.configure(box:options()))
+    assert.matches("^central.auth [%d.]+: no token yet, auth.token%(%) gets one$", tostring(auth))
+    assert(auth.token())
+    assert.matches("a token that is fresh, for 1 h 59 min more$", tostring(auth))
+    auth.close()
+    assert.matches("closed; auth.configure", tostring(auth))
+    assert.is_nil(tostring(auth):find("table: ", 1, true))
+  end)
+end)
+
+describe("the README's transcript", function()
+  local readme = process.read "README.md"
+  local transcript = readme:match "\n```\n(%$ lua5.4 %-l auth=central.auth\n.-)\n```"
+
+  -- What is shown may hold … for what differs each time.
+  local function pattern_of(text)
+    return (text:gsub("[%^%$%(%)%%%.%[%]%*%+%-%?]", "%%%0"):gsub("…", ".-"))
+  end
+
+  it("is what a person sees", function()
+    local box <close> = sandbox.start()
+    local home <close> = command.home(box)
+    local steps, wanted, first = {}, {}, true
+    for line in (transcript .. "\n"):gmatch "([^\n]*)\n" do
+      local typed = line:match "^> (.*)$"
+      if typed then
+        steps[#steps + 1] = { first and "> " or "\n> ", typed .. "\r" }
+        first = false
+      end
+      wanted[#wanted + 1] = not line:find "^%$" and pattern_of(line) or nil
+    end
+    steps[#steps + 1] = { "\n> ", "\4" }
+    local environment = { TERM = "dumb" }
+    for name, value in pairs(home.environment) do
+      environment[name] = value
+    end
+    local line = ("env -i %s lua5.4 -l auth=central.auth"):format(process.assignments(environment))
+    local shown = command.play(line, steps)
+    shown = shown:gsub("\r", ""):gsub("\27%[[%d;?]*%a", "")
+    for _, pattern in ipairs(wanted) do
+      assert.matches("\n" .. pattern .. "\n", "\n" .. shown)
+    end
+    assert.matches(table.concat(wanted, "\n"), shown)
+  end)
+end)

@@ -1,0 +1,490 @@
+-- API calls: with a movable clock and replies from a list, and over the network against the sandbox.
+local auth = require "central.auth"
+local by_hand = require "central.auth.by_hand"
+local cjson = require "cjson"
+local cqueues = require "cqueues"
+local loops = require "central.auth.loops"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+local scripted = require "spec.support.scripted"
+
+local api, token = scripted.api, scripted.token
+local BASE = "https://us1.api.central.arubanetworks.com"
+
+local function client(replies, options)
+  local given = { base_url = BASE }
+  for name, value in pairs(options or {}) do
+    given[name] = value
+  end
+  return scripted.new(replies, given)
+end
+
+describe("a call", function()
+  it("carries the token and hands out the reply", function()
+    local s = client { token("t1", 1000), api(200, '{"items":[1],"next":null}', {
+      "Content-Type", "application/json; charset=utf-8", "X-Many", "a", "x-many", "b",
+    }) }
+    local reply = assert(s.client:get "/network-monitoring/v1/aps")
+    assert.equal(200, reply.status)
+    assert.equal("a, b", reply.headers["x-mANY"])
+    assert.is_nil(reply.headers.absent)
+    assert.equal(1, reply.json.items[1])
+    assert.equal(cjson.null, reply.json.next)
+    assert.equal("GET", s.last_request.method)
+    assert.equal(BASE .. "/network-monitoring/v1/aps", s.last_request.url)
+    assert.equal("central.auth.reply (HTTP 200, 25 bytes)", tostring(reply))
+  end)
+
+  it("has a query, header fields and a body of either kind", function()
+    local s = client { token("t1", 1000), api(201), api(204), api(200), api(200) }
+    assert(s.client:post("/x?a=1", { query = { b = { 1, "x y" } }, json = { name = "n" }, headers = { ["X-Id"] = 7 } }))
+    assert.equal(BASE .. "/x?a=1&b=1&b=x%20y", s.last_request.url)
+    local lines = table.concat(s.last_request.headers, "\n")
+    assert.truthy(lines:find("Content-Type: application/json", 1, true))
+    assert.truthy(lines:find("X-Id: 7", 1, true))
+    assert.truthy(lines:find("Accept: application/json", 1, true))
+    assert.equal(#'{"name":"n"}', s.last_request.body:length())
+    assert(s.client:put("/x", { body = "<a/>", content_type = "text/xml", headers = { accept = "text/xml" } }))
+    lines = table.concat(s.last_request.headers, "\n")
+    assert.truthy(lines:find("Content-Type: text/xml", 1, true))
+    assert.is_nil(lines:find("Accept: application/json", 1, true))
+    assert(s.client:patch "/x")
+    assert.equal(0, s.last_request.body:length())
+    assert(s.client:delete "/x")
+    assert.is_nil(s.last_request.body)
+    s.replies[6] = api(200)
+    assert(s.client:patch("/x", { json = {}, content_type = "application/merge-patch+json" }))
+    lines = table.concat(s.last_request.headers, "\n")
+    assert.truthy(lines:find("Content-Type: application/merge-patch+json", 1, true))
+  end)
+
+  it("tells rate limits, whichever way they are written", function()
+    local s = client {
+      token("t1", 1000),
+      api(200, "", { "RateLimit-Limit", "600", "ratelimit-remaining", "12", "rateLimit-reset", "30" }),
+      api(200, "", { "X-RateLimit-Reset", "2026-11-24T21:00:00Z", "X-RateLimit-Limit", "5000",
+        "x-ratelimit-remaining", "0" }),
+      api(200, ""),
+    }
+    assert.same({ limit = 600, remaining = 12, reset = 30 }, s.client:get("/x").rate_limit)
+    s.replies[3].date = 1795551600 -- 2026-11-24 20:20:00 UTC
+    local limit = s.client:get("/x").rate_limit
+    assert.equal(2400, limit.reset)
+    assert.equal(0, limit.remaining)
+    assert.is_nil(s.client:get("/x").rate_limit)
+  end)
+
+  it("believes no rate limit that is none", function()
+    for _, reset in ipairs { "-5", "1e308", "0x10", "1e999", "nan", "soon", "9999999999999999999", "99999999" } do
+      local s = client { token("t1", 1000), api(200, "", { "RateLimit-Reset", reset }) }
+      assert.is_nil(s.client:get("/x").rate_limit, reset)
+    end
+    local s = client { token("t1", 1000), api(200, "", { "RateLimit-Reset", "1795551630000" }) }
+    s.replies[2].date = 1795551600
+    assert.equal(30, s.client:get("/x").rate_limit.reset)
+  end)
+
+  it("leaves a raw reply as it is, whatever its status", function()
+    local s = client { token("t1", 1000), api(404, "{"), api(200, "{") }
+    local reply = assert(s.client:get("/x", { raw = true }))
+    assert.equal(404, reply.status)
+    assert.is_nil(reply.json)
+    assert.equal("{", s.client:get("/x", { raw = true }).body)
+  end)
+
+  it("takes JSON for what the reply says it is", function()
+    local s = client { token("t1", 1000), api(200, "<html>"),
+      api(200, "[1]", { "Content-Type", "application/problem+json" }),
+      api(200, "[1]", { "Content-Type", "text/plain" }), api(200, ""), api(200, "null"), api(200, "false"),
+      api(200, "{}\n{}", { "Content-Type", "application/x-ndjson" }) }
+    local none, message, code, detail = s.client:get "/x"
+    assert.is_nil(none)
+    assert.equal("reply", code)
+    assert.truthy(message:find("GET /x: the reply says it is JSON and is not", 1, true), message)
+    assert.equal("<html>", detail.reply.body)
+    assert.same({ 1 }, s.client:get("/x").json)
+    assert.is_nil(s.client:get("/x").json)
+    assert.is_nil(s.client:get("/x").json)
+    assert.equal(cjson.null, s.client:get("/x").json)
+    assert.is_false(s.client:get("/x").json)
+    assert.is_nil(assert(s.client:get "/x").json)
+  end)
+end)
+
+describe("a failure of an API", function()
+  it("has the call, the status and the server's words, and no secret", function()
+    local s = client { token("t1-a-token", 1000), api(404, '{"httpStatusCode":404,'
+      .. '"errorCode":"HPE_GL_ERROR_NOT_FOUND","message":"no t1-a-token \\u202e here","debugId":"x"}') }
+    local none, message, code, detail = s.client:get("/sites/a", { query = { secret = "x" } })
+    assert.is_nil(none)
+    assert.equal("api", code)
+    assert.equal("GET /sites/a: HTTP status 404; it says: HPE_GL_ERROR_NOT_FOUND: no [redacted] \\u{202E} here",
+      message)
+    assert.equal(404, detail.status)
+    assert.equal("x", detail.reply.json.debugId)
+  end)
+
+  it("tells a missing role and a redirect", function()
+    local s = client { token("t1", 1000), api(403, ""), api(302, "") }
+    assert.truthy(select(2, s.client:get "/x"):find("role", 1, true))
+    s.replies[3].location_host = "evil.example"
+    local message, code = select(2, s.client:get "/x")
+    assert.equal("api", code)
+    assert.truthy(message:find("a redirect to evil.example, not followed", 1, true))
+  end)
+
+  it("of the network names call and host", function()
+    local s = client { token("t1", 1000), scripted.broken "tls" }
+    local message, code = select(2, s.client:get "/x")
+    assert.equal("tls", code)
+    assert.equal("GET /x: it broke (asking us1.api.central.arubanetworks.com)", message)
+  end)
+end)
+
+describe("after a 401", function()
+  it("the call is made once more with another token, body and all", function()
+    local s = client { token("t1", 1000), api(401), token("t2", 1000), api(200, '{"ok":true}') }
+    local reply = assert(s.client:post("/x", { json = { a = 1 } }))
+    assert.is_true(reply.json.ok)
+    assert.equal(#'{"a":1}', s.last_request.body:length())
+    assert.equal(4, s.requests)
+    assert.same({ "fetched", "invalidated", "renewed" }, s.events)
+  end)
+
+  it("a second one is the answer", function()
+    local s = client { token("t1", 1000), api(401), token("t2", 1000), api(401, '{"message":"no"}') }
+    local none, message, code, detail = s.client:get "/x"
+    assert.is_nil(none)
+    assert.equal("api", code)
+    assert.equal(401, detail.status)
+    assert.truthy(message:find("another workspace or region", 1, true), message)
+    assert.truthy(message:find("it says: no", 1, true))
+    assert.equal("t2", s.client:token())
+  end)
+
+  it("a reset credential is told apart", function()
+    local s = client { token("t1", 1000), api(401), scripted.refusal "invalid_client" }
+    local message, code, detail = select(2, s.client:get "/x")
+    assert.equal("oauth", code)
+    assert.equal("invalid_client", detail.oauth_error)
+    assert.truthy(message:find("GET /x: the API refused the token, and there is no other", 1, true), message)
+    assert.truthy(message:find("reset or deleted", 1, true))
+  end)
+
+  it("a gateway of classic Central is named", function()
+    local s = client({ token("t1", 1000), api(401), token("t2", 1000), api(401) },
+      { base_url = "https://apigw-prod2.central.arubanetworks.com" })
+    assert.truthy(select(2, s.client:get "/x"):find("a gateway of classic Central", 1, true))
+  end)
+
+  it("an older token of another process is none to judge by", function()
+    local s = client { token("t1", 1000), api(401), token("t3", 1000), api(200) }
+    assert(s.client:token())
+    local renewal = s.client._renewal
+    local invalidate = by_hand.invalidate
+    by_hand.invalidate = function(...) -- as if a token that was got before, and is dead, too, were taken from the cache
+      by_hand.invalidate = invalidate
+      local results = table.pack(invalidate(...))
+      renewal:hold({ access_token = "t2", expires_in = 1000 },
+        { sent_boot = s.clock:boot() - 1, sent_wall = s.clock:wall() - 1 }, "cache")
+      return table.unpack(results, 1, results.n)
+    end
+    table.insert(s.replies, 3, api(401))
+    assert(s.client:get "/x")
+    assert.equal(5, s.requests)
+  end)
+
+  it("a host that refuses even new tokens costs no more of them, for a while", function()
+    local s = client(function(n) return (n == 1 or n == 3) and token("t" .. n, 1000) or api(401) end)
+    for _ = 1, 15 do
+      local message, code = select(2, s.client:get "/x")
+      assert.equal("api", code)
+      assert.truthy(message:find("refuses even tokens that were just issued", 1, true))
+    end
+    assert.equal(2 + 2 + 14, s.requests)
+    assert.equal("t3", s.client:token())
+    s.replies = function() return api(200) end
+    assert(s.client:get "/x") -- and it is forgiven at once
+    assert.is_nil(next(s.client._renewal.refusing))
+  end)
+
+  it("a token that another call has replaced meanwhile is not replaced again", function()
+    local s = client { token("t1", 1000), api(401), api(200) }
+    assert(s.client:token())
+    local renewal = s.client._renewal
+    local exchange = renewal.pool.exchange
+    renewal.pool.exchange = function(...)
+      renewal.pool.exchange = exchange
+      local raw = table.pack(exchange(...))
+      renewal.tracker:begin("t2", { sent_boot = s.clock:boot(), sent_wall = s.clock:wall(), expires_in = 1000 })
+      return table.unpack(raw, 1, raw.n)
+    end
+    assert(s.client:get "/x")
+    assert.equal(3, s.requests)
+  end)
+end)
+
+describe("a busy server", function()
+  it("is asked again when it says so", function()
+    local s = client { token("t1", 1000), api(429), api(200) }
+    s.replies[2].retry_after = 3
+    assert(s.client:post("/x", { timeout = 5 }))
+    assert.is_true(s.slept >= 3 and s.slept < 5, s.slept)
+    assert.same({ "fetched", "retry" }, s.events)
+  end)
+
+  it("is asked again when its rate limit is reset", function()
+    local s = client { token("t1", 1000), api(429, "", { "RateLimit-Reset", "2" }), api(200) }
+    assert(s.client:get "/x")
+    assert.is_true(s.slept >= 2 and s.slept < 4, s.slept)
+  end)
+
+  it("is left alone where that would take too long, at once", function()
+    for _, status in ipairs { 429, 503 } do
+      local s = client { token("t1", 1000), api(status) }
+      s.replies[2].retry_after = 60
+      local message, code, detail = select(2, s.client:get("/x", { timeout = 5 }))
+      assert.equal("rate_limited", code)
+      assert.equal(60, detail.retry_after)
+      assert.truthy(message:find("try again in 60 s", 1, true))
+      assert.equal(0, s.slept)
+    end
+  end)
+
+  it("is asked four times at most, with growing pauses", function()
+    local s = client({ token("t1", 1000), api(503), api(503), api(503), api(503) }, { timeout = 60 })
+    local code = select(3, s.client:get "/x")
+    assert.equal("api", code)
+    assert.equal(5, s.requests)
+    assert.is_true(s.slept > 3 and s.slept < 4, s.slept) -- 0.5 + 1 + 2
+  end)
+
+  it("is not asked to act twice", function()
+    for _, answer in ipairs { api(503), api(500), scripted.broken "network", scripted.broken "timeout" } do
+      for _, method in ipairs { "POST", "PATCH" } do
+        local s = client { token("t1", 1000), answer }
+        assert.is_nil((s.client:request(method, "/x")))
+        assert.equal(2, s.requests)
+      end
+    end
+    for _, answer in ipairs { api(429), scripted.broken "connect", scripted.broken "resolve" } do
+      local s = client { token("t1", 1000), answer, api(200) }
+      assert(s.client:request("POST", "/x"))
+      assert.equal(3, s.requests)
+    end
+    for _, method in ipairs { "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "get" } do
+      local s = client { token("t1", 1000), scripted.broken "network", api(200) }
+      assert(s.client:request(method, "/x"))
+    end
+  end)
+
+  it("has no more time than the call", function()
+    local s = client { token("t1", 1000), api(200) }
+    s.client:token()
+    s.took = 3
+    assert.equal("timeout", select(3, s.client:post("/x", { timeout = 2 })))
+  end)
+end)
+
+describe("a mistake in a call", function()
+  local s
+  before_each(function() s = client { token("t1", 1000) } end)
+
+  it("raises where it is one of the program", function()
+    for part, call in pairs {
+      ["none of DELETE, GET"] = function() s.client:request("FETCH", "/x") end,
+      ["a path or a URL, a string, expected"] = function() s.client:get(7) end,
+      ["a table of options expected"] = function() s.client:get("/x", "y") end,
+      ['did you mean "query"'] = function() s.client:get("/x", { qeury = {} }) end,
+      ["option query: table expected, got string"] = function() s.client:get("/x", { query = "a=b" }) end,
+      ["option body: string expected"] = function() s.client:post("/x", { body = {} }) end,
+      ["with a colon"] = function() s.client.get "/x" end,
+    } do
+      local ok, message = pcall(call)
+      assert.is_false(ok)
+      assert.truthy(message:find(part, 1, true), message)
+      assert.truthy(message:find("request_spec.lua:", 1, true), message)
+    end
+  end)
+
+  it("is a failure of code config where it may come from data; nothing is sent", function()
+    for part, options in pairs {
+      ["GET /x: headers: \"a b\" is no name"] = { headers = { ["a b"] = "c" } },
+      ["GET /x: headers: Authorization is not for the caller"] = { headers = { Authorization = "Bearer x" } },
+      ["GET /x: headers: X-A: it holds a control character"] = { headers = { ["X-A"] = "b\r\nX-C: d" } },
+      ["GET /x: headers: X-A: a string is needed, not a table"] = { headers = { ["X-A"] = {} } },
+      ["GET /x: json: "] = { json = { print } },
+      ["GET /x: json and body are two ways"] = { json = {}, body = "" },
+      ["GET /x: content_type describes a body"] = { content_type = "text/plain" },
+      ["GET /x: content_type: it holds a control"] = { body = "x", content_type = "a\nb" },
+      ["GET /x: a: a string, a number"] = { query = { a = print } },
+      ["GET /x: timeout: a number of seconds"] = { timeout = -1 },
+      ["GET /x: the body has 16777217 bytes"] = { body = ("x"):rep(16 * 1024 * 1024 + 1) },
+    } do
+      local none, message, code = s.client:get("/x", options)
+      assert.is_nil(none)
+      assert.equal("config", code)
+      assert.truthy(message:find(part, 1, true), message)
+    end
+    local many = {}
+    for n = 1, 70 do
+      many["X-" .. n] = n
+    end
+    for _, options in ipairs {
+      { json = { [1] = 1, [1000] = 2 } }, { json = 0 / 0 }, { timeout = 0 / 0 },
+      { json = { { id = 1700000000123456 } } }, { json = "\xFF" }, { headers = many },
+      { query = { id = { 1, nil, 3 } } },
+    } do
+      assert.equal("config", select(3, s.client:get("/x", options)))
+    end
+    assert.is_nil(select(2, s.client:get "https://u:s3cret@host/x"):find("s3cret", 1, true))
+    assert.equal("config", select(3, s.client:get "/a/../b"))
+    assert.equal("config", select(3, s.client:get "https://evil.example/x"))
+    assert.equal(0, s.requests)
+  end)
+
+  it("of the base is found when it is set", function()
+    for option, value in pairs { cluster = "US-11", base_url = "https://a/b?c", hosts = { "https://x" } } do
+      local none, message, code, detail = auth.new { client_id = "a", client_secret = "b", [option] = value }
+      assert.is_nil(none)
+      assert.equal("config", code)
+      assert.equal(option, detail.option)
+      assert.truthy(option ~= "cluster" or message:find('did you mean "us-1"', 1, true), message)
+    end
+    for name, host in pairs { ["US-WEST-4"] = "us4", ["eu-1"] = "de1", GE2 = "ge2", China = "cn1", ["in"] = "in" } do
+      local made = scripted.new({}, { cluster = name })
+      assert.truthy(made.client._renewal.config.base_url:find("https://" .. host .. ".api.central", 1, true))
+    end
+    assert.equal("config", select(3, scripted.new({}, {}).client:get "/x"))
+  end)
+end)
+
+describe("over the network", function()
+  local box
+  before_each(function() box = sandbox.start() end)
+  after_each(function() box:close() end)
+
+  -- A client whose coroutines wait in a loop of cqueues; it has its token.
+  local function in_a_loop()
+    local options = box:options()
+    options.wait = loops.cqueues
+    local c = assert(auth.new(options))
+    assert(c:token())
+    return c
+  end
+
+  it("a call speaks HTTP/2 and keeps its connection", function()
+    local c <close> = assert(auth.new(box:options()))
+    for n = 1, 3 do
+      local reply = assert(c:put("/sandbox/v1/echo", { query = { n = n }, json = { text = "é\n" } }))
+      assert.equal(2, reply.json.version)
+      assert.equal("n=" .. n, reply.json.query)
+      assert.same({ text = "é\n" }, cjson.decode(reply.json.body))
+    end
+    assert.equal("", assert(c:request("HEAD", "/sandbox/v1/echo")).body)
+    assert.same({ "DELETE", "", "" }, (function()
+      local echo = assert(c:delete "/sandbox/v1/echo").json
+      return { echo.method, echo.body, echo.content_type or "" }
+    end)())
+    assert.equal("POST", assert(c:post "/sandbox/v1/echo").json.method)
+  end)
+
+  it("large bodies go both ways", function()
+    local c <close> = assert(auth.new(box:options()))
+    local text = ("0123456789abcdef"):rep(40000)
+    local reply = assert(c:post("/sandbox/v1/echo", { body = text, content_type = "text/plain" }))
+    assert.equal(text, reply.json.body)
+    assert.equal("text/plain", reply.json.content_type)
+  end)
+
+  it("a 401 storm of twenty coroutines costs one renewal", function()
+    local c <close> = in_a_loop()
+    box:revoke()
+    local loop, good = cqueues.new(), 0
+    for _ = 1, 20 do
+      loop:wrap(function()
+        assert(c:get "/network-monitoring/v1/aps")
+        good = good + 1
+      end)
+    end
+    assert(loop:loop())
+    assert.equal(20, good)
+    assert.equal(2, box:requests().token)
+    assert.is_true(box:requests().api <= 40)
+  end)
+
+  it("the loop goes on while calls wait, and no more than sixteen are under way", function()
+    local c <close> = in_a_loop()
+    box:fail { of = "api", status = 503, times = 40, retry_after = 0 }
+    local loop, ticks, done = cqueues.new(), 0, 0
+    for _ = 1, 40 do
+      loop:wrap(function()
+        assert(c:get "/network-monitoring/v1/aps")
+        done = done + 1
+      end)
+    end
+    loop:wrap(function()
+      while done < 40 do
+        ticks = ticks + 1
+        local busy = 0
+        for _ in pairs(c._renewal.pool._calls.busy) do
+          busy = busy + 1
+        end
+        assert.is_true(busy <= 16, busy)
+        cqueues.sleep(0.005)
+      end
+    end)
+    assert(loop:loop())
+    assert.is_true(ticks > 5)
+  end)
+
+  it("a loop that runs out of descriptors goes on, and so do its calls", function()
+    local program = [[
+      local auth, cqueues = require "central.auth", require "cqueues"
+      local options = require("cjson").decode(os.getenv "OPTIONS")
+      options.wait, options.timeout = require("central.auth.loops").cqueues, 2
+      local c = assert(auth.new(options))
+      assert(c:token())
+      local loop, codes, longest, over = cqueues.new(), {}, 0, 0
+      for _ = 1, 60 do
+        loop:wrap(function()
+          local reply, _, code = c:get("/sandbox/v1/echo", { query = { wait = 0.2 } })
+          code = reply and "ok" or code
+          codes[code], over = (codes[code] or 0) + 1, over + 1
+        end)
+      end
+      loop:wrap(function()
+        while over < 60 do
+          local before = cqueues.monotime()
+          cqueues.sleep(0.01)
+          longest = math.max(longest, cqueues.monotime() - before)
+        end
+      end)
+      assert(loop:loop())
+      print((codes.ok or 0) > 0, (codes.config or 0) > 0, longest < 1)
+    ]]
+    local options = require("cjson").encode(box:options())
+    local output = process.run(("ulimit -n 48; env %s lua5.4 -e %s"):format(
+      process.assignments { OPTIONS = options }, process.quote(program)))
+    assert.equal("true\ttrue\ttrue\n", output)
+  end)
+
+  it("a call that is given up leaves nothing under way", function()
+    local c <close> = in_a_loop()
+    local function busy()
+      return next(c._renewal.pool._calls.busy) ~= nil
+    end
+    local loop = cqueues.new()
+    loop:wrap(function()
+      local killed = coroutine.create(function() c:get("/sandbox/v1/echo", { query = { wait = 30 } }) end)
+      assert(coroutine.resume(killed))
+      assert.is_true(busy())
+      assert(coroutine.close(killed))
+      assert.is_false(busy())
+      assert(c:get "/sandbox/v1/echo")
+    end)
+    assert(loop:loop())
+    assert.equal("timeout", select(3, c:get("/sandbox/v1/echo", { query = { wait = 30 }, timeout = 0.05 })))
+    assert.is_false(busy())
+  end)
+end)

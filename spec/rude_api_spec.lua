@@ -1,0 +1,124 @@
+-- API calls to servers that break off, repeat themselves or take their time; over plain HTTP on the loopback address.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local rude = require "spec.support.rude"
+
+local function client(server, options)
+  local base = server.url:match "^(http://[^/]+)"
+  local given = {
+    client_id = "an-identifier", client_secret = "a-long-enough-secret", token_url = server.url, base_url = base,
+    greenlake_url = base, revocation_url = base .. "/revoke", cache = false,
+  }
+  for name, value in pairs(options or {}) do
+    given[name] = value
+  end
+  return assert(auth.new(given))
+end
+
+-- Tokens for who asks for one; for all else the handler's own.
+local function start(handler)
+  return rude.start { handler = handler }
+end
+
+describe("a call to a server that breaks off", function()
+  it("is not sent twice on a kept connection, where it must not be", function()
+    local server <close> = start(function(conn, request)
+      local is_token = request.path == "/as/token.oauth2"
+      local body = is_token and '{"access_token":"t","token_type":"Bearer","expires_in":3600}' or "{}"
+      conn:write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ", #body, "\r\n\r\n", body)
+      local second = conn:read_request() -- and no answer
+      if second.method == "POST" and second.path == "/act" then
+        error "it came on a connection that may break"
+      end
+    end)
+    local c <close> = client(server)
+    assert(c:get "/look")
+    assert(c:post "/act")
+    assert(c:get "/look")
+    assert(c:patch "/act")
+    local acts = 0
+    for _, request in ipairs(server:requests()) do
+      acts = acts + (request.path == "/act" and 1 or 0)
+    end
+    assert.equal(2, acts)
+  end)
+
+  it("that must not be sent twice has the network's failure", function()
+    local server <close> = start(function(conn, request)
+      if request.path == "/as/token.oauth2" then
+        conn:write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+          .. '{"access_token":"t","token_type":"Bearer","expires_in":3600}')
+      end
+    end)
+    local c <close> = client(server)
+    local message, code = select(2, c:post("/act", { timeout = 2 }))
+    assert.equal("network", code)
+    assert.truthy(message:find("POST /act: ", 1, true), message)
+    assert.equal(2, #server:requests())
+  end)
+
+  it("may take longer than a token request may #slow", function()
+    local server <close> = start(function(conn, request)
+      if request.path == "/as/token.oauth2" then
+        conn:write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+          .. '{"access_token":"t","token_type":"Bearer","expires_in":3600}')
+      else
+        conn:sleep(11.5)
+        conn:write("HTTP/1.1 204 Done\r\nConnection: close\r\n\r\n")
+      end
+    end)
+    local c <close> = client(server)
+    assert.equal(204, assert(c:post("/act", { timeout = 20 })).status)
+  end)
+end)
+
+describe("a reply of another shape", function()
+  -- A token, then these bytes.
+  local function saying(bytes)
+    local granted = '{"access_token":"a-token","token_type":"Bearer","expires_in":3600}'
+    return rude.start { replies = { rude.reply(200, nil, granted), bytes } }
+  end
+
+  local function answering(body, headers)
+    return saying(rude.reply(200, headers, body))
+  end
+
+  it("loses no new secret", function()
+    for body, headers in pairs {
+      ['{"clientSecret":"the-new-secret"}'] = {},
+      ['{"clientId":"another","clientSecret":"the-new-secret"}'] = { ["Content-Type"] = "text/plain" },
+    } do
+      local server <close> = answering(body, headers)
+      local c <close> = client(server)
+      local found = assert(c.credentials:reset "another")
+      assert.equal("the-new-secret", found.client_secret)
+      assert.equal("another", found.client_id)
+      assert.is_nil(tostring(found):find("the-new-secret", 1, true))
+    end
+    local server <close> = answering '{"clientId":"x"}'
+    local c <close> = client(server)
+    local code, detail = select(3, c.credentials:reset "x")
+    assert.equal("reply", code)
+    assert.equal('{"clientId":"x"}', detail.reply.body)
+  end)
+
+  it("says that a reset may have happened where its reply was lost", function()
+    local server <close> = saying "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"
+    local c <close> = client(server)
+    assert.truthy(select(2, c.credentials:reset "x"):find("may have been reset all the same", 1, true))
+  end)
+
+  it("of a revocation shows no secret, however it is echoed", function()
+    local basic = "YW4taWRlbnRpZmllcjphLWxvbmctZW5vdWdoLXNlY3JldA=="
+    local server <close> = saying(rude.reply(400, nil,
+      ('{"error":"odd","error_description":"a-long-enough-secret %s a-token"}'):format(basic)))
+    local c = client(server, { auth_style = "basic" })
+    assert(c:token())
+    local message, code = select(2, c:close { revoke = true })
+    assert.equal("oauth", code)
+    for _, secret in ipairs { "a-long-enough-secret", basic, "a-token" } do
+      assert.is_nil(message:find(secret, 1, true), message)
+    end
+  end)
+end)

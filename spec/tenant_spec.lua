@@ -1,0 +1,211 @@
+-- Tenants by token exchange: over replies from a list, and over the network against the sandbox.
+local auth = require "central.auth"
+local cqueues = require "cqueues"
+local loops = require "central.auth.loops"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+local scripted = require "spec.support.scripted"
+
+local token = scripted.token
+
+local function kind(request)
+  return request.body:length() > 150 and "exchange" or "client"
+end
+
+describe("a tenant's client", function()
+  it("exchanges the parent's token, got first, at the tenant's endpoint", function()
+    local s = scripted.new { token("parent", 1000), token("tenant", 900) }
+    local tenant = assert(s.client:tenant "1b2c3d4e-0000-1111-2222-333344445555")
+    assert.equal("tenant", tenant:token())
+    assert.equal("https://global.api.greenlake.hpe.com/authorization/v2/oauth2/1b2c3d4e000011112222333344445555/token",
+      s.last_request.url)
+    assert.equal("exchange", kind(s.last_request))
+    assert.is_nil(s.last_request.authorization)
+    assert.equal("parent", s.client:token())
+    assert.equal("tenant", tenant:token())
+    assert.equal(2, s.requests)
+  end)
+
+  it("is the same for the same workspace, until it is closed", function()
+    local s = scripted.new { token("parent", 1000) }
+    local tenant = assert(s.client:tenant "abc")
+    assert.equal(tenant, s.client:tenant "abc")
+    assert.equal(s.client:tenant "0a-0b-0c-0d-0e", s.client:tenant "0a0b0c0d0e")
+    tenant:close()
+    assert.not_equal(tenant, s.client:tenant "abc")
+    assert.is_true(s.client:token() == "parent") -- the tenant's end is not the parent's
+  end)
+
+  it("renews by itself, and its parent when it must", function()
+    local s = scripted.new {
+      token("p1", 7200), token("a1", 900), token("a2", 900), token("p2", 7200), token("a3", 900),
+    }
+    local tenant = assert(s.client:tenant "abc")
+    assert.equal("a1", tenant:token())
+    s:wait(890)
+    assert.equal("a2", tenant:token())
+    assert.equal(3, s.requests)
+    s:wait(7000)
+    assert.equal("a3", tenant:token())
+    assert.equal("p2", s.client:token())
+    assert.equal(5, s.requests)
+  end)
+
+  it("has the parent's failure where the parent has none to give", function()
+    local s = scripted.new { scripted.refusal "invalid_client" }
+    local code, detail = select(3, assert(s.client:tenant "abc"):token())
+    assert.equal("oauth", code)
+    assert.equal("invalid_client", detail.oauth_error)
+  end)
+
+  it("gives up a parent's token that is dead, once", function()
+    for _, refusal in ipairs {
+      scripted.refusal "invalid_token", scripted.refusal("invalid_grant", 400), { status = 401, body = "" },
+    } do
+      local s = scripted.new { token("p1", 7200), refusal, token("p2", 7200), token("a1", 900) }
+      assert.equal("a1", assert(s.client:tenant "abc"):token())
+      assert.equal("p2", s.client:token())
+    end
+    local s = scripted.new { token("p1", 7200), scripted.refusal "invalid_token", token("p2", 7200),
+      scripted.refusal "invalid_token", scripted.refusal "invalid_token" }
+    assert.equal("invalid_token", select(4, assert(s.client:tenant "abc"):token()).oauth_error)
+    -- The next costs no third token of the parent.
+    assert.equal("invalid_token", select(4, assert(s.client:tenant "def"):token()).oauth_error)
+    assert.equal("p2", s.client:token())
+    assert.equal(5, s.requests)
+  end)
+
+  it("has fields and authentication of its own where a server wants them", function()
+    local s = scripted.new({ token("parent", 1000), token("tenant", 900) },
+      { scope = "hpe-tenant", auth_style = "basic" })
+    local tenant = assert(s.client:tenant("abc", {
+      token_url = "https://as.example/token", authenticate = true, audience = "a", cluster = "us-2",
+    }))
+    assert.equal("tenant", tenant:token())
+    assert.equal("https://as.example/token", s.last_request.url)
+    assert.truthy(s.last_request.authorization)
+    assert.is_nil(tenant._renewal.config.scope)
+    assert.equal("https://us2.api.central.arubanetworks.com", tenant._renewal.config.base_url)
+  end)
+
+  it("refuses tokens that are none to use", function()
+    local s = scripted.new { token("parent", 1000), { status = 200, body = '{"access_token":"x","token_type":"N_A"}' } }
+    local message, code = select(2, assert(s.client:tenant "abc"):token())
+    assert.equal("reply", code)
+    assert.truthy(message:find("N_A", 1, true))
+  end)
+
+  it("ends with its parent", function()
+    local s = scripted.new { token("parent", 1000), token("tenant", 900) }
+    local tenant = assert(s.client:tenant "abc")
+    tenant:token()
+    local other = assert(s.client:tenant("abc", { scope = "x" }))
+    assert.not_equal(tenant, other)
+    s.client:close()
+    assert.equal("closed", select(3, tenant:token()))
+    assert.equal("closed", select(3, other:token()))
+    assert.equal("closed", select(3, s.client:tenant "abc"))
+  end)
+
+  it("is refused with words where its id or an option is wrong", function()
+    local s = scripted.new {}
+    assert.equal("config", select(3, s.client:tenant "a/b"))
+    assert.equal("config", select(3, s.client:tenant("a", { cluster = "nowhere" })))
+    for part, call in pairs {
+      ["a string, expected"] = function() s.client:tenant() end,
+      ["unknown option"] = function() s.client:tenant("a", { client_id = "x" }) end,
+      ["authenticate: boolean expected"] = function() s.client:tenant("a", { authenticate = 1 }) end,
+      ["option params: a number does not fit"] = function() s.client:tenant("a", { params = 1 }) end,
+      ["a table of options"] = function() s.client:tenant("a", 1) end,
+    } do
+      local ok, message = pcall(call)
+      assert.is_false(ok)
+      assert.truthy(message:find(part, 1, true), message)
+    end
+  end)
+end)
+
+describe("over the network", function()
+  local box, folder
+  before_each(function() box, folder = sandbox.start(), process.scratch() end)
+  after_each(function()
+    box:close()
+    process.remove(folder)
+  end)
+
+  it("a hundred tenants share a parent's token and a few connections", function()
+    local c <close> = assert(auth.new(box:options()))
+    local before, seen = process.count(), {}
+    for n = 1, 100 do
+      local tenant = assert(c:tenant(("%032x"):format(n)))
+      seen[assert(tenant:token())] = tenant -- and keeps it
+      assert(tenant:get "/network-monitoring/v1/gateways")
+    end
+    assert.equal(101, box:requests().token)
+    assert.is_true(process.count() <= before + 16, process.count() - before)
+    local distinct = 0
+    for _ in pairs(seen) do
+      distinct = distinct + 1
+    end
+    assert.equal(100, distinct)
+  end)
+
+  it("tenants' tokens are shared between processes, apart from the parent's and from each other", function()
+    local options = box:options()
+    options.cache = folder
+    local c <close> = assert(auth.new(options))
+    local one, other = c:tenant("aa"):token(), c:tenant("bb"):token()
+    local again <close> = assert(auth.new(options))
+    assert.equal(one, again:tenant("aa"):token())
+    assert.equal(other, again:tenant("bb"):token())
+    assert.not_equal(one, other)
+    assert.equal(c:token(), again:token())
+    assert.equal(3, box:requests().token)
+  end)
+
+  it("what a parent may do, its tenants' tokens may, and no other's", function()
+    local tokens = {}
+    for n, scope in ipairs { "read", "admin", "read" } do
+      local options = box:options()
+      options.cache, options.scope = folder, scope
+      local c <close> = assert(auth.new(options))
+      tokens[n] = c:tenant("aa"):token()
+    end
+    assert.equal(tokens[1], tokens[3])
+    assert.not_equal(tokens[1], tokens[2])
+  end)
+
+  it("ten at once outlive the parent's token, and again", function()
+    local options = box:options()
+    options.wait = loops.cqueues
+    local c <close> = assert(auth.new(options))
+    local tenants = {}
+    for n = 1, 10 do
+      tenants[n] = assert(c:tenant(("%032x"):format(n)))
+    end
+    for round = 1, 2 do
+      c._renewal.next_new_subject = nil -- as a quarter of a minute later
+      box:revoke()
+      box:latency(round * 0.05)
+      local loop, good = cqueues.new(), 0
+      for n = 1, 10 do
+        loop:wrap(function()
+          assert(tenants[n]:get "/network-monitoring/v1/gateways")
+          good = good + 1
+        end)
+      end
+      assert(loop:loop())
+      assert.equal(10, good)
+    end
+    assert.is_true(box:requests().token <= 11 + 10 + 11 + 10, box:requests().token)
+  end)
+
+  it("a revoked tenant token costs a new one, and a new parent's where that was revoked, too", function()
+    local c <close> = assert(auth.new(box:options()))
+    local tenant = c:tenant "aa"
+    assert(tenant:get "/network-monitoring/v1/aps")
+    box:revoke()
+    assert(tenant:get "/network-monitoring/v1/aps")
+    assert.equal(5, box:requests().token) -- two, the exchange that failed, two
+  end)
+end)
