@@ -202,7 +202,7 @@ check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails onc
 	  -Wl,-rpath,$(abspath .build/torture) $(TORTURED:%=-Wl,--wrap=%)"
 
 # Under AddressSanitizer, which sees what is used after it was collected; not the specs whose work is done by children.
-BY_CHILDREN := clocks dns ends hosts install processes readme states torture
+BY_CHILDREN := cli cli_doctor cli_login clocks deb dns ends examples hosts install processes readme states torture
 check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at every step, under AddressSanitizer
 	@$(MAKE) --no-print-directory spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
 	  SPEC_PRELUDE="-l spec.support.collect" BUSTED_FLAGS=--exclude-tags=foreign \

@@ -349,8 +349,9 @@ describe("without memory #torture #slow", function()
     end
 
     local function gets_one(subject)
-      process.wait_until(function() return (subject:renew()) end, 5, "a token after all")
-      subject:close()
+      local own = subject ~= auth and subject or nil -- functions of the module take none
+      process.wait_until(function() return (subject.renew(own)) end, 5, "a token after all")
+      subject.close(own)
     end
 
     it("a token, its cache and a thread", function()
