@@ -113,8 +113,8 @@ static int resolve(const char *path, char *target) {
         return ENAMETOOLONG;
     if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode) && info.st_uid != geteuid() && info.st_uid != 0)
         return ELOOP;
-    if (realpath(path, target) != NULL)
-        return stat(target, &info) == 0 && S_ISDIR(info.st_mode) ? EISDIR : 0;
+    if (realpath(path, target) != NULL && stat(target, &info) == 0)
+        return S_ISREG(info.st_mode) ? 0 : S_ISDIR(info.st_mode) ? EISDIR : ENXIO; /* no device, no pipe */
     if (errno != ENOENT)
         return errno;
     memcpy(target, path, strlen(path) + 1);

@@ -36,22 +36,35 @@ local function results()
   return list
 end
 
+-- What a picture says, whichever gnuplot drew it.
+local function texts(path)
+  local list = {}
+  for text in process.read(path):gmatch "<tspan[^>]*>%s*([^<]*)" do
+    list[#list + 1] = text
+  end
+  return list
+end
+
 describe("the picture of the benchmark", function()
   it("is drawn, every figure by its side", function()
     local folder = process.scratch()
     chart.draw(results(), folder .. "/drawn.svg")
-    assert.equal(process.read(SHOWN), process.read(folder .. "/drawn.svg"))
+    local drawn = texts(folder .. "/drawn.svg")
+    assert.is_true(#drawn > 80, #drawn)
+    assert.same(texts(SHOWN), drawn)
     process.remove(folder)
   end)
 
   it("in the README is that of its table", function()
-    local drawn = process.read(SHOWN)
-    local list = results()
+    local shown, list = {}, results()
+    for _, text in ipairs(texts(SHOWN)) do
+      shown[text] = true
+    end
     assert.is_true(#list >= 8)
     for _, result in ipairs(list) do
       assert.is_true(#result.rows >= 3)
       for _, row in ipairs(result.rows) do
-        assert.truthy(drawn:find(">" .. chart.number(row.median), 1, true), result.title .. ": " .. row.name)
+        assert.is_true(shown[chart.number(row.median)], result.title .. ": " .. row.name)
       end
     end
     assert.truthy(process.read("README.md"):find("](" .. SHOWN .. ")", 1, true))

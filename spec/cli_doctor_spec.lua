@@ -1,6 +1,7 @@
 -- central-auth doctor: a line for each thing a token depends on, what to do where one is wrong, and no secret in it.
 -- SPDX-License-Identifier: MIT
 
+local VERSION = require("central.auth.config").VERSION
 local cjson = require "cjson"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
@@ -50,7 +51,8 @@ describe("central-auth doctor", function()
   end)
 
   it("tells versions, and of SSLKEYLOGFILE", function()
-    assert_finds("versions", "ok", "central%-auth 1.0.0, Lua 5.4, lua%-cjson [%d.]+, libcurl/[%d.]+ OpenSSL/", "")
+    assert_finds("versions", "ok", "central%-auth " .. VERSION
+      .. ", Lua 5.4, lua%-cjson [%d.]+, libcurl/[%d.]+ OpenSSL/", "")
     assert_finds("tls keys", "note", "/tmp/keys", "unset SSLKEYLOGFILE", { SSLKEYLOGFILE = "/tmp/keys" })
   end)
 

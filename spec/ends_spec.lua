@@ -24,8 +24,9 @@ io.flush()
 local box, folder
 
 -- Runs a child; its output and status. Fails where it did not end soon after it said what time it was.
-local function run(text)
+local function run(text, sanitizer)
   local env = process.credentials(box, folder .. "/cache")
+  env.ASAN_OPTIONS = sanitizer
   local script = process.write(folder .. "/child.lua", text)
   local output, status = process.run(("env %s lua5.4 %s"):format(process.assignments(env), script))
   local ended = cqueues.monotime()
@@ -52,7 +53,9 @@ local function assert_ends(finish)
     finish(held)
     local seconds = cqueues.monotime() - begun
     assert(seconds < %g, seconds)
-    assert(round == 1 or process.count "fd" == descriptors and process.count "task" == threads)
+    process.wait_until(function() -- a thread that was joined may be seen for another moment
+      return round == 1 or process.count "fd" == descriptors and process.count "task" == threads
+    end, 2, "the end of threads and descriptors")
     descriptors, threads = process.count "fd", process.count "task"
   end
 end
@@ -70,7 +73,8 @@ describe("a renewal under way #slow", function()
 
   describe("ends with its process:", function()
     it("os.exit(0)", function()
-      assert.same({ "", 0 }, { run(UNDER_WAY .. "os.exit(0)") })
+      local output, status = run(UNDER_WAY .. "os.exit(0)", "detect_leaks=0") -- which trips over a thread that ends
+      assert.same({ "", 0 }, { output, status })
     end)
 
     it("os.exit(0, true)", function()

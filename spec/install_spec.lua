@@ -33,7 +33,7 @@ local function assert_command_works(tree)
   }
   local command = ("env -i PATH=\"$PATH\" %s %s/bin/central-auth --version"):format(environment, tree)
   local output, status = process.run(command)
-  assert.equal("central-auth 1.0.0\n", output)
+  assert.equal("central-auth " .. VERSION .. "\n", output)
   assert.equal(0, status)
 end
 

@@ -36,14 +36,15 @@ local function names(values)
 end
 
 describe("annotations", function()
-  it("are there for every function that people call, and where they are they have a text and all parameters", function()
+  it("are there for every function that people call, with a text; where they are they have all parameters", function()
     local count = 0
     for path in lines "find lua/central -name '*.lua'" do
       local text, told = process.read(path), {}
+      local people_call = annotations.public[path:match "lua/(.*)%.lua":gsub("/", ".")]
       for _, item in ipairs(select(2, annotations.of_lua(text))) do
         if item.kind == "function" and item.name then
           local where = path .. ": " .. item.name
-          assert.is_true(#item.text > 0, where)
+          assert.is_true(#item.text > 0 or not people_call, where)
           for i, argument in ipairs(item.arguments or {}) do
             assert.is_true(argument:find "^_" ~= nil or argument == "..." or item.params[i] ~= nil
               and item.params[i].name == argument, where)
@@ -52,8 +53,7 @@ describe("annotations", function()
         end
       end
       for name in text:gmatch "\nfunction [%w_]+[.:](%l[%w_]*)" do
-        assert.is_true(told[name] or annotations.public[path:match "lua/(.*)%.lua":gsub("/", ".")] == nil,
-          path .. ": " .. name)
+        assert.is_true(told[name] or not people_call, path .. ": " .. name)
       end
     end
     assert.is_true(count > 100, count)
@@ -121,7 +121,7 @@ describe("annotations", function()
 
   it("name what a status has, and so does the README", function()
     for _, field in ipairs(class("central.auth.status", "central.auth.Status").fields) do
-      assert.truthy(readme:match("\n| `auth.status%([^\n]*`" .. field.name .. "`"), field.name)
+      assert.truthy(readme:match("\n| `auth.status%([^`]*`[^\n]*`" .. field.name .. "`"), field.name)
     end
   end)
 end)

@@ -8,10 +8,11 @@ local reference = { of_lua = annotations.of_lua }
 
 --- The modules with what people call; the rest is for those who work on it.
 reference.public = {
-  ["central.auth"] = true, ["central.auth.client"] = true, ["central.auth.credentials"] = true,
-  ["central.auth.errors"] = true, ["central.auth.loops"] = true, ["central.auth.options"] = true,
-  ["central.auth.pages"] = true, ["central.auth.pending"] = true, ["central.auth.request"] = true,
-  ["central.auth.sandbox"] = true, ["central.auth.status"] = true, ["central.auth.tenant"] = true,
+  ["central.auth"] = true, ["central.auth.calls"] = true, ["central.auth.client"] = true,
+  ["central.auth.credentials"] = true, ["central.auth.errors"] = true, ["central.auth.loops"] = true,
+  ["central.auth.options"] = true, ["central.auth.pages"] = true, ["central.auth.pending"] = true,
+  ["central.auth.request"] = true, ["central.auth.sandbox"] = true, ["central.auth.status"] = true,
+  ["central.auth.tenant"] = true,
 }
 
 -- --- C ---------------------------------------------------------------------------------------------------------------
@@ -28,8 +29,8 @@ end
 local function c_params(text)
   local list = {}
   for part in text:gmatch "[^,]+" do
-    local kind, name = part:match "^%s*(.-)([%w_]+)%s*%[?%]?%s*$"
-    list[#list + 1] = kind ~= "" and { name = name, type = kind:match "^(.-)%s*$", text = "" } or nil
+    local kind, name, array = part:match "^%s*(.-)([%w_]+)(%[?%]?)%s*$"
+    list[#list + 1] = kind ~= "" and { name = name, type = kind:match "^(.-)%s*$" .. array, text = "" } or nil
   end
   return list
 end

@@ -23,7 +23,7 @@ local function read(path)
   return file:read "a"
 end
 
-local pages, page_of, place_of, methods_of = {}, {}, {}, {} -- of each class: where it is told
+local pages, page_of, place_of = {}, {}, {} -- of each class, and each method: where it is told
 
 local function page(kind, name, about, items)
   pages[#pages + 1] = #items > 0 and { kind = kind, name = name, about = about, items = items } or nil
@@ -34,7 +34,7 @@ local function page(kind, name, about, items)
       page_of[item.name] = name
       place_of[item.name] = #item.fields > 0 and name .. "." .. item.name:match "[%w_]+$" or name
     elseif item.owner then
-      methods_of[item.owner .. ":" .. item.name] = true
+      page_of[item.owner .. ":" .. item.name] = name
     end
   end
 end
@@ -85,8 +85,9 @@ end
 -- `Client:token` leads to where it is told.
 local function linked(text)
   return (escape(text):gsub("(%u%w+):(%l[%w_]*)", function(class, method)
-    local name, called = "central.auth." .. class, class .. ":" .. method
-    return methods_of[name .. ":" .. method] and ("@{%s.%s|%s}"):format(page_of[name], called, called) or nil
+    local called = class .. ":" .. method
+    local where = page_of["central.auth." .. called]
+    return where and ("@{%s.%s|%s}"):format(where, called, called) or nil
   end))
 end
 
@@ -102,7 +103,7 @@ local function typed(kind)
 end
 
 local function value(out, tag, item)
-  local name = (item.name or ""):gsub("[%[%]]", "") -- [1]: LDoc takes brackets for something else
+  local name = item.name or ""
   out[#out + 1] = ("-- @%s%s %s %s"):format(tag, item.optional and "[opt]" or "", name,
     typed(item.type) .. escape(item.text))
 end

@@ -17,6 +17,7 @@ local HERD = 50
 
 local OURS = { name = "central-auth", words = { "lua5.4", "spec/bench/peers/central_auth.lua" },
   first = { "lua5.4", "-l", "auth=central.auth", "-e", "assert(auth.token())" } }
+local COMMAND = { name = OURS.name, first = { "lua5.4", "lua/central-auth", "token" } }
 local GO = { name = "Go oauth2", words = { BUILD .. "/bench/oauth2" } }
 local CURL = { name = "curl command line", words = { "curl", "-sS", "--fail" } }
 local BY_HAND = { name = "Lua by hand with curl", words = { "lua5.4", "spec/bench/peers/hand_written.lua" } }
@@ -253,6 +254,8 @@ local function main()
   compare("a call with a fresh token", "ns", 9, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, NOTHING },
     inside("warm", private))
   compare("a new process where a token lies in the cache; peers have none", "ms", 200, { OURS, GO, LUA },
+    function(peer) return (run(peer, cached)) end)
+  compare("the command prints a token that lies in the cache", "ms", 200, { COMMAND, LUA },
     function(peer) return (run(peer, cached)) end)
   compare("a new process gets its first token, private CA", "ms", 41, all,
     function(peer) return (run(peer, private)) end)

@@ -144,6 +144,8 @@ static void leaves_the_former_file_where_it_fails(void **state) {
     assert_int_equal(auth_file_write(folder, &bytes), EISDIR);
     assert_int_equal(auth_file_write("/proc/nowhere/file", &bytes), ENOENT);
     assert_int_equal(auth_file_write("relative", &bytes), EINVAL);
+    assert_int_equal(mkfifo(at("pipe"), 0600), 0); /* like /dev/null, which root could replace */
+    assert_int_equal(auth_file_write(at("pipe"), &bytes), ENXIO);
     auth_secret_wipe(&bytes);
 }
 
@@ -154,8 +156,8 @@ static int make_folder(void **state) {
 
 static int remove_folder(void **state) {
     (void)state;
-    static const char *const names[] = {"plain", "empty",  "full", "over",
-                                        "fifo",  "socket", "link", "made/file"};
+    static const char *const names[] = {"plain",  "empty", "full", "over",     "fifo",
+                                        "socket", "link",  "pipe", "made/file"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(at(names[i]));
     rmdir(at("made"));

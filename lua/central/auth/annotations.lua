@@ -54,7 +54,7 @@ local function split_type(text)
 end
 
 local function named(text)
-  local name, optional, rest = text:match "^([%w_.%[%]]+)(%??)%s+(.*)"
+  local name, optional, rest = text:match "^%[?([%w_.]+)%]?(%??)%s+(.*)"
   local kind, about = split_type(rest or "")
   return { name = name, type = kind, text = about, optional = optional == "?" }
 end

@@ -6,6 +6,7 @@ local task = require "central.auth.task"
 local token_request = require "central.auth.token_request"
 local turns = require "central.auth.turns"
 
+local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
 local refusal = lazy "central.auth.refusal"
 local tenant = lazy "central.auth.tenant"
@@ -126,7 +127,7 @@ end
 
 -- Where the credential is being reset, by this very client, the secret that was refused is not the last.
 local function wait_for_reset(self, deadline)
-  while self:is_resetting() and self.clock:boot() < deadline do
+  while by_hand.is_resetting(self) and self.clock:boot() < deadline do
     task.wait(self.clock:boot() + LEAST / 10)
   end
 end

@@ -1,4 +1,4 @@
--- What a person or an API's 401 knows better than the schedule: renew now, forget this token.
+-- What a person or an API knows better than the schedule: renew now, forget this token, here is another secret.
 -- SPDX-License-Identifier: MIT
 
 local renew = require "central.auth.renew"
@@ -69,6 +69,31 @@ function by_hand.invalidate(self, token)
   self.rejected = token
   self:note("invalidated", {})
   return true
+end
+
+--- Whether a reset of this client's credential is under way: a secret that is refused meanwhile is no surprise.
+---@param self central.auth.Renewal
+---@return boolean
+function by_hand.is_resetting(self)
+  for _, deadline in pairs(self.resetting) do
+    if self.clock:boot() < deadline then
+      return true
+    end
+  end
+  return false
+end
+
+--- Goes on with another secret, here and in the cache; tokens of the former one are dead.
+---@param self central.auth.Renewal
+---@param secret userdata
+function by_hand.use_secret(self, secret)
+  local _ <close> = self.cache:lock() or nil
+  self.cache:drop()
+  self.credential:replace(secret)
+  self.cache:attach(secret)
+  self.tracker:forget()
+  self:pace():succeeded()
+  self.resets = self.resets + 1
 end
 
 return by_hand

@@ -108,13 +108,6 @@ function checks.params(value)
   return copy
 end
 
-function checks.cache(value)
-  if type(value) == "string" and not value:find("^/") then
-    return nil, "an absolute path is needed, or false"
-  end
-  return value == true and true or value and text(value)
-end
-
 function checks.profile(value)
   if value == true then
     return nil, "the name of a profile is needed, or false"

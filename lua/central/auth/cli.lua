@@ -10,6 +10,7 @@ local terminal = lazy "central.auth.cli.terminal"
 local cli = {}
 
 --- The subcommands, each described and done in central.auth.cli.<name>; one more needs one more word here.
+---@type string[]
 cli.commands = {
   "token", "status", "renew", "invalidate", "exec", "get", "credentials", "login", "logout", "sandbox", "doctor",
   "completion",
@@ -25,15 +26,22 @@ end
 local function parse(words)
   if words[1] == "token" and (#words == 1 or #words == 2 and words[2] == "--header") then
     collectgarbage "stop" -- over before there is anything to collect
-    return { command = "token", header = words[2] ~= nil }
+    return { header = words[2] ~= nil }
   end
   return parser.parse(words)
+end
+
+local function function_of(options)
+  if not options.command then
+    return require("central.auth.cli.session").plain
+  end
+  return require("central.auth.cli." .. options.command).run
 end
 
 -- Runs it in a coroutine that yields a descriptor and seconds wherever it waits for the network: meanwhile a person
 -- sees that something is going on, and Ctrl-C, which Lua delivers to the main thread alone, is heard.
 local function run(options)
-  local thread = coroutine.create(require("central.auth.cli." .. options.command).run)
+  local thread = coroutine.create(function_of(options))
   local _ <close> = setmetatable({}, { __close = function() coroutine.close(thread) end })
   local results = table.pack(coroutine.resume(thread, options))
   while results[1] and coroutine.status(thread) == "suspended" do

@@ -6,14 +6,11 @@ local lazy = require "central.auth.lazy"
 local renew = require "central.auth.renew"
 
 local by_hand = lazy "central.auth.by_hand"
-local credentials = lazy "central.auth.credentials"
+local calls = lazy "central.auth.calls"
 local errors = lazy "central.auth.errors"
-local pages = lazy "central.auth.pages"
 local pending = lazy "central.auth.pending"
-local request = lazy "central.auth.request"
 local revocation = lazy "central.auth.revocation"
 local status = lazy "central.auth.status"
-local tenant = lazy "central.auth.tenant"
 local turns = lazy "central.auth.turns"
 
 ---@class central.auth.TokenOptions
@@ -24,13 +21,12 @@ local turns = lazy "central.auth.turns"
 
 ---@class central.auth.Client
 local Client = {}
-local metatable = { __index = Client, __name = "central.auth.client", __metatable = false }
+local metatable = { __name = "central.auth.client", __metatable = false }
 
--- `client.credentials`, loaded when it is used.
-local of_credentials = {
-  __index = function(_, name) return credentials.methods[name] end,
-  __name = "central.auth.credentials", __metatable = false,
-}
+-- What stands in `calls` is loaded when it is first used.
+function metatable:__index(name)
+  return Client[name] or calls.look_up(self, name)
+end
 
 local client = {}
 
@@ -63,29 +59,27 @@ local function check_token(token)
   end
 end
 
+local function check_none() end
+
 local function check_close(options)
-  if options ~= nil and (type(options) ~= "table" or next(options) and next(options) ~= "revoke") then
+  if type(options) == "table" and type(options.token) == "function" then
+    errors.mistake("call functions of the module with a dot: auth.close()")
+  elseif options ~= nil and (type(options) ~= "table" or next(options) and next(options) ~= "revoke") then
     errors.mistake("close takes { revoke = true } or nothing")
   end
   return options ~= nil and options.revoke or false
 end
 
 local CHECKS = {
-  token = check_options, header = check_options, pending = check_options, invalidate = check_token,
-  request = function(...) request.check(...) end, pages = function(...) pages.check(...) end,
-  tenant = function(...) tenant.check(...) end,
-  status = check_status,
+  token = check_options, header = check_options, pending = check_options, invalidate = check_token, renew = check_none,
+  status = check_status, close = check_close,
 }
-for _, name in ipairs { "get", "post", "put", "patch", "delete" } do
-  CHECKS[name] = function(...) request.check(name, ...) end
-end
 
 --- Raises a mistake in the arguments of a method.
 ---@param method string
 function client.check(method, ...)
-  if CHECKS[method] then
-    CHECKS[method](...)
-  end
+  local check = CHECKS[method] or calls.checks[method]
+  check(...)
 end
 
 -- What was called with a colon, as it must be.
@@ -107,7 +101,7 @@ local function act(self, method, does, ...)
   return table.unpack(results, 1, results.n)
 end
 
-Client._act = act
+client.own, client.act = own, act
 
 local function wait_for_token(renewal, min_valid)
   return renewal:token(min_valid)
@@ -164,87 +158,6 @@ function Client:invalidate(token)
   return act(self, "invalidate", by_hand.invalidate, token)
 end
 
---- One authorized API call: with a valid token, once more with another after a 401, later where the server is busy.
----@param method string GET, POST, …
----@param target string a path below base_url, or a URL of its host or of one of `hosts`
----@param options? central.auth.RequestOptions
----@return central.auth.Reply? reply
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Client:request(method, target, options)
-  own(self, "request")
-  request.check(method, target, options)
-  return act(self, "request", request.run, method, target, options)
-end
-
--- `request` with the method in its name.
-local function short(method)
-  local name = method:lower()
-  return function(self, target, options)
-    return own(self, name):request(method, target, options)
-  end
-end
-
----@alias central.auth.Call fun(self: central.auth.Client, target: string, options?: central.auth.RequestOptions):
----central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
-
---- GET. See `request`.
----@type central.auth.Call
-Client.get = short "GET"
-
---- POST. See `request`.
----@type central.auth.Call
-Client.post = short "POST"
-
---- PUT. See `request`.
----@type central.auth.Call
-Client.put = short "PUT"
-
---- PATCH. See `request`.
----@type central.auth.Call
-Client.patch = short "PATCH"
-
---- DELETE. See `request`.
----@type central.auth.Call
-Client.delete = short "DELETE"
-
---- The items of a paged collection, for the generic `for`: `for ap in client:pages(path) do … end`. A failure is
---- raised there, as a table with `message`, `code` and `detail` that prints as its message.
----@param path string
----@param options? central.auth.PagesOptions
----@return fun(): any
-function Client:pages(path, options)
-  own(self, "pages")
-  return pages.walk(function(...) return self:get(...) end, path, options)
-end
-
---- A client for a tenant of this MSP, by token exchange (RFC 8693); the same one for the same workspace. It ends with
---- this client.
----@param workspace_id string
----@param options? central.auth.TenantOptions
----@return central.auth.Client? client
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Client:tenant(workspace_id, options)
-  own(self, "tenant")
-  tenant.check(workspace_id, options)
-  return act(self, "tenant", function(renewal)
-    local config, message, code, detail = tenant.config(renewal.config, workspace_id, options)
-    if not config then
-      return nil, message, code, detail
-    end
-    local known = self._tenant_at[config.token_url]
-    if known and known._renewal and not options then
-      return known
-    end
-    local made = client.new(config, { clock = renewal.clock, parent = renewal, sleep = renewal.host.sleep })
-    self._tenants[made], self._tenant_at[config.token_url] = true, made
-    return made
-  end)
-end
-
 --- What is known about the token and its renewal; no secrets in it. Prints readably. With `shared` also what other
 --- processes share, which is first looked at when a token is.
 ---@param options? central.auth.StatusOptions
@@ -267,9 +180,9 @@ end
 -- Closes without a word more: what `close` and the end of a to-be-closed variable share.
 local function close(self)
   local renewal = self._renewal
-  self._renewal = nil
+  self._renewal = false
   if renewal then
-    for one in pairs(self._tenants) do
+    for one in pairs(rawget(self, "_tenants") or {}) do
       close(one)
     end
     renewal:close()
@@ -313,9 +226,7 @@ function client.new(config, parts)
       clock = clock, tracker = tracker, transport = parts.transport, sleep = parts.sleep, random = parts.random,
       parent = parts.parent,
     }),
-    _tenants = setmetatable({}, { __mode = "k" }), _tenant_at = setmetatable({}, { __mode = "v" }),
   }
-  self.credentials = setmetatable({ _client = self }, of_credentials)
   local function slow_token(options)
     return act(self, "token", wait_for_token, check_options(options))
   end

@@ -3,6 +3,8 @@
 -- once: it can go straight to a file, and when it is this client's own, this client goes on with it.
 -- SPDX-License-Identifier: MIT
 
+local by_hand = require "central.auth.by_hand"
+local client = require "central.auth.client"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
@@ -33,11 +35,11 @@ local SERVICE, WORKSPACE = "/service-catalog/v1beta1/service-manager-provisions/
 -- --- arguments -----------------------------------------------------------------------------------------------------
 
 local function own(self, method)
-  local client = type(self) == "table" and rawget(self, "_client")
-  if not client then
+  local owner = type(self) == "table" and rawget(self, "_client")
+  if not owner then
     errors.mistake(("call it with a colon on a client's credentials: client.credentials:%s()"):format(method))
   end
-  return client
+  return owner
 end
 
 local CREATE = { name = "string", service = "string", workspace = "string", save_to = "any" }
@@ -128,7 +130,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:list()
-  return own(self, "list"):_act("credentials", function(renewal)
+  return client.act(own(self, "list"), "credentials", function(renewal)
     local reply, message, code, detail = call(renewal, "GET", "")
     local items = reply and type(reply.json) == "table" and reply.json.items
     if reply and type(items) ~= "table" then
@@ -152,12 +154,12 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:create(options)
-  local client = own(self, "create")
+  local owner = own(self, "create")
   options = check_options(options, CREATE)
   if not options.name then
     errors.mistake("a name for the new personal API client is needed: create{ name = … }")
   end
-  return client:_act("credentials", function(renewal)
+  return client.act(owner, "credentials", function(renewal)
     local ready, message, code, detail = save.prepare(options.save_to)
     local reply, made
     if ready then
@@ -187,7 +189,7 @@ local function reset(renewal, path, id)
   local found
   found, message, code, detail = with_secret(reply, id)
   if found and found.client_id == renewal.config.client_id then
-    renewal:use_secret(core.secret(found.client_secret))
+    by_hand.use_secret(renewal, core.secret(found.client_secret))
   end
   return found, message, code, detail
 end
@@ -201,10 +203,10 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:reset(id, options)
-  local client = own(self, "reset")
+  local owner = own(self, "reset")
   check_id(id)
   options = check_options(options, RESET)
-  return client:_act("credentials", function(renewal)
+  return client.act(owner, "credentials", function(renewal)
     local path, message, code, detail = place(id)
     local found
     if path then
@@ -227,9 +229,9 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:delete(id)
-  local client = own(self, "delete")
+  local owner = own(self, "delete")
   check_id(id)
-  return client:_act("credentials", function(renewal)
+  return client.act(owner, "credentials", function(renewal)
     local path, message, code, detail = place(id)
     local reply
     if path then

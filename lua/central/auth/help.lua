@@ -14,7 +14,8 @@ local help = {}
 local FACE = "central.auth"
 local SHORTEST = 4 -- letters of a name that is taken for another mistyped: shorter ones are near to each other
 local SOURCES = {
-  "central.auth.client", "central.auth.options", "central.auth.request", "central.auth.pages", "central.auth.tenant",
+  "central.auth.client", "central.auth.calls",
+  "central.auth.options", "central.auth.request", "central.auth.pages", "central.auth.tenant",
 }
 
 -- --- looking comments up ------------------------------------------------------------------------------------------

@@ -112,9 +112,16 @@ local function readable(value)
   return value
 end
 
+local function cache(value)
+  if type(value) == "string" and not value:find("^/") then
+    return nil, "an absolute path is needed, or false"
+  end
+  return value == true and true or value and options.text(value)
+end
+
 -- --- the options --------------------------------------------------------------------------------------------------
 
-local USUAL = { text = options.text, url = options.url, readable = readable }
+local USUAL = { text = options.text, url = options.url, readable = readable, cache = cache }
 
 -- Each: the Lua types an argument may have; its check, one of the usual or of `checks`; and what a string of the
 -- environment stands for (a function of text_value) where it is not taken as it is.

@@ -5,19 +5,17 @@
 local cache = require "central.auth.cache"
 local core = require "central.auth.core"
 local credential = require "central.auth.credential"
-local host = require "central.auth.host"
 local lazy = require "central.auth.lazy"
-local pool = require "central.auth.pool"
-local task = require "central.auth.task"
+local reply = require "central.auth.reply"
 
 local asking = lazy "central.auth.asking"
 local backoff = lazy "central.auth.backoff"
-local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
-local turns = lazy "central.auth.turns"
+local host = lazy "central.auth.host"
+local pool = lazy "central.auth.pool"
+local under_way = lazy "central.auth.under_way"
 
-local LOST = 60 -- seconds past its deadline after which a renewal is not believed to end by itself
-local LATE = 1  -- seconds after its arrival a token is still handed to who asked, however dead it is
+local LATE = 1 -- seconds after its arrival a token is still handed to who asked, however dead it is
 
 local renew = {}
 
@@ -37,7 +35,30 @@ renew.TRIES = 4 -- requests one call makes at most
 ---@field request? central.auth.TokenRequest likewise
 ---@field unread? boolean the secret was refused in the background, its source not read again yet
 local Renewal = {}
-Renewal.__index = Renewal
+
+-- What a token that lies ready in the cache does without is made when it is first used: how the host waits, the
+-- connections.
+local PARTS = {
+  host = function(self)
+    return host.new(self.clock, self.config.wait, self.parts.sleep)
+  end,
+  pool = function(self)
+    local transport = self.parts.transport
+    return self.parent and self.parent.pool or pool.new(self.config, self.clock, transport and function()
+      return transport
+    end)
+  end,
+}
+
+local metatable = {
+  __index = function(self, name)
+    if PARTS[name] then
+      self[name] = PARTS[name](self)
+      return self[name]
+    end
+    return Renewal[name]
+  end,
+}
 
 --- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its
 --- credential and connections; and for specs `transport`, `sleep` and `random`.
@@ -49,20 +70,18 @@ function renew.new(config, parts)
     config = config,
     clock = parts.clock,
     tracker = parts.tracker,
-    host = host.new(parts.clock, config.wait, parts.sleep),
+    parts = parts,
     random = random,
     stretch = random(),
     parent = parts.parent,
     credential = parts.parent and parts.parent.credential or credential.new(config),
-    pool = parts.parent and parts.parent.pool
-      or pool.new(config, parts.clock, parts.transport and function() return parts.transport end),
     hold_until = 0, -- boot time; no renewal of a usable token before it
     renewals = 0,
     resets = 0,                                          -- of the credential, by this client …
     resetting = setmetatable({}, { __mode = "k" }),      -- … and those under way: each call's deadline
     refusing = {},                                       -- hosts that refuse even new tokens: until when
     events = {},
-  }, Renewal)
+  }, metatable)
   self.cache = cache.new(config, parts.clock, function(why) self:note("cache_error", { message = why }) end)
   return self
 end
@@ -134,95 +153,62 @@ function Renewal:has_token()
   return usable or state == "expired" and self.clock:boot() - self.arrived < LATE
 end
 
--- --- one renewal at a time, for all who want it -------------------------------------------------------------------
-
--- Now that somebody waits: reads the secret's source again. Whether that leaves nothing but the failure in memory.
-local function is_hopeless(self, mode)
-  self.unread = false
-  if self.credential:changed(mode.deadline - self.clock:boot()) then
-    self.cache:attach(self.credential.secret)
-    self.backoff:succeeded()
-  end
-  return self:waits() > 0 and not mode.since
-end
-
--- Gets a token that is new here, from another process or from the server. Within a task.
-local function obtain(self, mode)
-  local ok, message, code, detail = self.credential:prepare(mode.deadline - self.clock:boot())
+--- Reads the client secret where that has not been done yet, and finds the cache that belongs to it.
+---@param limit number seconds
+---@return boolean? ready
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Renewal:prepare(limit)
+  local ok, message, code, detail = self.credential:prepare(limit)
   if not ok then
     self:note("failed", { code = code, message = message })
     return asking.remember(self, message, code, detail)
   end
   self.cache:attach(self.credential.secret)
-  local hopeless = self.unread and not mode.early and is_hopeless(self, mode)
-  if turns.adopt_shared(self, mode.since) then
-    return true
-  elseif hopeless then
-    return self.backoff:remembered()
-  elseif mode.since and self:pace().not_before > self.clock:boot() then
-    task.wait(self:pace().not_before)
-  end
-  return asking.insist(self, mode)
+  return true
 end
 
---- The renewal under way. A forked child forgets that of its parent, and one that is stuck is given up.
+--- Takes the shared token where it is better than ours: usable, not refused by the API, good for longer; with `since`
+--- (boot time) only one that was asked for after that.
+---@param since? number
+---@return boolean
+function Renewal:adopt_shared(since)
+  local raw = self.cache:token()
+  local granted = raw and (not since or raw.sent_boot > since) and reply.read(raw)
+  if not granted or granted.access_token == self.rejected or granted.access_token == self.tracker:token() then
+    return false
+  end
+  local other = core.tracker(self.clock)
+  self:begin(other, granted, raw)
+  local state, remaining = other:state()
+  if state == "expired" or remaining <= select(2, self.tracker:state()) then
+    return false
+  end
+  self:hold(granted, raw, "cache")
+  self.last_token = true
+  self:note("shared", { expires_in = remaining })
+  return true
+end
+
+--- See under_way.
 ---@return central.auth.Task?
 function Renewal:under_way()
-  local current = self.task
-  if current and current:alive() and current:ours() and self.clock:boot() <= self.mode.deadline + LOST then
-    return current
-  elseif current and current:ours() then
-    current:close(errors.fail("timeout", "the renewal took too long"))
-  end
-  self.task = nil
+  return self.task and under_way.current(self)
 end
 
--- What it came to, after the refused token that was kept from being dropped meanwhile.
-local function ended(self, ...)
-  if self.to_drop then
-    by_hand.drop_shared(self, self.to_drop)
-    self.to_drop = nil
-  end
-  return ...
-end
-
--- In the background where nobody waits for it, or where the host waits in a way of its own: on a thread, with an alarm.
-local function start(self, mode, background)
-  mode.alarm = background and core.alarm() or nil
-  self.mode = mode
-  self.task = task.new(self.clock, function() return ended(self, obtain(self, mode)) end, mode.alarm)
-  return self.task
-end
-
---- A renewal for somebody who wants its result: the one under way, which may take as long and try as often as ours
---- would, or another. nil and a failure where none is to be made now.
+--- See under_way.
 ---@param mode central.auth.Mode
 ---@param background? boolean
 ---@return central.auth.Task?
 function Renewal:join(mode, background)
-  local current = self:under_way()
-  if not current then
-    return start(self, mode, background or self.host:waits())
-  elseif current:running() then
-    return errors.fail("config",
-      "a token was asked for by the function that provides the client's own secret or assertion")
-  end
-  local joined = self.mode
-  joined.deadline, joined.tries = math.max(joined.deadline, mode.deadline), math.max(joined.tries, mode.tries)
-  joined.early = joined.early and mode.early
-  return current
+  return under_way.join(self, mode, background)
 end
 
--- A renewal that nobody waits for, begun or moved on; its failure costs nothing.
-local function see_to_it(self)
-  local current = self:under_way()
-  local now = self.clock:boot()
-  if not current and self:waits() == 0 and now >= self.hold_until then
-    current = start(self, { deadline = now + self.config.timeout, tries = 1, early = true }, true)
-  end
-  if current and not current:running() then
-    current:look()
-  end
+-- What lies ready in the cache needs no task, unless a function of the user's is to be run, which may yield.
+local function may_lie_ready(self, state)
+  local secret = self.config.secret
+  return state == "none" and not self.looked and not self.task and secret ~= nil and secret.kind ~= "function"
 end
 
 --- The renewal that a token has to wait for. nil where there is none: it is there, or it can't be had now, as the
@@ -236,14 +222,23 @@ end
 function Renewal:want(min_valid, background)
   local usable, state, remaining, life = is_usable(self)
   local now = self.clock:boot()
+  if may_lie_ready(self, state) then
+    self.looked = true
+    local ok, message, code, detail = self:prepare(self.config.timeout)
+    if not ok then
+      return nil, message, code, detail
+    elseif self:adopt_shared() then
+      return self:want(min_valid, background)
+    end
+  end
   -- More than three quarters of a life can't be had at any time: asking for it must not mean asking all the time.
   if usable and not (min_valid and remaining < math.min(min_valid, life * 0.75)) then
     if state == "stale" then
-      see_to_it(self)
+      under_way.see_to_it(self)
     end
     return nil
   elseif not self:under_way() and (self:waits() > 0 and not self.unread or usable and now < self.hold_until) then
-    if usable or turns.adopt_shared(self) then
+    if usable or self:adopt_shared() then
       return nil
     end
     return self.backoff:remembered()
@@ -295,29 +290,6 @@ function Renewal:token(min_valid, deadline)
   return self:outcome(min_valid, message, code, detail)
 end
 
---- Whether a reset of this client's credential is under way: a secret that is refused meanwhile is no surprise.
----@return boolean
-function Renewal:is_resetting()
-  for _, deadline in pairs(self.resetting) do
-    if self.clock:boot() < deadline then
-      return true
-    end
-  end
-  return false
-end
-
---- Goes on with another secret, here and in the cache; tokens of the former one are dead.
----@param secret userdata
-function Renewal:use_secret(secret)
-  local _ <close> = self.cache:lock() or nil
-  self.cache:drop()
-  self.credential:replace(secret)
-  self.cache:attach(secret)
-  self.tracker:forget()
-  self:pace():succeeded()
-  self.resets = self.resets + 1
-end
-
 function Renewal:close()
   self.closed = true
   self.tracker:forget()
@@ -325,7 +297,9 @@ function Renewal:close()
     self.task:close(errors.fail("closed", "the client was closed"))
   end
   if not self.parent then
-    self.pool:close()
+    if rawget(self, "pool") then
+      self.pool:close()
+    end
     self.credential:close()
   end
   self.cache:close()

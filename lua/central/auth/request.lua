@@ -187,7 +187,7 @@ end
 -- too; nor while the host is known to refuse even new ones, for each would cost all who share them another.
 local function is_worth_another(renewal, call, deadline)
   local now = renewal.clock:boot()
-  while renewal:is_resetting() and now < deadline do
+  while by_hand.is_resetting(renewal) and now < deadline do
     renewal.host:pause(LOOK_AGAIN)
     now = renewal.clock:boot()
   end

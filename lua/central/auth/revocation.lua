@@ -4,7 +4,6 @@
 local by_hand = require "central.auth.by_hand"
 local errors = require "central.auth.errors"
 local token_request = require "central.auth.token_request"
-local turns = require "central.auth.turns"
 
 local revocation = {}
 
@@ -26,7 +25,7 @@ function revocation.revoke(self)
     return nil, message, code, detail
   end
   self.cache:attach(self.credential.secret)
-  local token = self.tracker:token() or turns.adopt_shared(self) and self.tracker:token()
+  local token = self.tracker:token() or self:adopt_shared() and self.tracker:token()
   if not token then
     return true
   end

@@ -2,7 +2,6 @@
 -- refused, and who is asking now. Within a task.
 -- SPDX-License-Identifier: MIT
 
-local core = require "central.auth.core"
 local lazy = require "central.auth.lazy"
 local reply = require "central.auth.reply"
 local task = require "central.auth.task"
@@ -22,29 +21,6 @@ local turns = {}
 function turns.rereads(self, mode)
   self.unread = mode.early and not self.credential:is_quick()
   return not self.unread
-end
-
---- Takes the shared token where it is better than ours: usable, not refused by the API, good for longer; with `since`
---- (boot time) only one that was asked for after that.
----@param self central.auth.Renewal
----@param since? number
----@return boolean
-function turns.adopt_shared(self, since)
-  local raw = self.cache:token()
-  local granted = raw and (not since or raw.sent_boot > since) and reply.read(raw)
-  if not granted or granted.access_token == self.rejected or granted.access_token == self.tracker:token() then
-    return false
-  end
-  local other = core.tracker(self.clock)
-  self:begin(other, granted, raw)
-  local state, remaining = other:state()
-  if state == "expired" or remaining <= select(2, self.tracker:state()) then
-    return false
-  end
-  self:hold(granted, raw, "cache")
-  self.last_token = true
-  self:note("shared", { expires_in = remaining })
-  return true
 end
 
 -- Whether another process was turned down so lately that asking again is idle.
@@ -71,7 +47,7 @@ function turns.look(self)
     return nil, message, code, detail
   end
   self.cache:attach(self.credential.secret)
-  if not turns.adopt_shared(self) and not self.tracker:token() then
+  if not self:adopt_shared() and not self.tracker:token() then
     shares_failure(self)
   end
   return true
@@ -117,7 +93,7 @@ function turns.take(self, mode)
   while true do
     local lock = self.cache:lock()
     mine = lock or nil
-    if turns.adopt_shared(self, mode.since) then
+    if self:adopt_shared(mode.since) then
       return true
     elseif lock == false and mode.early then
       self.hold_until = self.clock:boot() + LOOK_AGAIN * self.random()

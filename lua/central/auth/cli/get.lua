@@ -5,7 +5,6 @@ local auth = require "central.auth"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local json_text = require "central.auth.cli.json_text"
-local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 
@@ -101,11 +100,10 @@ function get.run(options)
   text, message, code, detail = (options.pages and all_pages or one)(options, call)
   if not text then
     return nil, message, code, detail
-  elseif text ~= "" then
-    result((text:gsub("\n$", "")))
+  elseif text == "" then
+    return session.finish()
   end
-  io.stdout:close() -- who reads it need not wait for the rest
-  session.finish()
+  session.give((text:gsub("\n$", "")))
 end
 
 return get

@@ -1,4 +1,4 @@
--- The manual page, in man(7), from the same words as --help. `make` writes it.
+-- The manual page, in man(7), from the same words as the help. `make` writes it.
 -- SPDX-License-Identifier: MIT
 
 local program = require "central.auth.cli.program"

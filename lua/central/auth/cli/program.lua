@@ -1,4 +1,4 @@
--- What the command is as a whole, in words: for --help, the manual page and the completions, which add what each
+-- What the command is as a whole, in words: for the help, the manual page and the completions, which add what each
 -- subcommand says of itself.
 -- SPDX-License-Identifier: MIT
 

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local result = require "central.auth.cli.result"
 
 local session = {}
 
@@ -76,6 +77,24 @@ function session.finish()
     session.wait(pending:fd(), deadline - clock:boot())
   end
   auth.close() -- gives it up where it takes longer
+end
+
+--- Prints what was asked for, and then sees to what is due.
+---@param text string
+function session.give(text)
+  result(text)
+  io.stdout:close() -- who reads it need not wait for the rest
+  session.finish()
+end
+
+--- The plain `central-auth token`, which is in a hurry: all that it needs is here.
+---@param options { header?: boolean }
+function session.plain(options)
+  local token, message, code, detail = session.token(options)
+  if not token then
+    return nil, message, code, detail
+  end
+  session.give(options.header and "Bearer " .. token or token)
 end
 
 return session

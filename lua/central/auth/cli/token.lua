@@ -2,7 +2,6 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
-local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 
 local token = {}
@@ -40,9 +39,7 @@ function token.run(options)
   local shown = options.header and "Bearer " .. value
     or options.curl and ('header = "Authorization: Bearer %s"'):format(value)
     or options.json and as_json(value) or value
-  result(shown)
-  io.stdout:close() -- who reads it need not wait for the rest
-  session.finish()
+  session.give(shown)
 end
 
 return token
