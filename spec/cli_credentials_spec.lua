@@ -46,7 +46,9 @@ describe("central-auth credentials", function()
   end)
 
   it("create does nothing before it knows where the secret is to go", function()
-    assert.matches("where is the secret to go%? %-%-save%-to FILE", fails "create x")
+    local output, errors, status = home:run "credentials create x"
+    assert.equal("2 ", status .. " " .. output)
+    assert.matches("where is the secret to go%? %-%-save%-to FILE", errors)
     assert.equal(2, select(3, home:run "credentials create x --show --save-to y"))
     assert.equal(1, #all())
   end)

@@ -54,7 +54,8 @@ local function run(options)
   return table.unpack(results, 2, results.n)
 end
 
---- What a subcommand returns is its exit status (nil: 0), or a failure as every function here returns it.
+--- What a subcommand returns is its exit status (nil: 0), or a failure as every function here returns it; where the
+--- code is `usage`, which the library has not, the arguments were wrong.
 ---@param words string[] the arguments of the command
 ---@return integer status
 function cli.main(words)
@@ -80,7 +81,7 @@ function cli.main(words)
     return USAGE
   elseif code then
     complain(problem)
-    return FAILED
+    return code == "usage" and USAGE or FAILED
   end
   return status or 0
 end

@@ -80,7 +80,7 @@ local function place_of(options)
   elseif options.show then
     return false
   end
-  return errors.fail("config", "where is the secret to go? --save-to FILE, --save-profile NAME, or --show prints it")
+  return nil, "where is the secret to go? --save-to FILE, --save-profile NAME, or --show prints it", "usage"
 end
 
 -- Whether what is there already may go. `id`: that of the client the secret is for, where it is known.

@@ -2,7 +2,6 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
-local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local json_text = require "central.auth.cli.json_text"
 local session = require "central.auth.cli.session"
@@ -69,7 +68,7 @@ end
 
 local function all_pages(options, call)
   if options.path:find "[?&]next=" or options.path:find "[?&]offset=" then
-    return errors.fail("config", "with --pages give next and offset by --query, for they change from page to page")
+    return nil, "with --pages give next and offset by --query, for they change from page to page", "usage"
   end
   local all = { open = "[", keys = {} }
   call.by, call.items = "page", options.items
@@ -89,11 +88,12 @@ end
 --- Asks, and prints the answer.
 ---@param options table
 function get.run(options)
+  if options.items and not options.pages then
+    return nil, "--items goes with --pages", "usage"
+  end
   local opened, message, code, detail = session.open(options)
   if not opened then
     return nil, message, code, detail
-  elseif options.items and not options.pages then
-    return errors.fail("config", "--items goes with --pages")
   end
   local text
   local call = { query = query_of(options.query), timeout = options.timeout }

@@ -97,7 +97,7 @@ end
 function sandbox.run(options)
   local failure = options.fail and failure_of(options.fail)
   if options.fail and not failure then
-    return errors.fail("config", ("--fail: write it like 503x3, not %q"):format(options.fail))
+    return nil, ("--fail: write it like 503x3, not %q"):format(options.fail), "usage"
   end
   local start = require("central.auth.sandbox").start
   local signal = require "cqueues.signal"
