@@ -132,15 +132,15 @@ describe("the example of a poller", function()
   before_each(function() environment = home(("return { default = %s }"):format(profile(credentials()))) end)
 
   it("ends after so many looks", function()
-    local output, status = lua(environment, "poller.lua /network-monitoring/v1/aps 0.01 3")
+    local output, status = lua(environment, "poller.lua 0.01 3")
     assert.equal(0, status, output)
-    assert.equal(3, select(2, output:gsub("\t12 of them\n", "")))
+    assert.equal(3, select(2, output:gsub("\t12 access points\n", "")))
     assert.same({ token = 1, api = 3 }, box:requests())
   end)
 
   it("ends at once where waiting does not help", function()
     environment.CENTRAL_BASE_URL = "nowhere"
-    local output, status = lua(environment, "poller.lua /network-monitoring/v1/aps 0.01")
+    local output, status = lua(environment, "poller.lua 0.01")
     assert.equal(1, status)
     assert.matches("base_url", output)
   end)
@@ -149,7 +149,7 @@ describe("the example of a poller", function()
     box:lifetime(2)
     environment.LUA_PATH, environment.LUA_CPATH = package.path, package.cpath
     local poller = process.start { env = environment, log = folder .. "/log", command = {
-      "lua5.4", EXAMPLES .. "poller.lua", "/network-monitoring/v1/aps", "0.1",
+      "lua5.4", EXAMPLES .. "poller.lua", "0.1",
     } }
     local function count(words)
       return select(2, poller:output():gsub(words, ""))
@@ -158,9 +158,9 @@ describe("the example of a poller", function()
     assert.equal(0, count "HTTP status") -- nobody noticed
     box:fail { status = 500, times = math.huge, of = "api" }
     process.wait_until(function() return count "HTTP status 500" > 0 end, 5, "the outage")
-    local before = count "12 of them"
+    local before = count "12 access points"
     box:recover()
-    process.wait_until(function() return count "12 of them" > before + 1 end, 5, "the end of the outage")
+    process.wait_until(function() return count "12 access points" > before + 1 end, 5, "the end of the outage")
     assert.equal(1, count "HTTP status 500")
     os.execute("kill " .. poller.pid)
     process.wait_until(function() return count "the end" == 1 and not poller:alive() end, 5, "the end")

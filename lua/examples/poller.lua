@@ -1,12 +1,13 @@
--- Asks an API every so many seconds, for months: tokens are renewed meanwhile, and an outage is told once and outlived.
--- It ends at SIGTERM or Ctrl-C, or after so many looks. Credentials and base_url come from a profile.
---   lua5.4 poller.lua /network-monitoring/v1/aps 60 [looks]
+-- Counts access points every so many seconds, for months: tokens are renewed meanwhile, and an outage is told once and
+-- outlived. It ends at SIGTERM or Ctrl-C, or after so many looks. Credentials and base_url come from a profile.
+--   lua5.4 poller.lua 60 [looks]
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
 local signal = require "cqueues.signal"
 
-local path, seconds, looks = arg[1], tonumber(arg[2] or 60), tonumber(arg[3] or math.huge)
+local APS = "/network-monitoring/v1/aps"
+local seconds, looks = tonumber(arg[1] or 60), tonumber(arg[2] or math.huge)
 local timeout = math.max(1, math.min(seconds, 30))
 
 -- From here on these two are heard where we wait, and nowhere else.
@@ -21,10 +22,10 @@ end
 -- One look; how long to wait for the next.
 local out = false
 local function look()
-  local reply, message, code, detail = auth.get(path, { query = { limit = 1 }, timeout = timeout })
+  local reply, message, code, detail = auth.get(APS, { query = { limit = 1 }, timeout = timeout })
   if reply then
     out = false
-    say(("%d of them"):format(reply.json.total))
+    say(("%d access points"):format(reply.json.total))
   elseif code == "config" then
     error(message, 0) -- this gets no better by waiting
   elseif not out then
