@@ -245,9 +245,10 @@ uninstall: ## what install put there
 
 VERSION = $(shell sed -n 's/^config.VERSION = "\(.*\)"$$/\1/p' lua/central/auth/config.lua)
 RELEASE = central-auth-$(VERSION)
-# What git knows; in an unpacked release, all there is. The time of both is that of the last change.
-FILES   = $(sort $(shell if [ -e .git ]; then git ls-files; else find . -type f ! -path './.build/*' -printf '%P\n'; fi))
-TIME    = $(shell if [ -e .git ]; then git log -1 --format=%ct; else stat -c %Y Makefile; fi)
+# What git knows; in an unpacked release, or without git, all there is. The time of both is that of the last change.
+FILES   = $(sort $(shell { [ -e .git ] && git ls-files 2>/dev/null; } || \
+          find . -type f ! -path './.build/*' ! -path './.git/*' -printf '%P\n'))
+TIME    = $(shell { [ -e .git ] && git log -1 --format=%ct 2>/dev/null; } || stat -c %Y Makefile)
 
 dist: ## a release to build without git: .build/central-auth-VERSION.tar.gz
 	@mkdir -p $(BUILD)

@@ -35,13 +35,13 @@ local function apt(command)
 end
 
 describe("the Debian package #deb #slow", function()
-  setup(function()
+  lazy_setup(function()
     folder = process.scratch()
     root = folder .. "/root"
     local output, status = process.run("make deb BUILD=" .. folder)
     assert(status == 0, output)
   end)
-  teardown(function() process.remove(folder) end)
+  lazy_teardown(function() process.remove(folder) end)
 
   it("has nothing that lintian dislikes", function()
     local output, status = process.run(("lintian --allow-root --fail-on error,warning %s/deb/*.changes"):format(folder))
