@@ -125,7 +125,7 @@ describe("a renewal under way #slow", function()
     end)
   end)
 
-  describe("and a fork", function()
+  describe("and a fork #forks", function()
     it("before it: each process makes its own", function()
       box:latency(0.1)
       assert.same({ "2\n", 0 }, { run [[

@@ -72,7 +72,7 @@ describe("central.auth.http", function()
     process.remove(folder)
   end)
 
-  it("is over at once in a forked child, and goes on in the parent", function()
+  it("is over at once in a forked child, and goes on in the parent #forks", function()
     local server <close> = rude.start { replies = rude.reply(200, nil, "ok") }
     assert.equal("true\tnil\tthe process was forked meanwhile\tnetwork\t0\n0\tok\tok\n", (child.run(([[
       local core, host, http = require "central.auth.core", require "spec_fork", require "central.auth.http"

@@ -251,7 +251,7 @@ describe("a process that is killed #slow", function()
   end)
 end)
 
-describe("a process that forks #slow", function()
+describe("a process that forks #slow #forks", function()
   setup(function()
     folder = process.scratch()
     box = sandbox.start()

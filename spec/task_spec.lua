@@ -62,7 +62,7 @@ describe("a secret's function that yields #valgrind", function()
   end)
 end)
 
-describe("a renewal under way in a process that forks #slow", function()
+describe("a renewal under way in a process that forks #slow #forks", function()
   it("is not heard of in the parent because the child closes its client", function()
     assert.equal("false\ntrue\ttrue\n", (child.run(FORKS .. [[
       local pending = s.client:pending()
