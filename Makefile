@@ -22,15 +22,21 @@ LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -isystem $(LUA_INCDIR) \
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
-CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache share alarm
-HTTP := lhttp lauth job exchange trust secret clock file share seal cache alarm
+CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache folder share alarm
+HTTP := lhttp lauth job thread exchange trust secret clock lifetime file share seal cache folder alarm
 CONSOLE := lconsole lauth console secret
-OBJECTS := core http console
+REDIS := lredis lauth redis talk wire wire_tls dial thread secret clock
 LUAS := $(shell cd lua && find central -name '*.lua')
 
-.PHONY: build help demo reference test spec spec-c bench bench-deps soak fuzz lint check-asan check-tsan check-torture check-gc \
+.PHONY: build help demo reference test spec spec-c bench bench-deps soak fleet fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
+
+# Redis is for who has hiredis; TLS with it from hiredis 1.0 on.
+HAS_REDIS := $(shell $(PKG_CONFIG) --exists hiredis 2>/dev/null && echo yes)
+HAS_TLS   := $(shell $(PKG_CONFIG) --exists 'hiredis >= 1.0' hiredis_ssl openssl 2>/dev/null && echo yes)
+REDIS_PC  := hiredis $(if $(HAS_TLS),hiredis_ssl openssl)
+OBJECTS   := core http console $(if $(HAS_REDIS),redis)
 
 build: versions $(OBJECTS:%=$(BUILD)/central/auth/%.so) $(BUILD)/central-auth.1 ## compile into .build/
 
@@ -68,6 +74,14 @@ $(BUILD)/central-auth.1: $(BUILD)/central/auth/core.so $(BUILD)/central/auth/con
 	@echo "man $@"
 	@env PATH="$(abspath $(BUILD))/bin:$$PATH" LUA_PATH="$(CURDIR)/lua/?.lua;;" LUA_CPATH="$(abspath $(BUILD))/?.so;;" \
 	  $(LUA) -e 'io.write(require("central.auth.cli.man").page())' >$@.new && mv $@.new $@
+
+$(BUILD)/central/auth/redis.so: $(REDIS:%=$(BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	@echo "ld $@"
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(REDIS_PC) libsodium) -lm
+
+$(BUILD)/obj/wire.o $(BUILD)/obj/wire_tls.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(REDIS_PC))) \
+  $(if $(HAS_TLS),-DAUTH_REDIS_TLS)
 
 -include $(wildcard $(BUILD)/obj/*.d)
 
@@ -123,17 +137,18 @@ $(BUILD)/threads: spec/hosts/threads.c
 	@mkdir -p $(@D)
 	@$(CC) -O1 -g $(SANITIZE) -isystem $(LUA_INCDIR) $< $(shell $(PKG_CONFIG) --libs $(LUA_PC)) -lpthread -o $@
 
-TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
+TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(filter-out $(if $(HAS_REDIS),,spec/c/redis_test.c),$(wildcard spec/c/*_test.c)))
 
 spec-c: $(TESTS) ## the C unit tests only
 	@for test in $^; do echo "== $$test"; $(RUNNER) $$test || exit 1; done
 
-UNITS := secret clock lifetime form file command redact seal cache share alarm exchange trust job
+UNITS := secret clock lifetime form file command redact seal cache folder share alarm exchange trust job thread \
+         $(if $(HAS_REDIS),redis talk wire wire_tls dial)
 $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "cc $<"
 	@$(COMPILE) -Icsrc -Wno-missing-prototypes $< $(UNITS:%=$(BUILD)/obj/%.o) -o $@ \
-	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka) -lm
+	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka $(if $(HAS_REDIS),$(REDIS_PC))) -lm
 
 BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
 bench: build $(BENCH) ## ourselves beside our peers, as a table and a picture; make bench-deps installs those
@@ -141,6 +156,9 @@ bench: build $(BENCH) ## ourselves beside our peers, as a table and a picture; m
 
 soak: deps-bench build ## ten thousand renewals in one process: nothing may grow
 	@$(CLEAN_ENV) $(LUA) spec/bench/soak.lua
+
+fleet: ## a model of 100,000 clients on 10,000 machines over a day: what the token server sees (two minutes)
+	@$(LUA) spec/bench/fleet.lua
 
 bench-deps: deps-bench ## curl, nginx, Go and Python libraries to compare with
 
@@ -164,7 +182,7 @@ lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, sym
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign programs under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory spec-c spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
-	  BUSTED_FLAGS=--exclude-tags=hosts,clocks,torture,deb,forks
+	  BUSTED_FLAGS=--exclude-tags=hosts,clocks,torture,deb,herd,forks
 
 # The sanitizer must be loaded before Lua's own libraries: by the loader, not LD_PRELOAD, which every child would inherit.
 .build/asan/bin/lua5.4 .build/torture/bin/lua5.4: Makefile
@@ -182,7 +200,7 @@ check-valgrind: deps-check ## C units and the specs without timing under valgrin
 # No address randomisation: the sanitizer of Debian 12 does not find its place beside that of newer kernels.
 TSAN := BUILD=.build/tsan SANITIZE=-fsanitize=thread CFLAGS="-O1 -g -U_FORTIFY_SOURCE" RUNNER="setarch -R"
 check-tsan: deps-test .build/tsan/bin/lua5.4 ## jobs, and many states in many threads, under ThreadSanitizer
-	@$(MAKE) --no-print-directory spec-c TESTS=.build/tsan/spec/job_test $(TSAN)
+	@$(MAKE) --no-print-directory spec-c TESTS="$(addprefix .build/tsan/spec/,job_test $(if $(HAS_REDIS),redis_test))" $(TSAN)
 	@$(MAKE) --no-print-directory spec SPECS="spec/states_spec.lua spec/http_spec.lua spec/loops_spec.lua" $(TSAN) \
 	  BUSTED_FLAGS=--exclude-tags=foreign
 
@@ -203,7 +221,7 @@ check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails onc
 	  -Wl,-rpath,$(abspath .build/torture) $(TORTURED:%=-Wl,--wrap=%)"
 
 # Under AddressSanitizer, which sees what is used after it was collected; not the specs whose work is done by children.
-BY_CHILDREN := cli cli_credentials cli_doctor cli_get cli_login clocks deb dns ends examples hosts install processes readme states torture
+BY_CHILDREN := cli cli_credentials cli_doctor cli_get cli_login clocks deb dns ends examples fleet hosts install processes readme states torture
 check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at every step, under AddressSanitizer
 	@$(MAKE) --no-print-directory spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
 	  SPEC_PRELUDE="-l spec.support.collect" BUSTED_FLAGS=--exclude-tags=foreign,forks \

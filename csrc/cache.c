@@ -13,13 +13,13 @@
 
 enum { ENTRIES_MAX = 10000, RECORD_DIGITS = 32 };
 
-static enum auth_cache_result unfit(const char **why, const char *text) {
+static enum auth_store_result unfit(const char **why, const char *text) {
     *why = text;
-    return AUTH_CACHE_UNFIT;
+    return AUTH_STORE_UNFIT;
 }
 
-static enum auth_cache_result failed(const char **why, int error) {
-    return error == ENOENT ? AUTH_CACHE_ABSENT : unfit(why, strerror(error));
+static enum auth_store_result failed(const char **why, int error) {
+    return error == ENOENT ? AUTH_STORE_ABSENT : unfit(why, strerror(error));
 }
 
 static bool is_closed_to_others(const struct stat *info) {
@@ -27,9 +27,9 @@ static bool is_closed_to_others(const struct stat *info) {
 }
 
 /* The folder's descriptor in `fd`, once it is found to be ours alone. */
-static enum auth_cache_result open_folder(const char *folder, int *fd, const char **why) {
+static enum auth_store_result open_folder(const char *folder, int *fd, const char **why) {
     struct stat info;
-    enum auth_cache_result result = AUTH_CACHE_OK;
+    enum auth_store_result result = AUTH_STORE_OK;
     *fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*fd < 0)
         return errno == ELOOP || errno == ENOTDIR ? unfit(why, "it is a link or no folder")
@@ -40,34 +40,34 @@ static enum auth_cache_result open_folder(const char *folder, int *fd, const cha
         result = unfit(why, "it belongs to another user");
     else if (!is_closed_to_others(&info))
         result = unfit(why, "it is open to others; chmod 700 closes it");
-    if (result != AUTH_CACHE_OK)
+    if (result != AUTH_STORE_OK)
         close(*fd);
     return result;
 }
 
-static enum auth_cache_result open_or_make_folder(const char *folder, int *fd, const char **why) {
-    enum auth_cache_result result = open_folder(folder, fd, why);
-    if (result == AUTH_CACHE_ABSENT) {
+static enum auth_store_result open_or_make_folder(const char *folder, int *fd, const char **why) {
+    enum auth_store_result result = open_folder(folder, fd, why);
+    if (result == AUTH_STORE_ABSENT) {
         int error = auth_file_make_folder(folder);
         result = error == 0 ? open_folder(folder, fd, why) : unfit(why, strerror(error));
     }
     return result;
 }
 
-static enum auth_cache_result check_file(int fd, size_t *size, const char **why) {
+static enum auth_store_result check_file(int fd, size_t *size, const char **why) {
     struct stat info;
     if (fstat(fd, &info) != 0)
         return failed(why, errno);
     if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() || !is_closed_to_others(&info))
         return unfit(why, "a file in it is not ours alone");
-    if (info.st_size > (off_t)AUTH_CACHE_FILE_MAX)
+    if (info.st_size > (off_t)AUTH_STORE_RECORD_MAX)
         return unfit(why, "a file in it is too large");
     *size = (size_t)info.st_size;
-    return AUTH_CACHE_OK;
+    return AUTH_STORE_OK;
 }
 
 /* No more than `size` bytes: records are replaced whole and never grow. */
-static enum auth_cache_result read_all(int fd, size_t size, struct auth_secret *out, const char **why) {
+static enum auth_store_result read_all(int fd, size_t size, struct auth_secret *out, const char **why) {
     if (!auth_secret_reserve(out, out->length + size))
         return failed(why, ENOMEM);
     while (size > 0) {
@@ -82,14 +82,14 @@ static enum auth_cache_result read_all(int fd, size_t size, struct auth_secret *
         size -= (size_t)got;
     }
     out->data[out->length] = '\0';
-    return AUTH_CACHE_OK;
+    return AUTH_STORE_OK;
 }
 
-enum auth_cache_result auth_cache_read(const char *folder, const char *name, struct auth_secret *out,
+enum auth_store_result auth_cache_read(const char *folder, const char *name, struct auth_secret *out,
                                        const char **why) {
     int at = -1;
-    enum auth_cache_result result = open_folder(folder, &at, why);
-    if (result != AUTH_CACHE_OK)
+    enum auth_store_result result = open_folder(folder, &at, why);
+    if (result != AUTH_STORE_OK)
         return result;
     int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
@@ -97,7 +97,7 @@ enum auth_cache_result auth_cache_read(const char *folder, const char *name, str
     } else {
         size_t size = 0;
         result = check_file(fd, &size, why);
-        if (result == AUTH_CACHE_OK)
+        if (result == AUTH_STORE_OK)
             result = read_all(fd, size, out, why);
         close(fd);
     }
@@ -105,21 +105,21 @@ enum auth_cache_result auth_cache_read(const char *folder, const char *name, str
     return result;
 }
 
-enum auth_cache_result auth_cache_replace(const char *folder, const char *name,
+enum auth_store_result auth_cache_replace(const char *folder, const char *name,
                                           const struct auth_secret *bytes, const char **why) {
     int at = -1;
-    enum auth_cache_result result = open_or_make_folder(folder, &at, why);
-    if (result != AUTH_CACHE_OK)
+    enum auth_store_result result = open_or_make_folder(folder, &at, why);
+    if (result != AUTH_STORE_OK)
         return result;
     int error = auth_file_replace(at, name, bytes, false);
     close(at);
-    return error == 0 ? AUTH_CACHE_OK : unfit(why, strerror(error));
+    return error == 0 ? AUTH_STORE_OK : unfit(why, strerror(error));
 }
 
-enum auth_cache_result auth_cache_remove(const char *folder, const char *name, const char **why) {
+enum auth_store_result auth_cache_remove(const char *folder, const char *name, const char **why) {
     int at = -1;
-    enum auth_cache_result result = open_folder(folder, &at, why);
-    if (result != AUTH_CACHE_OK)
+    enum auth_store_result result = open_folder(folder, &at, why);
+    if (result != AUTH_STORE_OK)
         return result;
     if (unlinkat(at, name, 0) != 0)
         result = failed(why, errno);
@@ -127,10 +127,10 @@ enum auth_cache_result auth_cache_remove(const char *folder, const char *name, c
     return result;
 }
 
-enum auth_cache_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why) {
+enum auth_store_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why) {
     int at = -1;
-    enum auth_cache_result result = open_or_make_folder(folder, &at, why);
-    if (result != AUTH_CACHE_OK)
+    enum auth_store_result result = open_or_make_folder(folder, &at, why);
+    if (result != AUTH_STORE_OK)
         return result;
     int fd = openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     int error = fd < 0 ? errno : 0;
@@ -139,9 +139,9 @@ enum auth_cache_result auth_cache_lock(const char *folder, const char *name, int
         return unfit(why, strerror(error));
     size_t size = 0;
     result = check_file(fd, &size, why);
-    if (result == AUTH_CACHE_OK && flock(fd, LOCK_EX | LOCK_NB) != 0)
-        result = errno == EWOULDBLOCK ? AUTH_CACHE_BUSY : unfit(why, strerror(errno));
-    if (result == AUTH_CACHE_OK)
+    if (result == AUTH_STORE_OK && flock(fd, LOCK_EX | LOCK_NB) != 0)
+        result = errno == EWOULDBLOCK ? AUTH_STORE_BUSY : unfit(why, strerror(errno));
+    if (result == AUTH_STORE_OK)
         *lock = fd;
     else
         close(fd);
@@ -154,12 +154,12 @@ void auth_cache_unlock(int lock) {
 }
 
 size_t auth_cache_read_note(int lock, char *note) {
-    ssize_t got = pread(lock, note, AUTH_CACHE_NOTE_MAX, 0);
+    ssize_t got = pread(lock, note, AUTH_STORE_NOTE_MAX, 0);
     return got > 0 ? (size_t)got : 0;
 }
 
 void auth_cache_write_note(int lock, const char *note, size_t length) {
-    if (length <= AUTH_CACHE_NOTE_MAX && pwrite(lock, note, length, 0) == (ssize_t)length)
+    if (length <= AUTH_STORE_NOTE_MAX && pwrite(lock, note, length, 0) == (ssize_t)length)
         (void)!ftruncate(lock, (off_t)length);
 }
 
@@ -181,7 +181,7 @@ static bool is_dead(int at, const struct dirent *entry, int64_t now_s) {
 void auth_cache_sweep(const char *folder, int64_t now_s) {
     const char *why = NULL;
     int at = -1;
-    if (open_folder(folder, &at, &why) != AUTH_CACHE_OK)
+    if (open_folder(folder, &at, &why) != AUTH_STORE_OK)
         return;
     DIR *entries = fdopendir(at);
     if (entries == NULL) {

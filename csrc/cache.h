@@ -9,42 +9,31 @@
 #ifndef AUTH_CACHE_H
 #define AUTH_CACHE_H
 
-#include "secret.h"
+#include "store.h"
 
-#include <stdint.h>
-
-#define AUTH_CACHE_FILE_MAX ((size_t)320 * 1024) /* bytes */
-#define AUTH_CACHE_NOTE_MAX 64                   /* bytes of the note in a lock file */
-#define AUTH_CACHE_DEAD_S 172800L                /* a file so old holds nothing that lives */
-
-enum auth_cache_result {
-    AUTH_CACHE_OK,
-    AUTH_CACHE_ABSENT, /* no such file, or no folder yet */
-    AUTH_CACHE_BUSY,   /* another process holds the lock */
-    AUTH_CACHE_UNFIT   /* `why` tells */
-};
+#define AUTH_CACHE_DEAD_S 172800L /* a file so old holds nothing that lives */
 
 /* Each function stores in `why` a static text when it returns UNFIT. `name` is a file's name without
  * slash. */
 
 /* Appends the content to `out`; on failure `out` keeps what was read so far: wipe it. */
-enum auth_cache_result auth_cache_read(const char *folder, const char *name, struct auth_secret *out,
+enum auth_store_result auth_cache_read(const char *folder, const char *name, struct auth_secret *out,
                                        const char **why);
 
 /* Makes the folder (and the one above it) where it is missing. */
-enum auth_cache_result auth_cache_replace(const char *folder, const char *name,
+enum auth_store_result auth_cache_replace(const char *folder, const char *name,
                                           const struct auth_secret *bytes, const char **why);
 
-enum auth_cache_result auth_cache_remove(const char *folder, const char *name, const char **why);
+enum auth_store_result auth_cache_remove(const char *folder, const char *name, const char **why);
 
 /* Takes the lock of this name, or says BUSY at once. `lock` is a descriptor, the caller's to give to
  * `unlock`. Makes the folder as above. */
-enum auth_cache_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why);
+enum auth_store_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why);
 
 /* Gives the lock back, also for copies of the descriptor in forked children. */
 void auth_cache_unlock(int lock);
 
-/* A few bytes that holders of a lock leave for the next one. `note` has AUTH_CACHE_NOTE_MAX bytes. The
+/* A few bytes that holders of a lock leave for the next one. `note` has AUTH_STORE_NOTE_MAX bytes. The
  * length, 0 on failure. */
 size_t auth_cache_read_note(int lock, char *note);
 void auth_cache_write_note(int lock, const char *note, size_t length);

@@ -1,14 +1,23 @@
 /* Jobs; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "job.h"
+#include "thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 512 * 1024, STEP_MS = 1000, GATE_TRIES = 100, NS_PER_MS = 1000000, GLANCE_NS = 100000 };
+enum {
+    STACK_BYTES = 512 * 1024,
+    STEP_MS = 1000,
+    GATE_TRIES = 100,
+    NS_PER_MS = 1000000,
+    GLANCE_NS = 100000,
+    PROBLEM_BYTES = 160
+};
 
 _Static_assert(AUTH_SEAL_BODY_MAX == AUTH_EXCHANGE_BODY_MAX, "every reply can be sealed");
 
@@ -25,7 +34,7 @@ struct auth_job {
     struct auth_clock clock;
     struct auth_alarm alarm; /* a copy: who gave it may close his while the thread still runs */
     const struct auth_exchange_reply *reply;
-    const char *share_problem;
+    char problems[AUTH_SHARE_STORES][PROBLEM_BYTES]; /* why a store could not take the reply; empty: it did */
     bool has_shared;
     pthread_t thread;
     bool joinable;
@@ -110,10 +119,30 @@ static void release_order(struct auth_job_order *order) {
     auth_secret_wipe(&order->body);
     auth_secret_wipe(&order->authorization);
     auth_share_end(&order->share);
-    int lock = order->lock;
-    order->lock = -1; /* first: a forked child closes what it finds here */
-    if (lock >= 0)
-        auth_cache_unlock(lock);
+}
+
+/* Its connections may use OpenSSL. */
+static void free_share(struct auth_job *job) {
+    if (enter()) {
+        auth_share_free(&job->order.share);
+        leave();
+    }
+}
+
+static void share(struct auth_job *job, const struct auth_exchange_reply *reply) {
+    struct auth_record record = {.sent = reply->sent,
+                                 .date_s = reply->date_s,
+                                 .retry_after_s = reply->retry_after_s,
+                                 .status = (uint32_t)reply->status,
+                                 .body = reply->body.data,
+                                 .body_length = reply->body.length};
+    enum auth_share_kind kind = auth_share_judge(&job->order.share, &record);
+    const char *why[AUTH_SHARE_STORES] = {NULL};
+    job->has_shared = kind != AUTH_SHARE_UNCLEAR;
+    auth_share_reply(&job->order.share, &record, kind, &job->clock, why);
+    for (int i = 0; i < AUTH_SHARE_STORES; i++)
+        if (why[i] != NULL)
+            (void)snprintf(job->problems[i], PROBLEM_BYTES, "%s", why[i]);
 }
 
 static const struct auth_exchange_reply *finish(struct auth_job *job) {
@@ -128,19 +157,8 @@ static const struct auth_exchange_reply *finish(struct auth_job *job) {
 
 static void complete(struct auth_job *job) {
     const struct auth_exchange_reply *reply = finish(job);
-    if (reply->failure == AUTH_EXCHANGE_OK) {
-        struct auth_record record = {.sent = reply->sent,
-                                     .date_s = reply->date_s,
-                                     .retry_after_s = reply->retry_after_s,
-                                     .status = (uint32_t)reply->status,
-                                     .body = reply->body.data,
-                                     .body_length = reply->body.length};
-        enum auth_share_kind kind = auth_share_judge(&job->order.share, &record);
-        const char *why = NULL;
-        job->has_shared = kind != AUTH_SHARE_UNCLEAR;
-        if (!auth_share_reply(&job->order.share, &record, kind, &why))
-            job->share_problem = why;
-    }
+    if (reply->failure == AUTH_EXCHANGE_OK)
+        share(job, reply);
     job->reply = reply;
     release_order(&job->order);
 }
@@ -156,6 +174,7 @@ static void cancel(struct auth_job *job) {
 static void destroy(struct auth_job *job) {
     auth_alarm_close(&job->alarm);
     if (enter()) {
+        auth_share_free(&job->order.share);
         auth_exchange_free(job->exchange);
         leave();
     }
@@ -185,20 +204,9 @@ static void *run(void *data) {
     return NULL;
 }
 
-/* With all signals blocked: they are the host's. */
 static bool start_thread(struct auth_job *job) {
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     atomic_store(&job->state, THREADED);
-    job->joinable = pthread_create(&job->thread, &attributes, run, job) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    job->joinable = auth_thread_start(&job->thread, STACK_BYTES, run, job);
     if (job->joinable)
         (void)pthread_setname_np(job->thread, "central-auth");
     return job->joinable;
@@ -216,7 +224,6 @@ struct auth_job *auth_job_new(void) {
     struct auth_job *job = calloc(1, sizeof *job);
     if (job == NULL)
         return NULL;
-    job->order.lock = -1;
     job->alarm.fd = -1;
     job->owner = getpid();
     job->exchange = auth_exchange_new();
@@ -230,12 +237,15 @@ struct auth_job *auth_job_new(void) {
 void auth_job_start(struct auth_job *job, struct auth_job_order *order, const struct auth_clock *clock,
                     const struct auth_alarm *alarm) {
     auth_alarm_close(&job->alarm);
+    free_share(job);
     job->order = *order;
-    *order = (struct auth_job_order){.lock = -1};
+    *order = (struct auth_job_order){0};
     job->order.request.body = &job->order.body;
     job->order.request.authorization = &job->order.authorization;
+    job->order.share.enter = enter;
+    job->order.share.leave = leave;
     job->clock = *clock;
-    job->share_problem = NULL;
+    memset(job->problems, 0, sizeof job->problems);
     job->has_shared = false;
     atomic_store(&job->cancelled, false);
     atomic_store(&job->state, INLINE);
@@ -278,11 +288,14 @@ bool auth_job_wait(struct auth_job *job, int64_t limit_ns) {
         return false;
     join(job);
     auth_alarm_close(&job->alarm);
+    free_share(job);
     return true;
 }
 
-const struct auth_exchange_reply *auth_job_finish(struct auth_job *job, const char **share_problem) {
-    *share_problem = job->share_problem;
+const struct auth_exchange_reply *auth_job_finish(const struct auth_job *job,
+                                                  const char *problems[AUTH_SHARE_STORES]) {
+    for (int i = 0; i < AUTH_SHARE_STORES; i++)
+        problems[i] = job->problems[i][0] != '\0' ? job->problems[i] : NULL;
     return job->reply;
 }
 
@@ -302,8 +315,10 @@ bool auth_job_is_ours(const struct auth_job *job) {
 static bool dismiss(struct auth_job *job) {
     enum state expected = THREADED;
     atomic_store(&job->cancelled, true);
-    if (atomic_load(&job->state) == THREADED)
+    if (atomic_load(&job->state) == THREADED) {
         auth_exchange_wake(job->exchange);
+        auth_share_interrupt(&job->order.share); /* whose stores stay until the owner has joined the thread */
+    }
     for (int64_t waited = 0; atomic_load(&job->state) == THREADED && waited < AUTH_JOB_FAREWELL_NS;
          waited += GLANCE_NS)
         auth_clock_sleep(GLANCE_NS);
@@ -314,9 +329,7 @@ void auth_job_free(struct auth_job *job) {
     if (job == NULL)
         return;
     if (!auth_job_is_ours(job)) {
-        if (job->order.lock >= 0)
-            close(job->order.lock); /* a copy; the parent releases the lock */
-        job->order.lock = -1;
+        auth_share_forget(&job->order.share);
         auth_alarm_close(&job->alarm);
         return;
     }

@@ -13,13 +13,13 @@
 /* So long, at most, a job that is given up may hold its owner; then it ends by itself, unheard. */
 #define AUTH_JOB_FAREWELL_NS (AUTH_NS_PER_S / 4)
 
-/* What a job takes over: the secrets of the request, whose `body` and `authorization` point here. */
+/* What a job takes over: the secrets of the request, whose `body` and `authorization` point here, the stores
+ * the reply is shared by and their locks. */
 struct auth_job_order {
     struct auth_exchange_request request;
     struct auth_secret body;
     struct auth_secret authorization;
     struct auth_share share; /* all zero: nothing is shared */
-    int lock;                /* of the cache; -1: none */
 };
 
 struct auth_job;
@@ -31,19 +31,20 @@ bool auth_job_init(void);
 /* NULL: no memory. Used again and again: the connection stays for the next exchange. */
 struct auth_job *auth_job_new(void);
 
-/* Begins, does not block; no other may be under way. Takes the order's secrets, share and lock over,
- * whatever happens. `alarm`, of which the job keeps a copy: NULL leaves the work to `auth_job_wait`; so does
+/* Begins, does not block; no other may be under way. Takes the order's secrets and share over, whatever
+ * happens. `alarm`, of which the job keeps a copy: NULL leaves the work to `auth_job_wait`; so does
  * a thread that can't be started, and then the alarm rings at once. */
 void auth_job_start(struct auth_job *job, struct auth_job_order *order, const struct auth_clock *clock,
                     const struct auth_alarm *alarm);
 
-/* Waits until it is done, `limit_ns` at most, less when a signal arrives. true: done, or nothing under way.
- */
+/* Waits until it is done, `limit_ns` at most, less when a signal arrives; longer only where the work was left
+ * to this call and a store is slow. true: done, or nothing under way. */
 bool auth_job_wait(struct auth_job *job, int64_t limit_ns);
 
-/* After wait said true: the reply, the job's until the next start; `share_problem` is NULL, or why it could
- * not be shared. */
-const struct auth_exchange_reply *auth_job_finish(struct auth_job *job, const char **share_problem);
+/* After wait said true: the reply, the job's until the next start. `problems` tells for each store why it
+ * could not take it; NULL: it did, or there is none. */
+const struct auth_exchange_reply *auth_job_finish(const struct auth_job *job,
+                                                  const char *problems[AUTH_SHARE_STORES]);
 
 /* Whether the looks of that reply were clear enough to share what it says; else its owner must say. */
 bool auth_job_has_shared(const struct auth_job *job);

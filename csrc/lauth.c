@@ -24,6 +24,13 @@ struct auth_secret *auth_lua_new_secret(lua_State *L) {
     return secret;
 }
 
+struct auth_lua_store *auth_lua_new_store(lua_State *L) {
+    struct auth_lua_store *box = lua_newuserdatauv(L, sizeof *box, 0);
+    box->store = NULL;
+    luaL_setmetatable(L, AUTH_STORE_TYPE);
+    return box;
+}
+
 const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length) {
     if (lua_type(L, index) == LUA_TSTRING)
         return lua_tolstring(L, index, length);
@@ -49,18 +56,25 @@ const char *auth_lua_text_field(lua_State *L, int index, const char *name) {
     return text;
 }
 
+static struct auth_store *store_field(lua_State *L, int index, const char *name) {
+    int type = lua_getfield(L, index, name);
+    const struct auth_lua_store *store =
+        type == LUA_TNIL ? NULL : (struct auth_lua_store *)luaL_checkudata(L, -1, AUTH_STORE_TYPE);
+    lua_pop(L, 1);
+    return store != NULL ? store->store : NULL;
+}
+
 void auth_lua_check_share(lua_State *L, int index, struct auth_share *share) {
     luaL_checktype(L, index, LUA_TTABLE);
-    const char *folder = auth_lua_text_field(L, index, "folder");
     const char *name = auth_lua_text_field(L, index, "name");
     int64_t failures = auth_lua_integer_field(L, index, "failures", 0);
     lua_getfield(L, index, "key");
     const struct auth_secret *key = luaL_checkudata(L, -1, AUTH_SECRET_TYPE);
     lua_pop(L, 1);
-    if (folder == NULL || name == NULL || strlen(folder) >= sizeof share->folder ||
-        strlen(name) >= sizeof share->name)
-        luaL_error(L, "folder and name of usual length expected");
-    memcpy(share->folder, folder, strlen(folder) + 1);
+    if (name == NULL || strlen(name) >= sizeof share->name)
+        luaL_error(L, "a name of usual length expected");
+    share->stores[AUTH_SHARE_NEAR] = store_field(L, index, "near");
+    share->stores[AUTH_SHARE_FAR] = store_field(L, index, "far");
     memcpy(share->name, name, strlen(name) + 1);
     share->failures = (uint32_t)(failures < 0 ? 0 : failures > INT_MAX ? INT_MAX : failures);
     share->key = *key;

@@ -20,15 +20,21 @@
 #define AUTH_CLOCK_TYPE "central.auth.clock"   /* body: struct auth_clock */
 
 #define AUTH_ALARM_TYPE "central.auth.alarm" /* body: struct auth_lua_alarm */
-#define AUTH_LOCK_TYPE "central.auth.lock"   /* body: struct auth_lua_lock */
+#define AUTH_STORE_TYPE "central.auth.store" /* body: struct auth_lua_store */
+#define AUTH_LOCK_TYPE "central.auth.lock"   /* body: struct auth_lua_lock; keeps its store alive */
 
 struct auth_lua_alarm {
     struct auth_alarm alarm;
     pid_t owner;
 };
 
+struct auth_lua_store {
+    struct auth_store *store; /* NULL: closed */
+};
+
 struct auth_lua_lock {
-    int fd; /* -1: released */
+    struct auth_lock lock;
+    struct auth_lua_store *from;
     pid_t owner;
 };
 
@@ -42,6 +48,9 @@ void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, cons
 /* Pushes an empty secret that already has its finalizer; the caller then fills it. */
 struct auth_secret *auth_lua_new_secret(lua_State *L);
 
+/* Pushes a closed store that already has its finalizer; the caller then fills it. */
+struct auth_lua_store *auth_lua_new_store(lua_State *L);
+
 /* The bytes of a string or of a secret at `index`; anything else raises. Valid while the value stays on the
  * stack. */
 const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length);
@@ -51,7 +60,8 @@ const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length);
 const char *auth_lua_check_text(lua_State *L, int index);
 const char *auth_lua_text_field(lua_State *L, int index, const char *name);
 
-/* What the table { folder, name, key, failures } at `index` says of sharing; the key stays the table's. */
+/* What the table { near, far, name, key, failures } at `index` says of sharing, near and far being stores or
+ * nil; stores and key stay the table's. */
 void auth_lua_check_share(lua_State *L, int index, struct auth_share *share);
 
 /* A number of seconds at `index` as ns, cut to a century either way; NaN raises. */
@@ -83,5 +93,6 @@ void auth_lua_open_alarm(lua_State *L);
 AUTH_EXPORT int luaopen_central_auth_core(lua_State *L);
 AUTH_EXPORT int luaopen_central_auth_http(lua_State *L);
 AUTH_EXPORT int luaopen_central_auth_console(lua_State *L);
+AUTH_EXPORT int luaopen_central_auth_redis(lua_State *L);
 
 #endif

@@ -1,6 +1,5 @@
-/* Lua's view of the sealed cache: a key from a secret, records read and written under it, the lock.
+/* Lua's view of what is shared: a key from a secret, stores of records sealed under it, their locks.
  * SPDX-License-Identifier: MIT */
-#include "cache.h"
 #include "lauth.h"
 #include "lifetime.h"
 #include "seal.h"
@@ -8,18 +7,37 @@
 #include <string.h>
 #include <unistd.h>
 
+/* How long an operation may be waited for at a time. */
+enum { WAIT_MAX_MS = 60000, NS_PER_MS = 1000000 };
+
 static const struct auth_secret *check_key(lua_State *L, int index) {
     return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
 }
 
-/* nil where there is nothing, false where another process is at it, nil and why where something is wrong. */
-static int push_result(lua_State *L, enum auth_cache_result result, const char *why) {
-    if (result == AUTH_CACHE_UNFIT)
+static struct auth_store *check_store(lua_State *L) {
+    const struct auth_lua_store *store = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
+    if (store->store == NULL)
+        luaL_error(L, "the store is closed");
+    return store->store;
+}
+
+static const char *check_name(lua_State *L, int index) {
+    const char *name = auth_lua_check_text(L, index);
+    luaL_argcheck(L, strlen(name) <= AUTH_STORE_NAME_MAX, index, "too long");
+    return name;
+}
+
+/* nil where there is nothing, false where somebody else is at it, nil and why where something is wrong; the
+ * store itself where it is not done: wait and ask again. */
+static int push_result(lua_State *L, enum auth_store_result result, const char *why) {
+    if (result == AUTH_STORE_UNFIT)
         return auth_lua_fail(L, why);
-    if (result == AUTH_CACHE_ABSENT)
+    if (result == AUTH_STORE_PENDING)
+        lua_pushvalue(L, 1);
+    else if (result == AUTH_STORE_ABSENT)
         lua_pushnil(L);
     else
-        lua_pushboolean(L, result == AUTH_CACHE_OK);
+        lua_pushboolean(L, result == AUTH_STORE_OK);
     return 1;
 }
 
@@ -59,20 +77,32 @@ static bool is_this_boot(const struct auth_record *record) {
     return memcmp(id, unknown, sizeof id) != 0 && memcmp(id, record->boot_id, sizeof id) == 0;
 }
 
-/* cache_read(clock, folder, name, key) -> raw reply, its times by this process's clocks | nil | nil, why */
-static int cache_read(lua_State *L) {
-    const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
-    const char *folder = auth_lua_check_text(L, 2);
-    const char *name = auth_lua_check_text(L, 3);
+/* The times of a record by this process's clocks. false: they can't be trusted. */
+static bool rebase(struct auth_record *record, const char *name, const struct auth_clock *clock,
+                   int64_t left_ms) {
+    struct auth_instant now = auth_clock_now(clock);
+    if (left_ms < 0)
+        return auth_lifetime_rebase(&record->sent, now, is_this_boot(record));
+    bool token = strstr(name, ".token") != NULL;
+    int64_t life_ms = auth_share_life_ms(record, token ? AUTH_SHARE_TOKEN : AUTH_SHARE_REFUSAL);
+    int64_t kept_ms = life_ms - left_ms;
+    return auth_lifetime_receive(&record->sent, now, record->date_s, kept_ms * NS_PER_MS);
+}
+
+/* store:read(clock, name, key) -> raw reply, its times by this process's clocks | nil | nil, why | store */
+static int store_read(lua_State *L) {
+    struct auth_store *store = check_store(L);
+    const struct auth_clock *clock = luaL_checkudata(L, 2, AUTH_CLOCK_TYPE);
+    const char *name = check_name(L, 3);
     const struct auth_secret *key = check_key(L, 4);
     struct auth_secret *bytes = auth_lua_new_secret(L);
     struct auth_record record = {0};
     const char *why = NULL;
-    enum auth_cache_result result = auth_cache_read(folder, name, bytes, &why);
-    if (result != AUTH_CACHE_OK)
+    int64_t left_ms = -1;
+    enum auth_store_result result = store->kind->get(store, name, bytes, &left_ms, &why);
+    if (result != AUTH_STORE_OK)
         return push_result(L, result, why);
-    if (auth_seal_open(&record, bytes, key, name) &&
-        auth_lifetime_rebase(&record.sent, auth_clock_now(clock), is_this_boot(&record)))
+    if (auth_seal_open(&record, bytes, key, name) && rebase(&record, name, clock, left_ms))
         push_record(L, &record);
     else
         lua_pushnil(L);
@@ -80,8 +110,8 @@ static int cache_read(lua_State *L) {
     return 1;
 }
 
-/* cache_share({ folder, name, key, failures }, raw reply, "token" | "refusal") -> true | nil, why: as a job
- * does with its own where it is clear */
+/* cache_share({ near, far, name, key, failures }, raw reply, "token" | "refusal", clock) -> why not near, why
+ * not far, or nil: as a job does with its own where it is clear. Waits for the stores. */
 static int cache_share(lua_State *L) {
     static const char *const names[] = {"token", "refusal", NULL};
     static const enum auth_share_kind kinds[] = {AUTH_SHARE_TOKEN, AUTH_SHARE_REFUSAL};
@@ -96,19 +126,46 @@ static int cache_share(lua_State *L) {
                                  .status = (uint32_t)auth_lua_integer_field(L, 2, "status", 0)};
     lua_getfield(L, 2, "body");
     record.body = (const unsigned char *)luaL_checklstring(L, -1, &record.body_length);
+    const char *why[AUTH_SHARE_STORES] = {NULL};
+    auth_share_reply(&share, &record, kind, luaL_checkudata(L, 4, AUTH_CLOCK_TYPE), why);
+    for (int i = 0; i < AUTH_SHARE_STORES; i++)
+        lua_pushstring(L, why[i]); /* nil for NULL */
+    return AUTH_SHARE_STORES;
+}
+
+/* store:remove(name) -> true | nil | nil, why | store */
+static int store_remove(lua_State *L) {
+    struct auth_store *store = check_store(L);
     const char *why = NULL;
-    if (!auth_share_reply(&share, &record, kind, &why))
-        return auth_lua_fail(L, why);
-    lua_pushboolean(L, 1);
+    enum auth_store_result result = store->kind->remove(store, check_name(L, 2), &why);
+    return push_result(L, result, why);
+}
+
+/* store:wait(seconds): until what is under way can go on. Whether it can. */
+static int store_wait(lua_State *L) {
+    struct auth_store *store = check_store(L);
+    int64_t limit_ns = auth_lua_check_ns(L, 2);
+    int64_t limit_ms = limit_ns <= 0 ? 0 : (limit_ns - 1) / NS_PER_MS + 1;
+    limit_ms = limit_ms > WAIT_MAX_MS ? WAIT_MAX_MS : limit_ms;
+    lua_pushboolean(L, store->kind->wait(store, (int)limit_ms));
     return 1;
 }
 
-/* cache_remove(folder, name) -> true | nil | nil, why */
-static int cache_remove(lua_State *L) {
-    const char *why = NULL;
-    enum auth_cache_result result =
-        auth_cache_remove(auth_lua_check_text(L, 1), auth_lua_check_text(L, 2), &why);
-    return push_result(L, result, why);
+static int store_close(lua_State *L) {
+    struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
+    struct auth_store *store = box->store;
+    box->store = NULL;
+    if (store != NULL)
+        store->kind->free(store);
+    return 0;
+}
+
+/* folder(path) -> store */
+static int new_folder(lua_State *L) {
+    const char *path = auth_lua_check_text(L, 1);
+    struct auth_lua_store *box = auth_lua_new_store(L);
+    box->store = auth_folder_new(path);
+    return box->store != NULL ? 1 : auth_lua_no_memory(L);
 }
 
 /* --- lock --- */
@@ -117,54 +174,66 @@ static struct auth_lua_lock *check_lock(lua_State *L) {
     return luaL_checkudata(L, 1, AUTH_LOCK_TYPE);
 }
 
-/* cache_lock(folder, name) -> lock | false: held by another process | nil, why */
-static int cache_lock(lua_State *L) {
-    const char *folder = auth_lua_check_text(L, 1);
-    const char *name = auth_lua_check_text(L, 2);
-    struct auth_lua_lock *lock = lua_newuserdatauv(L, sizeof *lock, 0);
-    *lock = (struct auth_lua_lock){.fd = -1, .owner = getpid()};
+/* store:lock(name, seconds) -> lock | false: held by somebody else | nil, why | store. Where nobody can
+ * notice that its holder died, it ends after so many seconds. */
+static int store_lock(lua_State *L) {
+    struct auth_store *store = check_store(L);
+    const char *name = check_name(L, 2);
+    int64_t lease_ms = auth_lua_check_ns(L, 3) / NS_PER_MS;
+    struct auth_lua_lock *box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = (struct auth_lua_lock){.from = lua_touserdata(L, 1), .owner = getpid()};
     luaL_setmetatable(L, AUTH_LOCK_TYPE);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
     const char *why = NULL;
-    enum auth_cache_result result = auth_cache_lock(folder, name, &lock->fd, &why);
-    return result == AUTH_CACHE_OK ? 1 : push_result(L, result, why);
+    enum auth_store_result result =
+        store->kind->lock(store, name, lease_ms < 1 ? 1 : lease_ms, &box->lock, &why);
+    return result == AUTH_STORE_OK ? 1 : push_result(L, result, why);
 }
 
 static int lock_release(lua_State *L) {
-    struct auth_lua_lock *lock = check_lock(L);
-    int fd = lock->fd;
-    lock->fd = -1;
-    if (fd >= 0 && lock->owner == getpid())
-        auth_cache_unlock(fd);
-    else if (fd >= 0)
-        close(fd); /* the parent's lock: a child only lets go of its copy */
+    struct auth_lua_lock *box = check_lock(L);
+    struct auth_store *store = box->from->store;
+    if (box->lock.held && store != NULL && box->owner == getpid())
+        store->kind->unlock(store, &box->lock);
+    else
+        auth_lock_forget(&box->lock); /* the parent's lock, or a lease that ends by itself */
     return 0;
 }
 
 /* lock:note() -> what the last holder left, or "" */
 static int lock_note(lua_State *L) {
-    char note[AUTH_CACHE_NOTE_MAX];
-    const struct auth_lua_lock *lock = check_lock(L);
-    lua_pushlstring(L, note, lock->fd < 0 ? 0 : auth_cache_read_note(lock->fd, note));
+    const struct auth_lua_lock *box = check_lock(L);
+    lua_pushlstring(L, box->lock.note, box->lock.held ? box->lock.note_length : 0);
     return 1;
 }
 
 /* lock:leave(note) */
 static int lock_leave(lua_State *L) {
-    const struct auth_lua_lock *lock = check_lock(L);
+    struct auth_lua_lock *box = check_lock(L);
+    struct auth_lock *lock = &box->lock;
     size_t length = 0;
     const char *note = luaL_checklstring(L, 2, &length);
-    if (lock->fd >= 0)
-        auth_cache_write_note(lock->fd, note, length);
+    struct auth_store *store = box->from->store;
+    if (!lock->held || store == NULL || length > sizeof lock->note)
+        return 0;
+    memcpy(lock->note, note, length);
+    lock->note_length = length;
+    store->kind->leave(store, lock, note, length);
     return 0;
 }
 
 void auth_lua_open_cache(lua_State *L) {
+    static const luaL_Reg store_methods[] = {{"read", store_read},   {"remove", store_remove},
+                                             {"lock", store_lock},   {"wait", store_wait},
+                                             {"close", store_close}, {NULL, NULL}};
+    static const luaL_Reg store_meta[] = {{"__gc", store_close}, {"__close", store_close}, {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"release", lock_release}, {"note", lock_note}, {"leave", lock_leave}, {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"seal_key", seal_key},       {"cache_read", cache_read},
-                                         {"cache_share", cache_share}, {"cache_remove", cache_remove},
-                                         {"cache_lock", cache_lock},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"seal_key", seal_key}, {"cache_share", cache_share}, {"folder", new_folder}, {NULL, NULL}};
+    auth_lua_type(L, AUTH_STORE_TYPE, store_methods, store_meta);
     auth_lua_type(L, AUTH_LOCK_TYPE, methods, meta);
     luaL_setfuncs(L, functions, 0);
 }

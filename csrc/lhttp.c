@@ -34,6 +34,7 @@ static int handle_close(lua_State *L) {
     auth_secret_wipe(&handle->order.body);
     auth_secret_wipe(&handle->order.authorization);
     auth_share_end(&handle->order.share);
+    auth_share_free(&handle->order.share);
     return 0;
 }
 
@@ -41,7 +42,7 @@ static int handle_close(lua_State *L) {
 static int new_job(lua_State *L) {
     const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
     struct handle *handle = lua_newuserdatauv(L, sizeof *handle, SLOTS);
-    *handle = (struct handle){.clock = clock, .order.lock = -1};
+    *handle = (struct handle){.clock = clock};
     luaL_setmetatable(L, JOB_TYPE);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, CLOCK_SLOT);
@@ -135,22 +136,44 @@ static void prepare(lua_State *L, struct handle *handle) {
         auth_lua_no_memory(L);
 }
 
-/* Into the order, with copies of what is the table's. */
+/* Into the order, with stores and copies of its own. */
 static void take_share(lua_State *L, struct handle *handle, const struct auth_share *share,
                        const char *held) {
     struct auth_share *own = &handle->order.share;
-    auth_share_end(own);
-    *own = *share;
-    own->key = (struct auth_secret){0};
-    if ((share->key.length > 0 && !auth_secret_append(&own->key, share->key.data, share->key.length)) ||
+    auth_share_end(own); /* of a start that failed half-way */
+    auth_share_free(own);
+    *own = (struct auth_share){0};
+    if (!auth_share_branch(own, share) ||
         (held != NULL && !auth_secret_append(&own->held, held, strlen(held))))
         auth_lua_no_memory(L);
     handle->shares = own->name[0] != '\0';
 }
 
+/* The lock of a store: the one at 4, or in the table { near, far } there. NULL: none. */
+static struct auth_lock *lock_of(lua_State *L, const struct auth_store *store, const char *name) {
+    int type = lua_type(L, 4);
+    luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE || type == LUA_TUSERDATA, 4, "locks");
+    if (type == LUA_TNIL || store == NULL)
+        return NULL;
+    if (type == LUA_TTABLE)
+        type = lua_getfield(L, 4, name);
+    else
+        lua_pushvalue(L, 4);
+    struct auth_lua_lock *lock = type == LUA_TNIL ? NULL : luaL_checkudata(L, -1, AUTH_LOCK_TYPE);
+    lua_pop(L, 1);
+    return lock != NULL && lock->from->store == store ? &lock->lock : NULL;
+}
+
+static void move_lock(struct auth_lock *to, struct auth_lock *from) {
+    if (from != NULL) {
+        *to = *from;
+        *from = (struct auth_lock){0};
+    }
+}
+
 /* job:start(request [, share [, lock [, alarm]]]): request as struct auth_exchange_request, `timeout` and
  * `connect_timeout` in seconds, `headers` a list of lines, its secrets moved out of their userdata, and the
- * lock likewise; share as for cache_share, and `held`, the token its owner has. With an alarm it runs on a
+ * locks likewise; share as for cache_share, and `held`, the token its owner has. With an alarm it runs on a
  * thread of its own. */
 static int handle_start(lua_State *L) {
     struct handle *handle = check_handle(L);
@@ -159,7 +182,6 @@ static int handle_start(lua_State *L) {
     struct auth_exchange_request request = check_request(L, handle);
     struct auth_secret *body = secret_field(L, "body");
     struct auth_secret *authorization = secret_field(L, "authorization");
-    struct auth_lua_lock *lock = lua_isnil(L, 4) ? NULL : luaL_checkudata(L, 4, AUTH_LOCK_TYPE);
     struct auth_lua_alarm *alarm = lua_isnil(L, 5) ? NULL : luaL_checkudata(L, 5, AUTH_ALARM_TYPE);
     struct auth_share share = {0};
     const char *held = NULL;
@@ -169,15 +191,16 @@ static int handle_start(lua_State *L) {
     }
     if (request.url == NULL)
         return luaL_error(L, "a request needs a url");
+    struct auth_lock *near = lock_of(L, share.stores[AUTH_SHARE_NEAR], "near");
+    struct auth_lock *far = lock_of(L, share.stores[AUTH_SHARE_FAR], "far");
     prepare(L, handle);
     take_share(L, handle, &share, held);
     order->request = request;
     move(&order->body, body);
     move(&order->authorization, authorization);
     handle->tells_headers = request.headers != NULL;
-    order->lock = lock != NULL ? lock->fd : -1;
-    if (lock != NULL)
-        lock->fd = -1;
+    move_lock(&order->share.locks[AUTH_SHARE_NEAR], near);
+    move_lock(&order->share.locks[AUTH_SHARE_FAR], far);
     auth_job_start(handle->job, order, handle->clock, alarm != NULL ? &alarm->alarm : NULL);
     return 0;
 }
@@ -230,20 +253,21 @@ static void set_headers(lua_State *L, const struct auth_job *job) {
 }
 
 /* job:finish() -> raw reply; with `headers` where the request brought its own, with `shared` where that was
- * asked for and clear, and `share_problem` where it could not be | nil, message, code, proxy's status */
+ * asked for and clear, `near_problem` and `far_problem` where it could not be | nil, message, code, proxy's
+ * status */
 static int handle_finish(lua_State *L) {
     const struct handle *handle = check_handle(L);
-    const char *share_problem = NULL;
+    const char *problems[AUTH_SHARE_STORES] = {NULL};
     const struct auth_exchange_reply *reply = NULL;
     if (is_foreign(handle))
         return push_failure(L, AUTH_EXCHANGE_NETWORK, "the process was forked meanwhile", 0);
     if (handle->job != NULL && auth_job_wait(handle->job, 0))
-        reply = auth_job_finish(handle->job, &share_problem);
+        reply = auth_job_finish(handle->job, problems);
     if (reply == NULL)
         return luaL_error(L, "nothing has come yet");
     if (reply->failure != AUTH_EXCHANGE_OK)
         return push_failure(L, reply->failure, reply->message, reply->proxy_status);
-    lua_createtable(L, 0, 11);
+    lua_createtable(L, 0, 12);
     auth_lua_set_integer(L, "status", reply->status);
     auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
     auth_lua_set_seconds(L, "sent_wall", reply->sent.wall_ns);
@@ -255,7 +279,8 @@ static int handle_finish(lua_State *L) {
         auth_lua_set_integer(L, "retry_after", reply->retry_after_s);
     set_text(L, "content_type", reply->content_type);
     set_text(L, "location_host", reply->location_host);
-    set_text(L, "share_problem", share_problem);
+    set_text(L, "near_problem", problems[AUTH_SHARE_NEAR]);
+    set_text(L, "far_problem", problems[AUTH_SHARE_FAR]);
     if (handle->tells_headers)
         set_headers(L, handle->job);
     lua_pushboolean(L, handle->shares && auth_job_has_shared(handle->job));

@@ -46,6 +46,11 @@ enum auth_lifetime_state auth_lifetime_state_at(const struct auth_lifetime *life
     return age_ns < lifetime->usable_ns ? AUTH_LIFETIME_STALE : AUTH_LIFETIME_EXPIRED;
 }
 
+static struct auth_instant ago(struct auth_instant now, int64_t age_ns) {
+    age_ns = age_ns > 0 ? age_ns : 0;
+    return (struct auth_instant){.boot_ns = now.boot_ns - age_ns, .wall_ns = now.wall_ns - age_ns};
+}
+
 /* A step this size is the clocks' reading one after the other, or a slewed clock; it is no future. */
 static const int64_t tolerance_ns = AUTH_NS_PER_S / 10;
 
@@ -57,8 +62,17 @@ bool auth_lifetime_rebase(struct auth_instant *sent, struct auth_instant now, bo
     int64_t boot_ns = same_boot ? now.boot_ns - sent->boot_ns : wall_ns;
     if (wall_ns < -tolerance_ns || boot_ns < -tolerance_ns)
         return false;
-    int64_t age_ns = boot_ns > wall_ns ? boot_ns : wall_ns;
-    age_ns = age_ns > 0 ? age_ns : 0;
-    *sent = (struct auth_instant){.boot_ns = now.boot_ns - age_ns, .wall_ns = now.wall_ns - age_ns};
+    *sent = ago(now, boot_ns > wall_ns ? boot_ns : wall_ns);
+    return true;
+}
+
+bool auth_lifetime_receive(struct auth_instant *sent, struct auth_instant now, int64_t date_s,
+                           int64_t kept_ns) {
+    if (sent->wall_ns < 0 || now.wall_ns < 0)
+        return false;
+    int64_t age_ns = now.wall_ns - sent->wall_ns;
+    if (date_s >= 0 && date_s < INT64_MAX / AUTH_NS_PER_S && now.wall_ns - date_s * AUTH_NS_PER_S > age_ns)
+        age_ns = now.wall_ns - date_s * AUTH_NS_PER_S;
+    *sent = ago(now, age_ns > kept_ns ? age_ns : kept_ns);
     return true;
 }

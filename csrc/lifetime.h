@@ -53,4 +53,10 @@ enum auth_lifetime_state auth_lifetime_state_at(const struct auth_lifetime *life
  * neither can be trusted. */
 bool auth_lifetime_rebase(struct auth_instant *sent, struct auth_instant now, bool same_boot);
 
+/* The same for what another machine noted, whose wall clock may be wrong, as may be ours: so old as the
+ * largest answer of its wall clock, of the token server's (`date_s`, -1: none) and of the store that kept it
+ * for `kept_ns`. The last one is right whatever clocks say, so nothing has to be in the past. */
+bool auth_lifetime_receive(struct auth_instant *sent, struct auth_instant now, int64_t date_s,
+                           int64_t kept_ns);
+
 #endif

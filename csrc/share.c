@@ -1,12 +1,24 @@
 /* Sharing a reply; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "share.h"
+#include "lifetime.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { OK_FIRST = 200, OK_LAST = 299, REFUSED_FIRST = 400 };
+enum {
+    OK_FIRST = 200,
+    OK_LAST = 299,
+    REFUSED_FIRST = 400,
+    STEP_MS = 1000,
+    MS_PER_S = 1000,
+    NS_PER_MS = 1000000,
+    REFUSAL_S = 120,      /* nobody remembers a refusal for longer … */
+    REFUSAL_MAX_S = 3600, /* … unless the server said so */
+    DIGITS_MAX = 9
+};
 
 /* --- looks: of flat JSON objects, as token endpoints send them; what is less plain is unclear --- */
 
@@ -14,6 +26,11 @@ struct text {
     const char *at;
     const char *end;
 };
+
+static struct text body_of(const struct auth_record *record) {
+    const char *at = (const char *)record->body;
+    return (struct text){.at = at, .end = at == NULL ? NULL : at + record->body_length};
+}
 
 static bool is_blank(char byte) {
     return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
@@ -93,8 +110,7 @@ static bool is_bearer(struct text body) {
 }
 
 enum auth_share_kind auth_share_judge(const struct auth_share *share, const struct auth_record *record) {
-    struct text body = {.at = (const char *)record->body};
-    body.end = body.at == NULL ? NULL : body.at + record->body_length;
+    struct text body = body_of(record);
     bool refuses = record->status >= REFUSED_FIRST || mentions(body, "\"error\"");
     if (record->status < OK_FIRST || record->status > OK_LAST || !mentions(body, "\"access_token\""))
         return refuses ? AUTH_SHARE_REFUSAL : AUTH_SHARE_NOTHING;
@@ -104,40 +120,140 @@ enum auth_share_kind auth_share_judge(const struct auth_share *share, const stru
     return clear ? AUTH_SHARE_TOKEN : AUTH_SHARE_UNCLEAR;
 }
 
-/* --- records --- */
-
-static bool keep(const struct auth_share *share, const struct auth_record *record, const char *name,
-                 const char **why) {
-    struct auth_secret bytes = {0};
-    *why = "the reply is too large, or memory is short";
-    bool kept = auth_seal_close(&bytes, record, &share->key, name) &&
-                auth_cache_replace(share->folder, name, &bytes, why) == AUTH_CACHE_OK;
-    auth_secret_wipe(&bytes);
-    return kept;
+/* The number behind "expires_in", a string or not; 0 where there is none. */
+static double expires_in_s(struct text body) {
+    struct text value = behind(body, "\"expires_in\"");
+    double seconds = 0;
+    if (value.at == NULL)
+        return 0;
+    while (value.at < value.end && (is_blank(*value.at) || *value.at == ':' || *value.at == '"'))
+        value.at++;
+    for (int digits = 0; value.at < value.end && *value.at >= '0' && *value.at <= '9' && digits < DIGITS_MAX;
+         digits++)
+        seconds = seconds * 10 + (*value.at++ - '0');
+    bool powers = value.at < value.end && (*value.at == 'e' || *value.at == 'E');
+    return powers ? 0 : seconds; /* 36e2 is not worth more code */
 }
 
-bool auth_share_reply(const struct auth_share *share, struct auth_record *record, enum auth_share_kind kind,
-                      const char **why) {
+/* --- records --- */
+
+int64_t auth_share_life_ms(const struct auth_record *record, enum auth_share_kind kind) {
+    if (kind == AUTH_SHARE_REFUSAL) {
+        int64_t wait_s = record->retry_after_s < REFUSAL_MAX_S ? record->retry_after_s : REFUSAL_MAX_S;
+        return (wait_s > REFUSAL_S ? wait_s : REFUSAL_S) * MS_PER_S;
+    }
+    struct auth_lifetime_terms terms = {.expires_in_s = expires_in_s(body_of(record))};
+    return auth_lifetime_begin(record->sent, terms).life_ns / NS_PER_MS;
+}
+
+/* Around what is done within libraries. false: it is not to be done any more. */
+static bool enter(const struct auth_share *share) {
+    return share->enter == NULL || share->enter();
+}
+
+static void leave(const struct auth_share *share) {
+    if (share->leave != NULL)
+        share->leave();
+}
+
+/* One step of one store: puts the bytes, or, where there are none, removes the record. */
+static enum auth_store_result step(const struct auth_share *share, struct auth_store *store, const char *name,
+                                   const struct auth_secret *bytes, int64_t life_ms, const char **why) {
+    if (!enter(share)) {
+        *why = "the process is exiting";
+        return AUTH_STORE_UNFIT;
+    }
+    enum auth_store_result result = bytes != NULL ? store->kind->put(store, name, bytes, life_ms, why)
+                                                  : store->kind->remove(store, name, why);
+    leave(share);
+    return result;
+}
+
+/* NULL, or why not. */
+static const char *finish(const struct auth_share *share, struct auth_store *store, const char *name,
+                          const struct auth_secret *bytes, int64_t life_ms) {
+    enum auth_store_result result;
+    const char *why = NULL;
+    while ((result = step(share, store, name, bytes, life_ms, &why)) == AUTH_STORE_PENDING)
+        (void)store->kind->wait(store, STEP_MS);
+    return result == AUTH_STORE_UNFIT ? why : NULL;
+}
+
+void auth_share_reply(const struct auth_share *share, struct auth_record *record, enum auth_share_kind kind,
+                      const struct auth_clock *clock, const char *why[AUTH_SHARE_STORES]) {
     char name[AUTH_SEAL_NAME_MAX + 1];
+    char failure[AUTH_SEAL_NAME_MAX + 1];
+    struct auth_secret bytes = {0};
     bool token = kind == AUTH_SHARE_TOKEN;
     if (share->name[0] == '\0' || !(token || kind == AUTH_SHARE_REFUSAL))
-        return true;
+        return;
+    int64_t age_ns = auth_clock_boot_ns(clock) - record->sent.boot_ns;
+    int64_t life_ms = auth_share_life_ms(record, kind) - (age_ns > 0 ? age_ns / NS_PER_MS : 0);
     record->failures = token ? 0 : share->failures;
     auth_clock_boot_id(record->boot_id);
     (void)snprintf(name, sizeof name, "%s%s", share->name, token ? ".token" : ".failed");
-    if (!keep(share, record, name, why))
-        return false;
-    if (token) {
-        const char *ignored = NULL;
-        (void)snprintf(name, sizeof name, "%s.failed", share->name);
-        (void)auth_cache_remove(share->folder, name, &ignored);
-        auth_cache_sweep(share->folder, record->sent.wall_ns / AUTH_NS_PER_S);
+    (void)snprintf(failure, sizeof failure, "%s.failed", share->name);
+    bool sealed = auth_seal_close(&bytes, record, &share->key, name);
+    for (int i = 0; i < AUTH_SHARE_STORES; i++) {
+        struct auth_store *store = share->stores[i];
+        if (store == NULL || (i == AUTH_SHARE_FAR && life_ms <= 0))
+            continue;
+        why[i] = sealed ? finish(share, store, name, &bytes, life_ms)
+                        : "the reply is too large, or memory is short";
+        if (why[i] == NULL && token)
+            (void)finish(share, store, failure, NULL, 0);
     }
-    return true;
+    auth_secret_wipe(&bytes);
+}
+
+bool auth_share_branch(struct auth_share *to, const struct auth_share *from) {
+    memcpy(to->name, from->name, sizeof to->name);
+    to->failures = from->failures;
+    for (int i = 0; i < AUTH_SHARE_STORES; i++) {
+        struct auth_store *store = from->stores[i];
+        to->stores[i] = store != NULL ? store->kind->branch(store) : NULL;
+        if (store != NULL && to->stores[i] == NULL)
+            return false;
+    }
+    return from->key.length == 0 || auth_secret_append(&to->key, from->key.data, from->key.length);
+}
+
+void auth_share_interrupt(const struct auth_share *share) {
+    for (int i = 0; i < AUTH_SHARE_STORES; i++)
+        if (share->stores[i] != NULL)
+            share->stores[i]->kind->interrupt(share->stores[i]);
+}
+
+/* All of it within `enter`, so that a forked child finds the lock held or not. By the end of the process a
+ * folder's lock ends with its descriptor, and a lease by itself. */
+static void give_back(struct auth_share *share, int i) {
+    if (!enter(share)) {
+        auth_lock_forget(&share->locks[i]);
+        return;
+    }
+    if (share->locks[i].held)
+        share->stores[i]->kind->unlock(share->stores[i], &share->locks[i]);
+    leave(share);
 }
 
 void auth_share_end(struct auth_share *share) {
     share->name[0] = '\0';
     auth_secret_wipe(&share->key);
     auth_secret_wipe(&share->held);
+    for (int i = AUTH_SHARE_STORES - 1; i >= 0; i--)
+        give_back(share, i);
+}
+
+void auth_share_free(struct auth_share *share) {
+    for (int i = 0; i < AUTH_SHARE_STORES; i++) {
+        struct auth_store *store = share->stores[i];
+        share->stores[i] = NULL;
+        if (store != NULL)
+            store->kind->free(store);
+    }
+}
+
+void auth_share_forget(struct auth_share *share) {
+    for (int i = 0; i < AUTH_SHARE_STORES; i++)
+        auth_lock_forget(&share->locks[i]);
 }

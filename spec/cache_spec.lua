@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
+local crowd = require "spec.support.crowd"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
 
@@ -238,19 +239,7 @@ describe("the cache #valgrind", function()
     end)
 
     it("leads to one renewal, however many were told 401", function()
-      local many, first = {}, another { token("t1", 1000) }
-      first.client:token()
-      for i = 1, 20 do
-        many[i] = another(function() return token("t2", 1000) end)
-        assert.equal("t1", many[i].client:token())
-      end
-      local requests = 0
-      for _, s in ipairs(many) do
-        assert.is_true(s.client:invalidate "t1")
-        assert.equal("t2", s.client:token())
-        requests = requests + s.requests
-      end
-      assert.equal(1, requests)
+      assert.equal(1, crowd.told_401(another))
     end)
 
     it("takes away a token this process never held, if it is the shared one", function()
@@ -326,14 +315,7 @@ describe("the cache #valgrind", function()
   end)
 
   it("shares the number of requests allowed, whatever the callers do", function()
-    local requests = 0
-    for i = 1, 20 do
-      local s = another({ token("t" .. i, 1000) }, { timeout = 1 })
-      s.client:renew()
-      requests = requests + s.requests
-      clock:shift(0.01, 0.01)
-    end
-    assert.equal(10, requests)
+    assert.equal(10, crowd.renews(another, clock))
   end)
 
   describe("is done without", function()
@@ -385,7 +367,7 @@ describe("the cache #valgrind", function()
 
   it("says why, also where a token can't be taken away", function()
     process.run("mkdir -m 755 " .. root .. "/open")
-    local removed, why = require("central.auth.core").cache_remove(root .. "/open", "x.token")
+    local removed, why = core.folder(root .. "/open"):remove "x.token"
     assert.is_nil(removed)
     assert.matches("open to others", why)
   end)

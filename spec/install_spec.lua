@@ -109,7 +109,7 @@ describe("installing #slow", function()
   end)
 
   it("makes shared objects that are hardened, stay loaded and export one symbol", function()
-    for name, library in pairs { core = "libsodium", http = "libcurl", console = "libsodium" } do
+    for name, library in pairs { core = "libsodium", http = "libcurl", redis = "libhiredis", console = "libsodium" } do
       local object = ("%s/.build/central/auth/%s.so"):format(source, name)
       local symbols = process.run("nm -D --defined-only " .. object)
       assert.matches("^%x+ T luaopen_central_auth_" .. name .. "\n$", symbols)
@@ -118,6 +118,7 @@ describe("installing #slow", function()
       assert.matches("BIND_NOW", dynamic)
       assert.matches("NEEDED[^\n]+" .. library, dynamic)
       assert.equal(name == "http", dynamic:find("libcurl", 1, true) ~= nil)
+      assert.equal(name == "redis", dynamic:find("libhiredis", 1, true) ~= nil)
       local segments = process.run("readelf -lW " .. object)
       assert.matches("GNU_RELRO", segments)
       assert.matches("GNU_STACK[^\n]+ RW ", segments)
@@ -143,6 +144,18 @@ describe("installing #slow", function()
       assert.equal(2, status)
       assert.is_truthy(output:find("central-auth needs libcurl 7.87 or newer; found: " .. found .. "\n", 1, true))
     end
+  end)
+
+  it("goes without Redis where hiredis is missing, and says so where it is asked for", function()
+    local without = process.write(folder .. "/pkg-config",
+      '#!/bin/sh\ncase "$*" in *hiredis*) exit 1 ;; esac\nexec /usr/bin/pkg-config "$@"\n', 755)
+    local output, status = run("make install PREFIX=%s BUILD=%s PKG_CONFIG=%s", folder .. "/less", folder .. "/build",
+      without)
+    assert.equal(0, status, output)
+    assert.equal("console.so\ncore.so\nhttp.so\n",
+      (process.run(("ls %s/less/lib/lua/5.4/central/auth"):format(folder))))
+    assert.matches("this build has no part for Redis: install hiredis", (lua(folder .. "/less", [[
+      print(require("central.auth").new { client_id = "i", client_secret = "s", cache = "redis://host" })]])))
   end)
 
   it("is described by make help, every target of it", function()

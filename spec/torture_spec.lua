@@ -7,7 +7,9 @@ local auth = require "central.auth"
 local core = require "central.auth.core"
 local cqueues = require "cqueues"
 local loops = require "central.auth.loops"
+local machine = require "spec.support.machine"
 local process = require "spec.support.process"
+local redis = require "spec.support.redis"
 local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
@@ -280,13 +282,14 @@ describe("without memory #torture #slow", function()
       local raw = { sent_boot = clock:boot(), sent_wall = clock:wall(), status = 200, body = '{"access_token":"t"}' }
       local function share()
         local key <close>, name = core.seal_key(secret, "identity")
-        local lock <close> = assert(core.cache_lock(folder, name .. ".lock"))
+        local store <close> = core.folder(folder)
+        local lock <close> = assert(store:lock(name .. ".lock", 0))
         assert(#lock:note() == 0)
-        local shared, why = core.cache_share({ folder = folder, name = name, key = key, failures = 0 }, raw, "token")
-        if not shared then
+        local why = core.cache_share({ near = store, name = name, key = key, failures = 0 }, raw, "token", clock)
+        if why then
           return nil, why
         end
-        return core.cache_read(clock, folder, name .. ".token", key)
+        return store:read(clock, name .. ".token", key)
       end
       survive(nothing, share, function() assert.equal(raw.body, share().body) end)
     end)
@@ -298,6 +301,7 @@ describe("without memory #torture #slow", function()
         local clock, secret = core.clock(), core.secret "a-long-enough-secret"
         local function run(job)
           local key <close>, name = core.seal_key(secret, "identity")
+          local store <close> = core.folder(folder)
           local body <close> = core.form { "a", "b" }
           local alarm <close>, why = core.alarm()
           if not alarm then
@@ -306,7 +310,7 @@ describe("without memory #torture #slow", function()
           local basic <close> = core.basic("a", "b", false)
           job:start({ url = server.url, user_agent = "spec", body = body, timeout = 0.5, connect_timeout = 0.5,
             authorization = basic, headers = { "Accept: a/b" }, method = "PATCH", once = true, patient = true },
-            { folder = folder, name = name, key = key, failures = 1 }, core.cache_lock(folder, "lock"),
+            { near = store, name = name, key = key, failures = 1 }, (store:lock("lock", 0)),
             threaded and alarm or nil)
           repeat until job:wait(1)
           return job:finish()
@@ -321,6 +325,25 @@ describe("without memory #torture #slow", function()
         end
       end)
     end
+  end)
+
+  it("a token that machines share by Redis", function()
+    local server <close>, root, clock = redis.start(), process.scratch(), core.clock()
+    local count = 0
+    survive(function()
+      count = count + 1
+      local options = server:options { scope = "s" .. count // 2 } -- every other one finds a token there
+      return machine.new(root, clock):client(function(n) return token("t" .. n, 100) end, options)
+    end, function(s)
+      assert(s.client:token())
+      s.client:invalidate()
+      s.client:status()
+    end, function(s)
+      works(s)
+      s.client:close()
+    end, 7)
+    process.remove(root)
+    assert.equal("1", server:cli("info", "clients"):match "connected_clients:(%d+)")
   end)
 
   describe("over the network #network", function()

@@ -28,8 +28,9 @@ end
 
 local function c_params(text)
   local list = {}
+  text = text:gsub("%(%*([%w_]+)%)%s*%b()", "%1") -- a function
   for part in text:gmatch "[^,]+" do
-    local kind, name, array = part:match "^%s*(.-)([%w_]+)(%[?%]?)%s*$"
+    local kind, name, array = part:match "^%s*(.-)([%w_]+)(%[?[%w_]*%]?)%s*$"
     list[#list + 1] = kind ~= "" and { name = name, type = kind:match "^(.-)%s*$" .. array, text = "" } or nil
   end
   return list
@@ -38,6 +39,7 @@ end
 -- Fields of a struct, names of an enum: up to a semicolon or comma each, then perhaps a comment.
 local function c_fields(body)
   local list, at = {}, 1
+  body = body:gsub("%(%*([%w_]+)%)%s*%b()", "(*%1)") -- what a function takes is in its comment
   while true do
     local code, after = body:match("^%s*([%w_][^;,]*)[;,]?()", at)
     if not code then
@@ -48,6 +50,9 @@ local function c_fields(body)
     local kind, name = code:match "^(.-)([%w_]+)$"
     if not name then
       kind, name = code:match "^(.-)([%w_]+%[.*%])$"
+    end
+    if not name then
+      kind, name = code:match "^(.-)%(%*([%w_]+)%)$"
     end
     list[#list + 1] = { name = name, type = kind:match "^(.-)%s*$", text = plain(comment or "") }
     at = past or after

@@ -21,24 +21,24 @@ static const char *at(const char *name) {
     return path;
 }
 
-static enum auth_cache_result put(const char *name, const char *text) {
+static enum auth_store_result put(const char *name, const char *text) {
     struct auth_secret bytes = {0};
     assert_true(auth_secret_append(&bytes, text, strlen(text)));
-    enum auth_cache_result result = auth_cache_replace(folder, name, &bytes, &why);
+    enum auth_store_result result = auth_cache_replace(folder, name, &bytes, &why);
     auth_secret_wipe(&bytes);
     return result;
 }
 
 static void check(const char *name, const char *text) {
     struct auth_secret bytes = {0};
-    assert_int_equal(auth_cache_read(folder, name, &bytes, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_read(folder, name, &bytes, &why), AUTH_STORE_OK);
     assert_content(bytes, text);
     auth_secret_wipe(&bytes);
 }
 
-static enum auth_cache_result result_of(const char *name) {
+static enum auth_store_result result_of(const char *name) {
     struct auth_secret bytes = {0};
-    enum auth_cache_result result = auth_cache_read(folder, name, &bytes, &why);
+    enum auth_store_result result = auth_cache_read(folder, name, &bytes, &why);
     auth_secret_wipe(&bytes);
     return result;
 }
@@ -58,28 +58,28 @@ static int clean(void **state) {
 static void makes_the_folder_and_replaces_files(void **state) {
     (void)state;
     struct stat info;
-    assert_int_equal(result_of("x"), AUTH_CACHE_ABSENT);
-    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(result_of("x"), AUTH_STORE_ABSENT);
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
     check("x", "one");
-    assert_int_equal(put("x", "two, and longer"), AUTH_CACHE_OK);
+    assert_int_equal(put("x", "two, and longer"), AUTH_STORE_OK);
     check("x", "two, and longer");
-    assert_int_equal(put("empty", ""), AUTH_CACHE_OK);
+    assert_int_equal(put("empty", ""), AUTH_STORE_OK);
     check("empty", "");
     assert_int_equal(stat(folder, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0700);
     assert_int_equal(stat(at("x"), &info), 0);
     assert_int_equal(info.st_mode & 07777, 0600);
-    assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_CACHE_OK);
-    assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_CACHE_ABSENT);
-    assert_int_equal(result_of("x"), AUTH_CACHE_ABSENT);
+    assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_STORE_OK);
+    assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_STORE_ABSENT);
+    assert_int_equal(result_of("x"), AUTH_STORE_ABSENT);
 }
 
 static void leaves_no_temporary_behind(void **state) {
     (void)state;
-    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
     assert_int_equal(mkdir(at("taken"), 0700), 0);
     assert_int_equal(mkdir(at("taken/inside"), 0700), 0);
-    assert_int_equal(put("taken", "one"), AUTH_CACHE_UNFIT); /* rename fails after writing */
+    assert_int_equal(put("taken", "one"), AUTH_STORE_UNFIT); /* rename fails after writing */
     char command[128];
     (void)snprintf(command, sizeof command, "test \"$(ls -A %s | wc -l)\" = 2", folder);
     assert_int_equal(system(command), 0);
@@ -87,16 +87,16 @@ static void leaves_no_temporary_behind(void **state) {
 
 static void does_without_a_folder_that_is_not_ours_alone(void **state) {
     (void)state;
-    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
     int lock = -1;
     static const mode_t modes[] = {0750, 0705, 0770, 0777, 0710};
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         assert_int_equal(chmod(folder, modes[i]), 0);
-        assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+        assert_int_equal(result_of("x"), AUTH_STORE_UNFIT);
         assert_non_null(strstr(why, "chmod 700"));
-        assert_int_equal(put("x", "two"), AUTH_CACHE_UNFIT);
-        assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_UNFIT);
-        assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_CACHE_UNFIT);
+        assert_int_equal(put("x", "two"), AUTH_STORE_UNFIT);
+        assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_STORE_UNFIT);
+        assert_int_equal(auth_cache_remove(folder, "x", &why), AUTH_STORE_UNFIT);
     }
     assert_int_equal(chmod(folder, 0700), 0);
     check("x", "one");
@@ -105,37 +105,37 @@ static void does_without_a_folder_that_is_not_ours_alone(void **state) {
 static void follows_no_link(void **state) {
     (void)state;
     char moved[80];
-    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
     assert_int_equal(symlink("x", at("link")), 0);
     assert_int_equal(symlink("/etc/passwd", at("link.lock")), 0);
     int lock = -1;
-    assert_int_equal(result_of("link"), AUTH_CACHE_UNFIT);
-    assert_int_equal(auth_cache_lock(folder, "link.lock", &lock, &why), AUTH_CACHE_UNFIT);
-    assert_int_equal(put("link", "two"), AUTH_CACHE_OK); /* replaces the link, not what it names */
+    assert_int_equal(result_of("link"), AUTH_STORE_UNFIT);
+    assert_int_equal(auth_cache_lock(folder, "link.lock", &lock, &why), AUTH_STORE_UNFIT);
+    assert_int_equal(put("link", "two"), AUTH_STORE_OK); /* replaces the link, not what it names */
     check("x", "one");
     (void)snprintf(moved, sizeof moved, "%s/moved", root);
     assert_int_equal(rename(folder, moved), 0);
     assert_int_equal(symlink(moved, folder), 0);
-    assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+    assert_int_equal(result_of("x"), AUTH_STORE_UNFIT);
     assert_non_null(strstr(why, "link"));
     assert_int_equal(unlink(folder), 0);
     assert_int_equal(close(open(folder, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
-    assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
-    assert_int_equal(put("x", "two"), AUTH_CACHE_UNFIT);
+    assert_int_equal(result_of("x"), AUTH_STORE_UNFIT);
+    assert_int_equal(put("x", "two"), AUTH_STORE_UNFIT);
 }
 
 static void does_without_files_that_are_not_ours_alone(void **state) {
     (void)state;
-    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
     assert_int_equal(chmod(at("x"), 0640), 0);
-    assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+    assert_int_equal(result_of("x"), AUTH_STORE_UNFIT);
     assert_int_equal(mkfifo(at("fifo"), 0600), 0);
-    assert_int_equal(result_of("fifo"), AUTH_CACHE_UNFIT); /* at once */
+    assert_int_equal(result_of("fifo"), AUTH_STORE_UNFIT); /* at once */
     assert_int_equal(mkdir(at("folder"), 0700), 0);
-    assert_int_equal(result_of("folder"), AUTH_CACHE_UNFIT);
-    assert_int_equal(truncate(at("x"), (off_t)AUTH_CACHE_FILE_MAX + 1), 0);
+    assert_int_equal(result_of("folder"), AUTH_STORE_UNFIT);
+    assert_int_equal(truncate(at("x"), (off_t)AUTH_STORE_RECORD_MAX + 1), 0);
     assert_int_equal(chmod(at("x"), 0600), 0);
-    assert_int_equal(result_of("x"), AUTH_CACHE_UNFIT);
+    assert_int_equal(result_of("x"), AUTH_STORE_UNFIT);
     assert_non_null(strstr(why, "too large"));
 }
 
@@ -143,12 +143,12 @@ static void locks_one_holder_at_a_time(void **state) {
     (void)state;
     int first = -1;
     int second = -1;
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &first, &why), AUTH_CACHE_OK);
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &second, &why), AUTH_CACHE_BUSY);
-    assert_int_equal(auth_cache_lock(folder, "y.lock", &second, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &first, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &second, &why), AUTH_STORE_BUSY);
+    assert_int_equal(auth_cache_lock(folder, "y.lock", &second, &why), AUTH_STORE_OK);
     auth_cache_unlock(second);
     auth_cache_unlock(first);
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &first, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &first, &why), AUTH_STORE_OK);
     auth_cache_unlock(first);
 }
 
@@ -156,7 +156,7 @@ static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {
     (void)state;
     int lock = -1;
     int pipe_ends[2];
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_STORE_OK);
     assert_int_equal(pipe2(pipe_ends, O_CLOEXEC), 0);
     pid_t child = fork();
     if (child == 0) {
@@ -166,7 +166,7 @@ static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {
     }
     close(pipe_ends[0]);
     auth_cache_unlock(lock);
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_STORE_OK);
     auth_cache_unlock(lock);
     close(pipe_ends[1]);
     assert_int_equal(waitpid(child, NULL, 0), child);
@@ -174,16 +174,16 @@ static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {
 
 static void hands_notes_to_the_next_holder(void **state) {
     (void)state;
-    char note[AUTH_CACHE_NOTE_MAX];
-    char long_note[AUTH_CACHE_NOTE_MAX + 1] = {0};
+    char note[AUTH_STORE_NOTE_MAX];
+    char long_note[AUTH_STORE_NOTE_MAX + 1] = {0};
     int lock = -1;
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_STORE_OK);
     assert_int_equal(auth_cache_read_note(lock, note), 0);
     auth_cache_write_note(lock, "a longer note", 13);
     auth_cache_write_note(lock, "short", 5);
     auth_cache_write_note(lock, long_note, sizeof long_note);
     auth_cache_unlock(lock);
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_STORE_OK);
     assert_int_equal(auth_cache_read_note(lock, note), 5);
     assert_memory_equal(note, "short", 5);
     auth_cache_unlock(lock);
@@ -196,18 +196,18 @@ static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
     static const char *const names[] = {OLD ".token", OLD ".failed",    OLD ".token.new-17-0",
                                         OLD ".lock",  "someones.token", "thesis.txt"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        assert_int_equal(put(names[i], "x"), AUTH_CACHE_OK);
+        assert_int_equal(put(names[i], "x"), AUTH_STORE_OK);
         assert_int_equal(utimensat(AT_FDCWD, at(names[i]), old, 0), 0);
     }
-    assert_int_equal(put("young.token", "x"), AUTH_CACHE_OK);
+    assert_int_equal(put("young.token", "x"), AUTH_STORE_OK);
     assert_int_equal(mkdir(at("folder"), 0700), 0);
     assert_int_equal(utimensat(AT_FDCWD, at("folder"), old, 0), 0);
     auth_cache_sweep(folder, 1000 + AUTH_CACHE_DEAD_S);
     check(OLD ".token", "x");
     auth_cache_sweep(folder, time(NULL));
-    assert_int_equal(result_of(OLD ".token"), AUTH_CACHE_ABSENT);
-    assert_int_equal(result_of(OLD ".failed"), AUTH_CACHE_ABSENT);
-    assert_int_equal(result_of(OLD ".token.new-17-0"), AUTH_CACHE_ABSENT);
+    assert_int_equal(result_of(OLD ".token"), AUTH_STORE_ABSENT);
+    assert_int_equal(result_of(OLD ".failed"), AUTH_STORE_ABSENT);
+    assert_int_equal(result_of(OLD ".token.new-17-0"), AUTH_STORE_ABSENT);
     check(OLD ".lock", "x");
     check("someones.token", "x"); /* the folder may be one that a person uses for other things */
     check("thesis.txt", "x");
@@ -221,16 +221,16 @@ static void leaves_no_descriptor_open(void **state) {
     int before = dup(0);
     close(before);
     int lock = -1;
-    assert_int_equal(put("x", "one"), AUTH_CACHE_OK);
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
     check("x", "one");
-    assert_int_equal(result_of("none"), AUTH_CACHE_ABSENT);
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_CACHE_OK);
+    assert_int_equal(result_of("none"), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_STORE_OK);
     int busy = -1;
-    assert_int_equal(auth_cache_lock(folder, "x.lock", &busy, &why), AUTH_CACHE_BUSY);
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &busy, &why), AUTH_STORE_BUSY);
     auth_cache_unlock(lock);
     auth_cache_sweep(folder, time(NULL));
     assert_int_equal(chmod(folder, 0755), 0);
-    assert_int_equal(put("x", "one"), AUTH_CACHE_UNFIT);
+    assert_int_equal(put("x", "one"), AUTH_STORE_UNFIT);
     int after = dup(0);
     close(after);
     assert_int_equal(before, after);

@@ -105,7 +105,7 @@ static void ends_by_itself_unheard(void **state) {
     struct auth_alarm alarm;
     assert_true(auth_alarm_open(&alarm));
     for (int i = 0; i < 4; i++) {
-        struct auth_job_order order = {.lock = -1};
+        struct auth_job_order order = {0};
         job = auth_job_new();
         auth_job_start(job, &order, &clock, &alarm);
         while (!atomic_load(&hangs))

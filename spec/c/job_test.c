@@ -1,5 +1,6 @@
 /* Jobs against a server that answers, is silent, or does not exist; cancelled, forked and abandoned.
  * SPDX-License-Identifier: MIT */
+#include "cache.h"
 #include "job.h"
 #include "server.h"
 
@@ -18,27 +19,33 @@ static char folder[] = "/tmp/central-auth-XXXXXX";
 
 static struct auth_job_order order_to(const char *url) {
     struct auth_job_order order = {
-        .request = {.url = url, .user_agent = "test", .timeout_ms = 10000, .connect_timeout_ms = 10000},
-        .lock = -1};
+        .request = {.url = url, .user_agent = "test", .timeout_ms = 10000, .connect_timeout_ms = 10000}};
     assert_true(auth_secret_append(&order.body, "grant_type=client_credentials", 29));
     return order;
 }
 
 /* With the lock of the name "n" taken, and all that is needed to share the reply. */
-static struct auth_job_order sharing_order_to(const char *url) {
+static struct auth_job_order order_sharing_in(const char *path, const char *url) {
     struct auth_job_order order = order_to(url);
     const char *why = NULL;
-    (void)snprintf(order.share.folder, sizeof order.share.folder, "%s", folder);
+    struct auth_store *store = auth_folder_new(path);
+    order.share.stores[AUTH_SHARE_NEAR] = store;
     (void)snprintf(order.share.name, sizeof order.share.name, "%s", "n");
     assert_true(auth_secret_append(&order.share.key, "01234567890123456789012345678901", 32));
-    assert_int_equal(auth_cache_lock(folder, "n.lock", &order.lock, &why), AUTH_CACHE_OK);
+    if (path == folder)
+        assert_int_equal(store->kind->lock(store, "n.lock", 1000, &order.share.locks[AUTH_SHARE_NEAR], &why),
+                         AUTH_STORE_OK);
     return order;
+}
+
+static struct auth_job_order sharing_order_to(const char *url) {
+    return order_sharing_in(folder, url);
 }
 
 static bool is_locked(void) {
     const char *why = NULL;
     int lock = -1;
-    if (auth_cache_lock(folder, "n.lock", &lock, &why) != AUTH_CACHE_OK)
+    if (auth_cache_lock(folder, "n.lock", &lock, &why) != AUTH_STORE_OK)
         return true;
     auth_cache_unlock(lock);
     return false;
@@ -50,7 +57,7 @@ static bool is_shared(const char *name, const char *content) {
     struct auth_secret bytes = {0};
     struct auth_record record = {0};
     assert_true(auth_secret_append(&key, "01234567890123456789012345678901", 32));
-    bool shared = auth_cache_read(folder, name, &bytes, &why) == AUTH_CACHE_OK &&
+    bool shared = auth_cache_read(folder, name, &bytes, &why) == AUTH_STORE_OK &&
                   auth_seal_open(&record, &bytes, &key, name) && record.body_length == strlen(content) &&
                   memcmp(record.body, content, record.body_length) == 0;
     auth_secret_wipe(&key);
@@ -74,9 +81,9 @@ static void wait_for(struct auth_job *job) {
 }
 
 static const struct auth_exchange_reply *reply_of(struct auth_job *job) {
-    const char *problem = NULL;
-    const struct auth_exchange_reply *reply = auth_job_finish(job, &problem);
-    assert_null(problem);
+    const char *problems[AUTH_SHARE_STORES];
+    const struct auth_exchange_reply *reply = auth_job_finish(job, problems);
+    assert_null(problems[AUTH_SHARE_NEAR]);
     return reply;
 }
 
@@ -94,7 +101,7 @@ static void runs_on_a_thread_and_rings(void **state) {
         struct auth_job_order order = sharing_order_to(server.url);
         auth_job_start(job, &order, &wall, silent_bell());
         assert_null(order.body.data);
-        assert_int_equal(order.lock, -1);
+        assert_false(order.share.locks[AUTH_SHARE_NEAR].held);
         assert_true(auth_alarm_wait(&bell, 5 * AUTH_NS_PER_S)); /* it does all by itself */
         assert_false(is_locked());
         assert_true(is_shared("n.token", "{\"access_token\":\"a-tok\"}"));
@@ -148,15 +155,14 @@ static void shares_refusals_and_leaves_the_token(void **state) {
 
 static void tells_why_it_could_not_share(void **state) {
     (void)state;
-    const char *problem = NULL;
+    const char *problems[AUTH_SHARE_STORES];
     struct server server = serve(good, 0);
     struct auth_job *job = auth_job_new();
-    struct auth_job_order order = sharing_order_to(server.url);
-    (void)snprintf(order.share.folder, sizeof order.share.folder, "/proc/nowhere");
+    struct auth_job_order order = order_sharing_in("/proc/nowhere", server.url);
     auth_job_start(job, &order, &wall, silent_bell());
     wait_for(job);
-    assert_int_equal(auth_job_finish(job, &problem)->status, 200);
-    assert_non_null(problem);
+    assert_int_equal(auth_job_finish(job, problems)->status, 200);
+    assert_non_null(problems[AUTH_SHARE_NEAR]);
     auth_job_free(job);
     stop(server);
 }

@@ -166,6 +166,26 @@ static void trusts_nothing_from_the_future(void **state) {
     assert_false(auth_lifetime_rebase(&absurd, sent, true));
 }
 
+static void ages_by_the_oldest_of_three_where_another_machine_wrote(void **state) {
+    (void)state;
+    const struct auth_instant now = {.boot_ns = 50 * AUTH_NS_PER_S, .wall_ns = 1000 * AUTH_NS_PER_S};
+    static const struct {
+        int64_t sent_s;
+        int64_t date_s;
+        int64_t kept_s;
+        int64_t age_s;
+    } cases[] = {{900, -1, 10, 100},   {1300, -1, 10, 10},  {1300, 880, 10, 120},   {900, 1290, 10, 100},
+                 {900, 950, 500, 500}, {2000, 2000, -5, 0}, {990, INT64_MAX, 1, 10}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct auth_instant told = {.boot_ns = 7, .wall_ns = cases[i].sent_s * AUTH_NS_PER_S};
+        assert_true(auth_lifetime_receive(&told, now, cases[i].date_s, cases[i].kept_s * AUTH_NS_PER_S));
+        assert_int_equal(now.wall_ns - told.wall_ns, cases[i].age_s * AUTH_NS_PER_S);
+        assert_int_equal(now.boot_ns - told.boot_ns, cases[i].age_s * AUTH_NS_PER_S);
+    }
+    struct auth_instant nobodys = {.wall_ns = -1};
+    assert_false(auth_lifetime_receive(&nobodys, now, -1, 0));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_none_before_it_begins),
@@ -181,6 +201,7 @@ int main(void) {
         cmocka_unit_test(ages_by_the_clock_that_saw_more),
         cmocka_unit_test(takes_over_what_another_process_noted),
         cmocka_unit_test(trusts_nothing_from_the_future),
+        cmocka_unit_test(ages_by_the_oldest_of_three_where_another_machine_wrote),
     };
     return RUN(tests);
 }

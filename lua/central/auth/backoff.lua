@@ -82,12 +82,14 @@ function Backoff:remembered()
   return errors.fail(code, ("%s (not tried again for %.1f s)"):format(message, again.retry_after), again)
 end
 
--- What the last holder of the lock left of the permits all processes share. Nothing it says can stop us for long.
-local function recall(self, lock, now)
+-- What the last holder of the lock left of the permits all processes share, by the wall clock, which other machines
+-- have too. Nothing it says can stop us for long.
+local function recall(self, lock, now, wall)
   local permits, at = lock:note():match("^(%d+) (%d+)$") -- thousandths: no locale changes whole numbers
   permits, at = tonumber(permits), tonumber(at)
   if permits and at then
-    self._permits, self._permits_at = math.min(permits / 1000, BURST), math.min(at / 1000, now)
+    self._permits = math.min(permits / 1000, BURST)
+    self._permits_at = now - math.max(wall - at / 1000, 0)
   end
 end
 
@@ -96,15 +98,15 @@ end
 ---@param lock? userdata
 ---@return number? seconds
 function Backoff:take_permit(lock)
-  local now = self._clock:boot()
+  local now, wall = self._clock:boot(), self._clock:wall()
   if lock then
-    recall(self, lock, now)
+    recall(self, lock, now, wall)
   end
   local permits = math.min(BURST, self._permits + (now - self._permits_at) / REFILL)
   local granted = permits >= 1
   self._permits, self._permits_at = granted and permits - 1 or permits, now
   if lock then
-    lock:leave(("%d %d"):format(self._permits * 1000 // 1, now * 1000 // 1))
+    lock:leave(("%d %d"):format(self._permits * 1000 // 1, wall * 1000 // 1))
   end
   return not granted and (1 - permits) * REFILL or nil
 end

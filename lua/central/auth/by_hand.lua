@@ -27,6 +27,11 @@ function by_hand.renew(self)
   return self:outcome()
 end
 
+local function brings(raw, token)
+  local granted = raw and reply.read(raw)
+  return granted and granted.access_token == token or false
+end
+
 --- Takes a refused token out of the cache, if it is still the one there, and says whether it was; where another process
 --- is renewing, that one's success replaces it anyway.
 ---@param self central.auth.Renewal
@@ -35,15 +40,18 @@ function by_hand.drop_shared(self, token)
   if not self.credential:prepare(self.config.timeout) then
     return false
   end
+  local _ <close> = self.cache:visit()
   self.cache:attach(self.credential.secret)
-  local lock <close> = self.cache:lock() or nil
-  local raw = lock and self.cache:token()
-  local granted = raw and reply.read(raw)
-  if not granted or granted.access_token ~= token then
-    return false
+  local lock <close> = self.cache:lock(self.config.timeout) or nil
+  local here = lock ~= nil and brings(self.cache:token(), token)
+  local beyond = lock ~= nil and self.cache.beyond ~= nil and brings(self.cache:beyond(), token)
+  if here then
+    self.cache:drop()
   end
-  self.cache:drop()
-  return true
+  if beyond then
+    self.cache:drop_beyond()
+  end
+  return here or beyond
 end
 
 --- Forgets the token, here and in the cache, if it is still the current one. Whether it was.
@@ -87,8 +95,12 @@ end
 ---@param self central.auth.Renewal
 ---@param secret userdata
 function by_hand.use_secret(self, secret)
-  local _ <close> = self.cache:lock() or nil
+  local _ <close> = self.cache:visit()
+  local _ <close> = self.cache:lock(self.config.timeout) or nil
   self.cache:drop()
+  if self.cache.drop_beyond then
+    self.cache:drop_beyond()
+  end
   self.credential:replace(secret)
   self.cache:attach(secret)
   self.tracker:forget()

@@ -36,22 +36,33 @@ local function identity(config)
   return pack(parts)
 end
 
---- `report(why)` is told when something is wrong with it, once for each reason in a row.
+local HOMELESS = "none: neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder"
+
+local function names_server(config)
+  return type(config.cache) == "string" and config.cache:find "^redis" ~= nil
+end
+
+--- `parts`: clock and random. `report(why)` is told when something is wrong with it, once for each reason in a row.
+--- Where `cache` names a server, it is that of a fleet, with the same methods and a few more.
 ---@param config central.auth.Config
----@param clock userdata
+---@param parts { clock: userdata, random: fun(): number }
 ---@param report fun(why: string)
----@return central.auth.Cache
-function cache.new(config, clock, report)
-  local self = setmetatable({ _config = config, _clock = clock, _report = report }, Cache)
+---@return central.auth.Cache | central.auth.Fleet
+function cache.new(config, parts, report)
+  local self = setmetatable({ _config = config, _clock = parts.clock, _report = report }, Cache)
+  local beyond = names_server(config)
   if config.cache == false then
     self._why = "none: switched off"
   elseif not config.secret then
     self._why = "none: without a client secret there is nothing to seal it with"
   else
-    self._folder = type(config.cache) == "string" and config.cache or paths.cache()
-    self._why = not self._folder and "none: neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder" or nil
+    self._folder = not beyond and type(config.cache) == "string" and config.cache or paths.cache()
+    self._store = self._folder and core.folder(self._folder)
+    self._homeless = not self._folder and HOMELESS or nil
+    self._why = self._homeless
+    self._seals = self._folder ~= nil or beyond
   end
-  return self
+  return self._seals and beyond and require("central.auth.fleet").new(self, config, parts, report) or self
 end
 
 --- Where it is, or why there is none.
@@ -68,13 +79,25 @@ end
 --- Makes it that of this secret; the one before is let go.
 ---@param secret? userdata
 function Cache:attach(secret)
-  if not self._folder or (self._key and self._of == secret) then
+  if not self._seals or (self._key and self._of == secret) then
     return
   end
   self:close()
   self._of = secret
   self._key, self._name = core.seal_key(secret, identity(self._config))
-  self._why = not self._key and "none: a client secret under 16 bytes is too short to seal it with" or nil
+  self._why = not self._key and "none: a client secret under 16 bytes is too short to seal it with" or self._homeless
+end
+
+--- Key and name of what it keeps; nil without.
+---@return userdata? key
+---@return string? name
+function Cache:identity()
+  return self._key, self._name
+end
+
+--- Where there is more than this machine: begins to use it. Here there is nothing to begin.
+function Cache.visit()
+  return nil
 end
 
 -- Passes results on; says once what is wrong.
@@ -89,13 +112,15 @@ end
 --- The reply that brought the shared token, its times by this process's clocks.
 ---@return central.auth.RawReply?
 function Cache:token()
-  return self._key and noted(self, core.cache_read(self._clock, self._folder, self._name .. ".token", self._key))
+  return self._key and self._store
+    and noted(self, self._store:read(self._clock, self._name .. ".token", self._key)) or nil
 end
 
 --- The reply that was the last failure, with `failures`, how many there were in a row.
 ---@return central.auth.RawReply?
 function Cache:failure()
-  return self._key and noted(self, core.cache_read(self._clock, self._folder, self._name .. ".failed", self._key))
+  return self._key and self._store
+    and noted(self, self._store:read(self._clock, self._name .. ".failed", self._key)) or nil
 end
 
 --- What whoever brings a reply needs to share it, as its `failures`th failure if it is one; nil without cache.
@@ -103,7 +128,7 @@ end
 ---@param held? string the token that its owner must recognise in the reply
 ---@return table?
 function Cache:share(failures, held)
-  return self._key and { folder = self._folder, name = self._name, key = self._key, failures = failures, held = held }
+  return self._key and { near = self._store, name = self._name, key = self._key, failures = failures, held = held }
 end
 
 --- Shares a reply that nobody has shared yet; takes notice where that failed.
@@ -111,19 +136,19 @@ end
 ---@param kind "token" | "refusal"
 ---@param failures? integer
 function Cache:keep(raw, kind, failures)
-  if not self._key then
+  if not self._key or not self._store then
     return
   elseif raw.shared then
-    noted(self, true, raw.share_problem)
+    noted(self, true, raw.near_problem)
   else
-    noted(self, core.cache_share(self:share(failures or 0), raw, kind))
+    noted(self, true, (core.cache_share(self:share(failures or 0), raw, kind, self._clock)))
   end
 end
 
 --- Takes the shared token away. Hold the lock, or another process's newer one may go.
 function Cache:drop()
-  if self._key then
-    noted(self, core.cache_remove(self._folder, self._name .. ".token"))
+  if self._key and self._store then
+    noted(self, self._store:remove(self._name .. ".token"))
   end
 end
 
@@ -131,10 +156,10 @@ end
 --- file system knows no locks. Then processes that start together may make a request each.
 ---@return userdata|false|nil
 function Cache:lock()
-  if not self._key then
+  if not self._key or not self._store then
     return nil
   end
-  local lock, why = core.cache_lock(self._folder, self._name .. ".lock")
+  local lock, why = self._store:lock(self._name .. ".lock", 0)
   if why and why ~= self._lockless and why ~= self._trouble then
     self._report(("the cache %s, its lock: %s"):format(self._folder, why))
   end

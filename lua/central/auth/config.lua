@@ -15,6 +15,7 @@ local text_value = lazy "central.auth.text_value"
 ---@class central.auth.Config: central.auth.Options
 ---@field secret? central.auth.Source
 ---@field assertion? central.auth.Source
+---@field cache_secret? central.auth.Source
 ---@field from table<string, string> where each option was set
 
 local config = {}
@@ -74,9 +75,10 @@ local SECRETS = {
 }
 local ENDPOINTS = { "token_url", "workspace_id" }
 local BASES = { "base_url", "cluster" }
+local CACHE_PASSWORDS = { "cache_password", "cache_password_file" }
 
 local function groups()
-  local list, grouped = { SECRETS, ENDPOINTS, BASES }, {}
+  local list, grouped = { SECRETS, ENDPOINTS, BASES, CACHE_PASSWORDS }, {}
   for _, names in ipairs(list) do
     for _, name in ipairs(names) do
       grouped[name] = true
@@ -179,6 +181,7 @@ end
 local function describe(values, entry, no_profile)
   values.secret = take_source(values, "client_secret", entry)
   values.assertion = take_source(values, "client_assertion", entry)
+  values.cache_secret = take_source(values, "cache_password", entry)
   if not values.client_id then
     return missing("client_id", "", no_profile)
   elseif not (values.secret or values.assertion or values.cert_file) then

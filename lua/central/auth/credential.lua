@@ -86,6 +86,14 @@ function credential.read(source, limit)
   return secret
 end
 
+--- Wipes what is held of it.
+---@param source? central.auth.Source
+function credential.forget(source)
+  if source and source.kind == "value" then
+    source.value:wipe()
+  end
+end
+
 ---@class central.auth.Credential
 ---@field secret? userdata as last read
 local Credential = {}
@@ -163,9 +171,7 @@ function Credential:close()
       self[name] = nil
     end
   end
-  if self._secret and self._secret.kind == "value" then
-    self._secret.value:wipe()
-  end
+  credential.forget(self._secret)
 end
 
 return credential

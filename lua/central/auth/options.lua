@@ -4,6 +4,7 @@
 local lazy = require "central.auth.lazy"
 
 local checks = lazy "central.auth.checks"
+local redis_url = lazy "central.auth.redis_url"
 
 ---@alias central.auth.EventName
 ---| "fetched"     # the server gave the first token
@@ -52,7 +53,10 @@ local checks = lazy "central.auth.checks"
 ---@field timeout? number CENTRAL_TIMEOUT: seconds, over everything one call may wait for; default 30
 ---@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds; default 10
 ---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry
----@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token; false, off in the environment: none
+---@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token, or the URL of a Redis server
+--- (redis://…); false, off in the environment: none
+---@field cache_password? string CENTRAL_CACHE_PASSWORD: of the Redis server
+---@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: holds it and nothing else, mode 0600
 ---@field user_agent? string CENTRAL_USER_AGENT
 ---@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, whatever there is
 ---@field on_event? fun(event: central.auth.Event) told of what happened, after the fact
@@ -113,8 +117,10 @@ local function readable(value)
 end
 
 local function cache(value)
-  if type(value) == "string" and not value:find("^/") then
-    return nil, "an absolute path is needed, or false"
+  if type(value) == "string" and value:find("^redis") then
+    return redis_url.check(value)
+  elseif type(value) == "string" and not value:find("^/") then
+    return nil, "an absolute path or the URL of a Redis server (redis://host) is needed, or false"
   end
   return value == true and true or value and options.text(value)
 end
@@ -156,6 +162,8 @@ local OPTIONS = {
   renew_before = { "number", check = "day", text = "number" },
   user_agent = { "string", check = "header_text" },
   cache = { "boolean", "string", check = "cache", text = "switch" },
+  cache_password = { "string" },
+  cache_password_file = { "string", check = "text" },
   profile = { "string", "boolean", check = "profile" },
   on_event = { "function", arguments_only = true },
   wait = { "function", arguments_only = true },

@@ -22,7 +22,8 @@ end
 
 local function holds_secret(profiles)
   for _, options in pairs(profiles) do
-    if type(options) == "table" and (options.client_secret or options.client_assertion or options.proxy) then
+    if type(options) == "table" and (options.client_secret or options.client_assertion
+      or options.cache_password or options.proxy) then
       return true
     end
   end

@@ -53,9 +53,9 @@ end
 -- Other logins wait in line; where there is no folder for a lock they do not, as everywhere here.
 local function lock()
   local folder = paths.cache()
-  local clock = core.clock()
+  local store, clock = folder and core.folder(folder), core.clock()
   for _ = 1, 100 do
-    local held = folder and core.cache_lock(folder, "profiles.lock")
+    local held = store and store:lock("profiles.lock", 0)
     if held ~= false then
       return held
     end

@@ -82,7 +82,10 @@ function renew.new(config, parts)
     refusing = {},                                       -- hosts that refuse even new tokens: until when
     events = {},
   }, metatable)
-  self.cache = cache.new(config, parts.clock, function(why) self:note("cache_error", { message = why }) end)
+  local function report(why)
+    self:note("cache_error", { message = why })
+  end
+  self.cache = cache.new(config, { clock = parts.clock, random = random }, report)
   return self
 end
 
@@ -169,12 +172,8 @@ function Renewal:prepare(limit)
   return true
 end
 
---- Takes the shared token where it is better than ours: usable, not refused by the API, good for longer; with `since`
---- (boot time) only one that was asked for after that.
----@param since? number
----@return boolean
-function Renewal:adopt_shared(since)
-  local raw = self.cache:token()
+-- Takes a token that others got where it is better than ours.
+local function adopt(self, raw, since)
   local granted = raw and (not since or raw.sent_boot > since) and reply.read(raw)
   if not granted or granted.access_token == self.rejected or granted.access_token == self.tracker:token() then
     return false
@@ -189,6 +188,22 @@ function Renewal:adopt_shared(since)
   self.last_token = true
   self:note("shared", { expires_in = remaining })
   return true
+end
+
+--- Takes the shared token where it is better than ours: usable, not refused by the API, good for longer; with `since`
+--- (boot time) only one that was asked for after that. That of this machine; else, within a visit, that of all.
+---@param since? number
+---@return boolean
+function Renewal:adopt_shared(since)
+  if adopt(self, self.cache:token(), since) then
+    return true
+  end
+  local raw = self.cache.beyond and self.cache:beyond()
+  if raw and adopt(self, raw, since) then
+    self.cache:bring_home(raw)
+    return true
+  end
+  return false
 end
 
 --- See under_way.
@@ -301,6 +316,7 @@ function Renewal:close()
       self.pool:close()
     end
     self.credential:close()
+    credential.forget(self.config.cache_secret)
   end
   self.cache:close()
 end

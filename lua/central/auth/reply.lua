@@ -18,7 +18,8 @@ local refusal = lazy "central.auth.refusal"
 ---@field received_boot number
 ---@field received_wall number
 ---@field shared? boolean whether it is in the cache already …
----@field share_problem? string … and why it could not be put there
+---@field near_problem? string … and why it could not be put there on this machine …
+---@field far_problem? string … or beyond it
 ---@field date? integer the server's clock
 ---@field retry_after? number
 ---@field content_type? string

@@ -22,10 +22,21 @@ local WAIT = {}
 local Task = {}
 Task.__index = Task
 
---- Within a task: waits for a moment (boot time), or for an object whose `wait(seconds)` says that it is ready.
+-- The coroutines of tasks.
+local THREADS = setmetatable({}, { __mode = "k" })
+
+--- Within a task: waits for a moment (boot time), or for an object whose `wait(seconds)` says that it is ready. Where
+--- that does not ring the task's alarm, a look is due every `tick` seconds.
 ---@param what number | table
-function task.wait(what)
-  coroutine.yield(WAIT, what)
+---@param tick? number
+function task.wait(what, tick)
+  coroutine.yield(WAIT, what, tick)
+end
+
+--- Whether it is a task's own code that asks.
+---@return boolean
+function task.inside()
+  return THREADS[coroutine.running()] ~= nil
 end
 
 --- A task that has not begun: `look` begins it.
@@ -34,8 +45,10 @@ end
 ---@param alarm? userdata
 ---@return central.auth.Task
 function task.new(clock, body, alarm)
+  local thread = coroutine.create(body)
+  THREADS[thread] = true
   return setmetatable({
-    _clock = clock, _thread = coroutine.create(body), _awaits = clock:boot(), alarm = alarm, done = false,
+    _clock = clock, _thread = thread, _awaits = clock:boot(), alarm = alarm, done = false,
   }, Task)
 end
 
@@ -123,7 +136,7 @@ local function go_on(self)
   if self.done then
     return
   elseif coroutine.status(self._thread) == "suspended" then
-    self._awaits = results[3]
+    self._awaits, self._tick = results[3], results[4]
     if type(self._awaits) == "number" then
       ring(self, math.max(self._awaits - self._clock:boot(), 0))
     end
@@ -145,6 +158,9 @@ function Task:look()
   while not self.done and not self:running() and is_due(self) do
     go_on(self)
   end
+  if self._tick and not self.done then
+    ring(self, self._tick)
+  end
   if self._raised ~= nil then
     error(self._raised, 0)
   end
@@ -156,7 +172,7 @@ end
 ---@param sleep fun(seconds: number)
 function Task:block(seconds, sleep)
   local awaits = awaited(self)
-  if type(awaits) == "table" then
+  if awaits and type(awaits) ~= "number" then
     awaits:wait(math.min(seconds, STEP))
   else
     sleep(math.max(math.min(seconds, awaits and awaits - self._clock:boot() or STEP), 0))

@@ -91,7 +91,7 @@ function turns.take(self, mode)
     end
   end })
   while true do
-    local lock = self.cache:lock()
+    local lock = self.cache:lock(mode.deadline - self.clock:boot())
     mine = lock or nil
     if self:adopt_shared(mode.since) then
       return true
@@ -107,7 +107,7 @@ function turns.take(self, mode)
       end
     elseif lock ~= false or self.clock:boot() >= patience then
       mine = nil
-      return false, lock or nil
+      return false, lock or self.cache.own_lock and self.cache:own_lock() or nil
     end
     waited = waited or lock == false
     task.wait(self.clock:boot() + POLL * (0.5 + self.random()))

@@ -29,6 +29,7 @@ local function obtain(self, mode)
   if not ok then
     return nil, message, code, detail
   end
+  local _ <close> = self.cache:visit(mode.early and not self.config.wait)
   local hopeless = self.unread and not mode.early and is_hopeless(self, mode)
   if self:adopt_shared(mode.since) then
     return true

@@ -1,0 +1,316 @@
+-- The token that processes of many machines share: in the folder of each machine, and beyond it in Redis. The folder is
+-- asked first, and one process of a machine at a time asks Redis. What Redis can't do costs a request for each machine
+-- and one event; it is asked again later. Loaded only where `cache` names a Redis server.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local credential = require "central.auth.credential"
+local redis_url = require "central.auth.redis_url"
+local task = require "central.auth.task"
+
+local LIMIT = 2                         -- seconds for each question, or connect_timeout where that is less
+local GLANCE = 0.005                    -- seconds an answer is waited for on the spot: in a sound network it is there …
+local STARE = 0.05                      -- … or so long, where nobody may look again for minutes
+local TICK = 0.005                      -- seconds between looks where nobody waits for it
+local STEP = 1                          -- seconds between looks at signals
+local FIRST_LOOK, LONGEST_LOOK = 0.05, 1 -- seconds between looks while another machine renews; doubles, with jitter
+local FIRST_PAUSE, LONGEST_PAUSE = 1, 60 -- seconds Redis is left alone after a failure; doubles, with jitter
+
+local fleet = {}
+
+---@class central.auth.Fleet
+local Fleet = {}
+Fleet.__index = Fleet
+
+--- `near` is the machine's cache; `report(why)` is told when Redis begins to fail.
+---@param near central.auth.Cache
+---@param config central.auth.Config
+---@param parts { clock: userdata, random: fun(): number }
+---@param report fun(why: string)
+---@return central.auth.Fleet
+function fleet.new(near, config, parts, report)
+  return setmetatable({
+    _near = near, _config = config, _clock = parts.clock, _random = parts.random, _report = report,
+    _server = redis_url.parse(config.cache), _again = 0, _failures = 0,
+    _visits = setmetatable({}, { __mode = "k" }), -- by coroutine: none uses the connection of another
+  }, Fleet)
+end
+
+--- Where it is, or why there is none.
+---@return string
+function Fleet:where()
+  local near, url = self._near:where(), self._config.cache
+  if self._weak then
+    return near
+  elseif self._trouble then
+    return ("%s (without %s: %s)"):format(near, url, self._trouble)
+  end
+  return ("%s, %s"):format(url, near)
+end
+
+--- Makes it that of this secret; the one before is let go.
+---@param secret? userdata
+function Fleet:attach(secret)
+  self._near:attach(secret)
+  self._key, self._name = self._near:identity()
+  self._weak = not self._key
+end
+
+-- --- Redis --------------------------------------------------------------------------------------------------------
+
+-- Between one half and all of it, so that a fleet does not come back as one.
+local function jittered(self, seconds)
+  return seconds * (1 + self._random()) / 2
+end
+
+-- The visit this code is within; nil without.
+local function visit_of(self)
+  return self._visits[coroutine.running()]
+end
+
+local function hang_up(visit)
+  if visit.store then
+    visit.store:close()
+    visit.store = nil
+  end
+end
+
+-- Takes notice of how it went: told once for each outage, however long and of how many kinds.
+local function noted(self, result, why)
+  if not why then
+    self._trouble, self._failures = nil, 0
+    return result
+  elseif not self._trouble then
+    self._report(("Redis at %s: %s; each machine asks for itself meanwhile"):format(self._config.cache, why))
+  end
+  self._trouble = why
+  self._again = self._clock:boot() + jittered(self, math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ self._failures))
+  self._failures = math.min(self._failures + 1, 16)
+  hang_up(visit_of(self))
+end
+
+local function open(self, visit)
+  local source = self._config.cache_secret
+  local secret, why
+  if source then
+    secret, why = credential.read(source, STEP)
+    if not secret then
+      return noted(self, nil, why)
+    end
+  end
+  local server = self._server
+  local loaded, redis = pcall(require, "central.auth.redis")
+  if not loaded then
+    return noted(self, nil, "this installation's part for it can't be loaded; is hiredis gone?")
+  end
+  visit.store = redis.store {
+    path = server.path, host = server.host, port = server.port, user = server.user, database = server.database,
+    tls = server.tls, ca_file = server.ca_file, password = secret,
+    timeout = math.min(LIMIT, self._config.connect_timeout),
+  }
+  if secret and secret ~= source.value then
+    secret:wipe()
+  end
+  return visit.store
+end
+
+-- Redis, within a visit; nil while it is left alone.
+local function store_of(self)
+  local visit = visit_of(self)
+  if not visit or not self._key then
+    return nil
+  elseif visit.store or self._clock:boot() < self._again then
+    return visit.store
+  end
+  return open(self, visit)
+end
+
+local function wait(store, visit)
+  if store:wait(visit.glance) then
+    return
+  elseif task.inside() then
+    task.wait(store, TICK)
+  else
+    store:wait(STEP)
+  end
+end
+
+local function ask(self, method, ...)
+  local store = store_of(self)
+  if not store then
+    return nil
+  end
+  local result, why = store[method](store, ...)
+  while result == store do
+    wait(store, visit_of(self))
+    result, why = store[method](store, ...)
+  end
+  return noted(self, result, why)
+end
+
+--- Begins to use Redis; it ends with the value's scope, and the connection with it. `rarely`: nobody waits, no event
+--- loop is held up, and the next look may be far. nil within another visit, which then goes on.
+---@param rarely? boolean
+---@return table?
+function Fleet:visit(rarely)
+  local thread = coroutine.running()
+  if self._visits[thread] then
+    return nil
+  end
+  local visit = { look = true, again = 0, pause = FIRST_LOOK, glance = rarely and STARE or GLANCE }
+  self._visits[thread] = visit
+  return setmetatable({}, { __close = function()
+    self._visits[thread] = nil
+    if visit.near then
+      visit.near:release()
+    end
+    hang_up(visit)
+  end })
+end
+
+-- --- records ------------------------------------------------------------------------------------------------------
+
+--- The reply that brought the machine's token.
+---@return central.auth.RawReply?
+function Fleet:token()
+  return self._near:token()
+end
+
+local function look(self, suffix)
+  local visit = visit_of(self)
+  return visit and visit.look and self._key and ask(self, "read", self._clock, self._name .. suffix, self._key) or nil
+end
+
+--- The reply that brought the token of all machines, where it is time to look.
+---@return central.auth.RawReply?
+function Fleet:beyond()
+  return look(self, ".token")
+end
+
+--- Keeps on this machine what came from beyond it.
+---@param raw central.auth.RawReply
+function Fleet:bring_home(raw)
+  self._near:keep(raw, "token")
+end
+
+--- The reply that was the last failure.
+---@return central.auth.RawReply?
+function Fleet:failure()
+  return self._near:failure() or look(self, ".failed")
+end
+
+--- What whoever brings a reply needs to share it.
+---@param failures integer
+---@param held? string the token that its owner must recognise in the reply
+---@return table?
+function Fleet:share(failures, held)
+  local share = self._near:share(failures, held)
+  if share then
+    share.far = store_of(self)
+  end
+  return share
+end
+
+--- Shares a reply that nobody has shared yet; takes notice where that failed.
+---@param raw central.auth.RawReply
+---@param kind "token" | "refusal"
+---@param failures? integer
+function Fleet:keep(raw, kind, failures)
+  local share = not raw.shared and self:share(failures or 0)
+  if share then
+    raw.near_problem, raw.far_problem = core.cache_share(share, raw, kind, self._clock)
+    raw.shared = true
+  end
+  self._near:keep(raw, kind, failures)
+  if raw.far_problem then
+    noted(self, nil, raw.far_problem)
+  end
+end
+
+--- Takes the machine's token away. Hold the lock.
+function Fleet:drop()
+  self._near:drop()
+end
+
+--- Takes the token of all machines away. Hold the lock.
+function Fleet:drop_beyond()
+  if self._key then
+    ask(self, "remove", self._name .. ".token")
+  end
+end
+
+-- --- the lock -----------------------------------------------------------------------------------------------------
+
+-- That of the machine and that of all machines, either of which may be missing.
+local Lock = {}
+Lock.__index = Lock
+
+function Lock:release()
+  for _, lock in pairs(self) do
+    lock:release()
+  end
+end
+
+Lock.__close = Lock.release
+
+function Lock:note()
+  return (self.far or self.near):note()
+end
+
+function Lock:leave(note)
+  for _, lock in pairs(self) do
+    lock:leave(note)
+  end
+end
+
+local function lock_of(near, far)
+  return (near or far) and setmetatable({ near = near, far = far }, Lock) or nil
+end
+
+--- The lock of this identity, within a visit; false while somebody else has it. While another machine has it, this
+--- machine's stays with the visit: others here need not ask Redis too. Of all machines' lock nobody is sure for longer
+--- than half of `seconds`, which is what its holder has for its request.
+---@param seconds number
+---@return table|false|nil
+function Fleet:lock(seconds)
+  local visit, now = visit_of(self), self._clock:boot()
+  if not visit or not self._key then
+    return self._near:lock()
+  end
+  local near = visit.near or self._near:lock()
+  visit.near = near or nil
+  visit.look = near ~= false and now >= visit.again
+  if not visit.look then
+    return false
+  end
+  local far = ask(self, "lock", self._name .. ".lock", seconds / 2)
+  if far == false then
+    visit.again = self._clock:boot() + jittered(self, visit.pause)
+    visit.pause = math.min(LONGEST_LOOK, visit.pause * 2)
+    return false
+  end
+  visit.near = nil
+  return lock_of(near or nil, far)
+end
+
+--- For who waits for another machine no longer: the lock of this machine, if it is ours.
+---@return table?
+function Fleet:own_lock()
+  local visit = visit_of(self)
+  local near = visit and visit.near
+  if not near then
+    return nil
+  end
+  visit.near = nil
+  return lock_of(near, nil)
+end
+
+function Fleet:close()
+  self._near:close()
+  self._key = nil
+  for _, visit in pairs(self._visits) do
+    hang_up(visit)
+  end
+end
+
+return fleet

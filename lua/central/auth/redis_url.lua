@@ -1,0 +1,111 @@
+-- The URL of a Redis server: redis://user@host:port/db, rediss://… for TLS, redis+unix:///path?db=1. No password in it:
+-- a URL is shown and logged.
+-- SPDX-License-Identifier: MIT
+
+local redis_url = {}
+
+local PORT = "6379"
+local HOW = "write it like redis://user@host:6379/0, rediss://host:6379/0?ca_file=/path"
+  .. " or redis+unix:///path?db=0"
+local NO_PART = "this build has no part for Redis: install hiredis with its headers (libhiredis-dev), and build again"
+local NO_TLS = "rediss:// needs hiredis 1.0 or newer with its TLS part, which this build has not: let stunnel bring"
+  .. " TLS to a loopback port and use redis://127.0.0.1:port, or a unix socket by redis+unix:///path"
+
+local function decode(text)
+  return (text:gsub("%%(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end))
+end
+
+-- "a=1&b=2", of which only `allowed` may be there.
+local function fields_of(query, allowed)
+  local fields = {}
+  for pair in query:gmatch "[^&]+" do
+    local name, value = pair:match "^([^=]+)=(.*)$"
+    if not name or not allowed[name] then
+      return nil
+    end
+    fields[name] = decode(value)
+  end
+  return fields
+end
+
+local function database(text)
+  local number = text == "" and 0 or text:find "^%d+$" and tonumber(text)
+  return number and number <= 0xFFFF and number or nil
+end
+
+local function to_host(parts, authority, path, query, tls)
+  local host, port = authority:match "^(%[[%x:.]+%])(.*)$"
+  if not host then
+    host, port = authority:match "^([^:%[%]]+)(.*)$"
+  end
+  local fields = fields_of(query, { ca_file = tls })
+  local digits = port and (port == "" and PORT or port:match "^:(%d+)$")
+  parts.database = database(path:gsub("^/", ""))
+  if not (host and digits and tonumber(digits) <= 65535 and fields and parts.database and #host <= 255) then
+    return nil, HOW
+  end
+  parts.host, parts.port, parts.tls, parts.ca_file = host:gsub("[%[%]]", ""), digits, tls, fields.ca_file
+  return parts
+end
+
+local function to_socket(parts, authority, path, query)
+  local fields = fields_of(query, { db = true })
+  parts.path = decode(path)
+  parts.database = fields and database(fields.db or "")
+  if authority ~= "" or #path < 2 or #parts.path > 107 or not parts.database then
+    return nil, HOW
+  end
+  return parts
+end
+
+--- What `central.auth.redis` takes of it, or nil and what is wrong, without a word of the URL.
+---@param url string
+---@return table? parts path or host and port; user, database, tls, ca_file
+---@return string? problem
+function redis_url.parse(url)
+  local scheme, authority, path, query = url:match "^([%w+]+)://([^/?#]*)([^?#]*)%??([^#]*)$"
+  local user, where = (authority or ""):match "^(.*)@(.*)$"
+  if not scheme or url:find "[%s%c]" then
+    return nil, HOW
+  elseif user and user:find ":" then
+    return nil, "it carries a password, and URLs are shown: give it in cache_password or cache_password_file"
+  end
+  local parts = { user = user and user ~= "" and decode(user) or nil }
+  if parts.user and (#parts.user > 255 or parts.user:find "%c") then
+    return nil, HOW
+  elseif scheme == "redis" or scheme == "rediss" then
+    return to_host(parts, where or authority, path, query, scheme == "rediss")
+  elseif scheme == "redis+unix" then
+    return to_socket(parts, where or authority, path, query)
+  end
+  return nil, HOW
+end
+
+--- The same, and whether this build can do it.
+---@param url string
+---@return string? url
+---@return string? problem
+function redis_url.check(url)
+  local parts, problem = redis_url.parse(url)
+  if not parts then
+    return nil, problem
+  elseif not package.searchpath("central.auth.redis", package.cpath) then
+    return nil, NO_PART
+  elseif parts.tls then
+    local loaded, redis = pcall(require, "central.auth.redis")
+    if not (loaded and redis.tls) then
+      return nil, loaded and NO_TLS or NO_PART
+    end
+  end
+  local file = parts.ca_file and io.open(parts.ca_file, "rb")
+  if parts.ca_file and not file then
+    return nil, "its ca_file can't be read"
+  elseif file then
+    file:close()
+  end
+  return url
+end
+
+return redis_url

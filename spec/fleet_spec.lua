@@ -1,0 +1,348 @@
+-- One token for the processes of four machines: real processes, a real redis-server, outages. Where namespaces may be
+-- made, each machine has a network of its own; the rules are in redis_spec.
+-- SPDX-License-Identifier: MIT
+
+local apart = require "spec.support.apart"
+local ca = require "central.auth.sandbox.ca"
+local core = require "central.auth.core"
+local cqueues = require "cqueues"
+local process = require "spec.support.process"
+local redis = require "spec.support.redis"
+local sandbox = require "central.auth.sandbox"
+
+local MACHINES, HERD = 4, 50
+
+-- Calls for $SECONDS, in a process of its own; a line tells how it went: calls, failures, events of trouble.
+local CALL = [[
+local auth, core = require "central.auth", require "central.auth.core"
+local clock, calls, failures, trouble = core.clock(), 0, 0, 0
+assert(auth.configure { on_event = function(event)
+  trouble = trouble + (event.event == "cache_error" and 1 or 0)
+end })
+local over = clock:boot() + tonumber(os.getenv "SECONDS")
+repeat
+  local token, message = auth.token()
+  calls = calls + 1
+  if not token then
+    failures = failures + 1
+    io.stderr:write(message, "\n")
+  end
+  if clock:boot() < over then clock:sleep(0.05) end
+until clock:boot() >= over
+print(("calls=%d failures=%d trouble=%d"):format(calls, failures, trouble))
+]]
+
+local NAMESPACES = apart.flags "n"
+
+local box, server, folder, call
+
+local function requests()
+  return box:requests().token
+end
+
+-- The environment of a process on machine `n`, as words for `env -i`.
+local function environment(n, more)
+  local values = process.credentials(box, server.url)
+  values.CENTRAL_CACHE_PASSWORD = redis.password
+  values.PATH, values.LUA_PATH, values.LUA_CPATH = os.getenv "PATH", package.path, package.cpath
+  values.HOME, values.XDG_RUNTIME_DIR = folder, ("%s/machine-%d"):format(folder, n)
+  values.SECONDS = 0
+  for name, value in pairs(more or {}) do
+    values[name] = value or nil
+  end
+  return "env -i " .. process.assignments(values)
+end
+
+local relays
+
+-- What to put before a command for machine `n`: a network of its own, from which relays lead to both servers.
+local function network(n)
+  if not NAMESPACES then
+    return ""
+  end
+  local relay = "lua5.4 spec/support/relay.lua"
+  local lines, ports = { "ip link set lo up" }, { tonumber(box.token_url:match ":(%d+)/"), server.port }
+  for _, port in ipairs(ports) do
+    local path = ("%s/port-%d"):format(folder, port)
+    if not relays[path] then
+      local command = { "lua5.4", "spec/support/relay.lua", path, port }
+      relays[path] = process.start { command = command, log = path .. ".log" }
+      process.wait_until(function() return select(2, process.run("test -S " .. path)) == 0 end, 5, "a relay")
+    end
+    lines[#lines + 1] = ("%s %d %s & relays=\"$relays $!\""):format(relay, port, path)
+  end
+  lines[#lines + 1] = 'trap "kill $relays" EXIT; sleep 0.3; "$@"'
+  local script = process.write(("%s/network-%d.sh"):format(folder, n), table.concat(lines, "\n"))
+  return ("unshare %s sh %s "):format(NAMESPACES, script)
+end
+
+-- Starts HERD processes on each machine, at once; an object whose `result()` waits for their end and adds up.
+local function herd(seconds, more)
+  local machines = {}
+  for n = 1, MACHINES do
+    local many = ("for i in $(seq %d); do lua5.4 %s & pids=\"$pids $!\"; done; wait $pids"):format(HERD, call)
+    local all = { SECONDS = seconds }
+    for name, value in pairs(more or {}) do
+      all[name] = value
+    end
+    machines[n] = process.start { log = ("%s/herd-%d.log"):format(folder, n), command = { "sh", "-c",
+      ("%s%ssh -c '%s'"):format(network(n), environment(n, all), many) } }
+  end
+  return function()
+    local sum = { processes = 0, calls = 0, failures = 0, trouble = 0, most = 0 }
+    for _, running in ipairs(machines) do
+      process.wait_until(function() return not running:alive() end, seconds + 60, "the end of a machine")
+      for calls, failures, trouble in running:output():gmatch "calls=(%d+) failures=(%d+) trouble=(%d+)\n" do
+        sum.processes, sum.calls, sum.failures = sum.processes + 1, sum.calls + calls, sum.failures + failures
+        sum.trouble, sum.most = sum.trouble + trouble, math.max(sum.most, tonumber(trouble))
+      end
+    end
+    assert.equal(MACHINES * HERD, sum.processes, process.read(folder .. "/herd-1.log"))
+    assert.equal(0, sum.failures, process.read(folder .. "/herd-1.log"))
+    return sum
+  end
+end
+
+local function prepare()
+  folder, relays = process.scratch(), {}
+  call = process.write(folder .. "/call.lua", CALL)
+  for n = 1, MACHINES do
+    process.run(("mkdir -m 700 %s/machine-%d"):format(folder, n))
+  end
+end
+
+local function clean_up()
+  for _, relay in pairs(relays) do
+    relay:stop()
+  end
+  box:close()
+  server:stop()
+  process.remove(folder)
+end
+
+local function forget_everything()
+  server:cli "flushall"
+  process.run(("rm -rf %s/machine-*/*"):format(folder))
+end
+
+describe("four machines with fifty processes each #slow #herd", function()
+  setup(function()
+    prepare()
+    server = redis.start()
+    box = sandbox.start { latency = 0.1 }
+  end)
+  teardown(clean_up)
+  before_each(function()
+    forget_everything()
+    box:lifetime(7199)
+  end)
+
+  it("that start together make one request", function()
+    local before = requests()
+    herd(0)()
+    assert.equal(1, requests() - before)
+    assert.equal("1", (server:cli("info", "clients"):match "connected_clients:(%d+)"))
+  end)
+
+  it("with a wrong secret make one request", function()
+    local before = requests()
+    local wrong = { CENTRAL_CLIENT_SECRET = "a long enough but wrong secret" }
+    for n = 1, MACHINES do
+      local output = process.run(environment(n, wrong) .. "lua5.4 " .. call)
+      assert.matches("invalid_client", output)
+    end
+    assert.equal(1, requests() - before)
+  end)
+
+  it("make one request for each lifetime", function()
+    local before, started = requests(), cqueues.monotime()
+    box:lifetime(8) -- long enough for two hundred processes on a loaded machine
+    herd(14)()
+    local lives = (cqueues.monotime() - started) / 4 + 1 -- a server that is slow is asked at half of it
+    assert.is_true(requests() - before >= 2 and requests() - before <= lives, requests() - before)
+  end)
+
+  it("get no error and make a request for each machine at most while Redis is out, and say so once", function()
+    box:lifetime(8)
+    local result = herd(12)
+    process.wait_until(function()
+      return process.run(("ls %s/machine-*/central-auth/*.token | wc -l"):format(folder)) == MACHINES .. "\n"
+    end, 30, "a token on each machine")
+    cqueues.sleep(0.5)
+    local before = requests()
+    server:down()
+    cqueues.sleep(5) -- one renewal, which comes between a half and three quarters of a life
+    local out = requests() - before
+    server:up()
+    local sum = result()
+    assert.is_true(out >= 1 and out <= MACHINES, out)
+    assert.is_true(sum.most <= 1 and sum.trouble >= 1, sum.trouble)
+  end)
+
+  it("get no error when Redis freezes while they wait for their first token", function()
+    local before = requests()
+    server:freeze()
+    local sum = herd(0, { CENTRAL_CONNECT_TIMEOUT = 1 })()
+    server:thaw()
+    assert.is_true(sum.trouble >= MACHINES)
+    assert.equal(MACHINES, requests() - before)
+  end)
+end)
+
+describe("a process on one of the machines #slow", function()
+  local script
+
+  setup(function()
+    prepare()
+    server, box = redis.start(), sandbox.start()
+    function script(text)
+      return process.write(folder .. "/script.lua", text)
+    end
+  end)
+  teardown(clean_up)
+  before_each(function()
+    forget_everything()
+    box:latency(0)
+  end)
+
+  it("shares the reply and gives back the lease although nobody asks for the token any more", function()
+    box:latency(0.2)
+    local output = process.run(environment(1, { SOCKET = server.socket }) .. "lua5.4 " .. script [[
+      local auth, core = require "central.auth", require "central.auth.core"
+      local pending = assert(auth.pending())
+      core.clock():sleep(0.1)
+      pending:done() -- Redis may have been slow
+      core.clock():sleep(1)
+      os.execute("redis-cli -s " .. os.getenv "SOCKET" .. " keys '*'")
+    ]])
+    assert.matches("%.token\n", output)
+    assert.is_nil(output:find("%.lock\n"), output)
+  end)
+
+  it("that is killed with the lease holds the others up no longer than half of its timeout", function()
+    box:latency(30)
+    local victim = process.start { command = { "sh", "-c", "exec " .. environment(1, { CENTRAL_TIMEOUT = 3 })
+      .. "lua5.4 " .. call }, log = folder .. "/victim.log" }
+    process.wait_until(function() return server:cli("keys", "*.lock") ~= "" end, 5, "the lease")
+    process.run("kill -9 " .. victim.pid)
+    box:latency(0)
+    local before = cqueues.monotime()
+    local output = process.run(environment(2, { CENTRAL_TIMEOUT = 10 }) .. "lua5.4 " .. call)
+    assert.matches("failures=0 trouble=0", output)
+    assert.is_true(cqueues.monotime() - before < 3, cqueues.monotime() - before)
+  end)
+
+  it("that forks goes on, and so does the child, each with a connection of its own #forks", function()
+    local output, status = process.run(environment(1) .. "lua5.4 " .. script [[
+      local auth, host = require "central.auth", require "spec_fork"
+      local first = assert(auth.token())
+      local pending = assert(auth.pending())
+      local pid = host.fork()
+      if pid == 0 then
+        assert(auth.renew() ~= first)
+        os.exit(true, true)
+      end
+      assert(host.wait(pid) == 0)
+      assert(auth.renew() ~= first)
+      print(auth.status().cache)
+    ]])
+    assert.equal(0, status, output)
+    assert.matches("^redis://", output)
+  end)
+
+  it("stalls no event loop, and ends in time, while Redis says nothing", function()
+    server:freeze()
+    local output = process.run(environment(1, { CENTRAL_CONNECT_TIMEOUT = 1 }) .. "lua5.4 " .. script [[
+      local auth, core = require "central.auth", require "central.auth.core"
+      local clock, longest, looks = core.clock(), 0, 0
+      local pending = assert(auth.pending())
+      local began = clock:boot()
+      repeat
+        local before = clock:boot()
+        local done = pending:done()
+        longest, looks = math.max(longest, clock:boot() - before), looks + 1
+        clock:sleep(0.005)
+      until done
+      assert(pending:result())
+      assert(longest < 0.1, longest)
+      assert(looks > 50, looks)
+      assert(clock:boot() - began < 1.5)
+      auth.close()
+      print "done"
+    ]])
+    server:thaw()
+    assert.equal("done\n", output)
+  end)
+
+  it("loads neither Redis' library nor libcurl where its machine has a token; nor does one without Redis", function()
+    local loads = script [[
+      local auth = require "central.auth"
+      assert(auth.token())
+      local maps = io.open("/proc/self/maps"):read("a")
+      print(auth.status().source, maps:match "libhiredis" or "no hiredis", maps:match "libcurl" or "no libcurl",
+        package.loaded["central.auth.fleet"] and "fleet" or "no fleet")
+    ]]
+    assert.equal("network\tlibhiredis\tlibcurl\tfleet\n", (process.run(environment(1) .. "lua5.4 " .. loads)))
+    assert.equal("cache\tno hiredis\tno libcurl\tfleet\n", (process.run(environment(1) .. "lua5.4 " .. loads)))
+    assert.equal("cache\tno hiredis\tno libcurl\tno fleet\n", (process.run(environment(1, { CENTRAL_CACHE = false })
+      .. "lua5.4 " .. loads)))
+  end)
+end)
+
+describe("Redis behind TLS #slow", function()
+  local authority, port, tunnel
+
+  local function start_tunnel()
+    local listens = process.free_port()
+    local conf = ("foreground = yes\npid =\n[redis]\nclient = yes\naccept = 127.0.0.1:%d\nconnect = 127.0.0.1:%d\n"
+      .. "CAfile = %s\nverifyChain = yes\ncheckHost = localhost\n"):format(listens, port, authority.file)
+    tunnel = process.start { command = { "stunnel", process.write(folder .. "/stunnel.conf", conf) },
+      log = folder .. "/stunnel.log" }
+    tunnel:wait_for_port(listens, 5)
+    return ("redis://%s@127.0.0.1:%d"):format(redis.user, listens)
+  end
+
+  setup(function()
+    prepare()
+    authority, port = ca.new { folder = folder }, process.free_port()
+    local leaf = authority:issue { name = "server", ips = { "127.0.0.1" } }
+    server = redis.start { config = ("tls-port %d\ntls-cert-file %s\ntls-key-file %s\ntls-auth-clients no\n"
+      .. "tls-ca-cert-file %s\n"):format(port, leaf.cert_file, leaf.key_file, authority.file) }
+    box = sandbox.start()
+  end)
+  teardown(function()
+    if tunnel then
+      tunnel:stop()
+    end
+    clean_up()
+  end)
+
+  it("is reached by stunnel, and the tunnel's end is an outage as any other", function()
+    local by_tunnel = { CENTRAL_CACHE = start_tunnel() }
+    for n = 1, 2 do
+      assert.matches("failures=0 trouble=0", (process.run(environment(n, by_tunnel) .. "lua5.4 " .. call)))
+    end
+    assert.equal(1, requests())
+    tunnel:stop()
+    process.run(("rm -rf %s/machine-*/*"):format(folder))
+    assert.matches("failures=0 trouble=1", (process.run(environment(1, by_tunnel) .. "lua5.4 " .. call)))
+    assert.equal(2, requests())
+  end)
+
+  it("is reached by rediss, whose certificate is checked, where the build can do it", function()
+    if not (core and require("central.auth.redis").tls) then
+      return pending "hiredis is too old for TLS"
+    end
+    server:cli "flushall"
+    local stranger = ca.new { folder = process.run("mktemp -d -p " .. folder):match "%S+", name = "a stranger" }
+    local before = requests()
+    for _, case in ipairs { { "localhost", authority, 0 }, { "127.0.0.1", authority, 0 }, { "localhost", stranger, 1 },
+      { "127.0.0.2", authority, 1 } } do
+      process.run(("rm -rf %s/machine-*/*"):format(folder))
+      local url = ("rediss://%s@%s:%d?ca_file=%s"):format(redis.user, case[1], port, case[2].file)
+      local output = process.run(environment(1, { CENTRAL_CACHE = url }) .. "lua5.4 " .. call)
+      assert.matches("failures=0 trouble=" .. case[3], output)
+    end
+    assert.equal(3, requests() - before)
+  end)
+end)

@@ -1,0 +1,509 @@
+-- The token that machines share by Redis, by clients that stand for processes on machines of their own and a real
+-- redis-server. Real processes, and the job's thread, are in fleet_spec.
+-- SPDX-License-Identifier: MIT
+
+local by_hand = require "central.auth.by_hand"
+local core = require "central.auth.core"
+local cqueues = require "cqueues"
+local crowd = require "spec.support.crowd"
+local machine = require "spec.support.machine"
+local process = require "spec.support.process"
+local redis = require "spec.support.redis"
+local rude = require "spec.support.rude"
+local scripted = require "spec.support.scripted"
+
+local token, refusal = scripted.token, scripted.refusal
+
+local root, server, clock
+
+-- A client on a machine of its own.
+local function elsewhere(replies, options, its_clock)
+  return machine.new(root, its_clock or clock):client(replies, server:options(options))
+end
+
+local function key(suffix)
+  return server:cli("keys", "*" .. suffix)
+end
+
+local function count(events, name)
+  local found = 0
+  for _, event in ipairs(events) do
+    found = found + (event == name and 1 or 0)
+  end
+  return found
+end
+
+-- Asks within `seconds`, and is told of trouble once, which `pattern` fits.
+local function assert_alone(client, pattern, seconds)
+  local before = cqueues.monotime()
+  assert.equal("own", client.client:token())
+  assert.is_true(cqueues.monotime() - before < (seconds or 0.5), cqueues.monotime() - before)
+  assert.equal(1, count(client.events, "cache_error"))
+  assert.equal(1, client.requests)
+  assert.matches(pattern, client.client:status().cache)
+end
+
+setup(function() server = redis.start() end)
+teardown(function() server:stop() end)
+before_each(function()
+  root, clock = process.scratch(), core.clock()
+  server:cli "flushall"
+end)
+after_each(function() process.remove(root) end)
+
+describe("by Redis #valgrind", function()
+  it("a token is shared with other machines, and lies on each of them from then on", function()
+    local first = elsewhere { token("t1", 7200) }
+    assert.equal("t1", first.client:token())
+    clock:shift(100, 100)
+    local there = machine.new(root, clock)
+    local second = there:client({}, server:options())
+    assert.equal("t1", second.client:token())
+    assert.same({ "shared" }, second.events)
+    assert.near(7100, second.client:status().expires_in, 1)
+    assert.matches("^redis://auth@127.0.0.1:%d+, /tmp/.*/central%-auth$", second.client:status().cache)
+    server:freeze()
+    assert.equal("t1", there:client({}, server:options()).client:token()) -- asks nobody
+    server:thaw()
+  end)
+
+  it("value and lifetime are set at once, for as long as the token lives", function()
+    elsewhere({ token("t1", 7200) }).client:token()
+    assert.near(7200000, tonumber(server:cli("pttl", key ".token")), 1000)
+    elsewhere({ token("t2") }, { scope = "a" }).client:token() -- no expires_in: five minutes
+    elsewhere({ token("t3", '"600"') }, { scope = "b" }).client:token()
+    elsewhere({ token("t4", 9e9) }, { scope = "c" }).client:token()
+    local lives = {}
+    for name in key(".token"):gmatch "[^\n]+" do
+      lives[#lives + 1] = tonumber(server:cli("pttl", name)) // 1000 + 1
+    end
+    table.sort(lives)
+    assert.same({ 300, 600, 7200, 86400 }, lives)
+  end)
+
+  it("only between equals, and over a unix socket and databases as told", function()
+    elsewhere({ token("t1", 1000) }).client:token()
+    assert.equal("t2", elsewhere({ token("t2", 1000) }, { client_secret = "another-long-secret" }).client:token())
+    assert.equal("t1", elsewhere({}, { cache = server.unix }).client:token())
+    assert.equal("t3", elsewhere({ token("t3", 1000) }, { cache = server.url .. "/1" }).client:token())
+    assert.equal("t3", elsewhere({}, { cache = server.unix .. "?db=1" }).client:token())
+  end)
+
+  it("a refusal is shared, until somebody succeeds", function()
+    local _, _, code = elsewhere({ refusal "invalid_client" }).client:token()
+    assert.equal("oauth", code)
+    local late = elsewhere()
+    local none, message = late.client:token()
+    assert.is_nil(none)
+    assert.matches("invalid_client", message)
+    assert.equal(0, late.requests)
+    assert.equal("t1", (elsewhere { token("t1", 1000) }).client:renew())
+    assert.equal("", key ".failed")
+    assert.equal("t1", elsewhere().client:token())
+  end)
+
+  it("so is the number of requests allowed", function()
+    assert.equal(10, crowd.renews(elsewhere, clock))
+  end)
+
+  it("invalidate reaches other machines: twenty that were told 401 make one renewal", function()
+    assert.equal(1, crowd.told_401(elsewhere))
+  end)
+
+  it("a lease keeps other machines waiting until the token is there, or until it ends", function()
+    local holder = elsewhere()
+    local renewal = holder.client._renewal
+    renewal.credential:prepare(1)
+    local visit <close> = renewal.cache:visit()
+    renewal.cache:attach(renewal.credential.secret)
+    local lease <close> = assert(renewal.cache:lock(10))
+    assert.is_true(visit ~= nil and lease ~= nil)
+    assert.near(5000, tonumber(server:cli("pttl", key ".lock")), 1000)
+    local waiter, looks = elsewhere(), 0
+    waiter.client._renewal.host.sleep = function(seconds)
+      clock:shift(seconds, seconds)
+      looks = looks + 1
+      if looks == 20 then
+        local raw = token("t1", 1000)
+        raw.sent_boot, raw.sent_wall = clock:boot(), clock:wall()
+        renewal.cache:keep(raw, "token")
+      end
+    end
+    assert.equal("t1", waiter.client:token())
+    assert.is_true(looks >= 20 and looks < 200, looks)
+    server:cli("del", key ".token")
+    server:cli("pexpire", key ".lock", "1")
+    assert.equal("own", (elsewhere { token("own", 1000) }).client:token())
+    server:cli("set", key ".token":gsub("token$", "lock"), "a holder's", "ex", "9")
+    assert.equal("x", elsewhere({ token("x", 1000) }, { scope = "x" }).client:token()) -- has a lease of its own
+  end)
+
+  it("a lease is given back by its holder alone", function()
+    local store = require("central.auth.redis").store { path = server.socket, timeout = 1 }
+    local function lock()
+      local result
+      repeat
+        result = store:lock("n.lock", 5)
+      until result ~= store or not store:wait(1)
+      return result
+    end
+    local first = lock()
+    assert.is_false(lock())
+    server:cli("set", "central-auth:{n.lock}", "another's")
+    first:release()
+    first:release()
+    assert.is_false(lock())
+    assert.equal("another's", server:cli("get", "central-auth:{n.lock}"))
+    store:close()
+  end)
+
+  it("nobody sleeps with a lease in hand", function()
+    local greedy = elsewhere(function(n) return token("t" .. n, 1000) end)
+    for _ = 1, 10 do
+      greedy.client:renew()
+      clock:shift(0.01, 0.01)
+    end
+    local sleeper = elsewhere { token("own", 1000) }
+    sleeper.client._renewal.host.wait = coroutine.yield
+    local waiter = coroutine.wrap(function() return sleeper.client:renew() end)
+    for _ = 1, 10 do
+      waiter()
+      cqueues.sleep(0.01)
+    end
+    assert.equal(0, sleeper.requests)
+    assert.equal("", key ".lock")
+    clock:shift(2, 2)
+    local got
+    repeat got = waiter() until type(got) == "string"
+    assert.equal("own", got)
+  end)
+
+  it("a server that returns the token already held prolongs it nowhere", function()
+    local s = elsewhere(function() return token("t1", 1000) end)
+    s.client:token()
+    clock:shift(500, 500)
+    assert.equal("t1", s.client:renew())
+    assert.equal(2, s.requests)
+    local there = elsewhere()
+    assert.equal("t1", there.client:token())
+    assert.near(500, there.client:status().expires_in, 1)
+  end)
+
+  it("a secret that was reset takes the former token away everywhere, also while a renewal is under way", function()
+    local s = elsewhere(function(n) return token("t" .. n, 1000) end)
+    local renewal, another = s.client._renewal, "another-long-enough-secret"
+    s.client:token()
+    by_hand.use_secret(renewal, core.secret(another))
+    assert.equal("", key ".token")
+    assert.equal("t2", s.client:token())
+    assert.equal("t2", elsewhere({}, { client_secret = another }).client:token())
+    s.took = 1
+    renewal.host.wait = coroutine.yield
+    local waiter = coroutine.wrap(function() return s.client:renew() end)
+    process.wait_until(function() return waiter() and s.requests == 3 end, 5, "a request")
+    by_hand.use_secret(renewal, core.secret "a-third-long-enough-secret")
+    assert.equal("", key ".token")
+    local got
+    repeat
+      s:wait(1)
+      got = waiter()
+    until type(got) == "string"
+    assert.equal("t4", got)
+    assert.equal("t4", elsewhere({}, { client_secret = "a-third-long-enough-secret" }).client:token())
+  end)
+
+  it("a tenant's client that is closed leaves its parent the password", function()
+    local s = elsewhere { token("t1", 1000) }
+    assert(s.client:tenant "0123456789abcdef0123456789abcdef"):close()
+    assert.equal("t1", s.client:token())
+    assert.equal("t1", elsewhere().client:token())
+  end)
+
+  it("a secret too short to seal with shares nothing, and fails nothing", function()
+    local s = elsewhere({ token("t1", 1000) }, { client_secret = "short" })
+    assert.equal("t1", s.client:token())
+    s.client:invalidate()
+    assert.matches("too short", s.client:status().cache)
+    assert.equal("", key "")
+  end)
+
+  it("no connection is left open, and no descriptor", function()
+    local s = elsewhere(function(n) return token("t" .. n, 1000) end)
+    s.client:token()
+    local fds = process.count()
+    for _ = 1, 5 do
+      clock:shift(2000, 2000)
+      s.client:token()
+      s.client:invalidate()
+    end
+    assert.equal(fds, process.count())
+    assert.equal("1", server:cli("info", "clients"):match "connected_clients:(%d+)") -- redis-cli itself
+  end)
+end)
+
+describe("what Redis holds", function()
+  it("is sealed: no secret and no token in the clear", function()
+    elsewhere({ token("a-token-to-look-for", 1000) }).client:token()
+    elsewhere({ refusal "invalid_client" }, { scope = "x" }).client:token()
+    for name in key(""):gmatch "[^\n]+" do
+      local value = server:cli("--raw", "get", name)
+      for _, word in ipairs { "token-to-look", "enough-secret", "an-identifier", "invalid", redis.password } do
+        assert.is_nil((name .. value):find(word, 1, true), name)
+      end
+    end
+  end)
+
+  it("is a miss when it is somebody else's, changed, cut, old, swapped or without an end", function()
+    elsewhere({ token("t1", 7200) }, { scope = "a" }).client:token()
+    local other = key ".token"
+    server:cli("rename", other, "kept")
+    elsewhere({ token("t1", 7200) }).client:token()
+    local ours = key ".token"
+    local function assert_miss(...)
+      server:cli("eval", ...)
+      assert.equal("own", (elsewhere { token("own", 7200) }).client:token())
+    end
+    local get = "local v = redis.call('get', KEYS[1]) "
+    assert_miss("redis.call('set', KEYS[1], 'nonsense', 'ex', 99)", "1", ours)
+    assert_miss(get .. "redis.call('set', KEYS[1], v .. 'x', 'ex', 7200)", "1", ours)
+    assert_miss(get .. "redis.call('set', KEYS[1], v:sub(1, -2), 'ex', 7200)", "1", ours)
+    assert_miss("redis.call('set', KEYS[1], '', 'ex', 99)", "1", ours)
+    assert_miss("redis.call('copy', 'kept', KEYS[1], 'replace')", "1", ours)
+    assert_miss("redis.call('del', KEYS[1]); redis.call('lpush', KEYS[1], 'x')", "1", ours)
+    server:cli("del", ours)
+    elsewhere({ token("t1", 7200) }).client:token()
+    assert_miss("redis.call('persist', KEYS[1])", "1", ours)
+    server:cli("del", ours)
+    elsewhere({ token("t1", 7200) }).client:token()
+    clock:shift(7180, 7180) -- and somebody gave it a new life
+    assert_miss("redis.call('pexpire', KEYS[1], 7200000)", "1", ours)
+  end)
+end)
+
+describe("clocks five minutes apart", function()
+  local LIFE, MARGIN = 900, 30
+
+  -- Of a token `age` seconds old, whose writer's and reader's clocks are off by so much: whether it is handed out.
+  local function hands_out(writer_off, reader_off, age)
+    local writer, reader = core.clock(), core.clock()
+    writer:shift(0, writer_off)
+    reader:shift(age, age + reader_off)
+    server:cli "flushall"
+    local reply = token("t1", LIFE)
+    reply.date = math.floor(core.clock():wall())
+    assert.equal("t1", (elsewhere({ reply }, nil, writer)).client:token())
+    server:cli("pexpire", key ".token", tostring((LIFE - age) * 1000))
+    local got = (elsewhere({ token("own", LIFE) }, nil, reader)).client:token()
+    return got == "t1"
+  end
+
+  it("hand out no expired token, whichever is wrong and which way", function()
+    for _, writer in ipairs { -300, 0, 300 } do
+      for _, reader in ipairs { -300, 0, 300 } do
+        for _, age in ipairs { LIFE - MARGIN + 1, LIFE - 1 } do
+          assert.is_false(hands_out(writer, reader, age), ("%d %d %d"):format(writer, reader, age))
+        end
+        assert.is_true(hands_out(writer, reader, 10), ("%d %d"):format(writer, reader))
+      end
+    end
+  end)
+
+  it("cost at most the difference of its life", function()
+    assert.is_true(hands_out(0, 0, LIFE - MARGIN - 5))
+    assert.is_true(hands_out(300, 0, LIFE - MARGIN - 5))
+    assert.is_true(hands_out(0, -300, LIFE - MARGIN - 5))
+    assert.is_true(hands_out(-300, 0, LIFE - MARGIN - 305))
+    assert.is_true(hands_out(0, 300, LIFE - MARGIN - 305))
+  end)
+
+  it("are told apart by the server's Date where the writer's is ahead, though Redis forgets nothing", function()
+    local writer = core.clock()
+    writer:shift(0, 300)
+    local reply = token("t1", LIFE)
+    reply.date = math.floor(core.clock():wall())
+    assert.equal("t1", (elsewhere({ reply }, nil, writer)).client:token())
+    server:cli("pexpire", key ".token", tostring(LIFE * 1000))
+    clock:shift(LIFE - 20, LIFE - 20)
+    assert.equal("own", (elsewhere { token("own", LIFE) }).client:token())
+  end)
+end)
+
+describe("a client that can't use Redis asks for itself", function()
+  it("where nobody listens, and uses it again when it is back, not before its time", function()
+    local s = elsewhere(function(n) return token("t" .. n, 100) end, { on_event = nil })
+    server:down()
+    assert.equal("t1", s.client:token())
+    assert.equal(1, count(s.events, "cache_error"))
+    assert.matches("^/tmp/.* %(without redis://.*: nobody listens there%)$", s.client:status().cache)
+    server:up()
+    s.client:renew()
+    assert.equal("", key ".token") -- left alone for a second
+    clock:shift(1.1, 1.1)
+    s.client:renew()
+    assert.not_equal("", key ".token")
+    assert.matches("^redis://", s.client:status().cache)
+    server:down()
+    for _ = 1, 5 do
+      clock:shift(100, 100)
+      assert.truthy(s.client:token())
+    end
+    assert.equal(2, count(s.events, "cache_error")) -- once for each outage
+    server:up()
+  end)
+
+  it("where it says nothing, within connect_timeout", function()
+    server:freeze()
+    assert_alone(elsewhere({ token("own", 100) }, { connect_timeout = 0.1 }), "does not answer in time", 0.4)
+    assert_alone(elsewhere({ token("own", 100) }, { connect_timeout = 0.1, cache = server.unix }),
+      "does not answer in time", 0.4)
+    server:thaw()
+  end)
+
+  it("where it says nothing, after two seconds in any case #slow", function()
+    server:freeze()
+    assert_alone(elsewhere { token("own", 100) }, "does not answer in time", 3)
+    server:thaw()
+  end)
+
+  it("where the password is missing, wrong, or can't be read", function()
+    assert_alone(elsewhere({ token("own", 100) }, { cache_password = "wrong" }), "wrong %(WRONGPASS%)")
+    assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE, cache_password_file = "/nowhere" }),
+      "cache_password_file.*No such file")
+    server:cli("acl", "setuser", "default", "resetpass", ">x")
+    assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE }), "cache_password_file %(NOAUTH%)")
+    process.run(("redis-cli -s %s -a x acl setuser default nopass"):format(server.socket))
+  end)
+
+  it("where the user may too little", function()
+    server:cli("acl", "setuser", "auth", "-set")
+    assert_alone(elsewhere { token("own", 100) }, "access list.*%(NOPERM%)")
+    server:cli("acl", "setuser", "auth", "+set")
+  end)
+
+  it("where it is a replica, or has no such database", function()
+    server:cli("replicaof", "127.0.0.1", "1")
+    assert_alone(elsewhere { token("own", 100) }, "replica.*%(READONLY%)")
+    server:cli("replicaof", "no", "one")
+    assert_alone(elsewhere({ token("own", 100) }, { cache = server.url .. "/9999" }), "refuses.*%(ERR%)")
+  end)
+
+  it("where its memory is full", function()
+    server:cli("config", "set", "maxmemory", "1")
+    assert_alone(elsewhere { token("own", 100) }, "memory is full %(OOM%)")
+    server:cli("config", "set", "maxmemory", "0")
+  end)
+
+  it("where its name has no address", function()
+    assert_alone(elsewhere({ token("own", 100) }, { cache = "redis://no-such-host.invalid", connect_timeout = 0.5 }),
+      "no address%)$", 1)
+  end)
+
+  -- A server whose answer to everything is `data[1]`, in bits where `data.bits`, and then silence where `data.hang`.
+  local function fake(data)
+    return rude.start { raw = true, data = data, handler = function(conn)
+      while conn.socket:read(-4096) do
+        conn:write(conn.data[1])
+        if conn.data.hang then
+          conn:sleep(1)
+        end
+      end
+    end }
+  end
+
+  for name, case in pairs {
+    ["is still loading"] = { "-LOADING Redis is loading the dataset in memory\r\n", "loads its data %(LOADING%)" },
+    ["is a cluster's node that has not the key"] = { "-MOVED 3999 127.0.0.1:6381\r\n", "cluster.*%(MOVED%)" },
+    ["says an unknown error"] = { "-\27[31mredis-password\r\n", "it refuses.* %(%)" },
+    ["is an HTTP server"] = { "HTTP/1.1 400 Bad Request\r\n\r\n", "no Redis" },
+    ["sends arrays"] = { "*2147483647\r\n", "no Redis" },
+    ["sends arrays of arrays"] = { ("*1\r\n"):rep(20), "no Redis" },
+    ["sends more than a record can be"] = { "$400000000\r\n" .. ("x"):rep(400000), "too long" },
+    ["begins an answer and goes silent"] = { "$400\r\nxxxx", "in time", hang = true },
+    ["answers one byte after the other, for ever"] = { "$9\r\n1", "in time", hang = true },
+    ["sends numbers for texts"] = { ":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n", "" },
+  } do
+    it("where it " .. name, function()
+      local odd <close> = fake { case[1], hang = case.hang }
+      local s = elsewhere({ token("own", 100) }, { cache = ("redis://127.0.0.1:%d"):format(odd.port),
+        connect_timeout = 0.3 })
+      if case[2] == "" then
+        return assert.equal("own", s.client:token())
+      end
+      assert_alone(s, case[2], 1)
+    end)
+  end
+
+  -- Stands before Redis and cuts each connection: the first before any byte from it, the next after one, after two …
+  local function cutter()
+    return rude.start { raw = true, data = { port = server.port }, handler = function(conn)
+      local data = conn.data
+      local there = require("cqueues.socket").connect("127.0.0.1", data.port)
+      there:setmode("bn", "bn")
+      require("cqueues").running():wrap(function()
+        pcall(function() -- until either end is closed
+          for bytes in function() return conn.socket:read(-4096) end do
+            there:write(bytes)
+          end
+        end)
+      end)
+      local left = data.left or 0
+      data.left = left + 1
+      while left > 0 do
+        local bytes = there:read(-left)
+        if not bytes then break end
+        conn:write(bytes)
+        left = left - #bytes
+      end
+      there:close()
+    end }
+  end
+
+  it("where the connection is cut, at whatever byte #slow", function()
+    elsewhere({ token("t1", 7200) }).client:token()
+    for _, case in ipairs { { 220, "t1" }, { 60, "own" } } do -- reading what is there; taking the lease and putting
+      local proxy <close> = cutter()
+      local cut, whole = 0, 0
+      for i = 1, case[1] do
+        if case[2] == "own" then
+          server:cli "flushall"
+        end
+        local s = elsewhere({ token("own", 7200) }, { cache = ("redis://auth@127.0.0.1:%d"):format(proxy.port) })
+        local got = s.client:token()
+        local failed = count(s.events, "cache_error")
+        assert.equal(failed > 0 and "own" or case[2], got, i)
+        assert.is_true(failed <= 1)
+        cut, whole = cut + failed, whole + 1 - failed
+      end
+      assert.is_true(cut > 20 and whole > 5, ("%d cut, %d whole"):format(cut, whole))
+    end
+  end)
+end)
+
+describe("the password of Redis", function()
+  it("is in nothing that can be printed, whatever goes wrong", function()
+    local events, secret = {}, "PassW0rd-of-Redis"
+    local s = elsewhere({ token("own", 100) }, { cache_password = secret,
+      on_event = function(event) events[#events + 1] = event end })
+    s.client:token()
+    assert.equal(2, #events)
+    for _, event in ipairs(events) do
+      for _, value in pairs(event) do
+        assert.is_nil(tostring(value):find(secret, 1, true))
+      end
+    end
+    assert.is_nil(tostring(s.client:status()):find(secret, 1, true))
+    assert.is_nil(tostring(s.client):find(secret, 1, true))
+  end)
+
+  it("is read anew for each connection: it may be changed", function()
+    local path = process.write(root .. "/password", "wrong\n", 600)
+    local s = elsewhere(function(n) return token("t" .. n, 100) end,
+      { cache_password = scripted.NONE, cache_password_file = path })
+    s.client:token()
+    assert.matches("WRONGPASS", s.client:status().cache)
+    process.write(path, redis.password .. "\n", 600)
+    clock:shift(100, 100)
+    s.client:token()
+    assert.matches("^redis://", s.client:status().cache)
+  end)
+end)
