@@ -101,6 +101,17 @@ static CURLcode set_method(struct auth_exchange *exchange, const struct auth_exc
     return error;
 }
 
+static bool is_loopback(const char *url) {
+    static const char *const hosts[] = {"127.0.0.1", "[::1]", "localhost"};
+    const char *host = strstr(url, "://");
+    for (size_t i = 0; host != NULL && i < sizeof hosts / sizeof *hosts; i++) {
+        size_t length = strlen(hosts[i]);
+        if (strncasecmp(host + 3, hosts[i], length) == 0 && strchr(":/?", host[3 + length]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
     CURL *easy = exchange->easy;
     CURLcode error = set_method(exchange, request);
@@ -123,8 +134,11 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_HEADERDATA, (void *)exchange);
     SET(CURLOPT_USERAGENT, request->user_agent);
     SET(CURLOPT_HTTPHEADER, exchange->headers);
-    if (request->proxy != NULL)
+    if (request->proxy != NULL) {
         SET(CURLOPT_PROXY, request->proxy);
+    } else if (is_loopback(request->url)) { /* the environment's proxies lead elsewhere */
+        SET(CURLOPT_NOPROXY, "*");
+    }
     if (strncasecmp(request->url, "http:", 5) == 0) /* safe on the loopback interface, and nowhere else */
         SET(CURLOPT_NOPROXY, "*");
     return error;

@@ -25,6 +25,23 @@ describe("central.auth", function()
     assert.near(0, status.clock_skew, 2)
   end)
 
+  it("gives nothing beside a header, the first time as ever after", function()
+    assert.equal(1, select("#", auth.header()))
+    assert.equal(1, select("#", auth.header()))
+    local header, remaining = auth.header { min_valid = 9000 }
+    assert.matches("^Bearer ", header)
+    assert.near(7199, remaining, 5)
+  end)
+
+  it("finds this machine without the environment's proxy", function()
+    local environment = process.credentials(box, process.scratch())
+    environment.https_proxy = "http://127.0.0.1:9"
+    local output, status = process.run(("env %s lua5.4 -l auth=central.auth -e 'print(auth.token())'"):format(
+      process.assignments(environment)))
+    assert.equal(0, status, output)
+    process.remove(environment.CENTRAL_CACHE)
+  end)
+
   it("keeps the connection for the next request", function()
     auth.token()
     local fds = process.count()

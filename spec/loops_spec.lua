@@ -176,7 +176,7 @@ end)
 describe("the example #slow", function()
   for _, name in ipairs { "cqueues", "luv", "copas" } do
     it("of " .. name .. " runs", function()
-      local output, status = process.run(("lua5.4 lua/examples/%s.lua"):format(name))
+      local output, status = process.run(("lua5.4 lua/examples/in_%s.lua"):format(name))
       assert.equal(0, status, output)
       assert.matches("ready to ask", output)
       assert.matches("state%s+fresh", output)

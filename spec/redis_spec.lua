@@ -47,6 +47,7 @@ setup(function() server = redis.start() end)
 teardown(function() server:stop() end)
 before_each(function()
   root, clock = process.scratch(), core.clock()
+  server:thaw() -- whatever a spec that failed left behind
   server:cli "flushall"
 end)
 after_each(function() process.remove(root) end)

@@ -54,7 +54,7 @@ end
 
 --- What redis-cli prints, as the administrator.
 function Redis:cli(...)
-  local words = { "redis-cli -s " .. self.socket }
+  local words = { "timeout 10 redis-cli -s " .. self.socket }
   for _, word in ipairs { ... } do
     words[#words + 1] = process.quote(word)
   end

@@ -232,8 +232,11 @@ function client.new(config, parts)
   end
   self._token = core.getter(tracker, slow_token, "token")
   self._header = core.getter(tracker, function(options)
-    local token, message, code, detail = slow_token(options)
-    return token and "Bearer " .. token, message, code, detail
+    local results = table.pack(slow_token(options))
+    if results[1] then
+      results[1] = "Bearer " .. results[1]
+    end
+    return table.unpack(results, 1, results.n)
   end, "header")
   return setmetatable(self, metatable)
 end

@@ -16,7 +16,7 @@ local login = {}
 
 -- What is kept beside the credentials, from arguments, from a file or from the environment.
 local KEPT = { "token_url", "workspace_id", "cluster", "base_url", "auth_style", "scope", "audience", "ca_file",
-  "ca_path" }
+  "ca_path", "proxy", "greenlake_url", "revocation_url" }
 local SAME = { token_url = "workspace_id", base_url = "cluster" } -- of which a profile has one
 
 login.summary = "Ask for credentials, try them, keep them in a profile."
@@ -45,6 +45,11 @@ local function from_environment(name)
   return value and value ~= "" and value or nil
 end
 
+local function absolute(path)
+  local pipe <close> = not path:find "^/" and io.popen "pwd" or nil
+  return pipe and pipe:read "l" .. "/" .. path or path
+end
+
 -- What arguments, a file and the environment say, the first that does.
 local function given_values(options)
   local handed = {}
@@ -58,6 +63,9 @@ local function given_values(options)
   local values = {}
   for _, name in ipairs { "client_id", "client_secret", table.unpack(KEPT) } do
     values[name] = options[name] or handed[name] or from_environment(name)
+  end
+  for _, name in ipairs { "ca_file", "ca_path" } do -- a profile is used from other folders, too
+    values[name] = values[name] and absolute(values[name])
   end
   if options.client_secret_file then
     local text, message, code, detail = handed_over.text(options.client_secret_file)

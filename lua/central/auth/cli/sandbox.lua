@@ -99,15 +99,22 @@ function sandbox.run(options)
   if options.fail and not failure then
     return nil, ("--fail: write it like 503x3, not %q"):format(options.fail), "usage"
   end
+  if options.port and not (math.tointeger(options.port) and options.port >= 0 and options.port <= 65535) then
+    return nil, "--port: a whole number up to 65535 is needed", "usage"
+  end
   local start = require("central.auth.sandbox").start
   local signal = require "cqueues.signal"
   local numbers = { signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2 }
   signal.block(table.unpack(numbers)) -- first: the server's thread must not get them
   local listener = signal.listen(table.unpack(numbers))
-  local box <close> = start {
+  local started, made = pcall(start, {
     port = options.port and math.tointeger(options.port), lifetime = options.lifetime, fail = failure,
     latency = options.latency and options.latency / 1000, rate_limit = options.rate_limit,
-  }
+  })
+  if not started then
+    return nil, (tostring(made):gsub("^.-: ", "", 1):gsub("[^ ]*%.lua:%d+: ", ""))
+  end
+  local box <close> = made
   print_exports(box)
   terminal.note(options, HINT:format(box.ca_file, box.base_url))
   serve(options, box, signal, listener)
