@@ -59,6 +59,7 @@ describe("central-auth doctor", function()
   it("tells of missing and refused credentials", function()
     assert_finds("credentials", "bad", "client_id is needed", "central%-auth login", { CENTRAL_CLIENT_ID = "" })
     assert_finds("token", "bad", "invalid_client", "central%-auth login", { CENTRAL_CLIENT_SECRET = "not the secret" })
+    assert_finds("credentials", "bad", "No such file", "^$", { CENTRAL_CA_FILE = "/nowhere" }) -- login is no help there
     local found = findings { CENTRAL_CLIENT_SECRET = "short" }
     assert.matches("5 bytes", found.secret.message)
     assert.matches("too short to seal", found.secret.advice)

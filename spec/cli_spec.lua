@@ -72,6 +72,7 @@ describe("central-auth", function()
         CENTRAL_CA_FILE = false }
       assert.matches(TOKEN, (home:run("token", plain)))
       assert.matches(TOKEN, (home:run("--profile default token", plain)))
+      assert.matches('overrules the profile "default"', (select(2, home:run "--profile default token")))
       local _, errors, status = home:run("token -p defualt", plain)
       assert.equal(1, status)
       assert.matches('did you mean "default"', errors)

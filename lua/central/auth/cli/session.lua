@@ -25,6 +25,9 @@ function session.open(options)
   local client, message, code, detail = auth.configure { profile = options.profile, wait = session.wait }
   if not client then
     return nil, message, code, detail
+  elseif options.profile and os.getenv "CENTRAL_CLIENT_ID" then
+    require("central.auth.cli.terminal").note(options,
+      ("CENTRAL_CLIENT_ID in the environment overrules the profile %q"):format(options.profile))
   end
   return auth
 end

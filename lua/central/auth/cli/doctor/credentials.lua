@@ -62,9 +62,10 @@ end
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(known, tell)
   profile_file(tell)
-  local found, message = config.resolve { profile = known.options.profile }
-  if not found then
-    return tell("bad", "credentials", message, "central-auth login asks for them and keeps them")
+  local found, message, _, detail = config.resolve { profile = known.options.profile }
+  if not found then -- of what is missing no source is known
+    return tell("bad", "credentials", message,
+      detail.option and not detail.source and "central-auth login asks for them and keeps them" or nil)
   end
   known.config = found
   tell("ok", "credentials", ("client %s (from %s)"):format(status.mask(found.client_id), found.from.client_id))
