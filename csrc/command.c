@@ -8,12 +8,36 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { CHUNK = 4096, WAIT_MS = 20 };
 
 extern char **environ;
+
+static bool holds_secret(const char *variable) {
+    static const char *const names[] = {
+        "CENTRAL_CLIENT_SECRET=", "CENTRAL_CLIENT_ASSERTION=", "CENTRAL_CACHE_PASSWORD="};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(variable, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+/* What the command inherits of our environment: all but secrets, which are no business of it. NULL: no
+ * memory. */
+static char **without_secrets(void) {
+    size_t count = 0;
+    while (environ != NULL && environ[count] != NULL)
+        count++;
+    char **kept = calloc(count + 1, sizeof *kept);
+    for (size_t i = 0, next = 0; kept != NULL && i < count; i++)
+        if (!holds_secret(environ[i]))
+            kept[next++] = environ[i];
+    return kept;
+}
 
 static int spawn_shell(const char *command, int output, pid_t *pid) {
     char shell[] = "sh";
@@ -27,9 +51,12 @@ static int spawn_shell(const char *command, int output, pid_t *pid) {
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE);
     sigaddset(&defaults, SIGCHLD);
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0)
+    char **variables = without_secrets();
+    int error = variables == NULL ? ENOMEM : posix_spawn_file_actions_init(&actions);
+    if (error != 0) {
+        free(variables);
         return error;
+    }
     error = posix_spawnattr_init(&attributes);
     if (error == 0) {
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -39,10 +66,11 @@ static int spawn_shell(const char *command, int output, pid_t *pid) {
         if (error == 0)
             error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
         if (error == 0)
-            error = posix_spawn(pid, "/bin/sh", &actions, &attributes, words, environ);
+            error = posix_spawn(pid, "/bin/sh", &actions, &attributes, words, variables);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
+    free(variables);
     return error;
 }
 

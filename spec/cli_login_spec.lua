@@ -153,6 +153,16 @@ describe("central-auth login", function()
     assert.matches("config.lua: is a folder", (select(2, home:run("login", credentials))))
   end)
 
+  it("writes nothing where the last question has no answer", function()
+    for _, key in ipairs { "\4", "\3" } do
+      local shown, status = home:play("login --no-check --client-id x", {
+        { "Client secret (not shown): ", "a-secret-of-some-length\r" }, { "calls here: ", key },
+      })
+      assert.not_equal(0, status, shown)
+      assert.is_nil(io.open(home.profile))
+    end
+  end)
+
   it("takes credentials that were written for another program", function()
     local path = home.folder .. "/handed"
     for _, text in ipairs {
@@ -177,6 +187,8 @@ describe("central-auth login", function()
     local kept = dofile(home.profile).default
     assert.equal(good.base_url, kept.greenlake_url)
     assert.matches("^/.*" .. relative:gsub("%p", "%%%0"), kept.ca_file)
+    process.write(path, '{"a": {"client_id": "x"}, "b": {"client_id": "y"}}')
+    assert.matches("it has several clients", (select(2, home:run("login --from-file " .. path))))
     process.write(path, "nothing of that kind")
     assert.matches("there is no client_id in it", (select(2, home:run("login --from-file " .. path))))
   end)

@@ -82,6 +82,17 @@ describe("credential", function()
     assert_config("the command did not end in time", read("command", "exec sleep 60", 0.03))
   end)
 
+  it("lets no command inherit secrets", function()
+    local program = [[
+      local core = require "central.auth.core"
+      local given = core.secret_from_command("env | grep -c ^CENTRAL_ | tr -d '\n'; env | grep -c hush | tr -d '\n'", 5)
+      print(given:equal(core.secret "10"))
+    ]]
+    local variables = "CENTRAL_CLIENT_SECRET=hush1 CENTRAL_CLIENT_ASSERTION=hush2 CENTRAL_CACHE_PASSWORD=hush3"
+    assert.equal("true\n", (process.run(("env -u CENTRAL_CACHE %s CENTRAL_CLIENT_ID=id lua5.4 -e %s"):format(variables,
+      process.quote(program)))))
+  end)
+
   it("leaves no process, pipe or terminal to a command", function()
     assert_config("ended with status", read("command", "test -t 0 || read line || exit 7"))
     local program = [[

@@ -92,7 +92,7 @@ local function may_replace(options, place, id)
     end
     return consent.to_replace(options, options.save_profile, found[options.save_profile], id)
   end
-  local file <close> = place and not id and io.open(place) or nil
+  local file <close> = place and io.open(place) or nil
   if not file then
     return true
   end

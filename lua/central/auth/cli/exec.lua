@@ -31,7 +31,7 @@ function exec.run(options)
   if not value then
     return nil, message, code, detail
   end
-  session.finish()
+  value = session.finish() or value
   auth.close()
   local _, why, absent = console.become(options.cmd, "CENTRAL_", "CENTRAL_TOKEN", value)
   io.stderr:write(("central-auth: %s: %s\n"):format(options.cmd[1], why))

@@ -101,7 +101,8 @@ function get.run(options)
   if not text then
     return nil, message, code, detail
   elseif text == "" then
-    return session.finish()
+    session.finish()
+    return
   end
   session.give((text:gsub("\n$", "")))
 end

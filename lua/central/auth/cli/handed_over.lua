@@ -12,19 +12,18 @@ local DEEPEST = 3
 
 local ALIASES = { cluster_name = "cluster" } -- what pycentral calls it
 
--- The first object that has a client_id, at most so deep: clients of Central keep theirs below a name.
-local function object_with_id(value, depth)
+-- The objects that have a client_id, at most so deep: clients of Central keep theirs below a name.
+local function objects_with_id(value, depth, found)
   if type(value) ~= "table" or depth > DEEPEST then
-    return nil
+    return found
   elseif type(value.client_id) == "string" then
-    return value
+    found[#found + 1] = value
+    return found
   end
   for _, inner in pairs(value) do
-    local found = object_with_id(inner, depth + 1)
-    if found then
-      return found
-    end
+    objects_with_id(inner, depth + 1, found)
   end
+  return found
 end
 
 local function from_lines(text)
@@ -69,8 +68,12 @@ function handed_over.read(path)
     return nil, message, code, detail
   end
   local ok, decoded = pcall(cjson.decode, text)
+  local found = ok and objects_with_id(decoded, 1, {}) or {}
+  if #found > 1 then
+    return errors.fail("config", ("%s: it has several clients; leave one in it"):format(path))
+  end
   local values = {}
-  for name, value in pairs(ok and object_with_id(decoded, 1) or from_lines(text)) do
+  for name, value in pairs(found[1] or from_lines(text)) do
     name = ALIASES[name] or name
     if options.get(name) and type(value) == "string" and value ~= "" then
       values[name] = value

@@ -31,6 +31,11 @@ function invalidate.run(options)
   if code then
     return nil, message, code, detail
   end
+  local left = forgotten and not refused and session.left(options)
+  if left then
+    terminal.note(options, ("A token is shared in %s: another process has just renewed it, or has its lock.")
+      :format(left))
+  end
   terminal.note(options, forgotten and "Forgotten; whoever asks next gets a new one."
     or "Nothing to forget: it is not the token that is shared now.")
 end

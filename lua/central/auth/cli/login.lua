@@ -98,7 +98,11 @@ local function ask_for_the_rest(values, before)
     end
   end
   if asked and can_ask and known.get "cluster" and not (values.cluster or values.base_url) then
-    values.cluster = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", before.cluster)
+    local why
+    values.cluster, why = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", before.cluster)
+    if why then
+      return errors.fail("config", ("no answer for the cluster: %s. Nothing was written."):format(why))
+    end
   end
   return values
 end

@@ -21,7 +21,13 @@ local function forget_token(options)
   if not status then
     return nil, message, code, detail
   end
-  terminal.note(options, auth.invalidate() and "The shared token is removed." or "There was no shared token.")
+  local there = auth.invalidate()
+  local left = there and session.left(options)
+  if left then
+    return errors.fail("config",
+      ("a token is still shared in %s: another process has its lock; try again"):format(left))
+  end
+  terminal.note(options, there and "The shared token is removed." or "There was no shared token.")
   return true
 end
 
@@ -52,6 +58,9 @@ end
 function logout.run(options)
   local forgotten, message, code, detail = forget_token(options)
   if options.profile then -- a profile that no token can be had with can go all the same
+    if not forgotten then
+      terminal.note(options, message)
+    end
     return forget_profile(options)
   end
   return forgotten and 0 or nil, message, code, detail

@@ -112,7 +112,7 @@ function sandbox.run(options)
     latency = options.latency and options.latency / 1000, rate_limit = options.rate_limit,
   })
   if not started then
-    return nil, (tostring(made):gsub("^.-: ", "", 1):gsub("[^ ]*%.lua:%d+: ", ""))
+    return nil, (tostring(made):gsub("[^ ]*%.lua:%d+: ", "")), "config"
   end
   local box <close> = made
   print_exports(box)

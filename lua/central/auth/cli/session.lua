@@ -25,9 +25,9 @@ function session.open(options)
   local client, message, code, detail = auth.configure { profile = options.profile, wait = session.wait }
   if not client then
     return nil, message, code, detail
-  elseif options.profile and os.getenv "CENTRAL_CLIENT_ID" then
+  elseif options.profile and (os.getenv "CENTRAL_CLIENT_ID" or "") ~= "" then
     require("central.auth.cli.terminal").note(options,
-      ("CENTRAL_CLIENT_ID in the environment overrules the profile %q"):format(options.profile))
+      ("central-auth: CENTRAL_CLIENT_ID in the environment overrules the profile %q"):format(options.profile))
   end
   return auth
 end
@@ -62,8 +62,18 @@ function session.status(options)
   return auth.status { shared = true }
 end
 
+--- Where a token is shared all the same after it was to be forgotten; nil where none is.
+---@param options { profile?: string }
+---@return string? cache
+function session.left(options)
+  local look <close> = auth.new { profile = options.profile, wait = session.wait }
+  local status = look and look:status { shared = true }
+  return status and status.expires_in and status.cache or nil
+end
+
 --- A renewal in the background ends with the process that began it, and this one ends soon: a token in its window is
 --- renewed here, once for all processes, after the one at hand was given away. Its failure costs nothing.
+---@return string? token the new one
 function session.finish()
   auth.token() -- begins what is due
   if not package.loaded["central.auth.asking"] then
@@ -79,7 +89,9 @@ function session.finish()
   while pending and not pending:done() and clock:boot() < deadline do
     session.wait(pending:fd(), deadline - clock:boot())
   end
+  local newest = pending and pending:done() and pending:result() or nil
   auth.close() -- gives it up where it takes longer
+  return newest
 end
 
 --- Prints what was asked for, and then sees to what is due.

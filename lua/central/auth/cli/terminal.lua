@@ -91,14 +91,18 @@ function terminal.can_ask()
   return console.columns(0) ~= nil and console.columns(2) ~= nil
 end
 
---- Asks for a line; the default where it is empty, nil at the end of input.
+--- Asks for a line; the default where it is empty; nil and why where no answer comes.
 ---@param question string
 ---@param default? string
----@return string?
+---@return string? answer
+---@return string? why
 function terminal.ask(question, default)
-  local line = console.ask(("%s%s: "):format(question, default and (" [%s]"):format(default) or ""), true)
-  line = line and line:match "^%s*(.-)%s*$"
-  return line ~= "" and line or line and default
+  local line, why = console.ask(("%s%s: "):format(question, default and (" [%s]"):format(default) or ""), true)
+  if not line then
+    return nil, why
+  end
+  line = line:match "^%s*(.-)%s*$"
+  return line ~= "" and line or default
 end
 
 --- Asks for a line that is not shown.
