@@ -55,7 +55,9 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
     enum auth_store_result result = ask(store, commands, 2, replies, why);
     if (result != AUTH_STORE_OK)
         return result;
-    *left_ms = replies[0].kind == AUTH_WIRE_INTEGER && replies[0].integer > 0 ? replies[0].integer : 0;
+    int64_t left = replies[0].kind == AUTH_WIRE_INTEGER ? replies[0].integer : 0;
+    left -= left > 0 ? auth_talk_took_ms(of(store)->talk) : 0;
+    *left_ms = left > 0 ? left : 0;
     if (replies[1].kind != AUTH_WIRE_BYTES)
         return AUTH_STORE_ABSENT;
     return auth_secret_append(out, replies[1].bytes, replies[1].length) ? AUTH_STORE_OK
@@ -117,8 +119,8 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
     enum auth_store_result result = ask(store, commands, 2, replies, why);
     if (result != AUTH_STORE_OK)
         return result;
-    if (replies[0].kind != AUTH_WIRE_STATUS)
-        return AUTH_STORE_BUSY;
+    if (replies[0].kind != AUTH_WIRE_STATUS || auth_talk_took_ms(redis->talk) >= lease_ms)
+        return AUTH_STORE_BUSY; /* another's, or ours and over before we heard of it */
     lock->held = true;
     (void)snprintf(lock->name, sizeof lock->name, "%s", name);
     memcpy(lock->lease, redis->lease, sizeof lock->lease);

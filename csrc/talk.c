@@ -123,7 +123,10 @@ void auth_talk_mention(struct auth_talk *talk, const struct auth_wire_command *c
 
 bool auth_talk_wait(const struct auth_talk *talk, int limit_ms) {
     struct pollfd fds[] = {{.fd = talk->bell, .events = POLLIN}, {.fd = -1}};
-    int64_t left_ms = (talk->deadline_ns - now_ns()) / NS_PER_MS + 1;
+    int64_t due_ns = talk->deadline_ns;
+    if (talk->dialling && talk->dial.connecting && talk->dial.give_up_ns < due_ns)
+        due_ns = talk->dial.give_up_ns; /* of this address; there may be another */
+    int64_t left_ms = (due_ns - now_ns()) / NS_PER_MS + 1;
     if (talk->doing[0] == '\0' || left_ms <= 0)
         return true;
     int wait_ms = limit_ms < left_ms ? limit_ms : (int)left_ms;
@@ -132,7 +135,11 @@ bool auth_talk_wait(const struct auth_talk *talk, int limit_ms) {
         fds[1] = auth_dial_poll(&talk->dial);
     else if (talk->wire != NULL)
         fds[1] = auth_wire_poll(talk->wire, &wait_ms);
-    return poll(fds, 2, wait_ms) > 0 || wait_ms < asked_ms || now_ns() >= talk->deadline_ns;
+    return poll(fds, 2, wait_ms) > 0 || wait_ms < asked_ms || now_ns() >= due_ns;
+}
+
+int64_t auth_talk_took_ms(const struct auth_talk *talk) {
+    return (now_ns() - (talk->deadline_ns - talk->options.limit_ns)) / NS_PER_MS;
 }
 
 void auth_talk_interrupt(struct auth_talk *talk) {

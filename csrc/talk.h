@@ -26,6 +26,9 @@ bool auth_talk_is_at(const struct auth_talk *talk, const char *doing);
 /* Says something whose answer nobody waits for; nothing, where there is no connection that is idle. */
 void auth_talk_mention(struct auth_talk *talk, const struct auth_wire_command *command);
 
+/* How long ago the last question was begun, in ms: an answer may have lain unread meanwhile. */
+int64_t auth_talk_took_ms(const struct auth_talk *talk);
+
 /* As of the store. */
 bool auth_talk_wait(const struct auth_talk *talk, int limit_ms);
 void auth_talk_interrupt(struct auth_talk *talk);

@@ -461,7 +461,7 @@ describe("a client that can't use Redis asks for itself", function()
 
   it("where the connection is cut, at whatever byte #slow", function()
     elsewhere({ token("t1", 7200) }).client:token()
-    for _, case in ipairs { { 220, "t1" }, { 60, "own" } } do -- reading what is there; taking the lease and putting
+    for _, case in ipairs { { 700, "t1" }, { 60, "own" } } do -- reading what is there; taking the lease and putting
       local proxy <close> = cutter()
       local cut, whole = 0, 0
       for i = 1, case[1] do

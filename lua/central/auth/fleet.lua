@@ -103,15 +103,19 @@ local function open(self, visit)
   if not loaded then
     return noted(self, nil, "this installation's part for it can't be loaded; is hiredis gone?")
   end
-  visit.store = redis.store {
+  local made, store = pcall(redis.store, {
     path = server.path, host = server.host, port = server.port, user = server.user, database = server.database,
     tls = server.tls, ca_file = server.ca_file, password = secret,
     timeout = math.min(LIMIT, self._config.connect_timeout),
-  }
+  })
   if secret and secret ~= source.value then
     secret:wipe()
   end
-  return visit.store
+  if not made then
+    return noted(self, nil, "no memory or descriptor is left for it")
+  end
+  visit.store = store
+  return store
 end
 
 -- Redis, within a visit; nil while it is left alone.
@@ -157,7 +161,7 @@ function Fleet:visit(rarely)
   if self._visits[thread] then
     return nil
   end
-  local visit = { look = true, again = 0, pause = FIRST_LOOK, glance = rarely and STARE or GLANCE }
+  local visit = { look = false, again = 0, pause = FIRST_LOOK, glance = rarely and STARE or GLANCE }
   self._visits[thread] = visit
   return setmetatable({}, { __close = function()
     self._visits[thread] = nil
@@ -196,7 +200,8 @@ end
 --- The reply that was the last failure.
 ---@return central.auth.RawReply?
 function Fleet:failure()
-  return self._near:failure() or look(self, ".failed")
+  local near, far = self._near:failure(), look(self, ".failed")
+  return far and (not near or far.sent_boot > near.sent_boot) and far or near
 end
 
 --- What whoever brings a reply needs to share it.
