@@ -112,6 +112,9 @@ reference: deps-reference ## every function, in Lua and in C, by LDoc: .build/re
 test: deps-test ## everything: C units, specs, real authorization servers
 	@$(MAKE) --no-print-directory spec-c spec BUSTED_FLAGS=--exclude-tags=torture # see check-torture
 
+deps-build: ## install what a build needs, by apt-get
+	@sh .ci/packages build
+
 deps-%:
 	@sh .ci/packages $*
 
