@@ -58,7 +58,7 @@ static void reads_a_value_and_how_long_it_lasts(void **state) {
             const char *why = NULL;
             assert_int_equal(get(store, &value, &left_ms, &why), AUTH_STORE_OK);
             assert_content(value, "hello");
-            assert_int_equal(left_ms, 5000);
+            assert_in_range(left_ms, 1000, 5000); /* less what the answer took */
             auth_secret_wipe(&value);
         }
         store->kind->free(store);
