@@ -225,12 +225,14 @@ check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails onc
 	  CFLAGS="-O1 -g -U_FORTIFY_SOURCE" LDFLAGS="-L.build/torture -Wl,--no-as-needed -l:spec_torture.so \
 	  -Wl,-rpath,$(abspath .build/torture) $(TORTURED:%=-Wl,--wrap=%)"
 
-# Under AddressSanitizer, which sees what is used after it was collected; not the specs whose work is done by children.
-BY_CHILDREN := cli cli_credentials cli_doctor cli_get cli_login clocks deb dns ends examples fleet hosts install processes readme states torture
+# Under AddressSanitizer, which sees what is used after it was collected; not the specs whose work is done by children,
+# nor those that depend on time.
+NOT_BY_GC := bench cli cli_credentials cli_doctor cli_get cli_login cli_terminal cli_words clocks console credentials deb \
+             dns ends examples fleet hosts install processes readme redis reference repl request rude_api states tenant torture
 check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at every step, under AddressSanitizer
 	@$(MAKE) --no-print-directory spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
 	  SPEC_PRELUDE="-l spec.support.collect" BUSTED_FLAGS=--exclude-tags=foreign,forks \
-	  SPECS="$(filter-out $(BY_CHILDREN:%=spec/%_spec.lua),$(wildcard spec/*_spec.lua))"
+	  SPECS="$(filter-out $(NOT_BY_GC:%=spec/%_spec.lua),$(wildcard spec/*_spec.lua))"
 
 check-deb: deps-deb deps-test ## the Debian package, by lintian and in a fresh Debian of its own (root)
 	@$(MAKE) --no-print-directory spec SPECS=spec/deb_spec.lua BUSTED_FLAGS=
