@@ -228,7 +228,8 @@ check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails onc
 # Under AddressSanitizer, which sees what is used after it was collected; not the specs whose work is done by children,
 # nor those that depend on time.
 NOT_BY_GC := bench cli cli_credentials cli_doctor cli_get cli_login cli_terminal cli_words clocks console credentials deb \
-             dns ends examples fleet hosts install processes readme redis reference repl request rude_api states tenant torture
+             dns ends examples fleet hosts install processes readme redis reference repl request rude rude_api rude_reply states \
+             tenant torture
 check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at every step, under AddressSanitizer
 	@$(MAKE) --no-print-directory spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
 	  SPEC_PRELUDE="-l spec.support.collect" BUSTED_FLAGS=--exclude-tags=foreign,forks \
