@@ -197,7 +197,7 @@ check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign p
 	  $(shell $(CC) -print-file-name=libasan.so) $(shell command -v $(LUA)) >$@
 	@chmod 755 $@
 
-VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes
+VALGRIND := env UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 check-valgrind: deps-check ## C units and the specs without timing under valgrind
 	@$(MAKE) --no-print-directory spec-c RUNNER="$(VALGRIND)"
 	@$(MAKE) --no-print-directory spec RUNNER="$(VALGRIND)" BUSTED_FLAGS="--tags=valgrind"

@@ -288,6 +288,8 @@ static void is_closed_by_other_threads_while_the_process_exits(void **state) {
 #ifdef __SANITIZE_THREAD__
     skip();
 #endif
+    if (getenv("UNDER_VALGRIND") != NULL) /* what is left behind there on purpose is a leak to it */
+        skip();
     struct server silent = serve("", HANG);
     pid_t child = fork();
     if (child == 0) {
