@@ -226,7 +226,7 @@ check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails onc
 	  -Wl,-rpath,$(abspath .build/torture) $(TORTURED:%=-Wl,--wrap=%)"
 
 # Under AddressSanitizer, which sees what is used after it was collected; not the specs whose work is done by children,
-# nor those that depend on time.
+# nor those whose time bounds it breaks, nor yet those of API calls and Redis, among which some fail so for reasons not known.
 NOT_BY_GC := bench cli cli_credentials cli_doctor cli_get cli_login cli_terminal cli_words clocks console credentials deb \
              dns ends examples fleet hosts install processes readme redis reference repl request rude rude_api rude_reply states \
              tenant torture
