@@ -144,8 +144,9 @@ $(BUILD)/threads: spec/hosts/threads.c
 
 TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(filter-out $(if $(HAS_REDIS),,spec/c/redis_test.c),$(wildcard spec/c/*_test.c)))
 
+UNIT_SECONDS := 300
 spec-c: $(TESTS) ## the C unit tests only
-	@for test in $^; do echo "== $$test"; $(RUNNER) $$test || exit 1; done
+	@for test in $^; do echo "== $$test"; timeout -k 5 $(UNIT_SECONDS) $(RUNNER) $$test || exit 1; done
 
 UNITS := secret clock lifetime form file command redact seal cache folder share alarm exchange trust job thread \
          $(if $(HAS_REDIS),redis talk wire wire_tls dial)
