@@ -22,11 +22,13 @@ LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -isystem $(LUA_INCDIR) \
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
-CORE := lcore lauth lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache folder share alarm
+CORE := lcore lauth lmodules lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache folder share alarm
 HTTP := lhttp lauth job thread exchange trust secret clock lifetime file share seal cache folder alarm
 CONSOLE := lconsole lauth console secret
 REDIS := lredis lauth redis talk wire wire_tls dial thread secret clock
 LUAS := $(shell cd lua && find central -name '*.lua')
+# What core.so holds precompiled: all but the command, the sandbox, and the face, by which `require` begins.
+MODULES := $(filter-out central/auth.lua central/auth/cli% central/auth/sandbox%,$(LUAS))
 
 .PHONY: build help demo reference test spec spec-c bench bench-deps soak fleet fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb install uninstall dist deb clean versions deps-%
@@ -55,6 +57,13 @@ $(BUILD)/obj/%.o: csrc/%.c | versions
 	@mkdir -p $(@D)
 	@echo "cc $<"
 	@$(COMPILE) -MMD -c $< -o $@
+
+$(BUILD)/obj/modules.h: .ci/precompile.lua $(MODULES:%=lua/%) | versions
+	@mkdir -p $(@D)
+	@$(LUA) $< lua $(MODULES) >$@.new && mv $@.new $@
+
+$(BUILD)/obj/lmodules.o: $(BUILD)/obj/modules.h
+$(BUILD)/obj/lmodules.o: CPPFLAGS += -I$(BUILD)/obj
 
 $(BUILD)/central/auth/core.so: $(CORE:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)

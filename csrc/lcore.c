@@ -1,11 +1,12 @@
-/* Opens central.auth.core: secrets, clocks, expiry. Needs libsodium alone, so that it loads at once.
- * SPDX-License-Identifier: MIT */
+/* Opens central.auth.core: secrets, clocks, expiry, and the modules of Lua. Needs libsodium alone, so that it
+ * loads at once. SPDX-License-Identifier: MIT */
 #include "lauth.h"
 
 int luaopen_central_auth_core(lua_State *L) {
     luaL_checkversion(L);
     if (!auth_secret_init())
         return luaL_error(L, "central.auth.core: libsodium finds no source of randomness");
+    auth_lua_open_modules(L);
     lua_newtable(L);
     auth_lua_open_secret(L);
     auth_lua_open_lifetime(L);

@@ -158,6 +158,28 @@ describe("installing #slow", function()
       print(require("central.auth").new { client_id = "i", client_secret = "s", cache = "redis://host" })]])))
   end)
 
+  -- Prints where the code of a module is from.
+  local ORIGIN = "require 'central.auth' print(debug.getinfo(require('central.auth.renew').new, 'S').source)"
+
+  it("has its modules precompiled, in no way but as one's own where they are preloaded", function()
+    local tree = folder .. "/precompiled"
+    run("make install PREFIX=%s", tree)
+    assert.equal("@central/auth/renew.lua\n", (lua(tree, ORIGIN)))
+    assert.equal("=mine\n", (lua(tree,
+      "package.preload['central.auth.renew'] = load('return { new = function() end }', '=mine') " .. ORIGIN)))
+  end)
+
+  it("takes their text where Lua is of another make than that which precompiled them", function()
+    process.write(folder .. "/bin/lua5.3", [[#!/bin/sh
+      exec lua5.4 -e 'local dump = string.dump function string.dump(...) return (dump(...):gsub("T", "S", 1)) end' "$@"
+    ]], "755")
+    local tree = folder .. "/another"
+    local output, status = run("make install LUA=lua5.3 BUILD=%s PREFIX=%s", folder .. "/other", tree)
+    assert.equal(0, status, output)
+    assert.equal(("@%s/share/lua/5.4/central/auth/renew.lua\n"):format(tree), (lua(tree, ORIGIN)))
+    assert_works(tree)
+  end)
+
   it("is described by make help, every target of it", function()
     local help = run("make help")
     for target in process.run("grep -ohE '`make [a-z-]+' README.md"):gmatch("make ([a-z-]+)") do

@@ -111,20 +111,27 @@ function errors.wrong(name, from, problem)
   return errors.fail("config", ("%s (from %s): %s"):format(name, from, problem), { option = name, source = from })
 end
 
--- The folder of this package as chunk names begin with it, so that a mistake is reported where the user made it.
-local OURS = debug and debug.getinfo(1, "S").source:match("^(.*)[/\\]errors%.lua$")
+-- How the chunk names of this package begin, precompiled and as text: a mistake is reported where the user made it.
+local function ours()
+  local face = package.searchpath("central.auth", package.path)
+  return { "@central/auth/", face and "@" .. face, face and "@" .. face:gsub("%.lua$", "/") }
+end
 
-local function is_ours(info)
-  return info.what == "C" or info.source == OURS .. ".lua" or info.source:find(OURS .. "/", 1, true) == 1
+local function is_one_of(info, beginnings)
+  for _, beginning in ipairs(beginnings) do
+    if info.what == "C" or info.source:find(beginning, 1, true) == 1 then
+      return true
+    end
+  end
 end
 
 --- Raises a mistake of the caller at the first line outside this package.
 ---@param message string
 function errors.mistake(message)
-  local level = 2
-  while OURS do
+  local level, beginnings = 2, ours()
+  while debug do
     local info = debug.getinfo(level, "S")
-    if not info or not is_ours(info) then
+    if not info or not is_one_of(info, beginnings) then
       break
     end
     level = level + 1
