@@ -13,6 +13,7 @@ function child.run(code, environment)
   local words = { "env -i", "PATH=" .. process.quote(os.getenv "PATH") }
   words[#words + 1] = "LUA_PATH=" .. process.quote(package.path)
   words[#words + 1] = "LUA_CPATH=" .. process.quote(package.cpath)
+  words[#words + 1] = os.getenv "LUA_INIT_5_4" and "LUA_INIT_5_4=" .. os.getenv "LUA_INIT_5_4"
   for name, value in pairs(environment or {}) do
     words[#words + 1] = name .. "=" .. process.quote(value)
   end
