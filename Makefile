@@ -241,7 +241,7 @@ check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails onc
 GC_SPECS ?= $(filter-out %/deb_spec.lua %/torture_spec.lua,$(wildcard spec/*_spec.lua))
 GC_AGAIN  = $(shell grep -lE '\#(hosts|clocks|herd|foreign|forks)' $(GC_SPECS))
 BY_GC     = $(MAKE) --no-print-directory spec INIT=@$(CURDIR)/spec/support/collect.lua
-check-gc: deps-check .build/asan/bin/lua5.4 ## the specs with the collector at every step, under AddressSanitizer where it can be
+check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at every step, under AddressSanitizer where it can be
 	@for spec in $(GC_SPECS); do echo "== $$spec"; $(BY_GC) SPECS=$$spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" \
 	  CFLAGS="-O1 -g -U_FORTIFY_SOURCE" BUSTED_FLAGS=--exclude-tags=hosts,clocks,herd,foreign,forks || failed="$$failed $$spec"; \
 	  done; for spec in $(GC_AGAIN); do echo "== $$spec, not sanitized"; $(BY_GC) SPECS=$$spec \
