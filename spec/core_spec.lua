@@ -90,6 +90,17 @@ describe("central.auth.core #valgrind", function()
     process.remove(folder)
   end)
 
+  it("keeps a store as long as somebody holds a lock of it", function()
+    local path, name = process.scratch(), ("0"):rep(32) .. ".token"
+    local lock = core.folder(path):lock(name, 1)
+    collectgarbage()
+    collectgarbage()
+    assert.is_false(core.folder(path):lock(name, 1))
+    lock:release()
+    assert.is_truthy(core.folder(path):lock(name, 1))
+    process.remove(path)
+  end)
+
   describe("clock", function()
     it("tells boot time and wall time and is moved by shifts", function()
       local clock, other = core.clock(), core.clock()
