@@ -22,7 +22,7 @@ LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -isystem $(LUA_INCDIR) \
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
-CORE := lcore lauth lmodules lsecret llifetime lcache lalarm secret clock lifetime form file command redact seal cache folder share alarm
+CORE := lcore lauth lmodules lsecret lcommand llifetime lcache lalarm secret clock lifetime form file command redact seal cache folder share alarm
 HTTP := lhttp lauth job thread exchange trust secret clock lifetime file share seal cache folder alarm
 CONSOLE := lconsole lauth console secret
 REDIS := lredis lauth redis talk wire wire_tls dial thread secret clock

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHUNK = 4096, WAIT_MS = 20 };
+enum { CHUNK = 4096, LOOK_MS = 20, NS_PER_MS = 1000000 };
 
 extern char **environ;
 
@@ -74,23 +74,37 @@ static int spawn_shell(const char *command, int output, pid_t *pid) {
     return error;
 }
 
-static int64_t left_ns(int64_t deadline_ns) {
-    return deadline_ns - auth_clock_boot_ns(&(struct auth_clock){0});
+static int64_t left_ns(const struct auth_command *command) {
+    return command->deadline_ns - auth_clock_boot_ns(&(struct auth_clock){0});
 }
 
-/* Until the command closes its output: 0, or an errno. */
-static int read_output(int fd, int64_t deadline_ns, struct auth_secret *out) {
+int auth_command_start(struct auth_command *command, const char *line, int64_t limit_ns) {
+    int ends[2];
+    *command = (struct auth_command)AUTH_COMMAND_CLOSED;
+    command->owner = getpid();
+    command->deadline_ns = auth_clock_boot_ns(&(struct auth_clock){0}) + limit_ns;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return errno;
+    int error = fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0 ? errno : spawn_shell(line, ends[1], &command->pid);
+    close(ends[1]);
+    command->output = ends[0];
+    if (error != 0)
+        auth_command_close(command);
+    return error;
+}
+
+static void close_output(struct auth_command *command) {
+    if (command->output >= 0)
+        close(command->output);
+    command->output = -1;
+}
+
+/* 0 at its end, EAGAIN where there may come more, or another errno. */
+static int read_output(struct auth_command *command, struct auth_secret *out) {
     for (;;) {
-        int64_t left = left_ns(deadline_ns);
-        if (left <= 0)
-            return ETIMEDOUT;
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        int64_t left_ms = left / 1000000 + 1;
-        if (poll(&ready, 1, left_ms > 1000 ? 1000 : (int)left_ms) <= 0)
-            continue;
         if (!auth_secret_reserve(out, out->length + CHUNK))
             return ENOMEM;
-        ssize_t got = read(fd, out->data + out->length, CHUNK);
+        ssize_t got = read(command->output, out->data + out->length, CHUNK);
         if (got == 0)
             return 0;
         if (got < 0 && errno != EINTR)
@@ -103,42 +117,51 @@ static int read_output(int fd, int64_t deadline_ns, struct auth_secret *out) {
     }
 }
 
-/* A command may close its output and go on; it gets what is left of its time. */
-static int reap(pid_t pid, int64_t deadline_ns, int *status) {
-    for (;;) {
-        int raw = 0;
-        pid_t ended = waitpid(pid, &raw, WNOHANG);
-        if (ended == pid) {
-            *status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
-            return 0;
-        }
-        if (ended < 0 && errno != EINTR) {
-            *status = 0; /* the host ignores SIGCHLD, so nobody can know */
-            return 0;
-        }
-        if (left_ns(deadline_ns) <= 0)
-            return ETIMEDOUT;
-        auth_clock_sleep(INT64_C(1000000) * WAIT_MS);
-    }
+/* A command may close its output and go on; it gets what is left of its time. 0 once it has ended, or EAGAIN.
+ */
+static int reap(struct auth_command *command) {
+    int raw = 0;
+    pid_t ended = waitpid(command->pid, &raw, WNOHANG);
+    if (ended == 0 || (ended < 0 && errno == EINTR))
+        return EAGAIN;
+    if (ended > 0)
+        command->status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    command->pid = 0; /* where the host ignores SIGCHLD nobody can know how it ended */
+    return 0;
 }
 
-int auth_command_read(const char *command, int64_t limit_ns, struct auth_secret *out, int *status) {
-    int64_t deadline_ns = auth_clock_boot_ns(&(struct auth_clock){0}) + limit_ns;
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return errno;
-    pid_t pid = -1;
-    int error = spawn_shell(command, ends[1], &pid);
-    close(ends[1]);
-    if (error == 0) {
-        error = read_output(ends[0], deadline_ns, out);
+bool auth_command_step(struct auth_command *command, struct auth_secret *out) {
+    int error = 0;
+    if (command->output >= 0) {
+        error = read_output(command, out);
         if (error == 0)
-            error = reap(pid, deadline_ns, status);
-        if (error != 0) {
-            kill(pid, SIGKILL);
-            waitpid(pid, NULL, 0);
-        }
+            close_output(command);
     }
-    close(ends[0]);
-    return error;
+    if (error == 0 && command->pid > 0)
+        error = reap(command);
+    if (error == EAGAIN && left_ns(command) > 0)
+        return false;
+    if (error != 0)
+        command->error = error == EAGAIN ? ETIMEDOUT : error;
+    auth_command_close(command);
+    return true;
+}
+
+void auth_command_wait(const struct auth_command *command, int wait_ms) {
+    int64_t left_ms = left_ns(command) / NS_PER_MS + 1;
+    if (left_ms < wait_ms)
+        wait_ms = left_ms < 0 ? 0 : (int)left_ms;
+    if (command->output >= 0)
+        (void)poll(&(struct pollfd){.fd = command->output, .events = POLLIN}, 1, wait_ms);
+    else if (command->pid > 0)
+        auth_clock_sleep(NS_PER_MS * (wait_ms < LOOK_MS ? wait_ms : LOOK_MS));
+}
+
+void auth_command_close(struct auth_command *command) {
+    close_output(command);
+    if (command->pid > 0 && command->owner == getpid()) {
+        kill(command->pid, SIGKILL);
+        waitpid(command->pid, NULL, 0);
+    }
+    command->pid = 0;
 }

@@ -6,14 +6,35 @@
 #include "secret.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #define AUTH_COMMAND_MAX ((size_t)64 * 1024) /* bytes of output */
 
-/* Runs `/bin/sh -c command` with no standard input, our standard error and our environment but for the
- * secrets in it, appends its output to `out`. Blocks, at most `limit_ns`; then the command is killed and
- * ETIMEDOUT returned. Otherwise 0 or an errno (EFBIG: more than AUTH_COMMAND_MAX of output). `status` gets
- * the exit status, 128 + n for a command ended by signal n. On failure `out` keeps what was read so far: wipe
- * it. */
-int auth_command_read(const char *command, int64_t limit_ns, struct auth_secret *out, int *status);
+/* A command that was started; closed with AUTH_COMMAND_CLOSED. */
+struct auth_command {
+    pid_t pid;   /* 0: there is none, or it has ended */
+    pid_t owner; /* who started it */
+    int output;  /* a descriptor that turns readable; -1: it has closed its output */
+    int64_t deadline_ns;
+    int error;  /* once it is over: 0, or an errno: ETIMEDOUT, or EFBIG where it printed too much */
+    int status; /* its exit status, 128 + n where signal n ended it */
+};
+
+#define AUTH_COMMAND_CLOSED                                                                                  \
+    { .output = -1 }
+
+/* Starts `/bin/sh -c line` with no standard input, our standard error and our environment but for the secrets
+ * in it. It may take `limit_ns`. 0 or an errno. Does not wait. */
+int auth_command_start(struct auth_command *command, const char *line, int64_t limit_ns);
+
+/* Appends to `out` what it has printed. true: it is over, `error` and `status` tell how; what takes or prints
+ * too much is killed. Where it failed `out` keeps what was read so far: wipe it. Does not wait. */
+bool auth_command_step(struct auth_command *command, struct auth_secret *out);
+
+/* Waits until another step is worth while, `wait_ms` at most. */
+void auth_command_wait(const struct auth_command *command, int wait_ms);
+
+/* Kills it where it still runs, unless this is a forked child of who started it. Any number of times. */
+void auth_command_close(struct auth_command *command);
 
 #endif

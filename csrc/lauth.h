@@ -48,6 +48,9 @@ void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, cons
 /* Pushes an empty secret that already has its finalizer; the caller then fills it. */
 struct auth_secret *auth_lua_new_secret(lua_State *L);
 
+/* Takes off what files and commands end with, which is no part of the secret. */
+void auth_lua_drop_line_end(struct auth_secret *secret);
+
 /* Pushes a closed store that already has its finalizer; the caller then fills it. */
 struct auth_lua_store *auth_lua_new_store(lua_State *L);
 
@@ -89,6 +92,7 @@ void auth_lua_open_modules(lua_State *L);
 
 /* Registers types and adds functions to the module table on top of the stack. */
 void auth_lua_open_secret(lua_State *L);
+void auth_lua_open_command(lua_State *L);
 void auth_lua_open_lifetime(lua_State *L);
 void auth_lua_open_cache(lua_State *L);
 void auth_lua_open_alarm(lua_State *L);

@@ -1,8 +1,7 @@
-/* Lua's view of secrets: made from a string, a file or a command, joined into forms, compared, wiped; never
+/* Lua's view of secrets: made from a string or a file, joined into forms, compared, wiped; never
  * read.
  *
  * SPDX-License-Identifier: MIT */
-#include "command.h"
 #include "file.h"
 #include "form.h"
 #include "lauth.h"
@@ -57,8 +56,7 @@ static int from_string(lua_State *L) {
     return auth_secret_append(secret, bytes, size) ? 1 : auth_lua_no_memory(L);
 }
 
-/* What files and commands end with is not part of the secret. */
-static void drop_line_end(struct auth_secret *secret) {
+void auth_lua_drop_line_end(struct auth_secret *secret) {
     size_t end = secret->length;
     if (end > 0 && secret->data[end - 1] == '\n')
         end--;
@@ -84,7 +82,7 @@ static int from_file(lua_State *L) {
         auth_secret_wipe(secret);
         return auth_lua_fail(L, file_problem(error));
     }
-    drop_line_end(secret);
+    auth_lua_drop_line_end(secret);
     lua_pushinteger(L, mode);
     return 2;
 }
@@ -121,25 +119,6 @@ static int replace_file(lua_State *L) {
         return auth_lua_fail(L, strerror(error));
     lua_pushboolean(L, 1);
     return 1;
-}
-
-/* secret_from_command(command, seconds) -> secret | nil, what happened */
-static int from_command(lua_State *L) {
-    const char *command = luaL_checkstring(L, 1);
-    int64_t limit_ns = auth_lua_check_ns(L, 2);
-    struct auth_secret *secret = auth_lua_new_secret(L);
-    int status = 0;
-    int error = auth_command_read(command, limit_ns, secret, &status);
-    if (error == 0 && status == 0) {
-        drop_line_end(secret);
-        return 1;
-    }
-    auth_secret_wipe(secret);
-    if (error != 0)
-        return auth_lua_fail(L, error == ETIMEDOUT ? "did not end in time" : strerror(error));
-    lua_pushnil(L);
-    lua_pushfstring(L, "ended with status %d", status);
-    return 2;
 }
 
 /* form{ name, value, name, value … } -> secret; each a string or a secret */
@@ -225,7 +204,6 @@ void auth_lua_open_secret(lua_State *L) {
     static const luaL_Reg meta[] = {{"__gc", wipe}, {"__close", wipe}, {"__tostring", show}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"secret", from_string},
                                          {"secret_from_file", from_file},
-                                         {"secret_from_command", from_command},
                                          {"read_file", read_file},
                                          {"replace_file", replace_file},
                                          {"form", form},

@@ -116,6 +116,76 @@ describe("a secret that takes its time, refused in the background #valgrind", fu
   end)
 end)
 
+describe("a command that takes its time", function()
+  local folder, path
+
+  before_each(function()
+    folder = process.scratch()
+    path = process.write(folder .. "/printed", "from-a-command-1")
+  end)
+  after_each(function() process.remove(folder) end)
+
+  -- From now on the command hangs until something is written there.
+  local function hang()
+    os.remove(path)
+    os.execute("mkfifo " .. path)
+  end
+
+  local function client_of(option, more)
+    local options = { client_secret = scripted.NONE, [option] = "cat " .. path }
+    for name, value in pairs(more or {}) do
+      options[name] = value
+    end
+    return scripted.new({ token("t1", 1000), token("t2", 1000), token("t3", 1000) }, options)
+  end
+
+  it("to give an assertion holds nobody up who has a token", function()
+    local s = client_of "client_assertion_command"
+    assert.equal("t1", s.client:token())
+    hang()
+    s:wait(960)
+    for _ = 1, 3 do
+      assert.equal("t1", s.client:token())
+    end
+    assert.equal(1, s.requests)
+    process.write(path, "from-a-command-2")
+    process.wait_until(function() return s.client:token() == "t2" end, 5, "the renewal")
+    assert.equal(2, s.requests)
+  end)
+
+  it("to give the secret is run again in the background, too", function()
+    local s = client_of "client_secret_command"
+    s.replies[2] = refusal "invalid_client"
+    assert.equal("t1", s.client:token())
+    hang()
+    s:wait(960)
+    for _ = 1, 3 do
+      assert.equal("t1", s.client:token())
+    end
+    assert.equal(2, s.requests)
+    process.write(path, "from-a-command-2")
+    process.wait_until(function() return s.client:token() == "t3" end, 5, "the renewal")
+  end)
+
+  it("lets others go on in an event loop", function()
+    hang()
+    local s = client_of("client_secret_command", { wait = function() coroutine.yield "waiting" end })
+    local ask = coroutine.wrap(function() return s.client:token() end)
+    assert.equal("waiting", ask())
+    assert.equal("waiting", ask())
+    process.write(path, "from-a-command")
+    process.wait_until(function() return ask() == "t1" end, 5, "the token")
+  end)
+
+  it("is ended with its client", function()
+    hang()
+    local s = client_of("client_secret_command", { wait = function() coroutine.yield "waiting" end })
+    coroutine.wrap(function() return s.client:token() end)()
+    s.client:close()
+    assert.equal("", (process.run("pgrep -f " .. process.quote("^cat " .. path))))
+  end)
+end)
+
 describe("what a job shares by itself", function()
   local root, clock
 

@@ -85,8 +85,9 @@ describe("credential", function()
   it("lets no command inherit secrets", function()
     local program = [[
       local core = require "central.auth.core"
-      local given = core.secret_from_command("env | grep -c ^CENTRAL_ | tr -d '\n'; env | grep -c hush | tr -d '\n'", 5)
-      print(given:equal(core.secret "10"))
+      local given = core.command("env | grep -c ^CENTRAL_ | tr -d '\n'; env | grep -c hush | tr -d '\n'", 5)
+      while not given:wait(1) do end
+      print(given:secret():equal(core.secret "10"))
     ]]
     local variables = "CENTRAL_CLIENT_SECRET=hush1 CENTRAL_CLIENT_ASSERTION=hush2 CENTRAL_CACHE_PASSWORD=hush3"
     assert.equal("true\n", (process.run(("env -u CENTRAL_CACHE %s CENTRAL_CLIENT_ID=id lua5.4 -e %s"):format(variables,
@@ -100,9 +101,15 @@ describe("credential", function()
       local process = require "spec.support.process"
       local before = process.count()
       for _ = 1, 20 do
-        core.secret_from_command("echo hush", 5)
-        core.secret_from_command("exec sleep 60", 0.01)
+        for _, line in ipairs { "echo hush", "exec sleep 60" } do
+          local command = core.command(line, 0.01)
+          while not command:wait(1) do end
+        end
+        core.command("exec sleep 60", 60):close()
+        core.command("exec sleep 60", 60) -- for the collector
       end
+      collectgarbage()
+      os.execute("pgrep -P $PPID sleep")
       print(process.count() - before)
     ]]
     assert.equal("0\n", (process.run("lua5.4 -e " .. process.quote(program))))

@@ -261,7 +261,14 @@ describe("without memory #torture #slow", function()
     for name, call in pairs {
       secret = function() return core.secret(("x"):rep(1000)) end,
       secret_from_file = function() return core.secret_from_file "/proc/self/status" end,
-      secret_from_command = function() return core.secret_from_command("printf hush", 5) end,
+      command = function()
+        local command <close>, why = core.command("printf hush", 5)
+        while command and not command:wait(1) do end
+        if not command then
+          return nil, why
+        end
+        return command:secret()
+      end,
       read_file = function() return core.read_file "/proc/self/status" end,
       form = function() return core.form { "name", ("x"):rep(1000), core.secret "b", core.secret "c" } end,
       basic = function() return core.basic("an-identifier", core.secret(("x"):rep(400)), true) end,

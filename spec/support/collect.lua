@@ -1,7 +1,7 @@
 -- The collector at every step: what LUA_INIT names during `make check-gc`, in the specs and in the Lua that they start.
--- In every coroutine (not in the states of other threads) it collects all garbage every so many instructions; and for a
--- few instructions behind each such point at every allocation, those within C functions among them, so that a value that
--- only C holds, and Lua does not know of, is gone before it is used.
+-- In every coroutine (not in the states of other threads) it collects all garbage every so many instructions; and for
+-- a few instructions behind each such point at every allocation, those within C functions among them, so that a value
+-- that only C holds, and Lua does not know of, is gone before it is used.
 -- SPDX-License-Identifier: MIT
 
 local EVERY = tonumber(os.getenv "EVERY") or 2000

@@ -6,6 +6,10 @@ local core = require "central.auth.core"
 local lazy = require "central.auth.lazy"
 
 local errors = lazy "central.auth.errors"
+local task = lazy "central.auth.task"
+
+local LOOK = 0.02 -- seconds between looks at a command of ours that runs
+local STEP = 1    -- seconds between looks at signals: Ctrl-C reaches Lua at least so often
 
 ---@class central.auth.Source
 ---@field name string the option, for messages
@@ -48,8 +52,17 @@ local function from_function(source)
   return core.secret(value)
 end
 
+-- Within a task others go on while the command runs.
 local function from_command(source, limit)
-  local secret, why = core.secret_from_command(source.value, limit)
+  local command <close>, why = core.command(source.value, limit)
+  if not command then
+    return problem(source, "the command can't be started: " .. why)
+  elseif task.inside() then
+    task.wait(command, LOOK)
+  end
+  while not command:wait(STEP) do end
+  local secret
+  secret, why = command:secret()
   if not secret then
     return problem(source, "the command " .. why)
   end
@@ -117,14 +130,18 @@ function Credential:prepare(limit)
     return true
   end
   local secret, message, code, detail = credential.read(self._secret, limit)
+  if secret and self.secret then -- somebody else has read it meanwhile
+    secret:wipe()
+    return true
+  end
   self.secret = secret
   return secret and true, message, code, detail
 end
 
---- Whether reading it again holds nobody up: functions and commands may take their time.
+--- Whether reading it again holds nobody up: a function may take its time, and waits in its own way.
 ---@return boolean
 function Credential:is_quick()
-  return not self._secret or self._secret.kind == "value" or self._secret.kind == "file"
+  return not self._secret or self._secret.kind ~= "function"
 end
 
 --- A rotated secret: reads its source again, and says whether it changed.

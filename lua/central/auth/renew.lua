@@ -220,10 +220,11 @@ function Renewal:join(mode, background)
   return under_way.join(self, mode, background)
 end
 
--- What lies ready in the cache needs no task, unless a function of the user's is to be run, which may yield.
+-- What lies ready in the cache needs no task, unless the secret takes time: a function of the user's may yield, a
+-- command be waited for.
 local function may_lie_ready(self, state)
-  local secret = self.config.secret
-  return state == "none" and not self.looked and not self.task and secret ~= nil and secret.kind ~= "function"
+  local kind = self.config.secret and self.config.secret.kind
+  return state == "none" and not self.looked and not self.task and (kind == "value" or kind == "file")
 end
 
 --- The renewal that a token has to wait for. nil where there is none: it is there, or it can't be had now, as the
