@@ -154,7 +154,7 @@ void auth_command_wait(const struct auth_command *command, int wait_ms) {
     if (command->output >= 0)
         (void)poll(&(struct pollfd){.fd = command->output, .events = POLLIN}, 1, wait_ms);
     else if (command->pid > 0)
-        auth_clock_sleep(NS_PER_MS * (wait_ms < LOOK_MS ? wait_ms : LOOK_MS));
+        auth_clock_sleep(INT64_C(1) * NS_PER_MS * (wait_ms < LOOK_MS ? wait_ms : LOOK_MS));
 }
 
 void auth_command_close(struct auth_command *command) {
