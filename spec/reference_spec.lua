@@ -126,15 +126,50 @@ describe("annotations", function()
   end)
 end)
 
-describe("the README", function()
-  it("names every variable that is asked for", function()
-    local count = 0
-    for quoted in lines [[grep -rl getenv lua/central csrc | xargs grep -ohE '"[A-Z]+(_[A-Z]+)*"']] do
-      local variable = quoted:sub(2, -2)
-      count = count + 1
-      assert.truthy(readme:find(variable, 1, true), variable)
+describe("variables of the environment", function()
+  local told = {}
+  for _, row in ipairs(require "central.auth.environment") do
+    for name in row[1]:gmatch "[%w_]+" do
+      told[name] = true
     end
-    assert.is_true(count >= 6, count)
+  end
+
+  local function read_by_code(found)
+    for quoted in lines [[grep -rl getenv lua/central csrc | xargs sed 's/value = "[A-Z]*"//' |
+      grep -oE '"[A-Z]+(_[A-Z]+)*"|"[a-z]+_proxy"']] do
+      local name = quoted:sub(2, -2)
+      found[name] = not options.get(name:gsub("^CENTRAL_", ""):lower()) or nil
+    end
+  end
+
+  -- What a request over TLS makes libcurl, and OpenSSL below it, look at.
+  local function read_by_libcurl(found)
+    local folder = process.scratch()
+    process.run(([[env LD_PRELOAD=%s/spec_getenv.so GETENV_LOG=%s/log lua5.4 -e '
+      require("central.auth").new { client_id = "x", client_secret = "y", cache = false, timeout = 0.1,
+        token_url = "https://127.0.0.2:1" }:token()']])
+      :format(os.getenv "BUILD", folder))
+    for name, library in process.read(folder .. "/log"):gmatch "(%S+) (%S+)\n" do
+      found[name] = library:find "libcurl" ~= nil or found[name] or told[name]
+    end
+    process.remove(folder)
+  end
+
+  it("are told of, all that are read and no others #hosts", function()
+    local found = { CENTRAL_TOKEN = true }
+    read_by_code(found)
+    read_by_libcurl(found)
+    assert.same(told, found)
+  end)
+
+  it("are told of by the README and by the manual page in the same words", function()
+    local rows = {}
+    local section = readme:match "\n## Environment\n(.-)\n## ":gsub("`", "")
+    for names_of, text in section:gmatch "\n| ([^|\n]*) | ([^|\n]*) |" do
+      rows[#rows + 1] = not names_of:find "^[-v]" and { names_of, text } or nil
+    end
+    assert.same(require "central.auth.environment", rows)
+    assert.same(rows, { table.unpack(require("central.auth.cli.program").environment, 2) })
   end)
 end)
 
