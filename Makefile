@@ -273,6 +273,9 @@ uninstall: ## what install put there
 
 VERSION = $(shell sed -n 's/^config.VERSION = "\(.*\)"$$/\1/p' lua/central/auth/config.lua)
 RELEASE = central-auth-$(VERSION)
+# A placeholder, for nothing is published yet. Who publishes sets it here and in both rockspecs (a spec compares), and
+# names in .ci/deb/control who maintains the package.
+HOMEPAGE := https://central-auth.example/central-auth
 # What git knows; in an unpacked release, or without git, all there is. The time of both is that of the last change.
 FILES   = $(sort $(shell { [ -e .git ] && git ls-files 2>/dev/null; } || \
           find . -type f ! -path './.build/*' ! -path './.git/*' -printf '%P\n'))
