@@ -236,7 +236,7 @@ check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at ev
 	  SPEC_PRELUDE="-l spec.support.collect" BUSTED_FLAGS=--exclude-tags=foreign,forks \
 	  SPECS="$(filter-out $(NOT_BY_GC:%=spec/%_spec.lua),$(wildcard spec/*_spec.lua))"
 
-check-deb: deps-deb deps-test ## the Debian package, by lintian and in a fresh Debian of its own (root)
+check-deb: deps-fresh ## the Debian package, by lintian and in a fresh Debian of its own, its systemd and a container (root)
 	@$(MAKE) --no-print-directory spec SPECS=spec/deb_spec.lua BUSTED_FLAGS=
 
 SECONDS ?= 60

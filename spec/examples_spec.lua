@@ -228,7 +228,7 @@ describe("the example for systemd", function()
       environment[name] = value
     end
     environment.CENTRAL_CLIENT_ID, environment.CENTRAL_BASE_URL = box.client_id, box.base_url
-    environment.CENTRAL_TOKEN_URL = box.token_url
+    environment.CENTRAL_TOKEN_URL, environment.CENTRAL_CLUSTER = box.token_url, nil
     -- As for a dynamic user: its folders are links.
     process.run(("cd %s && mkdir -m 700 -p credentials private/central-aps && ln -s private/* ."):format(folder))
     local name = text:match "\nLoadCredential=(%w+):"
