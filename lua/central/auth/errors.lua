@@ -176,7 +176,7 @@ end
 function errors.suggest(name, known)
   local best, nearest = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(known) do
-    local d = distance(name:lower(), candidate)
+    local d = distance(name:lower(), candidate:lower())
     if d < nearest then
       best, nearest = candidate, d
     end
