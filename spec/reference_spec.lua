@@ -126,6 +126,116 @@ describe("annotations", function()
   end)
 end)
 
+describe("methods and fields", function()
+  local sorted_names = require "central.auth.sorted_names"
+
+  -- The value of a local variable that a function uses.
+  local function upvalue(used_by, name)
+    for at = 1, math.huge do
+      local found, value = debug.getupvalue(used_by, at)
+      if found == name then
+        return value
+      end
+      assert(found, name)
+    end
+  end
+
+  local function section(title)
+    return readme:match("\n## " .. title .. "\n(.-)\n## ")
+  end
+
+  local function words(text, pattern)
+    local found = {}
+    for word in text:gmatch(pattern) do
+      found[word] = true
+    end
+    return sorted_names(found)
+  end
+
+  local function methods(module, owner)
+    local list = {}
+    for _, item in ipairs(items_of(module)) do
+      list[#list + 1] = item.kind == "function" and item.owner == owner and item or nil
+    end
+    return list
+  end
+
+  local pending, sandbox = require "central.auth.pending", require "central.auth.sandbox"
+  local calls, credentials = require "central.auth.calls", require "central.auth.credentials"
+  local client, loops = require "central.auth.client", require "central.auth.loops"
+
+  it("of objects are the same in code, annotations and README", function()
+    for _, object in ipairs {
+      { upvalue(pending.new, "metatable").__index, "central.auth.pending", "central.auth.Pending",
+        words(section "Event loops", "`pending:(%l+)%(") },
+      { loops, "central.auth.loops", "loops",
+        words(section "Event loops":match "`central.auth.loops`: (.-)%.", "`(%l+)`") },
+      { upvalue(sandbox.start, "metatable").__index, "central.auth.sandbox", "central.auth.sandbox.Box",
+        words(section "The sandbox", "`box:([%l_]+)[({ ]") },
+      { credentials.methods, "central.auth.credentials", "central.auth.Credentials",
+        words(section "Functions":match "\n| `auth.credentials`[^\n]*", "`(%l+)%(") },
+    } do
+      local code, module, owner, told = table.unpack(object)
+      assert.same(sorted_names(code), names(methods(module, owner)), owner)
+      assert.same(sorted_names(code), told, owner)
+    end
+  end)
+
+  it("of a client are those of the module that act on one", function()
+    local code = { credentials = true }
+    local look_up = upvalue(client.new, "metatable").__index
+    for _, of in ipairs { upvalue(look_up, "Client"), upvalue(calls.look_up, "Calls") } do
+      for name in pairs(of) do
+        code[name] = true
+      end
+    end
+    local told = methods("central.auth.client", "central.auth.Client")
+    for _, module in ipairs { methods("central.auth.calls", "central.auth.Client"),
+      class("central.auth.calls", "central.auth.Client").fields } do
+      table.move(module, 1, #module, #told + 1, told)
+    end
+    assert.same(sorted_names(code), names(told))
+    for name in pairs(require "central.auth") do
+      code[name] = not (name == "new" or name == "configure" or name == "help") or nil
+    end
+    assert.same(sorted_names(code), names(told))
+  end)
+
+  it("of tables of options are the same in code, annotations and README", function()
+    local request, pages = require "central.auth.request", require "central.auth.pages"
+    for _, one in ipairs {
+      { request.options, "central.auth.request", "central.auth.RequestOptions", "API calls" },
+      { upvalue(pages.check, "OPTIONS"), "central.auth.pages", "central.auth.PagesOptions", "API calls" },
+      { upvalue(require("central.auth.tenant").check, "TYPES"), "central.auth.tenant", "central.auth.TenantOptions",
+        "Tenants" },
+    } do
+      local code, module, name, title = table.unpack(one)
+      assert.same(sorted_names(code), names(class(module, name).fields), name)
+      for option in pairs(code) do
+        assert.truthy(section(title):find("`" .. option .. "[` ]"), option)
+      end
+    end
+    for option in pairs(upvalue(credentials.methods.create, "CREATE")) do
+      assert.truthy(section "Personal API clients":find("`" .. option .. "`", 1, true), option)
+    end
+    local told = section "The sandbox":match "Options: (.-) What it returns"
+    assert.same(names(class("central.auth.sandbox", "central.auth.sandbox.Options").fields), words(told, "`([%l_]+)`"))
+  end)
+
+  it("of what is returned are all in the README", function()
+    for place, title in pairs {
+      ["central.auth.api_reply central.auth.Reply"] = "API calls",
+      ["central.auth.api_reply central.auth.RateLimit"] = "API calls",
+      ["central.auth.credentials central.auth.PersonalClient"] = "Personal API clients",
+      ["central.auth.sandbox central.auth.sandbox.Box"] = "The sandbox",
+    } do
+      for _, field in ipairs(class(place:match "(%S+) (%S+)").fields) do
+        assert.truthy(section(title):find("[`.]" .. field.name .. "`"), field.name)
+      end
+    end
+  end)
+end)
+
 describe("variables of the environment", function()
   local told = {}
   for _, row in ipairs(require "central.auth.environment") do
