@@ -2,8 +2,8 @@ rockspec_format = "3.0"
 package = "central-auth"
 version = "1.0.0-1"
 
-source = {
-  url = "https://github.com/central-auth/central-auth/releases/download/v1.0.0/central-auth-1.0.0.tar.gz",
+source = { -- a placeholder until it is published: see HOMEPAGE in the Makefile
+  url = "https://central-auth.example/central-auth/releases/download/v1.0.0/central-auth-1.0.0.tar.gz",
 }
 
 description = {

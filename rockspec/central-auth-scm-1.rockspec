@@ -2,8 +2,8 @@ rockspec_format = "3.0"
 package = "central-auth"
 version = "scm-1"
 
-source = {
-  url = "git+https://github.com/central-auth/central-auth.git",
+source = { -- a placeholder until it is published: see HOMEPAGE in the Makefile
+  url = "git+https://central-auth.example/central-auth.git",
   branch = "main",
 }
 

@@ -1,12 +1,15 @@
 -- The Debian package: what lintian says, and a Debian that has nothing else, in which it is installed, used and
--- removed. `make check-deb` runs it.
+-- removed, runs the example for systemd by systemd, and that for containers in a container. `make check-deb` runs it.
 -- SPDX-License-Identifier: MIT
 
 local VERSION = require("central.auth.config").VERSION
 local apart = require "spec.support.apart"
+local debian = require "spec.support.debian"
 local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
 
-local only = apart.only({ it = it, pending = pending }, process.run "id -u" == "0\n", "only root may make a Debian")
+local is_root = process.run "id -u" == "0\n"
+local only = apart.only({ it = it, pending = pending }, is_root, "only root may make a Debian")
 
 -- Each of the package's modules but the sandbox's, which need what is only recommended.
 local LOAD_ALL = [[
@@ -17,29 +20,22 @@ for path in io.popen("dpkg -L lua-central-auth"):lines() do
   end
 end]]
 
-local folder, root
+local EXAMPLES = "/usr/share/doc/lua-central-auth/examples/"
 
--- In the new Debian, as an ordinary user unless said otherwise.
-local function within(command, user)
-  return process.run(("chroot --userspec=%s %s env -i HOME=/tmp LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin %s")
-    :format(user or "1000:1000", root, command))
-end
+local folder, package, fresh
 
-local function lua(code)
-  return within("lua5.4 -l auth=central.auth -e " .. process.quote(code))
-end
-
-local function apt(command)
-  local output, status = within("DEBIAN_FRONTEND=noninteractive apt-get -qq " .. command, "0:0")
-  assert.equal(0, status, output)
+-- Whether a file holds the sandbox's access points.
+local function is_list(path)
+  return select(2, process.read(path):gsub('"serialNumber"', "")) == 12
 end
 
 describe("the Debian package #deb #slow", function()
   lazy_setup(function()
     folder = process.scratch()
-    root = folder .. "/root"
     local output, status = process.run("make deb BUILD=" .. folder)
     assert(status == 0, output)
+    package = process.run(("ls %s/deb/lua-central-auth_%s_*.deb"):format(folder, VERSION)):match "[^\n]+"
+    fresh = is_root and debian.new(folder .. "/root")
   end)
   lazy_teardown(function() process.remove(folder) end)
 
@@ -58,29 +54,80 @@ describe("the Debian package #deb #slow", function()
     end
   end)
 
-  only("is installed, works and is removed in a fresh Debian", function()
-    local output, status = process.run((". /etc/os-release; PATH=$PATH:/usr/sbin "
-      .. "debootstrap --variant=minbase $VERSION_CODENAME %s"):format(root))
-    assert.equal(0, status, output)
-    process.run(("cp %s/deb/lua-central-auth_%s_*.deb %s/tmp/this.deb"):format(folder, VERSION, root))
-
-    apt "install --no-install-recommends /tmp/this.deb"
-    assert.same({ "", 0 }, { lua(LOAD_ALL) })
-    assert.matches("^nil\tclient_id is needed.*\tconfig\t", (lua "print(auth.token())"))
-    local unit = process.read "lua/examples/systemd/central-aps.service"
-    assert.equal("", (within("ls " .. unit:match "ExecStart=%S+ (%S+)" .. " >/dev/null")))
-    for command in within("dpkg -L lua-central-auth"):gmatch "/usr/bin/([^\n]+)" do
-      assert.equal(command .. " " .. VERSION .. "\n", (within(command .. " --version")))
+  only("builds the example of a container, which keeps a list and its token on the volume", function()
+    local box <close> = sandbox.start()
+    local place = folder .. "/container"
+    local function buildah(words)
+      local output, status = process.run(("buildah --root %s/store --runroot %s/run --storage-driver vfs %s")
+        :format(place, place, words))
+      assert.equal(0, status, output)
+      return output:match "([^\n]*)\n?$"
     end
+    local base = buildah "from scratch"
+    buildah(("add --quiet %s %s /"):format(base, fresh.root))
+    buildah(("commit --quiet --rm %s docker.io/library/debian:12"):format(base))
 
-    apt "update"
-    apt "install lua-http"
+    process.run(("mkdir %s/here %s/data && cp %s lua/examples/cron.lua lua/examples/container/Containerfile %s/here")
+      :format(place, place, package, place))
+    buildah(("build --quiet --isolation=chroot --pull-never --tag central-aps %s/here"):format(place))
+    local made = buildah "from --pull-never localhost/central-aps"
+    process.run(("chmod 700 %s/data && chown nobody %s/data"):format(place, place)) -- as engines take it from the image
+    local command = process.read "lua/examples/container/Containerfile":match "\nCMD %[([^\n]*)%]":gsub(",", "")
+    process.write(place .. "/secret", box.client_secret, "444")
+    process.write(place .. "/ca.pem", process.read(box.ca_file), "444")
+    local run = ("run --isolation=chroot --volume %s/data:/data --volume %s/secret:/run/secrets/central:ro"
+      .. " --volume %s/ca.pem:/ca.pem:ro --env SSL_CERT_FILE=/ca.pem --env CENTRAL_CLIENT_ID=%s"
+      .. " --env CENTRAL_BASE_URL=%s --env CENTRAL_TOKEN_URL=%s %s -- %s"):format(place, place, place, box.client_id,
+      box.base_url, box.token_url, made, command)
+    for _ = 1, 2 do
+      assert.equal("", buildah(run))
+    end
+    assert.is_true(is_list(place .. "/data/aps.jsonl"))
+    assert.same({ token = 1, api = 2 }, box:requests())
+  end)
+
+  only("is installed and works in a fresh Debian", function()
+    process.run(("cp %s %s/root/"):format(package, fresh.root))
+    fresh:apt("install --no-install-recommends /root/" .. package:match "[^/]+$")
+    assert.same({ "", 0 }, { fresh:run("lua5.4 -e " .. process.quote(LOAD_ALL)) })
+    assert.matches("^nil\tclient_id is needed.*\tconfig\t", (fresh:run
+      "lua5.4 -l auth=central.auth -e 'print(auth.token())'"))
+    for command in fresh:run("dpkg -L lua-central-auth"):gmatch "/usr/bin/([^\n]+)" do
+      assert.equal(command .. " " .. VERSION .. "\n", (fresh:run(command .. " --version")))
+    end
+  end)
+
+  only("has a unit that systemd runs", function()
+    local box <close> = sandbox.start()
+    fresh:apt "install --no-install-recommends systemd"
+    fresh:write("/etc/central/secret", box.client_secret .. "\n", "600")
+    fresh:write("/etc/central/ca.pem", process.read(box.ca_file))
+    fresh:write("/etc/systemd/system/central-aps.service.d/here.conf", ([[
+      [Service]
+      Environment=CENTRAL_CLIENT_ID=%s CENTRAL_CLUSTER= CENTRAL_BASE_URL=%s CENTRAL_TOKEN_URL=%s
+      Environment=SSL_CERT_FILE=/etc/central/ca.pem]])
+      :format(box.client_id, box.base_url, box.token_url))
+    local said, went_well = fresh:boot(([[
+      cp %ssystemd/central-aps.* /etc/systemd/system && systemctl daemon-reload
+      systemctl start central-aps && systemctl start central-aps && systemctl enable --now -q central-aps.timer &&
+      systemctl is-active central-aps.timer && exit
+      journalctl -o cat -u central-aps
+      exit 1]]):format(EXAMPLES))
+    assert.is_true(went_well, said)
+    assert.matches("active\n$", said)
+    assert.is_true(is_list(fresh.root .. "/var/lib/private/central-aps/aps.jsonl"))
+    assert.same({ token = 1, api = 2 }, box:requests())
+  end)
+
+  only("brings the sandbox with lua-http, and is removed", function()
+    fresh:apt "update"
+    fresh:apt "install lua-http"
     local block = process.read("README.md"):match "\n## Ten lines\n.-\n```lua\n(.-)\n```"
-    output, status = within("lua5.4 -e " .. process.quote(block))
+    local output, status = fresh:run("lua5.4 -e " .. process.quote(block))
     assert.equal(0, status, output)
     assert.matches("^state%s+fresh\n", output)
 
-    apt "purge lua-central-auth"
-    assert.equal("", (process.run(("find %s/usr %s/etc %s/var/lib -path '*central*auth*'"):format(root, root, root))))
+    fresh:apt "purge lua-central-auth"
+    assert.equal("", (process.run(("cd %s && find usr etc var/lib -path '*central*auth*'"):format(fresh.root))))
   end)
 end)

@@ -63,9 +63,8 @@ describe("the example for cron", function()
   local environment, file
 
   before_each(function()
-    file = folder .. "/aps.json"
+    file = folder .. "/aps.jsonl"
     environment = home(("return { default = %s }"):format(profile(credentials())))
-    environment.CENTRAL_BASE_URL, environment.SSL_CERT_FILE = box.base_url, box.ca_file
   end)
 
   it("keeps a list, is silent, and asks for one token in all its runs", function()
@@ -76,18 +75,25 @@ describe("the example for cron", function()
     assert.same({ token = 1, api = 3 }, box:requests())
   end)
 
+  it("gets another token where the API refuses the shared one", function()
+    lua(environment, "cron.lua " .. file)
+    box:revoke()
+    assert.same({ "", 0 }, { lua(environment, "cron.lua " .. file) })
+    assert.is_true(is_list(file))
+    assert.same({ token = 2, api = 3 }, box:requests())
+  end)
+
   it("says what is wrong and fails, and the old list stays", function()
     process.write(file, "the old list")
     environment.CENTRAL_CLIENT_ID = "nobody"
     local output, status = lua(environment, "cron.lua " .. file)
     assert.equal(1, status)
-    assert.matches("^access points: .*invalid_client", output)
+    assert.matches("^lua5.4: page 1 of [^\n]*invalid_client[^\n]*\n$", output)
     environment.CENTRAL_CLIENT_ID = nil
-    lua(environment, "cron.lua " .. folder .. "/other")
-    box:revoke()
+    box:fail { status = 403, of = "api" }
     output, status = lua(environment, "cron.lua " .. file)
     assert.equal(1, status)
-    assert.matches("401", output)
+    assert.matches("^lua5.4: page 1 of [^\n]*403[^\n]*\n$", output)
     assert.equal("the old list", process.read(file))
   end)
 end)
@@ -97,10 +103,10 @@ describe("the example of several accounts", function()
     local good, bad = credentials(), credentials()
     bad.client_secret = "another secret, as long"
     local environment = home(("return { lisbon = %s, berlin = %s }"):format(profile(bad), profile(good)))
-    local output, status = lua(environment, "accounts.lua lisbon berlin")
+    local output, status = lua(environment, "accounts.lua lisbon porto berlin")
     assert.equal(1, status)
-    assert.matches("^lisbon\t[^\n]*invalid_client[^\n]*\nberlin\tready to ask as %x+…%x+\n$", output)
-    assert.same({ "berlin", 0 }, { lua(environment, "accounts.lua berlin"):match "^%w+", 0 })
+    assert.matches("^lisbon\t[^\n]*invalid_client[^\n]*\nporto\t[^\n]*porto[^\n]*\nberlin\t12 access points\n$", output)
+    assert.same({ "berlin\t12 access points\n", 0 }, { lua(environment, "accounts.lua berlin") })
   end)
 end)
 
@@ -222,7 +228,7 @@ describe("the example for systemd", function()
       environment[name] = value
     end
     environment.CENTRAL_CLIENT_ID, environment.CENTRAL_BASE_URL = box.client_id, box.base_url
-    environment.CENTRAL_TOKEN_URL = box.token_url
+    environment.CENTRAL_TOKEN_URL, environment.CENTRAL_CLUSTER = box.token_url, nil
     -- As for a dynamic user: its folders are links.
     process.run(("cd %s && mkdir -m 700 -p credentials private/central-aps && ln -s private/* ."):format(folder))
     local name = text:match "\nLoadCredential=(%w+):"
@@ -230,7 +236,7 @@ describe("the example for systemd", function()
     for _ = 1, 2 do
       assert.same({ "", 0 }, { run(environment, text:match "\nExecStart=/usr/bin/([^\n]*)") })
     end
-    assert.is_true(is_list(folder .. "/central-aps/aps.json"))
+    assert.is_true(is_list(folder .. "/central-aps/aps.jsonl"))
     assert.equal(1, box:requests().token)
   end)
 end)
@@ -256,7 +262,7 @@ describe("the example of a container", function()
       install -d -m 700 %s %s/data && cd / && %s%s && %s%s]]):format(
       folder, as_nobody ~= "" and "-o nobody" or "", folder, as_nobody, words, as_nobody, words))
     assert.same({ "", 0 }, { run(environment, ("unshare %s sh %s"):format(flags, script)) })
-    assert.is_true(is_list(folder .. "/data/aps.json"))
+    assert.is_true(is_list(folder .. "/data/aps.jsonl"))
     assert.same({ token = 1, api = 2 }, box:requests())
   end)
 end)

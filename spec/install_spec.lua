@@ -189,7 +189,7 @@ describe("installing #slow", function()
 end)
 
 describe("a release", function()
-  it("has the rockspec of the repository, but for version and source", function()
+  it("has the rockspec of the repository, but for version and source, which is at the homepage", function()
     local function read(version)
       local rockspec = {}
       assert(loadfile(("rockspec/central-auth-%s-1.rockspec"):format(version), "t", rockspec))()
@@ -198,6 +198,9 @@ describe("a release", function()
     local released, current = read(VERSION), read "scm"
     assert.equal(VERSION .. "-1", released.version)
     assert.truthy(released.source.url:find(("/v%s/central-auth-%s.tar.gz"):format(VERSION, VERSION), 1, true))
+    local homepage = process.read("Makefile"):match "\nHOMEPAGE := (%S+)"
+    assert.equal(homepage .. "/", released.source.url:sub(1, #homepage + 1))
+    assert.equal("git+" .. homepage .. ".git", current.source.url)
     current.version, current.source = released.version, released.source
     assert.same(current, released)
   end)

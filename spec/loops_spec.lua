@@ -174,23 +174,44 @@ describe("a pending token in cqueues #slow", function()
 end)
 
 describe("the example #slow", function()
-  for _, name in ipairs { "cqueues", "luv", "copas" } do
-    it("of " .. name .. " runs", function()
+  local folder
+
+  before_each(function() folder = process.scratch() end)
+  after_each(function() process.remove(folder) end)
+
+  -- A copy of it in which the server refuses.
+  local function refused(name)
+    local refusal = "fail = { status = 403, times = 9 }"
+    local text, places = process.read("lua/examples/" .. name):gsub("latency = 0.2", refusal)
+    assert.equal(1, places)
+    return process.write(folder .. "/" .. name, text)
+  end
+
+  for name, status_then in pairs { cqueues = 1, luv = 255, copas = 0 } do
+    it("of " .. name .. " runs, and ends where the server refuses", function()
       local output, status = process.run(("lua5.4 lua/examples/in_%s.lua"):format(name))
       assert.equal(0, status, output)
       assert.matches("ready to ask", output)
       assert.matches("state%s+fresh", output)
+      output, status = process.run("timeout 10 lua5.4 " .. refused("in_" .. name .. ".lua"))
+      assert.equal(status_then, status, output)
+      assert.matches("HTTP status 403", output)
     end)
   end
 
-  it("of poll(2) in C builds and runs #hosts #foreign", function()
-    local program = os.getenv "BUILD" .. "/poll"
-    local compile = "cc lua/examples/poll.c -o %s $(pkg-config --cflags --libs lua5.4)"
-    local built, failed = process.run(compile:format(program))
-    assert.equal(0, failed, built)
-    local output, status = process.run(program)
+  it("of poll(2) in C builds and runs, and tells where the server refuses #hosts #foreign", function()
+    local function built(source)
+      local compile = "cc %s -o %s/poll $(pkg-config --cflags --libs lua5.4)"
+      local output, status = process.run(compile:format(source, folder))
+      assert.equal(0, status, output)
+      return folder .. "/poll"
+    end
+    local output, status = process.run(built "lua/examples/poll.c")
     assert.equal(0, status, output)
     assert.matches("time for other things", output)
     assert.matches("a token of %d+ characters", output)
+    output, status = process.run(built(refused "poll.c"))
+    assert.equal(1, status)
+    assert.matches("HTTP status 403", output)
   end)
 end)

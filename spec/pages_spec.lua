@@ -173,7 +173,7 @@ describe("a failure of pages", function()
     local s = client(function() return "[]" end)
     for part, call in pairs {
       ['"item" or "page" expected'] = function() s.client:pages("/x", { by = "site" }) end,
-      ["do not apply"] = function() s.client:pages("/x", { raw = true }) end,
+      ['unknown option "raw"'] = function() s.client:pages("/x", { raw = true }) end,
       ["unknown option"] = function() s.client:pages("/x", { page = 1 }) end,
       ["a path or a URL"] = function() s.client:pages() end,
       ["give next and offset"] = function() s.client:pages "/x?limit=2&offset=2" end,

@@ -75,6 +75,15 @@ describe("a proxy", function()
     assert.equal("connect", token_by(url, 0.3).code)
   end)
 
+  it("of the option is passed over for the hosts of no_proxy", function()
+    local code = ([[print(require("central.auth").new { client_id = "x", client_secret = "y", cache = false,
+      timeout = 0.3, token_url = "https://127.0.0.1:%d/", ca_file = %q,
+      proxy = "http://127.0.0.1:1" }:token())]]):format(server.port, authority.file)
+    local ask_directly = "lua5.4 -e " .. process.quote(code)
+    assert.matches("\tconnect\t", (process.run(ask_directly)))
+    assert.matches("^%S+\n$", (process.run("no_proxy=127.0.0.1 " .. ask_directly)))
+  end)
+
   it("whose name has no address: resolve", function()
     assert.equal("resolve", token_by(("http://user:%s@%s.example:3128"):format(PASSWORD, ("x"):rep(64)), 0.3).code)
   end)

@@ -126,15 +126,160 @@ describe("annotations", function()
   end)
 end)
 
-describe("the README", function()
-  it("names every variable that is asked for", function()
-    local count = 0
-    for quoted in lines [[grep -rl getenv lua/central csrc | xargs grep -ohE '"[A-Z]+(_[A-Z]+)*"']] do
-      local variable = quoted:sub(2, -2)
-      count = count + 1
-      assert.truthy(readme:find(variable, 1, true), variable)
+describe("methods and fields", function()
+  local sorted_names = require "central.auth.sorted_names"
+
+  -- The value of a local variable that a function uses.
+  local function upvalue(used_by, name)
+    for at = 1, math.huge do
+      local found, value = debug.getupvalue(used_by, at)
+      if found == name then
+        return value
+      end
+      assert(found, name)
     end
-    assert.is_true(count >= 6, count)
+  end
+
+  local function section(title)
+    return readme:match("\n## " .. title .. "\n(.-)\n## ")
+  end
+
+  local function words(text, pattern)
+    local found = {}
+    for word in text:gmatch(pattern) do
+      found[word] = true
+    end
+    return sorted_names(found)
+  end
+
+  local function methods(module, owner)
+    local list = {}
+    for _, item in ipairs(items_of(module)) do
+      list[#list + 1] = item.kind == "function" and item.owner == owner and item or nil
+    end
+    return list
+  end
+
+  local pending, sandbox = require "central.auth.pending", require "central.auth.sandbox"
+  local calls, credentials = require "central.auth.calls", require "central.auth.credentials"
+  local client, loops = require "central.auth.client", require "central.auth.loops"
+
+  it("of objects are the same in code, annotations and README", function()
+    for _, object in ipairs {
+      { upvalue(pending.new, "metatable").__index, "central.auth.pending", "central.auth.Pending",
+        words(section "Event loops", "`pending:(%l+)%(") },
+      { loops, "central.auth.loops", "loops",
+        words(section "Event loops":match "`central.auth.loops`: (.-)%.", "`(%l+)`") },
+      { upvalue(sandbox.start, "metatable").__index, "central.auth.sandbox", "central.auth.sandbox.Box",
+        words(section "The sandbox", "`box:([%l_]+)[({ ]") },
+      { credentials.methods, "central.auth.credentials", "central.auth.Credentials",
+        words(section "Functions":match "\n| `auth.credentials`[^\n]*", "`(%l+)%(") },
+    } do
+      local code, module, owner, told = table.unpack(object)
+      assert.same(sorted_names(code), names(methods(module, owner)), owner)
+      assert.same(sorted_names(code), told, owner)
+    end
+  end)
+
+  it("of a client are those of the module that act on one", function()
+    local code = { credentials = true }
+    local look_up = upvalue(client.new, "metatable").__index
+    for _, of in ipairs { upvalue(look_up, "Client"), upvalue(calls.look_up, "Calls") } do
+      for name in pairs(of) do
+        code[name] = true
+      end
+    end
+    local told = methods("central.auth.client", "central.auth.Client")
+    for _, module in ipairs { methods("central.auth.calls", "central.auth.Client"),
+      class("central.auth.calls", "central.auth.Client").fields } do
+      table.move(module, 1, #module, #told + 1, told)
+    end
+    assert.same(sorted_names(code), names(told))
+    for name in pairs(require "central.auth") do
+      code[name] = not (name == "new" or name == "configure" or name == "help") or nil
+    end
+    assert.same(sorted_names(code), names(told))
+  end)
+
+  it("of tables of options are the same in code, annotations and README", function()
+    local request, pages = require "central.auth.request", require "central.auth.pages"
+    for _, one in ipairs {
+      { request.options, "central.auth.request", "central.auth.RequestOptions", "API calls" },
+      { upvalue(pages.check, "OPTIONS"), "central.auth.pages", "central.auth.PagesOptions", "API calls" },
+      { upvalue(require("central.auth.tenant").check, "TYPES"), "central.auth.tenant", "central.auth.TenantOptions",
+        "Tenants" },
+    } do
+      local code, module, name, title = table.unpack(one)
+      assert.same(sorted_names(code), names(class(module, name).fields), name)
+      for option in pairs(code) do
+        assert.truthy(section(title):find("`" .. option .. "[` ]"), option)
+      end
+    end
+    for option in pairs(upvalue(credentials.methods.create, "CREATE")) do
+      assert.truthy(section "Personal API clients":find("`" .. option .. "`", 1, true), option)
+    end
+    local told = section "The sandbox":match "Options: (.-) What it returns"
+    assert.same(names(class("central.auth.sandbox", "central.auth.sandbox.Options").fields), words(told, "`([%l_]+)`"))
+  end)
+
+  it("of what is returned are all in the README", function()
+    for place, title in pairs {
+      ["central.auth.api_reply central.auth.Reply"] = "API calls",
+      ["central.auth.api_reply central.auth.RateLimit"] = "API calls",
+      ["central.auth.credentials central.auth.PersonalClient"] = "Personal API clients",
+      ["central.auth.sandbox central.auth.sandbox.Box"] = "The sandbox",
+    } do
+      for _, field in ipairs(class(place:match "(%S+) (%S+)").fields) do
+        assert.truthy(section(title):find("[`.]" .. field.name .. "`"), field.name)
+      end
+    end
+  end)
+end)
+
+describe("variables of the environment", function()
+  local told = {}
+  for _, row in ipairs(require "central.auth.environment") do
+    for name in row[1]:gmatch "[%w_]+" do
+      told[name] = true
+    end
+  end
+
+  local function read_by_code(found)
+    for quoted in lines [[grep -rl getenv lua/central csrc | xargs sed 's/value = "[A-Z]*"//' |
+      grep -oE '"[A-Z]+(_[A-Z]+)*"|"[a-z]+_proxy"']] do
+      local name = quoted:sub(2, -2)
+      found[name] = not options.get(name:gsub("^CENTRAL_", ""):lower()) or nil
+    end
+  end
+
+  -- What a request over TLS makes libcurl, and OpenSSL below it, look at.
+  local function read_by_libcurl(found)
+    local folder = process.scratch()
+    process.run(([[env LD_PRELOAD=%s/spec_getenv.so GETENV_LOG=%s/log lua5.4 -e '
+      require("central.auth").new { client_id = "x", client_secret = "y", cache = false, timeout = 0.1,
+        token_url = "https://127.0.0.2:1" }:token()']])
+      :format(os.getenv "BUILD", folder))
+    for name, library in process.read(folder .. "/log"):gmatch "(%S+) (%S+)\n" do
+      found[name] = library:find "libcurl" ~= nil or found[name] or told[name]
+    end
+    process.remove(folder)
+  end
+
+  it("are told of, all that are read and no others #hosts", function()
+    local found = { CENTRAL_TOKEN = true }
+    read_by_code(found)
+    read_by_libcurl(found)
+    assert.same(told, found)
+  end)
+
+  it("are told of by the README and by the manual page in the same words", function()
+    local rows = {}
+    local section = readme:match "\n## Environment\n(.-)\n## ":gsub("`", "")
+    for names_of, text in section:gmatch "\n| ([^|\n]*) | ([^|\n]*) |" do
+      rows[#rows + 1] = not names_of:find "^[-v]" and { names_of, text } or nil
+    end
+    assert.same(require "central.auth.environment", rows)
+    assert.same(rows, { table.unpack(require("central.auth.cli.program").environment, 2) })
   end)
 end)
 
@@ -144,6 +289,9 @@ describe("the reference", function()
     local output, status = process.run("make reference BUILD=" .. folder)
     assert.equal(0, status, output)
     assert.is_nil(output:find "not found", output)
+    local headers = process.read(folder .. "/reference/index.html"):match "<h2>Headers</h2>(.-)</ul>"
+    assert.equal((process.run "cd csrc && ls *.h | grep -v lauth.h | LC_ALL=C sort"):gsub("\n", " "),
+      headers:gsub("<[^>]*>", ""):gsub("%s+", " "):gsub("^ ", ""))
     local pages = 0
     for path in lines(("find %s/reference -name '*.html'"):format(folder)) do
       pages = pages + 1

@@ -45,7 +45,40 @@ describe("auth.help", function()
     end
   end)
 
+  it("has every variable of the environment, those of options among them", function()
+    for _, name in ipairs(options.names) do
+      local variable = "CENTRAL_" .. name:upper()
+      if options.get(name).arguments_only then
+        assert.is_false(pcall(auth.help, variable))
+      else
+        assert.truthy(auth.help(name):find(auth.help(variable), 1, true), variable)
+      end
+    end
+    for _, row in ipairs(require "central.auth.environment") do
+      assert.truthy(auth.help("environment"):find("\n  " .. row[1] .. "\n", 1, true), row[1])
+      for name in row[1]:gmatch "[%w_]+" do
+        assert.truthy(auth.help(name):find(row[2], 1, true), name)
+      end
+    end
+  end)
+
+  it("has the methods of objects, and functions of other modules, by any of their names", function()
+    for _, name in ipairs { "pending:done", "box:fail", "sandbox.start", "loops.cqueues" } do
+      assert.equal(name .. "(", auth.help(name):match "^[^(]+%(")
+      assert.equal(auth.help(name), auth.help(name:match "[%w_]+$"))
+      assert.truthy(auth.help(name:match "^%w+"):find("  " .. name .. "(", 1, true), name)
+    end
+    assert.equal(auth.help "get", auth.help "client:get()")
+    assert.matches("\n    %.rate_limit +", auth.help "get") -- of what it returns
+  end)
+
   it("names what was meant, and raises where the caller is", function()
+    for mistyped, meant in pairs { CENTRAL_PROFIL = "CENTRAL_PROFILE", https_proxi = "https_proxy",
+      time_out = "timeout", rate_limitd = "rate_limited", credential = "credentials" } do
+      local _, message = pcall(auth.help, mistyped)
+      assert.truthy(message:find(('did you mean "%s"?'):format(meant), 1, true), message)
+    end
+    assert.matches("auth.help%(%) lists what there is$", select(2, pcall(auth.help, "something else")))
     local ok, message = pcall(auth.help, "tokn")
     assert.is_false(ok)
     assert.matches('repl_spec.lua:%d+: help: there is nothing about "tokn"; did you mean "token"%?', message)

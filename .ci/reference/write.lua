@@ -162,7 +162,7 @@ local function write(this, number)
       write_function(out, item)
     end
   end
-  local file <close> = assert(io.open(("%s/%02d.ldoc"):format(target, number), "w"))
+  local file <close> = assert(io.open(("%s/%03d.ldoc"):format(target, number), "w"))
   file:write(table.concat(out, "\n"))
 end
 

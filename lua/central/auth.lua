@@ -163,7 +163,7 @@ function auth.close(options)
   return true
 end
 
---- The documentation of a function, an option or an error code, as it stands in the source: `auth.help("token")`.
+--- The documentation of a function, option, error code or variable of the environment: `auth.help("token")`.
 ---@param topic? string without it, all there is
 ---@return string text
 function auth.help(topic)

@@ -10,7 +10,7 @@ local openssl_context = require "openssl.ssl.context"
 
 local LIFETIME = 6 -- seconds; GreenLake's tokens live two hours
 
-local colour = os.getenv("NO_COLOR") == nil and os.getenv("TERM") ~= nil and os.getenv("TERM") ~= "dumb"
+local colour = (os.getenv "NO_COLOR" or "") == "" and (os.getenv "TERM" or "dumb") ~= "dumb"
   and os.execute("test -t 1")
 local function paint(code, text)
   return colour and ("\27[%sm%s\27[0m"):format(code, text) or text

@@ -12,8 +12,8 @@ local client <close> = assert(auth.new(options))
 local waiting = 3
 for i = 1, 3 do
   copas.addthread(function()
-    assert(client:header())
-    print(("thread %d is ready to ask"):format(i))
+    local header, message = client:header()
+    print(("thread %d: %s"):format(i, header and "ready to ask" or message))
     waiting = waiting - 1
   end)
 end

@@ -14,14 +14,12 @@ static const char begin[] = "box = require('central.auth.sandbox').start { laten
 static const char look[] = "return pending:done()";
 static const char end[] = "local token, message = pending:result()\n"
                           "pending:close() client:close() box:close()\n"
-                          "return token and 'a token of ' .. #token .. ' characters' or message";
+                          "return 'a token of ' .. #assert(token, message) .. ' characters'";
 
-/* Runs the text and leaves its one result on the stack. */
-static void run(lua_State *L, const char *text) {
-    if (luaL_loadstring(L, text) != LUA_OK || lua_pcall(L, 0, 1, 0) != LUA_OK) {
-        (void)fprintf(stderr, "%s\n", lua_tostring(L, -1));
-        lua_pushnil(L);
-    }
+/* Runs the text and leaves its one result on the stack, alone; or false, and there is the message. */
+static int run(lua_State *L, const char *text) {
+    lua_settop(L, 0);
+    return luaL_loadstring(L, text) == LUA_OK && lua_pcall(L, 0, 1, 0) == LUA_OK;
 }
 
 int main(void) {
@@ -29,18 +27,16 @@ int main(void) {
     if (L == NULL)
         return 1;
     luaL_openlibs(L);
-    run(L, begin);
+    int ok = run(L, begin), done = 0;
     struct pollfd wanted = {.fd = (int)lua_tointeger(L, -1), .events = POLLIN};
-    for (int done = 0; !done;) {
+    while (ok && !done) {
         if (poll(&wanted, 1, 50) == 0)
             puts("time for other things");
-        run(L, look);
-        done = lua_toboolean(L, -1) || lua_isnil(L, -1);
-        lua_settop(L, 0);
+        ok = run(L, look);
+        done = lua_toboolean(L, -1);
     }
-    run(L, end);
-    puts(lua_tostring(L, -1));
-    int failed = lua_isnil(L, -1);
+    ok = ok && run(L, end);
+    (void)fprintf(ok ? stdout : stderr, "%s\n", lua_tostring(L, -1));
     lua_close(L);
-    return failed;
+    return !ok;
 }

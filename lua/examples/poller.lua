@@ -23,14 +23,15 @@ end
 local out = false
 local function look()
   local reply, message, code, detail = auth.get(APS, { query = { limit = 1 }, timeout = timeout })
-  if reply then
+  local total = reply and reply.json and reply.json.total
+  if total then
     out = false
-    say(("%d access points"):format(reply.json.total))
+    say(("%d access points"):format(total))
   elseif code == "config" then
     error(message, 0) -- this gets no better by waiting
   elseif not out then
     out = true
-    say(message)
+    say(message or "an answer without a total")
   end
   return math.max(seconds, detail and detail.retry_after or 0)
 end

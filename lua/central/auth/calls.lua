@@ -8,6 +8,7 @@ local request = require "central.auth.request"
 local tenant = require "central.auth.tenant"
 
 ---@class central.auth.Client
+---@field credentials central.auth.Credentials GreenLake's personal API clients
 local Calls = {}
 
 local act, own = client.act, client.own

@@ -143,17 +143,15 @@ end
 --- than the name has there ("any" takes all).
 ---@param options any
 ---@param types table<string, string>
----@param more? table<string, string>
-function errors.check_options(options, types, more)
+function errors.check_options(options, types)
   if options ~= nil and type(options) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(options))
   end
   for name, value in pairs(options or {}) do
-    local kind = types[name] or more and more[name]
+    local kind = types[name]
     if not kind then
-      local known = sorted_names(types)
-      table.move(sorted_names(more or {}), 1, 99, #known + 1, known)
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), known)))
+      local nearest = errors.suggest(tostring(name), sorted_names(types))
+      errors.mistake(("unknown option %q%s"):format(tostring(name), nearest))
     elseif kind ~= "any" and type(value) ~= kind then
       errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
     end
@@ -183,7 +181,7 @@ end
 function errors.suggest(name, known)
   local best, nearest = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(known) do
-    local d = distance(name:lower(), candidate)
+    local d = distance(name:lower(), candidate:lower())
     if d < nearest then
       best, nearest = candidate, d
     end

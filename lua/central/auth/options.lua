@@ -49,7 +49,7 @@ local redis_url = lazy "central.auth.redis_url"
 ---@field ca_file? string CENTRAL_CA_FILE: PEM, in place of the system's trust store
 ---@field ca_path? string CENTRAL_CA_PATH: a hashed folder, likewise
 ---@field crl_file? string CENTRAL_CRL_FILE: PEM, certificates that are revoked
----@field proxy? string CENTRAL_PROXY: http://user:password@host:port; else the environment's https_proxy and no_proxy
+---@field proxy? string CENTRAL_PROXY: http://user:password@host:port; else the environment's https_proxy
 ---@field timeout? number CENTRAL_TIMEOUT: seconds, over everything one call may wait for; default 30
 ---@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds; default 10
 ---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry

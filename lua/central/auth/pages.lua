@@ -6,16 +6,21 @@ local cjson = require "cjson"
 local errors = require "central.auth.errors"
 local request = require "central.auth.request"
 
----@class central.auth.PagesOptions: central.auth.RequestOptions
+---@class central.auth.PagesOptions
 ---@field by? "item" | "page" what the loop is given; default "item"
 ---@field items? string the name of the list in a page, where that is neither `items` nor the only list
 ---@field max_pages? integer default 100,000
+---@field query? table<string, any> as of `request`
+---@field headers? table<string, string | number> likewise
+---@field timeout? number seconds, for each page
 
 local pages = {}
 
 local MAX_PAGES = 100000
 local MAX_EMPTY = 10 -- pages without an item in a row
-local OPTIONS = { by = "string", items = "string", max_pages = "number" }
+local OPTIONS = {
+  by = "string", items = "string", max_pages = "number", query = "table", headers = "table", timeout = "number",
+}
 
 -- --- one page ------------------------------------------------------------------------------------------------------
 
@@ -138,12 +143,11 @@ end
 ---@param path string
 ---@param options? central.auth.PagesOptions
 function pages.check(path, options)
-  request.check("GET", path, options, OPTIONS)
+  request.check("GET", path)
+  errors.check_options(options, OPTIONS)
   options = options or {}
   if options.by and options.by ~= "item" and options.by ~= "page" then
     errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
-  elseif options.raw or options.json ~= nil or options.body then
-    errors.mistake("pages are read by GET and decoded: raw, json and body do not apply")
   elseif path:find("[?&]next=") or path:find("[?&]offset=") then
     errors.mistake("give next and offset in the option query, where they change from page to page")
   end

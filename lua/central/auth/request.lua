@@ -52,15 +52,14 @@ local RESERVED = {
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param more? table<string, string> further options and their types
-function request.check(method, target, options, more)
+function request.check(method, target, options)
   if type(method) ~= "string" or METHODS[method:upper()] == nil then
     errors.mistake(("the method %s is none of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
       errors.printable(tostring(method))))
   elseif type(target) ~= "string" then
     errors.mistake("a path or a URL, a string, expected, got " .. type(target))
   end
-  errors.check_options(options, request.options, more)
+  errors.check_options(options, request.options)
 end
 
 -- --- the call as it is sent ---------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ local thread = require "cqueues.thread"
 ---@field port? integer default: any free one
 ---@field latency? number seconds before a token request is answered
 ---@field rate_limit? integer requests in a minute; over that they are answered with 429
----@field fail? { status: integer, times?: number, retry_after?: number } as of Box:fail
+---@field fail? { status: integer, times?: number, retry_after?: number, of?: "token" | "api" } as of Box:fail
 ---@field client_id? string
 ---@field client_secret? string
 

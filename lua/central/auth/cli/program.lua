@@ -45,12 +45,10 @@ program.statuses = {
   { 130, "It was interrupted." },
 }
 
-program.environment = {
+program.environment = table.move(require "central.auth.environment", 1, 99, 2, {
   { "CENTRAL_CLIENT_ID, CENTRAL_CLIENT_SECRET", "The credentials. Every option of the library has such a variable: "
     .. "CENTRAL_ and its name in capitals, CENTRAL_CLIENT_SECRET_FILE and CENTRAL_PROFILE among them." },
-  { "NO_COLOR", "When it is not empty, there are no colours." },
-  { "XDG_CONFIG_HOME, XDG_RUNTIME_DIR, XDG_CACHE_HOME", "Where the files below are." },
-}
+})
 
 program.files = {
   { "~/.config/central-auth/config.lua", "The profiles: a Lua table of named sets of options, mode 0600." },
