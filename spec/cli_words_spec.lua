@@ -83,6 +83,17 @@ describe("the words of central-auth", function()
     assert.equal(0, select(2, process.run(("cmp %s %s/central-auth.1"):format(path, os.getenv "BUILD"))))
   end)
 
+  it("are ASCII where the locale has no more", function()
+    assert.is_nil(require("central.auth.cli.man").page():find "[^\n -~]")
+    for _, line in ipairs { "--help", "token --help", "login --help", "exec --help", "token", "doctor --offline" } do
+      local output, errors = home:run(line, { LC_ALL = "C" })
+      assert.is_nil((output .. errors):find "[^\n -~]", line)
+    end
+    assert.matches("CENTRAL_CLIENT_ID=ID", (home:run "login --help"))
+    assert.matches("client_id = … }", (select(2, home:run "token")))
+    assert.matches("client_id = ... }", (select(2, home:run("token", { LC_ALL = "C" }))))
+  end)
+
   it("complete in bash, zsh and fish", function()
     local function complete(shell, words, code)
       local script = home.folder .. "/completion"

@@ -19,7 +19,7 @@ cli.commands = {
 local FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 local function complain(text)
-  io.stderr:write(terminal.paint("1;31", "central-auth:", 2), " ", text, "\n")
+  io.stderr:write(terminal.paint("1;31", "central-auth:", 2), " ", terminal.plain(text), "\n")
 end
 
 -- `central-auth token` and nothing else, or --header behind it.

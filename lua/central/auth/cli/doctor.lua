@@ -25,7 +25,7 @@ local LOOKS = { ok = { "32", "ok  " }, note = { "33", "note" }, bad = { "31", "B
 local function show(finding)
   local colour, word = table.unpack(LOOKS[finding.result])
   local line = ("%s %-12s %s"):format(terminal.paint(colour, word, 1), finding.check, finding.message)
-  result(line .. (finding.advice and ("\n%18s-> %s"):format("", finding.advice) or ""))
+  result(terminal.plain(line .. (finding.advice and ("\n%18s-> %s"):format("", finding.advice) or "")))
 end
 
 --- Looks at everything, room by room; the exit status is that of the worst it found.

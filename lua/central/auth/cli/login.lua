@@ -27,7 +27,7 @@ login.options = {
   { "--client-id", value = "ID", help = "Do not ask for the client id." },
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
   { "--from-file", value = "FILE", help = "Read credentials and what belongs to them from JSON or from lines like"
-    .. " CENTRAL_CLIENT_ID=…; - is standard input." },
+    .. " CENTRAL_CLIENT_ID=ID; - is standard input." },
   { "--cluster", value = "NAME", help = "The cluster of Central, like EU-1 or its label." },
   { "--workspace-id", value = "ID", help = "Take GreenLake's endpoint of this workspace." },
   { "--token-url", value = "URL", help = "Take this endpoint." },

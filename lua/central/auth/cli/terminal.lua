@@ -48,12 +48,19 @@ function terminal.is_utf8()
   return name:lower():find "utf%-?8" ~= nil
 end
 
+--- Text as this locale can show it: our own messages have one sign that ASCII has not.
+---@param text string
+---@return string
+function terminal.plain(text)
+  return terminal.is_utf8() and text or (text:gsub("…", "..."))
+end
+
 --- A word to the person, on standard error; not with --quiet.
 ---@param options table
 ---@param text string
 function terminal.note(options, text)
   if not options.quiet then
-    io.stderr:write(text, "\n")
+    io.stderr:write(terminal.plain(text), "\n")
   end
 end
 
@@ -62,7 +69,7 @@ end
 local DOTS, LINES = { "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏" }, { "|", "/", "-", "\\" }
 
 local function draw(pictures, turn, words)
-  io.stderr:write("\r", terminal.paint("36", pictures[turn % #pictures + 1], 2), " ", words, " …\27[K")
+  io.stderr:write("\r", terminal.paint("36", pictures[turn % #pictures + 1], 2), " ", terminal.plain(words), "\27[K")
 end
 
 --- Waits until a descriptor is readable. A person at standard error sees nothing for a moment, then something that
@@ -78,7 +85,7 @@ function terminal.wait(options, fd, seconds)
   local _ <close> = setmetatable({}, { __close = function() io.stderr:write "\r\27[K" end })
   local turn = 0
   repeat
-    draw(pictures, turn, "asking the server")
+    draw(pictures, turn, "asking the server …")
     turn, seconds = turn + 1, seconds - FRAME
   until console.wait(fd, math.min(seconds, FRAME)) or seconds <= 0
 end

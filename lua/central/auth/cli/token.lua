@@ -10,7 +10,7 @@ token.summary = "Print a valid access token."
 token.description = "Prints an access token that is valid now: the one that processes of this user share, or a new one"
   .. " where there is none. A token that is about to expire is renewed after it was printed."
 token.options = {
-  { "--header", help = "Print the value for an Authorization header: Bearer …" },
+  { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
   { "--curl", help = "Print a line of a curl configuration, for curl -K -: so the token is in no argument list." },
   { "--min-valid", value = "SECONDS", number = true, help = "Get one that is good for at least so long, where one can"
@@ -18,7 +18,7 @@ token.options = {
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
-  { "central-auth token --curl | curl -K - https://…", "An API call by curl." },
+  { 'central-auth token --curl | curl -K - "$CENTRAL_BASE_URL/network-monitoring/v1/aps"', "An API call by curl." },
 }
 
 local function as_json(value)
