@@ -151,7 +151,11 @@ describe("central-auth credentials", function()
     assert.matches("is deleted", (select(2, succeeds("delete --yes " .. id))))
     assert.equal(1, #all())
     assert.matches("404", fails("delete --yes " .. id))
-    assert.matches("letters, digits and dashes", fails "delete --yes ../x")
+    for _, line in ipairs { "delete --yes ../x", "reset --yes --show 'a b'" } do
+      local _, said, ended = home:run("credentials " .. line)
+      assert.equal(2, ended)
+      assert.matches("ID: has other signs than letters", said)
+    end
   end)
 
   it("wants an action", function()

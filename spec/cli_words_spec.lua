@@ -37,6 +37,11 @@ describe("the words of central-auth", function()
     it(name .. " has help, a place in the manual and in the README, its options in each", function()
       local help, errors, status = home:run(name .. " --help")
       assert.equal("0 ", status .. " " .. errors)
+      for _, rows in ipairs { program.statuses, description.statuses or {} } do
+        for _, row in ipairs(rows) do
+          assert.matches("\nExit status:\n.* " .. row[1] .. " ", help)
+        end
+      end
       local row = section:match("\n| `central%-auth " .. name .. "[^`]*` |[^\n]+")
       local place = page:match("\n   central%-auth " .. name .. "[ \n].-\n   central%-auth ") or page:match(
         "\n   central%-auth " .. name .. "[ \n].-\nEXIT STATUS")
@@ -92,6 +97,15 @@ describe("the words of central-auth", function()
     assert.matches("CENTRAL_CLIENT_ID=ID", (home:run "login --help"))
     assert.matches("client_id = … }", (select(2, home:run "token")))
     assert.matches("client_id = ... }", (select(2, home:run("token", { LC_ALL = "C" }))))
+  end)
+
+  it("show that invalidate takes no token, but the - that has one read", function()
+    assert.matches("^Usage: central%-auth invalidate %[%-h%] %[%-%]\n", (home:run "invalidate --help"))
+    assert.matches("\n   central%-auth invalidate %[%-%]\n", page)
+    assert.matches("{%-}", (home:run "invalidate --help"))
+    local _, said, status = home:run "invalidate a-token"
+    assert.equal(2, status)
+    assert.is_nil(said:find("a-token", 1, true))
   end)
 
   it("complete in bash, zsh and fish", function()

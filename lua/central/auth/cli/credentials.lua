@@ -156,6 +156,9 @@ end
 
 -- Whether something may be done to the client of this id.
 local function may(options, does, ends, yes_does)
+  if not options.id:find "^[%w_-]+$" then
+    return nil, ("ID: has other signs than letters, digits, - and _: %s"):format(errors.printable(options.id)), "usage"
+  end
   local found = config.resolve { profile = options.profile }
   local own = found and found.client_id == options.id and " It is the client in use here." or ""
   return consent.to(options, ("%s %s? %s%s"):format(does, options.id, ends, own),

@@ -14,8 +14,8 @@ exec.description = "Becomes CMD, which finds a valid token in CENTRAL_TOKEN. All
   .. " CENTRAL_ are taken away, the credentials among them. As CMD takes the place of this process, signals and the"
   .. " exit status are its own."
 exec.options = {
-  { "--min-valid", value = "SECONDS", number = true, help = "Get a token that is good for at least so long, where one"
-    .. " can be had: CMD keeps the one it was given." },
+  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get a token that is good for at least so long,"
+    .. " where one can be had: CMD keeps the one it was given." },
 }
 exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments; write -- before it." } }
 exec.statuses = {

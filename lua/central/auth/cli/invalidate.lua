@@ -12,7 +12,7 @@ invalidate.description = "Forgets the shared token, so that whoever asks next ge
   .. " standard input which token was refused, and forgets it only if it is still the current one: then a hundred"
   .. " refusals of one token cost one renewal."
 invalidate.arguments = {
-  { name = "token", args = "?", choices = { "-" }, help = "Read the refused token from standard input." },
+  { name = "token", shown = "-", args = "?", choices = { "-" }, help = "Read the refused token from standard input." },
 }
 invalidate.examples = {
   { 'printf %s "$token" | central-auth invalidate -', "After a 401 to $token." },

@@ -29,7 +29,7 @@ local function add_rows(lines, rows, head)
 end
 
 local function argument_head(argument)
-  local name = italic(argument.name:upper())
+  local name = argument.shown and bold(argument.shown) or italic(argument.name:upper())
   return argument.args == "?" and ("[%s]"):format(name) or argument.args == "+" and name .. " ..." or name
 end
 

@@ -11,7 +11,7 @@ local program = {}
 ---@field [1] string its name, or a short and a long one
 ---@field help string
 ---@field value? string what it takes, in capitals; a flag takes nothing
----@field number? boolean it takes a number
+---@field number? "seconds" | "timeout" | "milliseconds" | "count" | "port" it takes a number of this kind
 ---@field pairs? boolean it takes name=value, and may come again: a list of { name, value }
 ---@field choices? string[]
 
@@ -20,7 +20,7 @@ local program = {}
 ---@field description string
 ---@field options? central.auth.cli.Option[]
 ---@field exclusive? string[] options of which one may be given
----@field arguments? table[] each { name, args = "?" or "+" …, choices = …, help = … }
+---@field arguments? table[] each { name, args = "?" or "+" …, choices = …, shown = "-" …, help = … }
 ---@field commands? table<integer, table> subcommands of it: each a command with a `name`
 ---@field statuses? table[] exit statuses beside the usual ones: each { number, words }
 ---@field examples? table[] each { command line, words }

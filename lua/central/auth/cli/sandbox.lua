@@ -22,11 +22,11 @@ sandbox.description = "Serves GreenLake's token endpoint and a little of Central
   .. " outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=, latency?seconds= and"
   .. " rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP end it. Needs lua-http."
 sandbox.options = {
-  { "--port", value = "N", number = true, help = "Listen on this port; else on any that is free." },
-  { "--lifetime", value = "SECONDS", number = true, help = "How long its tokens live; 7199, as GreenLake's." },
+  { "--port", value = "N", number = "port", help = "Listen on this port; else on any that is free." },
+  { "--lifetime", value = "SECONDS", number = "seconds", help = "How long its tokens live; 7199, as GreenLake's." },
   { "--fail", value = "STATUSxTIMES", help = "The first token requests fail: 503x3, or 503x* for all." },
-  { "--latency", value = "MS", number = true, help = "How long each token request takes." },
-  { "--rate-limit", value = "N", number = true, help = "Answer so many requests a minute, others with 429." },
+  { "--latency", value = "MS", number = "milliseconds", help = "How long each token request takes." },
+  { "--rate-limit", value = "N", number = "count", help = "Answer so many requests a minute, others with 429." },
 }
 sandbox.examples = {
   { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lives, and a bad start." },
@@ -97,10 +97,7 @@ end
 function sandbox.run(options)
   local failure = options.fail and failure_of(options.fail)
   if options.fail and not failure then
-    return nil, ("--fail: write it like 503x3, not %q"):format(options.fail), "usage"
-  end
-  if options.port and not (math.tointeger(options.port) and options.port >= 0 and options.port <= 65535) then
-    return nil, "--port: a whole number up to 65535 is needed", "usage"
+    return nil, ("--fail: not a status and how often, like 503x3: %s"):format(errors.printable(options.fail)), "usage"
   end
   local start = require("central.auth.sandbox").start
   local signal = require "cqueues.signal"
@@ -108,7 +105,7 @@ function sandbox.run(options)
   signal.block(table.unpack(numbers)) -- first: the server's thread must not get them
   local listener = signal.listen(table.unpack(numbers))
   local started, made = pcall(start, {
-    port = options.port and math.tointeger(options.port), lifetime = options.lifetime, fail = failure,
+    port = options.port, lifetime = options.lifetime, fail = failure,
     latency = options.latency and options.latency / 1000, rate_limit = options.rate_limit,
   })
   if not started then

@@ -13,8 +13,8 @@ token.options = {
   { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
   { "--curl", help = "Print a line of a curl configuration, for curl -K -: so the token is in no argument list." },
-  { "--min-valid", value = "SECONDS", number = true, help = "Get one that is good for at least so long, where one can"
-    .. " be had." },
+  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get one that is good for at least so long,"
+    .. " where one can be had." },
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
