@@ -66,6 +66,16 @@ describe("central-auth", function()
       started:stop()
     end)
 
+    it("says how long a token is good for that falls short of --min-valid", function()
+      local token, said, status = home:run "token --min-valid 99999"
+      assert.matches(TOKEN, token)
+      assert.equal("0 central-auth: this token is good for 1 h 59 min, less than --min-valid asks for\n",
+        status .. " " .. said)
+      assert.equal("", (select(2, home:run "token --min-valid 99999 -q")))
+      assert.equal("", (select(2, home:run "token --min-valid 7000")))
+      assert.matches("less than %-%-min%-valid", (select(2, home:run "exec --min-valid 99999 -- true")))
+    end)
+
     it("takes the profile it is told to, and names the one that was meant", function()
       home:run "login"
       local plain = { CENTRAL_CLIENT_ID = false, CENTRAL_CLIENT_SECRET = false, CENTRAL_TOKEN_URL = false,

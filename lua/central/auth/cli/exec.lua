@@ -3,6 +3,7 @@
 
 local auth = require "central.auth"
 local console = require "central.auth.console"
+local note_shortfall = require "central.auth.cli.min_valid"
 local session = require "central.auth.cli.session"
 
 local exec = {}
@@ -31,6 +32,7 @@ function exec.run(options)
   if not value then
     return nil, message, code, detail
   end
+  note_shortfall(options, message)
   value = session.finish() or value
   auth.close()
   local _, why, absent = console.become(options.cmd, "CENTRAL_", "CENTRAL_TOKEN", value)

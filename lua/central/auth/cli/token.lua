@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local note_shortfall = require "central.auth.cli.min_valid"
 local session = require "central.auth.cli.session"
 
 local token = {}
@@ -14,7 +15,7 @@ token.options = {
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
   { "--curl", help = "Print a line of a curl configuration, for curl -K -: so the token is in no argument list." },
   { "--min-valid", value = "SECONDS", number = "seconds", help = "Get one that is good for at least so long,"
-    .. " where one can be had." },
+    .. " where one can be had; else standard error says how long this one is." },
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
@@ -36,6 +37,7 @@ function token.run(options)
   if not value then
     return nil, message, code, detail
   end
+  note_shortfall(options, message)
   local shown = options.header and "Bearer " .. value
     or options.curl and ('header = "Authorization: Bearer %s"'):format(value)
     or options.json and as_json(value) or value
