@@ -82,7 +82,8 @@ describe("central-auth login", function()
     assert.equal("0 ", status .. " " .. output)
     assert.matches("The server accepted them; a token is good for 1 h 59 min.\nThe profile \"default\" is in ", said)
     assert.equal("600\n700\n", modes())
-    assert.equal("", (process.run("ls -A " .. home.folder .. "/config/central-auth | grep -v '^config.lua$'")))
+    assert.equal("config.lua\nconfig.lua.lock\n", (process.run("ls -A " .. home.folder .. "/config/central-auth")))
+    assert.equal("600\n", (process.run(("stat -c %%a %s.lock"):format(home.profile))))
     assert.same({ default = {
       client_id = good.client_id, client_secret = good.client_secret, token_url = good.token_url,
       ca_file = good.ca_file,
@@ -141,6 +142,7 @@ describe("central-auth login", function()
     for text, said in pairs {
       ["local t = { lab = {} }\nreturn t\n"] = "not plain enough to be changed by a program",
       ["return { lab = \n"] = "line 2: not valid Lua",
+      ["return { default = 1 }"] = "not plain enough", ["return { default = {} and 1 }"] = "not plain enough",
     } do
       process.write(home.profile, text, 600)
       local _, errors, status = home:run("login", credentials)
@@ -197,6 +199,30 @@ describe("central-auth login", function()
     local _, said, status = home:run "login"
     assert.equal(1, status)
     assert.matches("a client id is needed.*%-%-client%-id gives it", said)
+  end)
+
+  it("waits for another that writes, and writes nothing where that takes too long #slow", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    home:run("login -q -p site", credentials)
+    local before = process.read(home.profile)
+    local function login(seconds)
+      local holder = ("flock %s.lock sleep %g & sleep 0.1; "):format(home.profile, seconds)
+      local output, status = process.run(holder .. home:words("login --no-check", credentials))
+      return status, output
+    end
+    local status, said = login(4)
+    assert.equal(1, status)
+    assert.matches("config.lua is left as it is: .*config.lua.lock is locked by another process; try again", said)
+    assert.equal(before, process.read(home.profile))
+    status, said = login(0.5)
+    assert.equal(0, status, said)
+  end)
+
+  it("writes nothing where there can be no lock", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    process.run(("mkdir -p %s.lock"):format(home.profile))
+    assert.matches("config.lua.lock can't be locked: Is a directory", (select(2, home:run("login", credentials))))
+    assert.is_nil(io.open(home.profile))
   end)
 
   it("loses no profile when many log in at once #slow", function()

@@ -16,7 +16,8 @@ local terminal = require "central.auth.cli.terminal"
 local credentials = {}
 
 local KEEP = {
-  { "--save-to", value = "FILE", help = "Put the new secret into this file, of mode 0600, and show it nowhere." },
+  { "--save-to", value = "FILE", help = "Put the new secret into this file, of mode 0600, and show it nowhere."
+    .. " Its folder must be there." },
   { "--save-profile", value = "NAME", help = "Put id and secret into this profile, and show it nowhere." },
   { "--show", help = "Print the secret with the rest, for what it is piped into; on a screen others may see it." },
 }
@@ -108,11 +109,16 @@ local function as_json(value)
   return json_text.read(cjson.encode(fields))
 end
 
+-- The library speaks of its own option, and of the path that it was given.
+local function as_typed(message)
+  return (message:gsub("^save_to: ", "--save-to: "):gsub(HERE, ""))
+end
+
 -- Prints one with a secret, or without it where that was saved; `...` is the failure to save it.
 local function print_new(options, one, message, code, detail)
   result(json_text.write(as_json(one)))
   if code then
-    return nil, message .. "; the secret is printed, for there is no other copy", code, detail
+    return nil, as_typed(message) .. "; the secret is printed, for there is no other copy", code, detail
   elseif one.saved_to then
     terminal.note(options, ("The secret is in %s."):format((one.saved_to:gsub("^" .. HERE, ""))))
   end
@@ -149,7 +155,7 @@ function actions.create(options)
       workspace = options.workspace, save_to = place or nil }
   end
   if not made then
-    return nil, message, code, detail
+    return nil, as_typed(message), code, detail
   end
   return print_new(options, made, message, code, detail)
 end
@@ -178,7 +184,7 @@ function actions.reset(options)
     found, message, code, detail = auth.credentials.reset(options.id, { save_to = place or nil })
   end
   if not found then
-    return nil, message, code, detail
+    return nil, as_typed(message), code, detail
   end
   return print_new(options, found, message, code, detail)
 end
