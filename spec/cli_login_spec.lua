@@ -102,6 +102,45 @@ describe("central-auth login", function()
     assert.equal("whatever it is", dofile(home.profile).default.client_secret)
   end)
 
+  it("says where what is wrong came from", function()
+    local wrong = "certainly not the secret"
+    local function said(line, more, input)
+      local _, errors, status = home:run(line, more, input)
+      assert.is_nil(errors:find("the argument", 1, true), errors)
+      assert.is_nil(errors:find(wrong, 1, true))
+      return errors, status
+    end
+    local path = process.write(home.folder .. "/secret", wrong)
+    local line = "login --client-id x --client-secret-file "
+    assert.matches("%(client_id from %-%-client%-id, client_secret from standard input%)",
+      said(line .. "-", nil, wrong))
+    assert.matches("client_secret from " .. path .. "%)", said(line .. path))
+    assert.matches("client_secret from the environment variable CENTRAL_CLIENT_SECRET%)",
+      said("login --client-id x", { CENTRAL_CLIENT_SECRET = wrong }))
+    assert.matches("^central%-auth: client_secret %(from standard input%): .*more than one line",
+      said(line .. "-", nil, "a\nb"))
+    local shown = home:play("login --client-id x", { { "(not shown): ", "not the secret\r" }, { "Cluster", "\r" },
+      { "client_secret from the keyboard)", "" } })
+    assert.is_nil(shown:find("the argument", 1, true))
+    home:run("login -q -p lab --no-check --client-id x --client-secret-file -", { CENTRAL_PROXY = "http://p:1" }, wrong)
+    assert.matches('proxy from the profile "lab"', said("login -p lab --client-id x --client-secret-file -", nil, wrong))
+  end)
+
+  it("takes an option before the environment, and ends with 2 where its value is wrong", function()
+    local more = { CENTRAL_BASE_URL = "https://api.example.net", CENTRAL_CLUSTER = "US-1" }
+    local line = "login -q --no-check --client-id x --client-secret-file - "
+    assert.equal(0, select(3, home:run(line .. "--cluster EU-1", more, "whatever it is")))
+    assert.equal("EU-1", dofile(home.profile).default.cluster)
+    assert.is_nil(dofile(home.profile).default.base_url)
+    for _, option in ipairs { "--cluster nope", "--token-url http://example.net/", "--ca-file /nowhere" } do
+      local _, errors, status = home:run(line .. option, nil, "whatever it is")
+      assert.equal(2, status, option)
+      assert.matches("from " .. option:match("%S+"):gsub("%-", "%%-") .. "%)", errors)
+    end
+    assert.equal("EU-1", dofile(home.profile).default.cluster)
+    assert.equal(1, select(3, home:run(line, { CENTRAL_TOKEN_URL = "http://example.net" }, "whatever it is")))
+  end)
+
   it("asks the server also where a token lies ready", function()
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
     home:run("token", credentials)
@@ -192,7 +231,17 @@ describe("central-auth login", function()
     process.write(path, '{"a": {"client_id": "x"}, "b": {"client_id": "y"}}')
     assert.matches("it has several clients", (select(2, home:run("login --from-file " .. path))))
     process.write(path, "nothing of that kind")
-    assert.matches("there is no client_id in it", (select(2, home:run("login --from-file " .. path))))
+    assert.matches("there is no client_id in it; what is taken is JSON like {.*, or lines like CENTRAL_CLIENT_ID=ID",
+      (select(2, home:run("login --from-file " .. path))))
+    process.write(path, '{"client_id": "x",\n "client_secret": "hush" "hush"}')
+    local _, said = home:run("login --from-file " .. path)
+    assert.matches("^central%-auth: " .. path .. ": line 2: not valid JSON; what is taken is JSON", said)
+    assert.is_nil(said:find("hush", 1, true))
+    assert.matches("^central%-auth: standard input: line 1: not valid JSON",
+      (select(2, home:run("login --from-file -", nil, "[1"))))
+    process.write(path, '\xEF\xBB\xBF{"client_id": "bom", "client_secret": "y"}')
+    home:run("login --no-check --yes --from-file " .. path)
+    assert.equal("bom", dofile(home.profile).default.client_id)
   end)
 
   it("says what is missing where nobody can be asked", function()

@@ -126,6 +126,7 @@ describe("central-auth", function()
       output, errors, status = home:run("token", { CENTRAL_CLIENT_ID = false })
       assert.equal("1 ", status .. " " .. output)
       assert.matches("CENTRAL_CLIENT_ID", errors)
+      assert.matches("Or run central%-auth login, which asks for both", errors)
     end)
 
     it("with 1 when what it prints can't be written", function()

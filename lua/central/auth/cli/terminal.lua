@@ -55,6 +55,15 @@ function terminal.plain(text)
   return terminal.is_utf8() and text or (text:gsub("…", "..."))
 end
 
+--- Says that the command failed; where credentials are missing, also what asks for them.
+---@param text string
+---@param detail? central.auth.Detail
+function terminal.complain(text, detail)
+  local missing = detail and (detail.option == "client_id" or detail.option == "client_secret") and not detail.source
+  io.stderr:write(terminal.paint("1;31", "central-auth:", 2), " ", terminal.plain(text),
+    missing and ". Or run central-auth login, which asks for both and keeps them" or "", "\n")
+end
+
 --- A word to the person, on standard error; not with --quiet.
 ---@param options table
 ---@param text string
