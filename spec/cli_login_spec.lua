@@ -123,7 +123,8 @@ describe("central-auth login", function()
       { "client_secret from the keyboard)", "" } })
     assert.is_nil(shown:find("the argument", 1, true))
     home:run("login -q -p lab --no-check --client-id x --client-secret-file -", { CENTRAL_PROXY = "http://p:1" }, wrong)
-    assert.matches('proxy from the profile "lab"', said("login -p lab --client-id x --client-secret-file -", nil, wrong))
+    assert.matches('proxy from the profile "lab"', said("login -p lab --client-id x --client-secret-file -", nil,
+      wrong))
   end)
 
   it("takes an option before the environment, and ends with 2 where its value is wrong", function()
@@ -313,6 +314,18 @@ describe("central-auth login", function()
       local shown, status = home:play("login", { { "Client id: ", key } })
       assert.equal(key == "\3" and 130 or 1, status, shown)
       assert.is_nil(io.open(home.profile))
+    end
+  end)
+
+  it("leaves the terminal as it was when a signal ends it at the secret", function()
+    for name, number in pairs { TERM = 15, HUP = 1, QUIT = 3, USR1 = 10, USR2 = 12, ALRM = 14 } do
+      local hidden = "until stty -a <&3 | grep -q -e '-echo '; do sleep 0.01; done"
+      local inner = ("exec 3<&0; (%s; kill -%s $$) & exec %s"):format(hidden, name, home:words "login --client-id x")
+      local shown = command.play("sh -c " .. process.quote(("ulimit -c 0; sh -c %s; echo ended by $?;"
+        .. " stty -a | grep -o '.echo '; echo over"):format(process.quote(inner))), {
+        { "(not shown): ", "" }, { "over", "" },
+      })
+      assert.matches("ended by " .. 128 + number .. "%s+ echo %s*over", shown, name)
     end
   end)
 
