@@ -145,10 +145,10 @@ describe("central-auth credentials", function()
   end)
 
   it("create prints a secret whose profile got locked meanwhile #slow", function()
-    box:latency(0.5) -- of the token, which is got after the first look at the profile file
+    box:latency(1.5) -- of the token, which is got after the first look at the profile file
     home:run "login -q --no-check -p lab"
-    local output, said, status = home:run(("credentials create x --save-profile nights & pid=$!; sleep 0.3;"
-      .. " flock %s.lock sleep 3 & wait $pid"):format(home.profile))
+    local output, said, status = home:run(("credentials create x --save-profile nights & pid=$!; sleep 0.7;"
+      .. " flock %s.lock sleep 5 >/dev/null 2>&1 & wait $pid"):format(home.profile))
     assert.equal(1, status, said)
     assert.equal(32, #output:match '"client_secret": "(%x+)"')
     assert.matches("is locked by another process; try again; the secret is printed", said)

@@ -102,7 +102,7 @@ describe("central-auth get", function()
     assert.equal(0, select(3, home:run("get " .. APS)))
   end)
 
-  it("ends on Ctrl-C while the API is silent", function()
+  it("ends on Ctrl-C while the API is silent #slow", function()
     local shown, status = home:play(("get '%s?wait=20'"):format(ECHO), { { "⠙", "\3" } })
     assert.equal(130, status, shown)
   end)

@@ -143,7 +143,7 @@ describe("central-auth", function()
       end
     end)
 
-    it("with 130 on Ctrl-C while the server is silent", function()
+    it("with 130 on Ctrl-C while the server is silent #slow", function()
       local listener = require("cqueues.socket").listen { host = "127.0.0.1", port = 0 }
       assert(listener:listen())
       local url = ("https://127.0.0.1:%d/"):format(select(3, listener:localname()))

@@ -11,14 +11,14 @@ local LOOK = 0.1 -- seconds between looks at the log
 
 local HINT = [[
 
-Paste these lines into another shell. Ctrl-C ends it. USR1 revokes all tokens, USR2 begins and ends an outage;
+Paste these four lines into another shell. Ctrl-C ends it. USR1 revokes all tokens, USR2 begins and ends an outage;
 or, for example: curl --cacert %s -X POST '%s/sandbox/fail?status=503&times=3'
 ]]
 
 sandbox.summary = "Run a stand-in for GreenLake and Central on this machine."
 sandbox.description = "Serves GreenLake's token endpoint and a little of Central's API on the loopback address, over"
-  .. " TLS, and prints the lines that make programs use it: paste them into another shell. On a terminal it shows each"
-  .. " request. It can be told to misbehave: by options; by signals, USR1 revokes all tokens, USR2 begins and ends an"
+  .. " TLS, and prints the four lines that make programs use it: paste them into another shell. On a terminal it shows"
+  .. " each request. It can be told to misbehave: by options; by signals, USR1 revokes all tokens, USR2 begins and ends an"
   .. " outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=, latency?seconds= and"
   .. " rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP end it. Needs lua-http."
 sandbox.options = {
@@ -42,13 +42,21 @@ local function failure_of(text)
   return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) or 1 }
 end
 
--- What to set in another shell, from what any client would be given.
+-- What to set in another shell, a line for each purpose: who asks, trust, tokens, API calls.
+local LINES = {
+  { "client_id", "client_secret" }, { "ca_file" }, { "token_url", "revocation_url" }, { "base_url", "greenlake_url" },
+}
+
+-- From what any client would be given.
 local function print_exports(box)
   local given, lines = box:options(), {}
-  for name, value in pairs(given) do
-    lines[#lines + 1] = type(value) == "string" and ("export CENTRAL_%s='%s'"):format(name:upper(), value) or nil
+  for i, names in ipairs(LINES) do
+    local words = { "export" }
+    for _, name in ipairs(names) do
+      words[#words + 1] = ("CENTRAL_%s='%s'"):format(name:upper(), given[name])
+    end
+    lines[i] = table.concat(words, " ")
   end
-  table.sort(lines)
   result(table.concat(lines, "\n"))
 end
 
