@@ -5,23 +5,14 @@ local ask = require "spec.support.ask"
 local ca = require "central.auth.sandbox.ca"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
+local tinyproxy = require "spec.support.tinyproxy"
 
 local PASSWORD = "Dampfschiff-4712"
 
 local folder, authority, leaf, server
 
--- tinyproxy on a free port; `further` lines for its configuration.
 local function start_proxy(further)
-  local port = process.free_port()
-  local lines = ("Listen 127.0.0.1\nPort %d\nTimeout 5\nLogLevel Connect\n%s\n"):format(port, further or "")
-  local proxy = process.start {
-    command = { "tinyproxy", "-d", "-c", process.write(folder .. "/" .. port .. ".conf", lines, "600") },
-    log = folder .. "/" .. port .. ".log",
-    env = { PATH = os.getenv "PATH" .. ":/usr/sbin" },
-  }
-  proxy:wait_for_port(port, 5)
-  proxy.address = "127.0.0.1:" .. port
-  return proxy
+  return tinyproxy.start(folder, further)
 end
 
 -- Asks the server by way of a proxy; no password of a proxy in what comes out.

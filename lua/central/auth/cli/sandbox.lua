@@ -18,9 +18,9 @@ or, for example: curl --cacert %s -X POST '%s/sandbox/fail?status=503&times=3'
 sandbox.summary = "Run a stand-in for GreenLake and Central on this machine."
 sandbox.description = "Serves GreenLake's token endpoint and a little of Central's API on the loopback address, over"
   .. " TLS, and prints the four lines that make programs use it: paste them into another shell. On a terminal it"
-  .. " shows each request. It can be told to misbehave: by options; by signals, USR1 revokes all tokens, USR2 begins and ends an"
-  .. " outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=, latency?seconds= and"
-  .. " rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP end it. Needs lua-http."
+  .. " shows each request. It can be told to misbehave: by options; by signals, USR1 revokes all tokens, USR2 begins"
+  .. " and ends an outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=,"
+  .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP end it. Needs lua-http."
 sandbox.options = {
   { "--port", value = "N", number = "port", help = "Listen on this port; else on any that is free." },
   { "--lifetime", value = "SECONDS", number = "seconds", help = "How long its tokens live; 7199, as GreenLake's." },
