@@ -106,6 +106,10 @@ describe("central-auth", function()
         ["sandbox --rate-limit 0.5"] = "%-%-rate%-limit: not a whole number above 0, like 60: 0.5\n",
         ["sandbox --latency=-1"] = "%-%-latency: not a number of milliseconds, like 250: %-1\n",
         ["sandbox --lifetime long"] = "%-%-lifetime: not a number",
+        ["sandbox --fail 999"] = "%-%-fail: not a status and how often, like 503x3: 999\n",
+        ["-p '' token"] = "^central%-auth: %-%-profile: it is empty\n",
+        ["credentials create x --save-to ''"] = "%-%-save%-to: it is empty\n",
+        ["credentials create '' --show"] = "NAME: it is empty\n", ["get ''"] = "PATH: it is empty\n",
         ["sandbox --fail often"] = "%-%-fail: not a status and how often, like 503x3: often\n",
         [""] = "a command is required",
         ["completion tcsh"] = "must be one of 'bash', 'zsh', 'fish'",
@@ -219,6 +223,7 @@ describe("central-auth", function()
       assert.matches("Forgotten", refuse(second))
       assert.not_equal(second, (home:run "token"))
       assert.matches("Forgotten", (select(2, home:run "invalidate")))
+      assert.matches("there is no token on standard input", home:fails "invalidate -")
       assert.equal(4, select(3, home:run "status -q"))
     end)
   end)

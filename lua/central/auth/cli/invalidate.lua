@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local errors = require "central.auth.errors"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 
@@ -26,6 +27,9 @@ function invalidate.run(options)
     return nil, message, code, detail
   end
   local refused = options.token and (io.read "l" or ""):match "^%s*(.-)%s*$" or nil
+  if refused == "" then
+    return errors.fail("config", "there is no token on standard input")
+  end
   local forgotten
   forgotten, message, code, detail = auth.invalidate(refused)
   if code then

@@ -23,6 +23,8 @@ local function add_option(to, option)
       made:count("*"):convert(values.pair(option))
     elseif option.number then
       made:convert(values.number(option))
+    else
+      made:convert(values.text(option[2] or option[1]))
     end
   else
     made = to:flag(table.concat({ option[1], option[2] }, " "))
@@ -80,6 +82,8 @@ local function add_command(to, name, description)
     local made = command:argument(argument.name, argument.help):args(argument.args or 1)
     if argument.choices then
       made:choices(argument.choices)
+    elseif argument.args ~= "+" then
+      made:convert(values.text(argument.name:upper()))
     end
     if argument.shown then
       made:argname(argument.shown)

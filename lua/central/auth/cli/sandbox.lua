@@ -35,7 +35,7 @@ sandbox.examples = {
 
 -- "503x3" -> what Box:fail takes
 local function failure_of(text)
-  local status, times = text:match "^(%d%d%d)x?(.*)$"
+  local status, times = text:match "^([45]%d%d)x?(.*)$"
   if not status or not (times == "" or times == "*" or times:find "^%d+$") then
     return nil
   end

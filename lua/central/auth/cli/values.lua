@@ -1,4 +1,4 @@
--- Options that take more than any text: a check of what was given, which says what is wanted, with an example.
+-- What options and arguments take: a check of what was given, which says what is wanted, with an example.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -17,6 +17,18 @@ local NUMBERS = {
   count = { "a whole number above 0, like 60", function(n) return whole(n) and n > 0 end },
   port = { "the number of a port, like 8443", function(n) return whole(n) and n <= 65535 end },
 }
+
+--- For whatever takes any text but none, which is what an unset variable of the shell leaves.
+---@param name string
+---@return fun(text: string): string?, string?
+function values.text(name)
+  return function(text)
+    if text ~= "" then
+      return text
+    end
+    return nil, ("%s: it is empty"):format(name)
+  end
+end
 
 local function wrong(option, what, text)
   return nil, ("%s: not %s: %s"):format(option[2] or option[1], what, errors.printable(text))
