@@ -111,6 +111,8 @@ describe("central-auth", function()
         ["credentials create x --save-to ''"] = "%-%-save%-to: it is empty\n",
         ["credentials create '' --show"] = "NAME: it is empty\n", ["get ''"] = "PATH: it is empty\n",
         ["sandbox --fail often"] = "%-%-fail: not a status and how often, like 503x3: often\n",
+        ["login --client-secret=hush"] = "'%-%-client%-secret': others see arguments; %-%-client%-secret%-file FILE",
+        ["terminal"] = "unknown command 'terminal'\nSee central%-auth %-%-help",
         [""] = "a command is required",
         ["completion tcsh"] = "must be one of 'bash', 'zsh', 'fish'",
       } do

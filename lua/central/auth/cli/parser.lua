@@ -113,6 +113,8 @@ function parser.new()
   return made
 end
 
+local NO_SECRETS = ": others see arguments; --client-secret-file FILE reads the secret, with - from standard input"
+
 --- What the words ask for; --help and --version answer and end the program.
 ---@param words string[]
 ---@return table? options
@@ -127,8 +129,12 @@ function parser.parse(words)
   if understood then
     return found
   end
-  local command = package.loaded["central.auth.cli." .. tostring(words[1])] and words[1] .. " " or ""
-  return nil, ("%s\nSee central-auth %s--help."):format(tostring(found):gsub("^%l", string.lower), command)
+  local command = ""
+  for name in program.commands() do
+    command = name == words[1] and name .. " " or command
+  end
+  local hint = tostring(found):find "'%-%-client%-secret'" and NO_SECRETS or ""
+  return nil, ("%s%s\nSee central-auth %s--help."):format(found, hint, command)
 end
 
 return parser

@@ -53,7 +53,8 @@ program.environment = {
 }
 
 program.files = {
-  { "~/.config/central-auth/config.lua", "The profiles: a Lua table of named sets of options, mode 0600." },
+  { "~/.config/central-auth/config.lua", "The profiles: a Lua table of named sets of options, mode 0600. Beside it"
+    .. " lies config.lua.lock, which is empty and stays: who changes the file holds it." },
   { "$XDG_RUNTIME_DIR/central-auth, else ~/.cache/central-auth", "The sealed token that processes of a user share." },
 }
 
