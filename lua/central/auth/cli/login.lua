@@ -6,7 +6,6 @@ local consent = require "central.auth.cli.consent"
 local duration = require "central.auth.duration"
 local errors = require "central.auth.errors"
 local given = require "central.auth.cli.given"
-local known = require "central.auth.options"
 local profile_writer = require "central.auth.profile_writer"
 local save = require "central.auth.save"
 local session = require "central.auth.cli.session"
@@ -60,7 +59,7 @@ local function ask_for_the_rest(values, origins, before)
       return needed("secret", why, "--client-secret-file (- is standard input)")
     end
   end
-  if asked and can_ask and known.get "cluster" and not (values.cluster or values.base_url) then
+  if asked and can_ask and not (values.cluster or values.base_url) then
     local why
     values.cluster, why = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", before.cluster)
     origins.cluster = TYPED
