@@ -3,7 +3,7 @@
 
 local auth = require "central.auth"
 local console = require "central.auth.console"
-local note_shortfall = require "central.auth.cli.min_valid"
+local note_shortfall = require "central.auth.cli.shortfall"
 local session = require "central.auth.cli.session"
 
 local exec = {}

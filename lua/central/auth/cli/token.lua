@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
-local note_shortfall = require "central.auth.cli.min_valid"
+local note_shortfall = require "central.auth.cli.shortfall"
 local session = require "central.auth.cli.session"
 
 local token = {}
