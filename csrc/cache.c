@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -127,18 +128,12 @@ enum auth_store_result auth_cache_remove(const char *folder, const char *name, c
     return result;
 }
 
-enum auth_store_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why) {
-    int at = -1;
-    enum auth_store_result result = open_or_make_folder(folder, &at, why);
-    if (result != AUTH_STORE_OK)
-        return result;
+static enum auth_store_result take_lock(int at, const char *name, int *lock, const char **why) {
     int fd = openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-    int error = fd < 0 ? errno : 0;
-    close(at);
-    if (error != 0)
-        return unfit(why, strerror(error));
+    if (fd < 0)
+        return unfit(why, strerror(errno));
     size_t size = 0;
-    result = check_file(fd, &size, why);
+    enum auth_store_result result = check_file(fd, &size, why);
     if (result == AUTH_STORE_OK && flock(fd, LOCK_EX | LOCK_NB) != 0)
         result = errno == EWOULDBLOCK ? AUTH_STORE_BUSY : unfit(why, strerror(errno));
     if (result == AUTH_STORE_OK)
@@ -146,6 +141,28 @@ enum auth_store_result auth_cache_lock(const char *folder, const char *name, int
     else
         close(fd);
     return result;
+}
+
+enum auth_store_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why) {
+    int at = -1;
+    enum auth_store_result result = open_or_make_folder(folder, &at, why);
+    if (result != AUTH_STORE_OK)
+        return result;
+    result = take_lock(at, name, lock, why);
+    close(at);
+    return result;
+}
+
+enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const char **why) {
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash != NULL ? (size_t)(slash - path) : 0;
+    if (length == 0 || length >= sizeof folder)
+        return unfit(why, strerror(EINVAL));
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    int error = auth_file_make_folder(folder);
+    return error == 0 ? take_lock(AT_FDCWD, path, lock, why) : unfit(why, strerror(error));
 }
 
 void auth_cache_unlock(int lock) {

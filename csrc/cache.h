@@ -30,6 +30,9 @@ enum auth_store_result auth_cache_remove(const char *folder, const char *name, c
  * `unlock`. Makes the folder as above. */
 enum auth_store_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why);
 
+/* The same for a file of its own (an absolute path) in a folder that need not be ours alone. */
+enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const char **why);
+
 /* Gives the lock back, also for copies of the descriptor in forked children. */
 void auth_cache_unlock(int lock);
 

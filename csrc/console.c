@@ -28,8 +28,9 @@ bool auth_console_wait(int fd, int wait_ms) {
 
 /* --- asking --- */
 
-static const int held_back[] = {SIGALRM, SIGHUP,  SIGINT,  SIGPIPE, SIGQUIT,
-                                SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
+/* All that people and programs send to end or stop a process. */
+static const int held_back[] = {SIGALRM, SIGHUP,  SIGINT,  SIGPIPE, SIGQUIT, SIGTERM,
+                                SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 enum { SIGNALS = sizeof held_back / sizeof *held_back };
 static volatile sig_atomic_t came[NSIG];
 

@@ -321,6 +321,29 @@ static bool try_bundle(struct auth_exchange *exchange) {
     return exchange->under_way;
 }
 
+static bool has_passed(const struct auth_exchange *exchange, CURLINFO timer) {
+    curl_off_t at_us = 0;
+    return curl_easy_getinfo(exchange->easy, timer, &at_us) == CURLE_OK && at_us > 0;
+}
+
+/* Of a TCP connection the port of this end tells; libcurl's time of it includes TLS. */
+static void tell_way(struct auth_exchange *exchange) {
+    struct auth_exchange_reply *reply = &exchange->reply;
+    long connect_status = 0;
+    long local_port = 0;
+    curl_easy_getinfo(exchange->easy, CURLINFO_LOCAL_PORT, &local_port);
+    curl_easy_getinfo(exchange->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+    reply->proxy_status = connect_status >= 300 ? connect_status : 0;
+    if (has_passed(exchange, CURLINFO_APPCONNECT_TIME_T) || has_passed(exchange, CURLINFO_PRETRANSFER_TIME_T))
+        reply->reached = AUTH_EXCHANGE_SERVER;
+    else if (connect_status >= 200 && connect_status < 300)
+        reply->reached = AUTH_EXCHANGE_TUNNEL;
+    else if (local_port > 0)
+        reply->reached = AUTH_EXCHANGE_CONNECTION;
+    else if (has_passed(exchange, CURLINFO_NAMELOOKUP_TIME_T))
+        reply->reached = AUTH_EXCHANGE_ADDRESS;
+}
+
 bool auth_exchange_step(struct auth_exchange *exchange) {
     int running = 0;
     if (!exchange->under_way)
@@ -338,7 +361,7 @@ bool auth_exchange_step(struct auth_exchange *exchange) {
     if (result != CURLE_OK)
         fail(exchange, result);
     curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->reply.status);
-    curl_easy_getinfo(exchange->easy, CURLINFO_HTTP_CONNECTCODE, &exchange->reply.proxy_status);
+    tell_way(exchange);
     if (exchange->reply.failure == AUTH_EXCHANGE_NETWORK && exchange->reply.proxy_status >= 400)
         exchange->reply.failure = AUTH_EXCHANGE_CONNECT; /* the proxy said no */
     curl_multi_remove_handle(exchange->multi, exchange->easy);
@@ -439,4 +462,9 @@ const char *auth_exchange_failure_name(enum auth_exchange_failure failure) {
     static const char *const names[] = {"ok",      "config",  "resolve", "connect", "tls",
                                         "timeout", "network", "reply",   "memory"};
     return names[failure];
+}
+
+const char *auth_exchange_reached_name(enum auth_exchange_reached reached) {
+    static const char *const names[] = {NULL, "address", "connection", "tunnel", "server"};
+    return names[reached];
 }

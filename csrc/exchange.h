@@ -30,6 +30,15 @@ enum auth_exchange_failure {
     AUTH_EXCHANGE_MEMORY
 };
 
+/* How far a request came on its way: each but NOTHING is the end of a station. */
+enum auth_exchange_reached {
+    AUTH_EXCHANGE_NOTHING,
+    AUTH_EXCHANGE_ADDRESS,    /* of the server's name, or the proxy's */
+    AUTH_EXCHANGE_CONNECTION, /* TCP, to the server or the proxy */
+    AUTH_EXCHANGE_TUNNEL,     /* the HTTP proxy let it through */
+    AUTH_EXCHANGE_SERVER      /* and TLS where that is spoken: it could be sent */
+};
+
 /* NULL means "not given". Strings are copied by start; `body` and `authorization` are not: they stay the
  * caller's and must outlive the exchange. libcurl keeps a copy of both in its send buffer until the
  * connection is reused or closed; nothing can wipe that one. */
@@ -55,13 +64,14 @@ struct auth_exchange_request {
 };
 
 /* What came back. `failure` OK: status and the rest are set. Otherwise `message` says what happened, in
- * libcurl's words (host names and certificate names in it, no credentials), and `proxy_status` may name a
- * proxy's refusal. */
+ * libcurl's words (host names and certificate names in it, no credentials), `reached` how far it came, and
+ * `proxy_status` may name a proxy's refusal. */
 struct auth_exchange_reply {
     enum auth_exchange_failure failure;
     char message[256];
-    long status;                  /* HTTP, 100 to 999 */
-    long proxy_status;            /* of the CONNECT request, 0 without proxy */
+    long status; /* HTTP, 100 to 999 */
+    enum auth_exchange_reached reached;
+    long proxy_status;            /* of a CONNECT request that was refused; else 0 */
     struct auth_instant sent;     /* before the request left: a token's life starts here */
     struct auth_instant received; /* when finish was called */
     int64_t date_s;               /* the Date header, since 1970; -1 without */
@@ -115,5 +125,8 @@ void auth_exchange_cancel(struct auth_exchange *exchange);
 void auth_exchange_free(struct auth_exchange *exchange);
 
 const char *auth_exchange_failure_name(enum auth_exchange_failure failure);
+
+/* NULL for NOTHING. */
+const char *auth_exchange_reached_name(enum auth_exchange_reached reached);
 
 #endif

@@ -138,10 +138,9 @@ int auth_file_write(const char *path, const struct auth_secret *bytes) {
     if (slash == NULL || slash == target)
         return error != 0 ? error : EINVAL;
     *slash = '\0';
-    error = auth_file_make_folder(target);
-    int at = error == 0 ? open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int at = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (at < 0)
-        return error != 0 ? error : errno;
+        return errno;
     error = bytes == NULL ? probe(at, slash + 1) : auth_file_replace(at, slash + 1, bytes, true);
     close(at);
     return error;

@@ -22,9 +22,9 @@ int auth_file_make_folder(const char *folder);
 int auth_file_replace(int at, const char *name, const struct auth_secret *bytes, bool durable);
 
 /* Puts `bytes` into the file `path` (absolute), mode 0600, whole or not at all, on the disk when it returns;
- * makes the folder, and follows a link, unless it is somebody else's, to the file it stands for. NULL: only
- * tries whether that could be done. Returns 0 or an errno (ELOOP: somebody else's link; EISDIR, ENXIO:
- * neither absent nor a regular file); then the former file stays. */
+ * follows a link, unless it is somebody else's, to the file it stands for. NULL: only tries whether that
+ * could be done. Returns 0 or an errno (ENOENT: there is no such folder; ELOOP: somebody else's link; EISDIR,
+ * ENXIO: neither absent nor a regular file); then the former file stays. */
 int auth_file_write(const char *path, const struct auth_secret *bytes);
 
 /* Between `name` and a number in the names of temporaries, which a kill may leave behind. */

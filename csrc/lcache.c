@@ -1,5 +1,6 @@
 /* Lua's view of what is shared: a key from a secret, stores of records sealed under it, their locks.
  * SPDX-License-Identifier: MIT */
+#include "cache.h"
 #include "lauth.h"
 #include "lifetime.h"
 #include "seal.h"
@@ -174,17 +175,35 @@ static struct auth_lua_lock *check_lock(lua_State *L) {
     return luaL_checkudata(L, 1, AUTH_LOCK_TYPE);
 }
 
+/* An open lock, of the store at `index`. */
+static struct auth_lua_lock *new_lock(lua_State *L, int index) {
+    struct auth_lua_lock *box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = (struct auth_lua_lock){.from = lua_touserdata(L, index), .owner = getpid()};
+    luaL_setmetatable(L, AUTH_LOCK_TYPE);
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, -2, 1);
+    return box;
+}
+
+/* lock_file(path) -> lock | false: held by somebody else | nil, why. An absolute path, in any folder. */
+static int lock_file(lua_State *L) {
+    const char *path = auth_lua_check_text(L, 1);
+    const char *why = NULL;
+    lua_settop(L, 1);
+    auth_lua_new_store(L); /* closed: it is of none */
+    struct auth_lua_lock *box = new_lock(L, 2);
+    enum auth_store_result result = auth_cache_lock_path(path, &box->lock.fd, &why);
+    box->lock.held = result == AUTH_STORE_OK;
+    return result == AUTH_STORE_OK ? 1 : push_result(L, result, why);
+}
+
 /* store:lock(name, seconds) -> lock | false: held by somebody else | nil, why | store. Where nobody can
  * notice that its holder died, it ends after so many seconds. */
 static int store_lock(lua_State *L) {
     struct auth_store *store = check_store(L);
     const char *name = check_name(L, 2);
     int64_t lease_ms = auth_lua_check_ns(L, 3) / NS_PER_MS;
-    struct auth_lua_lock *box = lua_newuserdatauv(L, sizeof *box, 1);
-    *box = (struct auth_lua_lock){.from = lua_touserdata(L, 1), .owner = getpid()};
-    luaL_setmetatable(L, AUTH_LOCK_TYPE);
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, 1);
+    struct auth_lua_lock *box = new_lock(L, 1);
     const char *why = NULL;
     enum auth_store_result result =
         store->kind->lock(store, name, lease_ms < 1 ? 1 : lease_ms, &box->lock, &why);
@@ -231,8 +250,11 @@ void auth_lua_open_cache(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"release", lock_release}, {"note", lock_note}, {"leave", lock_leave}, {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {
-        {"seal_key", seal_key}, {"cache_share", cache_share}, {"folder", new_folder}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"seal_key", seal_key},
+                                         {"cache_share", cache_share},
+                                         {"folder", new_folder},
+                                         {"lock_file", lock_file},
+                                         {NULL, NULL}};
     auth_lua_type(L, AUTH_STORE_TYPE, store_methods, store_meta);
     auth_lua_type(L, AUTH_LOCK_TYPE, methods, meta);
     luaL_setfuncs(L, functions, 0);

@@ -225,15 +225,15 @@ static void set_text(lua_State *L, const char *name, const char *text) {
     }
 }
 
-static int push_failure(lua_State *L, enum auth_exchange_failure failure, const char *message,
-                        long proxy_status) {
-    if (failure == AUTH_EXCHANGE_MEMORY)
+static int push_failure(lua_State *L, const struct auth_exchange_reply *reply) {
+    if (reply->failure == AUTH_EXCHANGE_MEMORY)
         return auth_lua_no_memory(L);
     lua_pushnil(L);
-    lua_pushstring(L, message);
-    lua_pushstring(L, auth_exchange_failure_name(failure));
-    lua_pushinteger(L, proxy_status);
-    return 4;
+    lua_pushstring(L, reply->message);
+    lua_pushstring(L, auth_exchange_failure_name(reply->failure));
+    lua_pushinteger(L, reply->proxy_status);
+    lua_pushstring(L, auth_exchange_reached_name(reply->reached)); /* nil for NULL */
+    return 5;
 }
 
 /* raw.headers = { name, value, name, value … }, as they came. */
@@ -254,19 +254,21 @@ static void set_headers(lua_State *L, const struct auth_job *job) {
 
 /* job:finish() -> raw reply; with `headers` where the request brought its own, with `shared` where that was
  * asked for and clear, `near_problem` and `far_problem` where it could not be | nil, message, code, proxy's
- * status */
+ * status, what was reached */
 static int handle_finish(lua_State *L) {
     const struct handle *handle = check_handle(L);
     const char *problems[AUTH_SHARE_STORES] = {NULL};
+    static const struct auth_exchange_reply forked = {.failure = AUTH_EXCHANGE_NETWORK,
+                                                      .message = "the process was forked meanwhile"};
     const struct auth_exchange_reply *reply = NULL;
     if (is_foreign(handle))
-        return push_failure(L, AUTH_EXCHANGE_NETWORK, "the process was forked meanwhile", 0);
+        return push_failure(L, &forked);
     if (handle->job != NULL && auth_job_wait(handle->job, 0))
         reply = auth_job_finish(handle->job, problems);
     if (reply == NULL)
         return luaL_error(L, "nothing has come yet");
     if (reply->failure != AUTH_EXCHANGE_OK)
-        return push_failure(L, reply->failure, reply->message, reply->proxy_status);
+        return push_failure(L, reply);
     lua_createtable(L, 0, 12);
     auth_lua_set_integer(L, "status", reply->status);
     auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);

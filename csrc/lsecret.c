@@ -104,8 +104,8 @@ static int read_file(lua_State *L) {
     return 2;
 }
 
-/* replace_file(path [, text]) -> true | nil, what is wrong; the path is absolute. Without text it only tries.
- */
+/* replace_file(path [, text]) -> true | nil, what is wrong, whether its folder is not there; the path is
+ * absolute. Without text it only tries. */
 static int replace_file(lua_State *L) {
     size_t size = 0;
     const char *path = auth_lua_check_text(L, 1);
@@ -115,10 +115,13 @@ static int replace_file(lua_State *L) {
         return auth_lua_no_memory(L);
     int error = auth_file_write(path, text != NULL ? bytes : NULL);
     auth_secret_wipe(bytes);
-    if (error != 0)
-        return auth_lua_fail(L, strerror(error));
-    lua_pushboolean(L, 1);
-    return 1;
+    if (error == 0) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    auth_lua_fail(L, file_problem(error));
+    lua_pushboolean(L, error == ENOENT);
+    return 3;
 }
 
 /* form{ name, value, name, value … } -> secret; each a string or a secret */

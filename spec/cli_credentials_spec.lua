@@ -105,7 +105,10 @@ describe("central-auth credentials", function()
   end)
 
   it("create fails before it creates where nothing can be saved", function()
-    assert.matches("save_to: /dev/null/x", fails "create x --save-to /dev/null/x")
+    assert.matches("%-%-save%-to: /dev/null/x: Not a directory", fails "create x --save-to /dev/null/x")
+    assert.matches("%-%-save%-to: no/such/secret: there is no folder no/such; make it first: mkdir %-p no/such\n",
+      fails "create x --save-to no/such/secret")
+    assert.is_nil(io.open "no")
     assert.equal(1, #all())
   end)
 
@@ -141,6 +144,16 @@ describe("central-auth credentials", function()
     assert.matches("the disk is full; the secret is printed, for there is no other copy", output)
   end)
 
+  it("create prints a secret whose profile got locked meanwhile #slow", function()
+    box:latency(1.5) -- of the token, which is got after the first look at the profile file
+    home:run "login -q --no-check -p lab"
+    local output, said, status = home:run(("credentials create x --save-profile nights & pid=$!; sleep 0.7;"
+      .. " flock %s.lock sleep 5 >/dev/null 2>&1 & wait $pid"):format(home.profile))
+    assert.equal(1, status, said)
+    assert.equal(32, #output:match '"client_secret": "(%x+)"')
+    assert.matches("is locked by another process; try again; the secret is printed", said)
+  end)
+
   it("delete asks, and deletes", function()
     local id = cjson.decode((succeeds "create x --show")).client_id
     assert.matches("stays as it is; %-%-yes deletes it", fails("delete " .. id))
@@ -151,7 +164,11 @@ describe("central-auth credentials", function()
     assert.matches("is deleted", (select(2, succeeds("delete --yes " .. id))))
     assert.equal(1, #all())
     assert.matches("404", fails("delete --yes " .. id))
-    assert.matches("letters, digits and dashes", fails "delete --yes ../x")
+    for _, line in ipairs { "delete --yes ../x", "reset --yes --show 'a b'" } do
+      local _, said, ended = home:run("credentials " .. line)
+      assert.equal(2, ended)
+      assert.matches("ID: has other signs than letters", said)
+    end
   end)
 
   it("wants an action", function()

@@ -7,6 +7,8 @@ local command = require "spec.support.command"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
+local socket = require "socket"
+local tinyproxy = require "spec.support.tinyproxy"
 
 describe("central-auth doctor", function()
   local box, home
@@ -88,13 +90,97 @@ describe("central-auth doctor", function()
     assert_finds("token_url", "bad", "404", "no token endpoint", { CENTRAL_TOKEN_URL = elsewhere })
   end)
 
+  -- A listener that accepts so many connections and says nothing; `full`: none any more.
+  local function silent(full)
+    local listener = assert(socket.bind("127.0.0.1", 0, full and 0 or 8))
+    local address, port = listener:getsockname()
+    local callers = setmetatable({}, { __close = function(callers)
+      for _, each in ipairs(callers) do
+        each:close()
+      end
+    end })
+    for i = 1, full and 3 or 0 do
+      callers[i] = socket.tcp()
+      callers[i]:settimeout(0)
+      callers[i]:connect(address, port)
+    end
+    callers[#callers + 1], callers.address = listener, address .. ":" .. port
+    return callers
+  end
+
+  it("tells where the way falls silent: TCP, TLS, the proxy or the server #slow", function()
+    local full <close> = silent(true)
+    local deaf <close> = silent()
+    local mute <close> = sandbox.start()
+    mute:latency(60)
+    for _, case in ipairs {
+      { "tcp", "missing proxy", { CENTRAL_TOKEN_URL = "https://" .. full.address } },
+      { "tls", "no TLS is spoken there", { CENTRAL_TOKEN_URL = "https://" .. deaf.address } },
+      { "tcp", "the proxy's address", { CENTRAL_PROXY = "http://" .. full.address } },
+      { "tunnel", "the proxy is silent", { CENTRAL_PROXY = "http://" .. deaf.address } },
+      { "http", "the server is silent", { CENTRAL_TOKEN_URL = mute.token_url, CENTRAL_CA_FILE = mute.ca_file } },
+    } do
+      local check, advice, more = table.unpack(case)
+      more.CENTRAL_CONNECT_TIMEOUT, more.CENTRAL_TIMEOUT = "0.3", "0.6"
+      local found, status = findings(more)
+      assert.equal("1 bad", status .. " " .. (found[check] or { result = "no " .. check }).result)
+      assert.matches("timed? ?out", found[check].message:lower())
+      assert.matches(advice, found[check].advice)
+      local before = { tcp = "dns", tls = "tcp", tunnel = "tcp", http = "tls" }
+      assert.equal("ok", found[before[check]].result)
+    end
+  end)
+
+  it("tells of a resolver that is silent", function()
+    local way, told = require "central.auth.cli.doctor.way", {}
+    local outcome = { took = 10, code = "timeout", message = "Resolving timed out", detail = {} }
+    way({ token_url = "https://token.example:8443/x" }, nil, outcome, function(...) told[#told + 1] = { ... } end)
+    assert.same({ { "bad", "dns", "Resolving timed out",
+      "look the name up (getent hosts token.example); check /etc/resolv.conf, or set a proxy" } }, told)
+  end)
+
   it("tells of the proxy, and not its password", function()
-    local found = findings { https_proxy = "http://somebody:hush@127.0.0.1:1", no_proxy = "" }
-    assert.matches("127.0.0.1:1 %(from the environment variable https_proxy%)", found.proxy.message)
+    local remote = { CENTRAL_TOKEN_URL = "https://token.example/x", https_proxy = "http://somebody:hush@127.0.0.1:1" }
+    local found = findings(remote)
+    assert.equal("http://127.0.0.1:1 (from the environment variable https_proxy)", found.proxy.message)
+    assert.equal("127.0.0.1 is an address", found.dns.message) -- the server's name is for the proxy to look up
+    assert.equal("bad", found.tcp.result)
+    assert.is_nil(cjson.encode(found):find("hush", 1, true))
+    remote.no_proxy = "other.example, .Example"
+    found = findings(remote)
+    assert.matches("^none, as no_proxy excepts token.example", found.proxy.message)
+    assert.matches("token.example", found.dns.message)
     found = findings { CENTRAL_PROXY = "http://somebody:hush@127.0.0.1:1" }
-    assert.matches("^127.0.0.1:1 ", found.proxy.message)
+    assert.matches("^http://127.0.0.1:1 ", found.proxy.message)
     assert.is_nil(cjson.encode(found):find("hush", 1, true))
     assert.equal("bad", found.tcp.result)
+    found = findings { https_proxy = "http://127.0.0.1:1" } -- the core asks it nothing about this machine
+    assert.matches("^none, as 127.0.0.1 is on this machine", found.proxy.message)
+    assert.equal("ok", found.token.result)
+  end)
+
+  it("tells of the way through a proxy, and of one that refuses", function()
+    local proxy <close> = tinyproxy.start(home.folder)
+    local found, status = findings { CENTRAL_PROXY = "http://" .. proxy.address }
+    assert.equal(0, status)
+    assert.equal(("the proxy http://%s takes connections"):format(proxy.address), found.tcp.message)
+    assert.equal("the proxy connects us to " .. box.base_url:match "[%d.:]+$", found.tunnel.message)
+    assert.equal("ok", found.http.result)
+    for answer, advice in pairs { [403] = "ask who runs the proxy to let 127.0.0.1:%d+ through",
+      [407] = "wants a name and a password" } do
+      local refusing <close> = rude.start { replies = rude.reply(answer) }
+      assert_finds("tunnel", "bad", tostring(answer), advice, { CENTRAL_PROXY = "http://127.0.0.1:" .. refusing.port })
+    end
+    local spoken <close> = sandbox.start() -- TLS, by an authority that is not that of `box`
+    assert_finds("tunnel", "bad", "certificate", "the proxy's own", { CENTRAL_PROXY = spoken.base_url })
+  end)
+
+  it("notes variables that are misspelt, with the nearest, and none that are not", function()
+    assert_finds("variables", "note", "^CENTRAL_CLINET_ID is none of ours, and ignored; did you mean "
+      .. "CENTRAL_CLIENT_ID%?$", "", { CENTRAL_CLINET_ID = "hush" })
+    assert_finds("variables", "note", "did you mean CENTRAL_PROFILE", "", { central_profile = "x" })
+    local output = home:run("doctor --offline", { CENTRAL_TIMEOUT = "5", CENTRAL_TOKEN = "x", CENTRAL_CACHE = "on" })
+    assert.is_nil(output:find("variables", 1, true))
   end)
 
   it("tells of a clock that is wrong, and of a redirect", function()

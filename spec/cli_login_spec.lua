@@ -82,7 +82,8 @@ describe("central-auth login", function()
     assert.equal("0 ", status .. " " .. output)
     assert.matches("The server accepted them; a token is good for 1 h 59 min.\nThe profile \"default\" is in ", said)
     assert.equal("600\n700\n", modes())
-    assert.equal("", (process.run("ls -A " .. home.folder .. "/config/central-auth | grep -v '^config.lua$'")))
+    assert.equal("config.lua\nconfig.lua.lock\n", (process.run("ls -A " .. home.folder .. "/config/central-auth")))
+    assert.equal("600\n", (process.run(("stat -c %%a %s.lock"):format(home.profile))))
     assert.same({ default = {
       client_id = good.client_id, client_secret = good.client_secret, token_url = good.token_url,
       ca_file = good.ca_file,
@@ -99,6 +100,46 @@ describe("central-auth login", function()
     assert.is_nil(io.open(home.profile))
     assert.equal(0, select(3, home:run("login --no-check --client-id x --client-secret-file -", nil, "whatever it is")))
     assert.equal("whatever it is", dofile(home.profile).default.client_secret)
+  end)
+
+  it("says where what is wrong came from", function()
+    local wrong = "certainly not the secret"
+    local function said(line, more, input)
+      local _, errors, status = home:run(line, more, input)
+      assert.is_nil(errors:find("the argument", 1, true), errors)
+      assert.is_nil(errors:find(wrong, 1, true))
+      return errors, status
+    end
+    local path = process.write(home.folder .. "/secret", wrong)
+    local line = "login --client-id x --client-secret-file "
+    assert.matches("%(client_id from %-%-client%-id, client_secret from standard input%)",
+      said(line .. "-", nil, wrong))
+    assert.matches("client_secret from " .. path .. "%)", said(line .. path))
+    assert.matches("client_secret from the environment variable CENTRAL_CLIENT_SECRET%)",
+      said("login --client-id x", { CENTRAL_CLIENT_SECRET = wrong }))
+    assert.matches("^central%-auth: client_secret %(from standard input%): .*more than one line",
+      said(line .. "-", nil, "a\nb"))
+    local shown = home:play("login --client-id x", { { "(not shown): ", "not the secret\r" }, { "Cluster", "\r" },
+      { "client_secret from the keyboard)", "" } })
+    assert.is_nil(shown:find("the argument", 1, true))
+    home:run("login -q -p lab --no-check --client-id x --client-secret-file -", { CENTRAL_PROXY = "http://p:1" }, wrong)
+    assert.matches('proxy from the profile "lab"', said("login -p lab --client-id x --client-secret-file -", nil,
+      wrong))
+  end)
+
+  it("takes an option before the environment, and ends with 2 where its value is wrong", function()
+    local more = { CENTRAL_BASE_URL = "https://api.example.net", CENTRAL_CLUSTER = "US-1" }
+    local line = "login -q --no-check --client-id x --client-secret-file - "
+    assert.equal(0, select(3, home:run(line .. "--cluster EU-1", more, "whatever it is")))
+    assert.equal("EU-1", dofile(home.profile).default.cluster)
+    assert.is_nil(dofile(home.profile).default.base_url)
+    for _, option in ipairs { "--cluster nope", "--token-url http://example.net/", "--ca-file /nowhere" } do
+      local _, errors, status = home:run(line .. option, nil, "whatever it is")
+      assert.equal(2, status, option)
+      assert.matches("from " .. option:match("%S+"):gsub("%-", "%%-") .. "%)", errors)
+    end
+    assert.equal("EU-1", dofile(home.profile).default.cluster)
+    assert.equal(1, select(3, home:run(line, { CENTRAL_TOKEN_URL = "http://example.net" }, "whatever it is")))
   end)
 
   it("asks the server also where a token lies ready", function()
@@ -141,6 +182,7 @@ describe("central-auth login", function()
     for text, said in pairs {
       ["local t = { lab = {} }\nreturn t\n"] = "not plain enough to be changed by a program",
       ["return { lab = \n"] = "line 2: not valid Lua",
+      ["return { default = 1 }"] = "not plain enough", ["return { default = {} and 1 }"] = "not plain enough",
     } do
       process.write(home.profile, text, 600)
       local _, errors, status = home:run("login", credentials)
@@ -190,13 +232,47 @@ describe("central-auth login", function()
     process.write(path, '{"a": {"client_id": "x"}, "b": {"client_id": "y"}}')
     assert.matches("it has several clients", (select(2, home:run("login --from-file " .. path))))
     process.write(path, "nothing of that kind")
-    assert.matches("there is no client_id in it", (select(2, home:run("login --from-file " .. path))))
+    assert.matches("there is no client_id in it; what is taken is JSON like {.*, or lines like CENTRAL_CLIENT_ID=ID",
+      (select(2, home:run("login --from-file " .. path))))
+    process.write(path, '{"client_id": "x",\n "client_secret": "hush" "hush"}')
+    local _, said = home:run("login --from-file " .. path)
+    assert.matches("^central%-auth: " .. path .. ": line 2: not valid JSON; what is taken is JSON", said)
+    assert.is_nil(said:find("hush", 1, true))
+    assert.matches("^central%-auth: standard input: line 1: not valid JSON",
+      (select(2, home:run("login --from-file -", nil, "[1"))))
+    process.write(path, '\xEF\xBB\xBF{"client_id": "bom", "client_secret": "y"}')
+    home:run("login --no-check --yes --from-file " .. path)
+    assert.equal("bom", dofile(home.profile).default.client_id)
   end)
 
   it("says what is missing where nobody can be asked", function()
     local _, said, status = home:run "login"
     assert.equal(1, status)
     assert.matches("a client id is needed.*%-%-client%-id gives it", said)
+  end)
+
+  it("waits for another that writes, and writes nothing where that takes too long #slow", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    home:run("login -q -p site", credentials)
+    local before = process.read(home.profile)
+    local function login(seconds)
+      local holder = ("flock %s.lock sleep %g & sleep 0.1; "):format(home.profile, seconds)
+      local output, status = process.run(holder .. home:words("login --no-check", credentials))
+      return status, output
+    end
+    local status, said = login(4)
+    assert.equal(1, status)
+    assert.matches("config.lua is left as it is: .*config.lua.lock is locked by another process; try again", said)
+    assert.equal(before, process.read(home.profile))
+    status, said = login(0.5)
+    assert.equal(0, status, said)
+  end)
+
+  it("writes nothing where there can be no lock", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    process.run(("mkdir -p %s.lock"):format(home.profile))
+    assert.matches("config.lua.lock can't be locked: Is a directory", (select(2, home:run("login", credentials))))
+    assert.is_nil(io.open(home.profile))
   end)
 
   it("loses no profile when many log in at once #slow", function()
@@ -238,6 +314,18 @@ describe("central-auth login", function()
       local shown, status = home:play("login", { { "Client id: ", key } })
       assert.equal(key == "\3" and 130 or 1, status, shown)
       assert.is_nil(io.open(home.profile))
+    end
+  end)
+
+  it("leaves the terminal as it was when a signal ends it at the secret", function()
+    for name, number in pairs { TERM = 15, HUP = 1, QUIT = 3, USR1 = 10, USR2 = 12, ALRM = 14 } do
+      local hidden = "until stty -a <&3 | grep -q -e '-echo '; do sleep 0.01; done"
+      local inner = ("exec 3<&0; (%s; kill -%s $$) & exec %s"):format(hidden, name, home:words "login --client-id x")
+      local shown = command.play("sh -c " .. process.quote(("ulimit -c 0; sh -c %s; echo ended by $?;"
+        .. " stty -a | grep -o '.echo '; echo over"):format(process.quote(inner))), {
+        { "(not shown): ", "" }, { "over", "" },
+      })
+      assert.matches("ended by " .. 128 + number .. "%s+ echo %s*over", shown, name)
     end
   end)
 

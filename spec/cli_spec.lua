@@ -66,6 +66,16 @@ describe("central-auth", function()
       started:stop()
     end)
 
+    it("says how long a token is good for that falls short of --min-valid", function()
+      local token, said, status = home:run "token --min-valid 99999"
+      assert.matches(TOKEN, token)
+      assert.equal("0 central-auth: this token is good for 1 h 59 min, less than --min-valid asks for\n",
+        status .. " " .. said)
+      assert.equal("", (select(2, home:run "token --min-valid 99999 -q")))
+      assert.equal("", (select(2, home:run "token --min-valid 7000")))
+      assert.matches("less than %-%-min%-valid", (select(2, home:run "exec --min-valid 99999 -- true")))
+    end)
+
     it("takes the profile it is told to, and names the one that was meant", function()
       home:run "login"
       local plain = { CENTRAL_CLIENT_ID = false, CENTRAL_CLIENT_SECRET = false, CENTRAL_TOKEN_URL = false,
@@ -85,8 +95,24 @@ describe("central-auth", function()
         ["tokn"] = "unknown command 'tokn'.*Did you mean 'token'%?.*See central%-auth %-%-help",
         ["token --heder"] = "unknown option '%-%-heder'.*Did you mean '%-%-header'%?.*See central%-auth token %-%-help",
         ["token --json --header"] = "can not be used together",
-        ["token --min-valid soon"] = '%-%-min%-valid: "soon" is no number',
-        ["token --min-valid=-5"] = '"%-5" is no number',
+        ["token --min-valid soon"] = "%-%-min%-valid: not a number of seconds, like 30: soon\n",
+        ["token --min-valid=-5"] = "%-%-min%-valid: not a number of seconds, like 30: %-5\n",
+        ["token --min-valid 1e3"] = "%-%-min%-valid: not a number of seconds",
+        ["exec --min-valid 0x10 -- ls"] = "%-%-min%-valid: not a number of seconds",
+        ["get /x --timeout 0"] = "%-%-timeout: not a number of seconds above 0 and up to 3600, like 30: 0\n",
+        ["get /x --query x"] = "%-%-query: not like NAME=VALUE: x\n",
+        ["get x"] = "PATH: begins neither with / nor with https://: x\n",
+        ["sandbox --port 70000"] = "%-%-port: not the number of a port, like 8443: 70000\n",
+        ["sandbox --rate-limit 0.5"] = "%-%-rate%-limit: not a whole number above 0, like 60: 0.5\n",
+        ["sandbox --latency=-1"] = "%-%-latency: not a number of milliseconds, like 250: %-1\n",
+        ["sandbox --lifetime long"] = "%-%-lifetime: not a number",
+        ["sandbox --fail 999"] = "%-%-fail: not a status and how often, like 503x3: 999\n",
+        ["-p '' token"] = "^central%-auth: %-%-profile: it is empty\n",
+        ["credentials create x --save-to ''"] = "%-%-save%-to: it is empty\n",
+        ["credentials create '' --show"] = "NAME: it is empty\n", ["get ''"] = "PATH: it is empty\n",
+        ["sandbox --fail often"] = "%-%-fail: not a status and how often, like 503x3: often\n",
+        ["login --client-secret=hush"] = "'%-%-client%-secret': others see arguments; %-%-client%-secret%-file FILE",
+        ["terminal"] = "unknown command 'terminal'\nSee central%-auth %-%-help",
         [""] = "a command is required",
         ["completion tcsh"] = "must be one of 'bash', 'zsh', 'fish'",
       } do
@@ -106,15 +132,24 @@ describe("central-auth", function()
       output, errors, status = home:run("token", { CENTRAL_CLIENT_ID = false })
       assert.equal("1 ", status .. " " .. output)
       assert.matches("CENTRAL_CLIENT_ID", errors)
+      assert.matches("Or run central%-auth login, which asks for both", errors)
     end)
 
     it("with 1 when what it prints can't be written", function()
-      local _, errors, status = home:run "token >/dev/full"
-      assert.equal(1, status)
-      assert.matches("can't write: No space left", errors)
+      local lines = { "--version", "--help", "token", "token --json", "status", "status --json", "doctor --offline",
+        "completion bash", "get /network-monitoring/v1/gateways", "credentials list", "sandbox" }
+      for _, name in ipairs(require("central.auth.cli").commands) do
+        lines[#lines + 1] = name .. " --help"
+      end
+      local of_box = { CENTRAL_BASE_URL = box.base_url, CENTRAL_GREENLAKE_URL = box.base_url }
+      for _, line in ipairs(lines) do
+        local _, errors, status = home:run(line .. " >/dev/full", of_box)
+        assert.equal(1, status, line)
+        assert.matches("^central%-auth: can't write: No space left", errors, line)
+      end
     end)
 
-    it("with 130 on Ctrl-C while the server is silent", function()
+    it("with 130 on Ctrl-C while the server is silent #slow", function()
       local listener = require("cqueues.socket").listen { host = "127.0.0.1", port = 0 }
       assert(listener:listen())
       local url = ("https://127.0.0.1:%d/"):format(select(3, listener:localname()))
@@ -190,6 +225,7 @@ describe("central-auth", function()
       assert.matches("Forgotten", refuse(second))
       assert.not_equal(second, (home:run "token"))
       assert.matches("Forgotten", (select(2, home:run "invalidate")))
+      assert.matches("there is no token on standard input", home:fails "invalidate -")
       assert.equal(4, select(3, home:run "status -q"))
     end)
   end)
@@ -224,6 +260,17 @@ describe("central-auth", function()
       assert.equal(127, status)
       assert.matches("^central%-auth: no%-such%-program: No such file", errors)
       assert.equal(126, select(3, home:run "exec -- /etc/passwd"))
+    end)
+
+    it("wants -- before a program with options, which would be taken for its own", function()
+      for _, line in ipairs { "exec sh -c x", "-q exec --min-valid 3 sh -q", "exec sh --help", "exec sh -- -x" } do
+        local output, errors, status = home:run(line)
+        assert.equal("2 ", status .. " " .. output, line)
+        assert.matches("write %-%- before CMD, .*: central%-auth exec %-%- sh %.%.%.\n$", errors)
+      end
+      assert.equal("hi\n", (home:run "exec echo hi"))
+      assert.equal("-l\n", (home:run "exec -- echo -l"))
+      assert.equal("-p\n", (home:run "exec --min-valid=3 -q -- echo -p"))
     end)
 
     it("runs nothing without a token", function()

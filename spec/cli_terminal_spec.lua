@@ -67,7 +67,7 @@ describe("on a terminal, central-auth", function()
     assert.is_nil((home:run "status"):find("●", 1, true))
   end)
 
-  it("shows that something is going on while the server takes its time, and wipes it away", function()
+  it("shows that something is going on while the server takes its time, and wipes it away #slow", function()
     box:latency(1)
     local shown, status = home:play("token", { { "⠙", "" }, { "⠹", "" } })
     assert.equal(0, status, shown)
@@ -82,7 +82,7 @@ describe("on a terminal, central-auth", function()
     assert.is_nil(shown:find("\27[36m", 1, true))
   end)
 
-  it("ends on Ctrl-C while it waits, its sign wiped away", function()
+  it("ends on Ctrl-C while it waits, its sign wiped away #slow", function()
     box:latency(20)
     local shown, status = home:play("token", { { "⠙", "\3" } })
     assert.equal(130, status, shown)
@@ -95,11 +95,10 @@ describe("on a terminal, central-auth", function()
     assert.truthy(shown:find("\27[1;31mcentral-auth:\27[0m the server answered", 1, true), shown)
   end)
 
-  it("sandbox shows each request as it comes", function()
+  it("sandbox shows each request as it comes #slow", function()
     local url = home.folder .. "/url"
     local person = process.start { log = home.folder .. "/log", command = { "sh", "-c", ([[
-      until grep -q TOKEN_URL %s 2>/dev/null; do sleep 0.05; done
-      sleep 0.1
+      until grep -q GREENLAKE_URL %s 2>/dev/null; do sleep 0.05; done
       eval "$(cat %s)"
       lua5.4 lua/central-auth token >/dev/null]]):format(url, url) } }
     local shown, status = home:play("sandbox --fail 503x1 >" .. url, {

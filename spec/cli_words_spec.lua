@@ -37,6 +37,11 @@ describe("the words of central-auth", function()
     it(name .. " has help, a place in the manual and in the README, its options in each", function()
       local help, errors, status = home:run(name .. " --help")
       assert.equal("0 ", status .. " " .. errors)
+      for _, rows in ipairs { program.statuses, description.statuses or {} } do
+        for _, row in ipairs(rows) do
+          assert.matches("\nExit status:\n.* " .. row[1] .. " ", help)
+        end
+      end
       local row = section:match("\n| `central%-auth " .. name .. "[^`]*` |[^\n]+")
       local place = page:match("\n   central%-auth " .. name .. "[ \n].-\n   central%-auth ") or page:match(
         "\n   central%-auth " .. name .. "[ \n].-\nEXIT STATUS")
@@ -83,6 +88,26 @@ describe("the words of central-auth", function()
     assert.equal(0, select(2, process.run(("cmp %s %s/central-auth.1"):format(path, os.getenv "BUILD"))))
   end)
 
+  it("are ASCII where the locale has no more", function()
+    assert.is_nil(require("central.auth.cli.man").page():find "[^\n -~]")
+    for _, line in ipairs { "--help", "token --help", "login --help", "exec --help", "token", "doctor --offline" } do
+      local output, errors = home:run(line, { LC_ALL = "C" })
+      assert.is_nil((output .. errors):find "[^\n -~]", line)
+    end
+    assert.matches("CENTRAL_CLIENT_ID=ID", (home:run "login --help"))
+    assert.matches("client_id = … }", (select(2, home:run "token")))
+    assert.matches("client_id = ... }", (select(2, home:run("token", { LC_ALL = "C" }))))
+  end)
+
+  it("show that invalidate takes no token, but the - that has one read", function()
+    assert.matches("^Usage: central%-auth invalidate %[%-h%] %[%-%]\n", (home:run "invalidate --help"))
+    assert.matches("\n   central%-auth invalidate %[%-%]\n", page)
+    assert.matches("{%-}", (home:run "invalidate --help"))
+    local _, said, status = home:run "invalidate a-token"
+    assert.equal(2, status)
+    assert.is_nil(said:find("a-token", 1, true))
+  end)
+
   it("complete in bash, zsh and fish", function()
     local function complete(shell, words, code)
       local script = home.folder .. "/completion"
@@ -93,6 +118,10 @@ describe("the words of central-auth", function()
       .. " $(complete -p central-auth | grep -o -- '-F [^ ]*' | cut -c4-) central-auth; echo ${COMPREPLY[@]}"
     assert.equal("token\n", complete("bash", "tok", bash))
     assert.matches("%-%-lifetime", (complete("bash", "sandbox --li", bash)))
+    assert.equal("-\n", complete("bash", "invalidate ''", bash))
+    assert.equal("zsh\n", complete("bash", "completion z", bash))
+    assert.matches("\n%-\n", "\n" .. complete("fish", "", "source %s; complete -C 'central-auth invalidate '"))
+    assert.matches('invalidate%).-": :%(%-%)"', (home:run "completion zsh"))
     assert.matches("status", (complete("fish", "", "source %s; complete -C 'central-auth stat'")))
     assert.matches("%-%-offline", (complete("fish", "", "source %s; complete -C 'central-auth doctor --off'")))
     process.write(home.folder .. "/_central-auth", (home:run "completion zsh"))

@@ -14,7 +14,7 @@ describe("console", function()
       ("lua5.4 -e '%s'"):format(code))))))
   end)
 
-  it("waits until a descriptor is readable, or for the time given", function()
+  it("waits until a descriptor is readable, or for the time given #slow", function()
     local alarm = core.alarm()
     local clock = core.clock()
     local start = clock:boot()

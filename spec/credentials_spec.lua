@@ -55,7 +55,7 @@ describe("credentials", function()
   end)
 
   it("go straight into a file", function()
-    local path = folder .. "/new/secret"
+    local path = folder .. "/secret"
     local made = assert(c.credentials:create { name = "cron", save_to = path })
     assert.is_nil(made.client_secret)
     assert.equal(path, made.saved_to)
@@ -89,7 +89,7 @@ describe("credentials", function()
   end)
 
   it("are not touched where the secret could not be saved", function()
-    for _, place in ipairs { "relative", "/proc/nowhere/secret", folder, "/dev/null/x" } do
+    for _, place in ipairs { "relative", "/proc/nowhere/secret", folder .. "/new/secret", folder, "/dev/null/x" } do
       local message, code, detail = select(2, c.credentials:create { name = "x", save_to = place })
       assert.equal("config", code)
       assert.equal("save_to", detail.option)

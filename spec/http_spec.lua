@@ -75,7 +75,7 @@ describe("central.auth.http", function()
 
   it("is over at once in a forked child, and goes on in the parent #forks", function()
     local server <close> = rude.start { replies = rude.reply(200, nil, "ok") }
-    assert.equal("true\tnil\tthe process was forked meanwhile\tnetwork\t0\n0\tok\tok\n", (child.run(([[
+    assert.equal("true\tnil\tthe process was forked meanwhile\tnetwork\t0\tnil\n0\tok\tok\n", (child.run(([[
       local core, host, http = require "central.auth.core", require "spec_fork", require "central.auth.http"
       local job, alarm = http.job(core.clock()), core.alarm()
       local function start(alarm)
@@ -119,11 +119,12 @@ describe("central.auth.http", function()
   it("fails with a code of the documented list", function()
     local job <close> = http.job(core.clock())
     job:start(request({ url = "https://127.0.0.1:1/" }))
-    local raw, message, code, proxy_status = run(job)
+    local raw, message, code, proxy_status, reached = run(job)
     assert.is_nil(raw)
     assert.is_string(message)
     assert.equal("connect", code)
     assert.equal(0, proxy_status)
+    assert.equal("address", reached)
   end)
 
   it("keeps what it borrowed alive while a request is under way", function()

@@ -5,23 +5,14 @@ local ask = require "spec.support.ask"
 local ca = require "central.auth.sandbox.ca"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
+local tinyproxy = require "spec.support.tinyproxy"
 
 local PASSWORD = "Dampfschiff-4712"
 
-local folder, authority, server
+local folder, authority, leaf, server
 
--- tinyproxy on a free port; `further` lines for its configuration.
 local function start_proxy(further)
-  local port = process.free_port()
-  local lines = ("Listen 127.0.0.1\nPort %d\nTimeout 5\nLogLevel Connect\n%s\n"):format(port, further or "")
-  local proxy = process.start {
-    command = { "tinyproxy", "-d", "-c", process.write(folder .. "/" .. port .. ".conf", lines, "600") },
-    log = folder .. "/" .. port .. ".log",
-    env = { PATH = os.getenv "PATH" .. ":/usr/sbin" },
-  }
-  proxy:wait_for_port(port, 5)
-  proxy.address = "127.0.0.1:" .. port
-  return proxy
+  return tinyproxy.start(folder, further)
 end
 
 -- Asks the server by way of a proxy; no password of a proxy in what comes out.
@@ -38,7 +29,7 @@ end
 setup(function()
   folder = process.scratch()
   authority = ca.new { folder = folder }
-  local leaf = authority:issue { name = "localhost" }
+  leaf = authority:issue { name = "localhost" }
   server = rude.start { leaf = leaf, replies = rude.reply(200, nil, ask.grant()) }
 end)
 
@@ -52,6 +43,20 @@ describe("a proxy", function()
     local proxy <close> = start_proxy()
     assert.equal(ask.access_token, token_by("http://" .. proxy.address).token)
     assert.is_truthy(proxy:output():find("CONNECT 127.0.0.1:" .. server.port, 1, true))
+  end)
+
+  it("stands in no way of another try", function()
+    local breaks <close> = rude.start {
+      leaf = leaf, data = { bytes = rude.reply(200, nil, ask.grant()) },
+      handler = function(conn, _, n)
+        if n > 1 then -- the first connection just ends
+          conn:write(conn.data.bytes)
+        end
+      end,
+    }
+    local proxy <close> = start_proxy()
+    local got = ask.token(breaks, { ca_file = authority.file, proxy = "http://" .. proxy.address, timeout = 5 })
+    assert.equal(ask.access_token, got.token, got.message)
   end)
 
   it("that wants a password gets the one in the option", function()

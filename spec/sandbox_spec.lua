@@ -241,20 +241,26 @@ describe("sandbox", function()
       out = process.write(home.folder .. "/out", "")
       running = process.start { command = { "sh", "-c", "exec " .. home:words("sandbox " .. options) .. " >" .. out },
         log = home.folder .. "/log" }
-      process.wait_until(function() return process.read(out):find "TOKEN_URL.-\n" end, 5, "its lines")
+      process.wait_until(function() return process.read(out):find "GREENLAKE_URL.-\n" end, 5, "its lines")
       local box = {}
-      for name, value in process.read(out):gmatch "export CENTRAL_([%w_]+)='(.-)'\n" do
+      for name, value in process.read(out):gmatch "CENTRAL_([%w_]+)='(.-)'" do
         box[name:lower()] = value
       end
-      box.base_url = box.token_url:match "^https://[^/]+"
       return box
     end
 
-    it("prints the lines that make programs use it, and nothing else where nobody looks", function()
+    it("prints the four lines that make programs use it, and nothing else where nobody looks", function()
       local box = start "--lifetime 77 --fail 503x1 --latency 20"
-      local lines = process.read(out)
-      assert.is_true(select(2, lines:gsub("export CENTRAL_[%u_]+='[^'\n]+'\n", "")) >= 4)
-      assert.equal("", (lines:gsub("export CENTRAL_[%u_]+='[^'\n]+'\n", "")))
+      local lines, count = process.read(out), 0
+      for line in lines:gmatch "[^\n]+" do
+        count = count + 1
+        assert.matches("^export[+]+$", (line:gsub(" CENTRAL_[%u_]+='[^' ]+'", "+")))
+      end
+      assert.equal(4, count)
+      local other <close> = sandbox.start()
+      for name, value in pairs(other:options()) do
+        assert.equal(type(value) == "string", box[name] ~= nil, name)
+      end
       local used = process.run(("eval \"$(cat %s)\"; %s"):format(out, "CENTRAL_CACHE=off lua5.4 -e '"
         .. "local auth = require \"central.auth\" print(auth.token() and auth.status().lifetime)'"))
       assert.equal("77\n", (used:gsub("%.0", "")))
@@ -291,9 +297,21 @@ describe("sandbox", function()
       assert.equal("", running:output())
     end)
 
+    it("takes port, latency and rate limit #slow", function()
+      local port = process.free_port()
+      local box = start(("--port %d --latency 300 --rate-limit 2"):format(port))
+      assert.equal(("https://127.0.0.1:%d"):format(port), box.base_url)
+      local clock = require("cqueues").monotime
+      local started = clock()
+      assert.equal(200, (curl(box, "/as/token.oauth2", ("-d grant_type=client_credentials -d client_id=%s"
+        .. " -d client_secret=%s"):format(box.client_id, box.client_secret))))
+      assert.is_true(clock() - started >= 0.3)
+      assert.equal(401, (curl(box, "/x")))
+      assert.equal(429, (curl(box, "/x")))
+    end)
+
     it("says what is wrong with its options", function()
       running = { stop = function() end }
-      assert.matches("%-%-fail: write it like 503x3", (select(2, home:run "sandbox --fail often")))
       local other <close> = sandbox.start()
       local _, said, status = home:run("sandbox --port " .. other.base_url:match "%d+$")
       assert.equal(1, status)

@@ -275,6 +275,7 @@ describe("without memory #torture #slow", function()
       redact = function() return core.redact("a text with hush and h%75sh in it", core.secret "hush", "text") end,
       base64url_decode = function() return core.base64url_decode(("eyJ"):rep(100)) end,
       alarm = function() return core.alarm() end,
+      lock_file = function() return core.lock_file(folder .. "/x.lock") end,
     } do
       it(name, function()
         survive(nothing, function()

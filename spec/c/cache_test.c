@@ -152,6 +152,25 @@ static void locks_one_holder_at_a_time(void **state) {
     auth_cache_unlock(first);
 }
 
+static void locks_a_file_of_its_own_in_any_folder(void **state) {
+    (void)state;
+    struct stat info;
+    int first = -1;
+    int second = -1;
+    assert_int_equal(auth_cache_lock_path(at("p.lock"), &first, &why), AUTH_STORE_OK); /* folder and all */
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(auth_cache_lock_path(at("p.lock"), &second, &why), AUTH_STORE_BUSY);
+    auth_cache_unlock(first);
+    assert_int_equal(auth_cache_lock_path(at("p.lock"), &second, &why), AUTH_STORE_OK);
+    auth_cache_unlock(second);
+    assert_int_equal(stat(at("p.lock"), &info), 0);
+    assert_int_equal(info.st_mode & 07777u, 0600);
+    assert_int_equal(chmod(at("p.lock"), 0644), 0);
+    assert_int_equal(auth_cache_lock_path(at("p.lock"), &first, &why), AUTH_STORE_UNFIT);
+    assert_int_equal(auth_cache_lock_path("relative", &first, &why), AUTH_STORE_UNFIT);
+    assert_int_equal(auth_cache_lock_path("/proc/nowhere/x", &first, &why), AUTH_STORE_UNFIT);
+}
+
 static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {
     (void)state;
     int lock = -1;
@@ -240,11 +259,17 @@ static void leaves_no_descriptor_open(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(makes_the_folder_and_replaces_files),           TEST(leaves_no_temporary_behind),
-        TEST(does_without_a_folder_that_is_not_ours_alone),  TEST(follows_no_link),
-        TEST(does_without_files_that_are_not_ours_alone),    TEST(locks_one_holder_at_a_time),
-        TEST(gives_the_lock_back_though_a_child_has_a_copy), TEST(hands_notes_to_the_next_holder),
-        TEST(sweeps_the_dead_and_keeps_locks_and_folders),   TEST(leaves_no_descriptor_open),
+        TEST(makes_the_folder_and_replaces_files),
+        TEST(leaves_no_temporary_behind),
+        TEST(does_without_a_folder_that_is_not_ours_alone),
+        TEST(follows_no_link),
+        TEST(does_without_files_that_are_not_ours_alone),
+        TEST(locks_one_holder_at_a_time),
+        TEST(locks_a_file_of_its_own_in_any_folder),
+        TEST(gives_the_lock_back_though_a_child_has_a_copy),
+        TEST(hands_notes_to_the_next_holder),
+        TEST(sweeps_the_dead_and_keeps_locks_and_folders),
+        TEST(leaves_no_descriptor_open),
     };
     if (!auth_secret_init() || mkdtemp(root) == NULL)
         return 1;

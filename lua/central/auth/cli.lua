@@ -18,10 +18,6 @@ cli.commands = {
 
 local FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
-local function complain(text)
-  io.stderr:write(terminal.paint("1;31", "central-auth:", 2), " ", text, "\n")
-end
-
 -- `central-auth token` and nothing else, or --header behind it.
 local function parse(words)
   if words[1] == "token" and (#words == 1 or #words == 2 and words[2] == "--header") then
@@ -59,12 +55,12 @@ end
 ---@param words string[] the arguments of the command
 ---@return integer status
 function cli.main(words)
-  local options, problem, code
+  local options, problem, code, detail
   local ok, status = pcall(function()
     options, problem = parse(words)
     if options then
       local status
-      status, problem, code = run(options)
+      status, problem, code, detail = run(options)
       return status
     end
   end)
@@ -74,13 +70,13 @@ function cli.main(words)
     end
     return INTERRUPTED
   elseif not ok then
-    complain(tostring(status))
+    terminal.complain(tostring(status))
     return FAILED
   elseif not options then
-    complain(problem)
+    terminal.complain(problem)
     return USAGE
   elseif code then
-    complain(problem)
+    terminal.complain(problem, detail)
     return code == "usage" and USAGE or FAILED
   end
   return status or 0

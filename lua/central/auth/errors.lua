@@ -21,6 +21,7 @@
 ---@field retry_after? number seconds until a new try makes sense
 ---@field option? string the option concerned
 ---@field source? string where its value came from
+---@field reached? "address" | "connection" | "tunnel" | "server" how far a request came that had no reply
 ---@field proxy_status? integer HTTP status of a proxy that did not let us through
 ---@field reply? central.auth.Reply of an API call
 

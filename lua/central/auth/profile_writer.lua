@@ -11,6 +11,7 @@ local profile = require "central.auth.profile"
 local profile_writer = {}
 
 local EMPTY = "return {\n}\n"
+local PATIENCE, PAUSE = 2, 0.02 -- seconds
 
 local function same(a, b)
   if type(a) ~= "table" or type(b) ~= "table" then
@@ -29,6 +30,10 @@ local function same(a, b)
   return true
 end
 
+local function nowhere()
+  return errors.fail("config", "neither XDG_CONFIG_HOME nor HOME says where the profile file is")
+end
+
 --- What the file holds: its profiles, its text and its path.
 ---@return table<string, table>? profiles
 ---@return string text or message
@@ -36,7 +41,7 @@ end
 function profile_writer.read()
   local path = paths.profiles()
   if not path then
-    return errors.fail("config", "neither XDG_CONFIG_HOME nor HOME says where the profile file is")
+    return nowhere()
   end
   local text, why, absent = core.read_file(path)
   if not text and not absent then
@@ -50,25 +55,36 @@ function profile_writer.read()
   return found, text, path
 end
 
--- Other logins wait in line; where there is no folder for a lock they do not, as everywhere here.
-local function lock()
-  local folder = paths.cache()
-  local store, clock = folder and core.folder(folder), core.clock()
-  for _ = 1, 100 do
-    local held = store and store:lock("profiles.lock", 0)
-    if held ~= false then
-      return held
-    end
-    clock:sleep(0.02)
+-- Taken on a file beside it that stays, as the profile file itself is replaced. Others wait in line.
+local function lock(path)
+  if not path then
+    return nowhere()
   end
+  local clock = core.clock()
+  local deadline = clock:boot() + PATIENCE
+  local held, why = core.lock_file(path .. ".lock")
+  while held == false and clock:boot() < deadline do
+    clock:sleep(PAUSE)
+    held, why = core.lock_file(path .. ".lock")
+  end
+  if not held then
+    return errors.fail("config", ("the profile file %s is left as it is: %s.lock %s"):format(path, path,
+      why and "can't be locked: " .. why or "is locked by another process; try again"))
+  end
+  return held
 end
 
 -- Changes text and table alike, and writes the text if it says what the table has; `dry`: only tries.
 local function change(edit, expect, dry)
-  local _ <close> = lock() or nil
-  local found, text, path, detail = profile_writer.read()
+  local path = paths.profiles()
+  local held <close>, message, code, detail = lock(path)
+  local found, text
+  if held then
+    found, text, code, detail = profile_writer.read()
+    message = text
+  end
   if not found then
-    return nil, text, path, detail
+    return nil, message, code, detail
   end
   local edited = edit(text)
   expect(found)
@@ -94,7 +110,7 @@ end
 ---@return central.auth.Detail? detail
 function profile_writer.set(name, values, dry)
   return change(function(text) return lua_text.set(text, name, values) end, function(found)
-    found[name] = found[name] or {}
+    found[name] = type(found[name]) == "table" and found[name] or {}
     for key, value in pairs(values) do
       found[name][key] = value ~= false and value or nil
     end

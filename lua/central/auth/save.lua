@@ -6,7 +6,8 @@ local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local profile_writer = require "central.auth.profile_writer"
 
----@alias central.auth.SaveTo string | { profile: string } the absolute path of a file of mode 0600; or a profile's name
+---@alias central.auth.SaveTo string | { profile: string } the absolute path of a file of mode 0600, in a folder that is
+--- there; or a profile's name
 
 local save = {}
 
@@ -53,8 +54,11 @@ function save.prepare(to)
   elseif not to:find("^/") then
     return wrong(to, "an absolute path is needed")
   end
-  local ok, why = core.replace_file(to)
-  if not ok then
+  local folder = to:match "^(.*)/"
+  local ok, why, absent = core.replace_file(to)
+  if absent then
+    return wrong(to, ("there is no folder %s; make it first: mkdir -p %s"):format(folder, folder))
+  elseif not ok then
     return wrong(to, why)
   end
   return true

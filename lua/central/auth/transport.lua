@@ -43,11 +43,11 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Transport:finish()
-  local raw, message, code, proxy_status = self._job:finish()
+  local raw, message, code, proxy_status, reached = self._job:finish()
   if raw then
     return raw
   end
-  return errors.fail(code, message, { proxy_status = proxy_status ~= 0 and proxy_status or nil })
+  return errors.fail(code, message, { proxy_status = proxy_status ~= 0 and proxy_status or nil, reached = reached })
 end
 
 --- Gives up what is under way, closes the connection. The next request opens another.

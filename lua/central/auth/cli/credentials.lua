@@ -16,7 +16,8 @@ local terminal = require "central.auth.cli.terminal"
 local credentials = {}
 
 local KEEP = {
-  { "--save-to", value = "FILE", help = "Put the new secret into this file, of mode 0600, and show it nowhere." },
+  { "--save-to", value = "FILE", help = "Put the new secret into this file, of mode 0600, and show it nowhere."
+    .. " Its folder must be there." },
   { "--save-profile", value = "NAME", help = "Put id and secret into this profile, and show it nowhere." },
   { "--show", help = "Print the secret with the rest, for what it is piped into; on a screen others may see it." },
 }
@@ -108,11 +109,16 @@ local function as_json(value)
   return json_text.read(cjson.encode(fields))
 end
 
+-- The library speaks of its own option, and of the path that it was given.
+local function as_typed(message)
+  return (message:gsub("^save_to: ", "--save-to: "):gsub(HERE, ""))
+end
+
 -- Prints one with a secret, or without it where that was saved; `...` is the failure to save it.
 local function print_new(options, one, message, code, detail)
   result(json_text.write(as_json(one)))
   if code then
-    return nil, message .. "; the secret is printed, for there is no other copy", code, detail
+    return nil, as_typed(message) .. "; the secret is printed, for there is no other copy", code, detail
   elseif one.saved_to then
     terminal.note(options, ("The secret is in %s."):format((one.saved_to:gsub("^" .. HERE, ""))))
   end
@@ -149,13 +155,16 @@ function actions.create(options)
       workspace = options.workspace, save_to = place or nil }
   end
   if not made then
-    return nil, message, code, detail
+    return nil, as_typed(message), code, detail
   end
   return print_new(options, made, message, code, detail)
 end
 
 -- Whether something may be done to the client of this id.
 local function may(options, does, ends, yes_does)
+  if not options.id:find "^[%w_-]+$" then
+    return nil, ("ID: has other signs than letters, digits, - and _: %s"):format(errors.printable(options.id)), "usage"
+  end
   local found = config.resolve { profile = options.profile }
   local own = found and found.client_id == options.id and " It is the client in use here." or ""
   return consent.to(options, ("%s %s? %s%s"):format(does, options.id, ends, own),
@@ -175,7 +184,7 @@ function actions.reset(options)
     found, message, code, detail = auth.credentials.reset(options.id, { save_to = place or nil })
   end
   if not found then
-    return nil, message, code, detail
+    return nil, as_typed(message), code, detail
   end
   return print_new(options, found, message, code, detail)
 end

@@ -3,6 +3,7 @@
 
 local auth = require "central.auth"
 local console = require "central.auth.console"
+local note_shortfall = require "central.auth.cli.shortfall"
 local session = require "central.auth.cli.session"
 
 local exec = {}
@@ -14,8 +15,8 @@ exec.description = "Becomes CMD, which finds a valid token in CENTRAL_TOKEN. All
   .. " CENTRAL_ are taken away, the credentials among them. As CMD takes the place of this process, signals and the"
   .. " exit status are its own."
 exec.options = {
-  { "--min-valid", value = "SECONDS", number = true, help = "Get a token that is good for at least so long, where one"
-    .. " can be had: CMD keeps the one it was given." },
+  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get a token that is good for at least so long,"
+    .. " where one can be had: CMD keeps the one it was given." },
 }
 exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments; write -- before it." } }
 exec.statuses = {
@@ -31,6 +32,7 @@ function exec.run(options)
   if not value then
     return nil, message, code, detail
   end
+  note_shortfall(options, message)
   value = session.finish() or value
   auth.close()
   local _, why, absent = console.become(options.cmd, "CENTRAL_", "CENTRAL_TOKEN", value)

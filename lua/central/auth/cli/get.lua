@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local json_text = require "central.auth.cli.json_text"
 local session = require "central.auth.cli.session"
@@ -19,7 +20,8 @@ get.options = {
   { "--pages", help = "Follow the pages of a collection to the end, and print one list of all items. Where a page fails"
     .. " nothing is printed." },
   { "--items", value = "NAME", help = "With --pages: which list of a page has the items, where that is not clear." },
-  { "--timeout", value = "SECONDS", number = true, help = "How long a call may take, tries and pauses and all; 30." },
+  { "--timeout", value = "SECONDS", number = "timeout", help = "How long a call may take, tries and pauses"
+    .. " and all; 30." },
 }
 get.arguments = { { name = "path", help = "Like /network-monitoring/v1/aps." } }
 get.examples = {
@@ -90,6 +92,8 @@ end
 function get.run(options)
   if options.items and not options.pages then
     return nil, "--items goes with --pages", "usage"
+  elseif not (options.path:find "^/" or options.path:find "^%a+://") then
+    return nil, ("PATH: begins neither with / nor with https://: %s"):format(errors.printable(options.path)), "usage"
   end
   local opened, message, code, detail = session.open(options)
   if not opened then

@@ -10,6 +10,9 @@ local handed_over = {}
 
 local DEEPEST = 3
 
+local FORMATS = 'what is taken is JSON like {"client_id": "ID", "client_secret": "SECRET"}, or lines like'
+  .. " CENTRAL_CLIENT_ID=ID"
+
 local ALIASES = { cluster_name = "cluster" } -- what pycentral calls it
 
 -- The objects that have a client_id, at most so deep: clients of Central keep theirs below a name.
@@ -37,6 +40,17 @@ local function from_lines(text)
   return values
 end
 
+--- What to call it.
+---@param path string
+---@return string
+function handed_over.name(path)
+  return path == "-" and "standard input" or path
+end
+
+local function wrong(path, problem)
+  return errors.fail("config", ("%s: %s"):format(handed_over.name(path), problem))
+end
+
 --- A file's text, or with - what comes on standard input.
 ---@param path string
 ---@return string? text
@@ -51,9 +65,15 @@ function handed_over.text(path)
     text, why = core.read_file(path)
   end
   if not text then
-    return errors.fail("config", ("%s: %s"):format(path, why))
+    return wrong(path, why)
   end
   return text
+end
+
+-- Where it stops to be JSON, by what lua-cjson says of it.
+local function broken(text, why)
+  local _, before = text:sub(1, tonumber(tostring(why):match "at character (%d+)")):gsub("\n", "")
+  return ("line %d: not valid JSON; %s"):format(before + 1, FORMATS)
 end
 
 --- The options in such a file, those we know.
@@ -67,20 +87,24 @@ function handed_over.read(path)
   if not text then
     return nil, message, code, detail
   end
+  text = text:gsub("^\xEF\xBB\xBF", "")
+  local is_json = text:find "^%s*[{%[]" ~= nil
   local ok, decoded = pcall(cjson.decode, text)
   local found = ok and objects_with_id(decoded, 1, {}) or {}
-  if #found > 1 then
-    return errors.fail("config", ("%s: it has several clients; leave one in it"):format(path))
+  if is_json and not ok then
+    return wrong(path, broken(text, decoded))
+  elseif #found > 1 then
+    return wrong(path, "it has several clients; leave one in it")
   end
   local values = {}
-  for name, value in pairs(found[1] or from_lines(text)) do
+  for name, value in pairs(found[1] or is_json and {} or from_lines(text)) do
     name = ALIASES[name] or name
     if options.get(name) and type(value) == "string" and value ~= "" then
       values[name] = value
     end
   end
   if not values.client_id then
-    return errors.fail("config", ("%s: there is no client_id in it, neither as JSON nor as a line"):format(path))
+    return wrong(path, "there is no client_id in it; " .. FORMATS)
   end
   return values
 end

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local errors = require "central.auth.errors"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 
@@ -12,7 +13,7 @@ invalidate.description = "Forgets the shared token, so that whoever asks next ge
   .. " standard input which token was refused, and forgets it only if it is still the current one: then a hundred"
   .. " refusals of one token cost one renewal."
 invalidate.arguments = {
-  { name = "token", args = "?", choices = { "-" }, help = "Read the refused token from standard input." },
+  { name = "token", shown = "-", args = "?", choices = { "-" }, help = "Read the refused token from standard input." },
 }
 invalidate.examples = {
   { 'printf %s "$token" | central-auth invalidate -', "After a 401 to $token." },
@@ -26,6 +27,9 @@ function invalidate.run(options)
     return nil, message, code, detail
   end
   local refused = options.token and (io.read "l" or ""):match "^%s*(.-)%s*$" or nil
+  if refused == "" then
+    return errors.fail("config", "there is no token on standard input")
+  end
   local forgotten
   forgotten, message, code, detail = auth.invalidate(refused)
   if code then

@@ -5,8 +5,7 @@ local auth = require "central.auth"
 local consent = require "central.auth.cli.consent"
 local duration = require "central.auth.duration"
 local errors = require "central.auth.errors"
-local handed_over = require "central.auth.cli.handed_over"
-local known = require "central.auth.options"
+local given = require "central.auth.cli.given"
 local profile_writer = require "central.auth.profile_writer"
 local save = require "central.auth.save"
 local session = require "central.auth.cli.session"
@@ -14,9 +13,6 @@ local terminal = require "central.auth.cli.terminal"
 
 local login = {}
 
--- What is kept beside the credentials, from arguments, from a file or from the environment.
-local KEPT = { "token_url", "workspace_id", "cluster", "base_url", "auth_style", "scope", "audience", "ca_file",
-  "ca_path", "proxy", "greenlake_url", "revocation_url" }
 local SAME = { token_url = "workspace_id", base_url = "cluster" } -- of which a profile has one
 
 login.summary = "Ask for credentials, try them, keep them in a profile."
@@ -27,7 +23,7 @@ login.options = {
   { "--client-id", value = "ID", help = "Do not ask for the client id." },
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
   { "--from-file", value = "FILE", help = "Read credentials and what belongs to them from JSON or from lines like"
-    .. " CENTRAL_CLIENT_ID=…; - is standard input." },
+    .. " CENTRAL_CLIENT_ID=ID; - is standard input." },
   { "--cluster", value = "NAME", help = "The cluster of Central, like EU-1 or its label." },
   { "--workspace-id", value = "ID", help = "Take GreenLake's endpoint of this workspace." },
   { "--token-url", value = "URL", help = "Take this endpoint." },
@@ -40,51 +36,16 @@ login.examples = {
   { "pass show lab | central-auth login -p lab --client-id ID --client-secret-file -", "Without a terminal." },
 }
 
-local function from_environment(name)
-  local value = known.get(name) and os.getenv("CENTRAL_" .. name:upper())
-  return value and value ~= "" and value or nil
-end
-
-local function absolute(path)
-  local pipe <close> = not path:find "^/" and io.popen "pwd" or nil
-  return pipe and pipe:read "l" .. "/" .. path or path
-end
-
--- What arguments, a file and the environment say, the first that does.
-local function given_values(options)
-  local handed = {}
-  if options.from_file then
-    local read, message, code, detail = handed_over.read(options.from_file)
-    if not read then
-      return nil, message, code, detail
-    end
-    handed = read
-  end
-  local values = {}
-  for _, name in ipairs { "client_id", "client_secret", table.unpack(KEPT) } do
-    values[name] = options[name] or handed[name] or from_environment(name)
-  end
-  for _, name in ipairs { "ca_file", "ca_path" } do -- a profile is used from other folders, too
-    values[name] = values[name] and absolute(values[name])
-  end
-  if options.client_secret_file then
-    local text, message, code, detail = handed_over.text(options.client_secret_file)
-    if not text then
-      return nil, message, code, detail
-    end
-    values.client_secret = text:gsub("\r?\n$", "")
-  end
-  return values
-end
-
 local function needed(what, why, how)
   return errors.fail("config", ("a client %s is needed and %s; %s gives it"):format(what, why, how))
 end
 
-local function ask_for_the_rest(values, before)
+local TYPED = "the keyboard"
+
+local function ask_for_the_rest(values, origins, before)
   local can_ask = terminal.can_ask()
   if not values.client_id then
-    values.client_id = can_ask and terminal.ask("Client id", before.client_id) or nil
+    values.client_id, origins.client_id = can_ask and terminal.ask("Client id", before.client_id) or nil, TYPED
     if not values.client_id then
       return needed("id", "there is no answer", "--client-id")
     end
@@ -93,13 +54,15 @@ local function ask_for_the_rest(values, before)
   if asked then
     local why
     values.client_secret, why = terminal.ask_secret "Client secret"
+    origins.client_secret = TYPED
     if not values.client_secret then
       return needed("secret", why, "--client-secret-file (- is standard input)")
     end
   end
-  if asked and can_ask and known.get "cluster" and not (values.cluster or values.base_url) then
+  if asked and can_ask and not (values.cluster or values.base_url) then
     local why
     values.cluster, why = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", before.cluster)
+    origins.cluster = TYPED
     if why then
       return errors.fail("config", ("no answer for the cluster: %s. Nothing was written."):format(why))
     end
@@ -107,17 +70,20 @@ local function ask_for_the_rest(values, before)
   return values
 end
 
--- As the profile will have it, and nothing of another profile.
-local function try(values, before)
-  local given = { profile = false, wait = session.wait }
+-- A client as the profile will have it, and nothing of another profile; unless it is not to be tried, it gets a token.
+-- How long that is good for; false where there is none.
+local function try(values, before, no_check)
+  local arguments = { profile = false, wait = session.wait }
   for _, source in ipairs { before, values } do
     for name, value in pairs(source) do
-      given[name] = value ~= false and value or nil
+      arguments[name] = value ~= false and value or nil
     end
   end
-  local client <close>, message, code, detail = auth.new(given)
+  local client <close>, message, code, detail = auth.new(arguments)
   local token
-  if client then
+  if client and no_check then
+    return false
+  elseif client then
     token, message, code, detail = client:renew() -- a shared token would prove nothing
   end
   if not token then
@@ -136,18 +102,12 @@ local function for_profile(values)
   return save.alone(values)
 end
 
---- Asks for what is not given, tries it, and writes the profile.
----@param options table
-function login.run(options)
-  local name = options.profile or from_environment "profile" or "default"
-  local found, message, code, detail = profile_writer.read()
-  local values
-  if found then
-    values, message, code, detail = given_values(options)
-  end
-  local before = found and type(found[name]) == "table" and found[name] or {}
+-- The values, asked for where they are not given, that may take the place of those in the profile; and their origins.
+local function wanted(options, name, before)
+  local values, origins, code, detail = given.values(options)
+  local message = origins
   if values then
-    values, message, code, detail = ask_for_the_rest(values, before)
+    values, message, code, detail = ask_for_the_rest(values, origins, before)
   end
   local agreed
   if values then
@@ -156,17 +116,34 @@ function login.run(options)
   if not agreed then
     return nil, message, code, detail
   end
-  values = for_profile(values)
-  local life
-  if not options.no_check then
-    life, message, code, detail = try(values, before)
-    if not life then
-      return nil, message, code, detail
-    end
+  for key in pairs(before) do
+    origins[key] = origins[key] or ("the profile %q"):format(name)
+  end
+  return for_profile(values), origins
+end
+
+--- Asks for what is not given, tries it, and writes the profile.
+---@param options table
+function login.run(options)
+  local name = options.profile or given.environment "profile" or "default"
+  local found, message, code, detail = profile_writer.read()
+  local before = found and type(found[name]) == "table" and found[name] or {}
+  local values, origins, life, path
+  if found then
+    values, origins, code, detail = wanted(options, name, before)
+    message = origins
+  end
+  if values then
+    life, message, code, detail = try(values, before, options.no_check)
+  end
+  if values and life == nil then
+    return given.explain(origins, message, code, detail)
+  elseif life then
     terminal.note(options, ("The server accepted them; a token is good for %s."):format(duration(life)))
   end
-  local path
-  path, message, code, detail = profile_writer.set(name, values)
+  if values then
+    path, message, code, detail = profile_writer.set(name, values)
+  end
   if not path then
     return nil, message, code, detail
   end

@@ -6,8 +6,7 @@ local program = require "central.auth.cli.program"
 local man = {}
 
 local function escape(text)
-  return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("^([.'])", "\\&%1"):gsub("\n([.'])", "\n\\&%1")
-    :gsub("…", "\\[u2026]"))
+  return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("^([.'])", "\\&%1"):gsub("\n([.'])", "\n\\&%1"))
 end
 
 local function bold(text)
@@ -30,8 +29,8 @@ local function add_rows(lines, rows, head)
 end
 
 local function argument_head(argument)
-  local name = italic(argument.name:upper())
-  return argument.args == "?" and ("[%s]"):format(name) or argument.args == "+" and name .. " \\[u2026]" or name
+  local name = argument.shown and bold(argument.shown) or italic(argument.name:upper())
+  return argument.args == "?" and ("[%s]"):format(name) or argument.args == "+" and name .. " ..." or name
 end
 
 local function synopsis(name, description)
@@ -77,7 +76,7 @@ function man.page()
     (".TH CENTRAL\\-AUTH 1 \"\" \"central\\-auth %s\" \"User Commands\""):format(escape(program.version)),
     ".nh\n.ad l", -- names of options and variables stay whole
     ".SH NAME", "central\\-auth \\- " .. escape(program.summary),
-    ".SH SYNOPSIS", bold "central-auth" .. " [" .. italic "general options" .. "] " .. italic "COMMAND" .. " \\[u2026]",
+    ".SH SYNOPSIS", bold "central-auth" .. " [" .. italic "general options" .. "] " .. italic "COMMAND" .. " ...",
     ".SH DESCRIPTION", escape(program.description),
     ".SH GENERAL OPTIONS",
   }

@@ -1,7 +1,10 @@
 -- The arguments of the command, by argparse, from what each subcommand says of itself.
 -- SPDX-License-Identifier: MIT
 
+local dashes = require "central.auth.cli.dashes"
 local program = require "central.auth.cli.program"
+local result = require "central.auth.cli.result"
+local values = require "central.auth.cli.values"
 
 local parser = {}
 
@@ -17,16 +20,11 @@ local function add_option(to, option)
     if option.choices then
       made:choices(option.choices)
     elseif option.pairs then
-      made:count("*"):convert(function(text)
-        local name, value = text:match "^([^=]+)=(.*)$"
-        return name and { name, value }, ("%s: %q is not like %s"):format(option[2] or option[1], text, option.value)
-      end)
+      made:count("*"):convert(values.pair(option))
     elseif option.number then
-      made:convert(function(text)
-        local number = tonumber(text)
-        local fits = number and number >= 0
-        return fits and number or nil, ("%s: %q is no number of that kind"):format(option[2] or option[1], text)
-      end)
+      made:convert(values.number(option))
+    else
+      made:convert(values.text(option[2] or option[1]))
     end
   else
     made = to:flag(table.concat({ option[1], option[2] }, " "))
@@ -49,13 +47,48 @@ local function add_options(to, description)
   end
 end
 
+-- Prints what was asked about the command itself, and ends it.
+local function answer(text)
+  local written, why = pcall(result, text)
+  if not written then
+    io.stderr:write("central-auth: ", why, "\n")
+  end
+  os.exit(written)
+end
+
+-- Help, with the exit statuses at its end: the usual ones, or what the subcommand says of them.
+local function add_help(to, more)
+  local words, numbers = {}, {}
+  for _, rows in ipairs { program.statuses, more or {} } do
+    for _, row in ipairs(rows) do
+      numbers[#numbers + 1] = not words[row[1]] and row[1] or nil
+      words[row[1]] = row[2]
+    end
+  end
+  table.sort(numbers)
+  local lines = { "Exit status:" }
+  for _, number in ipairs(numbers) do
+    lines[#lines + 1] = ("   %-23d %s"):format(number, words[number])
+  end
+  to:epilog(table.concat(lines, "\n"))
+  to:add_help { description = "Show this help.", action = function() answer((to:get_help():gsub("\n$", ""))) end }
+end
+
 local function add_command(to, name, description)
   local command = to:command(name, description.description):summary(description.summary)
+  add_help(command, description.statuses)
   add_options(command, description)
   for _, argument in ipairs(description.arguments or {}) do
     local made = command:argument(argument.name, argument.help):args(argument.args or 1)
     if argument.choices then
       made:choices(argument.choices)
+    elseif argument.args ~= "+" then
+      made:convert(values.text(argument.name:upper()))
+    end
+    if argument.shown then
+      made:argname(argument.shown)
+    elseif argument.args == "+" then
+      made:argname { "-- " .. argument.name:upper(), "ARGUMENT" }
     end
   end
   for _, inner in ipairs(description.commands or {}) do
@@ -68,11 +101,11 @@ end
 function parser.new()
   local made = argparse(program.name, program.description):command_target "command":require_command(true)
   made:help_max_width(80):help_description_margin(27)
-  made:epilog("`central-auth COMMAND --help` tells more of each; so does `man central-auth`.")
+  add_help(made)
+  made:epilog(made._epilog .. "\n\n`central-auth COMMAND --help` tells more of each; so does `man central-auth`.")
   add_options(made, program)
   made:flag "--version":description "Say which version this is.":action(function()
-    print(("%s %s"):format(program.name, program.version))
-    os.exit(0)
+    answer(("%s %s"):format(program.name, program.version))
   end)
   for name, description in program.commands() do
     add_command(made, name, description)
@@ -80,17 +113,28 @@ function parser.new()
   return made
 end
 
+local NO_SECRETS = ": others see arguments; --client-secret-file FILE reads the secret, with - from standard input"
+
 --- What the words ask for; --help and --version answer and end the program.
 ---@param words string[]
 ---@return table? options
 ---@return string? problem
 function parser.parse(words)
-  local understood, result = parser.new():pparse(words)
-  if understood then
-    return result
+  local made = parser.new()
+  local problem = dashes(words)
+  if problem then
+    return nil, problem
   end
-  local command = package.loaded["central.auth.cli." .. tostring(words[1])] and words[1] .. " " or ""
-  return nil, ("%s\nSee central-auth %s--help."):format(tostring(result):gsub("^%l", string.lower), command)
+  local understood, found = made:pparse(words)
+  if understood then
+    return found
+  end
+  local command = ""
+  for name in program.commands() do
+    command = name == words[1] and name .. " " or command
+  end
+  local hint = tostring(found):find "'%-%-client%-secret'" and NO_SECRETS or ""
+  return nil, ("%s%s\nSee central-auth %s--help."):format(found, hint, command)
 end
 
 return parser

@@ -11,7 +11,7 @@ local program = {}
 ---@field [1] string its name, or a short and a long one
 ---@field help string
 ---@field value? string what it takes, in capitals; a flag takes nothing
----@field number? boolean it takes a number
+---@field number? "seconds" | "timeout" | "milliseconds" | "count" | "port" it takes a number of this kind
 ---@field pairs? boolean it takes name=value, and may come again: a list of { name, value }
 ---@field choices? string[]
 
@@ -20,7 +20,7 @@ local program = {}
 ---@field description string
 ---@field options? central.auth.cli.Option[]
 ---@field exclusive? string[] options of which one may be given
----@field arguments? table[] each { name, args = "?" or "+" …, choices = …, help = … }
+---@field arguments? table[] each { name, args = "?" or "+" …, choices = …, shown = "-" …, help = … }
 ---@field commands? table<integer, table> subcommands of it: each a command with a `name`
 ---@field statuses? table[] exit statuses beside the usual ones: each { number, words }
 ---@field examples? table[] each { command line, words }
@@ -51,7 +51,8 @@ program.environment = table.move(require "central.auth.environment", 1, 99, 2, {
 })
 
 program.files = {
-  { "~/.config/central-auth/config.lua", "The profiles: a Lua table of named sets of options, mode 0600." },
+  { "~/.config/central-auth/config.lua", "The profiles: a Lua table of named sets of options, mode 0600. Beside it"
+    .. " lies config.lua.lock, which is empty and stays: who changes the file holds it." },
   { "$XDG_RUNTIME_DIR/central-auth, else ~/.cache/central-auth", "The sealed token that processes of a user share." },
 }
 

@@ -11,22 +11,22 @@ local LOOK = 0.1 -- seconds between looks at the log
 
 local HINT = [[
 
-Paste these lines into another shell. Ctrl-C ends it. USR1 revokes all tokens, USR2 begins and ends an outage;
+Paste these four lines into another shell. Ctrl-C ends it. USR1 revokes all tokens, USR2 begins and ends an outage;
 or, for example: curl --cacert %s -X POST '%s/sandbox/fail?status=503&times=3'
 ]]
 
 sandbox.summary = "Run a stand-in for GreenLake and Central on this machine."
 sandbox.description = "Serves GreenLake's token endpoint and a little of Central's API on the loopback address, over"
-  .. " TLS, and prints the lines that make programs use it: paste them into another shell. On a terminal it shows each"
-  .. " request. It can be told to misbehave: by options; by signals, USR1 revokes all tokens, USR2 begins and ends an"
-  .. " outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=, latency?seconds= and"
-  .. " rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP end it. Needs lua-http."
+  .. " TLS, and prints the four lines that make programs use it: paste them into another shell. On a terminal it"
+  .. " shows each request. It can be told to misbehave: by options; by signals, USR1 revokes all tokens, USR2 begins"
+  .. " and ends an outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=,"
+  .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP end it. Needs lua-http."
 sandbox.options = {
-  { "--port", value = "N", number = true, help = "Listen on this port; else on any that is free." },
-  { "--lifetime", value = "SECONDS", number = true, help = "How long its tokens live; 7199, as GreenLake's." },
+  { "--port", value = "N", number = "port", help = "Listen on this port; else on any that is free." },
+  { "--lifetime", value = "SECONDS", number = "seconds", help = "How long its tokens live; 7199, as GreenLake's." },
   { "--fail", value = "STATUSxTIMES", help = "The first token requests fail: 503x3, or 503x* for all." },
-  { "--latency", value = "MS", number = true, help = "How long each token request takes." },
-  { "--rate-limit", value = "N", number = true, help = "Answer so many requests a minute, others with 429." },
+  { "--latency", value = "MS", number = "milliseconds", help = "How long each token request takes." },
+  { "--rate-limit", value = "N", number = "count", help = "Answer so many requests a minute, others with 429." },
 }
 sandbox.examples = {
   { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lives, and a bad start." },
@@ -35,20 +35,28 @@ sandbox.examples = {
 
 -- "503x3" -> what Box:fail takes
 local function failure_of(text)
-  local status, times = text:match "^(%d%d%d)x?(.*)$"
+  local status, times = text:match "^([45]%d%d)x?(.*)$"
   if not status or not (times == "" or times == "*" or times:find "^%d+$") then
     return nil
   end
   return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) or 1 }
 end
 
--- What to set in another shell, from what any client would be given.
+-- What to set in another shell, a line for each purpose: who asks, trust, tokens, API calls.
+local LINES = {
+  { "client_id", "client_secret" }, { "ca_file" }, { "token_url", "revocation_url" }, { "base_url", "greenlake_url" },
+}
+
+-- From what any client would be given.
 local function print_exports(box)
   local given, lines = box:options(), {}
-  for name, value in pairs(given) do
-    lines[#lines + 1] = type(value) == "string" and ("export CENTRAL_%s='%s'"):format(name:upper(), value) or nil
+  for i, names in ipairs(LINES) do
+    local words = { "export" }
+    for _, name in ipairs(names) do
+      words[#words + 1] = ("CENTRAL_%s='%s'"):format(name:upper(), given[name])
+    end
+    lines[i] = table.concat(words, " ")
   end
-  table.sort(lines)
   result(table.concat(lines, "\n"))
 end
 
@@ -97,10 +105,7 @@ end
 function sandbox.run(options)
   local failure = options.fail and failure_of(options.fail)
   if options.fail and not failure then
-    return nil, ("--fail: write it like 503x3, not %q"):format(options.fail), "usage"
-  end
-  if options.port and not (math.tointeger(options.port) and options.port >= 0 and options.port <= 65535) then
-    return nil, "--port: a whole number up to 65535 is needed", "usage"
+    return nil, ("--fail: not a status and how often, like 503x3: %s"):format(errors.printable(options.fail)), "usage"
   end
   local start = require("central.auth.sandbox").start
   local signal = require "cqueues.signal"
@@ -108,7 +113,7 @@ function sandbox.run(options)
   signal.block(table.unpack(numbers)) -- first: the server's thread must not get them
   local listener = signal.listen(table.unpack(numbers))
   local started, made = pcall(start, {
-    port = options.port and math.tointeger(options.port), lifetime = options.lifetime, fail = failure,
+    port = options.port, lifetime = options.lifetime, fail = failure,
     latency = options.latency and options.latency / 1000, rate_limit = options.rate_limit,
   })
   if not started then

@@ -35,7 +35,7 @@ end
 --- The token of the chosen profile.
 ---@param options { profile?: string, min_valid?: number }
 ---@return string? token
----@return string? message
+---@return (string | number)? message or, of a token that falls short of min_valid, the seconds left of its life
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function session.token(options)
@@ -43,9 +43,7 @@ function session.token(options)
   if not opened then
     return nil, message, code, detail
   end
-  local token
-  token, message, code, detail = auth.token(options.min_valid and { min_valid = options.min_valid })
-  return token, token == nil and message or nil, code, detail
+  return auth.token(options.min_valid and { min_valid = options.min_valid })
 end
 
 --- The state of the token that is shared; nobody is asked.

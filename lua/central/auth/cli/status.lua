@@ -44,7 +44,7 @@ function status.run(options)
     result(as_json(found))
   elseif not options.quiet then
     local drawn = picture(found)
-    result((drawn and drawn .. "\n\n" or "") .. tostring(found))
+    result((drawn and drawn .. "\n\n" or "") .. terminal.plain(tostring(found)))
   end
   return BY_STATE[found.state]
 end

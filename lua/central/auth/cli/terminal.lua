@@ -48,12 +48,28 @@ function terminal.is_utf8()
   return name:lower():find "utf%-?8" ~= nil
 end
 
+--- Text as this locale can show it: our own messages have one sign that ASCII has not.
+---@param text string
+---@return string
+function terminal.plain(text)
+  return terminal.is_utf8() and text or (text:gsub("…", "..."))
+end
+
+--- Says that the command failed; where credentials are missing, also what asks for them.
+---@param text string
+---@param detail? central.auth.Detail
+function terminal.complain(text, detail)
+  local missing = detail and (detail.option == "client_id" or detail.option == "client_secret") and not detail.source
+  io.stderr:write(terminal.paint("1;31", "central-auth:", 2), " ", terminal.plain(text),
+    missing and ". Or run central-auth login, which asks for both and keeps them" or "", "\n")
+end
+
 --- A word to the person, on standard error; not with --quiet.
 ---@param options table
 ---@param text string
 function terminal.note(options, text)
   if not options.quiet then
-    io.stderr:write(text, "\n")
+    io.stderr:write(terminal.plain(text), "\n")
   end
 end
 
@@ -62,7 +78,7 @@ end
 local DOTS, LINES = { "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏" }, { "|", "/", "-", "\\" }
 
 local function draw(pictures, turn, words)
-  io.stderr:write("\r", terminal.paint("36", pictures[turn % #pictures + 1], 2), " ", words, " …\27[K")
+  io.stderr:write("\r", terminal.paint("36", pictures[turn % #pictures + 1], 2), " ", terminal.plain(words), "\27[K")
 end
 
 --- Waits until a descriptor is readable. A person at standard error sees nothing for a moment, then something that
@@ -78,7 +94,7 @@ function terminal.wait(options, fd, seconds)
   local _ <close> = setmetatable({}, { __close = function() io.stderr:write "\r\27[K" end })
   local turn = 0
   repeat
-    draw(pictures, turn, "asking the server")
+    draw(pictures, turn, "asking the server …")
     turn, seconds = turn + 1, seconds - FRAME
   until console.wait(fd, math.min(seconds, FRAME)) or seconds <= 0
 end

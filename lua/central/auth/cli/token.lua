@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local note_shortfall = require "central.auth.cli.shortfall"
 local session = require "central.auth.cli.session"
 
 local token = {}
@@ -10,15 +11,15 @@ token.summary = "Print a valid access token."
 token.description = "Prints an access token that is valid now: the one that processes of this user share, or a new one"
   .. " where there is none. A token that is about to expire is renewed after it was printed."
 token.options = {
-  { "--header", help = "Print the value for an Authorization header: Bearer …" },
+  { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
   { "--curl", help = "Print a line of a curl configuration, for curl -K -: so the token is in no argument list." },
-  { "--min-valid", value = "SECONDS", number = true, help = "Get one that is good for at least so long, where one can"
-    .. " be had." },
+  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get one that is good for at least so long,"
+    .. " where one can be had; else standard error says how long this one is." },
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
-  { "central-auth token --curl | curl -K - https://…", "An API call by curl." },
+  { 'central-auth token --curl | curl -K - "$CENTRAL_BASE_URL/network-monitoring/v1/aps"', "An API call by curl." },
 }
 
 local function as_json(value)
@@ -36,6 +37,7 @@ function token.run(options)
   if not value then
     return nil, message, code, detail
   end
+  note_shortfall(options, message)
   local shown = options.header and "Bearer " .. value
     or options.curl and ('header = "Authorization: Bearer %s"'):format(value)
     or options.json and as_json(value) or value

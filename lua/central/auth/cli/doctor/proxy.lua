@@ -1,0 +1,63 @@
+-- Which proxy the way to a server goes through, by the rules of libcurl and of the core, which asks none about what is
+-- on this machine.
+-- SPDX-License-Identifier: MIT
+
+---@class central.auth.cli.doctor.Proxy
+---@field url string without user and password
+---@field host string
+---@field socks boolean
+---@field from string what set it
+
+local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
+
+-- The first of these variables that says something, and its name.
+local function variable(...)
+  for _, name in ipairs { ... } do
+    local value = os.getenv(name)
+    if value and value ~= "" then
+      return value, name
+    end
+  end
+end
+
+-- Whether a list like that of no_proxy names the host, or a domain that it is in.
+local function excepts(list, host)
+  if list:match "^%s*(.-)%s*$" == "*" then
+    return true
+  end
+  host = host:lower():gsub("[%[%]]", ""):gsub("%.$", "")
+  for word in list:lower():gmatch "[^%s,]+" do
+    local domain = word:gsub("^%.", ""):gsub("%.$", "")
+    if host == domain or host:sub(-#domain - 1) == "." .. domain then
+      return true
+    end
+  end
+  return false
+end
+
+local function described(value, from)
+  local scheme, rest = value:match "^(%w+)://(.*)$"
+  local address = (rest or value):gsub("^.*@", ""):gsub("/*$", "")
+  scheme = scheme and scheme:lower() or "http"
+  return { url = scheme .. "://" .. address, host = address:match "^%[.-%]" or address:match "^[^:]*", from = from,
+    socks = scheme:find "^socks" ~= nil }
+end
+
+--- The proxy; or nil and why there is none.
+---@param found central.auth.Config
+---@param host string that of token_url
+---@return central.auth.cli.doctor.Proxy? proxy
+---@return string? why
+return function(found, host)
+  local value, name = variable("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+  local list, excepting = variable("no_proxy", "NO_PROXY")
+  local from = found.proxy and found.from.proxy or value and "the environment variable " .. name
+  if not from then
+    return nil, "none"
+  elseif found.token_url:lower():find "^http:" or not found.proxy and LOOPBACK[host:lower()] then
+    return nil, ("none, as %s is on this machine (there is one from %s)"):format(host, from)
+  elseif list and excepts(list, host) then
+    return nil, ("none, as %s excepts %s (there is one from %s)"):format(excepting, host, from)
+  end
+  return described(found.proxy or value, from)
+end
