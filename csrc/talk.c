@@ -130,12 +130,11 @@ bool auth_talk_wait(const struct auth_talk *talk, int limit_ms) {
     if (talk->doing[0] == '\0' || left_ms <= 0)
         return true;
     int wait_ms = limit_ms < left_ms ? limit_ms : (int)left_ms;
-    int asked_ms = wait_ms;
     if (talk->dialling)
         fds[1] = auth_dial_poll(&talk->dial);
     else if (talk->wire != NULL)
-        fds[1] = auth_wire_poll(talk->wire, &wait_ms);
-    return poll(fds, 2, wait_ms) > 0 || wait_ms < asked_ms || now_ns() >= due_ns;
+        fds[1] = auth_wire_poll(talk->wire);
+    return poll(fds, 2, wait_ms) > 0 || now_ns() >= due_ns;
 }
 
 int64_t auth_talk_took_ms(const struct auth_talk *talk) {

@@ -14,17 +14,16 @@
 enum {
     NUMBER_BYTES = 24,
     WORD_MAX = 20,
-    SLACK_BYTES = 4096, /* around a record, in what is read of it */
-    TLS_STEP_MS = 2     /* where TLS has to read before it can write */
+    SLACK_BYTES = 4096 /* around a record, in what is read of it */
 };
 
 struct auth_wire {
     redisContext *context;
     redisReplyObjectFunctions makers;
-    bool tls;
-    bool proven;     /* it has answered before, so it may have been closed since */
-    int greeting;    /* replies still to come to the greeting */
-    int passed_over; /* replies still to come that nobody waits for */
+    struct ssl_st *session; /* the context's; NULL: no TLS */
+    bool proven;            /* it has answered before, so it may have been closed since */
+    int greeting;           /* replies still to come to the greeting */
+    int passed_over;        /* replies still to come that nobody waits for */
     redisReply *replies[AUTH_WIRE_COMMANDS_MAX];
     int replied;
 };
@@ -81,12 +80,13 @@ struct auth_wire *auth_wire_new(int fd, const struct auth_redis_options *options
         return NULL;
     }
     wire->context = context;
-    wire->tls = options->tls;
     context->flags &= ~REDIS_BLOCK;
     wire->makers = *context->reader->fn;
     wire->makers.createArray = no_array;
     context->reader->fn = &wire->makers;
-    *why = wire->tls ? auth_wire_tls_begin(context, options->address.host, options->ca_file) : NULL;
+    *why = options->tls
+               ? auth_wire_tls_begin(context, options->address.host, options->ca_file, &wire->session)
+               : NULL;
     if (*why != NULL) {
         auth_wire_free(wire, true);
         return NULL;
@@ -148,7 +148,7 @@ static enum auth_wire_state broken(const struct auth_wire *wire, char *why) {
     const char *text = "it broke the connection off";
     if (context->reader->len > AUTH_STORE_RECORD_MAX)
         text = "its answer is too long";
-    else if (wire->tls && context->reader->len == 0 && !wire->proven)
+    else if (wire->session != NULL && context->reader->len == 0 && !wire->proven)
         text = "TLS with it fails: is its certificate of a known authority, and for this name?";
     else if (context->err == REDIS_ERR_PROTOCOL || context->err == REDIS_ERR_OOM)
         text = "what answers is no Redis";
@@ -211,12 +211,12 @@ enum auth_wire_state auth_wire_move(struct auth_wire *wire, int count, struct au
     return AUTH_WIRE_DONE;
 }
 
-struct pollfd auth_wire_poll(const struct auth_wire *wire, int *limit_ms) {
+struct pollfd auth_wire_poll(const struct auth_wire *wire) {
     bool unsent = wire->context->obuf[0] != '\0';
-    if (unsent && wire->tls && *limit_ms > TLS_STEP_MS)
-        *limit_ms = TLS_STEP_MS;
-    return (struct pollfd){.fd = wire->context->fd,
-                           .events = (short)(unsent && !wire->tls ? POLLIN | POLLOUT : POLLIN)};
+    int events = wire->session != NULL ? auth_wire_tls_awaits(wire->session) : 0;
+    if (events == 0)
+        events = unsent ? POLLIN | POLLOUT : POLLIN;
+    return (struct pollfd){.fd = wire->context->fd, .events = (short)events};
 }
 
 /* Reads what nobody waited for, lest closing looks like a fault to the server and it forgets the last words.
