@@ -49,6 +49,7 @@ before_each(function()
   root, clock = process.scratch(), core.clock()
   server:thaw() -- whatever a spec that failed left behind
   server:cli "flushall"
+  server:cli("acl", "load")
 end)
 after_each(function() process.remove(root) end)
 
@@ -380,6 +381,41 @@ describe("a client that can't use Redis asks for itself", function()
     assert_alone(elsewhere { token("own", 100) }, "access list.*%(NOPERM%)")
     server:cli("acl", "setuser", "auth", "+set")
   end)
+
+  for what, how in pairs {
+    ["nothing may be written"] = { "-set", "+set" },
+    ["leases may be had and tokens not"] = { "resetkeys ~central-auth:*.lock* %R~central-auth:*",
+      "resetkeys ~central-auth:*" },
+    ["nothing may be read"] = { "-pttl", "+pttl" },
+  } do
+    it("once, and less and less often, where " .. what, function()
+      local function permit(rules)
+        process.run(("redis-cli -s %s acl setuser auth %s"):format(server.socket, rules))
+      end
+      local s = elsewhere(function(n) return token("t" .. n, 100) end)
+      local function renew_after(seconds)
+        clock:shift(seconds, seconds)
+        server:cli("config", "resetstat")
+        assert.truthy(s.client:renew())
+        return server:cli("info", "commandstats"):find "cmdstat_set" ~= nil
+      end
+      permit(how[1])
+      assert.is_true(renew_after(0))
+      for _, pause in ipairs { 1.1, 2.1, 4.1 } do
+        assert.is_false(renew_after(0))
+        assert.is_true(renew_after(pause))
+      end
+      assert.is_false(renew_after(4.1))
+      permit(how[2])
+      assert.is_true(renew_after(8.1))
+      assert.equal(1, count(s.events, "cache_error"))
+      assert.matches("^redis://", s.client:status().cache)
+      permit(how[1])
+      assert.is_true(renew_after(0))
+      permit(how[2])
+      assert.equal(2, count(s.events, "cache_error"))
+    end)
+  end
 
   it("where it is a replica, or has no such database", function()
     server:cli("replicaof", "127.0.0.1", "1")

@@ -75,18 +75,25 @@ local function hang_up(visit)
   end
 end
 
--- Takes notice of how it went: told once for each outage, however long and of how many kinds.
-local function noted(self, result, why)
-  if not why then
-    self._trouble, self._failures = nil, 0
-    return result
-  elseif not self._trouble then
+-- Takes notice of a failure: told once for each outage, however long and of how many kinds.
+local function failed(self, why)
+  local visit = visit_of(self)
+  if not self._trouble then
     self._report(("Redis at %s: %s; each machine asks for itself meanwhile"):format(self._config.cache, why))
   end
   self._trouble = why
   self._again = self._clock:boot() + jittered(self, math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ self._failures))
   self._failures = math.min(self._failures + 1, 16)
-  hang_up(visit_of(self))
+  visit.failed = true
+  hang_up(visit)
+end
+
+-- An outage ends with a visit in which nothing failed and something could be written: what can only be read, or where
+-- a lease can be had and no token put, is of no use.
+local function note_end(self, visit)
+  if visit.wrote and not visit.failed then
+    self._trouble, self._failures = nil, 0
+  end
 end
 
 local function open(self, visit)
@@ -95,13 +102,13 @@ local function open(self, visit)
   if source then
     secret, why = credential.read(source, STEP)
     if not secret then
-      return noted(self, nil, why)
+      return failed(self, why)
     end
   end
   local server = self._server
   local loaded, redis = pcall(require, "central.auth.redis")
   if not loaded then
-    return noted(self, nil, "this installation's part for it can't be loaded; is hiredis gone?")
+    return failed(self, "this installation's part for it can't be loaded; is hiredis gone?")
   end
   local made, store = pcall(redis.store, {
     path = server.path, host = server.host, port = server.port, user = server.user, database = server.database,
@@ -112,7 +119,7 @@ local function open(self, visit)
     secret:wipe()
   end
   if not made then
-    return noted(self, nil, "no memory or descriptor is left for it")
+    return failed(self, "no memory or descriptor is left for it")
   end
   visit.store = store
   return store
@@ -140,16 +147,20 @@ local function wait(store, visit)
 end
 
 local function ask(self, method, ...)
-  local store = store_of(self)
+  local store, visit = store_of(self), visit_of(self)
   if not store then
     return nil
   end
   local result, why = store[method](store, ...)
   while result == store do
-    wait(store, visit_of(self))
+    wait(store, visit)
     result, why = store[method](store, ...)
   end
-  return noted(self, result, why)
+  if why then
+    return failed(self, why)
+  end
+  visit.wrote = visit.wrote or method ~= "read"
+  return result
 end
 
 --- Begins to use Redis; it ends with the value's scope, and the connection with it. `rarely`: nobody waits, no event
@@ -165,6 +176,7 @@ function Fleet:visit(rarely)
   self._visits[thread] = visit
   return setmetatable({}, { __close = function()
     self._visits[thread] = nil
+    note_end(self, visit)
     if visit.near then
       visit.near:release()
     end
@@ -228,7 +240,7 @@ function Fleet:keep(raw, kind, failures)
   end
   self._near:keep(raw, kind, failures)
   if raw.far_problem then
-    noted(self, nil, raw.far_problem)
+    failed(self, raw.far_problem)
   end
 end
 
