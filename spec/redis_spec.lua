@@ -243,6 +243,77 @@ describe("by Redis #valgrind", function()
   end)
 end)
 
+describe("while the token server is left alone", function()
+  local busy = { status = 503, body = "", retry_after = 60 }
+
+  -- One that was told to come back in a minute, and another machine that got a token since.
+  local function told_to_wait()
+    local s = elsewhere { busy }
+    assert.is_nil(s.client:token())
+    clock:shift(0.5, 0.5)
+    elsewhere({ token("t1", 1000) }).client:renew()
+    return s
+  end
+
+  local function looks()
+    return tonumber(server:cli("info", "commandstats"):match "cmdstat_pttl:calls=(%d+)" or 0)
+  end
+
+  it("a token that another machine got is found", function()
+    local s = told_to_wait()
+    clock:shift(0.5, 0.5)
+    assert.equal("t1", s.client:token())
+    assert.equal(1, s.requests)
+  end)
+
+  it("Redis is asked once a second at most, by one process of a machine", function()
+    local there = machine.new(root, clock)
+    local s = there:client({ busy }, server:options())
+    assert.is_nil(s.client:token())
+    server:cli("config", "resetstat")
+    for _ = 1, 30 do
+      local none, message = s.client:token()
+      assert.is_nil(none)
+      assert.matches("503.*not tried again for", message)
+      clock:shift(0.1, 0.1)
+    end
+    assert.is_true(looks() >= 2 and looks() <= 3, looks())
+    local folder = core.folder(s.client:status().cache:match ", (/.*)$")
+    local lock <close> = folder:lock(s.client._renewal.cache._name .. ".lock", 0)
+    server:cli("config", "resetstat")
+    clock:shift(1, 1)
+    assert.is_nil(s.client:token())
+    assert.equal(0, looks())
+    assert.truthy(lock)
+  end)
+
+  it("who renews by force is not put off with a look that is under way", function()
+    local s = elsewhere({ refusal "invalid_client", token("own", 1000) }, { connect_timeout = 0.1 })
+    assert.is_nil(s.client:token())
+    server:freeze()
+    local look = s.client:pending()
+    assert.is_false(look:done())
+    assert.equal("own", s.client:renew())
+    assert.equal("own", look:result())
+  end)
+
+  it("a call that waits for its next try takes what another machine brings", function()
+    local s = elsewhere { { status = 503, body = "", retry_after = 8 } }
+    local other = elsewhere { token("t1", 1000) }
+    local brought
+    s.client._renewal.host.sleep = function(seconds)
+      clock:shift(seconds, seconds)
+      s.slept = s.slept + seconds
+      if s.slept > 2 and not brought then
+        brought = other.client:renew()
+      end
+    end
+    assert.equal("t1", s.client:token())
+    assert.equal(1, s.requests)
+    assert.is_true(s.slept < 4, s.slept)
+  end)
+end)
+
 describe("what Redis holds", function()
   it("is sealed: no secret and no token in the clear", function()
     elsewhere({ token("a-token-to-look-for", 1000) }).client:token()

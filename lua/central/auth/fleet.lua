@@ -310,6 +310,16 @@ function Fleet:lock(seconds)
   return lock_of(near or nil, far)
 end
 
+--- For a look beyond this machine that is nobody's turn, within a visit: the lock of this machine, for one process of
+--- it looks at a time; nil where another one does, and then there is no look.
+---@return table?
+function Fleet:glance()
+  local visit = visit_of(self)
+  local near = visit.near or self._near:lock()
+  visit.near, visit.look = nil, near ~= false
+  return near or nil
+end
+
 --- For who waits for another machine no longer: the lock of this machine, if it is ours.
 ---@return table?
 function Fleet:own_lock()
