@@ -295,8 +295,8 @@ function Fleet:lock(seconds)
     return self._near:lock()
   end
   local near = visit.near or self._near:lock()
-  visit.near = near or nil
-  visit.look = near ~= false and now >= visit.again
+  visit.near, visit.leads = near or nil, near ~= false
+  visit.look = visit.leads and now >= visit.again
   if not visit.look then
     return false
   end
@@ -320,15 +320,22 @@ function Fleet:glance()
   return near or nil
 end
 
---- For who waits for another machine no longer: the lock of this machine, if it is ours.
+--- Whether, of this machine's processes, this one waits for another machine.
+---@return boolean
+function Fleet:leads()
+  local visit = visit_of(self)
+  return visit ~= nil and visit.leads
+end
+
+--- For who waits for another machine no longer, but for one last look: the lock of this machine, if it is ours.
 ---@return table?
 function Fleet:own_lock()
   local visit = visit_of(self)
-  local near = visit and visit.near
-  if not near then
+  if not visit then
     return nil
   end
-  visit.near = nil
+  local near = visit.near
+  visit.near, visit.look = nil, visit.leads
   return lock_of(near, nil)
 end
 
