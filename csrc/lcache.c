@@ -10,6 +10,9 @@
 /* How long an operation may be waited for at a time. */
 enum { WAIT_MAX_MS = 60000, NS_PER_MS = 1000000 };
 
+/* By so much the clocks of servers that take over from each other may differ. */
+enum { STORES_APART_MS = 100 };
+
 static const struct auth_secret *check_key(lua_State *L, int index) {
     return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
 }
@@ -85,6 +88,8 @@ static bool rebase(struct auth_record *record, const char *name, const struct au
         return auth_lifetime_rebase(&record->sent, now, is_this_boot(record));
     bool token = strstr(name, ".token") != NULL;
     int64_t life_ms = auth_share_life_ms(record, token ? AUTH_SHARE_TOKEN : AUTH_SHARE_REFUSAL);
+    if (left_ms > life_ms + STORES_APART_MS) /* who put it there never said so */
+        return false;
     int64_t kept_ms = life_ms - left_ms;
     return auth_lifetime_receive(&record->sent, now, record->date_s, kept_ms * NS_PER_MS);
 }

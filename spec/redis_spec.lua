@@ -368,7 +368,7 @@ describe("what Redis holds", function()
     end
   end)
 
-  it("is a miss when it is somebody else's, changed, cut, old, swapped or without an end", function()
+  it("is a miss when it is somebody else's, changed, cut, old, swapped, without an end or kept for too long", function()
     elsewhere({ token("t1", 7200) }, { scope = "a" }).client:token()
     local other = key ".token"
     server:cli("rename", other, "kept")
@@ -388,6 +388,11 @@ describe("what Redis holds", function()
     server:cli("del", ours)
     elsewhere({ token("t1", 7200) }).client:token()
     assert_miss("redis.call('persist', KEYS[1])", "1", ours)
+    for _, life in ipairs { "7205000", "8000000000000000" } do
+      server:cli("del", ours)
+      elsewhere({ token("t1", 7200) }).client:token()
+      assert_miss(("redis.call('pexpire', KEYS[1], %s)"):format(life), "1", ours)
+    end
     server:cli("del", ours)
     elsewhere({ token("t1", 7200) }).client:token()
     clock:shift(7180, 7180) -- and somebody gave it a new life
@@ -485,8 +490,16 @@ describe("a client that can't use Redis asks for itself", function()
     assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE, cache_password_file = "/nowhere" }),
       "cache_password_file.*No such file")
     server:cli("acl", "setuser", "default", "resetpass", ">x")
-    assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE }), "cache_password_file %(NOAUTH%)")
+    local nobody = ("redis://127.0.0.1:%d"):format(server.port)
+    assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE, cache = nobody }),
+      "cache_password_file %(NOAUTH%)")
     process.run(("redis-cli -s %s -a x acl setuser default nopass"):format(server.socket))
+  end)
+
+  it("where its URL names a user, and there is no password: it is not the default user instead", function()
+    assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE }),
+      "names a user.*cache_password_file")
+    assert.equal("", key "")
   end)
 
   it("where the user may too little", function()

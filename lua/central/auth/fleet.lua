@@ -16,6 +16,8 @@ local STEP = 1                          -- seconds between looks at signals
 local FIRST_LOOK, LONGEST_LOOK = 0.05, 1 -- seconds between looks while another machine renews; doubles, with jitter
 local FIRST_PAUSE, LONGEST_PAUSE = 1, 60 -- seconds Redis is left alone after a failure; doubles, with jitter
 
+local NO_PASSWORD = "its URL names a user, and there is no password: cache_password, cache_password_file"
+
 local fleet = {}
 
 ---@class central.auth.Fleet
@@ -97,15 +99,16 @@ local function note_end(self, visit)
 end
 
 local function open(self, visit)
-  local source = self._config.cache_secret
+  local server, source = self._server, self._config.cache_secret
   local secret, why
   if source then
     secret, why = credential.read(source, STEP)
     if not secret then
       return failed(self, why)
     end
+  elseif server.user then -- who would else be the default one
+    return failed(self, NO_PASSWORD)
   end
-  local server = self._server
   local loaded, redis = pcall(require, "central.auth.redis")
   if not loaded then
     return failed(self, "this installation's part for it can't be loaded; is hiredis gone?")
