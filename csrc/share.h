@@ -54,7 +54,8 @@ void auth_share_end(struct auth_share *share);
 /* After `end`, and when no thread interrupts any more: closes the stores. */
 void auth_share_free(struct auth_share *share);
 
-/* In a forked child, instead of `end` and `free`: closes copies of descriptors, touches nothing else. */
+/* In a forked child, instead of `end`: closes copies of descriptors, touches nothing else. `free` may follow
+ * where no other thread was at work in it. */
 void auth_share_forget(struct auth_share *share);
 
 #endif

@@ -269,6 +269,41 @@ describe("a process on one of the machines #slow", function()
     assert.matches("^redis://", output)
   end)
 
+  it("that forks while it asks Redis takes none of its connections along into the child #forks", function()
+    local output, status = process.run(environment(1, { REDIS = server.process.pid, CENTRAL_CONNECT_TIMEOUT = 0.5 })
+      .. "lua5.4 " .. script [[
+      local auth, host = require "central.auth", require "spec_fork"
+      local function sockets()
+        local pipe <close> = io.popen "ls -l /proc/$PPID/fd"
+        local found = {}
+        for name in pipe:read "a":gmatch "socket:%[(%d+)%]" do
+          found[name] = true
+        end
+        return found
+      end
+      local before = sockets()
+      os.execute("kill -STOP " .. os.getenv "REDIS")
+      local pending = assert(auth.pending())
+      assert(not pending:done())
+      local parents = sockets()
+      for name in pairs(before) do
+        parents[name] = nil
+      end
+      assert(next(parents))
+      local pid = host.fork()
+      if pid == 0 then
+        assert(auth.token())
+        for name in pairs(sockets()) do
+          assert(not parents[name], name)
+        end
+        os.exit(true, true)
+      end
+      assert(host.wait(pid) == 0)
+    ]])
+    server:thaw()
+    assert.equal(0, status, output)
+  end)
+
   it("stalls no event loop, and ends in time, while Redis says nothing", function()
     server:freeze()
     local output = process.run(environment(1, { CENTRAL_CONNECT_TIMEOUT = 1 }) .. "lua5.4 " .. script(LOOP))

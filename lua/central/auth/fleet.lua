@@ -187,6 +187,17 @@ function Fleet:visit(rarely)
   end })
 end
 
+--- In a forked child: lets go of what the parent's visits hold.
+function Fleet:forget()
+  for thread, visit in pairs(self._visits) do
+    self._visits[thread] = nil
+    hang_up(visit)
+    if visit.near then
+      visit.near:release()
+    end
+  end
+end
+
 -- --- records ------------------------------------------------------------------------------------------------------
 
 --- The reply that brought the machine's token.

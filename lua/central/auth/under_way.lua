@@ -60,6 +60,8 @@ function under_way.current(self)
     return current
   elseif current and current:ours() then
     current:close(errors.fail("timeout", "the renewal took too long"))
+  elseif current and self.cache.forget then
+    self.cache:forget()
   end
   self.task = nil
 end
