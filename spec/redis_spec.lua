@@ -479,6 +479,26 @@ describe("a client that can't use Redis asks for itself", function()
     server:thaw()
   end)
 
+  it("where it says nothing to a reply that is put there, and holds no event loop up", function()
+    local s = elsewhere({ token("own", 100, ',"of":{}') }, { connect_timeout = 0.3 })
+    s.client._renewal.host.wait, s.took = coroutine.yield, 1
+    local waiter = coroutine.wrap(function() return s.client:token() end)
+    process.wait_until(function() return waiter() and s.requests == 1 end, 5, "a request")
+    server:freeze()
+    s:wait(1)
+    local longest, got = 0
+    repeat
+      local before = cqueues.monotime()
+      got = waiter()
+      longest = math.max(longest, cqueues.monotime() - before)
+      cqueues.sleep(0.005)
+    until type(got) == "string"
+    server:thaw()
+    assert.equal("own", got)
+    assert.is_true(longest < 0.1, longest)
+    assert.equal(1, count(s.events, "cache_error"))
+  end)
+
   it("where it says nothing, after two seconds in any case #slow", function()
     server:freeze()
     assert_alone(elsewhere { token("own", 100) }, "does not answer in time", 3)

@@ -3,7 +3,6 @@
 -- and one event; it is asked again later. Loaded only where `cache` names a Redis server.
 -- SPDX-License-Identifier: MIT
 
-local core = require "central.auth.core"
 local credential = require "central.auth.credential"
 local redis_url = require "central.auth.redis_url"
 local task = require "central.auth.task"
@@ -242,19 +241,17 @@ function Fleet:share(failures, held)
   return share
 end
 
---- Shares a reply that nobody has shared yet; takes notice where that failed.
+--- Shares a reply that nobody has shared yet, within a visit; takes notice where that failed.
 ---@param raw central.auth.RawReply
 ---@param kind "token" | "refusal"
 ---@param failures? integer
 function Fleet:keep(raw, kind, failures)
-  local share = not raw.shared and self:share(failures or 0)
-  if share then
-    raw.near_problem, raw.far_problem = core.cache_share(share, raw, kind, self._clock)
-    raw.shared = true
-  end
+  local share = not raw.shared and self._near:share(failures or 0)
   self._near:keep(raw, kind, failures)
   if raw.far_problem then
     failed(self, raw.far_problem)
+  elseif share and ask(self, "put", share, raw, kind, self._clock) and kind == "token" then
+    ask(self, "remove", share.name .. ".failed")
   end
 end
 
