@@ -8,14 +8,23 @@ local process = require "spec.support.process"
 
 local only = apart.only({ it = it, pending = pending }, process.run "id -u" == "0\n", "only root may make a Debian")
 
--- Each of the package's modules but the sandbox's, which need what is only recommended.
+-- Each of the package's modules but `without` and the sandbox's, which need what is only recommended.
 local LOAD_ALL = [[
 for path in io.popen("dpkg -L lua-central-auth"):lines() do
   local name = path:match "/lua/5%.4/(central/auth.*)%.lua$" or path:match "/lua/5%.4/(central/auth/.*)%.so$"
-  if name and not name:find "sandbox" then
+  if name and not name:find "sandbox" and name ~= without then
     require((name:gsub("/", ".")))
   end
 end]]
+
+-- A token with a Redis server that is not there.
+local BY_REDIS = [[
+local auth = require "central.auth"
+local box <close> = require("central.auth.sandbox").start()
+local options = box:options()
+options.cache, options.on_event = "redis://127.0.0.1:1", function(event) print(event.message) end
+assert(auth.configure(options))
+print(auth.token() ~= nil)]]
 
 local folder, root
 
@@ -65,7 +74,7 @@ describe("the Debian package #deb #slow", function()
     process.run(("cp %s/deb/lua-central-auth_%s_*.deb %s/tmp/this.deb"):format(folder, VERSION, root))
 
     apt "install --no-install-recommends /tmp/this.deb"
-    assert.same({ "", 0 }, { lua(LOAD_ALL) })
+    assert.same({ "", 0 }, { lua("without = 'central/auth/redis' " .. LOAD_ALL) })
     assert.matches("^nil\tclient_id is needed.*\tconfig\t", (lua "print(auth.token())"))
     local unit = process.read "lua/examples/systemd/central-aps.service"
     assert.equal("", (within("ls " .. unit:match "ExecStart=%S+ (%S+)" .. " >/dev/null")))
@@ -79,6 +88,12 @@ describe("the Debian package #deb #slow", function()
     output, status = within("lua5.4 -e " .. process.quote(block))
     assert.equal(0, status, output)
     assert.matches("^state%s+fresh\n", output)
+
+    assert.matches("hiredis can't be loaded.*\ntrue\n$", (within("lua5.4 -e " .. process.quote(BY_REDIS))))
+    local hiredis = within("dpkg-query -W -f '${Recommends}' lua-central-auth", "0:0"):match "libhiredis[%w.]+"
+    apt("install " .. hiredis)
+    assert.matches("nobody listens there.*\ntrue\n$", (within("lua5.4 -e " .. process.quote(BY_REDIS))))
+    assert.same({ "", 0 }, { lua(LOAD_ALL) })
 
     apt "purge lua-central-auth"
     assert.equal("", (process.run(("find %s/usr %s/etc %s/var/lib -path '*central*auth*'"):format(root, root, root))))

@@ -100,7 +100,7 @@ local function permitted(self, mode, lock)
   local due = self.clock:boot() + wait
   if mode.early or due > mode.deadline then
     self.hold_until = math.max(self.hold_until, due)
-    return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
+    return errors.fail("rate_limited", "too many token requests with this credential; the server is asked no further",
       { retry_after = wait })
   end
   if lock then

@@ -110,7 +110,7 @@ local function open(self, visit)
   end
   local loaded, redis = pcall(require, "central.auth.redis")
   if not loaded then
-    return failed(self, "this installation's part for it can't be loaded; is hiredis gone?")
+    return failed(self, redis_url.NO_LIBRARY)
   end
   local made, store = pcall(redis.store, {
     path = server.path, host = server.host, port = server.port, user = server.user, database = server.database,

@@ -4,6 +4,9 @@
 
 local redis_url = {}
 
+redis_url.NO_LIBRARY = "the library hiredis can't be loaded: install it (on Debian it is among what the package"
+  .. " recommends)"
+
 local PART = "central.auth.redis"
 local PORT = "6379"
 local HOW = "write it like redis://user@host:6379/0, rediss://host:6379/0?ca_file=/path"
@@ -114,7 +117,7 @@ function redis_url.check(url)
   elseif parts.tls then
     local loaded, redis = pcall(require, PART)
     if not (loaded and redis.tls) then
-      return nil, loaded and NO_TLS or NO_PART
+      return nil, loaded and NO_TLS or redis_url.NO_LIBRARY
     end
   end
   local file = parts.ca_file and io.open(parts.ca_file, "rb")
