@@ -96,11 +96,11 @@ local function network(n)
   return ("unshare %s sh %s "):format(NAMESPACES, script)
 end
 
--- Starts HERD processes on each machine, at once; an object whose `result()` waits for their end and adds up.
-local function herd(seconds, more)
-  local machines = {}
+-- Starts HERD processes, or `size`, on each machine, at once; a function that waits for their end and adds up.
+local function herd(seconds, more, size)
+  local machines, each = {}, size or HERD
   for n = 1, MACHINES do
-    local many = ("for i in $(seq %d); do lua5.4 %s & pids=\"$pids $!\"; done; wait $pids"):format(HERD, call)
+    local many = ("for i in $(seq %d); do lua5.4 %s & pids=\"$pids $!\"; done; wait $pids"):format(each, call)
     local all = { SECONDS = seconds }
     for name, value in pairs(more or {}) do
       all[name] = value
@@ -117,7 +117,7 @@ local function herd(seconds, more)
         sum.trouble, sum.most = sum.trouble + trouble, math.max(sum.most, tonumber(trouble))
       end
     end
-    assert.equal(MACHINES * HERD, sum.processes, process.read(folder .. "/herd-1.log"))
+    assert.equal(MACHINES * each, sum.processes, process.read(folder .. "/herd-1.log"))
     assert.equal(0, sum.failures, process.read(folder .. "/herd-1.log"))
     return sum
   end
@@ -125,6 +125,12 @@ end
 
 local function script(text)
   return process.write(folder .. "/script.lua", text)
+end
+
+local function wait_for_tokens()
+  process.wait_until(function()
+    return process.run(("ls %s/machine-*/central-auth/*.token | wc -l"):format(folder)) == MACHINES .. "\n"
+  end, 30, "a token on each machine")
 end
 
 local function prepare()
@@ -189,9 +195,7 @@ describe("four machines with fifty processes each #slow #herd", function()
   it("get no error and make a request for each machine at most while Redis is out, and say so once", function()
     box:lifetime(8)
     local result = herd(12)
-    process.wait_until(function()
-      return process.run(("ls %s/machine-*/central-auth/*.token | wc -l"):format(folder)) == MACHINES .. "\n"
-    end, 30, "a token on each machine")
+    wait_for_tokens()
     cqueues.sleep(0.5)
     local before = requests()
     server:down()
@@ -211,6 +215,56 @@ describe("four machines with fifty processes each #slow #herd", function()
     assert.is_true(sum.trouble >= MACHINES)
     assert.equal(MACHINES, requests() - before)
   end)
+end)
+
+describe("a master that Sentinel replaces, behind a proxy that follows #slow #herd", function()
+  local master, replica, sentinel, proxy, target
+
+  setup(function()
+    prepare()
+    master = redis.start()
+    replica = redis.start { config = "replicaof 127.0.0.1 " .. master.port }
+    target = process.write(folder .. "/target", master.port .. "\n")
+    local port, listens = process.free_port(), process.free_port()
+    local conf = ("bind 127.0.0.1\nport %d\ndir %s\nsentinel monitor it 127.0.0.1 %d 1\n"
+      .. "sentinel down-after-milliseconds it 6000\nsentinel failover-timeout it 5000\n"):format(port, folder,
+      master.port)
+    sentinel = process.start { command = { "redis-server", process.write(folder .. "/sentinel.conf", conf),
+      "--sentinel" }, log = folder .. "/sentinel.log" }
+    sentinel:wait_for_port(port, 5)
+    proxy = process.start { command = { "lua5.4", "spec/support/relay.lua", listens, "@" .. target },
+      log = folder .. "/proxy.log" }
+    proxy:wait_for_port(listens, 5)
+    server = setmetatable({ port = listens, url = ("redis://%s@127.0.0.1:%d"):format(redis.user, listens) },
+      { __index = replica })
+    box = sandbox.start { latency = 0.1 }
+    process.wait_until(function() return replica:cli("info", "replication"):find "master_link_status:up" end, 10,
+      "replication")
+    cqueues.sleep(1) -- Sentinel has to hear of the replica
+  end)
+  teardown(function()
+    proxy:stop()
+    sentinel:stop()
+    master:stop()
+    clean_up()
+  end)
+
+  it("costs a request for each machine at most, and nobody an error, though the replica can't be written to at first",
+    function()
+      box:lifetime(8)
+      local result = herd(20, {}, 5)
+      wait_for_tokens()
+      local before = requests()
+      master:down()
+      process.write(target, replica.port .. "\n")
+      assert.matches("^slave", replica:cli "role")
+      process.wait_until(function() return replica:cli("role"):find "^master" end, 15, "another master")
+      local sum = result()
+      local lives = 20 / 4 + 1
+      assert.is_true(requests() - before <= lives + MACHINES - 1, requests() - before)
+      assert.is_true(sum.most <= 1 and sum.trouble >= 1, sum.trouble)
+      assert.not_equal("", replica:cli("keys", "*.token"))
+    end)
 end)
 
 describe("a process on one of the machines #slow", function()
