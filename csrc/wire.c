@@ -95,17 +95,26 @@ struct auth_wire *auth_wire_new(int fd, const struct auth_redis_options *options
     return wire;
 }
 
-/* hiredis writes without MSG_NOSIGNAL: a connection that broke must not end the host. */
-static bool write_quietly(redisContext *context) {
+static bool write_out(redisContext *context) {
+    int done = 0;
+    return redisBufferWrite(context, &done) == REDIS_OK;
+}
+
+/* Reading may write, too: TLS does. */
+static bool write_and_read(redisContext *context) {
+    return write_out(context) && redisBufferRead(context) == REDIS_OK;
+}
+
+/* hiredis and OpenSSL write without MSG_NOSIGNAL: a connection that broke must not end the host. */
+static bool quietly(bool (*move)(redisContext *), redisContext *context) {
     sigset_t pipe;
     sigset_t before;
     sigset_t pending;
-    int done = 0;
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    bool ok = redisBufferWrite(context, &done) == REDIS_OK;
+    bool ok = move(context);
     if (!ok && sigismember(&pending, SIGPIPE) == 0)
         while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
             ;
@@ -116,7 +125,7 @@ static bool write_quietly(redisContext *context) {
 void auth_wire_mention(struct auth_wire *wire, const struct auth_wire_command *command) {
     auth_wire_say(wire, command);
     wire->passed_over++;
-    (void)write_quietly(wire->context); /* whether it can still be used, the next move finds out */
+    (void)quietly(write_out, wire->context); /* whether it can still be used, the next move finds out */
 }
 
 static enum auth_wire_state refused(const struct auth_wire *wire, const redisReply *reply, char *why) {
@@ -199,8 +208,7 @@ static struct auth_wire_reply plain(const redisReply *reply) {
 enum auth_wire_state auth_wire_move(struct auth_wire *wire, int count, struct auth_wire_reply *replies,
                                     char *why) {
     redisContext *context = wire->context;
-    if (!write_quietly(context) || redisBufferRead(context) != REDIS_OK ||
-        context->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
+    if (!quietly(write_and_read, context) || context->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
         return broken(wire, why);
     enum auth_wire_state state = collect(wire, count, why);
     if (state != AUTH_WIRE_DONE)
