@@ -471,6 +471,21 @@ describe("a client that can't use Redis asks for itself", function()
     server:up()
   end)
 
+  it("and uses it again within the same call, if that takes long enough", function()
+    local s = elsewhere { { status = 503, body = "", retry_after = 4 }, token("own", 100) }
+    server:down()
+    s.client._renewal.host.sleep = function(seconds)
+      clock:shift(seconds, seconds)
+      if clock:boot() - core.clock():boot() > 2 and not process.accepts(server.port) then
+        server:up()
+      end
+    end
+    assert.equal("own", s.client:token())
+    assert.matches("^redis://", s.client:status().cache)
+    assert.not_equal("", key ".token")
+    assert.equal(1, count(s.events, "cache_error"))
+  end)
+
   it("where it says nothing, within connect_timeout", function()
     server:freeze()
     assert_alone(elsewhere({ token("own", 100) }, { connect_timeout = 0.1 }), "does not answer in time", 0.4)

@@ -85,14 +85,14 @@ local function failed(self, why)
   self._trouble = why
   self._again = self._clock:boot() + jittered(self, math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ self._failures))
   self._failures = math.min(self._failures + 1, 16)
-  visit.failed = true
+  visit.wrote = false
   hang_up(visit)
 end
 
--- An outage ends with a visit in which nothing failed and something could be written: what can only be read, or where
--- a lease can be had and no token put, is of no use.
+-- An outage ends with a visit in which something could be written and nothing failed after that: what can only be read,
+-- or where a lease can be had and no token put, is of no use.
 local function note_end(self, visit)
-  if visit.wrote and not visit.failed then
+  if visit.wrote then
     self._trouble, self._failures = nil, 0
   end
 end
