@@ -165,6 +165,11 @@ static enum auth_wire_state broken(const struct auth_wire *wire, char *why) {
     return wire->proven && wire->replied == 0 ? AUTH_WIRE_CLOSED : AUTH_WIRE_BROKEN;
 }
 
+/* Errors but one: what somebody else put there, of another type, is as good as nothing. */
+static bool is_error(const redisReply *reply) {
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE ", strlen("WRONGTYPE ")) != 0;
+}
+
 /* Takes what was read apart: first replies to the greeting and of no interest, then those to what was said.
  */
 static enum auth_wire_state collect(struct auth_wire *wire, int count, char *why) {
@@ -176,7 +181,7 @@ static enum auth_wire_state collect(struct auth_wire *wire, int count, char *why
         if (got == NULL)
             return AUTH_WIRE_MORE;
         bool greeted = wire->greeting == 0;
-        bool error = got->type == REDIS_REPLY_ERROR;
+        bool error = is_error(got);
         if (greeted && wire->passed_over == 0 && !error) {
             wire->replies[wire->replied++] = got;
             continue;

@@ -8,7 +8,7 @@
 
 #include <poll.h>
 
-enum { AUTH_WIRE_WORDS_MAX = 6, AUTH_WIRE_COMMANDS_MAX = 2, AUTH_WIRE_WHY_MAX = 119 };
+enum { AUTH_WIRE_WORDS_MAX = 6, AUTH_WIRE_COMMANDS_MAX = 3, AUTH_WIRE_WHY_MAX = 119 };
 
 struct auth_wire_command {
     int count;

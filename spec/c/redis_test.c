@@ -110,7 +110,7 @@ static void takes_a_lease_or_finds_it_taken(void **state) {
     (void)state;
     const char *why = NULL;
     struct auth_lock held;
-    struct server server = serve("+OK\r\n$3\r\n1 2\r\n", HANG);
+    struct server server = serve("+OK\r\n$3\r\n1 2\r\n:1000\r\n", HANG);
     struct auth_store *store = store_of(server, LONG_MS);
     assert_int_equal(lock(store, &held, &why), AUTH_STORE_OK);
     assert_true(held.held && held.fd == -1);
@@ -125,7 +125,7 @@ static void takes_a_lease_or_finds_it_taken(void **state) {
     assert_false(held.held);
     store->kind->free(store);
     stop(server);
-    server = serve("$-1\r\n$-1\r\n", 0);
+    server = serve("$-1\r\n$-1\r\n:1000\r\n", 0);
     store = store_of(server, LONG_MS);
     assert_int_equal(lock(store, &held, &why), AUTH_STORE_BUSY);
     assert_false(held.held);
@@ -173,7 +173,7 @@ static void says_why_it_is_not_there(void **state) {
 
 static void gives_up_one_call_for_another(void **state) {
     (void)state;
-    struct server server = serve("$-1\r\n$-1\r\n", 0);
+    struct server server = serve("$-1\r\n$-1\r\n:1000\r\n", 0);
     struct auth_store *store = store_of(server, LONG_MS);
     struct auth_secret value = {0};
     struct auth_lock held;
@@ -245,7 +245,7 @@ static void lets_its_job_go_in_a_moment(void **state) {
 
 static void moves_its_connection_to_a_branch(void **state) {
     (void)state;
-    struct server server = serve("$-1\r\n$-1\r\n+OK\r\n", HANG);
+    struct server server = serve("$-1\r\n$-1\r\n:1000\r\n+OK\r\n", HANG);
     struct auth_store *store = store_of(server, LONG_MS);
     struct auth_lock held;
     struct auth_secret bytes = {0};
@@ -264,7 +264,7 @@ static void moves_its_connection_to_a_branch(void **state) {
 
 static void leaves_the_parents_connection_alone_in_a_child(void **state) {
     (void)state;
-    struct server server = serve("+OK\r\n$-1\r\n", HANG);
+    struct server server = serve("+OK\r\n$-1\r\n:1000\r\n", HANG);
     struct auth_store *store = store_of(server, LONG_MS);
     struct auth_lock held;
     const char *why = NULL;
