@@ -60,6 +60,8 @@ static void close_gate(void) {
     }
 }
 
+static bool torn; /* in a forked child: the gate could not be closed, and a thread may have been at work */
+
 static void open_gate(void) {
     if (gate_closed)
         pthread_rwlock_unlock(&gate);
@@ -73,6 +75,7 @@ static void close_gate_for_good(void) {
 
 /* In the child: who waited at the gate, or could not be waited for, does not exist there. */
 static void renew_gate(void) {
+    torn = torn || !gate_closed;
     open_gate();
     gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
 }
@@ -330,6 +333,8 @@ void auth_job_free(struct auth_job *job) {
         return;
     if (!auth_job_is_ours(job)) {
         auth_share_forget(&job->order.share);
+        if (!torn)
+            auth_share_free(&job->order.share);
         auth_alarm_close(&job->alarm);
         return;
     }

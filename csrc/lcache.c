@@ -11,6 +11,9 @@
 /* How long an operation may be waited for at a time. */
 enum { WAIT_MAX_MS = 60000, NS_PER_MS = 1000000 };
 
+/* By so much the clocks of servers that take over from each other may differ. */
+enum { STORES_APART_MS = 100 };
+
 static const struct auth_secret *check_key(lua_State *L, int index) {
     return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
 }
@@ -86,6 +89,8 @@ static bool rebase(struct auth_record *record, const char *name, const struct au
         return auth_lifetime_rebase(&record->sent, now, is_this_boot(record));
     bool token = strstr(name, ".token") != NULL;
     int64_t life_ms = auth_share_life_ms(record, token ? AUTH_SHARE_TOKEN : AUTH_SHARE_REFUSAL);
+    if (left_ms > life_ms + STORES_APART_MS) /* who put it there never said so */
+        return false;
     int64_t kept_ms = life_ms - left_ms;
     return auth_lifetime_receive(&record->sent, now, record->date_s, kept_ms * NS_PER_MS);
 }
@@ -111,27 +116,50 @@ static int store_read(lua_State *L) {
     return 1;
 }
 
-/* cache_share({ near, far, name, key, failures }, raw reply, "token" | "refusal", clock) -> why not near, why
- * not far, or nil: as a job does with its own where it is clear. Waits for the stores. */
-static int cache_share(lua_State *L) {
+static enum auth_share_kind check_kind(lua_State *L, int index) {
     static const char *const names[] = {"token", "refusal", NULL};
     static const enum auth_share_kind kinds[] = {AUTH_SHARE_TOKEN, AUTH_SHARE_REFUSAL};
-    enum auth_share_kind kind = kinds[luaL_checkoption(L, 3, NULL, names)];
+    return kinds[luaL_checkoption(L, index, NULL, names)];
+}
+
+/* The raw reply at `index`. Its body stays on the stack. */
+static struct auth_record check_record(lua_State *L, int index) {
+    luaL_checktype(L, index, LUA_TTABLE);
+    struct auth_record record = {.sent = {.boot_ns = auth_lua_ns_field(L, index, "sent_boot"),
+                                          .wall_ns = auth_lua_ns_field(L, index, "sent_wall")},
+                                 .date_s = auth_lua_integer_field(L, index, "date", -1),
+                                 .retry_after_s = auth_lua_integer_field(L, index, "retry_after", -1),
+                                 .status = (uint32_t)auth_lua_integer_field(L, index, "status", 0)};
+    lua_getfield(L, index, "body");
+    record.body = (const unsigned char *)luaL_checklstring(L, -1, &record.body_length);
+    return record;
+}
+
+/* cache_share({ near, name, key, failures }, raw reply, "token" | "refusal", clock) -> why it can't, or nil:
+ * as a job does with its own where it is clear. Waits for the store, which is to be that of this machine. */
+static int cache_share(lua_State *L) {
+    enum auth_share_kind kind = check_kind(L, 3);
     struct auth_share share = {0};
     auth_lua_check_share(L, 1, &share);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    struct auth_record record = {.sent = {.boot_ns = auth_lua_ns_field(L, 2, "sent_boot"),
-                                          .wall_ns = auth_lua_ns_field(L, 2, "sent_wall")},
-                                 .date_s = auth_lua_integer_field(L, 2, "date", -1),
-                                 .retry_after_s = auth_lua_integer_field(L, 2, "retry_after", -1),
-                                 .status = (uint32_t)auth_lua_integer_field(L, 2, "status", 0)};
-    lua_getfield(L, 2, "body");
-    record.body = (const unsigned char *)luaL_checklstring(L, -1, &record.body_length);
+    struct auth_record record = check_record(L, 2);
     const char *why[AUTH_SHARE_STORES] = {NULL};
     auth_share_reply(&share, &record, kind, luaL_checkudata(L, 4, AUTH_CLOCK_TYPE), why);
-    for (int i = 0; i < AUTH_SHARE_STORES; i++)
-        lua_pushstring(L, why[i]); /* nil for NULL */
-    return AUTH_SHARE_STORES;
+    lua_pushstring(L, why[AUTH_SHARE_NEAR]); /* nil for NULL */
+    return 1;
+}
+
+/* store:put(share, raw reply, "token" | "refusal", clock) -> true | nil: its time is over | nil, why | store.
+ * Arguments as of cache_share. */
+static int store_put(lua_State *L) {
+    struct auth_store *store = check_store(L);
+    enum auth_share_kind kind = check_kind(L, 4);
+    const struct auth_clock *clock = luaL_checkudata(L, 5, AUTH_CLOCK_TYPE);
+    struct auth_share share = {0};
+    auth_lua_check_share(L, 2, &share);
+    struct auth_record record = check_record(L, 3);
+    const char *why = NULL;
+    enum auth_store_result result = auth_share_step(&share, store, &record, kind, clock, &why);
+    return push_result(L, result, why);
 }
 
 /* store:remove(name) -> true | nil | nil, why | store */
@@ -243,9 +271,10 @@ static int lock_leave(lua_State *L) {
 }
 
 void auth_lua_open_cache(lua_State *L) {
-    static const luaL_Reg store_methods[] = {{"read", store_read},   {"remove", store_remove},
-                                             {"lock", store_lock},   {"wait", store_wait},
-                                             {"close", store_close}, {NULL, NULL}};
+    static const luaL_Reg store_methods[] = {
+        {"read", store_read}, {"put", store_put},   {"remove", store_remove},
+        {"lock", store_lock}, {"wait", store_wait}, {"close", store_close},
+        {NULL, NULL}};
     static const luaL_Reg store_meta[] = {{"__gc", store_close}, {"__close", store_close}, {NULL, NULL}};
     static const luaL_Reg methods[] = {
         {"release", lock_release}, {"note", lock_note}, {"leave", lock_leave}, {NULL, NULL}};

@@ -12,7 +12,8 @@ enum {
     KEY_BYTES = 80,
     NUMBER_BYTES = 24,
     ID_DIGITS = 32,
-    NOTE_LIFE_MS = 60000 /* by then all permits are back */
+    NOTE_LIFE_MS = 60000, /* by then all permits are back */
+    FOR_EVER = -1         /* of PTTL */
 };
 
 struct redis {
@@ -107,7 +108,7 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
     char note[KEY_BYTES];
     char life[NUMBER_BYTES];
     char begun[AUTH_TALK_DOING_MAX + 1];
-    struct auth_wire_reply replies[2];
+    struct auth_wire_reply replies[3];
     (void)snprintf(begun, sizeof begun, "SET %s", key_of(key, name, ""));
     (void)snprintf(life, sizeof life, "%lld", (long long)lease_ms);
     *lock = (struct auth_lock){.fd = -1};
@@ -115,10 +116,13 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
         return unfit(why, "no randomness");
     const struct auth_wire_command commands[] = {
         {.count = 6, .words = {"SET", key, redis->lease, "PX", life, "NX"}},
-        {.count = 2, .words = {"GET", key_of(note, name, ".note")}}};
-    enum auth_store_result result = ask(store, commands, 2, replies, why);
+        {.count = 2, .words = {"GET", key_of(note, name, ".note")}},
+        {.count = 2, .words = {"PTTL", key}}};
+    enum auth_store_result result = ask(store, commands, 3, replies, why);
     if (result != AUTH_STORE_OK)
         return result;
+    if (replies[2].kind == AUTH_WIRE_INTEGER && replies[2].integer == FOR_EVER)
+        return unfit(why, "something else took the lock, and for ever");
     if (replies[0].kind != AUTH_WIRE_STATUS || auth_talk_took_ms(redis->talk) >= lease_ms)
         return AUTH_STORE_BUSY; /* another's, or ours and over before we heard of it */
     lock->held = true;

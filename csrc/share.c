@@ -179,31 +179,60 @@ static const char *finish(const struct auth_share *share, struct auth_store *sto
     return result == AUTH_STORE_UNFIT ? why : NULL;
 }
 
+/* A reply on its way into a store. */
+struct parcel {
+    char name[AUTH_SEAL_NAME_MAX + 1];
+    struct auth_secret bytes;
+    int64_t life_ms;
+};
+
+/* NULL, or why not; wipe the bytes in any case. */
+static const char *pack(struct parcel *parcel, const struct auth_share *share, struct auth_record *record,
+                        enum auth_share_kind kind, const struct auth_clock *clock) {
+    bool token = kind == AUTH_SHARE_TOKEN;
+    int64_t age_ns = auth_clock_boot_ns(clock) - record->sent.boot_ns;
+    parcel->life_ms = auth_share_life_ms(record, kind) - (age_ns > 0 ? age_ns / NS_PER_MS : 0);
+    record->failures = token ? 0 : share->failures;
+    auth_clock_boot_id(record->boot_id);
+    (void)snprintf(parcel->name, sizeof parcel->name, "%s%s", share->name, token ? ".token" : ".failed");
+    return auth_seal_close(&parcel->bytes, record, &share->key, parcel->name)
+               ? NULL
+               : "the reply is too large, or memory is short";
+}
+
 void auth_share_reply(const struct auth_share *share, struct auth_record *record, enum auth_share_kind kind,
                       const struct auth_clock *clock, const char *why[AUTH_SHARE_STORES]) {
-    char name[AUTH_SEAL_NAME_MAX + 1];
     char failure[AUTH_SEAL_NAME_MAX + 1];
-    struct auth_secret bytes = {0};
+    struct parcel parcel = {.life_ms = 0};
     bool token = kind == AUTH_SHARE_TOKEN;
     if (share->name[0] == '\0' || !(token || kind == AUTH_SHARE_REFUSAL))
         return;
-    int64_t age_ns = auth_clock_boot_ns(clock) - record->sent.boot_ns;
-    int64_t life_ms = auth_share_life_ms(record, kind) - (age_ns > 0 ? age_ns / NS_PER_MS : 0);
-    record->failures = token ? 0 : share->failures;
-    auth_clock_boot_id(record->boot_id);
-    (void)snprintf(name, sizeof name, "%s%s", share->name, token ? ".token" : ".failed");
+    const char *problem = pack(&parcel, share, record, kind, clock);
     (void)snprintf(failure, sizeof failure, "%s.failed", share->name);
-    bool sealed = auth_seal_close(&bytes, record, &share->key, name);
     for (int i = 0; i < AUTH_SHARE_STORES; i++) {
         struct auth_store *store = share->stores[i];
-        if (store == NULL || (i == AUTH_SHARE_FAR && life_ms <= 0))
+        if (store == NULL || (i == AUTH_SHARE_FAR && parcel.life_ms <= 0))
             continue;
-        why[i] = sealed ? finish(share, store, name, &bytes, life_ms)
-                        : "the reply is too large, or memory is short";
+        why[i] = problem != NULL ? problem : finish(share, store, parcel.name, &parcel.bytes, parcel.life_ms);
         if (why[i] == NULL && token)
             (void)finish(share, store, failure, NULL, 0);
     }
-    auth_secret_wipe(&bytes);
+    auth_secret_wipe(&parcel.bytes);
+}
+
+/* Sealed anew for each step, of which the store takes what it has not said yet. */
+enum auth_store_result auth_share_step(const struct auth_share *share, struct auth_store *store,
+                                       struct auth_record *record, enum auth_share_kind kind,
+                                       const struct auth_clock *clock, const char **why) {
+    struct parcel parcel = {.life_ms = 0};
+    enum auth_store_result result = AUTH_STORE_ABSENT;
+    *why = pack(&parcel, share, record, kind, clock);
+    if (*why != NULL)
+        result = AUTH_STORE_UNFIT;
+    else if (parcel.life_ms > 0)
+        result = step(share, store, parcel.name, &parcel.bytes, parcel.life_ms, why);
+    auth_secret_wipe(&parcel.bytes);
+    return result;
 }
 
 bool auth_share_branch(struct auth_share *to, const struct auth_share *from) {

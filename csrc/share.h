@@ -41,6 +41,12 @@ bool auth_share_branch(struct auth_share *to, const struct auth_share *from);
 void auth_share_reply(const struct auth_share *share, struct auth_record *record, enum auth_share_kind kind,
                       const struct auth_clock *clock, const char *why[AUTH_SHARE_STORES]);
 
+/* One step of that, for one store and without waiting: PENDING, UNFIT and `why` as in store.h; ABSENT where
+ * it is over already. A failure that a token ends is left to be removed. */
+enum auth_store_result auth_share_step(const struct auth_share *share, struct auth_store *store,
+                                       struct auth_record *record, enum auth_share_kind kind,
+                                       const struct auth_clock *clock, const char **why);
+
 /* How long a store keeps a record, a token's or a refusal's, counted from when the reply was asked for: what
  * it says of its life, as far as that can be seen without reading it; the reader decides what it means. */
 int64_t auth_share_life_ms(const struct auth_record *record, enum auth_share_kind kind);
@@ -54,7 +60,8 @@ void auth_share_end(struct auth_share *share);
 /* After `end`, and when no thread interrupts any more: closes the stores. */
 void auth_share_free(struct auth_share *share);
 
-/* In a forked child, instead of `end` and `free`: closes copies of descriptors, touches nothing else. */
+/* In a forked child, instead of `end`: closes copies of descriptors, touches nothing else. `free` may follow
+ * where no other thread was at work in it. */
 void auth_share_forget(struct auth_share *share);
 
 #endif

@@ -31,10 +31,15 @@ static int64_t now_ns(void) {
     return auth_clock_boot_ns(&(struct auth_clock){0});
 }
 
+/* In a forked child what is open is the parent's. */
+static bool is_ours(const struct auth_talk *talk) {
+    return talk->owner == getpid();
+}
+
 static void hang_up(struct auth_talk *talk) {
     auth_dial_hang_up(&talk->dial);
     talk->dialling = false;
-    auth_wire_free(talk->wire, talk->owner == getpid());
+    auth_wire_free(talk->wire, is_ours(talk));
     talk->wire = NULL;
 }
 
@@ -48,12 +53,9 @@ static enum auth_store_result unfit(struct auth_talk *talk, const char **why, co
 }
 
 static void begin(struct auth_talk *talk, const char *doing) {
-    if (talk->owner != getpid()) { /* a forked child: the connection is the parent's */
+    if (!is_ours(talk) || talk->doing[0] != '\0') /* or given up in the middle of it */
         hang_up(talk);
-        talk->owner = getpid();
-    }
-    if (talk->doing[0] != '\0') /* given up in the middle of it */
-        hang_up(talk);
+    talk->owner = getpid();
     (void)snprintf(talk->doing, sizeof talk->doing, "%s", doing);
     talk->deadline_ns = now_ns() + talk->options.limit_ns;
 }
@@ -109,11 +111,11 @@ enum auth_store_result auth_talk_ask(struct auth_talk *talk, const char *doing,
 }
 
 bool auth_talk_is_at(const struct auth_talk *talk, const char *doing) {
-    return strcmp(talk->doing, doing) == 0;
+    return is_ours(talk) && strcmp(talk->doing, doing) == 0;
 }
 
 static bool is_idle(const struct auth_talk *talk) {
-    return talk->wire != NULL && talk->doing[0] == '\0' && talk->owner == getpid();
+    return talk->wire != NULL && talk->doing[0] == '\0' && is_ours(talk);
 }
 
 void auth_talk_mention(struct auth_talk *talk, const struct auth_wire_command *command) {
@@ -127,15 +129,14 @@ bool auth_talk_wait(const struct auth_talk *talk, int limit_ms) {
     if (talk->dialling && talk->dial.connecting && talk->dial.give_up_ns < due_ns)
         due_ns = talk->dial.give_up_ns; /* of this address; there may be another */
     int64_t left_ms = (due_ns - now_ns()) / NS_PER_MS + 1;
-    if (talk->doing[0] == '\0' || left_ms <= 0)
+    if (talk->doing[0] == '\0' || left_ms <= 0 || !is_ours(talk))
         return true;
     int wait_ms = limit_ms < left_ms ? limit_ms : (int)left_ms;
-    int asked_ms = wait_ms;
     if (talk->dialling)
         fds[1] = auth_dial_poll(&talk->dial);
     else if (talk->wire != NULL)
-        fds[1] = auth_wire_poll(talk->wire, &wait_ms);
-    return poll(fds, 2, wait_ms) > 0 || wait_ms < asked_ms || now_ns() >= due_ns;
+        fds[1] = auth_wire_poll(talk->wire);
+    return poll(fds, 2, wait_ms) > 0 || now_ns() >= due_ns;
 }
 
 int64_t auth_talk_took_ms(const struct auth_talk *talk) {

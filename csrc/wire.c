@@ -14,17 +14,16 @@
 enum {
     NUMBER_BYTES = 24,
     WORD_MAX = 20,
-    SLACK_BYTES = 4096, /* around a record, in what is read of it */
-    TLS_STEP_MS = 2     /* where TLS has to read before it can write */
+    SLACK_BYTES = 4096 /* around a record, in what is read of it */
 };
 
 struct auth_wire {
     redisContext *context;
     redisReplyObjectFunctions makers;
-    bool tls;
-    bool proven;     /* it has answered before, so it may have been closed since */
-    int greeting;    /* replies still to come to the greeting */
-    int passed_over; /* replies still to come that nobody waits for */
+    struct ssl_st *session; /* the context's; NULL: no TLS */
+    bool proven;            /* it has answered before, so it may have been closed since */
+    int greeting;           /* replies still to come to the greeting */
+    int passed_over;        /* replies still to come that nobody waits for */
     redisReply *replies[AUTH_WIRE_COMMANDS_MAX];
     int replied;
 };
@@ -81,12 +80,13 @@ struct auth_wire *auth_wire_new(int fd, const struct auth_redis_options *options
         return NULL;
     }
     wire->context = context;
-    wire->tls = options->tls;
     context->flags &= ~REDIS_BLOCK;
     wire->makers = *context->reader->fn;
     wire->makers.createArray = no_array;
     context->reader->fn = &wire->makers;
-    *why = wire->tls ? auth_wire_tls_begin(context, options->address.host, options->ca_file) : NULL;
+    *why = options->tls
+               ? auth_wire_tls_begin(context, options->address.host, options->ca_file, &wire->session)
+               : NULL;
     if (*why != NULL) {
         auth_wire_free(wire, true);
         return NULL;
@@ -95,17 +95,26 @@ struct auth_wire *auth_wire_new(int fd, const struct auth_redis_options *options
     return wire;
 }
 
-/* hiredis writes without MSG_NOSIGNAL: a connection that broke must not end the host. */
-static bool write_quietly(redisContext *context) {
+static bool write_out(redisContext *context) {
+    int done = 0;
+    return redisBufferWrite(context, &done) == REDIS_OK;
+}
+
+/* Reading may write, too: TLS does. */
+static bool write_and_read(redisContext *context) {
+    return write_out(context) && redisBufferRead(context) == REDIS_OK;
+}
+
+/* hiredis and OpenSSL write without MSG_NOSIGNAL: a connection that broke must not end the host. */
+static bool quietly(bool (*move)(redisContext *), redisContext *context) {
     sigset_t pipe;
     sigset_t before;
     sigset_t pending;
-    int done = 0;
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    bool ok = redisBufferWrite(context, &done) == REDIS_OK;
+    bool ok = move(context);
     if (!ok && sigismember(&pending, SIGPIPE) == 0)
         while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
             ;
@@ -116,7 +125,7 @@ static bool write_quietly(redisContext *context) {
 void auth_wire_mention(struct auth_wire *wire, const struct auth_wire_command *command) {
     auth_wire_say(wire, command);
     wire->passed_over++;
-    (void)write_quietly(wire->context); /* whether it can still be used, the next move finds out */
+    (void)quietly(write_out, wire->context); /* whether it can still be used, the next move finds out */
 }
 
 static enum auth_wire_state refused(const struct auth_wire *wire, const redisReply *reply, char *why) {
@@ -148,12 +157,17 @@ static enum auth_wire_state broken(const struct auth_wire *wire, char *why) {
     const char *text = "it broke the connection off";
     if (context->reader->len > AUTH_STORE_RECORD_MAX)
         text = "its answer is too long";
-    else if (wire->tls && context->reader->len == 0 && !wire->proven)
+    else if (wire->session != NULL && context->reader->len == 0 && !wire->proven)
         text = "TLS with it fails: is its certificate of a known authority, and for this name?";
     else if (context->err == REDIS_ERR_PROTOCOL || context->err == REDIS_ERR_OOM)
         text = "what answers is no Redis";
     (void)snprintf(why, AUTH_WIRE_WHY_MAX + 1, "%s", text);
     return wire->proven && wire->replied == 0 ? AUTH_WIRE_CLOSED : AUTH_WIRE_BROKEN;
+}
+
+/* Errors but one: what somebody else put there, of another type, is as good as nothing. */
+static bool is_error(const redisReply *reply) {
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE ", strlen("WRONGTYPE ")) != 0;
 }
 
 /* Takes what was read apart: first replies to the greeting and of no interest, then those to what was said.
@@ -167,7 +181,7 @@ static enum auth_wire_state collect(struct auth_wire *wire, int count, char *why
         if (got == NULL)
             return AUTH_WIRE_MORE;
         bool greeted = wire->greeting == 0;
-        bool error = got->type == REDIS_REPLY_ERROR;
+        bool error = is_error(got);
         if (greeted && wire->passed_over == 0 && !error) {
             wire->replies[wire->replied++] = got;
             continue;
@@ -199,8 +213,7 @@ static struct auth_wire_reply plain(const redisReply *reply) {
 enum auth_wire_state auth_wire_move(struct auth_wire *wire, int count, struct auth_wire_reply *replies,
                                     char *why) {
     redisContext *context = wire->context;
-    if (!write_quietly(context) || redisBufferRead(context) != REDIS_OK ||
-        context->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
+    if (!quietly(write_and_read, context) || context->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
         return broken(wire, why);
     enum auth_wire_state state = collect(wire, count, why);
     if (state != AUTH_WIRE_DONE)
@@ -211,12 +224,12 @@ enum auth_wire_state auth_wire_move(struct auth_wire *wire, int count, struct au
     return AUTH_WIRE_DONE;
 }
 
-struct pollfd auth_wire_poll(const struct auth_wire *wire, int *limit_ms) {
+struct pollfd auth_wire_poll(const struct auth_wire *wire) {
     bool unsent = wire->context->obuf[0] != '\0';
-    if (unsent && wire->tls && *limit_ms > TLS_STEP_MS)
-        *limit_ms = TLS_STEP_MS;
-    return (struct pollfd){.fd = wire->context->fd,
-                           .events = (short)(unsent && !wire->tls ? POLLIN | POLLOUT : POLLIN)};
+    int events = wire->session != NULL ? auth_wire_tls_awaits(wire->session) : 0;
+    if (events == 0)
+        events = unsent ? POLLIN | POLLOUT : POLLIN;
+    return (struct pollfd){.fd = wire->context->fd, .events = (short)events};
 }
 
 /* Reads what nobody waited for, lest closing looks like a fault to the server and it forgets the last words.

@@ -8,7 +8,7 @@
 
 #include <poll.h>
 
-enum { AUTH_WIRE_WORDS_MAX = 6, AUTH_WIRE_COMMANDS_MAX = 2, AUTH_WIRE_WHY_MAX = 119 };
+enum { AUTH_WIRE_WORDS_MAX = 6, AUTH_WIRE_COMMANDS_MAX = 3, AUTH_WIRE_WHY_MAX = 119 };
 
 struct auth_wire_command {
     int count;
@@ -48,8 +48,8 @@ void auth_wire_mention(struct auth_wire *wire, const struct auth_wire_command *c
 enum auth_wire_state auth_wire_move(struct auth_wire *wire, int count, struct auth_wire_reply *replies,
                                     char *why);
 
-/* What to poll for until the next move makes sense; `limit_ms` is shortened where no poll can tell. */
-struct pollfd auth_wire_poll(const struct auth_wire *wire, int *limit_ms);
+/* What to poll for until the next move makes sense. */
+struct pollfd auth_wire_poll(const struct auth_wire *wire);
 
 /* Hangs up. `ours`: not the copy of a forked child. NULL is fine. */
 void auth_wire_free(struct auth_wire *wire, bool ours);

@@ -10,6 +10,7 @@
 #include <hiredis_ssl.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 
 bool auth_wire_tls_is_here(void) {
     return true;
@@ -29,7 +30,8 @@ static bool expect(SSL *session, const char *host) {
     return SSL_set1_host(session, host) == 1 && SSL_set_tlsext_host_name(session, host) == 1;
 }
 
-const char *auth_wire_tls_begin(struct redisContext *context, const char *host, const char *ca_file) {
+const char *auth_wire_tls_begin(struct redisContext *context, const char *host, const char *ca_file,
+                                struct ssl_st **begun) {
     SSL *session = NULL;
     SSL_CTX *trust = SSL_CTX_new(TLS_client_method());
     const char *why = trust != NULL ? load_trust(trust, ca_file) : "no memory for TLS";
@@ -43,14 +45,22 @@ const char *auth_wire_tls_begin(struct redisContext *context, const char *host, 
         why = "no memory for TLS";
         goto done;
     }
-    if (redisInitiateSSL(context, session) == REDIS_OK)
+    if (redisInitiateSSL(context, session) == REDIS_OK) {
+        *begun = session;
         session = NULL; /* the context's now */
-    else
+    } else {
         why = "TLS with it can't begin";
+    }
 done:
     SSL_free(session);
     SSL_CTX_free(trust);
     return why;
+}
+
+int auth_wire_tls_awaits(const struct ssl_st *session) {
+    if (SSL_is_init_finished(session))
+        return 0;
+    return SSL_want_write(session) ? POLLOUT : POLLIN;
 }
 
 #else
@@ -59,11 +69,18 @@ bool auth_wire_tls_is_here(void) {
     return false;
 }
 
-const char *auth_wire_tls_begin(struct redisContext *context, const char *host, const char *ca_file) {
+const char *auth_wire_tls_begin(struct redisContext *context, const char *host, const char *ca_file,
+                                struct ssl_st **session) {
     (void)context;
     (void)host;
     (void)ca_file;
+    (void)session;
     return "this build has no TLS for Redis";
+}
+
+int auth_wire_tls_awaits(const struct ssl_st *session) {
+    (void)session;
+    return 0;
 }
 
 #endif

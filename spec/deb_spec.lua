@@ -11,14 +11,23 @@ local sandbox = require "central.auth.sandbox"
 local is_root = process.run "id -u" == "0\n"
 local only = apart.only({ it = it, pending = pending }, is_root, "only root may make a Debian")
 
--- Each of the package's modules but the sandbox's, which need what is only recommended.
+-- Each of the package's modules but `without` and the sandbox's, which need what is only recommended.
 local LOAD_ALL = [[
 for path in io.popen("dpkg -L lua-central-auth"):lines() do
   local name = path:match "/lua/5%.4/(central/auth.*)%.lua$" or path:match "/lua/5%.4/(central/auth/.*)%.so$"
-  if name and not name:find "sandbox" then
+  if name and not name:find "sandbox" and name ~= without then
     require((name:gsub("/", ".")))
   end
 end]]
+
+-- A token with a Redis server that is not there.
+local BY_REDIS = [[
+local auth = require "central.auth"
+local box <close> = require("central.auth.sandbox").start()
+local options = box:options()
+options.cache, options.on_event = "redis://127.0.0.1:1", function(event) print(event.message) end
+assert(auth.configure(options))
+print(auth.token() ~= nil)]]
 
 local EXAMPLES = "/usr/share/doc/lua-central-auth/examples/"
 
@@ -89,7 +98,8 @@ describe("the Debian package #deb #slow", function()
   only("is installed and works in a fresh Debian", function()
     process.run(("cp %s %s/root/"):format(package, fresh.root))
     fresh:apt("install --no-install-recommends /root/" .. package:match "[^/]+$")
-    assert.same({ "", 0 }, { fresh:run("lua5.4 -e " .. process.quote(LOAD_ALL)) })
+    assert.same({ "", 0 }, { fresh:run("lua5.4 -e "
+      .. process.quote("without = 'central/auth/redis' " .. LOAD_ALL)) })
     assert.matches("^nil\tclient_id is needed.*\tconfig\t", (fresh:run
       "lua5.4 -l auth=central.auth -e 'print(auth.token())'"))
     for command in fresh:run("dpkg -L lua-central-auth"):gmatch "/usr/bin/([^\n]+)" do
@@ -119,13 +129,20 @@ describe("the Debian package #deb #slow", function()
     assert.same({ token = 1, api = 2 }, box:requests())
   end)
 
-  only("brings the sandbox with lua-http, and is removed", function()
+  only("brings the sandbox with lua-http and Redis with hiredis, and is removed", function()
     fresh:apt "update"
     fresh:apt "install lua-http"
     local block = process.read("README.md"):match "\n## Ten lines\n.-\n```lua\n(.-)\n```"
     local output, status = fresh:run("lua5.4 -e " .. process.quote(block))
     assert.equal(0, status, output)
     assert.matches("^state%s+fresh\n", output)
+
+    local by_redis = "lua5.4 -e " .. process.quote(BY_REDIS)
+    assert.matches("hiredis can't be loaded.*\ntrue\n$", (fresh:run(by_redis)))
+    local recommended = fresh:run("dpkg-query -W -f '${Recommends}' lua-central-auth", "0:0")
+    fresh:apt("install " .. recommended:match "libhiredis[%w.]+")
+    assert.matches("nobody listens there.*\ntrue\n$", (fresh:run(by_redis)))
+    assert.same({ "", 0 }, { fresh:run("lua5.4 -e " .. process.quote(LOAD_ALL)) })
 
     fresh:apt "purge lua-central-auth"
     assert.equal("", (process.run(("cd %s && find usr etc var/lib -path '*central*auth*'"):format(fresh.root))))

@@ -4,7 +4,7 @@
 
 local apart = require "spec.support.apart"
 local ca = require "central.auth.sandbox.ca"
-local core = require "central.auth.core"
+require "central.auth.core" -- which central.auth.redis needs
 local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local redis = require "spec.support.redis"
@@ -30,6 +30,26 @@ repeat
   if clock:boot() < over then clock:sleep(0.05) end
 until clock:boot() >= over
 print(("calls=%d failures=%d trouble=%d"):format(calls, failures, trouble))
+]]
+
+-- An event loop that waits for a first token a second long, and is never held up for a tenth of that.
+local LOOP = [[
+local auth, core = require "central.auth", require "central.auth.core"
+local clock, longest, looks = core.clock(), 0, 0
+local pending = assert(auth.pending())
+local began = clock:boot()
+repeat
+  local before = clock:boot()
+  local done = pending:done()
+  longest, looks = math.max(longest, clock:boot() - before), looks + 1
+  clock:sleep(0.005)
+until done
+assert(pending:result())
+assert(longest < 0.1, longest)
+assert(looks > 50, looks)
+assert(clock:boot() - began < 1.5)
+auth.close()
+print "done"
 ]]
 
 local NAMESPACES = apart.flags "n"
@@ -76,11 +96,11 @@ local function network(n)
   return ("unshare %s sh %s "):format(NAMESPACES, script)
 end
 
--- Starts HERD processes on each machine, at once; an object whose `result()` waits for their end and adds up.
-local function herd(seconds, more)
-  local machines = {}
+-- Starts HERD processes, or `size`, on each machine, at once; a function that waits for their end and adds up.
+local function herd(seconds, more, size)
+  local machines, each = {}, size or HERD
   for n = 1, MACHINES do
-    local many = ("for i in $(seq %d); do lua5.4 %s & pids=\"$pids $!\"; done; wait $pids"):format(HERD, call)
+    local many = ("for i in $(seq %d); do lua5.4 %s & pids=\"$pids $!\"; done; wait $pids"):format(each, call)
     local all = { SECONDS = seconds }
     for name, value in pairs(more or {}) do
       all[name] = value
@@ -97,10 +117,20 @@ local function herd(seconds, more)
         sum.trouble, sum.most = sum.trouble + trouble, math.max(sum.most, tonumber(trouble))
       end
     end
-    assert.equal(MACHINES * HERD, sum.processes, process.read(folder .. "/herd-1.log"))
+    assert.equal(MACHINES * each, sum.processes, process.read(folder .. "/herd-1.log"))
     assert.equal(0, sum.failures, process.read(folder .. "/herd-1.log"))
     return sum
   end
+end
+
+local function script(text)
+  return process.write(folder .. "/script.lua", text)
+end
+
+local function wait_for_tokens()
+  process.wait_until(function()
+    return process.run(("ls %s/machine-*/central-auth/*.token | wc -l"):format(folder)) == MACHINES .. "\n"
+  end, 30, "a token on each machine")
 end
 
 local function prepare()
@@ -165,9 +195,7 @@ describe("four machines with fifty processes each #slow #herd", function()
   it("get no error and make a request for each machine at most while Redis is out, and say so once", function()
     box:lifetime(8)
     local result = herd(12)
-    process.wait_until(function()
-      return process.run(("ls %s/machine-*/central-auth/*.token | wc -l"):format(folder)) == MACHINES .. "\n"
-    end, 30, "a token on each machine")
+    wait_for_tokens()
     cqueues.sleep(0.5)
     local before = requests()
     server:down()
@@ -189,15 +217,60 @@ describe("four machines with fifty processes each #slow #herd", function()
   end)
 end)
 
-describe("a process on one of the machines #slow", function()
-  local script
+describe("a master that Sentinel replaces, behind a proxy that follows #slow #herd", function()
+  local master, replica, sentinel, proxy, target
 
   setup(function()
     prepare()
+    master = redis.start()
+    replica = redis.start { config = "replicaof 127.0.0.1 " .. master.port }
+    target = process.write(folder .. "/target", master.port .. "\n")
+    local port, listens = process.free_port(), process.free_port()
+    local conf = ("bind 127.0.0.1\nport %d\ndir %s\nsentinel monitor it 127.0.0.1 %d 1\n"
+      .. "sentinel down-after-milliseconds it 6000\nsentinel failover-timeout it 5000\n"):format(port, folder,
+      master.port)
+    sentinel = process.start { command = { "redis-server", process.write(folder .. "/sentinel.conf", conf),
+      "--sentinel" }, log = folder .. "/sentinel.log" }
+    sentinel:wait_for_port(port, 5)
+    proxy = process.start { command = { "lua5.4", "spec/support/relay.lua", listens, "@" .. target },
+      log = folder .. "/proxy.log" }
+    proxy:wait_for_port(listens, 5)
+    server = setmetatable({ port = listens, url = ("redis://%s@127.0.0.1:%d"):format(redis.user, listens) },
+      { __index = replica })
+    box = sandbox.start { latency = 0.1 }
+    process.wait_until(function() return replica:cli("info", "replication"):find "master_link_status:up" end, 10,
+      "replication")
+    cqueues.sleep(1) -- Sentinel has to hear of the replica
+  end)
+  teardown(function()
+    proxy:stop()
+    sentinel:stop()
+    master:stop()
+    clean_up()
+  end)
+
+  it("costs a request for each machine at most, and nobody an error, though the replica can't be written to at first",
+    function()
+      box:lifetime(8)
+      local result = herd(20, {}, 5)
+      wait_for_tokens()
+      local before = requests()
+      master:down()
+      process.write(target, replica.port .. "\n")
+      assert.matches("^slave", replica:cli "role")
+      process.wait_until(function() return replica:cli("role"):find "^master" end, 15, "another master")
+      local sum = result()
+      local lives = 20 / 4 + 1
+      assert.is_true(requests() - before <= lives + MACHINES - 1, requests() - before)
+      assert.is_true(sum.most <= 1 and sum.trouble >= 1, sum.trouble)
+      assert.not_equal("", replica:cli("keys", "*.token"))
+    end)
+end)
+
+describe("a process on one of the machines #slow", function()
+  setup(function()
+    prepare()
     server, box = redis.start(), sandbox.start()
-    function script(text)
-      return process.write(folder .. "/script.lua", text)
-    end
   end)
   teardown(clean_up)
   before_each(function()
@@ -250,26 +323,44 @@ describe("a process on one of the machines #slow", function()
     assert.matches("^redis://", output)
   end)
 
+  it("that forks while it asks Redis takes none of its connections along into the child #forks", function()
+    local output, status = process.run(environment(1, { REDIS = server.process.pid, CENTRAL_CONNECT_TIMEOUT = 0.5 })
+      .. "lua5.4 " .. script [[
+      local auth, host = require "central.auth", require "spec_fork"
+      local function sockets()
+        local pipe <close> = io.popen "ls -l /proc/$PPID/fd"
+        local found = {}
+        for name in pipe:read "a":gmatch "socket:%[(%d+)%]" do
+          found[name] = true
+        end
+        return found
+      end
+      local before = sockets()
+      os.execute("kill -STOP " .. os.getenv "REDIS")
+      local pending = assert(auth.pending())
+      assert(not pending:done())
+      local parents = sockets()
+      for name in pairs(before) do
+        parents[name] = nil
+      end
+      assert(next(parents))
+      local pid = host.fork()
+      if pid == 0 then
+        assert(auth.token())
+        for name in pairs(sockets()) do
+          assert(not parents[name], name)
+        end
+        os.exit(true, true)
+      end
+      assert(host.wait(pid) == 0)
+    ]])
+    server:thaw()
+    assert.equal(0, status, output)
+  end)
+
   it("stalls no event loop, and ends in time, while Redis says nothing", function()
     server:freeze()
-    local output = process.run(environment(1, { CENTRAL_CONNECT_TIMEOUT = 1 }) .. "lua5.4 " .. script [[
-      local auth, core = require "central.auth", require "central.auth.core"
-      local clock, longest, looks = core.clock(), 0, 0
-      local pending = assert(auth.pending())
-      local began = clock:boot()
-      repeat
-        local before = clock:boot()
-        local done = pending:done()
-        longest, looks = math.max(longest, clock:boot() - before), looks + 1
-        clock:sleep(0.005)
-      until done
-      assert(pending:result())
-      assert(longest < 0.1, longest)
-      assert(looks > 50, looks)
-      assert(clock:boot() - began < 1.5)
-      auth.close()
-      print "done"
-    ]])
+    local output = process.run(environment(1, { CENTRAL_CONNECT_TIMEOUT = 1 }) .. "lua5.4 " .. script(LOOP))
     server:thaw()
     assert.equal("done\n", output)
   end)
@@ -290,6 +381,7 @@ describe("a process on one of the machines #slow", function()
 end)
 
 describe("Redis behind TLS #slow", function()
+  local can_tls = require("central.auth.redis").tls
   local authority, port, tunnel
 
   local function start_tunnel()
@@ -330,10 +422,10 @@ describe("Redis behind TLS #slow", function()
   end)
 
   it("is reached by rediss, whose certificate is checked, where the build can do it", function()
-    if not (core and require("central.auth.redis").tls) then
+    if not can_tls then
       return pending "hiredis is too old for TLS"
     end
-    server:cli "flushall"
+    forget_everything()
     local stranger = ca.new { folder = process.run("mktemp -d -p " .. folder):match "%S+", name = "a stranger" }
     local before = requests()
     for _, case in ipairs { { "localhost", authority, 0 }, { "127.0.0.1", authority, 0 }, { "localhost", stranger, 1 },
@@ -344,5 +436,18 @@ describe("Redis behind TLS #slow", function()
       assert.matches("failures=0 trouble=" .. case[3], output)
     end
     assert.equal(3, requests() - before)
+  end)
+
+  it("stalls no event loop while the handshake by rediss gets no answer", function()
+    if not can_tls then
+      return pending "hiredis is too old for TLS"
+    end
+    forget_everything()
+    server:freeze()
+    local url = ("rediss://%s@127.0.0.1:%d?ca_file=%s"):format(redis.user, port, authority.file)
+    local output = process.run(environment(1, { CENTRAL_CONNECT_TIMEOUT = 1, CENTRAL_CACHE = url }) .. "lua5.4 "
+      .. script(LOOP))
+    server:thaw()
+    assert.equal("done\n", output)
   end)
 end)

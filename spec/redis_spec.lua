@@ -49,6 +49,7 @@ before_each(function()
   root, clock = process.scratch(), core.clock()
   server:thaw() -- whatever a spec that failed left behind
   server:cli "flushall"
+  server:cli("acl", "load")
 end)
 after_each(function() process.remove(root) end)
 
@@ -150,7 +151,7 @@ describe("by Redis #valgrind", function()
     end
     local first = lock()
     assert.is_false(lock())
-    server:cli("set", "central-auth:{n.lock}", "another's")
+    server:cli("set", "central-auth:{n.lock}", "another's", "ex", "9")
     first:release()
     first:release()
     assert.is_false(lock())
@@ -242,6 +243,121 @@ describe("by Redis #valgrind", function()
   end)
 end)
 
+describe("a lease that is held too long #slow", function()
+  -- Lets all ask at once, a request taking 0.3 s, while somebody holds a lease for ever; how many requests that made.
+  local function overtake(many)
+    local waiting, requests, began = {}, 0, clock:boot()
+    elsewhere({ token("t0", 1000) }).client:token()
+    server:cli("rename", key ".token", (key ".token":gsub("token$", "lock")))
+    for i, s in ipairs(many) do
+      s.chance, s.took = (i - 1) / (#many - 1), 0.3
+      s.client._renewal.host.wait = coroutine.yield
+      waiting[s] = coroutine.wrap(function() return assert(s.client:token()) end)
+    end
+    while next(waiting) do
+      clock:shift(0.02, 0.02)
+      for s, resume in pairs(waiting) do
+        waiting[s] = type(resume()) ~= "string" and resume or nil
+        assert.is_true(s.requests == 0 or clock:boot() - began > 7.4)
+      end
+    end
+    for _, s in ipairs(many) do
+      requests = requests + s.requests
+    end
+    return requests
+  end
+
+  it("is overtaken, not by all machines at once", function()
+    local many = {}
+    for i = 1, 20 do
+      many[i] = elsewhere { token("t1", 1000) }
+    end
+    assert.is_true(overtake(many) <= 5)
+  end)
+
+  it("is overtaken by one process of a machine at most", function()
+    local many = {}
+    for _ = 1, 3 do
+      local there = machine.new(root, clock)
+      for _ = 1, 8 do
+        many[#many + 1] = there:client({ token("t1", 1000) }, server:options())
+      end
+    end
+    assert.is_true(overtake(many) <= 3)
+  end)
+end)
+
+describe("while the token server is left alone", function()
+  local busy = { status = 503, body = "", retry_after = 60 }
+
+  -- One that was told to come back in a minute, and another machine that got a token since.
+  local function told_to_wait()
+    local s = elsewhere { busy }
+    assert.is_nil(s.client:token())
+    clock:shift(0.5, 0.5)
+    elsewhere({ token("t1", 1000) }).client:renew()
+    return s
+  end
+
+  local function looks()
+    return tonumber(server:cli("info", "commandstats"):match "cmdstat_pttl:calls=(%d+)" or 0)
+  end
+
+  it("a token that another machine got is found", function()
+    local s = told_to_wait()
+    clock:shift(0.5, 0.5)
+    assert.equal("t1", s.client:token())
+    assert.equal(1, s.requests)
+  end)
+
+  it("Redis is asked once a second at most, by one process of a machine", function()
+    local there = machine.new(root, clock)
+    local s = there:client({ busy }, server:options())
+    assert.is_nil(s.client:token())
+    server:cli("config", "resetstat")
+    for _ = 1, 30 do
+      local none, message = s.client:token()
+      assert.is_nil(none)
+      assert.matches("503.*not tried again for", message)
+      clock:shift(0.1, 0.1)
+    end
+    assert.is_true(looks() >= 2 and looks() <= 3, looks())
+    local folder = core.folder(s.client:status().cache:match ", (/.*)$")
+    local lock <close> = folder:lock(s.client._renewal.cache._name .. ".lock", 0)
+    server:cli("config", "resetstat")
+    clock:shift(1, 1)
+    assert.is_nil(s.client:token())
+    assert.equal(0, looks())
+    assert.truthy(lock)
+  end)
+
+  it("who renews by force is not put off with a look that is under way", function()
+    local s = elsewhere({ refusal "invalid_client", token("own", 1000) }, { connect_timeout = 0.1 })
+    assert.is_nil(s.client:token())
+    server:freeze()
+    local look = s.client:pending()
+    assert.is_false(look:done())
+    assert.equal("own", s.client:renew())
+    assert.equal("own", look:result())
+  end)
+
+  it("a call that waits for its next try takes what another machine brings", function()
+    local s = elsewhere { { status = 503, body = "", retry_after = 8 } }
+    local other = elsewhere { token("t1", 1000) }
+    local brought
+    s.client._renewal.host.sleep = function(seconds)
+      clock:shift(seconds, seconds)
+      s.slept = s.slept + seconds
+      if s.slept > 2 and not brought then
+        brought = other.client:renew()
+      end
+    end
+    assert.equal("t1", s.client:token())
+    assert.equal(1, s.requests)
+    assert.is_true(s.slept < 4, s.slept)
+  end)
+end)
+
 describe("what Redis holds", function()
   it("is sealed: no secret and no token in the clear", function()
     elsewhere({ token("a-token-to-look-for", 1000) }).client:token()
@@ -254,7 +370,7 @@ describe("what Redis holds", function()
     end
   end)
 
-  it("is a miss when it is somebody else's, changed, cut, old, swapped or without an end", function()
+  it("is a miss when it is somebody else's, changed, cut, old, swapped, without an end or kept for too long", function()
     elsewhere({ token("t1", 7200) }, { scope = "a" }).client:token()
     local other = key ".token"
     server:cli("rename", other, "kept")
@@ -271,13 +387,32 @@ describe("what Redis holds", function()
     assert_miss("redis.call('set', KEYS[1], '', 'ex', 99)", "1", ours)
     assert_miss("redis.call('copy', 'kept', KEYS[1], 'replace')", "1", ours)
     assert_miss("redis.call('del', KEYS[1]); redis.call('lpush', KEYS[1], 'x')", "1", ours)
+    assert.equal("own", elsewhere().client:token())
     server:cli("del", ours)
     elsewhere({ token("t1", 7200) }).client:token()
     assert_miss("redis.call('persist', KEYS[1])", "1", ours)
+    for _, life in ipairs { "7205000", "8000000000000000" } do
+      server:cli("del", ours)
+      elsewhere({ token("t1", 7200) }).client:token()
+      assert_miss(("redis.call('pexpire', KEYS[1], %s)"):format(life), "1", ours)
+    end
     server:cli("del", ours)
     elsewhere({ token("t1", 7200) }).client:token()
     clock:shift(7180, 7180) -- and somebody gave it a new life
     assert_miss("redis.call('pexpire', KEYS[1], 7200000)", "1", ours)
+  end)
+end)
+
+describe("a lock without an end, which nobody of us can have made", function()
+  it("is an outage, not a wait", function()
+    elsewhere({ token("t1", 1000) }).client:token()
+    server:cli("rename", key ".token", (key ".token":gsub("token$", "lock")))
+    server:cli("persist", key ".lock")
+    local s = elsewhere { token("own", 1000) }
+    assert.equal("own", s.client:token())
+    assert.equal(0, s.slept)
+    assert.equal(1, count(s.events, "cache_error"))
+    assert.matches("took the lock", s.client:status().cache)
   end)
 end)
 
@@ -352,12 +487,47 @@ describe("a client that can't use Redis asks for itself", function()
     server:up()
   end)
 
+  it("and uses it again within the same call, if that takes long enough", function()
+    local s = elsewhere { { status = 503, body = "", retry_after = 4 }, token("own", 100) }
+    server:down()
+    s.client._renewal.host.sleep = function(seconds)
+      clock:shift(seconds, seconds)
+      if clock:boot() - core.clock():boot() > 2 and not process.accepts(server.port) then
+        server:up()
+      end
+    end
+    assert.equal("own", s.client:token())
+    assert.matches("^redis://", s.client:status().cache)
+    assert.not_equal("", key ".token")
+    assert.equal(1, count(s.events, "cache_error"))
+  end)
+
   it("where it says nothing, within connect_timeout", function()
     server:freeze()
     assert_alone(elsewhere({ token("own", 100) }, { connect_timeout = 0.1 }), "does not answer in time", 0.4)
     assert_alone(elsewhere({ token("own", 100) }, { connect_timeout = 0.1, cache = server.unix }),
       "does not answer in time", 0.4)
     server:thaw()
+  end)
+
+  it("where it says nothing to a reply that is put there, and holds no event loop up", function()
+    local s = elsewhere({ token("own", 100, ',"of":{}') }, { connect_timeout = 0.3 })
+    s.client._renewal.host.wait, s.took = coroutine.yield, 1
+    local waiter = coroutine.wrap(function() return s.client:token() end)
+    process.wait_until(function() return waiter() and s.requests == 1 end, 5, "a request")
+    server:freeze()
+    s:wait(1)
+    local longest, got = 0
+    repeat
+      local before = cqueues.monotime()
+      got = waiter()
+      longest = math.max(longest, cqueues.monotime() - before)
+      cqueues.sleep(0.005)
+    until type(got) == "string"
+    server:thaw()
+    assert.equal("own", got)
+    assert.is_true(longest < 0.1, longest)
+    assert.equal(1, count(s.events, "cache_error"))
   end)
 
   it("where it says nothing, after two seconds in any case #slow", function()
@@ -371,8 +541,16 @@ describe("a client that can't use Redis asks for itself", function()
     assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE, cache_password_file = "/nowhere" }),
       "cache_password_file.*No such file")
     server:cli("acl", "setuser", "default", "resetpass", ">x")
-    assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE }), "cache_password_file %(NOAUTH%)")
+    local nobody = ("redis://127.0.0.1:%d"):format(server.port)
+    assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE, cache = nobody }),
+      "cache_password_file %(NOAUTH%)")
     process.run(("redis-cli -s %s -a x acl setuser default nopass"):format(server.socket))
+  end)
+
+  it("where its URL names a user, and there is no password: it is not the default user instead", function()
+    assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE }),
+      "names a user.*cache_password_file")
+    assert.equal("", key "")
   end)
 
   it("where the user may too little", function()
@@ -380,6 +558,41 @@ describe("a client that can't use Redis asks for itself", function()
     assert_alone(elsewhere { token("own", 100) }, "access list.*%(NOPERM%)")
     server:cli("acl", "setuser", "auth", "+set")
   end)
+
+  for what, how in pairs {
+    ["nothing may be written"] = { "-set", "+set" },
+    ["leases may be had and tokens not"] = { "resetkeys ~central-auth:*.lock* %R~central-auth:*",
+      "resetkeys ~central-auth:*" },
+    ["nothing may be read"] = { "-pttl", "+pttl" },
+  } do
+    it("once, and less and less often, where " .. what, function()
+      local function permit(rules)
+        process.run(("redis-cli -s %s acl setuser auth %s"):format(server.socket, rules))
+      end
+      local s = elsewhere(function(n) return token("t" .. n, 100) end)
+      local function renew_after(seconds)
+        clock:shift(seconds, seconds)
+        server:cli("config", "resetstat")
+        assert.truthy(s.client:renew())
+        return server:cli("info", "commandstats"):find "cmdstat_set" ~= nil
+      end
+      permit(how[1])
+      assert.is_true(renew_after(0))
+      for _, pause in ipairs { 1.1, 2.1, 4.1 } do
+        assert.is_false(renew_after(0))
+        assert.is_true(renew_after(pause))
+      end
+      assert.is_false(renew_after(4.1))
+      permit(how[2])
+      assert.is_true(renew_after(8.1))
+      assert.equal(1, count(s.events, "cache_error"))
+      assert.matches("^redis://", s.client:status().cache)
+      permit(how[1])
+      assert.is_true(renew_after(0))
+      permit(how[2])
+      assert.equal(2, count(s.events, "cache_error"))
+    end)
+  end
 
   it("where it is a replica, or has no such database", function()
     server:cli("replicaof", "127.0.0.1", "1")

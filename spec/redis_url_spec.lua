@@ -41,6 +41,15 @@ describe("the URL of a Redis server", function()
     end
   end)
 
+  it("has no control characters, whatever stands for them: the message says where", function()
+    for name, url in pairs { user = "redis://xyzzy%0A@host", path = "redis+unix:///xyzzy%00.sock",
+      ca_file = "rediss://host?ca_file=/xyzzy%7F" } do
+      local parts, problem = parse(url)
+      assert.is_nil(parts)
+      assert.equal(("its %s has a control character"):format(name), problem)
+    end
+  end)
+
   it("carries no password: the message names the options for it", function()
     for _, url in ipairs { "redis://user:xyzzy@host", "redis://:xyzzy@host", "redis+unix://:xyzzy@/run/r" } do
       local _, message, code = resolve { cache = url }
@@ -62,12 +71,21 @@ describe("the URL of a Redis server", function()
   end)
 
   it("needs a build with a part for Redis", function()
-    local cpath = package.cpath
-    package.cpath = "/nowhere/?.so"
+    local cpath, loaded = package.cpath, package.loaded["central.auth.redis"]
+    package.cpath, package.loaded["central.auth.redis"] = "/nowhere/?.so", nil
     local _, message, code = resolve { cache = "redis://host" }
-    package.cpath = cpath
+    package.cpath, package.loaded["central.auth.redis"] = cpath, loaded
     assert.equal("config", code)
     assert.matches("libhiredis%-dev", message)
+  end)
+
+  it("will do with one that the host program preloads", function()
+    local cpath, name = package.cpath, "central.auth.redis"
+    local loaded = package.loaded[name]
+    package.cpath, package.loaded[name], package.preload[name] = "/nowhere/?.so", nil, function() end
+    local done, message = resolve { cache = "redis://host" }
+    package.cpath, package.loaded[name], package.preload[name] = cpath, loaded, nil
+    assert.truthy(done, message)
   end)
 
   it("comes with a password from the environment, a file or an argument, one of them", function()

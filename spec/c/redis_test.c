@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { MS = 1000000, LONG_MS = 10000, SHORT_MS = 100, SOON_MS = 120 };
 
@@ -109,7 +110,7 @@ static void takes_a_lease_or_finds_it_taken(void **state) {
     (void)state;
     const char *why = NULL;
     struct auth_lock held;
-    struct server server = serve("+OK\r\n$3\r\n1 2\r\n", HANG);
+    struct server server = serve("+OK\r\n$3\r\n1 2\r\n:1000\r\n", HANG);
     struct auth_store *store = store_of(server, LONG_MS);
     assert_int_equal(lock(store, &held, &why), AUTH_STORE_OK);
     assert_true(held.held && held.fd == -1);
@@ -124,7 +125,7 @@ static void takes_a_lease_or_finds_it_taken(void **state) {
     assert_false(held.held);
     store->kind->free(store);
     stop(server);
-    server = serve("$-1\r\n$-1\r\n", 0);
+    server = serve("$-1\r\n$-1\r\n:1000\r\n", 0);
     store = store_of(server, LONG_MS);
     assert_int_equal(lock(store, &held, &why), AUTH_STORE_BUSY);
     assert_false(held.held);
@@ -172,7 +173,7 @@ static void says_why_it_is_not_there(void **state) {
 
 static void gives_up_one_call_for_another(void **state) {
     (void)state;
-    struct server server = serve("$-1\r\n$-1\r\n", 0);
+    struct server server = serve("$-1\r\n$-1\r\n:1000\r\n", 0);
     struct auth_store *store = store_of(server, LONG_MS);
     struct auth_secret value = {0};
     struct auth_lock held;
@@ -210,6 +211,20 @@ static void is_interrupted_by_another_thread(void **state) {
 }
 
 /* A job whose reply has come and whose thread waits for a Redis that says nothing. */
+static struct auth_job *job_between(struct server tokens, struct server silent, struct auth_alarm *bell) {
+    struct auth_job *job = auth_job_new();
+    struct auth_job_order order = {
+        .request = {
+            .url = tokens.url, .user_agent = "test", .timeout_ms = LONG_MS, .connect_timeout_ms = LONG_MS}};
+    assert_true(auth_secret_append(&order.body, "x", 1));
+    assert_true(auth_secret_append(&order.share.key, "01234567890123456789012345678901", 32));
+    (void)snprintf(order.share.name, sizeof order.share.name, "n");
+    order.share.stores[AUTH_SHARE_FAR] = store_of(silent, LONG_MS);
+    auth_job_start(job, &order, &wall, bell);
+    assert_false(auth_job_wait(job, (int64_t)SHORT_MS * MS));
+    return job;
+}
+
 static void lets_its_job_go_in_a_moment(void **state) {
     (void)state;
     struct server tokens =
@@ -218,17 +233,7 @@ static void lets_its_job_go_in_a_moment(void **state) {
     struct auth_alarm bell;
     assert_true(auth_alarm_open(&bell));
     for (int round = 0; round < 5; round++) {
-        struct auth_job *job = auth_job_new();
-        struct auth_job_order order = {.request = {.url = tokens.url,
-                                                   .user_agent = "test",
-                                                   .timeout_ms = LONG_MS,
-                                                   .connect_timeout_ms = LONG_MS}};
-        assert_true(auth_secret_append(&order.body, "x", 1));
-        assert_true(auth_secret_append(&order.share.key, "01234567890123456789012345678901", 32));
-        (void)snprintf(order.share.name, sizeof order.share.name, "n");
-        order.share.stores[AUTH_SHARE_FAR] = store_of(silent, LONG_MS);
-        auth_job_start(job, &order, &wall, &bell);
-        assert_false(auth_job_wait(job, (int64_t)SHORT_MS * MS));
+        struct auth_job *job = job_between(tokens, silent, &bell);
         int64_t before = now_ms();
         auth_job_free(job);
         assert_true(now_ms() - before < SOON_MS);
@@ -240,7 +245,7 @@ static void lets_its_job_go_in_a_moment(void **state) {
 
 static void moves_its_connection_to_a_branch(void **state) {
     (void)state;
-    struct server server = serve("$-1\r\n$-1\r\n+OK\r\n", HANG);
+    struct server server = serve("$-1\r\n$-1\r\n:1000\r\n+OK\r\n", HANG);
     struct auth_store *store = store_of(server, LONG_MS);
     struct auth_lock held;
     struct auth_secret bytes = {0};
@@ -259,7 +264,7 @@ static void moves_its_connection_to_a_branch(void **state) {
 
 static void leaves_the_parents_connection_alone_in_a_child(void **state) {
     (void)state;
-    struct server server = serve("+OK\r\n$-1\r\n", HANG);
+    struct server server = serve("+OK\r\n$-1\r\n:1000\r\n", HANG);
     struct auth_store *store = store_of(server, LONG_MS);
     struct auth_lock held;
     const char *why = NULL;
@@ -280,6 +285,75 @@ static void leaves_the_parents_connection_alone_in_a_child(void **state) {
     stop(server);
 }
 
+/* The descriptor of a connection to it; -1 without. */
+static int connection_to(struct server server) {
+    struct sockaddr_in peer = {0};
+    socklen_t length = sizeof peer;
+    int port = atoi(strrchr(server.url, ':') + 1);
+    for (int fd = 0; fd < 256; fd++)
+        if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 && ntohs(peer.sin_port) == port)
+            return fd;
+    return -1;
+}
+
+static ino_t inode(int fd) {
+    struct stat about = {0};
+    return fstat(fd, &about) == 0 ? about.st_ino : 0;
+}
+
+/* The server has no ear for a second connection: the child's calls end by their limit. */
+static void begins_anew_in_a_child(void **state) {
+    (void)state;
+    struct server server = serve("$-1\r\n", HANG); /* half of an answer */
+    struct auth_store *store = store_of(server, SHORT_MS);
+    struct auth_secret value = {0};
+    struct auth_lock held;
+    int64_t left_ms = 0;
+    const char *why = NULL;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store->kind->get(store, "n.token", &value, &left_ms, &why), AUTH_STORE_PENDING);
+        (void)store->kind->wait(store, LONG_MS);
+    }
+    ino_t parents = inode(connection_to(server));
+    assert_true(parents != 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool anew = store->kind->get(store, "n.token", &value, &left_ms, &why) == AUTH_STORE_PENDING &&
+                    inode(connection_to(server)) != parents && lock(store, &held, &why) == AUTH_STORE_UNFIT;
+        execl(anew ? "/bin/true" : "/bin/false", "", (char *)NULL); /* so that valgrind counts no leak */
+        _exit(2);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    store->kind->free(store);
+    stop(server);
+}
+
+static void lets_the_connection_of_a_parents_job_go_in_a_child(void **state) {
+    (void)state;
+    struct server tokens =
+        serve("HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{\"access_token\":\"a-tok\"}", 0);
+    struct server silent = serve("", HANG);
+    struct auth_alarm bell;
+    assert_true(auth_alarm_open(&bell));
+    struct auth_job *job = job_between(tokens, silent, &bell);
+    assert_true(connection_to(silent) >= 0);
+    pid_t child = fork();
+    if (child == 0) {
+        auth_job_free(job);
+        execl(connection_to(silent) < 0 ? "/bin/true" : "/bin/false", "", (char *)NULL);
+        _exit(2);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    auth_job_free(job);
+    auth_alarm_close(&bell);
+    stop(tokens);
+    stop(silent);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_value_and_how_long_it_lasts),
@@ -293,6 +367,8 @@ int main(void) {
         cmocka_unit_test(lets_its_job_go_in_a_moment),
         cmocka_unit_test(moves_its_connection_to_a_branch),
         cmocka_unit_test(leaves_the_parents_connection_alone_in_a_child),
+        cmocka_unit_test(begins_anew_in_a_child),
+        cmocka_unit_test(lets_the_connection_of_a_parents_job_go_in_a_child),
     };
     if (!auth_job_init())
         return 1;

@@ -1,5 +1,6 @@
 -- A program that passes bytes from one place to another: lua relay.lua FROM TO, each a loopback port or the path of a
--- socket. By sockets' paths alone do network namespaces meet.
+-- socket; or, as TO, @ and the path of a file that names the port, read for each connection. By sockets' paths alone do
+-- network namespaces meet.
 -- SPDX-License-Identifier: MIT
 
 local cqueues = require "cqueues"
@@ -8,6 +9,10 @@ local socket = require "cqueues.socket"
 local from, to = ...
 
 local function address(place)
+  if place:find "^@" then
+    local file <close> = assert(io.open(place:sub(2)))
+    place = file:read "l"
+  end
   return tonumber(place) and { host = "127.0.0.1", port = tonumber(place) } or { path = place, unlink = true }
 end
 

@@ -12,6 +12,7 @@ local refusal = lazy "central.auth.refusal"
 local tenant = lazy "central.auth.tenant"
 
 local LEAST = 0.1             -- seconds a try needs at least: a shorter one would only hide the failure before it
+local GLANCE = 1              -- seconds between looks at what other machines have, while a try is not due yet
 local GAP = 1                 -- seconds between renewals of a usable token
 
 local asking = {}
@@ -99,7 +100,7 @@ local function permitted(self, mode, lock)
   local due = self.clock:boot() + wait
   if mode.early or due > mode.deadline then
     self.hold_until = math.max(self.hold_until, due)
-    return errors.fail("rate_limited", "too many token requests from this machine; it asks the server no further",
+    return errors.fail("rate_limited", "too many token requests with this credential; the server is asked no further",
       { retry_after = wait })
   end
   if lock then
@@ -170,6 +171,18 @@ local function try(self, mode)
   return asking.remember(self, message, code, detail, raw)
 end
 
+-- Until the next try is due; true where another machine brought a token meanwhile.
+local function pause(self, mode)
+  local due = self:pace().next_try
+  while self.cache.glance and self.clock:boot() + GLANCE < due do
+    task.wait(self.clock:boot() + GLANCE)
+    if turns.glance(self, mode.since) then
+      return true
+    end
+  end
+  task.wait(due)
+end
+
 --- Asks until there is a token or the failure is final, `mode.tries` times at most, never after the deadline. Within a
 --- task.
 ---@param self central.auth.Renewal
@@ -189,8 +202,9 @@ function asking.insist(self, mode)
       self:note(again and "retry" or "failed", { code = code, message = message })
       if not again then
         return nil, message, code, detail
+      elseif pause(self, mode) then
+        return true
       end
-      task.wait(self:pace().next_try)
     end
   end
 end

@@ -1,8 +1,8 @@
 -- What a person or an API knows better than the schedule: renew now, forget this token, here is another secret.
 -- SPDX-License-Identifier: MIT
 
-local renew = require "central.auth.renew"
 local reply = require "central.auth.reply"
+local under_way = require "central.auth.under_way"
 
 local by_hand = {}
 
@@ -16,7 +16,7 @@ function by_hand.renew(self)
   end
   local ok, message, code, detail
   repeat
-    ok, message, code, detail = self:join { deadline = deadline, tries = renew.TRIES, since = now }
+    ok, message, code, detail = under_way.join(self, { deadline = deadline, tries = under_way.TRIES, since = now })
     if ok then
       ok, message, code, detail = self.host:await(ok, deadline)
     end
@@ -63,8 +63,8 @@ function by_hand.invalidate(self, token)
   if not token then
     return false
   end
-  local under_way, dropped = self:under_way(), false
-  if under_way then
+  local dropped = false
+  if self:under_way() then
     self.to_drop = token -- it may hold the lock, and what it brings takes the place of this one, unless it fails
   else
     dropped = by_hand.drop_shared(self, token)

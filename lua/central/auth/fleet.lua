@@ -3,7 +3,6 @@
 -- and one event; it is asked again later. Loaded only where `cache` names a Redis server.
 -- SPDX-License-Identifier: MIT
 
-local core = require "central.auth.core"
 local credential = require "central.auth.credential"
 local redis_url = require "central.auth.redis_url"
 local task = require "central.auth.task"
@@ -15,6 +14,8 @@ local TICK = 0.005                      -- seconds between looks where nobody wa
 local STEP = 1                          -- seconds between looks at signals
 local FIRST_LOOK, LONGEST_LOOK = 0.05, 1 -- seconds between looks while another machine renews; doubles, with jitter
 local FIRST_PAUSE, LONGEST_PAUSE = 1, 60 -- seconds Redis is left alone after a failure; doubles, with jitter
+
+local NO_PASSWORD = "its URL names a user, and there is no password: cache_password, cache_password_file"
 
 local fleet = {}
 
@@ -75,33 +76,41 @@ local function hang_up(visit)
   end
 end
 
--- Takes notice of how it went: told once for each outage, however long and of how many kinds.
-local function noted(self, result, why)
-  if not why then
-    self._trouble, self._failures = nil, 0
-    return result
-  elseif not self._trouble then
+-- Takes notice of a failure: told once for each outage, however long and of how many kinds.
+local function failed(self, why)
+  local visit = visit_of(self)
+  if not self._trouble then
     self._report(("Redis at %s: %s; each machine asks for itself meanwhile"):format(self._config.cache, why))
   end
   self._trouble = why
   self._again = self._clock:boot() + jittered(self, math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ self._failures))
   self._failures = math.min(self._failures + 1, 16)
-  hang_up(visit_of(self))
+  visit.wrote = false
+  hang_up(visit)
+end
+
+-- An outage ends with a visit in which something could be written and nothing failed after that: what can only be read,
+-- or where a lease can be had and no token put, is of no use.
+local function note_end(self, visit)
+  if visit.wrote then
+    self._trouble, self._failures = nil, 0
+  end
 end
 
 local function open(self, visit)
-  local source = self._config.cache_secret
+  local server, source = self._server, self._config.cache_secret
   local secret, why
   if source then
     secret, why = credential.read(source, STEP)
     if not secret then
-      return noted(self, nil, why)
+      return failed(self, why)
     end
+  elseif server.user then -- who would else be the default one
+    return failed(self, NO_PASSWORD)
   end
-  local server = self._server
   local loaded, redis = pcall(require, "central.auth.redis")
   if not loaded then
-    return noted(self, nil, "this installation's part for it can't be loaded; is hiredis gone?")
+    return failed(self, redis_url.NO_LIBRARY)
   end
   local made, store = pcall(redis.store, {
     path = server.path, host = server.host, port = server.port, user = server.user, database = server.database,
@@ -112,7 +121,7 @@ local function open(self, visit)
     secret:wipe()
   end
   if not made then
-    return noted(self, nil, "no memory or descriptor is left for it")
+    return failed(self, "no memory or descriptor is left for it")
   end
   visit.store = store
   return store
@@ -140,16 +149,20 @@ local function wait(store, visit)
 end
 
 local function ask(self, method, ...)
-  local store = store_of(self)
+  local store, visit = store_of(self), visit_of(self)
   if not store then
     return nil
   end
   local result, why = store[method](store, ...)
   while result == store do
-    wait(store, visit_of(self))
+    wait(store, visit)
     result, why = store[method](store, ...)
   end
-  return noted(self, result, why)
+  if why then
+    return failed(self, why)
+  end
+  visit.wrote = visit.wrote or method ~= "read"
+  return result
 end
 
 --- Begins to use Redis; it ends with the value's scope, and the connection with it. `rarely`: nobody waits, no event
@@ -165,11 +178,23 @@ function Fleet:visit(rarely)
   self._visits[thread] = visit
   return setmetatable({}, { __close = function()
     self._visits[thread] = nil
+    note_end(self, visit)
     if visit.near then
       visit.near:release()
     end
     hang_up(visit)
   end })
+end
+
+--- In a forked child: lets go of what the parent's visits hold.
+function Fleet:forget()
+  for thread, visit in pairs(self._visits) do
+    self._visits[thread] = nil
+    hang_up(visit)
+    if visit.near then
+      visit.near:release()
+    end
+  end
 end
 
 -- --- records ------------------------------------------------------------------------------------------------------
@@ -216,19 +241,17 @@ function Fleet:share(failures, held)
   return share
 end
 
---- Shares a reply that nobody has shared yet; takes notice where that failed.
+--- Shares a reply that nobody has shared yet, within a visit; takes notice where that failed.
 ---@param raw central.auth.RawReply
 ---@param kind "token" | "refusal"
 ---@param failures? integer
 function Fleet:keep(raw, kind, failures)
-  local share = not raw.shared and self:share(failures or 0)
-  if share then
-    raw.near_problem, raw.far_problem = core.cache_share(share, raw, kind, self._clock)
-    raw.shared = true
-  end
+  local share = not raw.shared and self._near:share(failures or 0)
   self._near:keep(raw, kind, failures)
   if raw.far_problem then
-    noted(self, nil, raw.far_problem)
+    failed(self, raw.far_problem)
+  elseif share and ask(self, "put", share, raw, kind, self._clock) and kind == "token" then
+    ask(self, "remove", share.name .. ".failed")
   end
 end
 
@@ -283,8 +306,8 @@ function Fleet:lock(seconds)
     return self._near:lock()
   end
   local near = visit.near or self._near:lock()
-  visit.near = near or nil
-  visit.look = near ~= false and now >= visit.again
+  visit.near, visit.leads = near or nil, near ~= false
+  visit.look = visit.leads and now >= visit.again
   if not visit.look then
     return false
   end
@@ -298,15 +321,32 @@ function Fleet:lock(seconds)
   return lock_of(near or nil, far)
 end
 
---- For who waits for another machine no longer: the lock of this machine, if it is ours.
+--- For a look beyond this machine that is nobody's turn, within a visit: the lock of this machine, for one process of
+--- it looks at a time; nil where another one does, and then there is no look.
+---@return table?
+function Fleet:glance()
+  local visit = visit_of(self)
+  local near = visit.near or self._near:lock()
+  visit.near, visit.look = nil, near ~= false
+  return near or nil
+end
+
+--- Whether, of this machine's processes, this one waits for another machine.
+---@return boolean
+function Fleet:leads()
+  local visit = visit_of(self)
+  return visit ~= nil and visit.leads
+end
+
+--- For who waits for another machine no longer, but for one last look: the lock of this machine, if it is ours.
 ---@return table?
 function Fleet:own_lock()
   local visit = visit_of(self)
-  local near = visit and visit.near
-  if not near then
+  if not visit then
     return nil
   end
-  visit.near = nil
+  local near = visit.near
+  visit.near, visit.look = nil, visit.leads
   return lock_of(near, nil)
 end
 

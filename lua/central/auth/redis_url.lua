@@ -4,6 +4,10 @@
 
 local redis_url = {}
 
+redis_url.NO_LIBRARY = "the library hiredis can't be loaded: install it (on Debian it is among what the package"
+  .. " recommends)"
+
+local PART = "central.auth.redis"
 local PORT = "6379"
 local HOW = "write it like redis://user@host:6379/0, rediss://host:6379/0?ca_file=/path"
   .. " or redis+unix:///path?db=0"
@@ -28,6 +32,15 @@ local function fields_of(query, allowed)
     fields[name] = decode(value)
   end
   return fields
+end
+
+-- Those of %-escapes: a NUL would end the name early.
+local function control_in(parts)
+  for _, name in ipairs { "user", "path", "ca_file" } do
+    if parts[name] and parts[name]:find "%c" then
+      return ("its %s has a control character"):format(name)
+    end
+  end
 end
 
 local function database(text)
@@ -73,14 +86,22 @@ function redis_url.parse(url)
     return nil, "it carries a password, and URLs are shown: give it in cache_password or cache_password_file"
   end
   local parts = { user = user and user ~= "" and decode(user) or nil }
-  if parts.user and (#parts.user > 255 or parts.user:find "%c") then
+  local problem
+  if parts.user and #parts.user > 255 then
     return nil, HOW
   elseif scheme == "redis" or scheme == "rediss" then
-    return to_host(parts, where or authority, path, query, scheme == "rediss")
+    parts, problem = to_host(parts, where or authority, path, query, scheme == "rediss")
   elseif scheme == "redis+unix" then
-    return to_socket(parts, where or authority, path, query)
+    parts, problem = to_socket(parts, where or authority, path, query)
+  else
+    return nil, HOW
   end
-  return nil, HOW
+  problem = problem or control_in(parts)
+  return not problem and parts or nil, problem
+end
+
+local function is_here()
+  return package.loaded[PART] or package.preload[PART] or package.searchpath(PART, package.cpath)
 end
 
 --- The same, and whether this build can do it.
@@ -91,12 +112,12 @@ function redis_url.check(url)
   local parts, problem = redis_url.parse(url)
   if not parts then
     return nil, problem
-  elseif not package.searchpath("central.auth.redis", package.cpath) then
+  elseif not is_here() then
     return nil, NO_PART
   elseif parts.tls then
-    local loaded, redis = pcall(require, "central.auth.redis")
+    local loaded, redis = pcall(require, PART)
     if not (loaded and redis.tls) then
-      return nil, loaded and NO_TLS or NO_PART
+      return nil, loaded and NO_TLS or redis_url.NO_LIBRARY
     end
   end
   local file = parts.ca_file and io.open(parts.ca_file, "rb")

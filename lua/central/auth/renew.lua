@@ -19,14 +19,13 @@ local LATE = 1 -- seconds after its arrival a token is still handed to who asked
 
 local renew = {}
 
-renew.TRIES = 4 -- requests one call makes at most
-
 --- How a renewal is made; who joins it may ask for more.
 ---@class central.auth.Mode
 ---@field deadline number boot time
 ---@field tries integer
 ---@field early? boolean ours is still usable, and nobody waits
 ---@field since? number boot time before which a shared token does not count
+---@field glances? boolean the server is left alone for a while: nothing but a look at what other machines have
 ---@field alarm? userdata
 
 ---@class central.auth.Renewal
@@ -212,14 +211,6 @@ function Renewal:under_way()
   return self.task and under_way.current(self)
 end
 
---- See under_way.
----@param mode central.auth.Mode
----@param background? boolean
----@return central.auth.Task?
-function Renewal:join(mode, background)
-  return under_way.join(self, mode, background)
-end
-
 -- What lies ready in the cache needs no task, unless the secret takes time: a function of the user's may yield, a
 -- command be waited for.
 local function may_lie_ready(self, state)
@@ -237,7 +228,6 @@ end
 ---@return central.auth.Detail? detail
 function Renewal:want(min_valid, background)
   local usable, state, remaining, life = is_usable(self)
-  local now = self.clock:boot()
   if may_lie_ready(self, state) then
     self.looked = true
     local ok, message, code, detail = self:prepare(self.config.timeout)
@@ -253,13 +243,8 @@ function Renewal:want(min_valid, background)
       under_way.see_to_it(self)
     end
     return nil
-  elseif not self:under_way() and (self:waits() > 0 and not self.unread or usable and now < self.hold_until) then
-    if usable or self:adopt_shared() then
-      return nil
-    end
-    return self.backoff:remembered()
   end
-  return self:join({ deadline = now + self.config.timeout, tries = renew.TRIES }, background)
+  return under_way.begin(self, usable, background)
 end
 
 --- What comes of it: the token that is held, with its remaining life where that is less than `min_valid`; or the

@@ -5,13 +5,17 @@ local asking = require "central.auth.asking"
 local core = require "central.auth.core"
 local lazy = require "central.auth.lazy"
 local task = require "central.auth.task"
+local turns = require "central.auth.turns"
 
 local by_hand = lazy "central.auth.by_hand"
 local errors = lazy "central.auth.errors"
 
-local LOST = 60 -- seconds past its deadline after which a renewal is not believed to end by itself
+local GLANCE = 1 -- seconds between looks at what other machines have, while the server is left alone
+local LOST = 60  -- seconds past its deadline after which a renewal is not believed to end by itself
 
 local under_way = {}
+
+under_way.TRIES = 4 -- requests one call makes at most
 
 -- Now that somebody waits: reads the secret's source again. Whether that leaves nothing but the failure in memory.
 local function is_hopeless(self, mode)
@@ -30,6 +34,11 @@ local function obtain(self, mode)
     return nil, message, code, detail
   end
   local _ <close> = self.cache:visit(mode.early and not self.config.wait)
+  if mode.glances and turns.glance(self) then
+    return true
+  elseif mode.glances and self:waits() > 0 then
+    return self.backoff:remembered()
+  end
   local hopeless = self.unread and not mode.early and is_hopeless(self, mode)
   if self:adopt_shared(mode.since) then
     return true
@@ -51,6 +60,8 @@ function under_way.current(self)
     return current
   elseif current and current:ours() then
     current:close(errors.fail("timeout", "the renewal took too long"))
+  elseif current and self.cache.forget then
+    self.cache:forget()
   end
   self.task = nil
 end
@@ -87,9 +98,44 @@ function under_way.join(self, mode, background)
       "a token was asked for by the function that provides the client's own secret or assertion")
   end
   local joined = self.mode
+  if joined.glances and not mode.glances then -- and it goes on to what is wanted now
+    joined.glances, joined.since = nil, mode.since
+  end
   joined.deadline, joined.tries = math.max(joined.deadline, mode.deadline), math.max(joined.tries, mode.tries)
   joined.early = joined.early and mode.early
   return current
+end
+
+local function may_glance(self)
+  local now = self.clock:boot()
+  if not self.cache.glance or now < (self.glance_at or 0) then
+    return false
+  end
+  self.glance_at = now + GLANCE
+  return true
+end
+
+--- What a token has to wait for, where none lies ready. nil where it can't be had now, as the failure behind says, or
+--- is there: ours is `usable` and will do, or others brought one.
+---@param self central.auth.Renewal
+---@param usable boolean
+---@param background? boolean
+---@return central.auth.Task? task
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function under_way.begin(self, usable, background)
+  local now = self.clock:boot()
+  local waits = self:waits() > 0 and not self.unread
+  if not self:under_way() and (waits or usable and now < self.hold_until) then
+    if usable or self:adopt_shared() then
+      return nil
+    elseif not may_glance(self) then
+      return self.backoff:remembered()
+    end
+  end
+  local mode = { deadline = now + self.config.timeout, tries = under_way.TRIES, glances = waits or nil }
+  return under_way.join(self, mode, background)
 end
 
 --- A renewal that nobody waits for, begun or moved on; its failure costs nothing.
