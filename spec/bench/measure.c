@@ -6,7 +6,6 @@
 #include <lauxlib.h>
 #include <spawn.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -55,16 +54,14 @@ static int start(lua_State *L) {
     return 1;
 }
 
-/* wait(pid) -> exit status, peak memory in KiB */
+/* wait(pid) -> exit status */
 static int wait_for(lua_State *L) {
-    struct rusage usage;
     int status = 0;
-    while (wait4((pid_t)luaL_checkinteger(L, 1), &status, 0, &usage) < 0)
+    while (waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0) < 0)
         if (errno != EINTR)
             return luaL_error(L, "%s", strerror(errno));
     lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-    lua_pushinteger(L, usage.ru_maxrss);
-    return 2;
+    return 1;
 }
 
 int luaopen_spec_measure(lua_State *L);
