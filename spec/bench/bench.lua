@@ -248,7 +248,8 @@ local function keep_asking(peers)
     row.median, row.least, row.most = row.median / 1000, row.least / 1000, row.most / 1000
   end
   for n, what in ipairs { "median", "99.9th percentile", "longest" } do
-    keep("a call every ms for 20 s, tokens live 3 s, the server takes 0.5 s: " .. what, n < 3 and "µs" or "ms", lists[n])
+    keep("a call every ms for 20 s, tokens live 3 s, the server takes 0.5 s: " .. what, n < 3 and "µs" or "ms",
+      lists[n])
   end
   keep("… its token requests", "", lists[4])
 end
