@@ -184,6 +184,24 @@ describe("sandbox", function()
     assert.equal("400 404 404", ("%d %d %d"):format(order "lifetime", order "explode", (curl(box, "/sandbox/revoke"))))
   end)
 
+  it("takes no option that it does not know, and no number that makes no sense", function()
+    local box <close> = sandbox.start()
+    for message, mistake in pairs {
+      ['unknown option "lifetme"; did you mean "lifetime"?'] = function() sandbox.start { lifetme = 3 } end,
+      ["option port: number expected, got string"] = function() sandbox.start { port = "8443" } end,
+      ["latency: a number, 0 or more, expected, got -1"] = function() sandbox.start { latency = -1 } end,
+      ["a table of options expected, got number"] = function() box:fail(503) end,
+      ["status: a number, 0 or more, expected, got nil"] = function() sandbox.start { fail = {} } end,
+      ["of: token or api expected, got tokens"] = function() box:fail { status = 503, of = "tokens" } end,
+      ["lifetime: a number, 0 or more, expected, got nil"] = function() box:lifetime() end,
+      ["latency: a number, 0 or more, expected, got inf"] = function() box:latency(math.huge) end,
+    } do
+      local _, said = pcall(mistake)
+      assert.matches("sandbox_spec.lua:%d+: ", said)
+      assert.equal(message, (said:gsub("^.-:%d+: ", "")))
+    end
+  end)
+
   it("limits the rate as GreenLake does", function()
     local box <close> = sandbox.start { rate_limit = 2 }
     assert.equal(401, (curl(box, "/x")))

@@ -17,6 +17,7 @@ end
 
 local ca = require "central.auth.sandbox.ca"
 local cjson = require "cjson"
+local errors = require "central.auth.errors"
 local rand = require "openssl.rand"
 local thread = require "cqueues.thread"
 
@@ -69,8 +70,28 @@ local function tell(self, command)
   return cjson.decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
 end
 
+local OPTIONS = {
+  lifetime = "number", port = "number", latency = "number", rate_limit = "number", fail = "table", client_id = "string",
+  client_secret = "string",
+}
+local FAILURE = { status = "number", times = "number", retry_after = "number", of = "string" }
+
+-- A number that JSON knows, and that makes sense here; nil where it may be left out.
+local function check_number(name, value, optional)
+  if not (optional and value == nil or type(value) == "number" and value >= 0 and value < math.huge) then
+    errors.mistake(("%s: a number, 0 or more, expected, got %s"):format(name, tostring(value)))
+  end
+  return value
+end
+
 -- As the server wants it: JSON knows no infinity.
 local function failure_of(failure)
+  errors.check_options(failure, FAILURE)
+  check_number("status", failure and failure.status)
+  check_number("retry_after", failure.retry_after, true)
+  if failure.of ~= nil and failure.of ~= "token" and failure.of ~= "api" then
+    errors.mistake(("of: token or api expected, got %s"):format(failure.of))
+  end
   local times = failure.times == math.huge and -1 or failure.times or 1
   return { name = "fail", status = failure.status, times = times, retry_after = failure.retry_after,
     of = failure.of or "token" }
@@ -80,7 +101,12 @@ end
 ---@param options? central.auth.sandbox.Options
 ---@return central.auth.sandbox.Box
 function sandbox.start(options)
+  errors.check_options(options, OPTIONS)
   options = options or {}
+  for _, name in ipairs { "lifetime", "port", "latency", "rate_limit" } do
+    check_number(name, options[name], true)
+  end
+  local failure = options.fail and failure_of(options.fail)
   local folder = scratch()
   local self = setmetatable({
     _folder = folder,
@@ -92,7 +118,7 @@ function sandbox.start(options)
   self._thread, self._connection = thread.start(serve, package.path, package.cpath, cjson.encode {
     cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, latency = options.latency or 0,
     lifetime = options.lifetime or 7199, client_id = self.client_id, client_secret = self.client_secret,
-    rate_limit = options.rate_limit, fail = options.fail and failure_of(options.fail),
+    rate_limit = options.rate_limit, fail = failure,
   })
   self._connection:settimeout(START)
   local started = tell(self, { name = "hello" })
@@ -137,19 +163,19 @@ end
 --- How long tokens live that are issued from now on.
 ---@param seconds number
 function Box:lifetime(seconds)
-  tell(self, { name = "lifetime", seconds = seconds })
+  tell(self, { name = "lifetime", seconds = check_number("lifetime", seconds) })
 end
 
 --- How long token requests take from now on.
 ---@param seconds number
 function Box:latency(seconds)
-  tell(self, { name = "latency", seconds = seconds })
+  tell(self, { name = "latency", seconds = check_number("latency", seconds) })
 end
 
 --- How many requests a minute are answered from now on; nil: all.
 ---@param per_minute? integer
 function Box:rate_limit(per_minute)
-  tell(self, { name = "rate_limit", per_minute = per_minute })
+  tell(self, { name = "rate_limit", per_minute = check_number("rate_limit", per_minute, true) })
 end
 
 --- The requests that were answered since the last call, the oldest first.
