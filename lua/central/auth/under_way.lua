@@ -134,7 +134,8 @@ function under_way.begin(self, usable, background)
       return self.backoff:remembered()
     end
   end
-  local mode = { deadline = now + self.config.timeout, tries = under_way.TRIES, glances = waits or nil }
+  local mode = { deadline = now + self.config.timeout, tries = under_way.TRIES,
+    glances = waits and self.cache.glance and true }
   return under_way.join(self, mode, background)
 end
 
