@@ -217,7 +217,7 @@ describe("the example for systemd", function()
       return pending "systemd-analyze is not here"
     end
     local timer = UNIT:gsub("service$", "timer")
-    assert.same({ "", 0 }, { process.run(("systemd-analyze verify %s %s"):format(UNIT, timer)) })
+    assert.same({ "", 0 }, { process.run(("systemd-analyze --man=no verify %s %s"):format(UNIT, timer)) })
   end)
 
   it("works with what LoadCredential and the folders of a unit give", function()
