@@ -28,7 +28,7 @@ CONSOLE := lconsole lauth console secret
 REDIS := lredis lauth redis talk wire wire_tls dial thread secret clock
 LUAS := $(shell cd lua && find central -name '*.lua')
 # What core.so holds precompiled: all but the command, the sandbox, and the face, by which `require` begins.
-MODULES := $(filter-out central/auth.lua central/auth/cli% central/auth/sandbox%,$(LUAS))
+MODULES := $(filter-out central/auth.lua central/auth/cli.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
 
 .PHONY: build help demo reference test spec spec-c bench bench-deps soak fleet fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb install uninstall dist deb clean versions deps-%
@@ -253,10 +253,10 @@ check-deb: deps-fresh ## the Debian package, by lintian and in a fresh Debian of
 
 SECONDS ?= 60
 FUZZED  := $(filter-out lhttp job exchange trust,$(sort $(CORE)))
-fuzz: deps-fuzz versions ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
+fuzz: deps-fuzz $(BUILD)/obj/modules.h ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
 	@mkdir -p $(BUILD)/fuzz/seal $(BUILD)/fuzz/reply
 	@for target in seal reply; do clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -Icsrc -isystem $(LUA_INCDIR) spec/c/fuzz_$$target.c $(FUZZED:%=csrc/%.c) \
+	  -fno-sanitize-recover=all -Icsrc -I$(BUILD)/obj -isystem $(LUA_INCDIR) spec/c/fuzz_$$target.c $(FUZZED:%=csrc/%.c) \
 	  $(shell $(PKG_CONFIG) --libs libsodium $(LUA_PC)) -Wl,-E -lm -o $(BUILD)/fuzz/fuzz_$$target || exit 1; done
 	@for target in seal reply; do env $(RUN_PATHS) $(BUILD)/fuzz/fuzz_$$target -max_total_time=$(SECONDS) -timeout=10 \
 	  -max_len=4096 -print_final_stats=1 -dict=spec/c/corpus/words $(BUILD)/fuzz/$$target spec/c/corpus/$$target & pids="$$pids $$!"; done; \

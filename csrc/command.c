@@ -159,9 +159,11 @@ void auth_command_wait(const struct auth_command *command, int wait_ms) {
 
 void auth_command_close(struct auth_command *command) {
     close_output(command);
-    if (command->pid > 0 && command->owner == getpid()) {
+    /* Where the host has reaped it the number may be somebody else's. */
+    if (command->pid > 0 && command->owner == getpid() && waitpid(command->pid, NULL, WNOHANG) == 0) {
         kill(command->pid, SIGKILL);
-        waitpid(command->pid, NULL, 0);
+        while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
     }
     command->pid = 0;
 }

@@ -34,7 +34,8 @@ bool auth_command_step(struct auth_command *command, struct auth_secret *out);
 /* Waits until another step is worth while, `wait_ms` at most. */
 void auth_command_wait(const struct auth_command *command, int wait_ms);
 
-/* Kills it where it still runs, unless this is a forked child of who started it. Any number of times. */
+/* Kills it where it still runs, but not what it has started, unless this is a forked child of who started it.
+ * Any number of times. */
 void auth_command_close(struct auth_command *command);
 
 #endif

@@ -12,7 +12,7 @@ enum { SECRET_SLOT = 1, WAIT_MAX_MS = 1000, NS_PER_MS = 1000000 };
 
 struct command {
     struct auth_command command;
-    struct auth_secret *secret; /* of the slot */
+    struct auth_secret *secret; /* of the slot; NULL: handed out, or wiped */
     bool over;
 };
 
@@ -26,6 +26,9 @@ static int command_close(lua_State *L) {
     if (!command->over)
         command->command.error = ECANCELED;
     command->over = true;
+    if (command->secret != NULL)
+        auth_secret_wipe(command->secret);
+    command->secret = NULL;
     return 0;
 }
 
@@ -56,10 +59,10 @@ static int command_wait(lua_State *L) {
     return 1;
 }
 
-/* command:secret() -> secret | nil, what happened; of one that is over */
+/* command:secret() -> secret | nil, what happened; once, of one that is over */
 static int command_secret(lua_State *L) {
-    const struct command *command = check_command(L);
-    int error = command->over ? command->command.error : EAGAIN;
+    struct command *command = check_command(L);
+    int error = !command->over ? EAGAIN : command->secret == NULL ? ECANCELED : command->command.error;
     if (error != 0)
         return auth_lua_fail(L, error == ETIMEDOUT ? "did not end in time" : strerror(error));
     if (command->command.status != 0) {
@@ -69,6 +72,7 @@ static int command_secret(lua_State *L) {
     }
     auth_lua_drop_line_end(command->secret);
     lua_getiuservalue(L, 1, SECRET_SLOT);
+    command->secret = NULL;
     return 1;
 }
 

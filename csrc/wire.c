@@ -232,6 +232,10 @@ struct pollfd auth_wire_poll(const struct auth_wire *wire) {
     return (struct pollfd){.fd = wire->context->fd, .events = (short)events};
 }
 
+static bool read_in(redisContext *context) {
+    return redisBufferRead(context) == REDIS_OK;
+}
+
 /* Reads what nobody waited for, lest closing looks like a fault to the server and it forgets the last words.
  */
 void auth_wire_free(struct auth_wire *wire, bool ours) {
@@ -239,7 +243,7 @@ void auth_wire_free(struct auth_wire *wire, bool ours) {
         return;
     forget_replies(wire);
     if (wire->passed_over > 0 && ours)
-        (void)redisBufferRead(wire->context);
+        (void)quietly(read_in, wire->context);
     redisFree(wire->context);
     free(wire);
 }

@@ -94,6 +94,24 @@ describe("credential", function()
       process.quote(program)))))
   end)
 
+  it("is wiped at once where the command fails, or nobody takes it", function()
+    local program = [[
+      local core = require "central.auth.core"
+      local function locked()
+        return io.open("/proc/self/status"):read("a"):match "VmLck:%s*(%d+)"
+      end
+      collectgarbage "stop"
+      local before = locked()
+      for _, line in ipairs { "echo hush; exit 3", "echo hush" } do
+        local command <close> = core.command(line, 5)
+        while not command:wait(1) do end
+        assert(line == "echo hush" or not command:secret())
+      end
+      print(locked() - before)
+    ]]
+    assert.equal("0\n", (process.run("lua5.4 -e " .. process.quote(program))))
+  end)
+
   it("leaves no process, pipe or terminal to a command", function()
     assert_config("ended with status", read("command", "test -t 0 || read line || exit 7"))
     local program = [[

@@ -54,6 +54,11 @@ describe("errors #valgrind", function()
     local _, direct = pcall(function() auth.new { colour = "red" } end)
     local client <close> = assert(auth.new { client_id = "a", client_secret = "b" })
     local _, method = pcall(function() client:token { colour = "red" } end)
+    local path = package.path
+    package.path = "/nowhere/?.lua" -- as a host may that has loaded what it needs
+    local _, later = pcall(function() auth.new { colour = "red" } end)
+    package.path = path
+    assert.matches(("errors_spec.lua:%d: unknown option"):format(here + 6), later)
     assert.matches(("errors_spec.lua:%d: unknown option"):format(here + 1), direct)
     assert.matches(("errors_spec.lua:%d: unknown option"):format(here + 3), method)
   end)

@@ -161,10 +161,16 @@ describe("installing #slow", function()
   -- Prints where the code of a module is from.
   local ORIGIN = "require 'central.auth' print(debug.getinfo(require('central.auth.renew').new, 'S').source)"
 
-  it("has its modules precompiled, in no way but as one's own where they are preloaded", function()
+  it("has all modules precompiled but the face, command and sandbox; what is preloaded goes first", function()
     local tree = folder .. "/precompiled"
     run("make install PREFIX=%s", tree)
     assert.equal("@central/auth/renew.lua\n", (lua(tree, ORIGIN)))
+    local preloaded = lua(tree, "require 'central.auth' for name in pairs(package.preload) do print(name) end")
+    for name in process.run(("cd %s/share/lua/5.4 && find central -name '*.lua'"):format(tree)):gmatch "(%S+)%.lua\n" do
+      name = name:gsub("/", ".")
+      local is_text = name == "central.auth" or name:find "%.cli%f[.\0]" or name:find "%.sandbox"
+      assert.equal(not is_text, ("\n" .. preloaded):find("\n" .. name .. "\n", 1, true) ~= nil, name)
+    end
     assert.equal("=mine\n", (lua(tree,
       "package.preload['central.auth.renew'] = load('return { new = function() end }', '=mine') " .. ORIGIN)))
   end)

@@ -36,6 +36,16 @@ describe("renewal in the background #valgrind", function()
     assert.same({ "fetched", "renewed" }, s.events)
   end)
 
+  it("brings its token also to who looks long after", function()
+    local s = scripted.new { token("t1", 10000), slow(token("t2", 10000)) }
+    s.client:token()
+    s:wait(9500)
+    assert.equal("t1", s.client:token())
+    s:wait(s.client._renewal.config.timeout + 61)
+    assert.equal("t2", s.client:token())
+    assert.equal(2, s.requests)
+  end)
+
   it("is joined by who needs it, once the old token has expired", function()
     local s = stale { token("t1", 1000), slow(token("t2", 1000), 30) }
     s.client._renewal.config.timeout = 40

@@ -16,6 +16,7 @@ describe("the URL of a Redis server", function()
     assert.same({ host = "cache.example", port = "6379", database = 0, tls = false }, parse "redis://cache.example")
     assert.same({ host = "10.0.0.7", port = "6380", database = 3, tls = false, user = "auth" },
       parse "redis://auth@10.0.0.7:6380/3")
+    assert.same({ host = "cache", port = "6380", database = 0, tls = false }, parse "redis://cache:0006380")
     assert.same({ host = "::1", port = "6379", database = 0, tls = false }, parse "redis://[::1]/")
     assert.same({ host = "cache", port = "1", database = 0, tls = false, user = "a:b@c" },
       parse "redis://a%3Ab%40c@cache:1")
@@ -31,6 +32,7 @@ describe("the URL of a Redis server", function()
 
   it("is refused where it says something else, without a word of it", function()
     for _, url in ipairs { "redis:", "redis://", "redis://:6379", "redis://xyzzy:port", "redis://xyzzy:65536",
+      "redis://xyzzy:0",
       "redis://xyzzy/db", "redis://xyzzy/0/1", "redis://xyzzy/99999", "redis://xyzzy?ca_file=/x", "redis://xyzzy?db=1",
       "redis://xyzzy#f", "redis://xy zzy", "redis://xyzzy:1:2", "redis://[::1", "redis+unix://xyzzy", "redis+unix:///",
       "redis+unix://host/xyzzy", "redis+unix:///xyzzy?db=x", "redis+unix:///" .. ("x"):rep(120), "redisx://xyzzy",

@@ -140,7 +140,8 @@ local function rotated(self, mode, code, detail)
   end
   wait_for_reset(self, mode.deadline)
   local limit = math.max(mode.deadline - self.clock:boot(), LEAST)
-  if self.credential.secret == mode.used and not (turns.rereads(self, mode) and self.credential:changed(limit)) then
+  if self.credential.secret == mode.used and not (turns.rereads(self, mode) and self.credential:changed(limit))
+    and self.credential.secret == mode.used then -- nor has somebody else changed it while we waited for a command
     return false
   end
   mode.rotated = true
@@ -163,8 +164,12 @@ local function try(self, mode)
   granted, raw, message, code, detail = send(self, mode, held)
   if granted and self.credential.secret ~= mode.used then
     return nil -- a reset has ended that token already
+  elseif granted and adopt(self, granted, raw) then
+    return true
+  elseif granted and self.clock:boot() >= mode.deadline then -- who asks now has time of their own
+    return nil, "the new token expired before anybody looked", "timeout", {}, true
   elseif granted then
-    return adopt(self, granted, raw) or nil
+    return nil
   elseif self.parent and tenant.has_new_subject(self, mode, code, detail) or rotated(self, mode, code, detail) then
     return nil
   end

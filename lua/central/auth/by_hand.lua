@@ -69,9 +69,9 @@ function by_hand.invalidate(self, token)
   else
     dropped = by_hand.drop_shared(self, token)
   end
-  if token == held then
+  if token == self.tracker:token() then -- still: dropping it may have waited
     self.tracker:forget()
-  elseif not dropped then
+  elseif token ~= held and not dropped then
     return false
   end
   self.rejected = token

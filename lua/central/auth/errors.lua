@@ -114,8 +114,10 @@ end
 
 -- How the chunk names of this package begin, precompiled and as text: a mistake is reported where the user made it.
 local function ours()
-  local face = package.searchpath("central.auth", package.path)
-  return { "@central/auth/", face and "@" .. face, face and "@" .. face:gsub("%.lua$", "/") }
+  local face = package.loaded["central.auth"]
+  local path = not face and package.searchpath("central.auth", package.path)
+  local source = face and debug.getinfo(face.new, "S").source or path and "@" .. path
+  return { "@central/auth/", source, source and source:gsub("%.lua$", "/") }
 end
 
 local function is_one_of(info, beginnings)

@@ -54,12 +54,12 @@ local function to_host(parts, authority, path, query, tls)
     host, port = authority:match "^([^:%[%]]+)(.*)$"
   end
   local fields = fields_of(query, { ca_file = tls })
-  local digits = port and (port == "" and PORT or port:match "^:(%d+)$")
+  local number = port and tonumber(port == "" and PORT or port:match "^:(%d+)$")
   parts.database = database(path:gsub("^/", ""))
-  if not (host and digits and tonumber(digits) <= 65535 and fields and parts.database and #host <= 255) then
+  if not (host and number and number >= 1 and number <= 65535 and fields and parts.database and #host <= 255) then
     return nil, HOW
   end
-  parts.host, parts.port, parts.tls, parts.ca_file = host:gsub("[%[%]]", ""), digits, tls, fields.ca_file
+  parts.host, parts.port, parts.tls, parts.ca_file = host:gsub("[%[%]]", ""), ("%d"):format(number), tls, fields.ca_file
   return parts
 end
 

@@ -59,7 +59,9 @@ function under_way.current(self)
   if current and current:alive() and current:ours() and self.clock:boot() <= self.mode.deadline + LOST then
     return current
   elseif current and current:ours() then
-    current:close(errors.fail("timeout", "the renewal took too long"))
+    if not (current:alive() and not current:running() and current:look()) then -- what has come meanwhile counts
+      current:close(errors.fail("timeout", "the renewal took too long"))
+    end
   elseif current and self.cache.forget then
     self.cache:forget()
   end
