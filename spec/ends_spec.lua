@@ -26,7 +26,6 @@ local box, folder
 -- Runs a child; its output and status. Fails where it did not end soon after it said what time it was.
 local function run(text)
   local env = process.credentials(box, folder .. "/cache")
-  env.ASAN_OPTIONS = "detect_leaks=0" -- which trips over a thread that ends with its process
   local script = process.write(folder .. "/child.lua", text)
   local output, status = process.run(("env %s lua5.4 %s"):format(process.assignments(env), script))
   local ended = cqueues.monotime()

@@ -21,8 +21,6 @@ local NAMESPACES = apart.flags "m"
 local mounted = apart.only({ it = it, pending = pending }, NAMESPACES, "this machine lets nobody make namespaces")
 local traced = apart.only({ it = it, pending = pending }, apart.can_trace(), "this machine lets nobody trace")
 
-local TRACED = { ASAN_OPTIONS = "detect_leaks=0" } -- which can't be done beside a tracer, nor while being killed
-
 local box, folder, ask
 
 -- The environment of a process that uses the sandbox, as words for `env -i`.
@@ -193,7 +191,7 @@ describe("a process that is killed #slow", function()
     local whole = cqueues.monotime() - started
     local killed, before = 0, requests()
     for round = 1, 10 do
-      local output = run(("sh %s %s %d %s %f"):format(killer, renew, round, folder, whole), TRACED)
+      local output = run(("sh %s %s %d %s %f"):format(killer, renew, round, folder, whole))
       killed = killed + assert(tonumber(output:match("(%d+)\n$")), output)
       assert_sound("round " .. round)
     end
@@ -208,7 +206,7 @@ describe("a process that is killed #slow", function()
       for n = 1, 4 do
         grant_permits()
         local _, ended = run(("strace -f -o /dev/null -e trace=%s -e inject=%s:signal=KILL:when=%d lua5.4 %s")
-          :format(call, call, n, renew), TRACED)
+          :format(call, call, n, renew))
         killed = killed + (ended == 137 and 1 or 0)
         assert_sound(call .. " " .. n)
       end
@@ -219,7 +217,7 @@ describe("a process that is killed #slow", function()
   traced("while it writes leaves a temporary file, which is swept in its time", function()
     forget_everything()
     local calls = "rename,renameat,renameat2"
-    run(("strace -f -o /dev/null -e trace=%s -e inject=%s:signal=KILL lua5.4 %s"):format(calls, calls, ask), TRACED)
+    run(("strace -f -o /dev/null -e trace=%s -e inject=%s:signal=KILL lua5.4 %s"):format(calls, calls, ask))
     assert.equal("1", files "new-")
     assert.equal("0", files "token$")
     process.run(("touch -d '3 days ago' %s/cache/*.new-*"):format(folder))
@@ -353,7 +351,7 @@ describe("a token comes without an error #slow", function()
   end)
 
   traced("where file systems know no locks, as NFS without its daemon", function()
-    assert_token(run("strace -f -o /dev/null -e trace=flock -e inject=flock:error=ENOLCK lua5.4 " .. ask, TRACED),
+    assert_token(run("strace -f -o /dev/null -e trace=flock -e inject=flock:error=ENOLCK lua5.4 " .. ask),
       "network", "cache (without locks: No locks available)")
     assert_token(run("lua5.4 " .. ask), "cache")
   end)

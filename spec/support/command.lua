@@ -19,7 +19,6 @@ function command.home(box, more)
     PATH = os.getenv "PATH", HOME = folder, XDG_CONFIG_HOME = folder .. "/config", LANG = "C.UTF-8",
     LUA_PATH = package.path, LUA_CPATH = package.cpath, XDG_RUNTIME_DIR = folder, CENTRAL_CACHE = false,
     LUA_INIT_5_4 = os.getenv "LUA_INIT_5_4",
-    ASAN_OPTIONS = "detect_leaks=0", -- which trips over a thread that ends with its process
   }
   for _, source in ipairs { usual, more or {} } do
     for name, value in pairs(source) do
