@@ -150,6 +150,10 @@ describe("central-auth doctor", function()
     found = findings(remote)
     assert.matches("^none, as no_proxy excepts token.example", found.proxy.message)
     assert.matches("token.example", found.dns.message)
+    remote.CENTRAL_TOKEN_URL, remote.no_proxy = "https://192.0.2.7/x", "10.0.0.0/8 192.0.2.0/24"
+    assert.matches("^none, as no_proxy excepts 192.0.2.7", findings(remote).proxy.message)
+    remote.no_proxy = "192.0.2.8/31, 192.0.2.7/33"
+    assert.matches("^http://127.0.0.1:1 ", findings(remote).proxy.message)
     found = findings { CENTRAL_PROXY = "http://somebody:hush@127.0.0.1:1" }
     assert.matches("^http://127.0.0.1:1 ", found.proxy.message)
     assert.is_nil(cjson.encode(found):find("hush", 1, true))

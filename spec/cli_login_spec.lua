@@ -46,6 +46,8 @@ return { -- first
       assert.same(left, load(lua_text.remove(KEPT, name))())
     end
     assert.is_nil(lua_text.remove(KEPT, "none"))
+    assert.equal('return {\n  a = {\n    b = "c",\n    -- why\n  }\n}\n', lua_text.set(
+      'return {\n  a = {\n    b = "c",\n    d = "e"\n    -- why\n  }\n}\n', "a", { d = false }))
     assert.same({}, load(lua_text.remove("return { a = {} }", "a"))())
   end)
 
@@ -125,6 +127,11 @@ describe("central-auth login", function()
     home:run("login -q -p lab --no-check --client-id x --client-secret-file -", { CENTRAL_PROXY = "http://p:1" }, wrong)
     assert.matches('proxy from the profile "lab"', said("login -p lab --client-id x --client-secret-file -", nil,
       wrong))
+    local kept = process.read(home.profile)
+    process.write(home.profile, "return { lab = { nonsense = 1 } }", "600")
+    assert.matches('the profile: unknown option "nonsense".* Nothing was written', said(
+      "login -p lab --client-id x --client-secret-file -", nil, wrong))
+    process.write(home.profile, kept, "600")
   end)
 
   it("takes an option before the environment, and ends with 2 where its value is wrong", function()
@@ -256,7 +263,8 @@ describe("central-auth login", function()
     home:run("login -q -p site", credentials)
     local before = process.read(home.profile)
     local function login(seconds)
-      local holder = ("flock %s.lock sleep %g & sleep 0.1; "):format(home.profile, seconds)
+      local holder = ("held=%s/held; flock %s.lock sh -c \"touch $held; sleep %g\" & until rm $held 2>/dev/null; do :; "
+        .. "done; "):format(home.folder, home.profile, seconds)
       local output, status = process.run(holder .. home:words("login --no-check", credentials))
       return status, output
     end

@@ -110,8 +110,12 @@ describe("central-auth", function()
         ["-p '' token"] = "^central%-auth: %-%-profile: it is empty\n",
         ["credentials create x --save-to ''"] = "%-%-save%-to: it is empty\n",
         ["credentials create '' --show"] = "NAME: it is empty\n", ["get ''"] = "PATH: it is empty\n",
+        ["sandbox --fail 5033"] = "%-%-fail: not a status and how often, like 503x3: 5033\n",
+        ["exec -- ''"] = "CMD is empty",
+        ["exec --min-vald 600 -- true"] = "unknown option '%-%-min%-vald'.*Did you mean '%-%-min%-valid'",
         ["sandbox --fail often"] = "%-%-fail: not a status and how often, like 503x3: often\n",
-        ["login --client-secret=hush"] = "'%-%-client%-secret': others see arguments; %-%-client%-secret%-file FILE",
+        ["login --client-secret=hush"] =
+          "'%-%-client%-secret': others see arguments; central%-auth login %-%-client%-secret%-file FILE",
         ["terminal"] = "unknown command 'terminal'\nSee central%-auth %-%-help",
         [""] = "a command is required",
         ["completion tcsh"] = "must be one of 'bash', 'zsh', 'fish'",

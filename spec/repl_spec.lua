@@ -9,6 +9,15 @@ local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
 describe("auth.help", function()
+  it("says so where the package's source is not on the path", function()
+    local path = package.path
+    package.path = "/nowhere/?.lua"
+    local ok, why = pcall(auth.help, "token")
+    package.path = path
+    assert.is_false(ok)
+    assert.matches("help: the texts are in the package's source, and that is not on package.path", why)
+  end)
+
   it("has every function, with what it takes and returns", function()
     local overview = auth.help()
     for name, value in pairs(auth) do

@@ -181,6 +181,9 @@ describe("sandbox", function()
     assert.equal(200, status)
     assert.same({ token = 2, api = 2 }, state.requests)
     assert.equal(300, state.lifetime)
+    for _, path in ipairs { "fail?status=200.5", "fail?status=7", "lifetime?seconds=1e999", "latency?seconds=-5" } do
+      assert.equal(400, order(path), path)
+    end
     assert.equal("400 404 404", ("%d %d %d"):format(order "lifetime", order "explode", (curl(box, "/sandbox/revoke"))))
   end)
 
@@ -192,6 +195,7 @@ describe("sandbox", function()
       ["latency: a number, 0 or more, expected, got -1"] = function() sandbox.start { latency = -1 } end,
       ["a table of options expected, got number"] = function() box:fail(503) end,
       ["status: a number, 0 or more, expected, got nil"] = function() sandbox.start { fail = {} } end,
+      ["status: a whole number from 200 to 599 expected, got 7"] = function() box:fail { status = 7 } end,
       ["of: token or api expected, got tokens"] = function() box:fail { status = 503, of = "tokens" } end,
       ["lifetime: a number, 0 or more, expected, got nil"] = function() box:lifetime() end,
       ["latency: a number, 0 or more, expected, got inf"] = function() box:latency(math.huge) end,

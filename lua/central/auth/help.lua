@@ -128,6 +128,9 @@ end
 ---@param topic? string
 ---@return string
 function help.about(auth, topic)
+  if not package.searchpath("central.auth.options", package.path) then
+    errors.mistake "help: the texts are in the package's source, and that is not on package.path"
+  end
   if topic == nil then
     return overview(auth)
   elseif type(topic) ~= "string" then

@@ -119,7 +119,7 @@ end
 -- Cuts a field with its separator, and the line it had alone.
 local function cut(text, tokens, field)
   local from, stop = tokens[field.start].from, tokens[field.stop]
-  local to = stop.text == "}" and stop.from - 1 or stop.to
+  local to = stop.text == "}" and tokens[field.stop - 1].to or stop.to
   local indent, line_end = text:sub(1, from - 1):match "\n([ \t]*)$", text:match("^[ \t]*\n()", to + 1)
   if indent and line_end then
     return text:sub(1, from - 1 - #indent) .. text:sub(line_end)

@@ -87,7 +87,10 @@ end
 -- As the server wants it: JSON knows no infinity.
 local function failure_of(failure)
   errors.check_options(failure, FAILURE)
-  check_number("status", failure and failure.status)
+  local status = math.tointeger(check_number("status", failure and failure.status))
+  if not status or status < 200 or status > 599 then
+    errors.mistake(("status: a whole number from 200 to 599 expected, got %s"):format(failure.status))
+  end
   check_number("retry_after", failure.retry_after, true)
   if failure.of ~= nil and failure.of ~= "token" and failure.of ~= "api" then
     errors.mistake(("of: token or api expected, got %s"):format(failure.of))

@@ -5,7 +5,7 @@ local errors = require "central.auth.errors"
 local exec = require "central.auth.cli.exec"
 local program = require "central.auth.cli.program"
 
-local takes_value = {}
+local takes_value = { ["-h"] = false, ["--help"] = false }
 for _, description in ipairs { program, exec } do
   for _, option in ipairs(description.options) do
     for _, name in ipairs(option) do
@@ -14,10 +14,16 @@ for _, description in ipairs { program, exec } do
   end
 end
 
--- The first word from `at` on that is neither one of our options nor the value of one.
+-- The first word from `at` on that is neither one of our options nor the value of one; nil behind an option that is
+-- none of ours, of which the parser tells.
 local function behind_options(words, at)
   while words[at] and words[at] ~= "--" and words[at]:find "^%-" do
-    at = at + (takes_value[words[at]] and 2 or 1)
+    local name, value = words[at]:match "^(%-%-[^=]+)(=?)"
+    local takes = takes_value[name or words[at]]
+    if takes == nil then
+      return nil
+    end
+    at = at + (takes and value ~= "=" and 2 or 1)
   end
   return at
 end
@@ -27,7 +33,7 @@ end
 ---@return string? problem
 return function(words)
   local command = behind_options(words, 1)
-  local cmd = words[command] == "exec" and behind_options(words, command + 1) or nil
+  local cmd = command and words[command] == "exec" and behind_options(words, command + 1) or nil
   if not cmd or words[cmd] == "--" then
     return nil
   end

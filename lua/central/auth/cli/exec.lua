@@ -28,6 +28,9 @@ exec.examples = { { "central-auth exec --min-valid 600 -- ./report.sh --all", "A
 --- Becomes the program; returns only where that is impossible.
 ---@param options table
 function exec.run(options)
+  if options.cmd[1] == "" then
+    return nil, "CMD is empty: is a variable unset?", "usage"
+  end
   local value, message, code, detail = session.token(options)
   if not value then
     return nil, message, code, detail

@@ -79,7 +79,11 @@ local function try(values, before, no_check)
       arguments[name] = value ~= false and value or nil
     end
   end
-  local client <close>, message, code, detail = auth.new(arguments)
+  local ok, made, message, code, detail = pcall(auth.new, arguments)
+  if not ok then -- what we pass ourselves is text of known names: it is in the profile
+    return errors.fail("config", ("the profile: %s. Nothing was written."):format(made))
+  end
+  local client <close> = made
   local token
   if client and no_check then
     return false

@@ -113,7 +113,8 @@ function parser.new()
   return made
 end
 
-local NO_SECRETS = ": others see arguments; --client-secret-file FILE reads the secret, with - from standard input"
+local NO_SECRETS =
+  ": others see arguments; central-auth login --client-secret-file FILE reads it, with - from standard input"
 
 --- What the words ask for; --help and --version answer and end the program.
 ---@param words string[]

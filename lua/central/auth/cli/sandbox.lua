@@ -35,11 +35,12 @@ sandbox.examples = {
 
 -- "503x3" -> what Box:fail takes
 local function failure_of(text)
-  local status, times = text:match "^([45]%d%d)x?(.*)$"
-  if not status or not (times == "" or times == "*" or times:find "^%d+$") then
+  local status, times = text:match "^([45]%d%d)x(.+)$"
+  status, times = status or text:match "^[45]%d%d$", times or "1"
+  if not status or not (times == "*" or times:find "^%d+$") then
     return nil
   end
-  return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) or 1 }
+  return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) }
 end
 
 -- What to set in another shell, a line for each purpose: who asks, trust, tokens, API calls.

@@ -87,9 +87,12 @@ local function obey(state, stream, method, name, query, answer)
       .. " lifetime?seconds=, latency?seconds=, rate_limit?per_minute=" })
   end
   for _, field in ipairs(ORDERS[name]) do
-    if type(fields[field]) ~= "number" then
-      return answer(stream, 400, { message = ("%s: a number is needed"):format(field) })
+    if type(fields[field]) ~= "number" or not (fields[field] >= 0 and fields[field] < math.huge) then
+      return answer(stream, 400, { message = ("%s: a number is needed, 0 or more"):format(field) })
     end
+  end
+  if name == "fail" and not (math.tointeger(fields.status) and fields.status >= 200 and fields.status <= 599) then
+    return answer(stream, 400, { message = "status: a whole number from 200 to 599 is needed" })
   end
   fields.times, fields.of = fields.times or 1, fields.of == "api" and "api" or "token"
   if name == "recover" then

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config"
+local errors = require "central.auth.errors"
 
 local function versions(tell)
   local ok, http = pcall(require, "central.auth.http")
@@ -21,8 +22,8 @@ return function(_, tell)
   versions(tell)
   local key_log = os.getenv "SSLKEYLOGFILE"
   if key_log and key_log ~= "" then
-    tell("note", "tls keys", "SSLKEYLOGFILE is set: the keys of all TLS connections are written to " .. key_log,
-      "unset SSLKEYLOGFILE, and remove that file")
+    tell("note", "tls keys", "SSLKEYLOGFILE is set: the keys of all TLS connections are written to "
+      .. errors.printable(key_log), "unset SSLKEYLOGFILE, and remove that file")
   else
     tell("ok", "tls keys", "SSLKEYLOGFILE is not set")
   end

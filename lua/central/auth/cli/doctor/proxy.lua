@@ -2,6 +2,8 @@
 -- on this machine.
 -- SPDX-License-Identifier: MIT
 
+local errors = require "central.auth.errors"
+
 ---@class central.auth.cli.doctor.Proxy
 ---@field url string without user and password
 ---@field host string
@@ -20,7 +22,19 @@ local function variable(...)
   end
 end
 
--- Whether a list like that of no_proxy names the host, or a domain that it is in.
+local function ipv4(text)
+  local a, b, c, d = text:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$"
+  return a and tonumber(a) << 24 | tonumber(b) << 16 | tonumber(c) << 8 | tonumber(d)
+end
+
+-- Whether a network, as 10.0.0.0/8, holds the address.
+local function holds(network, host)
+  local base, bits = network:match "^(.*)/(%d+)$"
+  local first, address = base and ipv4(base), ipv4(host)
+  return first and address and tonumber(bits) <= 32 and (first ~ address) >> (32 - tonumber(bits)) == 0
+end
+
+-- Whether a list like that of no_proxy names the host, or a domain or an IPv4 network that it is in.
 local function excepts(list, host)
   if list:match "^%s*(.-)%s*$" == "*" then
     return true
@@ -28,7 +42,7 @@ local function excepts(list, host)
   host = host:lower():gsub("[%[%]]", ""):gsub("%.$", "")
   for word in list:lower():gmatch "[^%s,]+" do
     local domain = word:gsub("^%.", ""):gsub("%.$", "")
-    if host == domain or host:sub(-#domain - 1) == "." .. domain then
+    if host == domain or host:sub(-#domain - 1) == "." .. domain or holds(word, host) then
       return true
     end
   end
@@ -39,8 +53,8 @@ local function described(value, from)
   local scheme, rest = value:match "^(%w+)://(.*)$"
   local address = (rest or value):gsub("^.*@", ""):gsub("/*$", "")
   scheme = scheme and scheme:lower() or "http"
-  return { url = scheme .. "://" .. address, host = address:match "^%[.-%]" or address:match "^[^:]*", from = from,
-    socks = scheme:find "^socks" ~= nil }
+  return { url = errors.printable(scheme .. "://" .. address), from = from,
+    host = address:match "^%[.-%]" or address:match "^[^:]*", socks = scheme:find "^socks" ~= nil }
 end
 
 --- The proxy; or nil and why there is none.
