@@ -54,7 +54,7 @@ describe("many states in many threads #hosts #slow", function()
       local token = assert(connection:read "*l")
       first = first or token
       assert.equal(first, token)
-      assert(handle:join())
+      assert(process.join(handle))
       connection:close()
     end
     assert.equal(1, box:requests().token)

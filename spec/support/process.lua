@@ -4,6 +4,7 @@
 
 local socket = require "cqueues.socket"
 local cqueues = require "cqueues"
+local errno = require "cqueues.errno"
 local lfs = require "lfs"
 
 local process = {}
@@ -14,6 +15,15 @@ process.SLOWER = os.getenv "LUA_INIT_5_4" and 10 or 1
 --- One argument as the shell must see it.
 function process.quote(text)
   return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
+end
+
+--- Waits for the end of a cqueues thread, whose `join` may fail once where that has come already.
+function process.join(thread, seconds)
+  local ended, why = thread:join(seconds)
+  if not ended and why == errno.EOWNERDEAD then
+    return thread:join(seconds)
+  end
+  return ended, why
 end
 
 local function line_of(command)

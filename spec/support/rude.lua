@@ -254,7 +254,7 @@ end
 function Server:close()
   if self._worker then
     self._pipe:close()
-    local ended, why = self._worker:join(LIMIT)
+    local ended, why = process.join(self._worker, LIMIT)
     self._worker = nil
     assert(ended, "the server's thread did not end")
     assert(not why, why)

@@ -202,7 +202,7 @@ function Box:close()
     pcall(function()
       connection:write(cjson.encode { name = "stop" }, "\n")
       connection:read("*l")
-      self._thread:join(START)
+      local _ = self._thread:join(START) or self._thread:join(START) -- the first may fail where the end has come
       connection:close()
     end)
   end
