@@ -1,7 +1,5 @@
 /* Lua's view of secrets: made from a string or a file, joined into forms, compared, wiped; never
- * read.
- *
- * SPDX-License-Identifier: MIT */
+ * read. SPDX-License-Identifier: MIT */
 #include "file.h"
 #include "form.h"
 #include "lauth.h"

@@ -210,37 +210,53 @@ static void is_interrupted_by_another_thread(void **state) {
     stop(server);
 }
 
-/* A job whose reply has come and whose thread waits for a Redis that says nothing. */
-static struct auth_job *job_between(struct server tokens, struct server silent, struct auth_alarm *bell) {
+/* A server with a token, a Redis that says nothing, and the bell of jobs that go from one to the other. */
+struct two {
+    struct server tokens;
+    struct server silent;
+    struct auth_alarm bell;
+};
+
+static struct two serve_two(void) {
+    struct two two = {
+        .tokens = serve("HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{\"access_token\":\"a-tok\"}", 0),
+        .silent = serve("", HANG)};
+    assert_true(auth_alarm_open(&two.bell));
+    return two;
+}
+
+static void stop_two(struct two *two) {
+    auth_alarm_close(&two->bell);
+    stop(two->tokens);
+    stop(two->silent);
+}
+
+/* A job whose reply has come and whose thread waits for the Redis. */
+static struct auth_job *job_between(const struct two *two) {
     struct auth_job *job = auth_job_new();
-    struct auth_job_order order = {
-        .request = {
-            .url = tokens.url, .user_agent = "test", .timeout_ms = LONG_MS, .connect_timeout_ms = LONG_MS}};
+    struct auth_job_order order = {.request = {.url = two->tokens.url,
+                                               .user_agent = "test",
+                                               .timeout_ms = LONG_MS,
+                                               .connect_timeout_ms = LONG_MS}};
     assert_true(auth_secret_append(&order.body, "x", 1));
     assert_true(auth_secret_append(&order.share.key, "01234567890123456789012345678901", 32));
     (void)snprintf(order.share.name, sizeof order.share.name, "n");
-    order.share.stores[AUTH_SHARE_FAR] = store_of(silent, LONG_MS);
-    auth_job_start(job, &order, &wall, bell);
+    order.share.stores[AUTH_SHARE_FAR] = store_of(two->silent, LONG_MS);
+    auth_job_start(job, &order, &wall, &two->bell);
     assert_false(auth_job_wait(job, (int64_t)SHORT_MS * MS));
     return job;
 }
 
 static void lets_its_job_go_in_a_moment(void **state) {
     (void)state;
-    struct server tokens =
-        serve("HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{\"access_token\":\"a-tok\"}", 0);
-    struct server silent = serve("", HANG);
-    struct auth_alarm bell;
-    assert_true(auth_alarm_open(&bell));
+    struct two two = serve_two();
     for (int round = 0; round < 5; round++) {
-        struct auth_job *job = job_between(tokens, silent, &bell);
+        struct auth_job *job = job_between(&two);
         int64_t before = now_ms();
         auth_job_free(job);
         assert_true(now_ms() - before < SOON_MS);
     }
-    auth_alarm_close(&bell);
-    stop(tokens);
-    stop(silent);
+    stop_two(&two);
 }
 
 static void moves_its_connection_to_a_branch(void **state) {
@@ -332,26 +348,20 @@ static void begins_anew_in_a_child(void **state) {
 
 static void lets_the_connection_of_a_parents_job_go_in_a_child(void **state) {
     (void)state;
-    struct server tokens =
-        serve("HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{\"access_token\":\"a-tok\"}", 0);
-    struct server silent = serve("", HANG);
-    struct auth_alarm bell;
-    assert_true(auth_alarm_open(&bell));
-    struct auth_job *job = job_between(tokens, silent, &bell);
-    assert_true(connection_to(silent) >= 0);
+    struct two two = serve_two();
+    struct auth_job *job = job_between(&two);
+    assert_true(connection_to(two.silent) >= 0);
     pid_t child = fork();
     if (child == 0) {
         auth_job_free(job);
-        execl(connection_to(silent) < 0 ? "/bin/true" : "/bin/false", "", (char *)NULL);
+        execl(connection_to(two.silent) < 0 ? "/bin/true" : "/bin/false", "", (char *)NULL);
         _exit(2);
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     auth_job_free(job);
-    auth_alarm_close(&bell);
-    stop(tokens);
-    stop(silent);
+    stop_two(&two);
 }
 
 int main(void) {

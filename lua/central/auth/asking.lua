@@ -140,8 +140,10 @@ local function rotated(self, mode, code, detail)
   end
   wait_for_reset(self, mode.deadline)
   local limit = math.max(mode.deadline - self.clock:boot(), LEAST)
-  if self.credential.secret == mode.used and not (turns.rereads(self, mode) and self.credential:changed(limit))
-    and self.credential.secret == mode.used then -- nor has somebody else changed it while we waited for a command
+  if self.credential.secret == mode.used and turns.rereads(self, mode) then
+    self.credential:changed(limit)
+  end
+  if self.credential.secret == mode.used then -- nor has somebody else changed it while we waited for a command
     return false
   end
   mode.rotated = true
