@@ -15,8 +15,11 @@
 #endif
 
 struct auth_exchange {
-    CURLM *multi; /* keeps connections and the trust store between requests */
-    CURL *easy;
+    CURLM *multi; /* keeps connections and the trust store between requests … */
+    CURL *easy;   /* … and TLS sessions */
+    bool has_fingerprint;
+    uint64_t fingerprint; /* of the files of trust and identity that the two have seen */
+    bool key_encrypted;   /* of those files, the private key */
     bool under_way;
     bool partial_trust; /* see struct auth_trust */
     long timeout_ms;
@@ -31,9 +34,13 @@ struct auth_exchange {
 };
 
 static char version[128];
+static const char *own_bundle; /* where libcurl was built to look for authorities */
+static const char *own_folder;
 
 bool auth_exchange_init(void) {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    own_bundle = info->cainfo;
+    own_folder = info->capath;
     (void)snprintf(version, sizeof version, "libcurl/%s %s", info->version,
                    info->ssl_version ? info->ssl_version : "no TLS");
     return auth_secret_init() && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
@@ -43,14 +50,30 @@ const char *auth_exchange_version(void) {
     return version;
 }
 
+static void close_handles(struct auth_exchange *exchange) {
+    curl_easy_cleanup(exchange->easy);
+    curl_multi_cleanup(exchange->multi);
+    exchange->easy = NULL;
+    exchange->multi = NULL;
+}
+
+/* New ones in place of those there may be, which stay where memory runs out. */
+static bool open_handles(struct auth_exchange *exchange) {
+    struct auth_exchange fresh = {.multi = curl_multi_init(), .easy = curl_easy_init()};
+    if (fresh.multi == NULL || fresh.easy == NULL) {
+        close_handles(&fresh);
+        return false;
+    }
+    close_handles(exchange);
+    exchange->multi = fresh.multi;
+    exchange->easy = fresh.easy;
+    return true;
+}
+
 struct auth_exchange *auth_exchange_new(void) {
     struct auth_exchange *exchange = calloc(1, sizeof *exchange);
-    if (exchange == NULL)
-        return NULL;
-    exchange->multi = curl_multi_init();
-    exchange->easy = curl_easy_init();
-    if (exchange->multi == NULL || exchange->easy == NULL) {
-        auth_exchange_free(exchange);
+    if (exchange != NULL && !open_handles(exchange)) {
+        free(exchange);
         return NULL;
     }
     return exchange;
@@ -144,22 +167,42 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     return error;
 }
 
-static CURLcode set_tls(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
+/* libcurl reads files of trust and identity when it connects, keeps authorities for a day, and a kept
+ * connection or TLS session asks for none of them again. Handles of their own see to it that nothing which
+ * was verified or shown by a former file outlives it. */
+static bool follow_files(struct auth_exchange *exchange, const struct auth_exchange_request *request,
+                         const struct auth_trust *trust) {
+    bool own = trust->file == NULL && trust->path == NULL;
+    const char *key = request->key_file != NULL ? request->key_file : request->cert_file;
+    const char *const files[] = {own || trust->partial ? own_bundle : trust->file, request->crl_file,
+                                 request->cert_file, request->key_file};
+    uint64_t fingerprint =
+        auth_trust_fingerprint(files, sizeof files / sizeof *files, own ? own_folder : trust->path);
+    if (exchange->has_fingerprint && exchange->fingerprint == fingerprint)
+        return true;
+    if (exchange->has_fingerprint && !open_handles(exchange))
+        return false;
+    exchange->key_encrypted = key != NULL && auth_trust_is_encrypted(key);
+    exchange->has_fingerprint = true;
+    exchange->fingerprint = fingerprint;
+    return true;
+}
+
+static CURLcode set_tls(struct auth_exchange *exchange, const struct auth_exchange_request *request,
+                        const struct auth_trust *trust) {
     CURL *easy = exchange->easy;
     CURLcode error = CURLE_OK;
-    struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
-    auth_trust_complete(&trust);
-    exchange->partial_trust = trust.partial;
+    exchange->partial_trust = trust->partial;
     exchange->timeout_ms = request->timeout_ms;
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (trust.file != NULL || trust.path != NULL) {
-        SET(CURLOPT_CAINFO, trust.file); /* NULL takes the built-in place back */
-        SET(CURLOPT_CAPATH, trust.path);
-        SET(CURLOPT_PROXY_CAINFO, trust.file);
-        SET(CURLOPT_PROXY_CAPATH, trust.path);
+    if (trust->file != NULL || trust->path != NULL) {
+        SET(CURLOPT_CAINFO, trust->file); /* NULL takes the built-in place back */
+        SET(CURLOPT_CAPATH, trust->path);
+        SET(CURLOPT_PROXY_CAINFO, trust->file);
+        SET(CURLOPT_PROXY_CAPATH, trust->path);
     }
     if (request->crl_file != NULL)
         SET(CURLOPT_CRLFILE, request->crl_file);
@@ -167,6 +210,7 @@ static CURLcode set_tls(struct auth_exchange *exchange, const struct auth_exchan
         SET(CURLOPT_SSLCERT, request->cert_file);
     if (request->key_file != NULL)
         SET(CURLOPT_SSLKEY, request->key_file);
+    SET(CURLOPT_KEYPASSWD, "no password"); /* without one OpenSSL would ask for it on the terminal */
     return error;
 }
 #undef SET
@@ -217,6 +261,16 @@ static bool fail(struct auth_exchange *exchange, CURLcode error) {
     return false;
 }
 
+/* libcurl would only say that it could not use the key. */
+static bool refuse_key(struct auth_exchange *exchange, const char *option) {
+    (void)snprintf(
+        exchange->error, sizeof exchange->error,
+        "the private key in %s is encrypted and no password is ever asked for; write it without one: "
+        "openssl pkey -in OLD -out NEW",
+        option);
+    return fail(exchange, CURLE_SSL_CERTPROBLEM);
+}
+
 static void clear(struct auth_exchange *exchange) {
     struct auth_secret body = exchange->reply.body; /* guarded memory is dear: kept for the next reply … */
     auth_secret_truncate(&body, 0);
@@ -230,12 +284,18 @@ static void clear(struct auth_exchange *exchange) {
 
 bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_exchange_request *request,
                          const struct auth_clock *clock) {
+    struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
     auth_exchange_cancel(exchange);
+    auth_trust_complete(&trust);
+    if (!follow_files(exchange, request, &trust))
+        return fail(exchange, CURLE_OUT_OF_MEMORY);
     curl_easy_reset(exchange->easy);
+    if (exchange->key_encrypted)
+        return refuse_key(exchange, request->key_file != NULL ? "key_file" : "cert_file");
     exchange->body_max = request->body_max > 0 ? request->body_max : AUTH_EXCHANGE_BODY_MAX;
     CURLcode error = set_headers(exchange, request) ? set_transfer(exchange, request) : CURLE_OUT_OF_MEMORY;
     if (error == CURLE_OK)
-        error = set_tls(exchange, request);
+        error = set_tls(exchange, request, &trust);
     if (error != CURLE_OK)
         return fail(exchange, error);
     exchange->reply.sent = auth_clock_now(clock);
@@ -453,8 +513,7 @@ void auth_exchange_free(struct auth_exchange *exchange) {
         return;
     auth_exchange_cancel(exchange);
     auth_secret_wipe(&exchange->reply.body);
-    curl_easy_cleanup(exchange->easy);
-    curl_multi_cleanup(exchange->multi);
+    close_handles(exchange);
     free(exchange);
 }
 

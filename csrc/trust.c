@@ -1,10 +1,14 @@
 /* Where trust comes from; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "trust.h"
+#include "file.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char system_folder[] =
     "/etc/ssl/certs"; /* Debian, Ubuntu, SUSE, Arch, Alpine, Fedora 38 and later */
@@ -33,4 +37,59 @@ void auth_trust_complete(struct auth_trust *trust) {
     trust->partial = trust->file == NULL && trust->path == NULL && auth_trust_hashed(system_folder);
     if (trust->partial)
         trust->path = system_folder;
+}
+
+/* FNV-1a: nothing depends on it but that a change is noticed. */
+static void mix(uint64_t *hash, const void *bytes, size_t length) {
+    static const uint64_t prime = 1099511628211U;
+    for (size_t i = 0; i < length; i++)
+        *hash = (*hash ^ ((const unsigned char *)bytes)[i]) * prime;
+}
+
+static void mix_file(uint64_t *hash, const char *path) {
+    struct stat info;
+    int64_t facts[7] = {0};
+    if (path != NULL && stat(path, &info) != 0) {
+        facts[0] = errno;
+    } else if (path != NULL) {
+        facts[0] = (int64_t)info.st_dev;
+        facts[1] = (int64_t)info.st_ino;
+        facts[2] = (int64_t)info.st_size;
+        facts[3] = (int64_t)info.st_mtim.tv_sec;
+        facts[4] = (int64_t)info.st_mtim.tv_nsec;
+        facts[5] = (int64_t)info.st_ctim.tv_sec; /* also where a tool has put the former mtime back */
+        facts[6] = (int64_t)info.st_ctim.tv_nsec;
+    }
+    mix(hash, facts, sizeof facts);
+    if (path != NULL)
+        mix(hash, path, strlen(path) + 1);
+}
+
+uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const char *folders) {
+    uint64_t hash = 14695981039346656037U;
+    char folder[PATH_MAX];
+    for (size_t i = 0; i < count; i++)
+        mix_file(&hash, files[i]);
+    while (folders != NULL) {
+        size_t length = strcspn(folders, ":");
+        if (length < sizeof folder) {
+            memcpy(folder, folders, length);
+            folder[length] = '\0';
+            mix_file(&hash, folder);
+        }
+        folders = folders[length] == ':' ? folders + length + 1 : NULL;
+    }
+    return hash;
+}
+
+bool auth_trust_is_encrypted(const char *key_file) {
+    static const char *const signs[] = {"-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"};
+    struct auth_secret text = {0};
+    unsigned mode = 0;
+    bool found = false;
+    (void)auth_file_read(key_file, &text, &mode); /* of a longer file what was read */
+    for (size_t i = 0; i < sizeof signs / sizeof *signs && text.data != NULL; i++)
+        found = found || memmem(text.data, text.length, signs[i], strlen(signs[i])) != NULL;
+    auth_secret_wipe(&text);
+    return found;
 }

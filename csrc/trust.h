@@ -4,6 +4,8 @@
 #define AUTH_TRUST_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct auth_trust {
     const char *file; /* PEM bundle */
@@ -19,5 +21,13 @@ void auth_trust_complete(struct auth_trust *trust);
 
 /* Whether the folder holds at least one certificate under its hash. */
 bool auth_trust_hashed(const char *path);
+
+/* A number that differs once one of these files was replaced, changed, removed or made, or the link that
+ * leads to it was moved; and once one of the folders, a list separated by colons, lost or got an entry. NULL:
+ * no such file, no folders. Costs one stat each. */
+uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const char *folders);
+
+/* Whether the private key in this PEM file is encrypted. false where the file can't be read. */
+bool auth_trust_is_encrypted(const char *key_file);
 
 #endif

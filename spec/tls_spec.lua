@@ -3,6 +3,7 @@
 
 local ask = require "spec.support.ask"
 local ca = require "central.auth.sandbox.ca"
+local command = require "spec.support.command"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 
@@ -155,5 +156,59 @@ describe("the client's certificate", function()
   it("that does not fit its key is a matter of configuration", function()
     local other = issue { name = "other", usage = "clientAuth", ips = {} }
     check({ code = "config", issue = { name = "unfit" } }, { cert_file = mine.cert_file, key_file = other.key_file })
+  end)
+end)
+
+describe("an encrypted private key", function()
+  local mine
+
+  setup(function()
+    folder = process.scratch()
+    authority = ca.new { folder = folder }
+    mine = issue { name = "mine", usage = "clientAuth", ips = {} }
+    process.run(([[cd %s && openssl pkcs8 -topk8 -in mine.key -out pkcs8 -passout pass:secret &&
+      openssl ec -in mine.key -out traditional -aes256 -passout pass:secret && cat mine.pem pkcs8 >both &&
+      cat mine.pem mine.key >plain]]):format(folder))
+  end)
+  teardown(function()
+    process.remove(folder)
+  end)
+
+  -- On a terminal, which OpenSSL would open to ask for the password. What is shown, and the exit status.
+  local function play(server, options)
+    local line = ("env CENTRAL_CLIENT_ID=x CENTRAL_CLIENT_SECRET=a-long-enough-secret CENTRAL_CACHE=off"
+      .. " HOME=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s %slua5.4 lua/central-auth token; echo status=$?; stty -a")
+      :format(folder, server.url, authority.file, process.assignments(options))
+    return command.play("sh -c " .. process.quote(line), { { "status=", "" } })
+  end
+
+  it("fails at once, says so and how to mend it, and asks for no password on the terminal", function()
+    local server <close> = rude.start { leaf = issue { name = "server" }, client_ca = authority.file, replies = GOOD }
+    for _, options in ipairs {
+      { cert_file = mine.cert_file, key_file = folder .. "/pkcs8" },
+      { cert_file = mine.cert_file, key_file = folder .. "/traditional" },
+      { cert_file = folder .. "/both" },
+    } do
+      local got = ask.token(server, { cert_file = options.cert_file, key_file = options.key_file,
+        ca_file = authority.file, timeout = 5 })
+      assert.equal("config", got.code)
+      assert.matches(("the private key in %s is encrypted .* openssl pkey %%-in"):format(
+        options.key_file and "key_file" or "cert_file"), got.message)
+      assert.is_true(got.seconds < 0.5)
+      local shown = play(server, { CENTRAL_CERT_FILE = options.cert_file, CENTRAL_KEY_FILE = options.key_file })
+      assert.matches("is encrypted.*status=1", shown)
+      assert.matches("[^-]echo ", shown)
+      assert.is_nil(shown:lower():find "pass phrase" or shown:lower():find "password:")
+    end
+    assert.equal(0, server:log().connections)
+  end)
+
+  it("does once it is decrypted, within a client that runs", function()
+    local server <close> = rude.start { leaf = issue { name = "server" }, client_ca = authority.file, replies = GOOD }
+    local path = process.write(folder .. "/rotated", process.read(folder .. "/both"))
+    ask.token(server, { cert_file = path, ca_file = authority.file, timeout = 5 }, function(client)
+      process.write(path, process.read(folder .. "/plain"))
+      assert.equal(ask.access_token, (client:renew()))
+    end)
   end)
 end)

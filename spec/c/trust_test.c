@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include "secret.h"
 #include "trust.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/central-auth-XXXXXX";
 
-static void touch(const char *name, bool there) {
-    char path[256];
+static const char *at(const char *name) {
+    static char path[256];
     (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void touch(const char *name, bool there) {
+    const char *path = at(name);
     int fd = there ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : unlink(path);
     assert_true(fd >= 0);
     if (there)
@@ -72,6 +79,75 @@ static void falls_back_to_the_hashed_folder_of_the_system(void **state) {
         assert_null(trust.path);
 }
 
+static void write_text(const char *name, const char *text) {
+    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static uint64_t fingerprint_of(const char *file, const char *folders) {
+    const char *const files[] = {NULL, file};
+    return auth_trust_fingerprint(files, 2, folders);
+}
+
+static void notices_each_change_of_a_file_and_of_a_folder(void **state) {
+    (void)state;
+    struct timespec times[2];
+    struct stat info = {0};
+    char list[300];
+    char link_path[256];
+    uint64_t absent = fingerprint_of(at("file"), NULL);
+    assert_true(absent != fingerprint_of(NULL, NULL));
+    write_text("file", "one");
+    uint64_t first = fingerprint_of(at("file"), NULL);
+    assert_true(first != absent);
+    assert_true(first == fingerprint_of(at("file"), NULL));
+
+    assert_int_equal(stat(at("file"), &info), 0); /* the same size and time of change as before */
+    usleep(20000);                                /* more than a tick of the file system's clock */
+    write_text("file", "two");
+    times[0] = info.st_atim;
+    times[1] = info.st_mtim;
+    assert_int_equal(utimensat(AT_FDCWD, at("file"), times, 0), 0);
+    uint64_t second = fingerprint_of(at("file"), NULL);
+    assert_true(second != first);
+
+    (void)snprintf(link_path, sizeof link_path, "%s", at("link"));
+    assert_int_equal(symlink("file", link_path), 0);
+    write_text("other", "two");
+    uint64_t linked = fingerprint_of(link_path, NULL);
+    assert_int_equal(unlink(link_path), 0);
+    assert_int_equal(symlink("other", link_path), 0);
+    assert_true(linked != fingerprint_of(link_path, NULL));
+
+    (void)snprintf(list, sizeof list, "/no/such/folder:%s", folder);
+    uint64_t listed = fingerprint_of(NULL, list);
+    usleep(20000);
+    touch("link", false);
+    assert_true(listed != fingerprint_of(NULL, list));
+    touch("other", false);
+    touch("file", false);
+}
+
+static void knows_an_encrypted_key_by_its_head(void **state) {
+    (void)state;
+    static const char *const encrypted[] = {
+        "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n-----BEGIN ENCRYPTED PRIVATE "
+        "KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n"};
+    static const char *const plain[] = {"-----BEGIN PRIVATE KEY-----\n", "not ENCRYPTED at all", ""};
+    for (size_t i = 0; i < sizeof encrypted / sizeof *encrypted; i++) {
+        write_text("key", encrypted[i]);
+        assert_true(auth_trust_is_encrypted(at("key")));
+    }
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        write_text("key", plain[i]);
+        assert_false(auth_trust_is_encrypted(at("key")));
+    }
+    touch("key", false);
+    assert_false(auth_trust_is_encrypted(at("key")));
+}
+
 static int make_folder(void **state) {
     (void)state;
     return mkdtemp(folder) == NULL;
@@ -88,6 +164,8 @@ int main(void) {
         cmocka_unit_test(leaves_alone_what_was_given),
         cmocka_unit_test(takes_the_environment_as_openssl_does),
         cmocka_unit_test(falls_back_to_the_hashed_folder_of_the_system),
+        cmocka_unit_test(notices_each_change_of_a_file_and_of_a_folder),
+        cmocka_unit_test(knows_an_encrypted_key_by_its_head),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return !auth_secret_init() ? 1 : cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
