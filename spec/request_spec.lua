@@ -332,7 +332,7 @@ describe("a mistake in a call", function()
     end
     for _, options in ipairs {
       { json = { [1] = 1, [1000] = 2 } }, { json = 0 / 0 }, { timeout = 0 / 0 },
-      { json = { { id = 1700000000123456 } } }, { json = "\xFF" }, { headers = many },
+      { json = { { id = 1700000000123456 } } }, { json = { 0.1 + 0.2 } }, { json = "\xFF" }, { headers = many },
       { query = { id = { 1, nil, 3 } } },
     } do
       assert.equal("config", select(3, s.client:get("/x", options)))

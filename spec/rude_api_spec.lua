@@ -84,6 +84,46 @@ describe("a reply of another shape", function()
     return saying(rude.reply(200, headers, body))
   end
 
+  it("costs a character where one is none, not the page", function()
+    for body, expected in pairs {
+      ['"M\xFCnchen"'] = "M\u{FFFD}nchen", ['"caf\xE9"'] = "caf\u{FFFD}", ['"\u{E9}\xA9x"'] = "\u{E9}\u{FFFD}x",
+      ['"\xED\xA0\x80 \xF0\x9F\x98"'] = "\u{FFFD} \u{FFFD}",
+      ['"a\\ud83db"'] = "a\u{FFFD}b", ['"\\uDE00\\ud83d\\ude00\\ud83d"'] = "\u{FFFD}\u{1F600}\u{FFFD}",
+      ['"\\ud83d \\\\ud83d"'] = "\u{FFFD} \\ud83d",
+    } do
+      local server <close> = answering(('{"items":[%s,"\u{20AC}"]}'):format(body))
+      local c <close> = client(server)
+      assert.same({ expected, "\u{20AC}" }, assert(c:get "/x").json.items)
+    end
+    local server <close> = answering('{"items":"' .. ("\xFF"):rep(1 << 20) .. '"}')
+    local c <close> = client(server)
+    assert.truthy(assert(c:get "/x").json.items)
+  end)
+
+  it("is JSON by text/json, by one of two lines, and not where it is blank", function()
+    for head, found in pairs {
+      ["Content-Type: text/json"] = true, ["Content-Type: application/json\r\nContent-Type: application/json"] = true,
+      ["Content-Type: text/plain\r\nContent-Type: application/json; charset=utf-8"] = true,
+      ["Content-Type: text/plain"] = false, ["Content-Type: text/jsonp"] = false,
+    } do
+      local server <close> = saying(("HTTP/1.1 200 OK\r\n%s\r\nConnection: close\r\n\r\n[1]"):format(head))
+      local c <close> = client(server)
+      assert.same(found and { 1 } or nil, assert(c:get "/x").json)
+    end
+    local server <close> = answering " \r\n"
+    local c <close> = client(server)
+    local reply = assert(c:get "/x")
+    assert.is_nil(reply.json)
+    assert.equal(" \r\n", reply.body)
+  end)
+
+  it("has its rate limit, whichever way it is written", function()
+    local server <close> = answering("{}", { ["RateLimit-Limit"] = "100, 100;w=60", ["RateLimit-Remaining"] = "7 ",
+      ["RateLimit-Reset"] = "17.25" })
+    local c <close> = client(server)
+    assert.same({ limit = 100, remaining = 7, reset = 17.25 }, assert(c:get "/x").rate_limit)
+  end)
+
   it("loses no new secret", function()
     for body, headers in pairs {
       ['{"clientSecret":"the-new-secret"}'] = {},

@@ -184,7 +184,11 @@ describe("a server that talks nonsense", function()
       code = "reply",
       replies = reply(ask.grant { x = ("["):rep(100000) .. ("]"):rep(100000) }),
     },
-    ["sends invalid UTF-8: reply"] = { code = "reply", replies = reply(ask.grant { scope = '"\xFF\xFE"' }) },
+    ["sends invalid UTF-8 in the token: reply"] = {
+      code = "reply",
+      replies = reply(ask.grant { access_token = '"a\xFFb"' }),
+    },
+    ["sends invalid UTF-8 elsewhere: a token"] = { replies = reply(ask.grant { scope = '"\xFF\xFE"' }) },
     ["speaks HTTP/0.9: reply"] = { code = "reply", replies = GOOD },
     ["sends a garbage status line: reply"] = { code = "reply", replies = "HTTP/1.1 abc\r\n\r\n" },
     ["sends a garbage header: reply"] = { code = "reply", replies = "HTTP/1.1 200 OK\r\nno colon\r\n\r\n{}" },

@@ -57,14 +57,16 @@ local function moment(text)
   return days * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second)
 end
 
-local function whole(text)
-  return text:find("^%d+$") and #text < 16 and tonumber(text) or nil
+-- The first of a list like "100, 100;w=60": what follows are the windows it is made of.
+local function number_of(text)
+  local digits = text:match("^%s*(%d+%.?%d*)%s*%f[\0,;]")
+  return digits and #digits < 16 and tonumber(digits) or nil
 end
 
 -- GreenLake counts seconds, Central names the moment; both under names like these, and others write the moment in
 -- seconds or milliseconds since 1970.
 local function reset_in(text, now)
-  local number = whole(text)
+  local number = number_of(text)
   local at = number and number > 1e9 and (number > 1e12 and number / 1000 or number) or moment(text)
   local seconds = at and math.max(at - now, 0) or number
   return seconds and seconds <= RESET_MAX and seconds or nil
@@ -74,17 +76,22 @@ local function rate_limit(headers, now)
   local function field(name)
     return headers["ratelimit-" .. name] or headers["x-ratelimit-" .. name] or ""
   end
-  local limit = { limit = whole(field("limit")), remaining = whole(field("remaining")),
+  local limit = { limit = number_of(field("limit")), remaining = number_of(field("remaining")),
     reset = reset_in(field("reset"), now) }
   return next(limit) and limit or nil
 end
 
---- Whether a reply says that its body is JSON.
+--- Whether a reply says that its body is JSON, in one of its Content-Type lines. A blank body is none.
 ---@param reply central.auth.Reply
 ---@return boolean
 function api_reply.claims_json(reply)
-  local media = (reply.headers["content-type"] or ""):lower():match("^%s*([^;%s]*)")
-  return reply.body ~= "" and (media == "application/json" or media:find("^%w+/[%w.-]+%+json$") ~= nil)
+  for media in (reply.headers["content-type"] or ""):lower():gmatch("[^,]+") do
+    media = media:match("^%s*([^;%s]*)")
+    if media == "application/json" or media == "text/json" or media:find("^%w+/[%w.-]+%+json$") then
+      return reply.body:find("%S") ~= nil
+    end
+  end
+  return false
 end
 
 --- What the caller sees of it. `decode`: as JSON, where it says so.

@@ -2,6 +2,9 @@
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
+local lazy = require "central.auth.lazy"
+
+local url = lazy "central.auth.url"
 
 local json = {}
 
@@ -11,20 +14,68 @@ local decoder = cjson.new()
 decoder.decode_max_depth(DEPTH)
 decoder.decode_invalid_numbers(true) -- so that a NaN in one field does not cost what is in another
 
+-- lua-cjson writes and reads the decimal point that the process's locale had at the last cjson.new() of whichever Lua
+-- state. Where the locale's is another by now, it is made to look again; not for a point of several bytes, at which it
+-- would end the process.
+local function keep_point()
+  local ok, half = pcall(decoder.decode, "0.5")
+  if not (ok and half == 0.5) and #tostring(0.5) == #"0.5" then
+    cjson.new()
+  end
+end
+
+--- lua-cjson, fit for the locale of this moment.
+function json.cjson()
+  keep_point()
+  return cjson
+end
+
 -- Bodies begin with a byte-order mark now and then (RFC 8259, 8.1 lets a parser skip it).
 local function plain(text)
   return (text:gsub("^\xEF\xBB\xBF", "", 1))
 end
 
---- The value a text stands for; cjson.null for null, and nil where it is no JSON. Numbers are floats.
+-- Of bytes that are no character: the character they begin with, if any, and one that stands for what is lost.
+local function mend_bytes(bytes)
+  local size = utf8.len(bytes) == 1 and #bytes or 0
+  for length = math.min(#bytes - 1, 4), 1, -1 do
+    size = size == 0 and utf8.len(bytes:sub(1, length)) == 1 and length or size
+  end
+  return size < #bytes and bytes:sub(1, size) .. "\u{FFFD}" or bytes
+end
+
+-- Escapes of surrogates: a pair becomes the character it stands for, one alone becomes U+FFFD.
+local function mend_escapes(text)
+  text = text:gsub("(\\+)u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", function(slashes, high, low)
+    local code = 0x10000 + ((tonumber(high, 16) & 0x3FF) << 10) + (tonumber(low, 16) & 0x3FF)
+    return #slashes % 2 == 1 and slashes:sub(2) .. utf8.char(code) or nil
+  end)
+  return (text:gsub("(\\+)u[dD][89a-fA-F]%x%x", function(slashes)
+    return #slashes % 2 == 1 and slashes:sub(2) .. "\u{FFFD}" or nil
+  end))
+end
+
+--- A text as UTF-8: U+FFFD stands for bytes that are no character.
+---@param text string
+---@return string
+function json.mend(text)
+  return utf8.len(text) and text or (text:gsub("[\x80-\xFF][\x80-\xBF]*", mend_bytes))
+end
+
+--- The value a text stands for; cjson.null for null, and nil where it is no JSON. Numbers are floats. U+FFFD stands for
+--- bytes that are no character and for half a surrogate pair.
 ---@param text string
 ---@return any
 function json.decode(text)
-  text = plain(text)
-  if text:find("\0", 1, true) or not utf8.len(text) then
+  if text:find("\0", 1, true) then
     return nil
   end
+  keep_point()
+  text = json.mend(plain(text))
   local ok, value = pcall(decoder.decode, text)
+  if not ok and text:find("\\u[dD]") then
+    ok, value = pcall(decoder.decode, mend_escapes(text))
+  end
   if ok then
     return value
   end
@@ -38,7 +89,7 @@ function json.object(text)
   return type(value) == "table" and plain(text):find("^%s*{") and value or nil
 end
 
--- lua-cjson writes fourteen digits. A whole number that has more would arrive as another.
+-- lua-cjson writes fourteen digits. A number that has more would arrive as another.
 local function loses_digits(value)
   if type(value) == "table" then
     for _, item in pairs(value) do
@@ -47,24 +98,25 @@ local function loses_digits(value)
         return lost
       end
     end
-  elseif type(value) == "number" and math.tointeger(value) and tonumber(("%.14g"):format(value)) ~= value then
+  elseif type(value) == "number" and tonumber(("%.14g"):format(value)) ~= value then
     return value
   end
 end
 
---- A value as JSON; nil and why where it can't be: a function in it, a NaN, a list with holes, a whole number of more
---- than fourteen digits, text that is not UTF-8.
+--- A value as JSON; nil and why where it can't be: a function in it, a NaN, a list with holes, a number of more than
+--- fourteen digits, text that is not UTF-8.
 ---@param value any
 ---@return string? text
 ---@return string? problem
 function json.encode(value)
-  local ok, text = pcall(cjson.encode, value)
+  local ok, text = pcall(json.cjson().encode, value)
   if not ok then
     return nil, tostring(text)
   end
   local lost = loses_digits(value)
   if lost then
-    return nil, ("%d has more digits than lua-cjson writes; give it as a string, or the text in body"):format(lost)
+    return nil, ("%s has more digits than lua-cjson writes; give it as a string, or the text in body"):format(
+      url.text(lost))
   elseif not utf8.len(text) then
     return nil, "it holds text that is not UTF-8"
   end

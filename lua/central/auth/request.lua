@@ -91,7 +91,7 @@ local function header_problem(name, value)
     return ("headers: %s is not for the caller to set"):format(name)
   elseif type(value) ~= "string" and type(value) ~= "number" then
     return ("headers: %s: a string is needed, not a %s"):format(name, type(value))
-  elseif tostring(value):find("[%c\x7F]") then
+  elseif type(value) == "string" and value:find("[%c\x7F]") then
     return ("headers: %s: it holds a control character"):format(name)
   end
 end
@@ -103,7 +103,7 @@ local function lines_of(options, content_type)
     if problem then
       return nil, problem
     end
-    value = tostring(value)
+    value = url.text(value)
     lines[#lines + 1] = name .. (value == "" and ";" or ": " .. value) -- libcurl's way to say that it is empty
     accept = accept and name:lower() ~= "accept"
   end

@@ -16,8 +16,8 @@ for _, name in ipairs { "cqueues.thread", "openssl.rand", "http.server" } do
 end
 
 local ca = require "central.auth.sandbox.ca"
-local cjson = require "cjson"
 local errors = require "central.auth.errors"
+local json = require "central.auth.json"
 local rand = require "openssl.rand"
 local thread = require "cqueues.thread"
 
@@ -57,7 +57,7 @@ end
 -- Runs in the new thread's own Lua state: no upvalues.
 local function serve(connection, path, cpath, settings)
   package.path, package.cpath = path, cpath
-  require("central.auth.sandbox.server").serve(connection, require("cjson").decode(settings))
+  require("central.auth.sandbox.server").serve(connection, require("central.auth.json").cjson().decode(settings))
 end
 
 -- One command, one answer, a line of JSON each.
@@ -65,9 +65,9 @@ local function tell(self, command)
   if not self._connection then
     error("the sandbox is closed", 3)
   end
-  assert(self._connection:write(cjson.encode(command), "\n"))
+  assert(self._connection:write(json.cjson().encode(command), "\n"))
   local line, why = self._connection:read("*l")
-  return cjson.decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
+  return json.cjson().decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
 end
 
 local OPTIONS = {
@@ -118,7 +118,7 @@ function sandbox.start(options)
   }, metatable)
   local authority = ca.new { folder = folder }
   local leaf = authority:issue { name = "server" }
-  self._thread, self._connection = thread.start(serve, package.path, package.cpath, cjson.encode {
+  self._thread, self._connection = thread.start(serve, package.path, package.cpath, json.cjson().encode {
     cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, latency = options.latency or 0,
     lifetime = options.lifetime or 7199, client_id = self.client_id, client_secret = self.client_secret,
     rate_limit = options.rate_limit, fail = failure,
@@ -200,7 +200,7 @@ function Box:close()
     self._connection = nil
     os.execute("rm -rf '" .. self._folder .. "'") -- first: what follows may be finalized already
     pcall(function()
-      connection:write(cjson.encode { name = "stop" }, "\n")
+      connection:write(json.cjson().encode { name = "stop" }, "\n")
       connection:read("*l")
       local _ = self._thread:join(START) or self._thread:join(START) -- the first may fail where the end has come
       connection:close()

@@ -95,7 +95,7 @@ local function encode(text)
   return (text:gsub("[^%w%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
---- A value as text; a number with all its digits, and no more.
+--- A value as text; a number with all its digits and no more, whatever the locale's decimal point.
 ---@param value string | number | boolean
 ---@return string
 function url.text(value)
@@ -105,7 +105,7 @@ function url.text(value)
     return ("%d"):format(value)
   end
   local short = ("%.14g"):format(value)
-  return tonumber(short) == value and short or ("%.17g"):format(value)
+  return ((tonumber(short) == value and short or ("%.17g"):format(value)):gsub("[^%w+-]+", "."))
 end
 
 -- What a value is that no query can hold.

@@ -53,12 +53,12 @@ local function one(options, call)
   if not reply then
     return nil, message, code, detail
   end
-  return reply.json ~= nil and json_text.write(json_text.read(reply.body)) or printable(reply.body)
+  return reply.json ~= nil and json_text.write(json_text.read(json.mend(reply.body))) or printable(reply.body)
 end
 
 -- The items of a page, as text: the loop has them as values, and the list by which they came.
 local function add_items(all, items, reply)
-  local page = json_text.read(reply.body)
+  local page = json_text.read(json.mend(reply.body))
   local list = page.open == "[" and page or nil
   for at, key in ipairs(page.keys) do
     list = rawequal(reply.json[json.decode(key)], items) and page[at] or list

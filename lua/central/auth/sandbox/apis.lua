@@ -4,6 +4,7 @@
 
 local cjson = require "cjson"
 local cqueues = require "cqueues"
+local json = require "central.auth.json"
 local rand = require "openssl.rand"
 
 local apis = {}
@@ -97,7 +98,7 @@ local function with_secret(one, secret)
 end
 
 local function create(state, call)
-  local ok, given = pcall(cjson.decode, call.body)
+  local ok, given = pcall(json.cjson().decode, call.body)
   if not ok or type(given) ~= "table" or type(given.credentialName) ~= "string" then
     return 400, { message = "credentialName is missing.", httpStatusCode = 400, errorCode = "HPE_GL_ERROR_BAD_REQUEST" }
   elseif #clients(state) >= 7 then

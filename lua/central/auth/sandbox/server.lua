@@ -3,12 +3,12 @@
 -- SPDX-License-Identifier: MIT
 
 local apis = require "central.auth.sandbox.apis"
-local cjson = require "cjson"
 local control = require "central.auth.sandbox.control"
 local cqueues = require "cqueues"
 local http_headers = require "http.headers"
 local http_server = require "http.server"
 local http_util = require "http.util"
+local json = require "central.auth.json"
 local pkey = require "openssl.pkey"
 local rand = require "openssl.rand"
 local ssl_context = require "openssl.ssl.context"
@@ -45,7 +45,7 @@ function server.answer(stream, status, body, more)
   for name, value in pairs(more or {}) do
     headers:append(name, value)
   end
-  local text = type(body) == "table" and cjson.encode(body) or body or ""
+  local text = type(body) == "table" and json.cjson().encode(body) or body or ""
   stream.answered = status
   assert(stream:write_headers(headers, false))
   assert(stream:write_chunk(text, true))
@@ -218,9 +218,9 @@ local COMMANDS = {
 
 local function obey(state, connection)
   for line in connection:lines("*l") do
-    local command = cjson.decode(line)
+    local command = json.cjson().decode(line)
     local result = COMMANDS[command.name](state, command) or { done = true }
-    connection:write(cjson.encode(result), "\n")
+    connection:write(json.cjson().encode(result), "\n")
     connection:flush()
     if state.stopped then
       break
@@ -268,7 +268,7 @@ function server.serve(connection, settings)
   local ok, why = pcall(listen, state, settings)
   if not ok then
     connection:read("*l")
-    connection:write(cjson.encode { problem = tostring(why) }, "\n")
+    connection:write(json.cjson().encode { problem = tostring(why) }, "\n")
     connection:flush()
     return
   end
