@@ -181,10 +181,10 @@ describe("after a 401", function()
     local s = client { token("t1", 1000), api(401), token("t3", 1000), api(200) }
     assert(s.client:token())
     local renewal = s.client._renewal
-    local invalidate = by_hand.invalidate
-    by_hand.invalidate = function(...) -- as if a token that was got before, and is dead, too, were taken from the cache
-      by_hand.invalidate = invalidate
-      local results = table.pack(invalidate(...))
+    local replace = by_hand.replace
+    by_hand.replace = function(...) -- as if a token that was got before, and is dead, too, were taken from the cache
+      by_hand.replace = replace
+      local results = table.pack(replace(...))
       renewal:hold({ access_token = "t2", expires_in = 1000 },
         { sent_boot = s.clock:boot() - 1, sent_wall = s.clock:wall() - 1 }, "cache")
       return table.unpack(results, 1, results.n)
@@ -194,7 +194,7 @@ describe("after a 401", function()
     assert.equal(5, s.requests)
   end)
 
-  it("a host that refuses even new tokens costs no more of them, for a while", function()
+  it("a host that refuses even new tokens costs no more of them, for a minute", function()
     local s = client(function(n) return (n == 1 or n == 3) and token("t" .. n, 1000) or api(401) end)
     for _ = 1, 15 do
       local message, code = select(2, s.client:get "/x")
@@ -203,9 +203,104 @@ describe("after a 401", function()
     end
     assert.equal(2 + 2 + 14, s.requests)
     assert.equal("t3", s.client:token())
-    s.replies = function() return api(200) end
-    assert(s.client:get "/x") -- and it is forgiven at once
-    assert.is_nil(next(s.client._renewal.refusing))
+  end)
+
+  describe("of one call among good ones", function()
+    -- Tokens t1, t2, …, for as long as they are needed; `answers(request, token)` is what the API says.
+    local function with_api(answers)
+      local s
+      s = client(function()
+        if not s.last_request.method then
+          s.tokens = (s.tokens or 0) + 1
+          return token("t" .. s.tokens, 7200)
+        end
+        return api(answers(s.last_request.method, s.last_request.url:sub(#BASE + 1), s.tokens) and 200 or 401, "")
+      end)
+      return s
+    end
+
+    it("the answer is that 401, and the token that the host accepts stays", function()
+      local s = with_api(function(_, path) return path ~= "/forbidden" end)
+      for _ = 1, 16 do
+        assert(s.client:get "/good")
+        local message, code, detail = select(2, s.client:get "/forbidden")
+        assert.same({ "api", 401 }, { code, detail.status })
+        assert.truthy(message:find("accepts this token for other calls", 1, true), message)
+      end
+      assert.equal(1, s.tokens)
+      assert.same({ "fetched" }, s.events)
+    end)
+
+    it("a token that was never accepted is replaced once in a minute, whatever follows", function()
+      local s = with_api(function(_, path) return path ~= "/forbidden" end)
+      for n = 1, 16 do
+        assert.equal("api", select(3, s.client:get "/forbidden"))
+        assert.equal(2, s.tokens, n)
+        assert(s.client:get "/good")
+      end
+      s:wait(61)
+      assert.equal("api", select(3, s.client:get "/forbidden"))
+      assert.equal(3, s.tokens)
+    end)
+
+    it("a method or a query that is forbidden costs as little", function()
+      local s = with_api(function(method, path) return method == "GET" and path ~= "/sites?id=2" end)
+      for _ = 1, 16 do
+        assert(s.client:get "/sites")
+        assert.equal("api", select(3, s.client:put "/sites"))
+        assert(s.client:get("/sites", { query = { id = 1 } }))
+        assert.equal("api", select(3, s.client:get("/sites", { query = { id = 2 } })))
+      end
+      assert.equal(2, s.tokens)
+    end)
+
+    it("a young token that the same call succeeded with before is replaced", function()
+      local dead = 0
+      local s = with_api(function(_, path, n) return n > dead and path ~= "/forbidden" end)
+      for n = 1, 4 do
+        assert(s.client:get "/good")
+        assert.equal("api", select(3, s.client:get "/forbidden"))
+        assert.equal(n, s.tokens)
+        dead = s.tokens
+      end
+      assert(s.client:get "/good")
+    end)
+
+    it("a page of a collection that was good before has another query, and the token is replaced", function()
+      local dead = 0
+      local s = with_api(function(_, _, n) return n > dead end)
+      assert(s.client:get("/aps", { query = { next = 1 } }))
+      dead = 1
+      assert(s.client:get("/aps", { query = { next = 2 } }))
+      assert.equal(2, s.tokens)
+    end)
+
+    it("an endpoint whose answers alternate leaves half of the permitted requests", function()
+      local count = 0
+      local s = with_api(function()
+        count = count + 1
+        return count % 3 == 1
+      end)
+      for _ = 1, 40 do
+        s.client:get "/moody"
+      end
+      assert.is_true(s.tokens <= 6, s.tokens)
+    end)
+
+    it("what is remembered of a token is bounded, and ends with it", function()
+      local s = with_api(function() return true end)
+      for n = 1, 300 do
+        assert(s.client:get("/x" .. n, { query = { long = ("x"):rep(n > 200 and 1000 or 1) } }))
+      end
+      local count = 0
+      for _ in pairs(s.client._renewal.accepted.calls) do
+        count = count + 1
+      end
+      assert.equal(64, count)
+      assert(s.client:renew())
+      assert(s.client:get "/y")
+      assert.is_nil(next(s.client._renewal.accepted.calls, "GET " .. BASE .. "/y"))
+    end)
   end)
 
   it("a token that another call has replaced meanwhile is not replaced again", function()

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 
 local function client(server, options)
@@ -160,5 +161,76 @@ describe("a reply of another shape", function()
     for _, secret in ipairs { "a-long-enough-secret", basic, "a-token" } do
       assert.is_nil(message:find(secret, 1, true), message)
     end
+  end)
+end)
+
+describe("an endpoint that always answers 401 #slow", function()
+  -- Processes share a token by a cache; each prints how many of its calls failed, and the codes of those that should
+  -- not have.
+  local PROGRAM = [[
+    local auth, cqueues = require "central.auth", require "cqueues"
+    local bad, rounds, timeout = arg[1], tonumber(arg[2]), tonumber(arg[3])
+    local codes, refused = {}, 0
+    for _ = 1, rounds do
+      local reply, _, code = auth.get("/good", { timeout = timeout })
+      codes[#codes + 1] = not reply and code or nil
+      if bad ~= "" then
+        reply, _, code = auth.get(bad)
+        refused = refused + (not reply and code == "api" and 1 or 0)
+      end
+      cqueues.sleep(0.01)
+    end
+    print(bad, refused, table.concat(codes, ","))
+  ]]
+
+  local server, folder
+  before_each(function()
+    folder = process.scratch()
+    process.write(folder .. "/calls.lua", PROGRAM)
+    server = start(function(conn, request, n)
+      local body, status = "{}", request.path == "/forbidden" and "401 Unauthorized" or "200 OK"
+      if request.path == "/as/token.oauth2" then
+        conn:sleep(0.02)
+        body = ('{"access_token":"t%d","token_type":"Bearer","expires_in":7200}'):format(n)
+      end
+      conn:write("HTTP/1.1 ", status, "\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ",
+        #body, "\r\n\r\n", body)
+    end)
+  end)
+  after_each(function()
+    server:close()
+    process.remove(folder)
+  end)
+
+  local function run(commands)
+    return process.run(("cd %s && env -i %s sh -c %s"):format(folder, process.assignments {
+      PATH = os.getenv "PATH", LUA_PATH = package.path, LUA_CPATH = package.cpath, HOME = folder,
+      CENTRAL_CLIENT_ID = "an-identifier", CENTRAL_CLIENT_SECRET = "a-long-enough-secret",
+      CENTRAL_TOKEN_URL = server.url, CENTRAL_BASE_URL = server.url:match "^(http://[^/]+)",
+      CENTRAL_CACHE = folder .. "/cache",
+    }, process.quote(commands)))
+  end
+
+  local function tokens()
+    local count = 0
+    for _, request in ipairs(server:requests()) do
+      count = count + (request.path == "/as/token.oauth2" and 1 or 0)
+    end
+    return count
+  end
+
+  it("costs the processes that share a token one more, and starves none", function()
+    local output = run "lua5.4 calls.lua '' 100 1 & lua5.4 calls.lua /forbidden 16 10 & wait"
+    assert.truthy(output:find("/forbidden\t16\t\n", 1, true), output)
+    assert.truthy(output:find("^\t0\t\n") or output:find("\n\t0\t\n"), output)
+    assert.is_true(tokens() <= 2, tokens())
+  end)
+
+  it("costs as little where each call is of another process", function()
+    process.write(folder .. "/one.lua", [[print(select(3, require "central.auth".get("/forbidden", { timeout = 1 })))]])
+    local output = run "for n in $(seq 12); do lua5.4 one.lua; done; lua5.4 calls.lua '' 1 1"
+    local refused = "api\t{ reply = central.auth.reply (HTTP 401, 2 bytes), status = 401 }\n"
+    assert.equal(refused:rep(12) .. "\t0\t\n", output)
+    assert.is_true(tokens() <= 2, tokens())
   end)
 end)

@@ -132,10 +132,14 @@ local function words(value, clean)
   return #parts > 0 and "; it says: " .. table.concat(parts, ": ") or ""
 end
 
-local function advice(raw, host, clean)
+local function advice(raw, call, clean)
+  local host = call.host
   if raw.status == 401 and clusters.is_classic(host) then
     return (": %s is a gateway of classic Central, where tokens of new Central do not work; set base_url or cluster"
       .. " to new Central's"):format(host)
+  elseif raw.status == 401 and call.is_accepted_elsewhere then
+    return (": %s accepts this token for other calls; the role of the credential's user, or its workspace, probably"
+      .. " lacks a permission for this one"):format(host)
   elseif raw.status == 401 then
     return (": %s refuses even tokens that were just issued, so the credential is neither reset nor deleted: it is of"
       .. " another workspace or region, or was not created for this service"):format(host)
@@ -149,7 +153,7 @@ local function advice(raw, host, clean)
 end
 
 --- The failure that a reply stands for.
----@param call { name: string, host: string }
+---@param call { name: string, host: string, is_accepted_elsewhere?: boolean }
 ---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
@@ -158,7 +162,7 @@ function api_reply.failure(call, raw, reply, clean, retry_after)
   local detail = { status = raw.status, retry_after = retry_after, reply = reply }
   local again = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
   local code = (raw.status == 429 or raw.status == 503 and retry_after) and "rate_limited" or "api"
-  return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.name, raw.status, advice(raw, call.host, clean),
+  return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.name, raw.status, advice(raw, call, clean),
     words(reply.json, clean), again), detail)
 end
 

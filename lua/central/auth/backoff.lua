@@ -10,6 +10,7 @@ local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
 local LONGEST_PAUSE = 60      -- … up to here, with full jitter
 local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
 local BURST, REFILL = 10, 2   -- token requests at once; then one in so many seconds
+local PEACE = 60              -- seconds in which the token that replaced a refused one is not replaced in its turn
 
 local backoff = {}
 
@@ -28,7 +29,7 @@ Backoff.__index = Backoff
 function backoff.new(clock, random)
   return setmetatable({
     _clock = clock, _random = random, failures = 0, next_try = 0, not_before = 0, failed_at = 0,
-    _permits = BURST, _permits_at = 0,
+    _permits = BURST, _permits_at = 0, _replaced_at = -PEACE,
   }, Backoff)
 end
 
@@ -82,15 +83,36 @@ function Backoff:remembered()
   return errors.fail(code, ("%s (not tried again for %.1f s)"):format(message, again.retry_after), again)
 end
 
--- What the last holder of the lock left of the permits all processes share, by the wall clock, which other machines
--- have too. Nothing it says can stop us for long.
+-- What the last holder of the lock left: the permits all processes share, and when one of them replaced a token that an
+-- API had refused; by the wall clock, which other machines have too. Nothing it says can stop us for long.
 local function recall(self, lock, now, wall)
-  local permits, at = lock:note():match("^(%d+) (%d+)$") -- thousandths: no locale changes whole numbers
-  permits, at = tonumber(permits), tonumber(at)
-  if permits and at then
+  local permits, at, replaced = lock:note():match("^(%d+) (%d+) (%d+)$") -- thousandths: no locale changes whole numbers
+  permits, at, replaced = tonumber(permits), tonumber(at), tonumber(replaced)
+  if permits and at and replaced then
     self._permits = math.min(permits / 1000, BURST)
     self._permits_at = now - math.max(wall - at / 1000, 0)
+    self._replaced_at = now - math.max(wall - replaced / 1000, 0)
   end
+end
+
+local function leave(self, lock, now, wall)
+  local replaced = math.max(wall - (now - self._replaced_at), 0)
+  lock:leave(("%d %d %d"):format(self._permits * 1000 // 1, wall * 1000 // 1, replaced * 1000 // 1))
+end
+
+-- Calls `decide(now)` with what all processes know, while the lock is held, and lets them know what came of it.
+local function decide_together(self, lock, decide)
+  local now, wall = self._clock:boot(), self._clock:wall()
+  if lock then
+    recall(self, lock, now, wall)
+  end
+  self._permits = math.min(BURST, self._permits + (now - self._permits_at) / REFILL)
+  self._permits_at = now
+  local decision = decide(now)
+  if lock then
+    leave(self, lock, now, wall)
+  end
+  return decision
 end
 
 --- Takes a permit for a request, of those all processes share while the lock is held; or says in how many seconds there
@@ -98,17 +120,32 @@ end
 ---@param lock? userdata
 ---@return number? seconds
 function Backoff:take_permit(lock)
-  local now, wall = self._clock:boot(), self._clock:wall()
-  if lock then
-    recall(self, lock, now, wall)
-  end
-  local permits = math.min(BURST, self._permits + (now - self._permits_at) / REFILL)
-  local granted = permits >= 1
-  self._permits, self._permits_at = granted and permits - 1 or permits, now
-  if lock then
-    lock:leave(("%d %d"):format(self._permits * 1000 // 1, wall * 1000 // 1))
-  end
-  return not granted and (1 - permits) * REFILL or nil
+  return decide_together(self, lock, function()
+    if self._permits < 1 then
+      return (1 - self._permits) * REFILL
+    end
+    self._permits = self._permits - 1
+  end)
+end
+
+--- Whether a token that an API refused may cost all processes that share it another one. One that replaced a refused
+--- token may not within its first minute, unless it is `proven` that it was good; then as long as half of the permits
+--- are left, so that an endpoint whose answers alternate leaves the other processes able to get a token.
+---@param lock? userdata
+---@param sent_boot number when it was asked for
+---@param proven boolean
+---@return boolean
+function Backoff:may_replace(lock, sent_boot, proven)
+  return decide_together(self, lock, function(now)
+    if sent_boot < self._replaced_at then
+      return true -- another process was refused with it, too
+    elseif now - sent_boot < PEACE and (proven and self._permits < BURST / 2
+        or not proven and now - self._replaced_at < PEACE) then
+      return false
+    end
+    self._replaced_at = now
+    return true
+  end)
 end
 
 return backoff

@@ -33,18 +33,27 @@ local function brings(raw, token)
 end
 
 --- Takes a refused token out of the cache, if it is still the one there, and says whether it was; where another process
---- is renewing, that one's success replaces it anyway.
+--- is renewing, that one's success replaces it anyway. `may(lock)`: whether a token that no other has replaced yet is
+--- to be replaced at all; nil is returned where it is not.
 ---@param self central.auth.Renewal
 ---@param token string
-function by_hand.drop_shared(self, token)
+---@param may? fun(lock?: userdata): boolean
+---@return boolean?
+function by_hand.drop_shared(self, token, may)
   if not self.credential:prepare(self.config.timeout) then
     return false
   end
   local _ <close> = self.cache:visit()
   self.cache:attach(self.credential.secret)
-  local lock <close> = self.cache:lock(self.config.timeout) or nil
-  local here = lock ~= nil and brings(self.cache:token(), token)
+  local locked = self.cache:lock(self.config.timeout)
+  local lock <close> = locked or nil
+  local near = lock and self.cache:token()
+  local here = brings(near, token)
   local beyond = lock ~= nil and self.cache.beyond ~= nil and brings(self.cache:beyond(), token)
+  local replaced = near and not here
+  if may and locked ~= false and not replaced and not may(lock) then
+    return nil
+  end
   if here then
     self.cache:drop()
   end
@@ -54,22 +63,17 @@ function by_hand.drop_shared(self, token)
   return here or beyond
 end
 
---- Forgets the token, here and in the cache, if it is still the current one. Whether it was.
----@param self central.auth.Renewal
----@param token? string
-function by_hand.invalidate(self, token)
-  local held = self.tracker:token()
-  token = token or held
-  if not token then
-    return false
-  end
-  local dropped = false
+-- Forgets a token: nil where `may` forbids that, else whether it was the current one.
+local function forget(self, token, may)
+  local held, dropped = self.tracker:token(), false
   if self:under_way() then
     self.to_drop = token -- it may hold the lock, and what it brings takes the place of this one, unless it fails
   else
-    dropped = by_hand.drop_shared(self, token)
+    dropped = by_hand.drop_shared(self, token, may)
   end
-  if token == self.tracker:token() then -- still: dropping it may have waited
+  if dropped == nil then
+    return nil
+  elseif token == self.tracker:token() then -- still: dropping it may have waited
     self.tracker:forget()
   elseif token ~= held and not dropped then
     return false
@@ -77,6 +81,25 @@ function by_hand.invalidate(self, token)
   self.rejected = token
   self:note("invalidated", {})
   return true
+end
+
+--- Forgets the token, here and in the cache, if it is still the current one. Whether it was.
+---@param self central.auth.Renewal
+---@param token? string
+function by_hand.invalidate(self, token)
+  token = token or self.tracker:token()
+  return token ~= nil and forget(self, token)
+end
+
+--- Likewise, of a token that was asked for at `sent_boot` and refused by an API, if that may cost another token.
+--- Whether it may. `proven`: the same call succeeded with it before.
+---@param self central.auth.Renewal
+---@param token string
+---@param sent_boot number
+---@param proven boolean
+---@return boolean
+function by_hand.replace(self, token, sent_boot, proven)
+  return forget(self, token, function(lock) return self:pace():may_replace(lock, sent_boot, proven) end) ~= nil
 end
 
 --- Whether a reset of this client's credential is under way: a secret that is refused meanwhile is no surprise.

@@ -32,6 +32,7 @@ local renew = {}
 ---@field task? central.auth.Task the renewal under way
 ---@field backoff? central.auth.Backoff nil as long as nothing was asked and nothing failed
 ---@field request? central.auth.TokenRequest likewise
+---@field accepted? table of the token that is held: see `unauthorized`
 ---@field unread? boolean the secret was refused in the background, its source not read again yet
 local Renewal = {}
 
@@ -78,7 +79,6 @@ function renew.new(config, parts)
     renewals = 0,
     resets = 0,                                          -- of the credential, by this client …
     resetting = setmetatable({}, { __mode = "k" }),      -- … and those under way: each call's deadline
-    refusing = {},                                       -- hosts that refuse even new tokens: until when
     events = {},
   }, metatable)
   local function report(why)

@@ -3,11 +3,11 @@
 -- SPDX-License-Identifier: MIT
 
 local api_reply = require "central.auth.api_reply"
-local by_hand = require "central.auth.by_hand"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local refusal = require "central.auth.refusal"
+local unauthorized = require "central.auth.unauthorized"
 local url = require "central.auth.url"
 
 ---@class central.auth.RequestOptions
@@ -23,8 +23,6 @@ local request = {}
 
 local TRIES = 4
 local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60 -- seconds of back-off, with full jitter
-local LOOK_AGAIN = 0.02                     -- seconds, while a credential is being reset
-local REFUSING = 60                         -- seconds a host is known to refuse even new tokens
 local LINES_MAX = 60                        -- header fields of a call
 local BODY_MAX = 16 * 1024 * 1024          -- bytes, either way
 
@@ -172,33 +170,17 @@ local function pause(renewal, call, raw, code, detail, said)
   return (said or 0) + renewal.random() * math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ (call.tries - 1))
 end
 
+local function is_success(raw)
+  return raw.status >= 200 and raw.status < 300 or raw.status == 304
+end
+
 local function conclude(call, raw, reply, clean, said)
-  local good = raw.status >= 200 and raw.status < 300 or raw.status == 304
-  if not good and not call.raw then
+  if not is_success(raw) and not call.raw then
     return api_reply.failure(call, raw, reply, clean, said)
   elseif not call.raw and api_reply.claims_json(reply) and reply.json == nil then
     return api_reply.no_json(call, reply)
   end
   return reply
-end
-
--- After a 401: whether the call is worth another token. Not once a token that was asked for later has been refused,
--- too; nor while the host is known to refuse even new ones, for each would cost all who share them another.
-local function is_worth_another(renewal, call, deadline)
-  local now = renewal.clock:boot()
-  while by_hand.is_resetting(renewal) and now < deadline do
-    renewal.host:pause(LOOK_AGAIN)
-    now = renewal.clock:boot()
-  end
-  if (renewal.refusing[call.host] or 0) > now then
-    return false
-  elseif call.refused_at and call.sent_boot > call.refused_at and call.seen_resets == renewal.resets then
-    renewal.refusing[call.host] = now + REFUSING
-    return false
-  end
-  call.refused_at = call.refused_at or now
-  call.refusals = (call.refusals or 0) + 1
-  return call.refusals < TRIES and now < deadline
 end
 
 -- One try, with a token. Its end: the results of the call; or nil, and how many seconds to wait before another.
@@ -208,17 +190,16 @@ local function try(renewal, call, deadline)
     local after = call.refused_at and call.name .. ": the API refused the token, and there is no other: " or ""
     return true, nil, after .. message, code, detail
   end
-  call.sent_boot, call.seen_resets = renewal.sent_boot, renewal.resets
+  call.sent_boot, call.seen_resets = renewal.sent_boot or 0, renewal.resets
   local function clean(text)
     return errors.printable(core.redact(text, token, renewal.credential.secret))
   end
   local raw
   raw, message, code, detail = send(renewal, call, token, deadline)
-  if raw and raw.status ~= 401 then
-    renewal.refusing[call.host] = nil
-  elseif raw and is_worth_another(renewal, call, deadline) then
-    by_hand.invalidate(renewal, token)
+  if raw and raw.status == 401 and unauthorized.replace(renewal, call, token, deadline) then
     return nil, 0
+  elseif raw and is_success(raw) then
+    unauthorized.succeeded(renewal, call)
   end
   local reply = raw and api_reply.of(raw, not call.raw)
   local said = raw and api_reply.retry_after(raw, reply)
