@@ -22,6 +22,7 @@ struct auth_exchange {
     bool key_encrypted;   /* of those files, the private key */
     bool under_way;
     bool partial_trust; /* see struct auth_trust */
+    bool ready;         /* the way stands: the request can be sent */
     long timeout_ms;
     size_t body_max;
     enum auth_exchange_failure verdict; /* of our own callbacks, when one of them ended the transfer */
@@ -36,9 +37,14 @@ struct auth_exchange {
 static char version[128];
 static const char *own_bundle; /* where libcurl was built to look for authorities */
 static const char *own_folder;
+static bool has_too_large; /* whether this libcurl knows TOO_LARGE */
+
+/* CURLE_TOO_LARGE, by number: the library may be newer than the headers that this is compiled with. */
+enum { TOO_LARGE = 100, TOO_LARGE_SINCE = 0x080600 };
 
 bool auth_exchange_init(void) {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    has_too_large = info->version_num >= TOO_LARGE_SINCE;
     own_bundle = info->cainfo;
     own_folder = info->capath;
     (void)snprintf(version, sizeof version, "libcurl/%s %s", info->version,
@@ -103,6 +109,14 @@ static size_t take_header(char *line, size_t size, size_t count, void *data) {
     return 0;
 }
 
+/* The connection stands, TLS and tunnel included. No time that libcurl measures says so in every version. */
+static int take_ready(void *data, char *address, char *local_address, int port, int local_port) {
+    struct auth_exchange *exchange = data;
+    (void)address, (void)local_address, (void)port, (void)local_port;
+    exchange->ready = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 /* --- start --- */
 
 #define SET(option, value)                                                                                   \
@@ -155,6 +169,8 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_WRITEDATA, (void *)exchange);
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_HEADERDATA, (void *)exchange);
+    SET(CURLOPT_PREREQFUNCTION, take_ready);
+    SET(CURLOPT_PREREQDATA, (void *)exchange);
     SET(CURLOPT_USERAGENT, request->user_agent);
     SET(CURLOPT_HTTPHEADER, exchange->headers);
     if (request->proxy != NULL) {
@@ -278,6 +294,7 @@ static void clear(struct auth_exchange *exchange) {
         auth_secret_wipe(&body);
     exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1, .body = body};
     exchange->header_bytes = 0;
+    exchange->ready = false;
     exchange->verdict = AUTH_EXCHANGE_OK;
     exchange->error[0] = '\0';
 }
@@ -386,22 +403,32 @@ static bool has_passed(const struct auth_exchange *exchange, CURLINFO timer) {
     return curl_easy_getinfo(exchange->easy, timer, &at_us) == CURLE_OK && at_us > 0;
 }
 
-/* Of a TCP connection the port of this end tells; libcurl's time of it includes TLS. */
+/* Of a TCP connection only the number of those made tells in every version: the time may include TLS, and the
+ * addresses may be missing where TLS failed. */
 static void tell_way(struct auth_exchange *exchange) {
     struct auth_exchange_reply *reply = &exchange->reply;
     long connect_status = 0;
-    long local_port = 0;
-    curl_easy_getinfo(exchange->easy, CURLINFO_LOCAL_PORT, &local_port);
+    long connections = 0;
+    curl_easy_getinfo(exchange->easy, CURLINFO_NUM_CONNECTS, &connections);
     curl_easy_getinfo(exchange->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
     reply->proxy_status = connect_status >= 300 ? connect_status : 0;
-    if (has_passed(exchange, CURLINFO_APPCONNECT_TIME_T) || has_passed(exchange, CURLINFO_PRETRANSFER_TIME_T))
+    if (exchange->ready)
         reply->reached = AUTH_EXCHANGE_SERVER;
     else if (connect_status >= 200 && connect_status < 300)
         reply->reached = AUTH_EXCHANGE_TUNNEL;
-    else if (local_port > 0)
+    else if (connections > 0)
         reply->reached = AUTH_EXCHANGE_CONNECTION;
     else if (has_passed(exchange, CURLINFO_NAMELOOKUP_TIME_T))
         reply->reached = AUTH_EXCHANGE_ADDRESS;
+}
+
+/* Whether a line of the reply is over libcurl's own limits. Before TOO_LARGE its word for that was lack of
+ * memory, as code or, of a trailer, as text. */
+static bool is_too_large(const struct auth_exchange *exchange, CURLcode error) {
+    if (has_too_large || exchange->verdict != AUTH_EXCHANGE_OK)
+        return error == (CURLcode)TOO_LARGE;
+    return (error == CURLE_OUT_OF_MEMORY && has_passed(exchange, CURLINFO_STARTTRANSFER_TIME_T)) ||
+           (error == CURLE_RECV_ERROR && strcmp(exchange->error, "Out of memory in chunked-encoding") == 0);
 }
 
 bool auth_exchange_step(struct auth_exchange *exchange) {
@@ -416,7 +443,7 @@ bool auth_exchange_step(struct auth_exchange *exchange) {
     CURLcode result = message != NULL ? message->data.result : CURLE_OUT_OF_MEMORY;
     if (result == CURLE_PEER_FAILED_VERIFICATION && exchange->partial_trust && try_bundle(exchange))
         return false;
-    if (result == CURLE_OUT_OF_MEMORY) /* libcurl's word for a header line over 100 kB, too */
+    if (is_too_large(exchange, result))
         exchange->verdict = AUTH_EXCHANGE_REPLY;
     if (result != CURLE_OK)
         fail(exchange, result);

@@ -114,6 +114,7 @@ describe("a server that floods", function()
     ["one header"] = { OK .. "X-Filler: ", "x" },
     ["a status line"] = { "HTTP/1.1 200 ", "x" },
     ["trailers"] = { CHUNKED .. "2\r\n{}\r\n0\r\n", LINE },
+    ["one trailer"] = { CHUNKED .. "2\r\n{}\r\n0\r\nX-Filler: ", "x" },
     ["100 Continue"] = { "", "HTTP/1.1 100 Continue\r\n\r\n" },
   }
   for what, data in pairs(floods) do
@@ -130,14 +131,6 @@ describe("a server that floods", function()
   end
 
   cases {
-    ["without end sends one trailer: network"] = {
-      code = "network", again = true,
-      data = { head = CHUNKED .. "2\r\n{}\r\n0\r\nX-Filler: " },
-      handler = function(conn)
-        conn:write(conn.data.head)
-        conn:flood("x")
-      end,
-    },
     ["without end sends a chunk size: timeout"] = {
       code = "timeout", again = true,
       data = { head = CHUNKED .. "2;" },
@@ -155,7 +148,8 @@ describe("a server that floods", function()
     it("sends 50 MB packed as " .. header .. ": reply", function()
       local bomb = process.run("head -c 50000000 /dev/zero | gzip -9")
       assert.is_true(#bomb > 1000)
-      check { code = "reply", replies = reply(bomb, { [header] = "gzip", ["Content-Length"] = false }) }
+      local length = header == "Content-Encoding" and #bomb -- else its end would be a TLS connection that was cut
+      check { code = "reply", replies = reply(bomb, { [header] = "gzip", ["Content-Length"] = length }) }
     end)
   end
 end)
@@ -223,7 +217,8 @@ describe("a client and its server", function()
     for _ = 1, 10 do
       check { replies = reply(GOOD) }
     end
-    assert.is_true(process.count "task" <= threads)
-    assert.is_true(process.count() < descriptors + 5) -- cqueues keeps one or two for itself
+    process.wait_until(function() -- a joined thread takes a moment to go, and cqueues keeps a descriptor or two
+      return process.count "task" <= threads and process.count() < descriptors + 5
+    end, 2, "threads and descriptors to go")
   end)
 end)

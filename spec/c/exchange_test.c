@@ -6,10 +6,43 @@
 #include "exchange.h"
 #include "server.h"
 
+#include <curl/curl.h>
+#include <dlfcn.h>
 #include <stdlib.h>
 
 static struct auth_clock wall;
 static struct auth_secret body;
+
+/* The allocation that fails, counted from 1, and all after it; 0: none. One count for libcurl, one for us. */
+static long curl_fails_at;
+static long secret_fails_at;
+
+static bool fails(long *at) {
+    return *at > 0 && (*at == 1 || --*at == 0);
+}
+
+static void *scarce_malloc(size_t size) {
+    return fails(&curl_fails_at) ? NULL : malloc(size);
+}
+
+static void *scarce_calloc(size_t count, size_t size) {
+    return fails(&curl_fails_at) ? NULL : calloc(count, size);
+}
+
+static void *scarce_realloc(void *old, size_t size) {
+    return fails(&curl_fails_at) ? NULL : realloc(old, size);
+}
+
+static char *scarce_strdup(const char *text) {
+    return fails(&curl_fails_at) ? NULL : strdup(text);
+}
+
+/* In place of libsodium's, for all that is linked into this test. */
+void *sodium_malloc(size_t size) {
+    void *(*real)(size_t) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "sodium_malloc");
+    return fails(&secret_fails_at) ? NULL : real(size);
+}
 
 static struct auth_exchange_request request_to(const char *url) {
     return (struct auth_exchange_request){
@@ -109,6 +142,9 @@ static void bounds_body_and_headers(void **state) {
     (void)state;
     check_failure("HTTP/1.1 200 OK\r\n\r\n", 10 * AUTH_EXCHANGE_BODY_MAX, AUTH_EXCHANGE_REPLY);
     check_failure("HTTP/1.1 200 OK\r\nX: ", 10 * AUTH_EXCHANGE_HEADERS_MAX, AUTH_EXCHANGE_REPLY);
+    check_failure("HTTP/1.1 200 ", 10 * AUTH_EXCHANGE_HEADERS_MAX, AUTH_EXCHANGE_REPLY);
+    check_failure("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: ",
+                  10 * AUTH_EXCHANGE_HEADERS_MAX, AUTH_EXCHANGE_REPLY);
     struct server server = serve("HTTP/1.1 200 OK\r\n\r\n", AUTH_EXCHANGE_BODY_MAX);
     struct auth_exchange *exchange = auth_exchange_new();
     struct auth_exchange_request request = request_to(server.url);
@@ -116,6 +152,42 @@ static void bounds_body_and_headers(void **state) {
     assert_int_equal(reply->failure, AUTH_EXCHANGE_OK);
     assert_int_equal(reply->body.length, AUTH_EXCHANGE_BODY_MAX);
     auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void tells_lack_of_memory_from_a_large_reply(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", 3 * AUTH_EXCHANGE_BODY_MAX);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    request.body_max = 4 * AUTH_EXCHANGE_BODY_MAX;
+    secret_fails_at = 3;
+    assert_int_equal(fetch(exchange, &request)->failure, AUTH_EXCHANGE_MEMORY);
+    secret_fails_at = 0;
+    assert_int_equal(fetch(exchange, &request)->failure, AUTH_EXCHANGE_OK);
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
+static void tells_lack_of_memory_in_libcurl(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 2\r\n\r\n{}", 0);
+    int counts[AUTH_EXCHANGE_MEMORY + 1] = {0};
+    for (long at = 1; counts[AUTH_EXCHANGE_OK] == 0; at++) {
+        struct auth_exchange *exchange = auth_exchange_new();
+        struct auth_exchange_request request = request_to(server.url);
+        curl_fails_at = at;
+        counts[fetch(exchange, &request)->failure]++;
+        curl_fails_at = 0;
+        assert_int_equal(fetch(exchange, &request)->failure, AUTH_EXCHANGE_OK);
+        auth_exchange_free(exchange);
+    }
+    assert_true(counts[AUTH_EXCHANGE_MEMORY] > 10);
+    assert_int_equal(counts[AUTH_EXCHANGE_NETWORK], 0);
+    if (curl_version_info(CURLVERSION_NOW)->version_num >= 0x080600)
+        assert_int_equal(counts[AUTH_EXCHANGE_REPLY], 0);
+    else /* has one code for both once the reply has begun */
+        assert_true(counts[AUTH_EXCHANGE_REPLY] < 10);
     stop(server);
 }
 
@@ -232,6 +304,42 @@ static void tells_failures_apart(void **state) {
     auth_exchange_free(exchange);
 }
 
+/* A request to `url` in 200 ms: how far it comes. */
+static void check_reached(const char *url, const char *proxy, enum auth_exchange_reached expected) {
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(url);
+    request.proxy = proxy;
+    request.timeout_ms = 200;
+    const struct auth_exchange_reply *reply = fetch(exchange, &request);
+    assert_int_not_equal(reply->failure, AUTH_EXCHANGE_OK);
+    assert_int_equal(reply->reached, expected);
+    auth_exchange_free(exchange);
+}
+
+static void tells_how_far_it_came(void **state) {
+    (void)state;
+    char url[64];
+    char secure[72];
+    int bound = listen_somewhere(url, sizeof url);
+    check_reached(url, NULL, AUTH_EXCHANGE_ADDRESS);
+    check_reached("https://192.0.2.1/", url, AUTH_EXCHANGE_ADDRESS);
+    close(bound);
+    struct server silent = serve("", HANG);
+    struct server closing = serve("", 0);
+    struct server opening = serve("HTTP/1.1 200 OK\r\n\r\n", HANG);
+    (void)snprintf(secure, sizeof secure, "https%s", silent.url + 4);
+    check_reached(secure, NULL, AUTH_EXCHANGE_CONNECTION);
+    check_reached("https://192.0.2.1/", silent.url, AUTH_EXCHANGE_CONNECTION);
+    check_reached("https://192.0.2.1/", opening.url, AUTH_EXCHANGE_TUNNEL);
+    check_reached(silent.url, NULL, AUTH_EXCHANGE_SERVER);
+    (void)snprintf(secure, sizeof secure, "https%s", closing.url + 4);
+    check_reached(secure, NULL, AUTH_EXCHANGE_CONNECTION);
+    check_reached("https://192.0.2.1/", closing.url, AUTH_EXCHANGE_CONNECTION);
+    stop(silent);
+    stop(closing);
+    stop(opening);
+}
+
 static void keeps_a_proxys_password_out_of_messages(void **state) {
     (void)state;
     static const char *const odd[] = {"htp://u:hunter2@127.0.0.1", "http://u:hunter2@127.0.0.1:1:2",
@@ -299,11 +407,14 @@ int main(void) {
         cmocka_unit_test(takes_only_the_last_replys_headers),
         cmocka_unit_test(says_what_was_not_there),
         cmocka_unit_test(bounds_body_and_headers),
+        cmocka_unit_test(tells_lack_of_memory_from_a_large_reply),
+        cmocka_unit_test(tells_lack_of_memory_in_libcurl),
         cmocka_unit_test(sends_method_headers_and_body),
         cmocka_unit_test(asks_for_the_head_alone),
         cmocka_unit_test(hands_out_the_replys_headers),
         cmocka_unit_test(takes_a_larger_body_where_that_is_asked_for),
         cmocka_unit_test(tells_failures_apart),
+        cmocka_unit_test(tells_how_far_it_came),
         cmocka_unit_test(keeps_a_proxys_password_out_of_messages),
         cmocka_unit_test(gives_up_in_time),
         cmocka_unit_test(cancels_and_starts_anew),
@@ -313,7 +424,9 @@ int main(void) {
                                             "HTTPS_PROXY"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         unsetenv(variables[i]);
-    if (!auth_exchange_init() || !auth_exchange_init() ||
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, scarce_malloc, free, scarce_realloc, scarce_strdup,
+                             scarce_calloc) != CURLE_OK ||
+        !auth_exchange_init() || !auth_exchange_init() ||
         !auth_secret_append(&body, "grant_type=client_credentials", 29))
         return 1;
     int failed = RUN(tests);

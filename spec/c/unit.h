@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#undef stop /* a macro of cmocka 2; server.h has a function of this name */
 
 #define RUN(tests) cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL)
 
