@@ -164,11 +164,15 @@ static const char *needle_at(lua_State *L, int index, size_t *size) {
     return needle + sizeof prefix - 1;
 }
 
-/* redact(text, needle…) -> text; a needle is a string, a secret or nil */
+/* redact(text, needle…) -> text, of AUTH_REDACT_TEXT_MAX bytes at most; a needle is a string, a secret or nil
+ */
 static int redact(lua_State *L) {
     size_t size = 0;
     const char *text = luaL_checklstring(L, 1, &size);
     int last = lua_gettop(L);
+    bool cut = size > AUTH_REDACT_TEXT_MAX;
+    if (cut)
+        size = AUTH_REDACT_TEXT_MAX;
     struct auth_secret *out = auth_lua_new_secret(L);
     if (!auth_secret_append(out, text, size))
         return auth_lua_no_memory(L);
@@ -177,7 +181,7 @@ static int redact(lua_State *L) {
             continue;
         size_t needle_length = 0;
         const char *needle = needle_at(L, i, &needle_length);
-        if (!auth_redact(out, needle, needle_length))
+        if (!auth_redact(out, needle, needle_length, cut))
             return auth_lua_no_memory(L);
     }
     lua_pushlstring(L, (const char *)out->data, out->length);

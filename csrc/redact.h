@@ -1,5 +1,5 @@
-/* Takes secrets out of text that came from elsewhere (a server's error, libcurl's message) by value.
- * SPDX-License-Identifier: MIT */
+/* Takes secrets out of text that came from elsewhere (a server's error, libcurl's message) by value. The time
+ * is linear in the text and the needle, whatever a server sends. SPDX-License-Identifier: MIT */
 #ifndef AUTH_REDACT_H
 #define AUTH_REDACT_H
 
@@ -7,10 +7,13 @@
 
 #define AUTH_REDACT_SHORT                                                                                    \
     4 /* a needle shorter than this hides the whole text: its place alone would tell it */
+#define AUTH_REDACT_TEXT_MAX                                                                                 \
+    ((size_t)64 * 1024) /* bytes of a text that a message is made of; more is to be cut before */
 
 /* Replaces each occurrence of the needle in `text`, as it is and percent-encoded, whatever the case of its
- * letters, by `[redacted]`. `text` and `needle` are distinct. false: no memory; then `text` is empty, never
- * unredacted. */
-bool auth_redact(struct auth_secret *text, const void *needle, size_t length);
+ * letters and with + for a blank, by `[redacted]`. `cut`: the text was longer and has been cut, so a needle
+ * that began before its end is hidden too. `text` and `needle` are distinct. false: no memory; then `text` is
+ * empty, never unredacted. */
+bool auth_redact(struct auth_secret *text, const void *needle, size_t length, bool cut);
 
 #endif

@@ -75,6 +75,12 @@ describe("central.auth.core #valgrind", function()
     assert.equal("[redacted] twice [redacted]", core.redact("aWQ6aHVzaA== twice aWQ6aHVzaA==", header))
   end)
 
+  it("redacts no more than 64 KiB of a text, and what the cut divides", function()
+    local text = ("x"):rep(65000)
+    assert.equal(text .. " [redacted]", core.redact(text .. " " .. ("hush"):rep(1000), ("hush"):rep(500)))
+    assert.equal(65536, #core.redact(("x"):rep(1000000), "hush", "other"))
+  end)
+
   it("decodes Base64url", function()
     assert.equal('{"a":1}', core.base64url_decode "eyJhIjoxfQ")
     assert.is_nil(core.base64url_decode "not base64!")

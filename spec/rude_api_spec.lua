@@ -150,6 +150,19 @@ describe("a reply of another shape", function()
     assert.truthy(select(2, c.credentials:reset "x"):find("may have been reset all the same", 1, true))
   end)
 
+  it("that nearly repeats a long token costs no more than another", function()
+    local token = ("a"):rep(60000)
+    local granted = ('{"access_token":"%s","token_type":"Bearer","expires_in":3600}'):format(token)
+    local said = ('{"message":"%s"}'):format(token:sub(2) .. "b" .. token:rep(2))
+    local server <close> = rude.start { replies = { rude.reply(200, nil, granted), rude.reply(400, nil, said) } }
+    local c <close> = client(server)
+    assert(c:token())
+    local before = os.clock()
+    local message, code = select(2, c:get("/look", { timeout = 5 }))
+    assert.equal("api", code, message)
+    assert.is_true(os.clock() - before < 3, ("%.1f s of CPU"):format(os.clock() - before))
+  end)
+
   it("of a revocation shows no secret, however it is echoed", function()
     local basic = "YW4taWRlbnRpZmllcjphLWxvbmctZW5vdWdoLXNlY3JldA=="
     local server <close> = saying(rude.reply(400, nil,
