@@ -23,7 +23,7 @@ COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
 CORE := lcore lauth lmodules lsecret lcommand llifetime lcache lalarm secret clock lifetime form file command redact seal cache folder share alarm
-HTTP := lhttp lauth job thread exchange trust secret clock lifetime file share seal cache folder alarm
+HTTP := lhttp lauth job gate thread exchange trust secret clock lifetime file share seal cache folder alarm
 CONSOLE := lconsole lauth console secret
 REDIS := lredis lauth redis talk wire wire_tls dial thread secret clock
 LUAS := $(shell cd lua && find central -name '*.lua')
@@ -132,7 +132,7 @@ CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUIL
 SPECS     ?= spec
 BUSTED_FLAGS ?= --exclude-tags=deb
 
-spec: build $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork getenv torture) $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
+spec: build $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork getenv thread_end torture) $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
 	@mkdir -p $(BUILD)/home
 	@$(CLEAN_ENV) $(RUNNER) $(LUA) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
 
@@ -157,7 +157,7 @@ UNIT_SECONDS := 300
 spec-c: $(TESTS) ## the C unit tests only
 	@for test in $^; do echo "== $$test"; timeout -k 5 $(UNIT_SECONDS) $(RUNNER) $$test || exit 1; done
 
-UNITS := secret clock lifetime form file command redact seal cache folder share alarm exchange trust job thread \
+UNITS := secret clock lifetime form file command redact seal cache folder share alarm exchange trust job gate thread \
          $(if $(HAS_REDIS),redis talk wire wire_tls dial)
 $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
@@ -217,7 +217,7 @@ check-valgrind: deps-check ## C units and the specs without timing under valgrin
 # No address randomisation: the sanitizer of Debian 12 does not find its place beside that of newer kernels.
 TSAN := BUILD=.build/tsan SANITIZE=-fsanitize=thread CFLAGS="-O1 -g -U_FORTIFY_SOURCE" RUNNER="setarch -R"
 check-tsan: deps-test .build/tsan/bin/lua5.4 ## jobs, and many states in many threads, under ThreadSanitizer
-	@$(MAKE) --no-print-directory spec-c TESTS="$(addprefix .build/tsan/spec/,job_test $(if $(HAS_REDIS),redis_test))" $(TSAN)
+	@$(MAKE) --no-print-directory spec-c TESTS="$(addprefix .build/tsan/spec/,job_test gate_test $(if $(HAS_REDIS),redis_test))" $(TSAN)
 	@$(MAKE) --no-print-directory spec SPECS="spec/states_spec.lua spec/http_spec.lua spec/loops_spec.lua" $(TSAN) \
 	  BUSTED_FLAGS=--exclude-tags=foreign,forks
 
@@ -254,7 +254,7 @@ check-deb: deps-fresh ## the Debian package, by lintian and in a fresh Debian of
 	@$(MAKE) --no-print-directory spec SPECS=spec/deb_spec.lua BUSTED_FLAGS=
 
 SECONDS ?= 60
-FUZZED  := $(filter-out lhttp job exchange trust,$(sort $(CORE)))
+FUZZED  := $(filter-out lhttp job gate exchange trust,$(sort $(CORE)))
 fuzz: deps-fuzz $(BUILD)/obj/modules.h ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
 	@mkdir -p $(BUILD)/fuzz/seal $(BUILD)/fuzz/reply
 	@for target in seal reply; do clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \

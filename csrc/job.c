@@ -1,6 +1,7 @@
 /* Jobs; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "job.h"
+#include "gate.h"
 #include "thread.h"
 
 #include <pthread.h>
@@ -13,7 +14,6 @@
 enum {
     STACK_BYTES = 512 * 1024,
     STEP_MS = 1000,
-    GATE_TRIES = 100,
     NS_PER_MS = 1000000,
     GLANCE_NS = 100000,
     PROBLEM_BYTES = 160
@@ -43,64 +43,10 @@ struct auth_job {
     atomic_bool cancelled;
 };
 
-/* --- the gate: held for reading while somebody works within libraries, for writing by a fork, and for ever
- * by the exit of the process. So no child inherits a lock of OpenSSL that nobody will release, and nobody
- * uses OpenSSL once it cleans up: requests fail then, and what would have to be freed there is left as it is.
- * Bounded: what hangs there must not hang the host, nor may the host's exit hang its other threads. --- */
-
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
-static _Thread_local bool gate_closed; /* by this thread */
-static atomic_bool exiting;
-
-static void close_gate(void) {
-    for (int i = 0; i < GATE_TRIES && !gate_closed; i++) {
-        gate_closed = pthread_rwlock_trywrlock(&gate) == 0;
-        if (!gate_closed)
-            auth_clock_sleep(NS_PER_MS);
-    }
-}
-
-static bool torn; /* in a forked child: the gate could not be closed, and a thread may have been at work */
-
-static void open_gate(void) {
-    if (gate_closed)
-        pthread_rwlock_unlock(&gate);
-    gate_closed = false;
-}
-
-static void close_gate_for_good(void) {
-    atomic_store(&exiting, true);
-    close_gate();
-}
-
-/* In the child: who waited at the gate, or could not be waited for, does not exist there. */
-static void renew_gate(void) {
-    torn = torn || !gate_closed;
-    open_gate();
-    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
-}
-
-/* false: the process exits. */
-static bool enter(void) {
-    while (!atomic_load(&exiting)) {
-        if (gate_closed || pthread_rwlock_tryrdlock(&gate) == 0)
-            return true;
-        auth_clock_sleep(GLANCE_NS);
-    }
-    return false;
-}
-
-static void leave(void) {
-    if (!gate_closed)
-        pthread_rwlock_unlock(&gate);
-}
-
 static bool initialised;
 
-/* After libcurl, so that OpenSSL's own exit handler runs behind ours. */
 static void initialise(void) {
-    initialised = auth_exchange_init() && pthread_atfork(close_gate, open_gate, renew_gate) == 0 &&
-                  atexit(close_gate_for_good) == 0;
+    initialised = auth_exchange_init() && auth_gate_init();
 }
 
 bool auth_job_init(void) {
@@ -111,10 +57,10 @@ bool auth_job_init(void) {
 /* --- what is done, on whichever thread --- */
 
 static bool step(struct auth_job *job) {
-    if (!enter())
+    if (!auth_gate_enter())
         return true; /* with what `finish` says of it */
     bool done = auth_exchange_step(job->exchange);
-    leave();
+    auth_gate_leave();
     return done;
 }
 
@@ -126,9 +72,9 @@ static void release_order(struct auth_job_order *order) {
 
 /* Its connections may use OpenSSL. */
 static void free_share(struct auth_job *job) {
-    if (enter()) {
+    if (auth_gate_enter()) {
         auth_share_free(&job->order.share);
-        leave();
+        auth_gate_leave();
     }
 }
 
@@ -151,10 +97,10 @@ static void share(struct auth_job *job, const struct auth_exchange_reply *reply)
 static const struct auth_exchange_reply *finish(struct auth_job *job) {
     static const struct auth_exchange_reply gone = {.failure = AUTH_EXCHANGE_NETWORK,
                                                     .message = "the process is exiting"};
-    if (!enter())
+    if (!auth_gate_enter())
         return &gone;
     const struct auth_exchange_reply *reply = auth_exchange_finish(job->exchange, &job->clock);
-    leave();
+    auth_gate_leave();
     return reply;
 }
 
@@ -167,19 +113,19 @@ static void complete(struct auth_job *job) {
 }
 
 static void cancel(struct auth_job *job) {
-    if (enter()) {
+    if (auth_gate_enter()) {
         auth_exchange_cancel(job->exchange);
-        leave();
+        auth_gate_leave();
     }
     release_order(&job->order);
 }
 
 static void destroy(struct auth_job *job) {
     auth_alarm_close(&job->alarm);
-    if (enter()) {
+    if (auth_gate_enter()) {
         auth_share_free(&job->order.share);
         auth_exchange_free(job->exchange);
-        leave();
+        auth_gate_leave();
     }
     free(job);
 }
@@ -215,8 +161,11 @@ static bool start_thread(struct auth_job *job) {
     return job->joinable;
 }
 
+/* While the process exits the thread's end may take AUTH_GATE_LINGER_NS; nothing of the job is used in it. */
 static void join(struct auth_job *job) {
-    if (job->joinable)
+    if (job->joinable && auth_gate_is_exiting())
+        pthread_detach(job->thread);
+    else if (job->joinable)
         pthread_join(job->thread, NULL);
     job->joinable = false;
 }
@@ -245,17 +194,17 @@ void auth_job_start(struct auth_job *job, struct auth_job_order *order, const st
     *order = (struct auth_job_order){0};
     job->order.request.body = &job->order.body;
     job->order.request.authorization = &job->order.authorization;
-    job->order.share.enter = enter;
-    job->order.share.leave = leave;
+    job->order.share.enter = auth_gate_enter;
+    job->order.share.leave = auth_gate_leave;
     job->clock = *clock;
     memset(job->problems, 0, sizeof job->problems);
     job->has_shared = false;
     atomic_store(&job->cancelled, false);
     atomic_store(&job->state, INLINE);
-    bool entered = enter();
+    bool entered = auth_gate_enter();
     bool started = entered && auth_exchange_start(job->exchange, &job->order.request, &job->clock);
     if (entered)
-        leave();
+        auth_gate_leave();
     if (!started) {
         complete(job);
         atomic_store(&job->state, IDLE);
@@ -333,7 +282,7 @@ void auth_job_free(struct auth_job *job) {
         return;
     if (!auth_job_is_ours(job)) {
         auth_share_forget(&job->order.share);
-        if (!torn)
+        if (!auth_gate_is_torn())
             auth_share_free(&job->order.share);
         auth_alarm_close(&job->alarm);
         return;

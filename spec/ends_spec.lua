@@ -123,6 +123,68 @@ describe("a renewal under way #slow", function()
     end)
   end)
 
+  -- The window is 40 ms wide; in the first half the thread holds a lock of OpenSSL.
+  describe("whose thread frees what OpenSSL keeps for it #forks", function()
+    local HELD_OPEN = "env LD_PRELOAD=" .. os.getenv "BUILD" .. "/spec_thread_end.so "
+    local READY = [[
+      local core, http, host = require "central.auth.core", require "central.auth.http", require "spec_fork"
+      local clock, alarm = core.clock(), core.alarm()
+      local job = http.job(clock)
+      job:start({ url = os.getenv "CENTRAL_TOKEN_URL", ca_file = os.getenv "CENTRAL_CA_FILE", user_agent = "spec",
+        body = core.form { "a", "b" }, timeout = 5, connect_timeout = 5 }, nil, nil, alarm)
+      require "cqueues".poll { pollfd = alarm:fd(), events = "r" }
+      clock:sleep(0.005)
+    ]]
+    -- In a host's own thread, by a transfer that the thread drives itself.
+    local THREAD = [[
+      local host, process = require "spec_fork", require "spec.support.process"
+      local clock = require "central.auth.core".clock()
+      require "central.auth.http"
+      local thread = require "cqueues.thread".start(function(_, path, cpath)
+        package.path, package.cpath = path, cpath
+        assert(require "central.auth".token())
+      end, package.path, package.cpath)
+    ]]
+
+    local function run_held_open(text)
+      local script = process.write(folder .. "/child.lua", text)
+      return process.run(("env %s timeout -k 1 10 %s lua5.4 %s"):format(
+        process.assignments(process.credentials(box, folder .. "/cache")), HELD_OPEN, script))
+    end
+
+    before_each(function()
+      box:latency(0)
+    end)
+
+    it("keeps a fork away, so that the child can exit", function()
+      assert.same({ "true\n", 0 }, { run_held_open(READY .. [[
+        local pid = host.fork()
+        if pid == 0 then
+          os.exit(true)
+        end
+        print(host.wait(pid) == 0)
+      ]]) })
+    end)
+
+    it("is waited for by the exit", function()
+      assert.same({ "", 0 }, { run_held_open(READY .. "os.exit(0)") })
+    end)
+
+    it("does both in a thread of the host", function()
+      assert.same({ "true\n", 0 }, { run_held_open(THREAD .. [[
+        repeat
+          clock:sleep(0.002)
+          local pid = host.fork()
+          if pid == 0 then
+            os.exit(true)
+          end
+          assert(host.wait(pid) == 0)
+        until process.count_now "task" == 3 -- . and .. and the main one
+        print(thread:join(1) ~= nil)
+      ]]) })
+    end)
+  end)
+
   describe("and a fork #forks", function()
     it("before it: each process makes its own", function()
       box:latency(0.1)
