@@ -207,6 +207,17 @@ static int new_getter(lua_State *L) {
     return 1;
 }
 
+/* follow(getter, tracker): from now on the getter returns what this tracker holds. The function stays the
+ * same, so that those who keep it in a local follow too, and a call costs what it did. */
+static int follow(lua_State *L) {
+    lua_CFunction getter = lua_tocfunction(L, 1);
+    luaL_argexpected(L, getter == get_token || getter == get_header, 1, "getter");
+    check_tracker(L, 2);
+    lua_settop(L, 2);
+    lua_setupvalue(L, 1, 1);
+    return 0;
+}
+
 void auth_lua_open_lifetime(lua_State *L) {
     static const luaL_Reg none[] = {{NULL, NULL}};
     static const luaL_Reg clock[] = {{"boot", clock_boot},
@@ -219,8 +230,11 @@ void auth_lua_open_lifetime(lua_State *L) {
                                        {"token", tracker_token},
                                        {"state", tracker_state},
                                        {NULL, NULL}};
-    static const luaL_Reg functions[] = {
-        {"clock", new_clock}, {"tracker", new_tracker}, {"getter", new_getter}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"clock", new_clock},
+                                         {"tracker", new_tracker},
+                                         {"getter", new_getter},
+                                         {"follow", follow},
+                                         {NULL, NULL}};
     auth_lua_type(L, AUTH_CLOCK_TYPE, clock, none);
     auth_lua_type(L, TRACKER_TYPE, tracker, none);
     luaL_setfuncs(L, functions, 0);

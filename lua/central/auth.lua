@@ -7,11 +7,10 @@ local core = require "central.auth.core"
 ---@class central.auth
 local auth = {}
 
--- The default client may be set up anew; functions taken from this table (local token = auth.token) must follow. So its
--- clock and tracker stay, and only what fills them changes.
-local clock = core.clock()
-local tracker = core.tracker(clock)
+local none = core.tracker(core.clock()) -- holds no token: what the getters read before there is a default client
 local current
+
+local token, header -- the getters of the default client's tracker
 
 local function make(options, parts)
   local config, message, code, detail = require("central.auth.config").resolve(options)
@@ -45,10 +44,14 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function auth.configure(options)
+  local clock = core.clock()
+  local tracker = core.tracker(clock)
   local made, message, code, detail = make(options, { clock = clock, tracker = tracker })
   if not made then
     return nil, message, code, detail
   end
+  core.follow(token, tracker) -- functions taken from this table (local token = auth.token) follow, too
+  core.follow(header, tracker)
   local before = current
   current = made -- first: whatever becomes of the other
   if before then
@@ -68,13 +71,16 @@ local function on_default(method)
   end
 end
 
+token = core.getter(none, on_default("token"), "token")
+header = core.getter(none, on_default("header"), "header")
+
 --- A usable access token: `auth.token()`. See Client:token.
 ---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
-auth.token = core.getter(tracker, on_default("token"), "token")
+auth.token = token
 
 --- The value for an Authorization header. See Client:header.
 ---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
-auth.header = core.getter(tracker, on_default("header"), "header")
+auth.header = header
 
 --- Starts getting a token without waiting. See Client:pending.
 ---@type fun(options?: central.auth.TokenOptions): central.auth.Pending?, string?, central.auth.Code?,

@@ -117,6 +117,9 @@ local function send(self, mode, lock)
       return nil, nil, message, code, detail
     end
   end
+  if self.closed then -- by the function that gives the secret
+    return nil, errors.closed()
+  end
   self.request = self.request or token_request.new(self.config, self.credential, self.clock, self.pool)
   mode.used = self.credential.secret
   local held = self.tracker:token()

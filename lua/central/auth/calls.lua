@@ -92,16 +92,16 @@ function Calls:pages(path, options)
   return pages.walk(function(...) return self:get(...) end, path, options)
 end
 
--- By token endpoint, the last of each; and all there are, which end with this client. Both forget who is forgotten.
+-- Those without options, by token endpoint, as long as the program holds them.
 local function tenants(self)
-  if not rawget(self, "_tenants") then
-    self._tenants, self._tenant_at = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "v" })
+  if not rawget(self, "_tenant_at") then
+    self._tenant_at = setmetatable({}, { __mode = "v" })
   end
   return self._tenant_at
 end
 
---- A client for a tenant of this MSP, by token exchange (RFC 8693); the same one for the same workspace. It ends with
---- this client.
+--- A client for a tenant of this MSP, by token exchange (RFC 8693); the same one for the same workspace, where
+--- no options are given; with options a new one each time. It ends with this client.
 ---@param workspace_id string
 ---@param options? central.auth.TenantOptions
 ---@return central.auth.Client? client
@@ -116,12 +116,15 @@ function Calls:tenant(workspace_id, options)
     if not config then
       return nil, message, code, detail
     end
-    local known = tenants(self)[config.token_url]
-    if known and known._renewal and not options then
+    local plain = not (options and next(options))
+    local known = plain and tenants(self)[config.token_url]
+    if known and not known._renewal.closed then
       return known
     end
     local made = client.new(config, { clock = renewal.clock, parent = renewal, sleep = renewal.host.sleep })
-    self._tenants[made], self._tenant_at[config.token_url] = true, made
+    if plain then
+      self._tenant_at[config.token_url] = made
+    end
     return made
   end)
 end

@@ -90,9 +90,15 @@ local function own(self, method)
   return self
 end
 
+-- The renewal; nil once it was closed, by this client or by that of the MSP.
+local function open_renewal(self)
+  local renewal = self._renewal
+  return not renewal.closed and renewal or nil
+end
+
 -- Does something with the renewal, then tells its events; a closed client fails.
 local function act(self, method, does, ...)
-  local renewal = own(self, method)._renewal
+  local renewal = open_renewal(own(self, method))
   if not renewal then
     return errors.fail("closed", "this client is closed; auth.new or auth.configure make another")
   end
@@ -166,7 +172,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:status(options)
-  local renewal = own(self, "status")._renewal
+  local renewal = open_renewal(own(self, "status"))
   if check_status(options) and renewal then
     local looked, message, code, detail = turns.look(renewal)
     renewal:deliver()
@@ -174,23 +180,17 @@ function Client:status(options)
       return nil, message, code, detail
     end
   end
-  return status.of(renewal)
+  return status.of(open_renewal(self))
 end
 
 -- Closes without a word more: what `close` and the end of a to-be-closed variable share.
 local function close(self)
-  local renewal = self._renewal
-  self._renewal = false
-  if renewal then
-    for one in pairs(rawget(self, "_tenants") or {}) do
-      close(one)
-    end
-    renewal:close()
-  end
+  self._renewal:close()
 end
 
---- Wipes the secret, forgets the token, closes connections. Any number of times. With `revoke` the token is revoked
---- first (RFC 7009) where `revocation_url` is set, for all who share it; that may fail, closing does not.
+--- Wipes the secret, forgets the token, closes connections; calls that wait, those of tenants too, end with the code
+--- `closed`. Any number of times. With `revoke` the token is revoked first (RFC 7009) where `revocation_url` is set,
+--- for all who share it; that may fail, closing does not.
 ---@param options? { revoke?: boolean }
 ---@return boolean? closed
 ---@return string? message
@@ -199,7 +199,7 @@ end
 function Client:close(options)
   own(self, "close")
   local results = { true }
-  if check_close(options) and self._renewal then
+  if check_close(options) and open_renewal(self) then
     results = table.pack(act(self, "close", revocation.revoke))
   end
   close(self)
@@ -209,7 +209,7 @@ end
 metatable.__close = close
 
 function metatable:__tostring()
-  return "central.auth.client (" .. (self._renewal and status.of(self._renewal).state or "closed") .. ")"
+  return "central.auth.client (" .. status.of(open_renewal(self)).state .. ")"
 end
 
 --- `parts` holds what a spec, the default client or a tenant's parent brings along: clock, tracker, transport, sleep,

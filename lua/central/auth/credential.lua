@@ -112,6 +112,21 @@ end
 local Credential = {}
 Credential.__index = Credential
 
+-- Reads a source; a failure where the client was closed before, or by the function that is the source.
+local function read(self, source, limit)
+  local secret, message, code, detail
+  if not self._closed then
+    secret, message, code, detail = credential.read(source, limit)
+  end
+  if self._closed then
+    if secret then
+      secret:wipe()
+    end
+    return errors.closed()
+  end
+  return secret, message, code, detail
+end
+
 --- What a client authenticates with.
 ---@param config central.auth.Config
 ---@return central.auth.Credential
@@ -129,7 +144,7 @@ function Credential:prepare(limit)
   if self.secret or not self._secret then
     return true
   end
-  local secret, message, code, detail = credential.read(self._secret, limit)
+  local secret, message, code, detail = read(self, self._secret, limit)
   if secret and self.secret then -- somebody else has read it meanwhile
     secret:wipe()
     return true
@@ -148,7 +163,7 @@ end
 ---@param limit number seconds
 ---@return boolean
 function Credential:changed(limit)
-  local fresh = self._secret and credential.read(self._secret, limit)
+  local fresh = self._secret and read(self, self._secret, limit)
   if not fresh or fresh:equal(self.secret) or self._former and fresh:equal(self._former) then
     return false
   end
@@ -178,10 +193,12 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credential:assertion(limit)
-  return credential.read(self._assertion, limit)
+  return read(self, self._assertion, limit)
 end
 
+--- Wipes all it holds; nothing is read any more.
 function Credential:close()
+  self._closed = true
   for _, name in ipairs { "secret", "_former" } do
     if self[name] then
       self[name]:wipe()

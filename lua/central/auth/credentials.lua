@@ -178,7 +178,7 @@ function Credentials:create(options)
   end)
 end
 
-local UNSURE = { timeout = true, network = true, reply = true }
+local UNSURE = { timeout = true, network = true, reply = true, closed = true }
 
 local function reset(renewal, path, id)
   local reply, message, code, detail = call(renewal, "POST", path .. "/reset", nil, id == renewal.config.client_id)

@@ -90,6 +90,12 @@ function errors.fail(code, message, detail)
   return nil, message, code, setmetatable(detail or {}, Detail)
 end
 
+--- The failure of everything that a client does, or waits for, once it is closed.
+---@param call? string the call's name
+function errors.closed(call)
+  return errors.fail("closed", (call and call .. ": " or "") .. "the client was closed")
+end
+
 local Failure = { __name = "central.auth.failure" }
 
 function Failure:__tostring()

@@ -28,6 +28,8 @@ Host.__index = Host
 function host.new(clock, wait, sleep)
   return setmetatable({
     clock = clock, wait = wait, sleep = sleep or function(seconds) clock:sleep(seconds) end,
+    _runs = setmetatable({}, { __mode = "k" }), -- tasks under way for one caller each …
+    _pauses = setmetatable({}, { __mode = "k" }), -- … and alarms of those that pause
   }, Host)
 end
 
@@ -98,12 +100,19 @@ end
 ---@param body fun(alarm?: userdata): any
 ---@param deadline number boot time
 function Host:run(body, deadline)
+  if self.closed then
+    return errors.closed()
+  end
   local alarm <close>, message, code, detail = new_alarm(self)
   if alarm == false then
     return nil, message, code, detail
   end
-  local current = task.new(self.clock, function() return body(alarm) end, alarm)
-  local _ <close> = setmetatable({}, { __close = function() current:close() end })
+  local current = task.new(self.clock, function() return body(alarm) end, alarm, true)
+  local _ <close> = setmetatable({}, { __close = function()
+    self._runs[current] = nil
+    current:close()
+  end })
+  self._runs[current] = true
   local results = table.pack(self:await(current, deadline, true))
   if results[1] == false then
     return errors.fail("closed", "this began in another process, which was forked, or was given up")
@@ -111,13 +120,16 @@ function Host:run(body, deadline)
   return table.unpack(results, 1, results.n)
 end
 
---- Lets so many seconds pass; by blocking where there is no descriptor to wait with.
+--- Lets so many seconds pass, fewer where the client is closed; by blocking where there is no descriptor to wait with.
 ---@param seconds number
 function Host:pause(seconds)
   local until_ = self.clock:boot() + seconds
   local alarm <close> = new_alarm(self) or nil
   local left = seconds
-  while left > 0 do
+  if alarm then
+    self._pauses[alarm] = true
+  end
+  while left > 0 and not self.closed do
     if alarm then
       alarm:set(left)
       self.wait(alarm:fd(), left)
@@ -125,6 +137,19 @@ function Host:pause(seconds)
       self.sleep(math.min(left, STEP))
     end
     left = until_ - self.clock:boot()
+  end
+end
+
+--- Ends what runs here and every pause. Any number of times.
+function Host:close()
+  self.closed = true
+  for current in pairs(self._runs) do
+    current:close(errors.closed())
+  end
+  for alarm in pairs(self._pauses) do
+    if alarm:ours() and alarm:fd() >= 0 then
+      alarm:set(0)
+    end
   end
 end
 

@@ -80,7 +80,11 @@ function renew.new(config, parts)
     resets = 0,                                          -- of the credential, by this client …
     resetting = setmetatable({}, { __mode = "k" }),      -- … and those under way: each call's deadline
     events = {},
+    children = setmetatable({}, { __mode = "k" }),       -- renewals of tenants
   }, metatable)
+  if self.parent then
+    self.parent.children[self] = true
+  end
   local function report(why)
     self:note("cache_error", { message = why })
   end
@@ -123,6 +127,9 @@ end
 
 -- Takes the token into use, whoever got it.
 function Renewal:hold(granted, raw, source)
+  if self.closed then
+    return
+  end
   self:begin(self.tracker, granted, raw)
   self.source, self.sent_boot, self.unread = source, raw.sent_boot, false
   self.arrived = raw.received_boot or 0
@@ -227,6 +234,9 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Renewal:want(min_valid, background)
+  if self.closed then
+    return errors.closed()
+  end
   local usable, state, remaining, life = is_usable(self)
   if may_lie_ready(self, state) then
     self.looked = true
@@ -291,11 +301,21 @@ function Renewal:token(min_valid, deadline)
   return self:outcome(min_valid, message, code, detail)
 end
 
+--- Ends all that is under way, waiting calls and tenants included, with `closed`. Any number of times.
 function Renewal:close()
+  if self.closed then
+    return
+  end
   self.closed = true
   self.tracker:forget()
+  for child in pairs(self.children) do
+    child:close()
+  end
   if self.task then
-    self.task:close(errors.fail("closed", "the client was closed"))
+    self.task:close(errors.closed())
+  end
+  if rawget(self, "host") then
+    self.host:close()
   end
   if not self.parent then
     if rawget(self, "pool") then

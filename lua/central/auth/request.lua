@@ -235,6 +235,9 @@ function request.run(renewal, method, target, options, means)
   call.name, call.resets = name, means and means.resets
   local deadline = renewal.clock:boot() + call.timeout
   while true do
+    if renewal.closed then
+      return errors.closed(name)
+    end
     local ended = table.pack(try(renewal, call, deadline))
     if ended[1] then
       return table.unpack(ended, 2, ended.n)

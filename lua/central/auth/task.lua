@@ -43,12 +43,13 @@ end
 ---@param clock userdata
 ---@param body fun(): any
 ---@param alarm? userdata
+---@param borrows? boolean the alarm is the caller's, who closes it
 ---@return central.auth.Task
-function task.new(clock, body, alarm)
+function task.new(clock, body, alarm, borrows)
   local thread = coroutine.create(body)
   THREADS[thread] = true
   return setmetatable({
-    _clock = clock, _thread = thread, _awaits = clock:boot(), alarm = alarm, done = false,
+    _clock = clock, _thread = thread, _awaits = clock:boot(), alarm = alarm, _borrows = borrows, done = false,
   }, Task)
 end
 
@@ -117,12 +118,18 @@ local function resume(self)
   return results
 end
 
--- For good: copies of its descriptor stay readable, its own is not left to the collector.
+-- For good: copies of its descriptor stay readable, its own is not left to the collector, unless a waiter polls it.
 local function ring_out(self)
   ring(self, 0)
-  if self.alarm then
+  if self.alarm and not self._borrows then
     self.alarm:close()
   end
+end
+
+local function finish(self, results)
+  self.done, self.results = true, results
+  coroutine.close(self._thread)
+  ring_out(self)
 end
 
 local function go_on(self)
@@ -134,6 +141,9 @@ local function go_on(self)
   ring(self, SILENT)
   local results = resume(self)
   if self.done then
+    return
+  elseif self._end then -- its own code closed it
+    finish(self, self._end)
     return
   elseif coroutine.status(self._thread) == "suspended" then
     self._awaits, self._tick = results[3], results[4]
@@ -179,14 +189,16 @@ function Task:block(seconds, sleep)
   end
 end
 
---- Gives it up, unless it is its own code that says so; its results are what is given: false where whoever waits
---- for it is to begin anew.
+--- Ends it with these results: false where its waiters are to begin anew. Where its own code calls this, it ends at its
+--- next wait.
 function Task:close(...)
-  if not self.done and not self:running() then
-    self.done, self.results = true, table.pack(...)
-    coroutine.close(self._thread)
-    ring_out(self)
+  if self.done then
+    return
+  elseif self:running() then
+    self._end = table.pack(...)
+    return
   end
+  finish(self, table.pack(...))
 end
 
 return task
