@@ -304,6 +304,7 @@ describe("the reference", function()
         end
       end
       assert.is_nil(text:find("@{", 1, true), path)
+      assert.is_nil(text:find("???", 1, true), path) -- LDoc's word for what it could not find
       assert.is_nil(text:find("www.lua.org", 1, true), path) -- names of ours that Lua has, too
     end
     for path in lines "find lua/central csrc -name '*.lua' -o -name '*.h'" do

@@ -108,9 +108,10 @@ local function value(out, tag, item)
     typed(item.type) .. escape(item.text))
 end
 
-local function write_function(out, item)
+local function write_function(out, item, is_method)
   out[#out + 1] = "--- " .. (item.text ~= "" and linked(item.text) or "&nbsp;")
   out[#out + 1] = "-- @function " .. item.name
+  out[#out + 1] = is_method and "-- @classmethod" or nil -- else LDoc 1.5 writes the name of the class in lower case
   for _, param in ipairs(item.params) do
     if param.name ~= "self" then
       value(out, "param", param)
@@ -159,7 +160,7 @@ local function write(this, number)
   for _, owner in ipairs(order) do
     out[#out + 1] = ("--- %s.\n-- @type %s\n"):format(this.kind == "binding" and "Methods" or owner, short(owner))
     for _, item in ipairs(methods[owner]) do
-      write_function(out, item)
+      write_function(out, item, true)
     end
   end
   local file <close> = assert(io.open(("%s/%03d.ldoc"):format(target, number), "w"))
