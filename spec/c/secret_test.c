@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,33 +142,42 @@ static void guards_its_borders(void **state) {
     assert_true(WIFSIGNALED(status));
 }
 
-/* The mapping of the content carries "dd" (MADV_DONTDUMP) and "lo" (locked) in the kernel's flags. */
+/* Whether the kernel's flags of the mapping at `address` have "dd" (MADV_DONTDUMP). */
+static bool is_kept_out_of_core_files(const void *address) {
+    char line[512];
+    bool inside = false;
+    bool kept = false;
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        char *end = NULL;
+        uintptr_t from = strtoul(line, &end, 16);
+        if (end != line && *end == '-')
+            inside = (uintptr_t)address >= from && (uintptr_t)address < strtoul(end + 1, NULL, 16);
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            kept = strstr(line, " dd") != NULL;
+    }
+    if (maps != NULL)
+        (void)fclose(maps);
+    return kept;
+}
+
+/* First with a page that surely is kept out: qemu for one neither passes that on to the kernel nor shows its
+ * flags. */
 static void stays_out_of_core_files(void **state) {
     (void)state;
     struct auth_secret secret = {0};
-    char line[512];
-    uintptr_t from = 0;
-    uintptr_t until = 0;
-    bool inside = false;
-    bool found = false;
-    assert_true(auth_secret_append(&secret, "abc", 3));
-    FILE *maps = fopen("/proc/self/smaps", "re");
-    if (maps == NULL)
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(page, MAP_FAILED);
+    bool visible = madvise(page, size, MADV_DONTDUMP) == 0 && is_kept_out_of_core_files(page);
+    assert_int_equal(munmap(page, size), 0);
+    if (!visible) {
+        print_message("skipped: the flags of memory can't be seen here, as under qemu\n");
         skip();
-    while (fgets(line, sizeof line, maps) != NULL) {
-        char *end = NULL;
-        from = strtoul(line, &end, 16);
-        if (end != line && *end == '-') {
-            until = strtoul(end + 1, NULL, 16);
-            inside = (uintptr_t)secret.data >= from && (uintptr_t)secret.data < until;
-        } else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
-            found = true;
-            assert_non_null(strstr(line, " dd"));
-        }
     }
-    (void)fclose(maps);
+    assert_true(auth_secret_append(&secret, "abc", 3));
+    assert_true(is_kept_out_of_core_files(secret.data));
     auth_secret_wipe(&secret);
-    assert_true(found);
 }
 
 int main(void) {
