@@ -88,7 +88,7 @@ local function assert_seen(expected, seen)
   assert.equal(count, box:requests().token)
 end
 
-local faked = apart.only({ it = it, pending = pending }, LIBRARY, "libfaketime is not installed")
+local faked = apart.only(_ENV, LIBRARY, "libfaketime is not installed")
 
 describe("a process whose clocks are moved #clocks #slow", function()
   before_each(function()

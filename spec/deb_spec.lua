@@ -9,7 +9,7 @@ local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
 local is_root = process.run "id -u" == "0\n"
-local only = apart.only({ it = it, pending = pending }, is_root, "only root may make a Debian")
+local only = apart.only(_ENV, is_root, "only root may make a Debian")
 
 -- Each of the package's modules but `without` and the sandbox's, which need what is only recommended.
 local LOAD_ALL = [[

@@ -81,7 +81,7 @@ exit $status
 ]]
 
 local NAMESPACES = apart.flags "nm"
-local only = apart.only({ it = it, pending = pending }, NAMESPACES, "this machine lets nobody make namespaces")
+local only = apart.only(_ENV, NAMESPACES, "this machine lets nobody make namespaces")
 
 local folder, authority, leaf
 

@@ -244,7 +244,7 @@ end)
 describe("the example of a container", function()
   local flags = apart.flags "m"
 
-  apart.only({ it = it, pending = pending }, flags, "no mount namespace of one's own")(
+  apart.only(_ENV, flags, "no mount namespace of one's own")(
     "takes the secret from where engines put it, and keeps the token on the volume", function()
     local text = process.read(EXAMPLES .. "container/Containerfile"):gsub("/data", folder .. "/data")
       :gsub("/opt/", EXAMPLES)

@@ -1,13 +1,22 @@
 -- Against a real authorization server over TLS: npm's oidc-provider.
 
+local apart = require "spec.support.apart"
 local auth = require "central.auth"
 local oidc = require "spec.support.oidc"
+local process = require "spec.support.process"
+
+local with_server = apart.only(_ENV, oidc.is_installed(),
+  "npm could not install oidc-provider")
 
 describe("with oidc-provider", function()
   local server
 
-  setup(function() server = oidc.start() end)
-  teardown(function() server:stop() end)
+  setup(function() server = oidc.is_installed() and oidc.start() end)
+  teardown(function()
+    if server then
+      server:stop()
+    end
+  end)
 
   local function client(name, more)
     return assert(auth.new(server:options(name, more)))
@@ -30,21 +39,21 @@ describe("with oidc-provider", function()
     return detail
   end
 
-  it("gets a token that the resource accepts, by post", function()
+  with_server("gets a token that the resource accepts, by post", function()
     local token, status = assert_token "post"
     assert.is_string(token)
     assert.near(600, status.expires_in, 3)
     assert.near(0, status.clock_skew, 2)
   end)
 
-  it("gets one by basic", function() assert_token("basic", { auth_style = "basic" }) end)
+  with_server("gets one by basic", function() assert_token("basic", { auth_style = "basic" }) end)
 
-  it("gets one with every odd character in id and secret, by post and by basic", function()
+  with_server("gets one with every odd character in id and secret, by post and by basic", function()
     assert_token "odd"
     assert_token("odd_basic", { auth_style = "basic" })
   end)
 
-  it("finds that this server wants Basic form-encoded: raw it refuses odd characters, plain ones it takes", function()
+  with_server("finds that Basic must be form-encoded: raw it refuses odd characters, plain ones it takes", function()
     local one <close> = client("odd_basic", { auth_style = "basic_raw" })
     local token, _, code, detail = one:token()
     assert.is_nil(token)
@@ -53,32 +62,32 @@ describe("with oidc-provider", function()
     assert_token("basic", { auth_style = "basic_raw" })
   end)
 
-  it("is refused with a wrong secret", function()
+  with_server("is refused with a wrong secret", function()
     local detail = assert_refused("invalid_client", "post", { client_secret = "not-the-right-secret" })
     assert.equal(401, detail.status)
     assert_refused("invalid_client", "basic", { auth_style = "basic", client_secret = "not-the-right-secret" })
   end)
 
-  it("is refused as an unknown client", function()
+  with_server("is refused as an unknown client", function()
     assert_refused("invalid_client", "post", { client_id = "nobody" })
   end)
 
-  it("is refused with a secret that has expired", function() assert_refused("invalid_client", "expired") end)
+  with_server("is refused with a secret that has expired", function() assert_refused("invalid_client", "expired") end)
 
-  it("is refused a scope it may not have, and gets one it may", function()
+  with_server("is refused a scope it may not have, and gets one it may", function()
     assert_refused("invalid_scope", "limited", { scope = "read admin" })
     local _, status = assert_token("limited", { scope = "read" })
     assert.equal("read", status.granted_scope)
   end)
 
-  it("sends resource, and takes the JWT it leads to", function()
+  with_server("sends resource, and takes the JWT it leads to", function()
     local one <close> = client("post", { resource = oidc.resource, scope = "read" })
     assert.matches("^[%w_-]+%.[%w_-]+%.[%w_-]+$", assert(one:token()))
     assert_refused("invalid_target", "post", { resource = "urn:example:unknown" })
     assert_refused("invalid_target", "post", { resource = { oidc.resource, "urn:example:unknown" } })
   end)
 
-  it("gets over a 503, and waits for its Retry-After", function()
+  with_server("gets over a 503, and waits for its Retry-After", function()
     oidc.fail(server, { status = 503, times = 1 })
     assert_token "post"
     oidc.fail(server, { status = 503, times = 1, retry_after = 1 })
@@ -87,7 +96,7 @@ describe("with oidc-provider", function()
     assert.same({ "retry", "fetched" }, events)
   end)
 
-  it("renews: the new token is accepted, and the old one still is", function()
+  with_server("renews: the new token is accepted, and the old one still is", function()
     local one <close> = client "post"
     local old = assert(one:header())
     assert.not_equal(old, "Bearer " .. assert(one:renew()))
@@ -95,11 +104,11 @@ describe("with oidc-provider", function()
     assert.equal(200, oidc.resource_status(server, old))
   end)
 
-  it("is told by the resource of a token that is none", function()
+  with_server("is told by the resource of a token that is none", function()
     assert.equal(401, oidc.resource_status(server, "Bearer nonsense"))
   end)
 
-  it("never put a secret into a URL", function()
+  with_server("never put a secret into a URL", function()
     local log = oidc.log(server)
     assert.is_true(#log > 10)
     for _, request in ipairs(log) do
@@ -117,7 +126,7 @@ describe("with oidc-provider", function()
       return client(name, options)
     end
 
-    it("hands its items out", function()
+    with_server("hands its items out", function()
       local one <close> = calling "post"
       for device in one:pages "/api/devices" do
         assert.equal("switch-1", device.name)
@@ -125,7 +134,7 @@ describe("with oidc-provider", function()
       assert.equal("application/json; charset=utf-8", assert(one:get "/api/devices").headers["Content-Type"])
     end)
 
-    it("refuses a revoked token, and takes the next", function()
+    with_server("refuses a revoked token, and takes the next", function()
       local one, other <close> = calling "basic", calling "basic"
       local token = assert(one:token())
       other._renewal.tracker:begin(token, { sent_boot = other._renewal.clock:boot(), expires_in = 600,
@@ -136,7 +145,7 @@ describe("with oidc-provider", function()
       assert.not_equal(token, other:token())
     end)
 
-    it("revokes by every way of naming the client", function()
+    with_server("revokes by every way of naming the client", function()
       for name, style in pairs { post = "post", basic = "basic", odd_basic = "basic" } do
         local one = calling(name, { auth_style = style })
         assert(one:token())
@@ -144,7 +153,7 @@ describe("with oidc-provider", function()
       end
     end)
 
-    it("tells a revocation by a client it does not know", function()
+    with_server("tells a revocation by a client it does not know", function()
       local one = calling "post"
       local token = assert(one:token())
       one._renewal.config.client_id = "nobody"
@@ -155,7 +164,7 @@ describe("with oidc-provider", function()
       assert.is_nil(message:find(token, 1, true))
     end)
 
-    it("exchanges tokens for tenants' tokens", function()
+    with_server("exchanges tokens for tenants' tokens", function()
       local msp <close> = calling "msp"
       local tenant = assert(msp:tenant("abc", { token_url = server.token_url, authenticate = true }))
       assert.equal(200, assert(tenant:get "/api/devices").status)
@@ -163,7 +172,7 @@ describe("with oidc-provider", function()
       assert.near(600, tenant:status().expires_in, 3)
     end)
 
-    it("refuses to exchange for a client that is not named, and a dead token costs one more", function()
+    with_server("refuses to exchange for a client that is not named, and a dead token costs one more", function()
       local msp <close> = calling "msp"
       local nameless = assert(msp:tenant("abc", { token_url = server.token_url }))
       local code, detail = select(3, nameless:token())
@@ -175,5 +184,35 @@ describe("with oidc-provider", function()
       local tenant = assert(msp:tenant("def", { token_url = server.token_url, authenticate = true }))
       assert(tenant:token())
     end)
+  end)
+end)
+
+describe("npm's oidc-provider", function()
+  local folder
+
+  before_each(function() folder = process.scratch() end)
+  after_each(function() process.remove(folder) end)
+
+  local function make()
+    return process.run(process.assignments { npm_config_registry = "http://127.0.0.1:1", npm_config_fetch_retries = 0 }
+      .. ("make BUILD=%s %s/oidc/.ready"):format(folder, folder))
+  end
+
+  it("is left out in one sentence where it can't be installed, and so are its specs alone", function()
+    local output, status = make()
+    assert.equal(0, status, output)
+    assert.equal(("npm oidc-provider\ncentral-auth: npm can't install oidc-provider (%s/oidc/log has the reason), "
+      .. "so what needs it is skipped\n"):format(folder), output)
+    output, status = process.run(("BUILD=%s lua5.4 /usr/bin/busted --filter='^with oidc' spec/oidc_spec.lua"):format(
+      folder))
+    assert.equal(0, status, output)
+    assert.matches("\n0 successes / 0 failures / 0 errors / %d+ pending", output)
+    assert.matches("npm could not install oidc%-provider", output)
+  end)
+
+  it("is not installed again where it is there, however old", function()
+    process.run(("mkdir %s/oidc && cp spec/support/oidc/package-lock.json %s/oidc/.ready && touch -d @0 %s/oidc/.ready")
+      :format(folder, folder, folder))
+    assert.same({ "", 0 }, { make() })
   end)
 end)

@@ -21,8 +21,9 @@ function apart.flags(namespaces)
   end
 end
 
---- Like `it`, for specs that need what `available` stands for.
----@param busted { it: function, pending: function }
+--- Like `it`, for specs that need what `available` stands for. Takes the spec file's _ENV, in which busted puts another
+--- `pending` while a test runs: only that one makes the test count as pending.
+---@param busted table
 ---@param available any
 ---@param missing string
 ---@return fun(name: string, test: function)

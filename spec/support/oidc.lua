@@ -34,7 +34,18 @@ local CLIENTS = {
   expired = client("post", "expired", "a-secret-of-yesteryear", { client_secret_expires_at = 1600000000 }),
 }
 
---- Starts the server. `BUILD` in the environment names the folder where `make` installed it.
+-- `BUILD` in the environment names the folder where `make` installs it.
+local function installed_file(name)
+  return (os.getenv("BUILD") or ".build") .. "/oidc/" .. name
+end
+
+--- Whether it is installed; not where npm's registry could not be reached.
+function oidc.is_installed()
+  local mark = io.open(installed_file ".ready")
+  return mark ~= nil and mark:close()
+end
+
+--- Starts the server.
 function oidc.start()
   local self = real.prepare(CLIENTS)
   self.token_url = self.issuer .. "/token"
@@ -47,8 +58,7 @@ function oidc.start()
     issuer = self.issuer, port = self.port, cert_file = self.leaf.cert_file, key_file = self.leaf.key_file,
     lifetime = 600, clients = list,
   }, 600)
-  local program = (os.getenv("BUILD") or ".build") .. "/oidc/server.mjs"
-  self:run({ "node", program, settings }, self.folder .. "/log", START)
+  self:run({ "node", installed_file "server.mjs", settings }, self.folder .. "/log", START)
   return self
 end
 
