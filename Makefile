@@ -31,7 +31,7 @@ LUAS := $(shell cd lua && find central -name '*.lua')
 MODULES := $(filter-out central/auth.lua central/auth/cli.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
 
 .PHONY: build help demo reference test spec spec-c bench bench-deps soak fleet fuzz lint check-asan check-tsan check-torture check-gc \
-        check-valgrind check-deb install uninstall dist deb clean versions deps-%
+        check-valgrind check-deb check-debian install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
 # Redis is for who has hiredis; TLS with it from hiredis 1.0 on.
@@ -255,6 +255,12 @@ check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at ev
 
 check-deb: deps-fresh ## the Debian package, by lintian and in a fresh Debian of its own, its systemd and a container (root)
 	@$(MAKE) --no-print-directory spec SPECS=spec/deb_spec.lua BUSTED_FLAGS=
+
+SUITE  ?= trixie
+ARCH   ?= $(shell dpkg --print-architecture 2>/dev/null)
+MIRROR ?= http://deb.debian.org/debian
+check-debian: ## the README's commands in a bare Debian: SUITE=trixie ARCH=amd64 MIRROR=http://… (root)
+	@sh .ci/debian $(SUITE) $(ARCH) $(MIRROR) "$(abspath $(BUILD))/debian"
 
 SECONDS ?= 60
 FUZZED  := $(filter-out lhttp job gate exchange trust,$(sort $(CORE)))
