@@ -10,16 +10,25 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHUNK = 4096, LOOK_MS = 20, NS_PER_MS = 1000000 };
+enum { CHUNK = 4096, NS_PER_MS = 1000000, REPORT_FD = 3 };
+
+/* One shell runs the line, another waits for it and writes to descriptor 3 the number of the first and how it
+ * ended. The system cannot be asked: a host that ignores SIGCHLD, or collects all its children, leaves
+ * nothing to wait for. The line has a shell of its own, so it may `exec`, set traps and end in a
+ * here-document. */
+static const char reporting[] =
+    "/bin/sh -c 'echo $$ >&3; exec /bin/sh -c \"$1\" 3>&-' sh \"$1\"; echo $? >&3";
 
 extern char **environ;
 
 static bool holds_secret(const char *variable) {
     static const char *const names[] = {
-        "CENTRAL_CLIENT_SECRET=", "CENTRAL_CLIENT_ASSERTION=", "CENTRAL_CACHE_PASSWORD="};
+        "CENTRAL_CLIENT_SECRET=", "CENTRAL_CLIENT_ASSERTION=", "CENTRAL_CACHE_PASSWORD=",
+        "CENTRAL_PROXY=",         "CENTRAL_PARAMS=",           "CENTRAL_TOKEN="};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strncmp(variable, names[i], strlen(names[i])) == 0)
             return true;
@@ -39,10 +48,9 @@ static char **without_secrets(void) {
     return kept;
 }
 
-static int spawn_shell(const char *command, int output, pid_t *pid) {
-    char shell[] = "sh";
-    char option[] = "-c";
-    char *const words[] = {shell, option, (char *)(uintptr_t)command, NULL}; /* posix_spawn writes to none */
+/* `output` and `report` are above REPORT_FD. */
+static int spawn_shell(const char *command, int output, int report, pid_t *pid) {
+    const char *const words[] = {"sh", "-c", reporting, "sh", command, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none;
@@ -66,7 +74,10 @@ static int spawn_shell(const char *command, int output, pid_t *pid) {
         if (error == 0)
             error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
         if (error == 0)
-            error = posix_spawn(pid, "/bin/sh", &actions, &attributes, words, variables);
+            error = posix_spawn_file_actions_adddup2(&actions, report, REPORT_FD);
+        if (error == 0)
+            error = posix_spawn(pid, "/bin/sh", &actions, &attributes, (char *const *)(uintptr_t)words,
+                                variables); /* which writes to no word */
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
@@ -78,25 +89,57 @@ static int64_t left_ns(const struct auth_command *command) {
     return command->deadline_ns - auth_clock_boot_ns(&(struct auth_clock){0});
 }
 
+/* Moves a descriptor above those that the command gets. -1: errno says why; then it is closed. */
+static int moved_up(int fd) {
+    if (fd > REPORT_FD)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, REPORT_FD + 1);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
+/* Both ends of the output and of the report: ours do not block. 0 or an errno; what is open is the caller's.
+ */
+static int open_ends(int output[2], int report[2]) {
+    if (pipe2(output, O_CLOEXEC) != 0)
+        return errno;
+    /* A socket can be shut down: see end_shells. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, report) != 0)
+        return errno;
+    output[1] = moved_up(output[1]);
+    if (output[1] < 0)
+        return errno;
+    report[1] = moved_up(report[1]);
+    if (report[1] < 0 || fcntl(output[0], F_SETFL, O_NONBLOCK) != 0 ||
+        fcntl(report[0], F_SETFL, O_NONBLOCK) != 0)
+        return errno;
+    return 0;
+}
+
+static void close_fd(int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 int auth_command_start(struct auth_command *command, const char *line, int64_t limit_ns) {
-    int ends[2];
+    int output[2] = {-1, -1};
+    int report[2] = {-1, -1};
     *command = (struct auth_command)AUTH_COMMAND_CLOSED;
     command->owner = getpid();
     command->deadline_ns = auth_clock_boot_ns(&(struct auth_clock){0}) + limit_ns;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return errno;
-    int error = fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0 ? errno : spawn_shell(line, ends[1], &command->pid);
-    close(ends[1]);
-    command->output = ends[0];
+    int error = open_ends(output, report);
+    if (error == 0)
+        error = spawn_shell(line, output[1], report[1], &command->pid);
+    close_fd(&output[1]);
+    close_fd(&report[1]);
+    command->output = output[0];
+    command->report = report[0];
     if (error != 0)
         auth_command_close(command);
     return error;
-}
-
-static void close_output(struct auth_command *command) {
-    if (command->output >= 0)
-        close(command->output);
-    command->output = -1;
 }
 
 /* 0 at its end, EAGAIN where there may come more, or another errno. */
@@ -117,32 +160,61 @@ static int read_output(struct auth_command *command, struct auth_secret *out) {
     }
 }
 
-/* A command may close its output and go on; it gets what is left of its time. 0 once it has ended, or EAGAIN.
- */
-static int reap(struct auth_command *command) {
-    int raw = 0;
-    pid_t ended = waitpid(command->pid, &raw, WNOHANG);
-    if (ended == 0 || (ended < 0 && errno == EINTR))
-        return EAGAIN;
-    if (ended > 0)
-        command->status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
-    command->pid = 0; /* where the host ignores SIGCHLD nobody can know how it ended */
+/* Two lines: the number of the shell that runs the line, and how it ended. */
+static bool understand_report(struct auth_command *command) {
+    const char *first_end = strchr(command->said, '\n');
+    if (first_end == NULL)
+        return false;
+    command->shell = (pid_t)strtol(command->said, NULL, 10);
+    if (strchr(first_end + 1, '\n') == NULL)
+        return false;
+    command->status = (int)strtol(first_end + 1, NULL, 10);
+    return true;
+}
+
+/* 0 once the line has ended and `status` says how, EAGAIN before, EPIPE where the report ended without it, or
+ * another errno. */
+static int read_report(struct auth_command *command) {
+    while (!understand_report(command)) {
+        size_t said = strlen(command->said);
+        ssize_t got = read(command->report, command->said + said, sizeof command->said - 1 - said);
+        if (got == 0)
+            return EPIPE;
+        if (got < 0 && errno != EINTR)
+            return errno;
+    }
     return 0;
 }
 
+/* The shell that reports was ended itself, or could start no other. 0, or ECHILD where nothing is known. */
+static int ask_system(struct auth_command *command) {
+    int raw = 0;
+    pid_t ended;
+    do
+        ended = waitpid(command->pid, &raw, 0);
+    while (ended < 0 && errno == EINTR);
+    command->pid = 0;
+    command->status = ended < 0 ? 0 : WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    return command->status != 0 ? 0 : ECHILD;
+}
+
 bool auth_command_step(struct auth_command *command, struct auth_secret *out) {
-    int error = 0;
-    if (command->output >= 0) {
-        error = read_output(command, out);
-        if (error == 0)
-            close_output(command);
+    if (command->owner != getpid()) { /* each byte can be read once, and is the parent's */
+        command->error = ECANCELED;
+        auth_command_close(command);
+        return true;
     }
-    if (error == 0 && command->pid > 0)
-        error = reap(command);
+    int ended = read_report(command); /* before the output, which is complete then */
+    int error = command->output < 0 ? 0 : read_output(command, out);
+    if (error == 0)
+        close_fd(&command->output);
+    if (error == 0 || error == EAGAIN) /* what it left running may hold its output open */
+        error = ended;
     if (error == EAGAIN && left_ns(command) > 0)
         return false;
-    if (error != 0)
-        command->error = error == EAGAIN ? ETIMEDOUT : error;
+    if (error == EPIPE)
+        error = ask_system(command);
+    command->error = error == EAGAIN ? ETIMEDOUT : error;
     auth_command_close(command);
     return true;
 }
@@ -151,19 +223,33 @@ void auth_command_wait(const struct auth_command *command, int wait_ms) {
     int64_t left_ms = left_ns(command) / NS_PER_MS + 1;
     if (left_ms < wait_ms)
         wait_ms = left_ms < 0 ? 0 : (int)left_ms;
-    if (command->output >= 0)
-        (void)poll(&(struct pollfd){.fd = command->output, .events = POLLIN}, 1, wait_ms);
-    else if (command->pid > 0)
-        auth_clock_sleep(INT64_C(1) * NS_PER_MS * (wait_ms < LOOK_MS ? wait_ms : LOOK_MS));
+    struct pollfd ends[] = {{.fd = command->output, .events = POLLIN},
+                            {.fd = command->report, .events = POLLIN}};
+    (void)poll(ends, sizeof ends / sizeof *ends, wait_ms);
+}
+
+static void kill_and_wait(pid_t pid) {
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+/* After the shutdown a shell that has not reported itself yet ends as it does so (SIGPIPE), so none is
+ * missed. */
+static void end_shells(struct auth_command *command) {
+    shutdown(command->report, SHUT_RD);
+    bool ended = read_report(command) == 0;
+    /* Where the host has reaped it the number may be somebody else's. */
+    if (waitpid(command->pid, NULL, WNOHANG) == 0)
+        kill_and_wait(command->pid);
+    if (!ended && command->shell > 0) /* a child of ours now where we adopt orphans */
+        kill_and_wait(command->shell);
 }
 
 void auth_command_close(struct auth_command *command) {
-    close_output(command);
-    /* Where the host has reaped it the number may be somebody else's. */
-    if (command->pid > 0 && command->owner == getpid() && waitpid(command->pid, NULL, WNOHANG) == 0) {
-        kill(command->pid, SIGKILL);
-        while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
+    close_fd(&command->output);
+    if (command->pid > 0 && command->owner == getpid())
+        end_shells(command);
+    close_fd(&command->report);
     command->pid = 0;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMAND_TYPE "central.auth.command"
 
@@ -59,12 +60,20 @@ static int command_wait(lua_State *L) {
     return 1;
 }
 
+/* command:is_inherited() -> whether this is a forked child of the process that started it */
+static int command_is_inherited(lua_State *L) {
+    lua_pushboolean(L, check_command(L)->command.owner != getpid());
+    return 1;
+}
+
 /* command:secret() -> secret | nil, what happened; once, of one that is over */
 static int command_secret(lua_State *L) {
     struct command *command = check_command(L);
     int error = !command->over ? EAGAIN : command->secret == NULL ? ECANCELED : command->command.error;
     if (error != 0)
-        return auth_lua_fail(L, error == ETIMEDOUT ? "did not end in time" : strerror(error));
+        return auth_lua_fail(L, error == ETIMEDOUT ? "did not end in time"
+                                : error == ECHILD  ? "ended in an unknown way"
+                                                   : strerror(error));
     if (command->command.status != 0) {
         lua_pushnil(L);
         lua_pushfstring(L, "ended with status %d", command->command.status);
@@ -77,8 +86,11 @@ static int command_secret(lua_State *L) {
 }
 
 void auth_lua_open_command(lua_State *L) {
-    static const luaL_Reg methods[] = {
-        {"wait", command_wait}, {"secret", command_secret}, {"close", command_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"wait", command_wait},
+                                       {"is_inherited", command_is_inherited},
+                                       {"secret", command_secret},
+                                       {"close", command_close},
+                                       {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__gc", command_close}, {"__close", command_close}, {NULL, NULL}};
     auth_lua_type(L, COMMAND_TYPE, methods, meta);
     lua_pushcfunction(L, new_command);

@@ -90,6 +90,7 @@ describe("credential", function()
       print(given:secret():equal(core.secret "10"))
     ]]
     local variables = "CENTRAL_CLIENT_SECRET=hush1 CENTRAL_CLIENT_ASSERTION=hush2 CENTRAL_CACHE_PASSWORD=hush3"
+      .. " CENTRAL_PROXY=http://user:hush4@proxy CENTRAL_TOKEN=hush5 CENTRAL_PARAMS=pin=hush6"
     assert.equal("true\n", (process.run(("env -u CENTRAL_CACHE %s CENTRAL_CLIENT_ID=id lua5.4 -e %s"):format(variables,
       process.quote(program)))))
   end)
@@ -119,17 +120,37 @@ describe("credential", function()
       local process = require "spec.support.process"
       local before = process.count()
       for _ = 1, 20 do
-        for _, line in ipairs { "echo hush", "exec sleep 60" } do
+        for _, line in ipairs { "echo hush", "exec sleep 60.0125" } do
           local command = core.command(line, 0.01)
           while not command:wait(1) do end
         end
-        core.command("exec sleep 60", 60):close()
-        core.command("exec sleep 60", 60) -- for the collector
+        core.command("exec sleep 60.0125", 60):close()
+        core.command("exec sleep 60.0125", 60) -- for the collector
       end
       collectgarbage()
-      os.execute("pgrep -P $PPID sleep")
+      os.execute "pgrep -fx 'sleep 60[.]0125'"
       print(process.count() - before)
     ]]
     assert.equal("0\n", (process.run("lua5.4 -e " .. process.quote(program))))
+  end)
+
+  it("is printed once more for a child that is forked while the command runs #forks", function()
+    local program = [[
+      local core, credential = require "central.auth.core", require "central.auth.credential"
+      local host, task = require "spec_fork", require "central.auth.task"
+      local source = { name = "n", from = "f", kind = "command", value = "printf half; sleep 0.05; echo hush" }
+      local read = task.new(core.clock(), function() return credential.read(source, 5) end)
+      read:look()
+      local child = host.fork()
+      while not read:look() do
+        read:block(1, function() end)
+      end
+      local found = read.results[1] and read.results[1]:equal(core.secret "halfhush") and 0 or 1
+      if child == 0 then
+        os.exit(found)
+      end
+      print(found, host.wait(child))
+    ]]
+    assert.equal("0\t0\n", (process.run("lua5.4 -e " .. process.quote(program))))
   end)
 end)

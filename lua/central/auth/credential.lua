@@ -52,7 +52,8 @@ local function from_function(source)
   return core.secret(value)
 end
 
--- Within a task others go on while the command runs.
+-- Within a task others go on while the command runs. A child forked in between runs the command again: the output is
+-- its parent's.
 local function from_command(source, limit)
   local command <close>, why = core.command(source.value, limit)
   if not command then
@@ -61,6 +62,9 @@ local function from_command(source, limit)
     task.wait(command, LOOK)
   end
   while not command:wait(STEP) do end
+  if command:is_inherited() then
+    return from_command(source, limit)
+  end
   local secret
   secret, why = command:secret()
   if not secret then
