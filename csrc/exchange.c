@@ -14,6 +14,16 @@
 #error "central-auth needs libcurl 7.87 or newer"
 #endif
 
+enum {
+    NS_PER_MS = 1000000,
+    SILENCE_PART = 4 /* of the time: so long a kept connection may be silent */
+};
+
+/* What libcurl's callbacks get: which of the two requests they are of. */
+struct try {
+    struct auth_exchange *exchange;
+};
+
 struct auth_exchange {
     CURLM *multi; /* keeps connections and the trust store between requests … */
     CURL *easy;   /* … and TLS sessions */
@@ -21,6 +31,11 @@ struct auth_exchange {
     uint64_t fingerprint; /* of the files of trust and identity that the two have seen */
     bool key_encrypted;   /* of those files, the private key */
     bool under_way;
+    CURL *second; /* the same request on a new connection, as the kept one was silent; NULL: none */
+    struct try tries[2];
+    const struct try *heard; /* the one whose reply has begun */
+    int64_t second_at_ns;    /* boot time at which to see whether a second one is needed; 0: never */
+    struct auth_clock clock;
     bool partial_trust; /* see struct auth_trust */
     bool ready;         /* the way stands: the request can be sent */
     long timeout_ms;
@@ -82,13 +97,15 @@ struct auth_exchange *auth_exchange_new(void) {
         free(exchange);
         return NULL;
     }
+    if (exchange != NULL)
+        exchange->tries[0].exchange = exchange->tries[1].exchange = exchange;
     return exchange;
 }
 
 /* --- what libcurl calls --- */
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
-    struct auth_exchange *exchange = data;
+    struct auth_exchange *exchange = ((const struct try *)data)->exchange;
     size_t length = size * count;
     if (length > exchange->body_max - exchange->reply.body.length)
         exchange->verdict = AUTH_EXCHANGE_REPLY;
@@ -98,10 +115,15 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
 }
 
 /* libcurl keeps the lines; they are only counted, for it would keep 300 kB of each reply and trailers without
- * end. */
+ * end. The first line decides which of two requests is answered; the other one ends here. */
 static size_t take_header(char *line, size_t size, size_t count, void *data) {
-    struct auth_exchange *exchange = data;
+    const struct try *try = data;
+    struct auth_exchange *exchange = try->exchange;
     (void)line;
+    if (exchange->heard == NULL)
+        exchange->heard = try;
+    if (exchange->heard != try)
+        return 0;
     exchange->header_bytes += size * count;
     if (exchange->header_bytes <= AUTH_EXCHANGE_HEADERS_MAX)
         return size * count;
@@ -160,15 +182,13 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
-    SET(CURLOPT_LOW_SPEED_LIMIT, request->patient ? 0L : AUTH_EXCHANGE_SLOW_BYTES);
-    SET(CURLOPT_LOW_SPEED_TIME, request->patient ? 0L : AUTH_EXCHANGE_SLOW_S);
     SET(CURLOPT_FRESH_CONNECT, (long)request->once);
     SET(CURLOPT_FORBID_REUSE, (long)request->once);
     SET(CURLOPT_QUICK_EXIT, 1L); /* leaves a hung resolver's thread behind instead of waiting for it */
     SET(CURLOPT_WRITEFUNCTION, take_body);
-    SET(CURLOPT_WRITEDATA, (void *)exchange);
+    SET(CURLOPT_WRITEDATA, (void *)&exchange->tries[0]);
     SET(CURLOPT_HEADERFUNCTION, take_header);
-    SET(CURLOPT_HEADERDATA, (void *)exchange);
+    SET(CURLOPT_HEADERDATA, (void *)&exchange->tries[0]);
     SET(CURLOPT_PREREQFUNCTION, take_ready);
     SET(CURLOPT_PREREQDATA, (void *)exchange);
     SET(CURLOPT_USERAGENT, request->user_agent);
@@ -229,8 +249,6 @@ static CURLcode set_tls(struct auth_exchange *exchange, const struct auth_exchan
     SET(CURLOPT_KEYPASSWD, "no password"); /* without one OpenSSL would ask for it on the terminal */
     return error;
 }
-#undef SET
-
 /* The last node is ours, and no part of what is freed. */
 static void drop_headers(struct auth_exchange *exchange) {
     struct curl_slist *last = exchange->headers;
@@ -294,6 +312,8 @@ static void clear(struct auth_exchange *exchange) {
         auth_secret_wipe(&body);
     exchange->reply = (struct auth_exchange_reply){.date_s = -1, .retry_after_s = -1, .body = body};
     exchange->header_bytes = 0;
+    exchange->heard = NULL;
+    exchange->second_at_ns = 0;
     exchange->ready = false;
     exchange->verdict = AUTH_EXCHANGE_OK;
     exchange->error[0] = '\0';
@@ -315,11 +335,83 @@ bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_excha
         error = set_tls(exchange, request, &trust);
     if (error != CURLE_OK)
         return fail(exchange, error);
+    exchange->clock = *clock;
     exchange->reply.sent = auth_clock_now(clock);
+    if (!request->once)
+        exchange->second_at_ns =
+            exchange->reply.sent.boot_ns + (int64_t)request->timeout_ms * (NS_PER_MS / SILENCE_PART);
     if (curl_multi_add_handle(exchange->multi, exchange->easy) != CURLM_OK)
         return fail(exchange, CURLE_OUT_OF_MEMORY);
     exchange->under_way = true;
     return true;
+}
+
+/* --- a second request where a kept connection is silent --- */
+
+/* Whether the request went out on a connection that was there before, and nothing has come back. */
+static bool is_silent(const struct auth_exchange *exchange) {
+    long connections = 0;
+    return exchange->ready && exchange->heard == NULL &&
+           curl_easy_getinfo(exchange->easy, CURLINFO_NUM_CONNECTS, &connections) == CURLE_OK &&
+           connections == 0;
+}
+
+/* The connection may be dead, or the server slow: both requests have the rest of the time. */
+static void start_second(struct auth_exchange *exchange) {
+    struct try *try = &exchange->tries[1];
+    int64_t spent_ns = auth_clock_boot_ns(&exchange->clock) - exchange->reply.sent.boot_ns;
+    long left_ms = exchange->timeout_ms - (long)(spent_ns / NS_PER_MS);
+    CURL *easy = left_ms > 0 ? curl_easy_duphandle(exchange->easy) : NULL;
+    CURLcode error = easy == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+    SET(CURLOPT_FRESH_CONNECT, 1L);
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's are no reply */
+    SET(CURLOPT_WRITEDATA, (void *)try);
+    SET(CURLOPT_HEADERDATA, (void *)try);
+    SET(CURLOPT_TIMEOUT_MS, left_ms);
+    if (error == CURLE_OK && curl_multi_add_handle(exchange->multi, easy) == CURLM_OK)
+        exchange->second = easy;
+    else
+        curl_easy_cleanup(easy);
+    exchange->reply.sent_twice = exchange->second != NULL;
+}
+#undef SET
+
+static void look_for_silence(struct auth_exchange *exchange) {
+    if (exchange->second_at_ns == 0 || auth_clock_boot_ns(&exchange->clock) < exchange->second_at_ns)
+        return;
+    exchange->second_at_ns = 0;
+    if (is_silent(exchange))
+        start_second(exchange);
+}
+
+/* One of two requests; its connection is closed, also where HTTP/2 would keep it. */
+static void drop(struct auth_exchange *exchange, CURL *easy) {
+    if (easy == exchange->easy)
+        exchange->easy = exchange->second;
+    exchange->second = NULL;
+    exchange->error[0] = '\0';
+    (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    curl_multi_remove_handle(exchange->multi, easy);
+    curl_easy_cleanup(easy);
+}
+
+/* Whether the request is over. Of two that is the one whose reply has begun; while there is none, the failure
+ * of one leaves the other. */
+static bool is_over(struct auth_exchange *exchange, CURLcode *result) {
+    int left = 0;
+    const CURLMsg *message = NULL;
+    while ((message = curl_multi_info_read(exchange->multi, &left)) != NULL) {
+        CURL *easy = message->easy_handle;
+        *result = message->data.result;
+        if (exchange->second == NULL)
+            return true;
+        if (exchange->heard == &exchange->tries[easy == exchange->second ? 1 : 0]) {
+            drop(exchange, easy == exchange->second ? exchange->easy : exchange->second);
+            return true;
+        }
+        drop(exchange, easy);
+    }
+    return false;
 }
 
 /* --- step, finish --- */
@@ -435,12 +527,11 @@ bool auth_exchange_step(struct auth_exchange *exchange) {
     int running = 0;
     if (!exchange->under_way)
         return true;
+    look_for_silence(exchange);
+    CURLcode result = CURLE_OUT_OF_MEMORY;
     CURLMcode error = curl_multi_perform(exchange->multi, &running);
-    if (error == CURLM_OK && running > 0)
+    if (!is_over(exchange, &result) && error == CURLM_OK && running > 0)
         return false;
-    int left = 0;
-    const CURLMsg *message = curl_multi_info_read(exchange->multi, &left);
-    CURLcode result = message != NULL ? message->data.result : CURLE_OUT_OF_MEMORY;
     if (result == CURLE_PEER_FAILED_VERIFICATION && exchange->partial_trust && try_bundle(exchange))
         return false;
     if (is_too_large(exchange, result))
@@ -457,6 +548,11 @@ bool auth_exchange_step(struct auth_exchange *exchange) {
 }
 
 void auth_exchange_wait(struct auth_exchange *exchange, int wait_ms) {
+    if (exchange->second_at_ns > 0) {
+        int64_t left_ns = exchange->second_at_ns - auth_clock_boot_ns(&exchange->clock);
+        int64_t left_ms = left_ns > 0 ? left_ns / NS_PER_MS + 1 : 0;
+        wait_ms = left_ms < wait_ms ? (int)left_ms : wait_ms;
+    }
     (void)curl_multi_poll(exchange->multi, NULL, 0, wait_ms, NULL);
 }
 
@@ -528,6 +624,8 @@ bool auth_exchange_next_header(struct auth_exchange *exchange, void **place, con
 /* --- the end --- */
 
 void auth_exchange_cancel(struct auth_exchange *exchange) {
+    if (exchange->second != NULL)
+        drop(exchange, exchange->second);
     if (exchange->under_way)
         curl_multi_remove_handle(exchange->multi, exchange->easy);
     exchange->under_way = false;

@@ -13,9 +13,6 @@
 #define AUTH_EXCHANGE_BODY_LIMIT ((size_t)16 * 1024 * 1024)
 /* Bytes of all its header lines, those of 1xx replies and trailers too. */
 #define AUTH_EXCHANGE_HEADERS_MAX ((size_t)64 * 1024)
-/* A transfer below so many bytes a second for so many seconds is given up. */
-#define AUTH_EXCHANGE_SLOW_BYTES 10L
-#define AUTH_EXCHANGE_SLOW_S 10L
 
 /* Why there is no reply. The names of the Lua layer's error codes; see auth_exchange_failure_name. */
 enum auth_exchange_failure {
@@ -59,8 +56,10 @@ struct auth_exchange_request {
     long connect_timeout_ms;                 /* resolve and connect and TLS */
     size_t body_max; /* of the reply, up to AUTH_EXCHANGE_BODY_LIMIT; 0: AUTH_EXCHANGE_BODY_MAX */
     bool http2; /* where the server has it; else HTTP/1.1, as one small request has no use for its greeting */
-    bool once;  /* on a connection of its own: libcurl repeats what it sent on a kept one that broke */
-    bool patient; /* as slow as `timeout_ms` permits; else AUTH_EXCHANGE_SLOW_BYTES counts */
+    /* On a connection of its own, for libcurl repeats what it sent on a kept one that broke; and where a kept
+     * one is silent for a quarter of `timeout_ms`, the request is sent a second time, on a new connection,
+     * and the first answer counts. */
+    bool once;
 };
 
 /* What came back. `failure` OK: status and the rest are set. Otherwise `message` says what happened, in
@@ -71,6 +70,7 @@ struct auth_exchange_reply {
     char message[256];
     long status; /* HTTP, 100 to 999 */
     enum auth_exchange_reached reached;
+    bool sent_twice;              /* as a kept connection was silent: the server may have acted twice */
     long proxy_status;            /* of a CONNECT request that was refused; else 0 */
     struct auth_instant sent;     /* before the request left: a token's life starts here */
     struct auth_instant received; /* when finish was called */

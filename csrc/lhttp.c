@@ -102,7 +102,6 @@ static struct auth_exchange_request check_request(lua_State *L, struct handle *h
                                           .body_max = check_body_max(L),
                                           .http2 = flag_field(L, "http2"),
                                           .once = flag_field(L, "once"),
-                                          .patient = flag_field(L, "patient"),
                                           .user_agent = auth_lua_text_field(L, 2, "user_agent"),
                                           .ca_file = auth_lua_text_field(L, 2, "ca_file"),
                                           .ca_path = auth_lua_text_field(L, 2, "ca_path"),
@@ -285,6 +284,8 @@ static int handle_finish(lua_State *L) {
     set_text(L, "far_problem", problems[AUTH_SHARE_FAR]);
     if (handle->tells_headers)
         set_headers(L, handle->job);
+    lua_pushboolean(L, reply->sent_twice);
+    lua_setfield(L, -2, "sent_twice");
     lua_pushboolean(L, handle->shares && auth_job_has_shared(handle->job));
     lua_setfield(L, -2, "shared");
     lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 
@@ -59,18 +60,84 @@ describe("a call to a server that breaks off", function()
     assert.equal(2, #server:requests())
   end)
 
-  it("may take longer than a token request may #slow", function()
-    local server <close> = start(function(conn, request)
-      if request.path == "/as/token.oauth2" then
-        conn:write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-          .. '{"access_token":"t","token_type":"Bearer","expires_in":3600}')
-      else
-        conn:sleep(11.5)
-        conn:write("HTTP/1.1 204 Done\r\nConnection: close\r\n\r\n")
-      end
+end)
+
+describe("a server that takes its time", function()
+  it("has all of the timeout for a token request #slow", function()
+    local server <close> = start(function(conn)
+      conn:sleep(11.5)
+      conn:write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+        .. '{"access_token":"t","token_type":"Bearer","expires_in":3600}')
     end)
+    local c <close> = client(server, { timeout = 20 })
+    assert.equal("t", c:token())
+    assert.equal(1, #server:requests())
+  end)
+end)
+
+describe("a kept connection that is silent #slow", function()
+  -- Answers the first requests of a connection, `data.good` of them, at once, and what follows after `data.silence`
+  -- seconds, if ever. With `data.quick` all is as slow on further connections than so many.
+  local function serve(data)
+    return rude.start { data = data, handler = function(conn, request, n)
+      for served = 0, 1000 do
+        if served >= conn.data.good or n > (conn.data.quick or n) then
+          conn:sleep(conn.data.silence)
+        end
+        local body = ('{"served":%d}'):format(served)
+        if request.path == "/as/token.oauth2" then
+          body = ('{"access_token":"t%d","token_type":"Bearer","expires_in":3600}'):format(n)
+        end
+        conn:write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ", #body, "\r\n\r\n", body)
+        request = conn:read_request()
+      end
+    end }
+  end
+
+  local function seconds(call)
+    local began = cqueues.monotime()
+    call()
+    return cqueues.monotime() - began
+  end
+
+  it("costs a call that may be repeated a quarter of its time, and is closed", function()
+    local server <close> = serve { good = 1, silence = 30 }
     local c <close> = client(server)
-    assert.equal(204, assert(c:post("/act", { timeout = 20 })).status)
+    assert(c:get "/x")
+    for _, method in ipairs { "GET", "PUT", "DELETE" } do
+      local took = seconds(function()
+        assert.equal(0, assert(c:request(method, "/x", { timeout = 1 })).json.served)
+      end)
+      assert.is_true(took >= 0.25 and took < 0.9, took)
+    end
+    assert.equal(5, server:log().connections) -- one of them for the token
+  end)
+
+  it("costs a token request as little", function()
+    local server <close> = serve { good = 1, silence = 30 }
+    local c <close> = client(server, { timeout = 1 })
+    assert(c:token())
+    local took = seconds(function() assert(c:renew()) end)
+    assert.is_true(took >= 0.25 and took < 0.9, took)
+  end)
+
+  it("is still heard where the server is slow", function()
+    local server <close> = serve { good = 1, silence = 0.7, quick = 2 }
+    local c <close> = client(server)
+    assert(c:get "/x")
+    local took = seconds(function() assert.equal(1, assert(c:get("/x", { timeout = 1 })).json.served) end)
+    assert.is_true(took >= 0.7, took)
+    assert(c:get("/x", { timeout = 1 }))
+  end)
+
+  it("ends the call with its time where a new one is silent, too", function()
+    local server <close> = serve { good = 0, silence = 30 }
+    local c <close> = client(server, { token_url = "http://127.0.0.1:1/" })
+    c._renewal:hold({ access_token = "t", expires_in = 1000 }, { sent_boot = c._renewal.clock:boot(),
+      sent_wall = c._renewal.clock:wall() }, "network")
+    local took = seconds(function() assert.equal("timeout", select(3, c:get("/x", { timeout = 0.2 }))) end)
+    assert.is_true(took >= 0.2 and took < 1, took)
+    assert.equal(1, server:log().connections)
   end)
 end)
 

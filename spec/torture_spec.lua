@@ -322,7 +322,7 @@ describe("without memory #torture #slow", function()
           end
           local basic <close> = core.basic("a", "b", false)
           job:start({ url = server.url, user_agent = "spec", body = body, timeout = 0.5, connect_timeout = 0.5,
-            authorization = basic, headers = { "Accept: a/b" }, method = "PATCH", once = true, patient = true },
+            authorization = basic, headers = { "Accept: a/b" }, method = "PATCH", once = true },
             { near = store, name = name, key = key, failures = 1 }, (store:lock("lock", 0)),
             threaded and alarm or nil)
           repeat until job:wait(1)

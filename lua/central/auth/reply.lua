@@ -20,6 +20,7 @@ local refusal = lazy "central.auth.refusal"
 ---@field shared? boolean whether it is in the cache already …
 ---@field near_problem? string … and why it could not be put there on this machine …
 ---@field far_problem? string … or beyond it
+---@field sent_twice? boolean as a kept connection was silent: the server may have acted twice
 ---@field date? integer the server's clock
 ---@field retry_after? number
 ---@field content_type? string

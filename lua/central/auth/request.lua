@@ -151,7 +151,7 @@ local function send(renewal, call, token, deadline)
     return renewal.pool:exchange({
       url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
       authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX, http2 = true,
-      once = not METHODS[call.method], patient = true,
+      once = not METHODS[call.method],
     }, deadline, { alarm = alarm })
   end, deadline)
 end
@@ -196,6 +196,7 @@ local function try(renewal, call, deadline)
   end
   local raw
   raw, message, code, detail = send(renewal, call, token, deadline)
+  call.tries = call.tries + (raw and raw.sent_twice and 1 or 0)
   if raw and raw.status == 401 and unauthorized.replace(renewal, call, token, deadline) then
     return nil, 0
   elseif raw and is_success(raw) then
