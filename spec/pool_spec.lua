@@ -1,0 +1,212 @@
+-- The places of a client's requests: first come, first served, held by requests on their way alone, and free again
+-- without a collection of garbage.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local client = require "central.auth.client"
+local config = require "central.auth.config"
+local core = require "central.auth.core"
+local cqueues = require "cqueues"
+local loops = require "central.auth.loops"
+local pool = require "central.auth.pool"
+local process = require "spec.support.process"
+local sandbox = require "central.auth.sandbox"
+local task = require "central.auth.task"
+
+local LIMIT, LOOK = 16, 0.01
+
+describe("a place", function()
+  local clock, places, started
+
+  before_each(function()
+    clock, started = core.clock(), {}
+    places = pool.new({ connect_timeout = 1 }, clock, function()
+      local own = {}
+      function own:start(request) started[#started + 1], self.name = request.body, request.body end
+      function own:wait() return started[self.name] end
+      function own:finish() return "reply to " .. self.name end
+      function own.close() end
+      return own
+    end)
+  end)
+
+  -- A request that is asked for now; its task. `started[name] = true` brings its reply.
+  local function ask(name, seconds)
+    local asked = task.new(clock, function()
+      return places:exchange({ body = name }, clock:boot() + (seconds or 1000), {})
+    end)
+    asked:look()
+    return asked
+  end
+
+  local function fill()
+    local tasks = {}
+    for n = 1, LIMIT do
+      tasks[n] = ask("r" .. n)
+    end
+    assert.equal(LIMIT, #started)
+    return tasks
+  end
+
+  local function pass(...)
+    for _ = 1, 4 do
+      clock:shift(LOOK, LOOK)
+      for _, asked in ipairs { ... } do
+        asked:look()
+      end
+    end
+  end
+
+  it("goes to who came first, whoever looks first, and not to who comes when it is free", function()
+    local tasks = fill()
+    local first, second, third = ask "first", ask "second", ask "third"
+    pass(third, second, first)
+    assert.equal(LIMIT, #started)
+    started.r3 = true
+    assert.is_true(tasks[3]:look())
+    assert.equal("reply to r3", tasks[3].results[1])
+    local late = ask "late"
+    assert.equal(LIMIT, #started)
+    pass(late, third, second, first)
+    assert.equal("first", started[LIMIT + 1])
+    assert.is_nil(started[LIMIT + 2])
+    for n, name in ipairs { "second", "third", "late" } do
+      started["r" .. n + 3] = true
+      tasks[n + 3]:look()
+      pass(late, third, second, first)
+      assert.equal(name, started[LIMIT + 1 + n])
+      assert.is_nil(started[LIMIT + 2 + n])
+    end
+  end)
+
+  it("is free once its reply has come, read or not, and the reply is not lost", function()
+    local tasks = fill()
+    for n = 1, LIMIT do
+      started["r" .. n] = true
+    end
+    for n = 1, LIMIT do
+      ask("s" .. n)
+    end
+    assert.equal("s" .. LIMIT, started[2 * LIMIT])
+    for n = 1, LIMIT do
+      assert.is_true(tasks[n]:look())
+      assert.equal("reply to r" .. n, tasks[n].results[1])
+    end
+  end)
+
+  it("is not kept for who does not look, who has it again after that", function()
+    local tasks = fill()
+    local absent, present, later = ask "absent", ask "present", ask "later"
+    started.r1 = true
+    tasks[1]:look()
+    clock:shift(1, 1)
+    present:look() -- a loop that stood still: the one before has had no chance yet
+    assert.equal(LIMIT, #started)
+    pass(later, present)
+    assert.equal("present", started[LIMIT + 1])
+    started.r2 = true
+    tasks[2]:look()
+    absent:look()
+    pass(later, absent)
+    assert.equal("absent", started[LIMIT + 2])
+    absent:close()
+    pass(later)
+    assert.equal("later", started[LIMIT + 3])
+  end)
+
+  it("is waited for until the deadline at most", function()
+    fill()
+    local asked = ask("late", 0.05)
+    pass(asked)
+    assert.is_false(asked:look())
+    clock:shift(0.05, 0.05)
+    assert.is_true(asked:look())
+    assert.equal("timeout", asked.results[3])
+    assert.matches("16 requests", asked.results[2])
+  end)
+end)
+
+describe("over the network", function()
+  local box
+
+  before_each(function() box = sandbox.start() end)
+  after_each(function() box:close() end)
+
+  local function options(timeout)
+    local given = box:options()
+    given.wait, given.timeout = loops.cqueues, timeout
+    return given
+  end
+
+  it("24 coroutines have fair shares of 16 places #slow", function()
+    local c <close> = assert(auth.new(options(5)))
+    assert(c:token())
+    local loop, counts = cqueues.new(), {}
+    local till = cqueues.monotime() + 1.2
+    for n = 1, 24 do
+      counts[n] = 0
+      loop:wrap(function()
+        while cqueues.monotime() < till do
+          assert(c:get("/sandbox/v1/echo", { query = { wait = 0.055 } }))
+          counts[n] = counts[n] + 1
+        end
+      end)
+    end
+    assert(loop:loop())
+    table.sort(counts)
+    assert.is_true(counts[8] > 1 and counts[8] * 2 >= counts[17], table.concat(counts, " ")) -- a machine may be busy
+  end)
+
+  it("16 tenants renewed in the background, and not called since, keep no place", function()
+    local clock = core.clock()
+    local msp <close> = client.new(assert(config.resolve(options(1))), { clock = clock })
+    assert(msp:token())
+    local tenants = {}
+    for n = 1, LIMIT do
+      tenants[n] = assert(msp:tenant(("%04d"):format(n)))
+      assert(tenants[n]:token())
+    end
+    clock:shift(6800, 6800) -- stale, and usable
+    assert(msp:renew())
+    local before = box:requests().token
+    for n = 1, LIMIT do
+      assert(tenants[n]:token())
+    end
+    process.wait_until(function() return box:requests().token == before + LIMIT end, 5, "renewals in the background")
+    assert(assert(msp:tenant "0017"):token())
+    assert(msp:renew())
+    for n = 1, LIMIT do
+      assert.equal("stale", tenants[n]:status().state)
+      process.wait_until(function() -- what came was kept
+        assert(tenants[n]:token())
+        return tenants[n]:status().state == "fresh"
+      end, 1, "a reply that was not read before")
+    end
+    assert.equal(before + LIMIT + 2, box:requests().token)
+  end)
+
+  it("calls that were dropped in the middle free their places without a collection", function()
+    local c <close> = assert(auth.new(options(2)))
+    assert(c:token())
+    local collected = false
+    setmetatable({}, { __gc = function() collected = true end })
+    collectgarbage "stop"
+    local _ <close> = setmetatable({}, { __close = function() collectgarbage "restart" end })
+    local loop, good = cqueues.new(), 0
+    loop:wrap(function()
+      for _ = 1, 24 do -- more than there are places
+        local dropped = coroutine.create(function() c:get("/sandbox/v1/echo", { query = { wait = 0.03 } }) end)
+        assert(coroutine.resume(dropped))
+      end
+      for _ = 1, 24 do
+        loop:wrap(function()
+          assert(c:get("/sandbox/v1/echo"))
+          good = good + 1
+        end)
+      end
+    end)
+    assert(loop:loop())
+    assert.equal(24, good)
+    assert.is_false(collected)
+  end)
+end)
