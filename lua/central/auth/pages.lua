@@ -1,10 +1,11 @@
--- The items of a paged collection, one after the other, whichever way of paging the endpoint has: a cursor `next`, or
--- `offset` and `total`. Holds one page at a time.
+-- The items of a paged collection, one after the other, by a cursor or by an offset, whichever the endpoint has. Each
+-- item comes once, or there is a failure. Holds one page at a time.
 -- SPDX-License-Identifier: MIT
 
-local cjson = require "cjson"
 local errors = require "central.auth.errors"
+local page = require "central.auth.page"
 local request = require "central.auth.request"
+local url = require "central.auth.url"
 
 ---@class central.auth.PagesOptions
 ---@field by? "item" | "page" what the loop is given; default "item"
@@ -22,67 +23,37 @@ local OPTIONS = {
   by = "string", items = "string", max_pages = "number", query = "table", headers = "table", timeout = "number",
 }
 
--- --- one page ------------------------------------------------------------------------------------------------------
+-- --- from page to page ---------------------------------------------------------------------------------------------
 
-local function is_list(value)
-  return type(value) == "table" and (next(value) == nil or value[1] ~= nil)
-end
+-- The field of a page that holds a cursor, and what a query calls it.
+local CURSORS = { { "next", "next" }, { "nextPageToken", "pageToken" } }
 
--- The list in a page: the one of this name, or `items`, or the only one, or the page itself. Where it is null there is
--- nothing in it.
-local function list_of(page, name)
-  local list = page[name or "items"]
-  if list == cjson.null then
-    return {}
-  elseif name or is_list(list) then
-    return is_list(list) and list or nil
-  elseif is_list(page) then
-    return page
-  end
-  local lists = {}
-  for _, value in pairs(page) do
-    lists[#lists + 1] = is_list(value) and value or nil
-  end
-  return #lists == 1 and lists[1] or nil
-end
-
--- The query of the page after this one; nil at the end. `seen`: items so far. A page that is empty may have one after
--- it, unless `total` says otherwise; without a total offsets end at an empty page.
-local function query_after(query, page, count, seen)
-  local total, after = tonumber(page.total), {}
-  for name, value in pairs(query) do
-    after[name] = value
-  end
-  if page.next ~= nil then
-    local over = page.next == cjson.null or page.next == "" or count == 0 and total and seen >= total
-    after.next = not over and page.next or nil
-    return after.next ~= nil and after or nil
-  elseif count == 0 or total and seen >= total or not total and tonumber(page.offset) == nil then
-    return nil
-  end
-  after.offset = seen
-  return after
-end
-
--- --- the walk ------------------------------------------------------------------------------------------------------
+-- Whose `offset` counts pages.
+local COUNTS_PAGES = "/workspaces/v1/msp%-tenants$"
 
 local function where(walk)
-  local place = walk.query.next ~= nil and (" (next=%s)"):format(errors.printable(tostring(walk.query.next)))
-    or walk.query.offset and (" (offset=%s)"):format(errors.printable(tostring(walk.query.offset))) or ""
+  local place = walk.cursor and (" (next=%s)"):format(errors.printable(tostring(walk.cursor)))
+    or walk.query.offset and (" (offset=%s)"):format(errors.printable(url.text(walk.query.offset))) or ""
   return ("page %d%s"):format(walk.number, place)
 end
 
 local function stop(walk, message, code, detail)
   walk.query = nil
-  errors.raise(("%s of %s: %s"):format(walk.place, errors.printable(walk.path), message), code, detail)
+  errors.raise(("%s of %s: %s"):format(walk.place, errors.printable(walk.path), message), code or "reply", detail)
+end
+
+local function with(query, name, value)
+  local copy = {}
+  for field, given in pairs(query) do
+    copy[field] = given
+  end
+  copy[name] = value
+  return copy
 end
 
 -- Cursors that come again would lead around for ever. One in every power of two is kept in mind (Brent).
-local function comes_again(walk)
-  local cursor = walk.query.next
-  if cursor == nil then
-    return false
-  elseif cursor == walk.kept then
+local function comes_again(walk, cursor)
+  if cursor == walk.cursor or cursor == walk.kept then
     return true
   elseif walk.number >= walk.keep_at then
     walk.kept, walk.keep_at = cursor, walk.number * 2
@@ -90,44 +61,134 @@ local function comes_again(walk)
   return false
 end
 
--- The next page: its items and the reply they came in.
+-- As text: the server must get it back as it wrote it.
+local function cursor_text(walk, reply, name, value)
+  if type(value) == "string" then
+    return value
+  elseif type(value) ~= "number" then
+    stop(walk, ("the cursor %s is neither text nor a number"):format(name))
+  elseif math.tointeger(value) and math.abs(value) < 2 ^ 53 then
+    return url.text(value)
+  end
+  return page.digits(reply.body, name, value)
+    or stop(walk, ("the cursor %s is a number of more digits than Lua's numbers have"):format(name))
+end
+
+-- Where a cursor leads that is a URL, whole or in part; nil for any other.
+local function target_of(path, cursor)
+  if cursor:find("^%a+://") then
+    return cursor
+  elseif cursor:find("^/[^?]*%?") then
+    return (path:match("^%a+://[^/?]*") or "") .. cursor
+  elseif cursor:find("^%?[%w_.-]+=") then
+    return path:match("^[^?]*") .. cursor
+  end
+end
+
+local function follow(walk, reply, name, value)
+  local cursor = cursor_text(walk, reply, name[1], value)
+  if comes_again(walk, cursor) then
+    stop(walk, "its cursor came before: the endpoint leads around in a circle")
+  end
+  walk.cursor, walk.target = cursor, target_of(walk.path, cursor)
+  walk.query = walk.target and {} or with(walk.given, name[2], cursor)
+end
+
+-- This was the last page, unless something says that there must be more.
+local function finish(walk, fields)
+  local come = walk.before and walk.before + walk.seen
+  local way = not walk.cursor and not walk.least and page.unknown_way(fields)
+  if come and walk.least and come < walk.least then
+    stop(walk, ("it is the last, and with it only %s of %s items have come"):format(url.text(come),
+      url.text(walk.least)))
+  elseif way then
+    stop(walk, ("its field %s says that there are more, in a way that is not known here"):format(errors.printable(way)))
+  end
+  walk.query = nil
+end
+
+-- By offset. Whether the page is another than the one before. `hinted`: the endpoint is known to page.
+local function count_on(walk, fields, items, hinted)
+  local asked, answered = page.count(walk.query, "offset"), page.count(fields, "offset")
+  local come = walk.before and walk.before + walk.seen
+  local first, last = page.marks(items)
+  if first == walk.first and not hinted and #items ~= walk.limit then
+    walk.query = nil -- it ignores offset, and has given everything
+    return false
+  elseif first == walk.first or first == walk.last then
+    stop(walk, "it begins with an item of the page before: the endpoint ignores offset, or counts otherwise")
+  elseif asked and answered and asked ~= answered then
+    stop(walk, ("the endpoint says that it is the one of offset %s"):format(url.text(answered)))
+  elseif walk.number > 1 and come and walk.most and come > walk.most then
+    stop(walk, ("with it %s items have come, and there are %s"):format(url.text(come), url.text(walk.most)))
+  elseif come and walk.total and come >= walk.total then
+    finish(walk, fields)
+    return true
+  end
+  walk.first, walk.last = first, last
+  walk.query = with(walk.given, "offset", (answered or asked or 0) + (walk.counts_pages and 1 or #items))
+  return true
+end
+
+-- Makes ready for the page after this one. Whether this one is another than the one before.
+local function advance(walk, reply, items)
+  local fields = reply.json
+  walk.total = page.total(fields)
+  if walk.total then -- of the totals, for items come and go while we walk
+    walk.least = math.min(walk.least or walk.total, walk.total)
+    walk.most = math.max(walk.most or walk.total, walk.total)
+  end
+  for _, name in ipairs(CURSORS) do
+    local cursor = page.said(fields, name[1])
+    local over = #items == 0 and walk.total and walk.before and walk.before + walk.seen >= walk.total
+    if cursor and not over then
+      follow(walk, reply, name, cursor)
+      return true
+    end
+  end
+  local counted = page.count(fields, "offset")
+  local hinted = counted or walk.given.offset or walk.total and fields.next == nil
+  if walk.cursor or #items == 0 or not hinted and not (fields == items and walk.limit) then
+    finish(walk, fields)
+    return true
+  end
+  return count_on(walk, fields, items, hinted)
+end
+
+-- The next page: its items and the reply they came in; nil where there is none.
 local function fetch(walk)
   walk.number = walk.number + 1
   walk.place = where(walk)
-  if type(walk.query.next) == "table" then
-    stop(walk, "the cursor next is neither text nor a number", "reply")
-  elseif comes_again(walk) then
-    stop(walk, "the cursor came before: the endpoint leads around in a circle", "reply")
-  elseif walk.number > walk.max_pages then
-    stop(walk, ("more pages than max_pages, %d"):format(walk.max_pages), "reply")
+  if walk.number > walk.max_pages then
+    stop(walk, ("more pages than max_pages, %d"):format(walk.max_pages))
   end
   walk.options.query = walk.query
-  local reply, message, code, detail = walk.get(walk.path, walk.options)
+  local reply, message, code, detail = walk.get(walk.target or walk.path, walk.options)
   if not reply then
     stop(walk, message, code, detail)
   end
-  local page = reply.json
-  local items = type(page) == "table" and list_of(page, walk.items)
+  local items = type(reply.json) == "table" and page.list(reply.json, walk.items)
   if not items then
     stop(walk, walk.items and ("it has no list %q"):format(walk.items)
       or "it has no list of items, or several; name it by the option items", "reply", { status = reply.status })
   end
   walk.empty = #items == 0 and walk.empty + 1 or 0
   if walk.empty > MAX_EMPTY then
-    stop(walk, ("it is the %dth in a row without an item"):format(walk.empty), "reply")
+    stop(walk, ("it is the %dth in a row without an item"):format(walk.empty))
   end
   walk.seen = walk.seen + #items
-  walk.query = query_after(walk.query, page, #items, walk.seen)
-  return items, reply
+  if advance(walk, reply, items) then
+    return items, reply
+  end
 end
 
 -- Items one by one; pages without any are passed over.
 local function item_after(walk)
   while not walk.page or walk.at >= #walk.page do
-    if not walk.query then
+    walk.page, walk.at = walk.query and fetch(walk), 0
+    if not walk.page then
       return nil
     end
-    walk.page, walk.at = fetch(walk), 0
   end
   walk.at = walk.at + 1
   return walk.page[walk.at]
@@ -139,6 +200,24 @@ local function page_after(walk)
   end
 end
 
+--- Whether a path names the place where pages begin, which changes from page to page.
+---@param path string
+---@return boolean
+function pages.names_place(path)
+  return (path:find("[?&]next=") or path:find("[?&]offset=") or path:find("[?&]pageToken=")) ~= nil
+end
+
+-- How many items there are before the first page; nil where that is not known.
+local function items_before(walk)
+  local offset = page.count(walk.given, "offset") or 0
+  if walk.cursor then
+    return nil
+  elseif walk.counts_pages and offset > 0 then
+    return walk.limit and offset * walk.limit
+  end
+  return offset
+end
+
 --- Raises mistakes of the caller.
 ---@param path string
 ---@param options? central.auth.PagesOptions
@@ -148,7 +227,7 @@ function pages.check(path, options)
   options = options or {}
   if options.by and options.by ~= "item" and options.by ~= "page" then
     errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
-  elseif path:find("[?&]next=") or path:find("[?&]offset=") then
+  elseif pages.names_place(path) then
     errors.mistake("give next and offset in the option query, where they change from page to page")
   end
 end
@@ -162,11 +241,15 @@ end
 function pages.walk(get, path, options)
   pages.check(path, options)
   options = options or {}
+  local given = options.query or {}
   local walk = {
-    get = get, path = path, number = 0, empty = 0, query = options.query or {}, items = options.items, keep_at = 1,
-    max_pages = options.max_pages or MAX_PAGES, options = { headers = options.headers, timeout = options.timeout },
+    get = get, path = path, number = 0, empty = 0, seen = 0, given = given, query = given, items = options.items,
+    keep_at = 1, max_pages = options.max_pages or MAX_PAGES,
+    options = { headers = options.headers, timeout = options.timeout }, cursor = given.next or given.pageToken,
+    counts_pages = path:match("^[^?]*"):find(COUNTS_PAGES) ~= nil,
+    limit = page.count(given, "limit") or tonumber(path:match("[?&]limit=(%d+)")),
   }
-  walk.seen = tonumber(walk.query.offset) or 0
+  walk.before = items_before(walk)
   local step = options.by == "page" and page_after or item_after
   return function() return step(walk) end
 end

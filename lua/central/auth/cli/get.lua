@@ -5,6 +5,7 @@ local auth = require "central.auth"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local json_text = require "central.auth.cli.json_text"
+local pages = require "central.auth.pages"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 
@@ -69,7 +70,7 @@ local function add_items(all, items, reply)
 end
 
 local function all_pages(options, call)
-  if options.path:find "[?&]next=" or options.path:find "[?&]offset=" then
+  if pages.names_place(options.path) then
     return nil, "with --pages give next and offset by --query, for they change from page to page", "usage"
   end
   local all = { open = "[", keys = {} }
