@@ -30,7 +30,7 @@ LUAS := $(shell cd lua && find central -name '*.lua')
 # What core.so holds precompiled: all but the command, the sandbox, and the face, by which `require` begins.
 MODULES := $(filter-out central/auth.lua central/auth/cli.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
 
-.PHONY: build help demo reference test spec spec-c bench bench-deps soak fleet fuzz lint check-asan check-tsan check-torture check-gc \
+.PHONY: build help demo reference test run spec spec-c bench bench-deps soak fleet fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb check-debian install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
@@ -119,7 +119,7 @@ reference: deps-reference ## every function, in Lua and in C, by LDoc: .build/re
 	@rm -r $(BUILD)/reference/source
 
 test: deps-test ## everything: C units, specs, real authorization servers
-	@$(MAKE) --no-print-directory spec-c spec BUSTED_FLAGS=--exclude-tags=torture,deb # see check-torture, check-deb
+	@$(MAKE) --no-print-directory run EXCLUDE=torture,deb # see check-torture, check-deb
 
 deps-build: ## install what a build needs, by apt-get
 	@sh .ci/packages build
@@ -127,14 +127,26 @@ deps-build: ## install what a build needs, by apt-get
 deps-%:
 	@sh .ci/packages $*
 
+TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(filter-out $(if $(HAS_REDIS),,spec/c/redis_test.c),$(wildcard spec/c/*_test.c)))
+
+# Seconds after which a C unit, or a run of specs, is ended.
+UNIT_SECONDS := 300
+SPEC_SECONDS := 3600
+
 # The specs run in an environment of their own: no credentials, proxies or trust of the person who runs them.
 CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))" $(INIT:%=LUA_INIT_5_4=%)
 SPECS     ?= spec
 BUSTED_FLAGS ?= --exclude-tags=deb
+FOR_SPECS := $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork getenv thread_end torture) $(BUILD)/threads $(BUILD)/contain
 
-spec: build $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork getenv thread_end torture) $(BUILD)/threads ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
+spec: build $(FOR_SPECS) ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
 	@mkdir -p $(BUILD)/home
-	@$(CLEAN_ENV) $(RUNNER) $(LUA) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
+	@$(CLEAN_ENV) $(BUILD)/contain $(SPEC_SECONDS) $(RUNNER) $(LUA) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
+
+# Units and spec files side by side, for most of them wait most of the time. EXCLUDE: tags of specs that are left out.
+JOBS ?= $(shell echo $$((3 * $$(nproc))))
+run: build $(FOR_SPECS) $(TESTS)
+	@$(CLEAN_ENV) JOBS=$(JOBS) EXCLUDE=$(EXCLUDE) RUNNER="$(RUNNER)" LUA=$(LUA) $(LUA) spec/runner.lua $(TESTS) $(filter-out %/deb_spec.lua,$(wildcard spec/*_spec.lua))
 
 # The mark is a copy of the list that is installed. Without it the specs that need oidc-provider are pending.
 NPM := npm ci --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=4000
@@ -150,15 +162,16 @@ $(BUILD)/spec_%.so: spec/support/%.c
 	@$(CC) -O2 -D_GNU_SOURCE -shared -fPIC -Wl,-z,nodelete -isystem $(LUA_INCDIR) $< -o $@ $(LIBS)
 $(BUILD)/spec_torture.so: LIBS = $(shell $(PKG_CONFIG) --libs libcurl libsodium)
 
+$(BUILD)/contain: spec/support/contain.c
+	@mkdir -p $(@D)
+	@$(CC) -O2 -D_GNU_SOURCE $< -o $@
+
 $(BUILD)/threads: spec/hosts/threads.c
 	@mkdir -p $(@D)
 	@$(CC) -O1 -g $(SANITIZE) -isystem $(LUA_INCDIR) $< $(shell $(PKG_CONFIG) --libs $(LUA_PC)) -lpthread -o $@
 
-TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(filter-out $(if $(HAS_REDIS),,spec/c/redis_test.c),$(wildcard spec/c/*_test.c)))
-
-UNIT_SECONDS := 300
-spec-c: $(TESTS) ## the C unit tests only
-	@for test in $^; do echo "== $$test"; timeout -k 5 $(UNIT_SECONDS) $(RUNNER) $$test || exit 1; done
+spec-c: $(TESTS) $(BUILD)/contain ## the C unit tests only
+	@for test in $(TESTS); do echo "== $$test"; $(BUILD)/contain $(UNIT_SECONDS) $(RUNNER) $$test || exit 1; done
 
 UNITS := secret clock lifetime form file command redact seal cache folder share alarm exchange trust job gate thread \
          $(if $(HAS_REDIS),redis talk wire wire_tls dial)

@@ -61,7 +61,7 @@ describe("central-auth", function()
       require("cqueues").sleep(3.1)
       short:latency(60)
       local log = process.write(own.folder .. "/log", "")
-      local started = process.start { command = { "sh", "-c", own:words "token" }, log = log }
+      local started = process.start { command = { "sh", "-c", "exec " .. own:words "token" }, log = log }
       process.wait_until(function() return process.read(log) == first end, 0.5, "the token")
       started:stop()
     end)

@@ -246,11 +246,12 @@ describe("the example of a container", function()
 
   apart.only(_ENV, flags, "no mount namespace of one's own")(
     "takes the secret from where engines put it, and keeps the token on the volume", function()
+    local environment, copy = process.copy_for_others(folder)
     local text = process.read(EXAMPLES .. "container/Containerfile"):gsub("/data", folder .. "/data")
-      :gsub("/opt/", EXAMPLES)
+      :gsub("/opt/", copy .. "/lua/examples/")
     process.run(("cp %s %s/ca.pem"):format(box.ca_file, folder))
-    local environment = { SSL_CERT_FILE = folder .. "/ca.pem", CENTRAL_CLIENT_ID = box.client_id,
-      CENTRAL_BASE_URL = box.base_url, CENTRAL_TOKEN_URL = box.token_url }
+    environment.SSL_CERT_FILE, environment.CENTRAL_CLIENT_ID = folder .. "/ca.pem", box.client_id
+    environment.CENTRAL_BASE_URL, environment.CENTRAL_TOKEN_URL = box.base_url, box.token_url
     for name, value in text:match "\nENV ([^\n]*)":gmatch "([%w_]+)=(%S+)" do
       environment[name] = value
     end

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ static struct server serve(const char *head, long filler) {
     server.pid = fork();
     assert_true(server.pid >= 0);
     if (server.pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a unit that fails does not come to stop it */
         (void)signal(SIGPIPE, SIG_IGN);
         for (;;) {
             int connection = accept(listener, NULL, NULL);

@@ -67,6 +67,25 @@ function process.remove(folder)
   os.execute("rm -rf " .. process.quote(folder))
 end
 
+--- Copies what Lua needs of this tree into `folder`, readable by every user, and returns the variables by which a
+--- process uses the copy: a user who may not enter the folder of this clone can run it there.
+function process.copy_for_others(folder)
+  local here = line_of "pwd"
+  local build = os.getenv "BUILD" or here .. "/.build"
+  local copy = folder .. "/tree"
+  local output, status = process.run(("mkdir -p %s/build && cp -r lua %s && cp -r %s/central %s/build"
+    .. " && { [ ! -d %s/bin ] || cp -r %s/bin %s/build; } && chmod -R a+rX %s"):format(copy, copy,
+    process.quote(build), copy, process.quote(build), process.quote(build), copy, copy))
+  assert(status == 0, output)
+  local function there(path)
+    for from, to in pairs { [build .. "/"] = copy .. "/build/", [here .. "/lua/"] = copy .. "/lua/" } do
+      path = path:gsub(from:gsub("%p", "%%%0"), (to:gsub("%%", "%%%%")))
+    end
+    return path
+  end
+  return { PATH = there(os.getenv "PATH"), LUA_PATH = there(package.path), LUA_CPATH = there(package.cpath) }, copy
+end
+
 function process.write(path, text, mode)
   local file = assert(io.open(path, "wb"))
   assert(file:write(text))

@@ -1,0 +1,220 @@
+-- Runs C units and spec files side by side, as `make test` does: runner.lua UNIT… SPEC…
+-- Each has a home and a folder for temporary files, in which it must leave nothing, and all its processes end with it. What a
+-- file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time.
+-- Environment: JOBS (how many at once), EXCLUDE (tags not to run), RUNNER (a command before each, such as valgrind),
+-- LUA, BUILD.
+-- SPDX-License-Identifier: MIT
+
+local lfs = require "lfs"
+local uv = require "luv"
+
+local BUILD, LUA = assert(os.getenv "BUILD"), assert(os.getenv "LUA")
+local JOBS = tonumber(os.getenv "JOBS") or 2
+local LIMIT_S = 900 -- for one file
+
+local function read(path)
+  local file <close> = io.open(path, "rb")
+  return file and file:read "a" or ""
+end
+
+local function words(text)
+  local list = {}
+  for word in (text or ""):gmatch "%S+" do
+    list[#list + 1] = word
+  end
+  return list
+end
+
+local function append(list, more)
+  return table.move(more, 1, #more, #list + 1, list)
+end
+
+local function exclude(more)
+  local tags = table.concat({ os.getenv "EXCLUDE", more }, ",")
+  return tags ~= "" and { "--exclude-tags=" .. tags } or {}
+end
+
+-- What each kind of job prints at its end, as counts: passed, failed, skipped; nil where it did not come so far.
+local function unit_counts(output)
+  if not output:find "\n?1%.%.%d+" then
+    return
+  end
+  local passed, failed, skipped = 0, 0, 0
+  for line in output:gmatch "[^\n]+" do
+    local result = line:match "^ok %d+" and "ok" or line:match "^not ok %d+"
+    if line:find "# SKIP" then
+      skipped = skipped + 1
+    elseif result == "ok" then
+      passed = passed + 1
+    elseif result then
+      failed = failed + 1
+    end
+  end
+  return passed, failed, skipped
+end
+
+local function spec_counts(output)
+  local passed, failures, errors, pending = output:match
+    "(%d+) success%a* / (%d+) failure%a* / (%d+) error%a* / (%d+) pending"
+  if passed then
+    return tonumber(passed), failures + errors, tonumber(pending)
+  end
+end
+
+-- Why specs were skipped, each reason once a file.
+local function reasons(output)
+  local seen, list = {}, {}
+  for name, reason in output:gmatch "\nPending [^\n]*\n([^\n]*)\n([^\n]*)" do
+    reason = reason ~= "" and reason or name
+    if not seen[reason] then
+      seen[reason] = true
+      list[#list + 1] = reason
+    end
+  end
+  for reason in output:gmatch "\nskipped: ([^\n]*)" do -- of C units
+    list[#list + 1] = reason
+  end
+  return list
+end
+
+local function unit(path)
+  return { name = path:match "[^/]+$", command = { path }, counts = unit_counts, weight = 0 }
+end
+
+local function spec(path, flags, name)
+  local command = { LUA, "/usr/bin/busted", path }
+  return { name = name or path, command = append(command, flags), counts = spec_counts, weight = 0 }
+end
+
+-- The jobs that may run side by side, the long ones first, and those that run alone.
+local function plan(paths)
+  local beside, alone = {}, {}
+  for _, path in ipairs(paths) do
+    if path:find "_spec%.lua$" then
+      local text = read(path)
+      local job = spec(path, exclude "timing")
+      job.weight = select(2, text:gsub("#slow", "")) * 100000 + #text
+      beside[#beside + 1] = job
+      if text:find("#timing", 1, true) then
+        alone[#alone + 1] = spec(path, append({ "--tags=timing" }, exclude()), path .. " (timing)")
+      end
+    else
+      beside[#beside + 1] = unit(path)
+    end
+  end
+  table.sort(beside, function(a, b) return a.weight > b.weight end)
+  return beside, alone
+end
+
+local root = assert(uv.fs_mkdtemp "/tmp/specsXXXXXX")
+assert(uv.fs_chmod(root, tonumber("711", 8))) -- some specs become other users
+local total = { passed = 0, failed = 0, skipped = 0, bad = {}, reasons = {} }
+
+-- What is in a folder, a line each.
+local function contents(folder)
+  local list = {}
+  for name in lfs.dir(folder) do
+    if name ~= "." and name ~= ".." then
+      list[#list + 1] = ("left behind: %s/%s\n"):format(folder, name)
+    end
+  end
+  return table.concat(list)
+end
+
+local function report(job, code)
+  local seconds = (uv.hrtime() - job.started) / 1e9
+  local output = read(job.log) .. contents(job.folder .. "/tmp")
+  local passed, failed, skipped = job.counts(output)
+  if not passed then
+    passed, failed, skipped = 0, 1, 0
+  elseif failed == 0 and (code ~= 0 or output:find("left behind: ", 1, true)) then
+    failed = 1
+  end
+  total.passed, total.failed = total.passed + passed, total.failed + failed
+  total.skipped = total.skipped + skipped
+  if passed + failed + skipped > 0 then
+    print(("%-4s %6.1f s  %s: %d passed%s%s"):format(failed == 0 and "ok" or "FAIL", seconds, job.name, passed,
+      failed > 0 and (", %d failed"):format(failed) or "", skipped > 0 and (", %d skipped"):format(skipped) or ""))
+  end
+  for _, reason in ipairs(reasons(output)) do
+    table.insert(total.reasons, ("  %s: %s"):format(job.name, reason))
+  end
+  if failed > 0 then
+    io.write(output)
+    table.insert(total.bad, ("== %s (exit status %d)\n%s"):format(job.name, code, output))
+  end
+  io.flush()
+end
+
+local running, count = {}, 0
+
+local function start(job, done)
+  count = count + 1
+  job.folder = ("%s/%d"):format(root, count)
+  job.log, job.started = job.folder .. "/log", uv.hrtime()
+  for name, mode in pairs { [""] = "711", ["/home"] = "700", ["/tmp"] = "711" } do
+    assert(uv.fs_mkdir(job.folder .. name, tonumber(mode, 8)))
+  end
+  local env = {}
+  for name, value in pairs(uv.os_environ()) do
+    env[#env + 1] = name .. "=" .. value
+  end
+  append(env, { "HOME=" .. job.folder .. "/home", "TMPDIR=" .. job.folder .. "/tmp", "CMOCKA_MESSAGE_OUTPUT=TAP" })
+  local log = assert(uv.fs_open(job.log, "w", tonumber("600", 8)))
+  local args = append(append({ tostring(LIMIT_S) }, words(os.getenv "RUNNER")), job.command)
+  running[job] = assert(uv.spawn(BUILD .. "/contain", { args = args, env = env, stdio = { nil, log, log } },
+    function(code, signal)
+      running[job] = nil
+      report(job, signal ~= 0 and 128 + signal or code)
+      done()
+    end))
+  uv.fs_close(log)
+end
+
+-- Runs the jobs, so many at a time.
+local function run(jobs, at_once)
+  local next_job = 1
+  local function another()
+    local job = jobs[next_job]
+    if job then
+      next_job = next_job + 1
+      start(job, another)
+    end
+  end
+  for _ = 1, at_once do
+    another()
+  end
+  uv.run()
+end
+
+local function finish(code)
+  os.execute("rm -rf '" .. root .. "'")
+  os.exit(code, true)
+end
+
+for _, signal in ipairs { "sigint", "sigterm", "sighup" } do
+  local handler = uv.new_signal()
+  handler:start(signal, function()
+    for _, process in pairs(running) do
+      process:kill "sigterm"
+    end
+    while next(running) do
+      uv.run "once"
+    end
+    finish(130)
+  end)
+  handler:unref()
+end
+
+local beside, alone = plan(arg)
+run(beside, JOBS)
+run(alone, 1)
+
+if #total.reasons > 0 then
+  print("\nskipped, and why:\n" .. table.concat(total.reasons, "\n"))
+end
+if #total.bad > 0 then
+  print("\nfailures once more:\n" .. table.concat(total.bad, "\n"))
+end
+print(("\n%d passed, %d failed, %d skipped"):format(total.passed, total.failed, total.skipped))
+finish(total.failed == 0 and total.passed > 0 and 0 or 1)
