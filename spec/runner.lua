@@ -2,13 +2,13 @@
 -- Each has a home and a folder for temporary files, in which it must leave nothing, and all its processes end with it. What a
 -- file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time.
 -- Environment: JOBS (how many at once), EXCLUDE (tags not to run), RUNNER (a command before each, such as valgrind),
--- LUA, BUILD.
+-- LUA, BUILD (where to find `contain`).
 -- SPDX-License-Identifier: MIT
 
 local lfs = require "lfs"
 local uv = require "luv"
 
-local BUILD, LUA = assert(os.getenv "BUILD"), assert(os.getenv "LUA")
+local LUA = assert(os.getenv "LUA")
 local JOBS = tonumber(os.getenv "JOBS") or 2
 local LIMIT_S = 900 -- for one file
 
@@ -108,6 +108,23 @@ end
 
 local root = assert(uv.fs_mkdtemp "/tmp/specsXXXXXX")
 assert(uv.fs_chmod(root, tonumber("711", 8))) -- some specs become other users
+
+-- Where a job runs, and with which variables. LD_PRELOAD can't name a path with a blank, and shell commands in specs do not quote
+-- it: a link stands for such a folder.
+local function surroundings()
+  local here, env = uv.cwd(), uv.os_environ()
+  if here:find "[^%w/._+-]" then
+    local link = root .. "/tree"
+    assert(uv.fs_symlink(here, link))
+    for name, value in pairs(env) do
+      env[name] = value:gsub(here:gsub("%W", "%%%0"), link)
+    end
+    env.PWD, here = link, link
+  end
+  return here, env
+end
+
+local HERE, ENVIRONMENT = surroundings()
 local total = { passed = 0, failed = 0, skipped = 0, bad = {}, reasons = {} }
 
 -- What is in a folder, a line each.
@@ -156,13 +173,13 @@ local function start(job, done)
   assert(uv.fs_mkdir(job.folder .. "/home", tonumber("700", 8)))
   assert(uv.fs_mkdir(job.folder .. "/tmp", tonumber("711", 8)))
   local env = {}
-  for name, value in pairs(uv.os_environ()) do
+  for name, value in pairs(ENVIRONMENT) do
     env[#env + 1] = name .. "=" .. value
   end
   append(env, { "HOME=" .. job.folder .. "/home", "TMPDIR=" .. job.folder .. "/tmp", "CMOCKA_MESSAGE_OUTPUT=TAP" })
   local log = assert(uv.fs_open(job.log, "w", tonumber("600", 8)))
   local args = append(append({ tostring(LIMIT_S) }, words(os.getenv "RUNNER")), job.command)
-  running[job] = assert(uv.spawn(BUILD .. "/contain", { args = args, env = env, stdio = { nil, log, log } },
+  running[job] = assert(uv.spawn(ENVIRONMENT.BUILD .. "/contain", { args = args, env = env, cwd = HERE, stdio = { nil, log, log } },
     function(code, signal)
       running[job] = nil
       report(job, signal ~= 0 and 128 + signal or code)
