@@ -132,7 +132,7 @@ describe("a command that takes its time", function()
   end
 
   local function client_of(option, more)
-    local options = { client_secret = scripted.NONE, [option] = "cat " .. path }
+    local options = { client_secret = scripted.NONE, [option] = "exec cat " .. path }
     for name, value in pairs(more or {}) do
       options[name] = value
     end
