@@ -123,7 +123,8 @@ int main(int argc, char **argv) {
         (void)fprintf(stderr, "contain: %s: %s\n", argv[2], strerror(errno));
         _exit(NOT_STARTED);
     }
-    int status = command < 0 ? NOT_STARTED : wait_for_command(command, &signals, now_s() + strtod(argv[1], NULL));
+    int status =
+        command < 0 ? NOT_STARTED : wait_for_command(command, &signals, now_s() + strtod(argv[1], NULL));
     bool ended_by_itself = status < 128 && status != TIMED_OUT;
     if (ended_by_itself ? !drain(GRACE_S, false) : true) {
         kill_children(ended_by_itself);
