@@ -1,6 +1,6 @@
 -- Runs C units and spec files side by side, as `make test` does: runner.lua UNIT… SPEC…
--- Each has a home and a folder for temporary files, in which it must leave nothing, and all its processes end with it. What a
--- file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time.
+-- Each has a home and a folder for temporary files, in which it must leave nothing, and all its processes end with it.
+-- What a file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time.
 -- Environment: JOBS (how many at once), EXCLUDE (tags not to run), RUNNER (a command before each, such as valgrind),
 -- LUA, BUILD (where to find `contain`).
 -- SPDX-License-Identifier: MIT
@@ -71,7 +71,7 @@ local function reasons(output)
       list[#list + 1] = reason
     end
   end
-  for reason in output:gmatch "\nskipped: ([^\n]*)" do -- of C units
+  for reason in output:gmatch "skipped: ([^\n]*)" do -- of C units
     list[#list + 1] = reason
   end
   return list
@@ -109,8 +109,8 @@ end
 local root = assert(uv.fs_mkdtemp "/tmp/specsXXXXXX")
 assert(uv.fs_chmod(root, tonumber("711", 8))) -- some specs become other users
 
--- Where a job runs, and with which variables. LD_PRELOAD can't name a path with a blank, and shell commands in specs do not quote
--- it: a link stands for such a folder.
+-- Where a job runs, and with which variables. LD_PRELOAD can't name a path with a blank, and shell commands in specs do
+-- not quote it: a link stands for such a folder.
 local function surroundings()
   local here, env = uv.cwd(), uv.os_environ()
   if here:find "[^%w/._+-]" then
@@ -179,12 +179,12 @@ local function start(job, done)
   append(env, { "HOME=" .. job.folder .. "/home", "TMPDIR=" .. job.folder .. "/tmp", "CMOCKA_MESSAGE_OUTPUT=TAP" })
   local log = assert(uv.fs_open(job.log, "w", tonumber("600", 8)))
   local args = append(append({ tostring(LIMIT_S) }, words(os.getenv "RUNNER")), job.command)
-  running[job] = assert(uv.spawn(ENVIRONMENT.BUILD .. "/contain", { args = args, env = env, cwd = HERE, stdio = { nil, log, log } },
-    function(code, signal)
-      running[job] = nil
-      report(job, signal ~= 0 and 128 + signal or code)
-      done()
-    end))
+  local options = { args = args, env = env, cwd = HERE, stdio = { nil, log, log } }
+  running[job] = assert(uv.spawn(ENVIRONMENT.BUILD .. "/contain", options, function(code, signal)
+    running[job] = nil
+    report(job, signal ~= 0 and 128 + signal or code)
+    done()
+  end))
   uv.fs_close(log)
 end
 

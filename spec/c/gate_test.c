@@ -198,7 +198,7 @@ static void exit_now(void) {
 static void keeps_the_exit_from_the_end_of_a_thread(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip(); /* it allows a forked child no threads */
+    SKIP("ThreadSanitizer allows a forked child no threads");
 #endif
     pid_t child = fork();
     if (child == 0) {
@@ -212,7 +212,7 @@ static void keeps_the_exit_from_the_end_of_a_thread(void **state) {
 static void keeps_the_end_of_a_thread_from_the_exit(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip();
+    SKIP("ThreadSanitizer allows a forked child no threads");
 #endif
     pid_t child = fork();
     if (child == 0) {
@@ -229,7 +229,7 @@ static void keeps_the_end_of_a_thread_from_the_exit(void **state) {
 static void exits_although_a_thread_hangs_inside(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip();
+    SKIP("ThreadSanitizer allows a forked child no threads");
 #endif
     pid_t child = fork();
     if (child == 0) {
@@ -258,8 +258,8 @@ static void *enters_at_its_end(void *data) {
 
 static void lets_go_of_a_thread_that_comes_in_at_its_end(void **state) {
     (void)state;
-    if (getenv("UNDER_VALGRIND") != NULL) /* glibc loses the few bytes of what is registered so late */
-        skip();
+    if (getenv("UNDER_VALGRIND") != NULL)
+        SKIP("under valgrind: glibc loses the few bytes of what is registered so late");
     pthread_join(begin(enters_at_its_end, true), NULL);
     int64_t begun = now_ns();
     pid_t child = fork();

@@ -201,7 +201,7 @@ static void is_cancelled_in_a_moment(void **state) {
 static void is_forgotten_by_a_forked_child(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip(); /* it allows a forked child no threads */
+    SKIP("ThreadSanitizer allows a forked child no threads");
 #endif
     struct server silent = serve("", HANG);
     struct server server = serve(good, 0);
@@ -236,7 +236,7 @@ static void is_forgotten_by_a_forked_child(void **state) {
 static void lets_the_process_exit(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip();
+    SKIP("ThreadSanitizer allows a forked child no threads");
 #endif
     struct server silent = serve("", HANG);
     pid_t child = fork();
@@ -286,10 +286,10 @@ static void at_exit(void) {
 static void is_closed_by_other_threads_while_the_process_exits(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    skip();
+    SKIP("ThreadSanitizer allows a forked child no threads");
 #endif
-    if (getenv("UNDER_VALGRIND") != NULL) /* what is left behind there on purpose is a leak to it */
-        skip();
+    if (getenv("UNDER_VALGRIND") != NULL)
+        SKIP("under valgrind: what is left behind there on purpose is a leak to it");
     struct server silent = serve("", HANG);
     pid_t child = fork();
     if (child == 0) {

@@ -171,10 +171,8 @@ static void stays_out_of_core_files(void **state) {
     assert_ptr_not_equal(page, MAP_FAILED);
     bool visible = madvise(page, size, MADV_DONTDUMP) == 0 && is_kept_out_of_core_files(page);
     assert_int_equal(munmap(page, size), 0);
-    if (!visible) {
-        print_message("skipped: the flags of memory can't be seen here, as under qemu\n");
-        skip();
-    }
+    if (!visible)
+        SKIP("the flags of memory can't be seen here, as under qemu");
     assert_true(auth_secret_append(&secret, "abc", 3));
     assert_true(is_kept_out_of_core_files(secret.data));
     auth_secret_wipe(&secret);

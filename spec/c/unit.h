@@ -14,6 +14,13 @@
 
 #define RUN(tests) cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL)
 
+/* Ends the unit as skipped; `make test` counts it and prints the reason. */
+#define SKIP(reason)                                                                                         \
+    do {                                                                                                     \
+        print_message("skipped: %s: %s\n", __func__, reason);                                                \
+        skip();                                                                                              \
+    } while (0)
+
 /* The content of a secret as text. */
 #define assert_content(secret, text)                                                                         \
     do {                                                                                                     \
