@@ -252,6 +252,46 @@ describe("central-auth login", function()
     assert.equal("bom", dofile(home.profile).default.client_id)
   end)
 
+  it("asks the server that pycentral's file for On-Prem names, and no other", function()
+    local format = '{"new_central": {"base_url": "%s", "client_id": "%s", "client_secret": "%s", '
+      .. '"token_endpoint": "%s"}}'
+    local path = process.write(home.folder .. "/handed",
+      format:format(good.base_url, good.client_id, good.client_secret, good.token_url))
+    local before = good:requests().token
+    home.environment.CENTRAL_TOKEN_URL = nil
+    local _, said, status = home:run("login --ca-file " .. good.ca_file .. " --from-file " .. path)
+    assert.equal(0, status, said)
+    assert.is_nil(said:find("not taken", 1, true))
+    assert.equal(before + 1, good:requests().token)
+    local kept = dofile(home.profile).default
+    assert.equal(good.token_url, kept.token_url)
+    assert.equal(good.base_url, kept.base_url)
+    process.write(path, format:format("https://central.example", "x", "y", "http://central.example/as/token"))
+    _, said, status = home:run("login --yes --from-file " .. path)
+    assert.equal(1, status)
+    assert.matches("token_url %(from .*handed%): only https:// is safe", said)
+  end)
+
+  it("names what it does not take of a file, and asks no server that may be the wrong one", function()
+    local path = process.write(home.folder .. "/handed", '{"account": "a", "zero": null, "scope": ["b"], '
+      .. '"new_central": {"client_id": "x", "client_secret": "hush", "timeout": "5", "empty": "", '
+      .. '"docs_url": "https://docs.example"}}')
+    home.environment.CENTRAL_TOKEN_URL = nil
+    local _, said, status = home:run("login --no-check --from-file " .. path)
+    assert.equal(0, status, said)
+    assert.matches('^' .. path .. ': not taken: "account", "docs_url", "timeout"\n', said)
+    process.write(path, "client_id=x\nclient_secret=hush\nscope=s\n"
+      .. "CENTRAL_TOKEN_ENPOINT=https://central.example/as/token\n")
+    _, said, status = home:run("login --yes --from-file " .. path)
+    assert.equal(1, status)
+    assert.matches('handed: "token_enpoint" is not taken, and may be the token endpoint; give that by %-%-token%-url',
+      said)
+    process.write(path, '{"client_id": "x", "client_secret": "hush", "token_url": ["https://central.example"]}')
+    _, said = home:run("login --yes --from-file " .. path)
+    assert.matches('"token_url" is not taken, and may be the token endpoint', said)
+    assert.is_nil(said:find("hush", 1, true))
+  end)
+
   it("says what is missing where nobody can be asked", function()
     local _, said, status = home:run "login"
     assert.equal(1, status)

@@ -2,7 +2,10 @@
 -- from, so that what is wrong with one is told in words of whoever gave it.
 -- SPDX-License-Identifier: MIT
 
+local errors = require "central.auth.errors"
 local handed_over = require "central.auth.cli.handed_over"
+local sorted_names = require "central.auth.sorted_names"
+local terminal = require "central.auth.cli.terminal"
 
 local given = {}
 
@@ -12,6 +15,15 @@ local GROUPS = {
   { "client_id" }, { "client_secret" }, { "token_url", "workspace_id" }, { "base_url", "cluster" }, { "auth_style" },
   { "scope" }, { "audience" }, { "ca_file" }, { "ca_path" }, { "proxy" }, { "greenlake_url" }, { "revocation_url" },
 }
+
+local TAKEN = {}
+for _, names in ipairs(GROUPS) do
+  for _, name in ipairs(names) do
+    TAKEN[name] = true
+  end
+end
+
+local ENDPOINT_WORDS = { "token", "auth", "sso", "endpoint", "issuer", "idp" }
 
 local function absolute(path)
   local pipe <close> = not path:find "^/" and io.popen "pwd" or nil
@@ -35,7 +47,7 @@ local function sources_of(options, handed)
     return options[name], "--" .. name:gsub("_", "-")
   end
   local function by_file(name)
-    return handed[name], handed_over.name(options.from_file)
+    return type(handed[name]) == "string" and handed[name] or nil, handed_over.name(options.from_file)
   end
   return { by_option, by_file, given.environment }
 end
@@ -59,6 +71,38 @@ local function collect(sources)
   return values, origins
 end
 
+-- Whether a value that is not taken may be the endpoint that the credentials are for.
+local function is_endpoint(name, value)
+  if type(value) ~= "string" or not value:find "^%a+://" then
+    return name == "token_url" or name == "workspace_id"
+  end
+  for _, word in ipairs(ENDPOINT_WORDS) do
+    if name:lower():find(word, 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Names what the file has and nothing takes; fails where that may be the endpoint, as the secret would go to another.
+local function check_ignored(options, handed, values)
+  local file, ignored = handed_over.name(options.from_file), {}
+  for _, name in ipairs(sorted_names(handed)) do
+    if not TAKEN[name] or type(handed[name]) ~= "string" then
+      local shown = ("%q"):format(errors.printable(name))
+      if is_endpoint(name, handed[name]) and not (values.token_url or values.workspace_id) then
+        return errors.fail("config", ("%s: %s is not taken, and may be the token endpoint; give that by --token-url, or"
+          .. " remove %s"):format(file, shown, shown))
+      end
+      ignored[#ignored + 1] = shown
+    end
+  end
+  if #ignored > 0 then
+    terminal.note(options, ("%s: not taken: %s"):format(file, table.concat(ignored, ", ")))
+  end
+  return true
+end
+
 --- The values, and where each came from.
 ---@param options table
 ---@return table<string, string>? values
@@ -74,6 +118,13 @@ function given.values(options)
     return nil, message, code, detail
   end
   local values, origins = collect(sources_of(options, handed))
+  if options.from_file then
+    local ok
+    ok, message, code, detail = check_ignored(options, handed, values)
+    if not ok then
+      return nil, message, code, detail
+    end
+  end
   for _, name in ipairs { "ca_file", "ca_path" } do -- a profile is used from other folders, too
     values[name] = values[name] and absolute(values[name])
   end

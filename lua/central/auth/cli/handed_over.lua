@@ -4,7 +4,6 @@
 local cjson = require "cjson"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
-local options = require "central.auth.options"
 
 local handed_over = {}
 
@@ -13,20 +12,34 @@ local DEEPEST = 3
 local FORMATS = 'what is taken is JSON like {"client_id": "ID", "client_secret": "SECRET"}, or lines like'
   .. " CENTRAL_CLIENT_ID=ID"
 
-local ALIASES = { cluster_name = "cluster" } -- what pycentral calls it
+local ALIASES = { cluster_name = "cluster", token_endpoint = "token_url" } -- what pycentral calls them
 
--- The objects that have a client_id, at most so deep: clients of Central keep theirs below a name.
-local function objects_with_id(value, depth, found)
+-- The objects that have a client_id, at most so deep: clients of Central keep theirs below a name. `beside` gets the
+-- plain values around them.
+local function objects_with_id(value, depth, found, beside)
   if type(value) ~= "table" or depth > DEEPEST then
     return found
   elseif type(value.client_id) == "string" then
     found[#found + 1] = value
     return found
   end
-  for _, inner in pairs(value) do
-    objects_with_id(inner, depth + 1, found)
+  for name, inner in pairs(value) do
+    if type(name) == "string" and type(inner) ~= "table" then
+      beside[name] = inner
+    end
+    objects_with_id(inner, depth + 1, found, beside)
   end
   return found
+end
+
+-- Adds what is not empty, by the names that we use.
+local function add(values, more)
+  for name, value in pairs(more) do
+    local known = ALIASES[name]
+    if value ~= "" and value ~= cjson.null then
+      values[known and more[known] == nil and known or name] = value
+    end
+  end
 end
 
 local function from_lines(text)
@@ -76,9 +89,9 @@ local function broken(text, why)
   return ("line %d: not valid JSON; %s"):format(before + 1, FORMATS)
 end
 
---- The options in such a file, those we know.
+--- All values in such a file that are not empty; those of options by their names.
 ---@param path string
----@return table<string, string>? values
+---@return table<string, any>? values
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
@@ -90,20 +103,17 @@ function handed_over.read(path)
   text = text:gsub("^\xEF\xBB\xBF", "")
   local is_json = text:find "^%s*[{%[]" ~= nil
   local ok, decoded = pcall(cjson.decode, text)
-  local found = ok and objects_with_id(decoded, 1, {}) or {}
+  local beside = {}
+  local found = ok and objects_with_id(decoded, 1, {}, beside) or {}
   if is_json and not ok then
     return wrong(path, broken(text, decoded))
   elseif #found > 1 then
     return wrong(path, "it has several clients; leave one in it")
   end
   local values = {}
-  for name, value in pairs(found[1] or is_json and {} or from_lines(text)) do
-    name = ALIASES[name] or name
-    if options.get(name) and type(value) == "string" and value ~= "" then
-      values[name] = value
-    end
-  end
-  if not values.client_id then
+  add(values, is_json and beside or {})
+  add(values, found[1] or is_json and {} or from_lines(text))
+  if type(values.client_id) ~= "string" then
     return wrong(path, "there is no client_id in it; " .. FORMATS)
   end
   return values
