@@ -22,10 +22,10 @@ LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
 COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -isystem $(LUA_INCDIR) \
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
-CORE := lcore lauth lmodules lsecret lcommand llifetime lcache lalarm secret clock lifetime form file command redact seal cache folder share alarm
-HTTP := lhttp lauth job gate thread exchange trust secret clock lifetime file share seal cache folder alarm
-CONSOLE := lconsole lauth console secret
-REDIS := lredis lauth redis talk wire wire_tls dial thread secret clock
+CORE := lcore lauth lmodules lsecret lcommand llifetime lcache lalarm secret descriptor clock lifetime form file command redact seal cache folder share alarm
+HTTP := lhttp lauth job gate thread exchange trust secret descriptor clock lifetime file share seal cache folder alarm
+CONSOLE := lconsole lauth console secret descriptor
+REDIS := lredis lauth redis talk wire wire_tls dial thread secret descriptor clock
 LUAS := $(shell cd lua && find central -name '*.lua')
 # What core.so holds precompiled: all but the command, the sandbox, and the face, by which `require` begins.
 MODULES := $(filter-out central/auth.lua central/auth/cli.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
@@ -173,7 +173,7 @@ $(BUILD)/threads: spec/hosts/threads.c
 spec-c: $(TESTS) $(BUILD)/contain ## the C unit tests only
 	@for test in $(TESTS); do echo "== $$test"; $(BUILD)/contain $(UNIT_SECONDS) $(RUNNER) $$test || exit 1; done
 
-UNITS := secret clock lifetime form file command redact seal cache folder share alarm exchange trust job gate thread \
+UNITS := secret descriptor clock lifetime form file command redact seal cache folder share alarm exchange trust job gate thread \
          $(if $(HAS_REDIS),redis talk wire wire_tls dial)
 $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "alarm.h"
 #include "clock.h"
+#include "descriptor.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -11,12 +12,12 @@
 enum { NS_PER_MS = 1000000, WAIT_MAX_MS = 60000 };
 
 bool auth_alarm_open(struct auth_alarm *alarm) {
-    alarm->fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    alarm->fd = auth_descriptor_keep(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK));
     return alarm->fd >= 0;
 }
 
 bool auth_alarm_copy(struct auth_alarm *copy, const struct auth_alarm *alarm) {
-    copy->fd = fcntl(alarm->fd, F_DUPFD_CLOEXEC, 0);
+    copy->fd = fcntl(alarm->fd, F_DUPFD_CLOEXEC, 3); /* never where standard streams are */
     return copy->fd >= 0;
 }
 

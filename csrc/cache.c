@@ -1,6 +1,7 @@
 /* The shared folder; the contract is in the header. The only file that takes file locks.
  * SPDX-License-Identifier: MIT */
 #include "cache.h"
+#include "descriptor.h"
 #include "file.h"
 
 #include <dirent.h>
@@ -31,7 +32,7 @@ static bool is_closed_to_others(const struct stat *info) {
 static enum auth_store_result open_folder(const char *folder, int *fd, const char **why) {
     struct stat info;
     enum auth_store_result result = AUTH_STORE_OK;
-    *fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    *fd = auth_descriptor_keep(open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (*fd < 0)
         return errno == ELOOP || errno == ENOTDIR ? unfit(why, "it is a link or no folder")
                                                   : failed(why, errno);
@@ -92,7 +93,7 @@ enum auth_store_result auth_cache_read(const char *folder, const char *name, str
     enum auth_store_result result = open_folder(folder, &at, why);
     if (result != AUTH_STORE_OK)
         return result;
-    int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = auth_descriptor_keep(openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (fd < 0) {
         result = failed(why, errno);
     } else {
@@ -129,7 +130,8 @@ enum auth_store_result auth_cache_remove(const char *folder, const char *name, c
 }
 
 static enum auth_store_result take_lock(int at, const char *name, int *lock, const char **why) {
-    int fd = openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    int fd =
+        auth_descriptor_keep(openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
     if (fd < 0)
         return unfit(why, strerror(errno));
     size_t size = 0;

@@ -1,6 +1,7 @@
 /* The two clocks; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "clock.h"
+#include "descriptor.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -51,7 +52,7 @@ void auth_clock_boot_id(unsigned char *id) {
     char text[64]; /* 8-4-4-4-12 hexadecimal digits */
     size_t nibbles = 0;
     memset(id, 0, AUTH_CLOCK_BOOT_ID);
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    int fd = auth_descriptor_keep(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
     ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text);
     for (ssize_t i = 0; i < length && nibbles < 2 * (size_t)AUTH_CLOCK_BOOT_ID; i++) {
         if (isxdigit((unsigned char)text[i])) {

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "command.h"
 #include "clock.h"
+#include "descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,6 +108,12 @@ static int open_ends(int output[2], int report[2]) {
         return errno;
     /* A socket can be shut down: see end_shells. */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, report) != 0)
+        return errno;
+    output[0] = auth_descriptor_keep(output[0]);
+    if (output[0] < 0)
+        return errno;
+    report[0] = auth_descriptor_keep(report[0]);
+    if (report[0] < 0)
         return errno;
     output[1] = moved_up(output[1]);
     if (output[1] < 0)

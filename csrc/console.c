@@ -1,6 +1,7 @@
 /* Terminals and other programs; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "console.h"
+#include "descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,7 +129,7 @@ static int ask_once(int fd, const char *prompt, bool shown, const sigset_t *mask
 int auth_console_ask(const char *prompt, bool shown, struct auth_secret *line) {
     struct signals former;
     int error = 0;
-    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    int fd = auth_descriptor_keep(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
     if (fd < 0)
         return ENXIO;
     do {

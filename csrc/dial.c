@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "dial.h"
 #include "clock.h"
+#include "descriptor.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ static struct lookup *look_up(const struct auth_dial_address *address) {
     memcpy(lookup->host, address->host, sizeof lookup->host);
     memcpy(lookup->port, address->port, sizeof lookup->port);
     atomic_store(&lookup->owners, OWNERS);
-    lookup->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    lookup->bell = auth_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (lookup->bell >= 0 && start_thread(lookup))
         return lookup;
     atomic_store(&lookup->owners, 1);
@@ -97,7 +98,7 @@ static const char *words(int error) {
 /* Begins to connect; 0 or an errno. */
 static int connect_to(struct auth_dial *dial, const struct sockaddr *to, socklen_t length) {
     int one = 1;
-    dial->fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    dial->fd = auth_descriptor_keep(socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (dial->fd < 0)
         return errno;
     dial->connecting = true;

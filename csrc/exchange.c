@@ -1,14 +1,20 @@
 /* One HTTPS request on libcurl's multi interface; the contract is in the header. Long for one file, as only
  * one may know libcurl. SPDX-License-Identifier: MIT */
 #include "exchange.h"
+#include "descriptor.h"
 #include "trust.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #if LIBCURL_VERSION_NUM < 0x075700
 #error "central-auth needs libcurl 7.87 or newer"
@@ -49,6 +55,8 @@ struct auth_exchange {
     struct auth_exchange_reply reply;
 };
 
+enum { WAKEUP_NEAR = 16 };
+
 static char version[128];
 static const char *own_bundle; /* where libcurl was built to look for authorities */
 static const char *own_folder;
@@ -78,9 +86,79 @@ static void close_handles(struct auth_exchange *exchange) {
     exchange->multi = NULL;
 }
 
+/* --- libcurl's descriptors: by itself it keeps them neither from other programs nor out of 0 to 2 --- */
+
+static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)data, (void)purpose;
+    return auth_descriptor_keep(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+}
+
+/* What wakes a wait has no name. It is among the descriptors from `lowest` on, and it is what a wake-up makes
+ * readable and a wait silent again. */
+static void hide_wakeup(CURLM *multi, int lowest) {
+    struct pollfd near[WAKEUP_NEAR];
+    bool rang[WAKEUP_NEAR];
+    nfds_t count = 0;
+    for (int fd = lowest; fd < lowest + WAKEUP_NEAR; fd++)
+        if (auth_descriptor_is_inherited(fd))
+            near[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    if (count == 0)
+        return;
+    (void)curl_multi_wakeup(multi);
+    (void)poll(near, count, 0);
+    for (nfds_t i = 0; i < count; i++)
+        rang[i] = (near[i].revents & POLLIN) != 0;
+    (void)curl_multi_poll(multi, NULL, 0, 0, NULL);
+    (void)poll(near, count, 0);
+    for (nfds_t i = 0; i < count; i++)
+        if (rang[i] && (near[i].revents & POLLIN) == 0)
+            auth_descriptor_hide_pair(near[i].fd);
+}
+
+static CURLM *new_multi(void) {
+    int lowest = auth_descriptor_keep(eventfd(0, EFD_CLOEXEC));
+    if (lowest < 0)
+        return NULL;
+    close(lowest);
+    bool shielded = auth_descriptor_shield();
+    CURLM *multi = curl_multi_init();
+    if (multi != NULL)
+        hide_wakeup(multi, lowest);
+    if (shielded)
+        auth_descriptor_unshield();
+    return multi;
+}
+
+/* The pair by which the thread of a resolver says that it is done. */
+static void hide_resolver(CURLM *multi) {
+    fd_set sets[3];
+    int last = -1;
+    for (int i = 0; i < 3; i++)
+        FD_ZERO(&sets[i]);
+    (void)curl_multi_fdset(multi, &sets[0], &sets[1], &sets[2], &last);
+    for (int fd = 0; fd <= last; fd++)
+        if (FD_ISSET(fd, &sets[0]) && auth_descriptor_is_inherited(fd))
+            auth_descriptor_hide_pair(fd);
+}
+
+static bool has_passed(const struct auth_exchange *exchange, CURLINFO timer) {
+    curl_off_t at_us = 0;
+    return curl_easy_getinfo(exchange->easy, timer, &at_us) == CURLE_OK && at_us > 0;
+}
+
+static CURLMcode perform(struct auth_exchange *exchange, int *running) {
+    bool shielded = auth_descriptor_shield();
+    CURLMcode error = curl_multi_perform(exchange->multi, running);
+    if (error == CURLM_OK && *running > 0 && !has_passed(exchange, CURLINFO_NAMELOOKUP_TIME_T))
+        hide_resolver(exchange->multi);
+    if (shielded)
+        auth_descriptor_unshield();
+    return error;
+}
+
 /* New ones in place of those there may be, which stay where memory runs out. */
 static bool open_handles(struct auth_exchange *exchange) {
-    struct auth_exchange fresh = {.multi = curl_multi_init(), .easy = curl_easy_init()};
+    struct auth_exchange fresh = {.multi = new_multi(), .easy = curl_easy_init()};
     if (fresh.multi == NULL || fresh.easy == NULL) {
         close_handles(&fresh);
         return false;
@@ -176,6 +254,7 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     CURLcode error = set_method(exchange, request);
     SET(CURLOPT_ERRORBUFFER, exchange->error);
     SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_PROTOCOLS_STR, "https,http");
     SET(CURLOPT_HTTP_VERSION, request->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
@@ -490,11 +569,6 @@ static bool try_bundle(struct auth_exchange *exchange) {
     return exchange->under_way;
 }
 
-static bool has_passed(const struct auth_exchange *exchange, CURLINFO timer) {
-    curl_off_t at_us = 0;
-    return curl_easy_getinfo(exchange->easy, timer, &at_us) == CURLE_OK && at_us > 0;
-}
-
 /* Of a TCP connection only the number of those made tells in every version: the time may include TLS, and the
  * addresses may be missing where TLS failed. */
 static void tell_way(struct auth_exchange *exchange) {
@@ -529,7 +603,7 @@ bool auth_exchange_step(struct auth_exchange *exchange) {
         return true;
     look_for_silence(exchange);
     CURLcode result = CURLE_OUT_OF_MEMORY;
-    CURLMcode error = curl_multi_perform(exchange->multi, &running);
+    CURLMcode error = perform(exchange, &running);
     if (!is_over(exchange, &result) && error == CURLM_OK && running > 0)
         return false;
     if (result == CURLE_PEER_FAILED_VERIFICATION && exchange->partial_trust && try_bundle(exchange))

@@ -1,6 +1,7 @@
 /* Small files, read and replaced whole; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "file.h"
+#include "descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,7 @@ static int read_all(int fd, struct auth_secret *out, unsigned *mode) {
 }
 
 int auth_file_read(const char *path, struct auth_secret *out, unsigned *mode) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = auth_descriptor_keep(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (fd < 0)
         return errno;
     int error = read_all(fd, out, mode);
@@ -79,7 +80,8 @@ static int open_temporary(int at, const char *name, char *temporary) {
     for (int i = 0; i < TRIES; i++) {
         (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%ld-%u", name, AUTH_FILE_TEMPORARY, (long)getpid(),
                        atomic_fetch_add(&counter, 1));
-        int fd = openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int fd = auth_descriptor_keep(
+            openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
         if (fd >= 0 || errno != EEXIST)
             return fd;
     }
@@ -138,7 +140,7 @@ int auth_file_write(const char *path, const struct auth_secret *bytes) {
     if (slash == NULL || slash == target)
         return error != 0 ? error : EINVAL;
     *slash = '\0';
-    int at = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int at = auth_descriptor_keep(open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (at < 0)
         return errno;
     error = bytes == NULL ? probe(at, slash + 1) : auth_file_replace(at, slash + 1, bytes, true);

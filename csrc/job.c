@@ -178,7 +178,10 @@ struct auth_job *auth_job_new(void) {
         return NULL;
     job->alarm.fd = -1;
     job->owner = getpid();
+    bool entered = auth_gate_enter(); /* while the process exits, without */
     job->exchange = auth_exchange_new();
+    if (entered)
+        auth_gate_leave();
     if (job->exchange == NULL) {
         free(job);
         return NULL;

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "talk.h"
 #include "clock.h"
+#include "descriptor.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -165,7 +166,7 @@ struct auth_talk *auth_talk_new(const struct auth_redis_options *options) {
     if (talk == NULL)
         return NULL;
     talk->owner = getpid();
-    talk->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    talk->bell = auth_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     talk->ca_file = options->ca_file != NULL ? strdup(options->ca_file) : NULL;
     talk->options = *options;
     talk->options.password = &talk->password;

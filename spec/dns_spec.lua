@@ -62,6 +62,19 @@ require("central.auth.core").clock():sleep(0.002)
 return pending:done() and "done" or "under way"
 ]==]
 
+-- What other programs would inherit while the name is being resolved, but did not before.
+local HEIR = [==[
+local inherited, before = require "spec.support.inherited", nil
+local client = require("central.auth").new { client_id = "a", client_secret = "b", cache = false,
+  token_url = "https://token.example.test/" }
+before = inherited()
+local pending <close> = client:pending()
+require("central.auth.core").clock():sleep(0.05)
+local now = inherited()
+client:close()
+print(now == before and "nothing" or "something", 0, require("cqueues").monotime())
+]==]
+
 -- Runs the client, a command that may use these words, and a DNS server if the last two arguments name one.
 local SCRIPT = [[
 folder=$1 timeout=$2 authority=$3 certificate=$4 key=$5
@@ -95,6 +108,7 @@ setup(function()
   process.write(folder .. "/client.lua", CLIENT)
   process.write(folder .. "/closer.lua", CLOSER)
   process.write(folder .. "/leaver.lua", LEAVER)
+  process.write(folder .. "/heir.lua", HEIR)
 end)
 
 teardown(function()
@@ -143,6 +157,10 @@ describe("a name server", function()
     local code, seconds = resolve(5, "silent 0", "closer")
     assert.equal("closed", code)
     assert.is_true(seconds < 0.05, seconds .. " s")
+  end)
+
+  slow("that says nothing leaves nothing to other programs meanwhile", function()
+    assert.equal("nothing", (resolve(5, "silent 0", "heir")))
   end)
 
   -- Each leaves a resolver's thread behind, which ends where our code was.

@@ -2,6 +2,7 @@
 -- `token` loads no parser, and nothing is loaded before it is used.
 -- SPDX-License-Identifier: MIT
 
+local core = require "central.auth.core"
 local lazy = require "central.auth.lazy"
 
 local parser = lazy "central.auth.cli.parser"
@@ -56,6 +57,7 @@ end
 ---@return integer status
 function cli.main(words)
   local options, problem, code, detail
+  core.fill_standard() -- before a file or a connection takes the place of a stream that is closed
   local ok, status = pcall(function()
     options, problem = parse(words)
     if options then

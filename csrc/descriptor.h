@@ -1,0 +1,30 @@
+/* Descriptors that no other program inherits and that never stand where standard input, output and error are
+ * expected: in a process that was started without those, text for them would go into a connection.
+ * SPDX-License-Identifier: MIT */
+#ifndef AUTH_DESCRIPTOR_H
+#define AUTH_DESCRIPTOR_H
+
+#include <stdbool.h>
+
+/* Takes a descriptor that was just opened, close-on-exec; -1 passes through with its errno. Returns it, or
+ * the one from 3 on that it was moved to; -1: none was left, and the one given is closed. */
+int auth_descriptor_keep(int fd);
+
+/* Around calls of a library that opens descriptors by itself: fills the closed ones among 0 to 2. False:
+ * there is nothing to fill, and `unshield` must not be called. From any thread; within the gate, so that a
+ * forked child does not inherit what fills them. */
+bool auth_descriptor_shield(void);
+void auth_descriptor_unshield(void);
+
+/* Makes a descriptor close-on-exec that a library opened, and with it the other end of its pair, if that can
+ * be told without doubt. */
+void auth_descriptor_hide_pair(int fd);
+
+/* Whether it is open and other programs inherit it. */
+bool auth_descriptor_is_inherited(int fd);
+
+/* Opens /dev/null where 0, 1 or 2 are closed, the wrong way round: reading and writing fail as before. For
+ * programs alone: a library must not decide what these are. False: it can't be opened. */
+bool auth_descriptor_fill_standard(void);
+
+#endif
