@@ -109,6 +109,15 @@ describe("a process whose clocks are moved #clocks #slow", function()
     assert_seen({ { 1 }, { 1 }, { 1 }, { 2 }, { 2 } }, move("+0 -86400 +0 +86400 +0", true))
   end)
 
+  faked("has all of its timeout for a token request, however late the first byte comes", function()
+    local slow <close> = sandbox.start { latency = 1 } -- which are twenty seconds of that process
+    local env = process.credentials(slow, folder .. "/cache")
+    env.LD_PRELOAD, env.FAKETIME, env.CENTRAL_TIMEOUT = LIBRARY, "+0 x20", 60
+    assert.equal("true\n", (process.run(("env %s lua5.4 -e 'print(require(\"central.auth\").token() ~= nil)'"):format(
+      process.assignments(env)))))
+    assert.equal(1, slow:requests().token)
+  end)
+
   it("does the same where it slept: one clock moves with the wall clock, the other does not", function()
     assert_seen({ { 1 }, { 1 }, { 1, 2 }, { 3 } }, suspend "0/0 3600/3600 6700/6700 17500/17500")
   end)
