@@ -25,10 +25,26 @@ describe("options #valgrind", function()
       "https://[2001:db8::1]/", "http://localhost:1/", "http://127.0.0.1/", "http://[::1]:8080/")
     assert_bad("token_url", "only https", "http://example.com/", "http://127.0.0.1.example.com/", "ftp://h/",
       "http://localhost.example.com/")
-    assert_bad("token_url", "no URL", "example.com", "https:///x", "/path", "https://h/a b", "https//h")
+    assert_bad("token_url", "no URL", "example.com", "https:///x", "/path", "https//h")
+    assert_bad("token_url", "must be percent%-encoded", "https://h/a b", "https://h/b\u{FC}cher", "https://h/a\\b")
     assert_bad("token_url", "user name or password", "https://id:secret@h/", "http://127.0.0.1@example.com/")
     assert_bad("token_url", "fragment", "https://h/#x")
     assert_bad("token_url", "empty", "")
+  end)
+
+  it("reads URLs as API calls do: any of these hosts works there", function()
+    for _, name in ipairs { "token_url", "base_url", "greenlake_url", "revocation_url" } do
+      assert_good(name, "https://my_host/", "https://localhost:", "https://localhost:/x", "https://h.:1",
+        "https://h:65535")
+      assert_bad(name, "zone", "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]:8443")
+      assert_bad(name, "not ASCII", "https://b\u{FC}cher.localhost/")
+      assert_bad(name, "its host is no name", "https://:443/", "https://a\\b/", "https://::1/", "https://[::1",
+        "https://a%41/", "https://a:b", "https://[]/")
+      assert_bad(name, "its port is none", "https://h:0/", "https://h:65536/", "https://[::1]:99999999999999999999")
+    end
+    assert_good("hosts", "my_host", "localhost:", { "a.example:8443", "[::1]:1" })
+    assert_bad("hosts", "write it like api.example.com", "a.example/x", "b\u{FC}cher.localhost", { "[fe80::1%25eth0]" },
+      "a b", "a:b", "https://h")
   end)
 
   it("refuses control characters in everything that reaches a header, URL or form", function()

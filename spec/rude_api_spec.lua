@@ -2,12 +2,13 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local ca = require "central.auth.sandbox.ca"
 local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 
 local function client(server, options)
-  local base = server.url:match "^(http://[^/]+)"
+  local base = server.url:match "^(https?://[^/]+)"
   local given = {
     client_id = "an-identifier", client_secret = "a-long-enough-secret", token_url = server.url, base_url = base,
     greenlake_url = base, revocation_url = base .. "/revoke", cache = false,
@@ -125,6 +126,31 @@ describe("a kept connection that is silent #slow", function()
     local took = seconds(function() assert.equal("timeout", select(3, c:get("/x", { timeout = 0.2 }))) end)
     assert.is_true(took >= 0.19 and took < 1, took)
     assert.equal(1, server:log().connections)
+  end)
+end)
+
+describe("a call to a host of an unusual name", function()
+  local folder
+  setup(function() folder = process.scratch() end)
+  teardown(function() process.remove(folder) end)
+
+  it("goes there: an underscore, a colon without a port", function()
+    local authority = ca.new { folder = folder }
+    local leaf = authority:issue { name = "server", names = { "my_host.localhost" }, ips = {} }
+    local server <close> = rude.start { leaf = leaf, name = "my_host.localhost", handler = function(conn, request)
+      local is_token = request.path == "/as/token.oauth2"
+      conn:write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
+        is_token and '{"access_token":"t","token_type":"Bearer","expires_in":3600}' or "[1]")
+    end }
+    local options = { ca_file = authority.file, base_url = server.url:match "^https://[^/]+" }
+    local c <close> = client(server, options)
+    assert.same({ 1 }, assert(c:get "/x").json)
+    assert.same({ 1 }, assert(c:get(options.base_url .. "/x")).json)
+    options.base_url = "https://localhost:"
+    local other <close> = client(server, options)
+    local none, message = other:get("/x", { timeout = 0.2 })
+    assert.is_nil(none)
+    assert.truthy(message:find("^GET /x: .*%(asking localhost%)"), message)
   end)
 end)
 

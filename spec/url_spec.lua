@@ -27,6 +27,7 @@ describe("a target of an API call", function()
     assert.equal("https://other.example:8443/x", url.resolve("https://other.example:8443/x", BASE, hosts))
     refused("does not go to", "https://other.example/x", BASE, hosts)
     refused("does not go to", "http://api.example.com/x", BASE, hosts)
+    assert.equal("https://my_host:/x", url.resolve("https://my_host:/x", BASE, { "my_host" }))
     refused("does not go to", "https://api.example.com.evil.example/x", BASE, hosts)
   end)
 
@@ -44,6 +45,12 @@ describe("a target of an API call", function()
     } do
       assert.is_nil((url.resolve(target, BASE)), target)
     end
+  end)
+
+  it("says what is wrong with a URL's host", function()
+    refused("has a zone", "https://[fe80::1%25eth0]/x")
+    refused("its port is none", "https://h:0/x")
+    refused("begins with /, or a URL", "devices")
   end)
 
   it("has no control character, no space, nothing that must be encoded", function()

@@ -7,6 +7,7 @@ local options = require "central.auth.options"
 local clusters = lazy "central.auth.clusters"
 local errors = lazy "central.auth.errors"
 local grant = lazy "central.auth.grant"
+local url = lazy "central.auth.url"
 
 local checks = {}
 
@@ -143,8 +144,13 @@ end
 
 function checks.hosts(value)
   for i, name in ipairs(type(value) == "table" and value or { value }) do
-    if type(name) ~= "string" or not (name:find("^[%w.-]+:?%d*$") or name:find("^%[[%x:.]+%]:?%d*$")) then
-      return nil, ("item %d: write it like api.example.com or api.example.com:8443"):format(i)
+    local origin, host, rest = nil, "a string is needed", nil
+    if type(name) == "string" then
+      origin, host, rest = url.split("https://" .. name)
+    end
+    if not origin or rest ~= "" then
+      return nil, ("item %d: write it like api.example.com or api.example.com:8443%s"):format(i,
+        origin and "" or ": " .. host)
     end
   end
   local checked, problem = texts(value)

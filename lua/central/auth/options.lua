@@ -5,6 +5,7 @@ local lazy = require "central.auth.lazy"
 
 local checks = lazy "central.auth.checks"
 local redis_url = lazy "central.auth.redis_url"
+local url = lazy "central.auth.url"
 
 ---@alias central.auth.EventName
 ---| "fetched"     # the server gave the first token
@@ -88,22 +89,16 @@ local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 ---@return string? value
 ---@return string? problem
 function options.url(value)
-  local _, problem = options.text(value)
-  local scheme, authority = value:match("^(%a+)://([^/?#]+)")
-  if problem then
-    return nil, problem
-  elseif not scheme or value:find("%s") then
-    return nil, "it is no URL like https://host/path"
-  elseif authority:find("@", 1, true) then
-    return nil, "it carries a user name or password; use client_id and client_secret"
-  elseif value:find("#", 1, true) then
-    return nil, "it has a fragment (#…), which RFC 6749 forbids"
+  local checked, problem = options.text(value)
+  local origin, host = nil, nil
+  if checked then
+    origin, host = url.split(value)
+    problem = not origin and host or url.problem(value)
   end
-  local host = authority:match("^(%[[%x:.]+%])") or authority:match("^[^:]+")
-  if scheme:lower() ~= "https" and not (scheme:lower() == "http" and LOOPBACK[host]) then
-    return nil, "only https:// is safe (http:// works for the loopback address alone)"
+  if not problem and not origin:find("^https:") and not (origin:find("^http:") and LOOPBACK[host]) then
+    problem = "only https:// is safe (http:// works for the loopback address alone)"
   end
-  return value
+  return not problem and value or nil, problem
 end
 
 local function readable(value)

@@ -1,17 +1,23 @@
 -- Where an API call goes: a path or a URL, and a query -> a URL that the token may be sent to, or what is wrong.
 -- SPDX-License-Identifier: MIT
 
-local errors = require "central.auth.errors"
+local lazy = require "central.auth.lazy"
+
+local errors = lazy "central.auth.errors"
 local sorted_names = require "central.auth.sorted_names"
 
 local url = {}
 
 local PORTS = { https = "443", http = "80" }
 
--- What a URL may consist of (RFC 3986, 2), but for the fragment, which is never sent.
-local STRANGE = "[^%w%-._~:/?%[%]@!$&'()*+,;=%%]"
+-- What a URL may consist of (RFC 3986, 2), but for the fragment, which is never sent. Letters by their codes: %w takes
+-- others, too, where the locale has one byte for each.
+local STRANGE = "[^A-Za-z0-9%-._~:/?%[%]@!$&'()*+,;=%%]"
 
-local function strange(text)
+--- What is in a text that no URL to be requested may hold, if anything is.
+---@param text string
+---@return string?
+function url.problem(text)
   local at = text:find(STRANGE) or text:find("%%%X") or text:find("%%%x%X") or text:find("%%%x?$")
     or text:find("%00", 1, true)
   if not at then
@@ -37,20 +43,38 @@ local function climbs(path)
   return false
 end
 
---- Scheme, host and port of a URL in one spelling, the host alone, and the rest; nil where it is no plain URL.
+local function authority_problem(host, port)
+  if host:find("@", 1, true) then
+    return "it carries a user name or password; use client_id and client_secret"
+  elseif host:find("^%[[^%]]*%%") then
+    return "its address has a zone (%…), which is not supported"
+  elseif host:find("[\x80-\xFF]") then
+    return "its host is not ASCII; write it as DNS has it, xn--…"
+  elseif not (host:find("^[A-Za-z0-9._-]+$") or host:find("^%[[%x:.]+%]$")) then
+    return "its host is no name, no IPv4 address and no IPv6 address in brackets"
+  elseif port ~= "" and not (#port <= 5 and tonumber(port) >= 1 and tonumber(port) <= 65535) then
+    return "its port is none from 1 to 65535"
+  end
+end
+
+--- Scheme, host and port of a URL in one spelling, the host alone, and the rest; or nil and what is wrong with it.
 ---@param text string
 ---@return string? origin
 ---@return string? host
 ---@return string? rest
 function url.split(text)
-  local scheme, authority, rest = text:match("^(%a+)://([^/?]*)(.*)$")
-  local host = authority and (authority:match("^(%[[%x:.]+%])") or authority:match("^[%w.-]+"))
-  local port = host and authority:sub(#host + 1)
-  if not host or not (port == "" or port:find("^:%d+$")) then
-    return nil
+  local scheme, authority, rest = text:match("^(%a+)://([^/?#]+)(.*)$")
+  if not scheme then
+    return nil, "it is no URL like https://host/path"
   end
-  scheme, host = scheme:lower(), host:lower()
-  return ("%s://%s:%s"):format(scheme, host, port ~= "" and port:sub(2) or PORTS[scheme] or "0"), host, rest
+  local host, port = authority:match("^(.*):(%d*)$")
+  host, port = (host or authority):lower(), port or ""
+  local problem = authority_problem(host, port)
+  if problem then
+    return nil, problem
+  end
+  scheme = scheme:lower()
+  return ("%s://%s:%s"):format(scheme, host, port ~= "" and port or PORTS[scheme] or "0"), host, rest
 end
 
 local function is_named(origin, hosts)
@@ -69,13 +93,14 @@ end
 ---@return string? url
 ---@return string? problem
 function url.resolve(target, base, hosts)
-  local problem = strange(target)
+  local problem = url.problem(target)
   local path, whole = target, base and base .. target
   if not problem and not target:find("^/") then
     local origin, host, rest = url.split(target)
     path, whole = rest, target
     if not origin then
-      problem = "write a path that begins with /, or a URL like https://host/path"
+      problem = target:find("://", 1, true) and host
+        or "write a path that begins with /, or a URL like https://host/path"
     elseif origin ~= (base and url.split(base)) and not (origin:find("^https:") and is_named(origin, hosts)) then
       problem = ("the token does not go to %s: it is not the host of base_url, and the option hosts does not name it")
         :format(host)
@@ -92,7 +117,7 @@ function url.resolve(target, base, hosts)
 end
 
 local function encode(text)
-  return (text:gsub("[^%w%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
+  return (text:gsub("[^A-Za-z0-9%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
 --- A value as text; a number with all its digits and no more, whatever the locale's decimal point.
