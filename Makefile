@@ -134,7 +134,7 @@ UNIT_SECONDS := 300
 SPEC_SECONDS := 3600
 
 # The specs run in an environment of their own: no credentials, proxies or trust of the person who runs them.
-CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))" $(INIT:%=LUA_INIT_5_4=%)
+CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
 BUSTED_FLAGS ?= --exclude-tags=deb
 FOR_SPECS := $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork getenv thread_end torture) $(BUILD)/threads $(BUILD)/contain
@@ -143,10 +143,13 @@ spec: build $(FOR_SPECS) ## the Lua specs only (SPECS=spec/renew_spec.lua for on
 	@mkdir -p $(BUILD)/home
 	@$(CLEAN_ENV) $(BUILD)/contain $(SPEC_SECONDS) $(RUNNER) $(LUA) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
 
-# Units and spec files side by side, for most of them wait most of the time. EXCLUDE: tags of specs that are left out.
-JOBS ?= $(shell echo $$((3 * $$(nproc))))
+# Units and spec files side by side, for most of them wait most of the time. TAGS and EXCLUDE choose among the specs, INIT
+# is Lua to run first in each, RUNNER a command to run each by.
+JOBS       ?= $(shell echo $$((3 * $$(nproc))))
+SPEC_FILES ?= $(filter-out %/deb_spec.lua,$(wildcard spec/*_spec.lua))
 run: build $(FOR_SPECS) $(TESTS)
-	@$(CLEAN_ENV) JOBS=$(JOBS) EXCLUDE=$(EXCLUDE) RUNNER="$(RUNNER)" LUA=$(LUA) $(LUA) spec/runner.lua $(TESTS) $(filter-out %/deb_spec.lua,$(wildcard spec/*_spec.lua))
+	@$(CLEAN_ENV) JOBS=$(JOBS) TAGS=$(TAGS) EXCLUDE=$(EXCLUDE) INIT=$(INIT) RUNNER="$(RUNNER)" LUA=$(LUA) \
+	  $(LUA) spec/runner.lua $(TESTS) $(SPEC_FILES)
 
 # The mark is a copy of the list that is installed. Without it the specs that need oidc-provider are pending.
 NPM := npm ci --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=4000
@@ -211,9 +214,9 @@ lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, sym
 
 # Not of specs that fork: the sanitizer's allocator may be locked by a thread at that moment, and stays so in the child.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ASAN       := BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE"
 check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign programs under AddressSanitizer and UBSan
-	@$(MAKE) --no-print-directory spec-c spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" CFLAGS="-O1 -g -U_FORTIFY_SOURCE" \
-	  BUSTED_FLAGS=--exclude-tags=hosts,clocks,torture,deb,herd,forks
+	@$(MAKE) --no-print-directory run $(ASAN) EXCLUDE=hosts,clocks,torture,deb,herd,forks
 
 # The sanitizer must be loaded before Lua's own libraries: by the loader, not LD_PRELOAD, which every child would inherit.
 # Leaks are looked for in the specs' own process: in its children that trips over threads which end with them, and tracers.
@@ -227,8 +230,7 @@ check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign p
 
 VALGRIND := env UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 check-valgrind: deps-check ## C units and the specs without timing under valgrind
-	@$(MAKE) --no-print-directory spec-c RUNNER="$(VALGRIND)"
-	@$(MAKE) --no-print-directory spec RUNNER="$(VALGRIND)" BUSTED_FLAGS="--tags=valgrind"
+	@$(MAKE) --no-print-directory run RUNNER="$(VALGRIND)" TAGS=valgrind JOBS=$$(nproc)
 
 # No address randomisation: the sanitizer of Debian 12 does not find its place beside that of newer kernels.
 TSAN := BUILD=.build/tsan SANITIZE=-fsanitize=thread CFLAGS="-O1 -g -U_FORTIFY_SOURCE" RUNNER="setarch -R"
@@ -256,15 +258,11 @@ check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails onc
 # Each spec by itself, for collecting what the others left behind would take most of the time. First under
 # AddressSanitizer, which sees what is used after it was collected; then, without it, what it can't run: forks, moved clocks
 # and foreign programs. Not the torture, which needs the collector for itself, nor the package's Debian, which has its own.
-GC_SPECS ?= $(filter-out %/deb_spec.lua %/torture_spec.lua,$(wildcard spec/*_spec.lua))
-GC_AGAIN  = $(shell grep -lE '\#(hosts|clocks|herd|foreign|forks)' $(GC_SPECS))
-BY_GC     = $(MAKE) --no-print-directory spec INIT=@$(CURDIR)/spec/support/collect.lua
+NOT_SANITIZED := hosts,clocks,herd,foreign,forks
+BY_GC = $(MAKE) --no-print-directory run TESTS= INIT=@$(CURDIR)/spec/support/collect.lua JOBS=$$(nproc)
 check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at every step, under AddressSanitizer where it can be
-	@for spec in $(GC_SPECS); do echo "== $$spec"; $(BY_GC) SPECS=$$spec BUILD=.build/asan SANITIZE="$(SANITIZERS)" \
-	  CFLAGS="-O1 -g -U_FORTIFY_SOURCE" BUSTED_FLAGS=--exclude-tags=hosts,clocks,herd,foreign,forks || failed="$$failed $$spec"; \
-	  done; for spec in $(GC_AGAIN); do echo "== $$spec, not sanitized"; $(BY_GC) SPECS=$$spec \
-	  BUSTED_FLAGS=--tags=hosts,clocks,herd,foreign,forks || failed="$$failed $$spec"; done; \
-	  [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+	@$(BY_GC) $(ASAN) EXCLUDE=torture,deb,$(NOT_SANITIZED)
+	@$(BY_GC) TAGS=$(NOT_SANITIZED) EXCLUDE=torture,deb
 
 check-deb: deps-fresh ## the Debian package, by lintian and in a fresh Debian of its own, its systemd and a container (root)
 	@$(MAKE) --no-print-directory spec SPECS=spec/deb_spec.lua BUSTED_FLAGS=

@@ -1,15 +1,21 @@
 -- Runs C units and spec files side by side, as `make test` does: runner.lua UNIT… SPEC…
 -- Each has a home and a folder for temporary files, in which it must leave nothing, and all its processes end with it.
 -- What a file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time.
--- Environment: JOBS (how many at once), EXCLUDE (tags not to run), RUNNER (a command before each, such as valgrind),
--- LUA, BUILD (where to find `contain`).
+-- Environment: JOBS (how many at once), TAGS and EXCLUDE (which specs), INIT (Lua to run first in each), RUNNER (a
+-- command before each, such as valgrind), LUA, BUILD (where `contain` is).
 -- SPDX-License-Identifier: MIT
 
 local lfs = require "lfs"
 local uv = require "luv"
 
-local LUA = assert(os.getenv "LUA")
-local JOBS = tonumber(os.getenv "JOBS") or 2
+-- What this variable says; nil where it is empty.
+local function setting(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+local LUA, TAGS, EXCLUDE = assert(setting "LUA"), setting "TAGS", setting "EXCLUDE"
+local JOBS = tonumber(setting "JOBS") or 2
 local LIMIT_S = 900 -- for one file
 
 local function read(path)
@@ -17,7 +23,7 @@ local function read(path)
   return file and file:read "a" or ""
 end
 
-local function words(text)
+local function split(text)
   local list = {}
   for word in (text or ""):gmatch "%S+" do
     list[#list + 1] = word
@@ -29,9 +35,25 @@ local function append(list, more)
   return table.move(more, 1, #more, #list + 1, list)
 end
 
-local function exclude(more)
-  local tags = table.concat({ os.getenv "EXCLUDE", more }, ",")
-  return tags ~= "" and { "--exclude-tags=" .. tags } or {}
+-- Flags for busted: these tags beside TAGS and EXCLUDE.
+local function flags(tags, excluded)
+  local list = {}
+  for flag, words in pairs { tags = { TAGS, tags }, ["exclude-tags"] = { EXCLUDE, excluded } } do
+    local _, word = next(words)
+    if word then
+      list[#list + 1] = ("--%s=%s"):format(flag, #words == 2 and table.concat(words, ",") or word)
+    end
+  end
+  return list
+end
+
+-- Whether the text of a spec file has one of these tags, given as a list with commas.
+local function has_tag(text, tags)
+  for tag in tags:gmatch "[^,]+" do
+    if text:find("#" .. tag, 1, true) then
+      return true
+    end
+  end
 end
 
 -- What each kind of job prints at its end, as counts: passed, failed, skipped; nil where it did not come so far.
@@ -81,25 +103,26 @@ local function unit(path)
   return { name = path:match "[^/]+$", command = { path }, counts = unit_counts, weight = 0 }
 end
 
-local function spec(path, flags, name)
-  local command = { LUA, "/usr/bin/busted", path }
-  return { name = name or path, command = append(command, flags), counts = spec_counts, weight = 0 }
+local function spec(path, text, options, name)
+  local weight = select(2, text:gsub("#slow", "")) * 100000 + #text
+  local command = append({ LUA, "/usr/bin/busted", path }, options)
+  return { name = name or path, command = command, counts = spec_counts, weight = weight }
 end
 
 -- The jobs that may run side by side, the long ones first, and those that run alone.
 local function plan(paths)
   local beside, alone = {}, {}
   for _, path in ipairs(paths) do
-    if path:find "_spec%.lua$" then
-      local text = read(path)
-      local job = spec(path, exclude "timing")
-      job.weight = select(2, text:gsub("#slow", "")) * 100000 + #text
-      beside[#beside + 1] = job
-      if text:find("#timing", 1, true) then
-        alone[#alone + 1] = spec(path, append({ "--tags=timing" }, exclude()), path .. " (timing)")
-      end
-    else
+    local text = read(path)
+    if not path:find "_spec%.lua$" then
       beside[#beside + 1] = unit(path)
+    elseif not TAGS then
+      beside[#beside + 1] = spec(path, text, flags(nil, "timing"))
+      if has_tag(text, "timing") then
+        alone[#alone + 1] = spec(path, text, flags "timing", path .. " (timing)")
+      end
+    elseif has_tag(text, TAGS) then
+      beside[#beside + 1] = spec(path, text, flags())
     end
   end
   table.sort(beside, function(a, b) return a.weight > b.weight end)
@@ -176,9 +199,10 @@ local function start(job, done)
   for name, value in pairs(ENVIRONMENT) do
     env[#env + 1] = name .. "=" .. value
   end
-  append(env, { "HOME=" .. job.folder .. "/home", "TMPDIR=" .. job.folder .. "/tmp", "CMOCKA_MESSAGE_OUTPUT=TAP" })
+  append(env, { "HOME=" .. job.folder .. "/home", "TMPDIR=" .. job.folder .. "/tmp", "CMOCKA_MESSAGE_OUTPUT=TAP",
+    setting "INIT" and "LUA_INIT_5_4=" .. setting "INIT" })
   local log = assert(uv.fs_open(job.log, "w", tonumber("600", 8)))
-  local args = append(append({ tostring(LIMIT_S) }, words(os.getenv "RUNNER")), job.command)
+  local args = append(append({ tostring(LIMIT_S) }, split(setting "RUNNER")), job.command)
   local options = { args = args, env = env, cwd = HERE, stdio = { nil, log, log } }
   running[job] = assert(uv.spawn(ENVIRONMENT.BUILD .. "/contain", options, function(code, signal)
     running[job] = nil
