@@ -195,7 +195,7 @@ function Process:wait_for_port(port, seconds, host)
   end
 end
 
---- Ends the process: asks, waits two seconds, then insists.
+--- Ends the process: asks, waits two seconds, then insists. Whether asking was enough.
 function Process:stop()
   if self.stopped then
     return
@@ -208,6 +208,7 @@ function Process:stop()
   if not gone then
     os.execute(("kill -9 %d 2>/dev/null"):format(self.pid))
   end
+  return gone
 end
 
 Process.__close = Process.stop

@@ -25,9 +25,11 @@ local function wait(fd, seconds)
 end
 
 local client = assert(auth.new { wait = wait })
-local api = http.new { sslctx = require("ssl").newcontext {
-  mode = "client", protocol = "any", verify = "peer", cafile = os.getenv "CENTRAL_CA_FILE",
-} }
+local trust = { mode = "client", protocol = "any", verify = "peer", cafile = os.getenv "CENTRAL_CA_FILE" }
+local api = http.new {
+  sslctx = server.tls_builder and assert(server.tls_builder("/"):apply(trust):build()) -- from prosody 13 on
+    or assert(require("ssl").newcontext(trust)),
+}
 
 local function aps(event)
   local header, message = client:header()
