@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ENTRIES_MAX = 10000, RECORD_DIGITS = 32 };
+enum { ENTRIES_MAX = 10000, RECORD_DIGITS = 32, HELD_MAX = 128 };
 
 static enum auth_store_result unfit(const char **why, const char *text) {
     *why = text;
@@ -129,19 +131,71 @@ enum auth_store_result auth_cache_remove(const char *folder, const char *name, c
     return result;
 }
 
+/* --- locks: a forked child has copies of their descriptors, and would hold them beyond the parent's death.
+ * It finds them here and closes them at once. --- */
+
+enum { FREE = 0, BEING_WRITTEN = -1 }; /* no lock has descriptor 0 */
+
+static struct held {
+    atomic_int fd; /* the last to be written */
+    dev_t device;
+    ino_t inode;
+} held[HELD_MAX];
+
+static void drop_in_child(void) {
+    for (size_t i = 0; i < HELD_MAX; i++) {
+        struct stat info;
+        int fd = atomic_exchange(&held[i].fd, FREE);
+        if (fd > FREE && fstat(fd, &info) == 0 && info.st_dev == held[i].device &&
+            info.st_ino == held[i].inode)
+            close(fd);
+    }
+}
+
+static void watch_forks(void) {
+    (void)pthread_atfork(NULL, NULL, drop_in_child);
+}
+
+static void note(int fd) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct stat info;
+    (void)pthread_once(&once, watch_forks);
+    if (fstat(fd, &info) != 0)
+        return;
+    for (size_t i = 0; i < HELD_MAX; i++) {
+        int expected = FREE;
+        if (!atomic_compare_exchange_strong(&held[i].fd, &expected, BEING_WRITTEN))
+            continue;
+        held[i].device = info.st_dev;
+        held[i].inode = info.st_ino;
+        atomic_store(&held[i].fd, fd);
+        return;
+    }
+}
+
+static void drop(int fd) {
+    for (size_t i = 0; i < HELD_MAX; i++) {
+        int expected = fd;
+        if (atomic_compare_exchange_strong(&held[i].fd, &expected, FREE))
+            break;
+    }
+    close(fd);
+}
+
 static enum auth_store_result take_lock(int at, const char *name, int *lock, const char **why) {
     int fd =
         auth_descriptor_keep(openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
     if (fd < 0)
         return unfit(why, strerror(errno));
     size_t size = 0;
+    note(fd);
     enum auth_store_result result = check_file(fd, &size, why);
     if (result == AUTH_STORE_OK && flock(fd, LOCK_EX | LOCK_NB) != 0)
         result = errno == EWOULDBLOCK ? AUTH_STORE_BUSY : unfit(why, strerror(errno));
     if (result == AUTH_STORE_OK)
         *lock = fd;
     else
-        close(fd);
+        drop(fd);
     return result;
 }
 
@@ -169,7 +223,7 @@ enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const c
 
 void auth_cache_unlock(int lock) {
     (void)flock(lock, LOCK_UN);
-    close(lock);
+    drop(lock);
 }
 
 size_t auth_cache_read_note(int lock, char *note) {
@@ -209,7 +263,8 @@ void auth_cache_sweep(const char *folder, int64_t now_s) {
     }
     const struct dirent *entry = readdir(entries);
     for (int i = 0; entry != NULL && i < ENTRIES_MAX; i++) {
-        if (is_dead(at, entry, now_s))
+        const char *name = entry->d_name;
+        if (is_dead(at, entry, now_s) || (is_record(name) && auth_file_is_unfinished(at, name, now_s)))
             (void)unlinkat(at, entry->d_name, 0);
         entry = readdir(entries);
     }

@@ -33,7 +33,8 @@ enum auth_store_result auth_cache_lock(const char *folder, const char *name, int
 /* The same for a file of its own (an absolute path) in a folder that need not be ours alone. */
 enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const char **why);
 
-/* Gives the lock back, also for copies of the descriptor in forked children. */
+/* Gives the lock back, also for copies of the descriptor in forked children. Those a child has closed itself,
+ * right after the fork: the descriptor means nothing there. */
 void auth_cache_unlock(int lock);
 
 /* A few bytes that holders of a lock leave for the next one. `note` has AUTH_STORE_NOTE_MAX bytes. The
@@ -41,8 +42,8 @@ void auth_cache_unlock(int lock);
 size_t auth_cache_read_note(int lock, char *note);
 void auth_cache_write_note(int lock, const char *note, size_t length);
 
-/* Removes files that died AUTH_CACHE_DEAD_S ago, and temporaries nobody finished. Locks stay. `now_s`: wall
- * clock. */
+/* Removes files that died AUTH_CACHE_DEAD_S ago, and unfinished temporaries after AUTH_FILE_UNFINISHED_S.
+ * Locks stay. `now_s`: wall clock. */
 void auth_cache_sweep(const char *folder, int64_t now_s);
 
 #endif

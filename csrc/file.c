@@ -1,19 +1,21 @@
 /* Small files, read and replaced whole; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "file.h"
+#include "clock.h"
 #include "descriptor.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, TEMPORARY_BYTES = 288, TRIES = 4 };
+enum { PATH_BYTES = 4096, TEMPORARY_BYTES = 288, ENTRIES_MAX = 10000 };
 
 static int read_all(int fd, struct auth_secret *out, unsigned *mode) {
     struct stat info;
@@ -76,16 +78,41 @@ static int write_all(int fd, const struct auth_secret *bytes) {
 
 /* A new empty file of a name nobody else has; its descriptor or -1. */
 static int open_temporary(int at, const char *name, char *temporary) {
-    static atomic_uint counter;
-    for (int i = 0; i < TRIES; i++) {
-        (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%ld-%u", name, AUTH_FILE_TEMPORARY, (long)getpid(),
-                       atomic_fetch_add(&counter, 1));
-        int fd = auth_descriptor_keep(
-            openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-        if (fd >= 0 || errno != EEXIST)
-            return fd;
+    (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%016" PRIx64, name, AUTH_FILE_TEMPORARY,
+                   auth_secret_random());
+    return auth_descriptor_keep(
+        openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+}
+
+bool auth_file_is_unfinished(int at, const char *name, int64_t now_s) {
+    struct stat info;
+    const char *mark = strstr(name, AUTH_FILE_TEMPORARY);
+    const char *digits = mark != NULL ? mark + strlen(AUTH_FILE_TEMPORARY) : "";
+    return digits[0] != '\0' && digits[strspn(digits, "0123456789abcdef-")] == '\0' &&
+           fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+           info.st_uid == geteuid() && now_s - info.st_mtime > AUTH_FILE_UNFINISHED_S;
+}
+
+/* What a kill left of former replacements of this file. */
+static void sweep(int at, const char *name) {
+    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
+    size_t length = strlen(name);
+    int fd = auth_descriptor_keep(openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    if (entries == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return;
     }
-    return -1;
+    const struct dirent *entry = readdir(entries);
+    for (int i = 0; entry != NULL && i < ENTRIES_MAX; i++) {
+        if (strncmp(entry->d_name, name, length) == 0 &&
+            strncmp(entry->d_name + length, AUTH_FILE_TEMPORARY, strlen(AUTH_FILE_TEMPORARY)) == 0 &&
+            auth_file_is_unfinished(at, entry->d_name, now_s))
+            (void)unlinkat(at, entry->d_name, 0);
+        entry = readdir(entries);
+    }
+    closedir(entries);
 }
 
 int auth_file_replace(int at, const char *name, const struct auth_secret *bytes, bool durable) {
@@ -144,6 +171,8 @@ int auth_file_write(const char *path, const struct auth_secret *bytes) {
     if (at < 0)
         return errno;
     error = bytes == NULL ? probe(at, slash + 1) : auth_file_replace(at, slash + 1, bytes, true);
+    if (error == 0 && bytes != NULL)
+        sweep(at, slash + 1);
     close(at);
     return error;
 }

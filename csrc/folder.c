@@ -40,7 +40,7 @@ static enum auth_store_result take_away(struct auth_store *store, const char *na
 static enum auth_store_result lock(struct auth_store *store, const char *name, int64_t lease_ms,
                                    struct auth_lock *lock, const char **why) {
     (void)lease_ms;
-    *lock = (struct auth_lock){.fd = -1};
+    *lock = (struct auth_lock){.fd = -1, .owner = getpid()};
     enum auth_store_result result = auth_cache_lock(path_of(store), name, &lock->fd, why);
     if (result == AUTH_STORE_OK) {
         lock->held = true;
@@ -51,14 +51,14 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
 
 static void leave(struct auth_store *store, struct auth_lock *lock, const char *note, size_t length) {
     (void)store;
-    if (lock->held)
+    if (lock->held && lock->owner == getpid())
         auth_cache_write_note(lock->fd, note, length);
 }
 
 static void unlock(struct auth_store *store, struct auth_lock *lock) {
     (void)store;
-    bool held = lock->held;
-    lock->held = false; /* first: a forked child closes what it finds held */
+    bool held = lock->held && lock->owner == getpid();
+    lock->held = false;
     if (held)
         auth_cache_unlock(lock->fd);
 }
@@ -103,7 +103,7 @@ struct auth_store *auth_folder_new(const char *path) {
 }
 
 void auth_lock_forget(struct auth_lock *lock) {
-    if (lock->held && lock->fd >= 0)
+    if (lock->held && lock->fd >= 0 && lock->owner == getpid())
         close(lock->fd);
     lock->held = false;
 }

@@ -222,6 +222,7 @@ static int lock_file(lua_State *L) {
     struct auth_lua_lock *box = new_lock(L, 2);
     enum auth_store_result result = auth_cache_lock_path(path, &box->lock.fd, &why);
     box->lock.held = result == AUTH_STORE_OK;
+    box->lock.owner = getpid();
     return result == AUTH_STORE_OK ? 1 : push_result(L, result, why);
 }
 
@@ -241,10 +242,12 @@ static int store_lock(lua_State *L) {
 static int lock_release(lua_State *L) {
     struct auth_lua_lock *box = check_lock(L);
     struct auth_store *store = box->from->store;
-    if (box->lock.held && store != NULL && box->owner == getpid())
+    bool own = box->lock.held && box->owner == getpid();
+    if (own && store != NULL)
         store->kind->unlock(store, &box->lock);
-    else
-        auth_lock_forget(&box->lock); /* the parent's lock, or a lease that ends by itself */
+    else if (own && box->lock.fd >= 0)
+        auth_cache_unlock(box->lock.fd);
+    box->lock.held = false; /* or it is the parent's, or a lease that ends by itself */
     return 0;
 }
 

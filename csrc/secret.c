@@ -11,6 +11,12 @@ bool auth_secret_init(void) {
     return sodium_init() >= 0;
 }
 
+uint64_t auth_secret_random(void) {
+    uint64_t number = 0;
+    randombytes_buf(&number, sizeof number);
+    return number;
+}
+
 bool auth_secret_reserve(struct auth_secret *secret, size_t capacity) {
     if (secret->data != NULL && capacity <= secret->capacity)
         return true;

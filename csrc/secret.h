@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define AUTH_SECRET_MAX ((size_t)16 * 1024 * 1024) /* bytes; the body of an API call is the longest */
 
@@ -20,6 +21,9 @@ struct auth_secret {
 /* Must be called before any other function here; any number of times, from any thread. false: no
  * randomness. */
 bool auth_secret_init(void);
+
+/* For names: no two calls, in whichever process, return the same. */
+uint64_t auth_secret_random(void);
 
 /* Makes room for `capacity` bytes in all. false: no memory, or over AUTH_SECRET_MAX; the secret is
  * unchanged. */

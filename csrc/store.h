@@ -8,6 +8,7 @@
 #include "secret.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #define AUTH_STORE_RECORD_MAX ((size_t)320 * 1024) /* bytes */
 #define AUTH_STORE_NOTE_MAX 64                     /* bytes of the note beside a lock */
@@ -25,6 +26,7 @@ enum auth_store_result {
 /* A lock as its holder carries it about. All zero: none. */
 struct auth_lock {
     bool held;
+    pid_t owner;                             /* the process that took it: a forked child has no part in it */
     int fd;                                  /* of a folder's lock file */
     char lease[AUTH_STORE_LEASE_DIGITS + 1]; /* of a server's: a random value only the holder knows */
     char name[AUTH_STORE_NAME_MAX + 1];
@@ -77,7 +79,8 @@ struct auth_store_kind {
 /* The folder of one machine's user as a store; see cache.h. NULL: no memory. */
 struct auth_store *auth_folder_new(const char *path);
 
-/* In a forked child: the lock is the parent's; closes the copy of its descriptor. */
+/* Lets go of what this process has of the lock, without a word to its store. In a forked child, which has
+ * nothing of the parent's, only forgets. */
 void auth_lock_forget(struct auth_lock *lock);
 
 #endif

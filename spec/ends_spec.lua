@@ -99,6 +99,19 @@ describe("a renewal under way #slow", function()
     end)
   end)
 
+  -- The lock is the renewal's, and the child has a copy of its descriptor.
+  it("leaves no lock to a forked child that lives on #forks", function()
+    local script = process.write(folder .. "/child.lua", UNDER_WAY .. [[
+      if require "spec_fork".fork() == 0 then
+        clock:sleep(0.5)
+      end
+      os.exit(0)
+    ]])
+    local env = process.assignments(process.credentials(box, folder .. "/cache"))
+    assert.same({ "", 0 }, { process.run(("env %s lua5.4 %s >/dev/null 2>&1; flock -n %s/cache/*.lock true"):format(env,
+      script, folder)) })
+  end)
+
   describe("ends at once", function()
     local CLOSE = "assert_ends(function(held) held[1]:close() end)"
     local begin = ENDS:format(AT_ONCE)

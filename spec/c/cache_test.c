@@ -191,6 +191,39 @@ static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
+static void dies_with_its_holder_though_a_child_lives_on(void **state) {
+    (void)state;
+    int lock = -1;
+    int stays[2];
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe2(stays, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t holder = fork();
+    if (holder == 0) {
+        close(stays[1]);
+        if (auth_cache_lock(folder, "x.lock", &lock, &why) != AUTH_STORE_OK)
+            _exit(1);
+        int next = dup(lock);
+        close(next);
+        if (fork() == 0) {
+            bool closed = fcntl(lock, F_GETFD) == -1 && fcntl(next, F_GETFD) == -1;
+            (void)!write(ready[1], closed ? "y" : "n", 1);
+            _exit((int)read(stays[0], &byte, 1));
+        }
+        _exit(0);
+    }
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    assert_int_equal(auth_cache_lock(folder, "x.lock", &lock, &why), AUTH_STORE_OK);
+    auth_cache_unlock(lock);
+    for (int i = 0; i < 2; i++) {
+        close(stays[i]);
+        close(ready[i]);
+    }
+}
+
 static void hands_notes_to_the_next_holder(void **state) {
     (void)state;
     char note[AUTH_STORE_NOTE_MAX];
@@ -214,11 +247,18 @@ static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
 #define OLD "0123456789abcdef0123456789abcdef"
     static const char *const names[] = {OLD ".token", OLD ".failed",    OLD ".token.new-17-0",
                                         OLD ".lock",  "someones.token", "thesis.txt"};
+    struct timespec hours[2] = {{.tv_sec = time(NULL) - 7200}, {.tv_sec = time(NULL) - 7200}};
+    static const char *const recent[] = {OLD ".failed.new-0123456789abcdef", OLD ".token.new-18-1"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(put(names[i], "x"), AUTH_STORE_OK);
         assert_int_equal(utimensat(AT_FDCWD, at(names[i]), old, 0), 0);
     }
     assert_int_equal(put("young.token", "x"), AUTH_STORE_OK);
+    assert_int_equal(put(OLD ".token.new-19-2", "x"), AUTH_STORE_OK);
+    for (size_t i = 0; i < sizeof recent / sizeof *recent; i++) {
+        assert_int_equal(put(recent[i], "x"), AUTH_STORE_OK);
+        assert_int_equal(utimensat(AT_FDCWD, at(recent[i]), hours, 0), 0);
+    }
     assert_int_equal(mkdir(at("folder"), 0700), 0);
     assert_int_equal(utimensat(AT_FDCWD, at("folder"), old, 0), 0);
     auth_cache_sweep(folder, 1000 + AUTH_CACHE_DEAD_S);
@@ -227,6 +267,9 @@ static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
     assert_int_equal(result_of(OLD ".token"), AUTH_STORE_ABSENT);
     assert_int_equal(result_of(OLD ".failed"), AUTH_STORE_ABSENT);
     assert_int_equal(result_of(OLD ".token.new-17-0"), AUTH_STORE_ABSENT);
+    assert_int_equal(result_of(recent[0]), AUTH_STORE_ABSENT);
+    assert_int_equal(result_of(recent[1]), AUTH_STORE_ABSENT);
+    check(OLD ".token.new-19-2", "x"); /* another process may be at it */
     check(OLD ".lock", "x");
     check("someones.token", "x"); /* the folder may be one that a person uses for other things */
     check("thesis.txt", "x");
@@ -267,6 +310,7 @@ int main(void) {
         TEST(locks_one_holder_at_a_time),
         TEST(locks_a_file_of_its_own_in_any_folder),
         TEST(gives_the_lock_back_though_a_child_has_a_copy),
+        TEST(dies_with_its_holder_though_a_child_lives_on),
         TEST(hands_notes_to_the_next_holder),
         TEST(sweeps_the_dead_and_keeps_locks_and_folders),
         TEST(leaves_no_descriptor_open),

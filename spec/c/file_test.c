@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/central-auth-XXXXXX";
@@ -141,6 +142,38 @@ static void leaves_the_former_file_where_it_fails(void **state) {
     auth_secret_wipe(&bytes);
 }
 
+static const char *leftover(int number) {
+    static char name[64];
+    (void)snprintf(name, sizeof name, "plain.new-%ld-%d", (long)getpid(), number);
+    return name;
+}
+
+/* In a pid namespace the number of each process may be 1. */
+static void is_not_hindered_by_what_others_left_and_removes_it(void **state) {
+    (void)state;
+    enum { LEFTOVERS = 32 };
+    struct timespec hours[2] = {{.tv_sec = time(NULL) - 7200}, {.tv_sec = time(NULL) - 7200}};
+    static const char *const kept[] = {"plain.new-notes.txt", "plain.new-0123456789abcdef", "ex.new-17-0"};
+    struct auth_secret bytes = {0};
+    assert_true(auth_secret_append(&bytes, "new", 3));
+    for (int i = 0; i < LEFTOVERS; i++) {
+        put(leftover(i), "hush", 4, 0600);
+        assert_int_equal(utimensat(AT_FDCWD, at(leftover(i)), hours, 0), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        put(kept[i], "hush", 4, 0600);
+        if (i != 1) /* which is young */
+            assert_int_equal(utimensat(AT_FDCWD, at(kept[i]), hours, 0), 0);
+    }
+    assert_int_equal(auth_file_write(at("plain"), &bytes), 0);
+    check_file(at("plain"), "new");
+    for (int i = 0; i < LEFTOVERS; i++)
+        assert_int_equal(failure_of(at(leftover(i))), ENOENT);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(unlink(at(kept[i])), 0);
+    auth_secret_wipe(&bytes);
+}
+
 static int make_folder(void **state) {
     (void)state;
     return mkdtemp(folder) == NULL;
@@ -163,6 +196,7 @@ int main(void) {
         cmocka_unit_test(follows_a_link_to_what_it_replaces),
         cmocka_unit_test(only_tries_where_there_is_nothing_to_write),
         cmocka_unit_test(leaves_the_former_file_where_it_fails),
+        cmocka_unit_test(is_not_hindered_by_what_others_left_and_removes_it),
     };
     return auth_secret_init() ? cmocka_run_group_tests(tests, make_folder, remove_folder) : 1;
 }
