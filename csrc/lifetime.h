@@ -8,6 +8,7 @@
 #include "clock.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define AUTH_LIFETIME_DEFAULT_S 300.0 /* of a token whose server does not say how long it lives */
 #define AUTH_LIFETIME_MAX_S 86400.0   /* longer claims are cut: nobody must trust a token for a year */
@@ -27,7 +28,7 @@ struct auth_lifetime_terms {
     double expires_in_s;   /* RFC 6749, 5.1 */
     double refresh_in_s;   /* the server's own advice when to renew; obeyed where it is within the life */
     double renew_before_s; /* the user's window; cut to half the life, or a token would be born stale */
-    double stretch;        /* 0 to 1: how much of the extra quarter of the window this process takes */
+    double stretch;        /* 0 to 1: how much of the extra quarter of the window counts */
     double
         took_s; /* how long this token took to get: the next must begin in time, in half the life at most */
 };
@@ -39,6 +40,10 @@ struct auth_lifetime {
     int64_t usable_ns; /* age at which it must not be handed out any more */
     int64_t fresh_ns;  /* age at which renewal is due */
 };
+
+/* The stretch that belongs to a token, from 0 to below 1: tokens are renewed at different times, and all
+ * processes that hold one token agree on its time. */
+double auth_lifetime_stretch(const void *token, size_t length);
 
 struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_lifetime_terms terms);
 

@@ -107,6 +107,14 @@ static double number_field(lua_State *L, int table, const char *name) {
     return value;
 }
 
+/* stretch(token) -> from 0 to below 1, what tracker:begin wants */
+static int stretch(lua_State *L) {
+    size_t length = 0;
+    const char *token = luaL_checklstring(L, 1, &length);
+    lua_pushnumber(L, auth_lifetime_stretch(token, length));
+    return 1;
+}
+
 /* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, stretch?, took?
  * }), all seconds */
 static int tracker_begin(lua_State *L) {
@@ -230,11 +238,9 @@ void auth_lua_open_lifetime(lua_State *L) {
                                        {"token", tracker_token},
                                        {"state", tracker_state},
                                        {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"clock", new_clock},
-                                         {"tracker", new_tracker},
-                                         {"getter", new_getter},
-                                         {"follow", follow},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"clock", new_clock}, {"tracker", new_tracker},
+                                         {"stretch", stretch}, {"getter", new_getter},
+                                         {"follow", follow},   {NULL, NULL}};
     auth_lua_type(L, AUTH_CLOCK_TYPE, clock, none);
     auth_lua_type(L, TRACKER_TYPE, tracker, none);
     luaL_setfuncs(L, functions, 0);

@@ -189,6 +189,12 @@ static int redact(lua_State *L) {
     return 1;
 }
 
+/* random() -> a number from 0 to below 1, of the system's: math.random is the host's */
+static int random_number(lua_State *L) {
+    lua_pushnumber(L, (double)(auth_secret_random() >> 11) * 0x1p-53); /* as many bits as a double holds */
+    return 1;
+}
+
 /* base64url_decode(text) -> bytes | nil, message */
 static int base64url_decode(lua_State *L) {
     size_t size = 0;
@@ -214,6 +220,7 @@ void auth_lua_open_secret(lua_State *L) {
                                          {"form", form},
                                          {"basic", basic},
                                          {"redact", redact},
+                                         {"random", random_number},
                                          {"base64url_decode", base64url_decode},
                                          {NULL, NULL}};
     auth_lua_type(L, AUTH_SECRET_TYPE, methods, meta);

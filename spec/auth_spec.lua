@@ -13,6 +13,19 @@ describe("central.auth", function()
   before_each(function() assert(auth.configure(box:options())) end)
   after_each(function() auth.close() end)
 
+  it("leaves the host's random numbers alone", function()
+    math.randomseed(11)
+    local expected = { math.random(), math.random() }
+    math.randomseed(11)
+    local first = math.random()
+    local c <close> = assert(auth.new(box:options()))
+    assert(c:token())
+    assert(c:renew())
+    box:fail { status = 503, times = 1 }
+    assert(c:renew())
+    assert.same(expected, { first, math.random() })
+  end)
+
   it("gets a token over TLS once and keeps it", function()
     local before = box:requests().token
     local token = assert(auth.token())

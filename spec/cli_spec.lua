@@ -188,6 +188,36 @@ describe("central-auth", function()
       assert.equal(before + 1, box:requests().token)
     end)
 
+    it("tells an expired token from none #clocks", function()
+      home:run "token"
+      local clocks = process.write(home.folder .. "/clocks", ("i8i8"):pack(3 * 3600, 3 * 3600))
+      local later = { LD_PRELOAD = os.getenv "BUILD" .. "/spec_clocks.so", CLOCKS_FILE = clocks }
+      local output, _, status = home:run("status --json", later)
+      local json = cjson.decode(output)
+      assert.equal("expired", json.state)
+      assert.equal(0, json.expires_in)
+      assert.near(os.time() + 7200, json.expires_at, 30)
+      assert.equal(3, status)
+      assert.equal(3, select(3, home:run("status --quiet", later)))
+      home:run("token", later)
+      assert.equal(0, select(3, home:run("status --quiet", later)))
+    end)
+
+    it("tells the same time of renewal at each start", function()
+      local seen = {}
+      for i = 1, 4 do
+        home:run "token"
+        for _ = 1, 3 do
+          local json = cjson.decode((home:run "status --json"))
+          local window = ("%.2f"):format(json.expires_in - json.renews_in)
+          assert.equal(window, seen[i] or window)
+          seen[i] = window
+        end
+        home:run "renew"
+      end
+      assert.is_false(seen[1] == seen[2] and seen[2] == seen[3] and seen[3] == seen[4], "each token has its own time")
+    end)
+
     it("prints JSON, with the failure other processes remember", function()
       local wrong = { CENTRAL_CLIENT_SECRET = "certainly-not-the-secret" }
       home:run("token", wrong)

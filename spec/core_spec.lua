@@ -75,6 +75,26 @@ describe("central.auth.core #valgrind", function()
     assert.equal("[redacted] twice [redacted]", core.redact("aWQ6aHVzaA== twice aWQ6aHVzaA==", header))
   end)
 
+  it("has random numbers of its own", function()
+    local least, most, sum = 1, 0, 0
+    for _ = 1, 1000 do
+      local number = core.random()
+      least, most, sum = math.min(least, number), math.max(most, number), sum + number
+    end
+    assert.is_true(least >= 0 and least < 0.05 and most > 0.95 and most < 1)
+    assert.near(500, sum, 60)
+  end)
+
+  it("stretches tokens evenly, each always by the same", function()
+    local below = 0
+    for i = 1, 1000 do
+      local stretch = core.stretch("token-" .. i)
+      assert.is_true(stretch >= 0 and stretch < 1 and stretch == core.stretch("token-" .. i))
+      below = below + (stretch < 0.25 and 1 or 0)
+    end
+    assert.near(250, below, 60)
+  end)
+
   it("redacts no more than 64 KiB of a text, and what the cut divides", function()
     local text = ("x"):rep(65000)
     assert.equal(text .. " [redacted]", core.redact(text .. " " .. ("hush"):rep(1000), ("hush"):rep(500)))

@@ -56,6 +56,7 @@ function scripted.new(replies, options, clock)
   self.replies = replies
   self.client = client.new(assert(config.resolve(given)), {
     clock = self.clock, transport = self.transport, random = function() return self.chance or 1 end,
+    stretch = 1,
     sleep = function(seconds)
       self.slept = self.slept + seconds
       self:wait(seconds)

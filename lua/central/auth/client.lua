@@ -213,7 +213,7 @@ function metatable:__tostring()
 end
 
 --- `parts` holds what a spec, the default client or a tenant's parent brings along: clock, tracker, transport, sleep,
---- random, parent.
+--- random, stretch, parent.
 ---@param config central.auth.Config
 ---@param parts? table
 ---@return central.auth.Client
@@ -224,7 +224,7 @@ function client.new(config, parts)
   local self = {
     _renewal = renew.new(config, {
       clock = clock, tracker = tracker, transport = parts.transport, sleep = parts.sleep, random = parts.random,
-      parent = parts.parent,
+      stretch = parts.stretch, parent = parts.parent,
     }),
   }
   local function slow_token(options)

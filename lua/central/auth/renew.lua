@@ -33,6 +33,7 @@ local renew = {}
 ---@field backoff? central.auth.Backoff nil as long as nothing was asked and nothing failed
 ---@field request? central.auth.TokenRequest likewise
 ---@field accepted? table of the token that is held: see `unauthorized`
+---@field ended? { tracker: userdata, sent_boot: number } a shared token that has expired: for `status` alone
 ---@field unread? boolean the secret was refused in the background, its source not read again yet
 local Renewal = {}
 
@@ -61,18 +62,18 @@ local metatable = {
 }
 
 --- `parts`: clock and tracker (native); `parent`, whose token is exchanged for this one, which then uses its
---- credential and connections; and for specs `transport`, `sleep` and `random`.
+--- credential and connections; and for specs `transport`, `sleep`, `random` and `stretch`.
 ---@param config central.auth.Config
 ---@param parts table
 function renew.new(config, parts)
-  local random = parts.random or math.random
+  local random = parts.random or core.random
   local self = setmetatable({
     config = config,
     clock = parts.clock,
     tracker = parts.tracker,
     parts = parts,
     random = random,
-    stretch = random(),
+    stretch = parts.stretch,
     parent = parts.parent,
     credential = parts.parent and parts.parent.credential or credential.new(config),
     hold_until = 0, -- boot time; no renewal of a usable token before it
@@ -120,7 +121,8 @@ end
 function Renewal:begin(tracker, granted, raw)
   tracker:begin(granted.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = granted.expires_in,
-    refresh_in = granted.refresh_in, renew_before = self.config.renew_before, stretch = self.stretch,
+    refresh_in = granted.refresh_in, renew_before = self.config.renew_before,
+    stretch = self.stretch or core.stretch(granted.access_token),
     took = raw.received_boot and raw.received_boot - raw.sent_boot,
   })
 end
@@ -131,7 +133,7 @@ function Renewal:hold(granted, raw, source)
     return
   end
   self:begin(self.tracker, granted, raw)
-  self.source, self.sent_boot, self.unread = source, raw.sent_boot, false
+  self.source, self.sent_boot, self.unread, self.ended = source, raw.sent_boot, false, nil
   self.arrived = raw.received_boot or 0
   self.granted_scope = granted.scope
   if self.backoff then
@@ -187,7 +189,10 @@ local function adopt(self, raw, since)
   local other = core.tracker(self.clock)
   self:begin(other, granted, raw)
   local state, remaining = other:state()
-  if state == "expired" or remaining <= select(2, self.tracker:state()) then
+  if state == "expired" then
+    self.ended = { tracker = other, sent_boot = raw.sent_boot }
+    return false
+  elseif remaining <= select(2, self.tracker:state()) then
     return false
   end
   self:hold(granted, raw, "cache")

@@ -60,18 +60,24 @@ function status.of(renewal)
   if not renewal then
     return setmetatable({ state = "closed" }, metatable)
   end
-  local state, remaining, life, renews_in = renewal.tracker:state()
+  local tracker, sent_boot, source = renewal.tracker, renewal.sent_boot, renewal.source
+  if tracker:state() == "none" and renewal.ended then
+    tracker, sent_boot, source = renewal.ended.tracker, renewal.ended.sent_boot, "cache"
+  end
+  local state, remaining, life, renews_in = tracker:state()
   local held = state ~= "none"
+  -- The end of an expired token lies in the past.
+  local left = held and (remaining > 0 and remaining or math.min(sent_boot + life - renewal.clock:boot(), 0))
   local waits, failure = renewal:waits(), renewal.backoff and renewal.backoff.last
   -- The Date header has whole seconds: a difference below one says nothing.
   local skew = renewal.skew and (math.abs(renewal.skew) < 1 and 0 or renewal.skew)
   return setmetatable({
     state = state,
     expires_in = held and remaining or nil,
-    expires_at = held and math.floor(renewal.clock:wall() + remaining) or nil,
+    expires_at = held and math.floor(renewal.clock:wall() + left) or nil,
     renews_in = held and renews_in or nil,
     lifetime = held and life or nil,
-    source = held and renewal.source or nil,
+    source = held and source or nil,
     client = status.mask(renewal.config.client_id),
     token_url = renewal.config.token_url,
     renewals = renewal.renewals,

@@ -27,8 +27,9 @@ end
 local function caption(status)
   local renews = status.renews_in and status.renews_in > 0 and ("renews in %s"):format(duration(status.renews_in))
     or "is renewed at the next call"
-  return ("%s, %s, ends in %s (%s)"):format(status.state, renews, duration(status.expires_in),
-    os.date("%H:%M:%S", status.expires_at))
+  local ends = status.expires_in > 0 and ("ends in %s (%%H:%%M:%%S)"):format(duration(status.expires_in))
+    or "ended at %H:%M:%S"
+  return ("%s, %s, %s"):format(status.state, renews, os.date(ends, status.expires_at))
 end
 
 --- The bar and the words below it; nil where there is no token.

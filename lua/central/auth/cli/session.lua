@@ -60,13 +60,13 @@ function session.status(options)
   return auth.status { shared = true }
 end
 
---- Where a token is shared all the same after it was to be forgotten; nil where none is.
+--- Where a usable token is shared even after it was to be forgotten; nil where none is.
 ---@param options { profile?: string }
 ---@return string? cache
 function session.left(options)
   local look <close> = auth.new { profile = options.profile, wait = session.wait }
   local status = look and look:status { shared = true }
-  return status and status.expires_in and status.cache or nil
+  return status and (status.state == "fresh" or status.state == "stale") and status.cache or nil
 end
 
 --- A renewal in the background ends with the process that began it, and this one ends soon: a token in its window is
