@@ -340,7 +340,7 @@ static void drop_headers(struct auth_exchange *exchange) {
 }
 
 static bool set_headers(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
-    static const char *const usual[] = {"Accept: application/json", NULL};
+    static const char *const usual[] = {"Accept: application/json", "Accept-Encoding: identity", NULL};
     const struct auth_secret *authorization = request->authorization;
     struct curl_slist *last = NULL;
     for (const char *const *line = request->headers != NULL ? request->headers : usual; *line != NULL;
@@ -680,6 +680,9 @@ const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exc
                     reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
     if (type != NULL)
         (void)snprintf(reply->content_type, sizeof reply->content_type, "%s", type);
+    const char *encoding = header(exchange, "Content-Encoding");
+    if (encoding != NULL)
+        (void)snprintf(reply->content_encoding, sizeof reply->content_encoding, "%s", encoding);
     take_location_host(exchange, header(exchange, "Location"));
     return reply;
 }

@@ -43,7 +43,7 @@ struct auth_exchange_request {
     const char *url;    /* https, or http to loopback: the caller has checked */
     const char *method; /* an upper-case token; else POST with a body, GET without */
     const char *user_agent;
-    const char *const *headers; /* lines "Name: value", the last NULL; else Accept: application/json alone */
+    const char *const *headers; /* lines "Name: value", the last NULL; else the two of JSON as it is */
     const char *ca_file;        /* PEM; with `ca_path` or alone, in place of the system's trust store */
     const char *ca_path;        /* a folder of hashed certificates */
     const char *crl_file;
@@ -77,8 +77,9 @@ struct auth_exchange_reply {
     int64_t date_s;               /* the Date header, since 1970; -1 without */
     int64_t retry_after_s;        /* from now, both forms of RFC 9110, 10.2.3; 0 in the past; -1 without */
     char content_type[128];
-    char location_host[256]; /* of a redirect; the rest of its URL may hold anything */
-    struct auth_secret body; /* the reply's own; zeroed by the next start or cancel */
+    char content_encoding[32]; /* of the body as it is here: nothing is decoded */
+    char location_host[256];   /* of a redirect; the rest of its URL may hold anything */
+    struct auth_secret body;   /* the reply's own; zeroed by the next start or cancel */
 };
 
 struct auth_exchange;

@@ -6,6 +6,7 @@ local VERSION = require("central.auth.config").VERSION
 local cjson = require "cjson"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
+local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 
 local TOKEN = "^[%w_-]+%.[%w_-]+%.[%w_-]+\n$"
@@ -41,6 +42,14 @@ describe("central-auth", function()
       local answer = home:run(("token --curl | curl -sS --cacert %s -K - %s/network-monitoring/v1/gateways"):format(
         box.ca_file, box.base_url))
       assert.equal(2, cjson.decode(answer).count)
+    end)
+
+    it("writes a token of any characters so that curl reads it", function()
+      local server <close> = rude.start { replies = rude.reply(200, nil,
+        '{"access_token":"a\\"b\\\\c","token_type":"Bearer","expires_in":3600}') }
+      local own <close> = command.home(box, { CENTRAL_TOKEN_URL = server.url })
+      own:run(("token --curl | curl -sS -K - %s"):format(server.url:gsub("/as/.*", "/x")))
+      assert.equal('Bearer a"b\\c', server:requests()[2].headers.authorization)
     end)
 
     it("renews a token in its window before it ends, after it gave the old one away #slow", function()

@@ -198,6 +198,43 @@ describe("a reply of another shape", function()
     assert.equal(" \r\n", reply.body)
   end)
 
+  it("in an encoding is named, for identity was asked for", function()
+    local server <close> = rude.start { handler = function(conn, request, n)
+      local grant = '{"access_token":"t","token_type":"Bearer","expires_in":3600}'
+      local body, status, encoding = "\x1F\x8B\8 and so on", 200, "gzip"
+      if request.headers["accept-encoding"] ~= (request.path == "/text?mine" and "gzip" or "identity") then
+        status = 500
+      elseif n == 4 then
+        body, encoding = grant, "Identity"
+      elseif n == 2 or request.path == "/refused" then
+        status = 403
+      elseif request.path == "/none" then
+        body = "[1]"
+      end
+      conn:write(("HTTP/1.1 %d Done\r\nContent-Type: %s\r\nContent-Encoding: %s\r\n"):format(status,
+        request.path:find "^/text" and "text/plain" or "application/json", encoding), "Connection: close\r\n\r\n", body)
+    end }
+    local c <close> = client(server)
+    local words = "; its Content-Encoding is gzip, which is not decoded here"
+    local function fails(code, ...)
+      local none, message, found = ...
+      assert.is_nil(none)
+      assert.equal(code, found)
+      assert.truthy(message:find(words, 1, true), message)
+    end
+    fails("reply", c:renew())
+    fails("http", c:renew())
+    fails("reply", c:renew())
+    assert(c:renew())
+    fails("reply", c:get "/json")
+    fails("reply", c:get "/text")
+    fails("api", c:get "/refused")
+    assert.same({ 1 }, assert(c:get "/none").json)
+    assert.equal(200, assert(c:get("/text", { raw = true })).status)
+    local own = assert(c:get("/text?mine", { headers = { ["accept-encoding"] = "gzip" } }))
+    assert.equal("gzip", own.headers["content-encoding"])
+  end)
+
   it("has its rate limit, whichever way it is written", function()
     local server <close> = answering("{}", { ["RateLimit-Limit"] = "100, 100;w=60", ["RateLimit-Remaining"] = "7 ",
       ["RateLimit-Reset"] = "17.25" })

@@ -209,6 +209,7 @@ static void sends_method_headers_and_body(void **state) {
     const char *sent = echo(exchange, &request);
     assert_non_null(strstr(sent, "POST /token HTTP/1.1\r\n"));
     assert_non_null(strstr(sent, "\r\nAccept: application/json\r\n"));
+    assert_non_null(strstr(sent, "\r\nAccept-Encoding: identity\r\n"));
     assert_non_null(strstr(sent, "\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
     request.method = "PATCH";
     request.headers = lines;

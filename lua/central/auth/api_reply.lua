@@ -163,15 +163,18 @@ function api_reply.failure(call, raw, reply, clean, retry_after)
   local again = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
   local code = (raw.status == 429 or raw.status == 503 and retry_after) and "rate_limited" or "api"
   return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.name, raw.status, advice(raw, call, clean),
-    words(reply.json, clean), again), detail)
+    reply.json and words(reply.json, clean) or refusal.encoding(raw, clean), again), detail)
 end
 
---- A reply that says it is JSON and is not.
+--- A reply that says it is JSON and is not, or whose body is in an encoding.
 ---@param call { name: string }
+---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
-function api_reply.no_json(call, reply)
-  return errors.fail("reply", ("%s: the reply says it is JSON and is not (%d bytes)"):format(call.name, #reply.body),
-    { status = reply.status, reply = reply })
+---@param clean fun(text: string): string
+function api_reply.unreadable(call, raw, reply, clean)
+  local what = api_reply.claims_json(reply) and "the reply says it is JSON and is not" or "the reply can't be read"
+  return errors.fail("reply", ("%s: %s (%d bytes)%s"):format(call.name, what, #reply.body,
+    refusal.encoding(raw, clean)), { status = reply.status, reply = reply })
 end
 
 return api_reply

@@ -26,6 +26,15 @@ local function oauth_failure(fields, detail, clean)
   return errors.fail("oauth", table.concat(parts, "; "), detail)
 end
 
+--- What is to be said of a body in an encoding; "" where it has none.
+---@param raw central.auth.RawReply
+---@param clean fun(text: string): string
+---@return string
+function refusal.encoding(raw, clean)
+  local name = (raw.content_encoding or "identity"):lower()
+  return name ~= "identity" and ("; its Content-Encoding is %s, which is not decoded here"):format(clean(name)) or ""
+end
+
 local function http_failure(raw, detail, clean)
   local status = raw.status
   if status >= 300 and status < 400 then
@@ -33,12 +42,12 @@ local function http_failure(raw, detail, clean)
     return errors.fail("http", ("HTTP status %d: a redirect%s, not followed: it would carry the secret along"):format(
       status, where), detail)
   elseif status >= 200 and status < 300 then
-    return errors.fail("reply", ("the reply is not a JSON object (Content-Type %s, %d bytes)"):format(
-      clean(raw.content_type or "missing"), #raw.body), detail)
+    return errors.fail("reply", ("the reply is not a JSON object (Content-Type %s, %d bytes)%s"):format(
+      clean(raw.content_type or "missing"), #raw.body, refusal.encoding(raw, clean)), detail)
   end
   local hint = status < 500 and ": refused without an OAuth error; wrong credentials, wrong token_url, or something"
     .. " between here and the server" or ""
-  return errors.fail("http", ("HTTP status %d%s"):format(status, hint), detail)
+  return errors.fail("http", ("HTTP status %d%s%s"):format(status, hint, refusal.encoding(raw, clean)), detail)
 end
 
 --- What is known of a reply beside its words.

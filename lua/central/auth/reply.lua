@@ -24,6 +24,7 @@ local refusal = lazy "central.auth.refusal"
 ---@field date? integer the server's clock
 ---@field retry_after? number
 ---@field content_type? string
+---@field content_encoding? string
 ---@field location_host? string of a redirect
 
 ---@class central.auth.Grant

@@ -23,7 +23,8 @@ local request = {}
 
 local TRIES = 4
 local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60 -- seconds of back-off, with full jitter
-local LINES_MAX = 60                        -- header fields of a call
+local IDENTITY = "Accept-Encoding: identity"
+local LINES_MAX = 61                        -- header fields of a call
 local BODY_MAX = 16 * 1024 * 1024          -- bytes, either way
 
 -- Whether a method may be repeated although the server may have acted (RFC 9110, 9.2.2).
@@ -95,7 +96,7 @@ local function header_problem(name, value)
 end
 
 local function lines_of(options, content_type)
-  local lines, accept = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, true
+  local lines, own = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, {}
   for name, value in pairs(options.headers or {}) do
     local problem = header_problem(name, value)
     if problem then
@@ -103,9 +104,10 @@ local function lines_of(options, content_type)
     end
     value = url.text(value)
     lines[#lines + 1] = name .. (value == "" and ";" or ": " .. value) -- libcurl's way to say that it is empty
-    accept = accept and name:lower() ~= "accept"
+    own[name:lower()] = true
   end
-  lines[#lines + 1] = accept and "Accept: application/json" or nil
+  lines[#lines + 1] = not own.accept and "Accept: application/json" or nil
+  lines[#lines + 1] = not own["accept-encoding"] and IDENTITY or nil
   if #lines > LINES_MAX then
     return nil, ("headers: %d fields; %d may be sent"):format(#lines, LINES_MAX)
   end
@@ -137,7 +139,7 @@ local function describe(config, method, target, options, base)
   end
   return {
     method = method, url = url.extend(address, query), host = select(2, url.split(address)), lines = lines, body = body,
-    timeout = timeout, raw = options.raw, tries = 0,
+    timeout = timeout, raw = options.raw, tries = 0, wants_identity = lines[#lines] == IDENTITY,
   }
 end
 
@@ -177,8 +179,9 @@ end
 local function conclude(call, raw, reply, clean, said)
   if not is_success(raw) and not call.raw then
     return api_reply.failure(call, raw, reply, clean, said)
-  elseif not call.raw and api_reply.claims_json(reply) and reply.json == nil then
-    return api_reply.no_json(call, reply)
+  elseif not call.raw and reply.json == nil and (api_reply.claims_json(reply)
+    or call.wants_identity and reply.body ~= "" and refusal.encoding(raw, clean) ~= "") then
+    return api_reply.unreadable(call, raw, reply, clean)
   end
   return reply
 end

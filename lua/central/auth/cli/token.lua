@@ -39,7 +39,7 @@ function token.run(options)
   end
   note_shortfall(options, message)
   local shown = options.header and "Bearer " .. value
-    or options.curl and ('header = "Authorization: Bearer %s"'):format(value)
+    or options.curl and ('header = "Authorization: Bearer %s"'):format(value:gsub('["\\]', "\\%0"))
     or options.json and as_json(value) or value
   session.give(shown)
 end
