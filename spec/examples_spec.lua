@@ -154,7 +154,7 @@ describe("the example of a poller", function()
   it("goes on through renewals and an outage, which it tells once, and ends at a signal #slow", function()
     box:lifetime(2)
     environment.LUA_PATH, environment.LUA_CPATH = package.path, package.cpath
-    local poller = process.start { env = environment, log = folder .. "/log", command = {
+    local poller <close> = process.start { env = environment, log = folder .. "/log", command = {
       "lua5.4", EXAMPLES .. "poller.lua", "0.1",
     } }
     local function count(words)
@@ -163,10 +163,10 @@ describe("the example of a poller", function()
     process.wait_until(function() return box:requests().token >= 3 end, 10, "renewals")
     assert.equal(0, count "HTTP status") -- nobody noticed
     box:fail { status = 500, times = math.huge, of = "api" }
-    process.wait_until(function() return count "HTTP status 500" > 0 end, 5, "the outage")
+    process.wait_until(function() return count "HTTP status 500" > 0 end, 20, "the outage")
     local before = count "12 access points"
     box:recover()
-    process.wait_until(function() return count "12 access points" > before + 1 end, 5, "the end of the outage")
+    process.wait_until(function() return count "12 access points" > before + 1 end, 20, "the end of the outage")
     assert.equal(1, count "HTTP status 500")
     os.execute("kill " .. poller.pid)
     process.wait_until(function() return count "the end" == 1 and not poller:alive() end, 5, "the end")

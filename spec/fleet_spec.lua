@@ -155,7 +155,7 @@ local function forget_everything()
   process.run(("rm -rf %s/machine-*/*"):format(folder))
 end
 
-describe("four machines with fifty processes each #slow #herd", function()
+describe("four machines with fifty processes each #slow #herd #job_herds", function()
   setup(function()
     prepare()
     server = redis.start()
@@ -217,7 +217,7 @@ describe("four machines with fifty processes each #slow #herd", function()
   end)
 end)
 
-describe("a master that Sentinel replaces, behind a proxy that follows #slow #herd", function()
+describe("a master that Sentinel replaces, behind a proxy that follows #slow #herd #job_sentinel", function()
   local master, replica, sentinel, proxy, target
 
   setup(function()

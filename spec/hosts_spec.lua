@@ -168,7 +168,7 @@ describe("within a host #hosts #slow", function()
     end
   end
 
-  it("lighttpd's workers share one token and put it on requests", function()
+  it("lighttpd's workers share one token and put it on requests #job_lighttpd", function()
     start({ "lighttpd", "-D", "-f", SCRIPTS .. "/lighttpd.conf" }):wait_for_port(port, 10)
     box:latency(0.2) -- so that more than one has to wait, from a cold start
     local output = process.run(
@@ -190,7 +190,7 @@ describe("within a host #hosts #slow", function()
     end)
   end)
 
-  it("prosody waits in its own loop, and answers others meanwhile", function()
+  it("prosody waits in its own loop, and answers others meanwhile #job_prosody", function()
     start({ "prosody", "-F", "--config", SCRIPTS .. "/prosody.cfg.lua" }):wait_for_port(port, 10)
     local ask = token_at "/aps"
     assert(ask(), select(2, get "/aps"))
@@ -200,7 +200,7 @@ describe("within a host #hosts #slow", function()
     assert.is_true(running:stop(), "it does not end by SIGTERM")
   end)
 
-  it("dovecot's auth workers ask an API", function()
+  it("dovecot's auth workers ask an API #job_dovecot", function()
     if process.run "id -u" ~= "0\n" then
       return pending "only root may run dovecot"
     end
@@ -218,7 +218,7 @@ describe("within a host #hosts #slow", function()
     end)
   end)
 
-  it("dnsmasq's lease script tells an API, and names are resolved meanwhile", function()
+  it("dnsmasq's lease script tells an API, and names are resolved meanwhile #job_dnsmasq", function()
     if process.run "id -u" ~= "0\n" then
       return pending "only root may serve DHCP"
     end
@@ -239,7 +239,7 @@ describe("within a host #hosts #slow", function()
     live_through(ask, begin, resolve)
   end)
 
-  it("mle's command inserts what an API says, and typing never waits", function()
+  it("mle's command inserts what an API says, and typing never waits #job_mle", function()
     local F12, SAVE = "\27[24~", "\19"
     local keys = folder .. "/keys"
     process.run("mkfifo " .. keys)

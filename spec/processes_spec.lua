@@ -144,7 +144,7 @@ describe("many processes #slow", function()
   end)
 end)
 
-describe("a process that is killed #slow", function()
+describe("a process that is killed #slow #job_kills", function()
   local renew
 
   setup(function()

@@ -77,10 +77,13 @@ describe("by Redis #valgrind", function()
     elsewhere({ token("t4", 9e9) }, { scope = "c" }).client:token()
     local lives = {}
     for name in key(".token"):gmatch "[^\n]+" do
-      lives[#lives + 1] = tonumber(server:cli("pttl", name)) // 1000 + 1
+      lives[#lives + 1] = tonumber(server:cli("pttl", name)) / 1000
     end
     table.sort(lives)
-    assert.same({ 300, 600, 7200, 86400 }, lives)
+    assert.equal(4, #lives)
+    for i, life in ipairs { 300, 600, 7200, 86400 } do
+      assert.is_true(lives[i] <= life and lives[i] > life - 10, lives[i])
+    end
   end)
 
   it("only between equals, and over a unix socket and databases as told", function()
@@ -104,7 +107,7 @@ describe("by Redis #valgrind", function()
     assert.equal("t1", elsewhere().client:token())
   end)
 
-  it("so is the number of requests allowed", function()
+  it("so is the number of requests allowed #timing", function()
     assert.equal(10, crowd.renews(elsewhere, clock))
   end)
 

@@ -1,6 +1,7 @@
 -- Runs C units and spec files side by side, as `make test` does: runner.lua UNIT… SPEC…
 -- Each has a home and a folder for temporary files, in which it must leave nothing, and all its processes end with it.
--- What a file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time.
+-- What a file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time. Specs
+-- tagged #job_NAME run beside the rest of their file.
 -- Environment: JOBS (how many at once), TAGS and EXCLUDE (which specs), INIT (Lua to run first in each), RUNNER (a
 -- command before each, such as valgrind), LUA, BUILD (where `contain` is).
 -- SPDX-License-Identifier: MIT
@@ -35,16 +36,10 @@ local function append(list, more)
   return table.move(more, 1, #more, #list + 1, list)
 end
 
--- Flags for busted: these tags beside TAGS and EXCLUDE.
+-- Flags for busted.
 local function flags(tags, excluded)
-  local list = {}
-  for flag, words in pairs { tags = { TAGS, tags }, ["exclude-tags"] = { EXCLUDE, excluded } } do
-    local _, word = next(words)
-    if word then
-      list[#list + 1] = ("--%s=%s"):format(flag, #words == 2 and table.concat(words, ",") or word)
-    end
-  end
-  return list
+  return append(#tags > 0 and { "--tags=" .. table.concat(tags, ",") } or {},
+    #excluded > 0 and { "--exclude-tags=" .. table.concat(excluded, ",") } or {})
 end
 
 -- Whether the text of a spec file has one of these tags, given as a list with commas.
@@ -103,26 +98,43 @@ local function unit(path)
   return { name = path:match "[^/]+$", command = { path }, counts = unit_counts, weight = 0 }
 end
 
-local function spec(path, text, options, name)
-  local weight = select(2, text:gsub("#slow", "")) * 100000 + #text
-  local command = append({ LUA, "/usr/bin/busted", path }, options)
-  return { name = name or path, command = command, counts = spec_counts, weight = weight }
+local function spec(path, weight, tags, excluded, what)
+  local command = append({ LUA, "/usr/bin/busted", path }, flags(tags, excluded))
+  return { name = path .. (what and (" (%s)"):format(what) or ""), command = command, counts = spec_counts,
+    weight = weight }
+end
+
+-- The tags in a text that say which of its specs run as jobs.
+local function job_tags(text)
+  local seen, list = {}, {}
+  for tag in text:gmatch "#(job_%w+)" do
+    if not seen[tag] then
+      seen[tag] = true
+      list[#list + 1] = tag
+    end
+  end
+  return list
 end
 
 -- The jobs that may run side by side, the long ones first, and those that run alone.
 local function plan(paths)
   local beside, alone = {}, {}
   for _, path in ipairs(paths) do
-    local text = read(path)
+    local text, jobs = read(path), {}
+    local weight = select(2, text:gsub("#slow", "")) * 100000 + #text
     if not path:find "_spec%.lua$" then
       beside[#beside + 1] = unit(path)
-    elseif not TAGS then
-      beside[#beside + 1] = spec(path, text, flags(nil, "timing"))
-      if has_tag(text, "timing") then
-        alone[#alone + 1] = spec(path, text, flags "timing", path .. " (timing)")
+    elseif TAGS then
+      beside[#beside + 1] = has_tag(text, TAGS) and spec(path, weight, { TAGS }, { EXCLUDE }) or nil
+    else
+      for _, tag in ipairs(job_tags(text)) do
+        beside[#beside + 1] = spec(path, 1e9, { tag }, { "timing", EXCLUDE }, tag:sub(5))
+        jobs[#jobs + 1] = tag
       end
-    elseif has_tag(text, TAGS) then
-      beside[#beside + 1] = spec(path, text, flags())
+      beside[#beside + 1] = spec(path, weight, {}, append({ "timing", EXCLUDE }, jobs))
+      if has_tag(text, "timing") then
+        alone[#alone + 1] = spec(path, weight, { "timing" }, { EXCLUDE }, "timing")
+      end
     end
   end
   table.sort(beside, function(a, b) return a.weight > b.weight end)

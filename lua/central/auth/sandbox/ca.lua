@@ -23,7 +23,7 @@ CA.__index = CA
 
 local ca = {}
 
-local DAY = 86400
+local WEEK = 7 * 86400 -- longer than specs move a clock
 
 -- No instant at which a key is open to others: the file is made empty and closed to them first.
 local function write(path, text, private)
@@ -47,7 +47,7 @@ local function unsigned(name, key, not_before, not_after)
   certificate:setVersion(3)
   certificate:setSerial(serial())
   certificate:setSubject(subject)
-  certificate:setLifetime(not_before or os.time() - DAY, not_after or os.time() + DAY)
+  certificate:setLifetime(not_before or os.time() - WEEK, not_after or os.time() + WEEK)
   certificate:setPublicKey(key)
   return certificate, subject
 end
@@ -131,10 +131,10 @@ function CA:crl()
   local list = crl.new()
   list:setVersion(2)
   list:setIssuer(self._certificate:getSubject())
-  list:setLastUpdate(os.time() - DAY)
-  list:setNextUpdate(os.time() + DAY)
+  list:setLastUpdate(os.time() - WEEK)
+  list:setNextUpdate(os.time() + WEEK)
   for _, number in ipairs(self._revoked) do
-    list:add(number, os.time() - DAY)
+    list:add(number, os.time() - WEEK)
   end
   list:sign(self._key)
   return write(self._folder .. "/crl.pem", list:toPEM())
