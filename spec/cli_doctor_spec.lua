@@ -199,6 +199,67 @@ describe("central-auth doctor", function()
     assert.matches("redirects %(HTTP 302%) to login.example$", found.token_url.message)
   end)
 
+  it("names a clock that is years behind where TLS fails #clocks", function()
+    local library = process.run("ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null"):match "%S+"
+    local found, status = findings { LD_PRELOAD = library, FAKETIME = "@1970-01-02 00:00:00", DONT_FAKE_MONOTONIC = "1",
+      FAKETIME_DONT_FAKE_MONOTONIC = "1" }
+    assert.equal(1, status)
+    assert.equal("bad", found.tls.result)
+    assert.matches("^set the clock first", found.tls.advice)
+    assert.equal("bad", found.clock.result)
+    assert.matches("^this clock says 1970%-01%-02 ", found.clock.message)
+    assert.matches("timedatectl", found.clock.advice)
+  end)
+
+  it("names files of trust in the environment that are not there", function()
+    local own = { CENTRAL_CA_FILE = false, SSL_CERT_FILE = "/nowhere/ca.pem" }
+    assert_finds("trust", "bad", "^SSL_CERT_FILE names /nowhere/ca.pem: No such file", "^unset SSL_CERT_FILE", own)
+    own.SSL_CERT_FILE, own.SSL_CERT_DIR = box.ca_file, "/tmp:/nowhere/certs"
+    assert_finds("trust", "note", "^SSL_CERT_DIR names /nowhere/certs: No such file", "^unset SSL_CERT_DIR", own)
+    assert.is_nil(findings({ SSL_CERT_FILE = "/nowhere/ca.pem" }).trust) -- ca_file counts
+  end)
+
+  it("tries base_url, too", function()
+    assert.is_nil(findings().base_url)
+    assert_finds("base_url", "ok", "^" .. box.base_url:gsub("%p", "%%%0") .. " answers %(HTTP %d+%)$", "",
+      { CENTRAL_BASE_URL = box.base_url })
+    assert_finds("base_url", "bad", "^https://no.invalid: .*resolve host", "look the name up %(getent hosts no.invalid",
+      { CENTRAL_BASE_URL = "https://no.invalid" })
+    local plain <close> = rude.start { handler = function() end }
+    local nobody = ("https://127.0.0.1:%d"):format(plain.port)
+    local found = findings { CENTRAL_BASE_URL = nobody }
+    assert.equal("bad", found.base_url.result)
+    assert.matches("check the port in base_url", found.base_url.advice)
+    assert.equal("ok", found.token.result)
+    local refused = findings { CENTRAL_BASE_URL = box.base_url, CENTRAL_TOKEN_URL = "https://no.invalid/" }
+    assert.equal("ok", refused.base_url.result)
+    assert.is_nil(home:run("doctor --offline", { CENTRAL_BASE_URL = box.base_url }):find("base_url", 1, true))
+  end)
+
+  it("names each source of a proxy", function()
+    local remote = { CENTRAL_TOKEN_URL = "https://token.example/x", CENTRAL_PROXY = "http://127.0.0.1:1",
+      https_proxy = "http://somebody:hush@127.0.0.1:2", ALL_PROXY = "http://127.0.0.1:3" }
+    local found = findings(remote)
+    assert.equal("http://127.0.0.1:1 (from the environment variable CENTRAL_PROXY); not used: the environment variable "
+      .. "https_proxy, the environment variable ALL_PROXY", found.proxy.message)
+    remote.CENTRAL_PROXY, remote.https_proxy = false, "foo://somebody:hush@127.0.0.1:2"
+    found = findings(remote)
+    assert.equal("bad", found.proxy.result)
+    assert.matches("%(from the environment variable https_proxy%)$", found.proxy.message)
+    assert.is_nil(cjson.encode(found):find("hush", 1, true))
+    remote.no_proxy = "*"
+    assert.matches("%(there is one from the environment variable https_proxy, the environment variable ALL_PROXY%)$",
+      findings(remote).proxy.message)
+  end)
+
+  it("notes that Redis is out of reach, also where a token lies in the folder", function()
+    local url = ("redis://127.0.0.1:%d"):format(process.free_port())
+    home:run "token"
+    assert_finds("shared token", "note", "^" .. url .. ": nobody listens there", "each machine gets a token",
+      { CENTRAL_CACHE = url })
+    assert.is_nil(home:run("doctor --offline", { CENTRAL_CACHE = url }):find("listens", 1, true))
+  end)
+
   it("tells why nothing is shared", function()
     assert_finds("shared token", "note", "switched off", "CENTRAL_CACHE", { CENTRAL_CACHE = "off" })
     process.run(("mkdir -m 755 %s/open"):format(home.folder))

@@ -197,6 +197,16 @@ function Fleet:forget()
   end
 end
 
+--- Asks Redis for what it has, whoever's turn it is: why it can't be used, or nil. For people who want to know.
+---@return string?
+function Fleet:problem()
+  local _ <close> = self:visit()
+  if self._key then
+    ask(self, "read", self._clock, self._name .. ".token", self._key)
+  end
+  return self._trouble
+end
+
 -- --- records ------------------------------------------------------------------------------------------------------
 
 --- The reply that brought the machine's token.

@@ -9,8 +9,8 @@ local doctor = {}
 
 doctor.summary = "Check everything a token depends on, and say what to do."
 doctor.description = "Looks at versions, variables, credentials, files and their modes, the proxy, the name, the"
-  .. " connection, TLS and trust, the clock, the shared token, and gets a token. One line for each, with what to do"
-  .. " where something is wrong. There are no secrets in it: attach it to your ticket."
+  .. " connection, TLS and trust, base_url, the clock, the shared token, and gets a token. One line for each, with what"
+  .. " to do where something is wrong. There are no secrets in it: attach it to your ticket."
 doctor.options = {
   { "--offline", help = "Ask nobody: leave out what needs the network." },
   { "--json", help = "Print a list of objects with check, result (ok, note, bad), message and advice." },

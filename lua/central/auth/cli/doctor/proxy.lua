@@ -9,7 +9,9 @@ local errors = require "central.auth.errors"
 ---@field host string
 ---@field socks boolean
 ---@field from string what set it
+---@field others string what else sets one that is not used; empty where nothing does
 
+local VARIABLES = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" } -- the first that is set counts
 local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 
 -- The first of these variables that says something, and its name.
@@ -49,11 +51,29 @@ local function excepts(list, host)
   return false
 end
 
-local function described(value, from)
+-- What sets a proxy, the one that counts first: pairs of the proxy and its source.
+local function sources(found)
+  local list = { found.proxy and { found.proxy, found.from.proxy } or nil }
+  for _, name in ipairs(VARIABLES) do
+    local value = variable(name)
+    list[#list + 1] = value and { value, "the environment variable " .. name } or nil
+  end
+  return list
+end
+
+local function names(list, first)
+  local all = {}
+  for i = first, #list do
+    all[#all + 1] = list[i][2]
+  end
+  return table.concat(all, ", ")
+end
+
+local function described(value, from, others)
   local scheme, rest = value:match "^(%w+)://(.*)$"
   local address = (rest or value):gsub("^.*@", ""):gsub("/*$", "")
   scheme = scheme and scheme:lower() or "http"
-  return { url = errors.printable(scheme .. "://" .. address), from = from,
+  return { url = errors.printable(scheme .. "://" .. address), from = from, others = others,
     host = address:match "^%[.-%]" or address:match "^[^:]*", socks = scheme:find "^socks" ~= nil }
 end
 
@@ -63,15 +83,14 @@ end
 ---@return central.auth.cli.doctor.Proxy? proxy
 ---@return string? why
 return function(found, host)
-  local value, name = variable("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+  local all = sources(found)
   local list, excepting = variable("no_proxy", "NO_PROXY")
-  local from = found.proxy and found.from.proxy or value and "the environment variable " .. name
-  if not from then
+  if #all == 0 then
     return nil, "none"
   elseif found.token_url:lower():find "^http:" or not found.proxy and LOOPBACK[host:lower()] then
-    return nil, ("none, as %s is on this machine (there is one from %s)"):format(host, from)
+    return nil, ("none, as %s is on this machine (there is one from %s)"):format(host, names(all, 1))
   elseif list and excepts(list, host) then
-    return nil, ("none, as %s excepts %s (there is one from %s)"):format(excepting, host, from)
+    return nil, ("none, as %s excepts %s (there is one from %s)"):format(excepting, host, names(all, 1))
   end
-  return described(found.proxy or value, from)
+  return described(all[1][1], all[1][2], names(all, 2))
 end

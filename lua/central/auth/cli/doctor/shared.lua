@@ -1,6 +1,10 @@
 -- What the doctor sees at last: the cache that processes share, and whether a token comes.
 -- SPDX-License-Identifier: MIT
 
+local cache_of = require "central.auth.cache"
+local config = require "central.auth.config"
+local core = require "central.auth.core"
+local credential = require "central.auth.credential"
 local duration = require "central.auth.duration"
 local session = require "central.auth.cli.session"
 
@@ -10,8 +14,29 @@ local ADVICE = {
   ["another user"] = "name another folder in CENTRAL_CACHE",
 }
 
-local function cache(where, tell)
-  if not where:find "^none" and not where:find "without locks" then
+local COMMAND = 10 -- seconds
+
+-- A token that lies in the folder hides that Redis is out of reach: this asks it. What is wrong, in words, if anything.
+local function redis_problem(options)
+  local found = config.resolve { profile = options.profile }
+  if type(found.cache) ~= "string" or not found.cache:find "^redis" or not found.secret then
+    return nil
+  end
+  local secret <close> = credential.read(found.secret, COMMAND)
+  if not secret then
+    return nil
+  end
+  local shared = cache_of.new(found, { clock = core.clock(), random = core.random }, function() end)
+  shared:attach(secret)
+  local problem = shared:problem()
+  shared:close()
+  return problem and ("%s: %s"):format(found.cache, problem)
+end
+
+local function cache(where, problem, tell)
+  if problem then
+    return tell("note", "shared token", problem, "each machine gets a token of its own until Redis can be used")
+  elseif not where:find "^none" and not where:find "without locks" then
     return tell("ok", "shared token", where)
   end
   for part, advice in pairs(ADVICE) do
@@ -46,5 +71,6 @@ return function(known, tell)
   if not known.options.offline and known.reached and known.ready then
     token(auth, tell)
   end
-  cache(auth.status().cache, tell)
+  local asks = not known.options.offline and known.ready
+  cache(auth.status().cache, asks and redis_problem(known.options) or nil, tell)
 end

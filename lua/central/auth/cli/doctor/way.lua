@@ -7,6 +7,7 @@ local errors = require "central.auth.errors"
 ---@class central.auth.cli.doctor.Outcome
 ---@field raw? central.auth.RawReply
 ---@field took number seconds
+---@field advice? string in place of the usual one
 ---@field message? string of the failure; so are the others
 ---@field code? central.auth.Code
 ---@field detail? central.auth.Detail
@@ -29,7 +30,7 @@ local STATIONS = {
     timeout = "the proxy is silent: check its address and port; ask who runs it",
     [407] = "the proxy wants a name and a password: http://user:password@host:port" },
   { check = "tls", said = "its certificate is good, by {trust}",
-    "no TLS is spoken there, or something between ends it: check the port in token_url; ask who runs the network",
+    "no TLS is spoken there, or something between ends it: check the port in {option}; ask who runs the network",
     tls = "behind a proxy that inspects TLS, name its authority in ca_file; else update ca-certificates",
     config = "name files that hold PEM" },
   { check = "http", said = "it answers in {ms} ms", "try again; ask who runs the server",
@@ -55,6 +56,7 @@ local function words_of(found, proxy, outcome)
   local host = server:match "^%[.-%]" or server:match "^[^:]+"
   return {
     server = server, host = host, name = name_of(host, "the name %s has an address"), trust = trust(found),
+    option = found.option or "token_url",
     proxy = proxy and proxy.url, proxy_host = proxy and proxy.host,
     proxy_name = proxy and name_of(proxy.host, "the proxy's name %s has an address"),
     ms = ("%.0f"):format(outcome.took * 1000),
@@ -72,7 +74,7 @@ local function is_behind(at, proxy, outcome)
 end
 
 local function advice_of(station, proxy, outcome)
-  return station[outcome.detail.proxy_status] or station[outcome.code]
+  return outcome.advice or station[outcome.detail.proxy_status] or station[outcome.code]
     or proxy and station.by_proxy and station.by_proxy[1] or station[1]
 end
 
