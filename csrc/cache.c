@@ -3,6 +3,7 @@
 #include "cache.h"
 #include "descriptor.h"
 #include "file.h"
+#include "path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -53,7 +54,7 @@ static enum auth_store_result open_or_make_folder(const char *folder, int *fd, c
     enum auth_store_result result = open_folder(folder, fd, why);
     if (result == AUTH_STORE_ABSENT) {
         int error = auth_file_make_folder(folder);
-        result = error == 0 ? open_folder(folder, fd, why) : unfit(why, strerror(error));
+        result = error == 0 ? open_folder(folder, fd, why) : unfit(why, auth_file_problem(error));
     }
     return result;
 }
@@ -211,6 +212,7 @@ enum auth_store_result auth_cache_lock(const char *folder, const char *name, int
 
 enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const char **why) {
     char folder[PATH_MAX];
+    struct auth_path place;
     const char *slash = strrchr(path, '/');
     size_t length = slash != NULL ? (size_t)(slash - path) : 0;
     if (length == 0 || length >= sizeof folder)
@@ -218,7 +220,49 @@ enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const c
     memcpy(folder, path, length);
     folder[length] = '\0';
     int error = auth_file_make_folder(folder);
-    return error == 0 ? take_lock(AT_FDCWD, path, lock, why) : unfit(why, strerror(error));
+    if (error == 0)
+        error = auth_path_open(&place, path, NULL);
+    if (error != 0)
+        return unfit(why, auth_file_problem(error));
+    enum auth_store_result result = auth_path_may_create(&place)
+                                        ? take_lock(place.at, place.name, lock, why)
+                                        : unfit(why, auth_file_problem(AUTH_FILE_FOREIGN_FOLDER));
+    auth_path_close(&place);
+    return result;
+}
+
+/* Where the folder is missing, `path` is open at the place for it, or for the one above it. */
+static int open_place(struct auth_path *path, const char *folder, bool parent_is_there) {
+    char parent[PATH_MAX];
+    int error = auth_path_open(path, folder, NULL);
+    const char *slash = strrchr(folder, '/');
+    if (error != ENOENT || parent_is_there || slash == NULL || slash == folder ||
+        (size_t)(slash - folder) >= sizeof parent)
+        return error;
+    memcpy(parent, folder, (size_t)(slash - folder));
+    parent[slash - folder] = '\0';
+    return auth_path_open(path, parent, NULL);
+}
+
+enum auth_store_result auth_cache_try(const char *folder, bool parent_is_there, const char **why) {
+    struct auth_path path;
+    int fd = -1;
+    int error = open_place(&path, folder, parent_is_there);
+    if (error == ENOENT || error == EACCES)
+        *why = strerror(error);
+    if (error != 0)
+        return error == ENOENT || error == EACCES ? AUTH_STORE_ABSENT : unfit(why, auth_file_problem(error));
+    enum auth_store_result result = AUTH_STORE_OK;
+    if (path.is_missing ? !auth_path_may_create(&path) : geteuid() == 0 && path.below_foreign_folder)
+        result = unfit(why, auth_file_problem(AUTH_FILE_FOREIGN_FOLDER));
+    else if (path.is_missing && faccessat(path.at, ".", W_OK | X_OK, AT_EACCESS) != 0)
+        result = unfit(why, strerror(errno));
+    else if (!path.is_missing)
+        result = open_folder(folder, &fd, why);
+    if (fd >= 0 && result == AUTH_STORE_OK)
+        close(fd);
+    auth_path_close(&path);
+    return result;
 }
 
 void auth_cache_unlock(int lock) {

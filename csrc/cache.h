@@ -20,7 +20,13 @@
 enum auth_store_result auth_cache_read(const char *folder, const char *name, struct auth_secret *out,
                                        const char **why);
 
-/* Makes the folder (and the one above it) where it is missing. */
+/* Whether the folder can be used: OK where it is there and ours alone, or can be made; ABSENT (with `why`,
+ * too) where there is no place for it, or one that may not be entered. `parent_is_there`: the one above it
+ * must be there and is not to be made. Makes nothing. */
+enum auth_store_result auth_cache_try(const char *folder, bool parent_is_there, const char **why);
+
+/* Makes the folder (and the one above it) where it is missing, but nothing in or below a folder of another
+ * user. */
 enum auth_store_result auth_cache_replace(const char *folder, const char *name,
                                           const struct auth_secret *bytes, const char **why);
 
@@ -30,7 +36,8 @@ enum auth_store_result auth_cache_remove(const char *folder, const char *name, c
  * `unlock`. Makes the folder as above. */
 enum auth_store_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why);
 
-/* The same for a file of its own (an absolute path) in a folder that need not be ours alone. */
+/* The same for a file of its own (an absolute path) in a folder that need not be ours alone, but neither is
+ * another user's nor, for root, below one of another user. */
 enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const char **why);
 
 /* Gives the lock back, also for copies of the descriptor in forked children. Those a child has closed itself,

@@ -3,6 +3,7 @@
 #include "file.h"
 #include "clock.h"
 #include "descriptor.h"
+#include "path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,17 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, TEMPORARY_BYTES = 288, ENTRIES_MAX = 10000 };
+enum { TEMPORARY_BYTES = 288, ENTRIES_MAX = 10000 };
 
-static int read_all(int fd, struct auth_secret *out, unsigned *mode) {
-    struct stat info;
-    if (fstat(fd, &info) != 0)
-        return errno;
-    if (!S_ISREG(info.st_mode))
-        return S_ISDIR(info.st_mode) ? EISDIR : ENXIO;
-    *mode = (unsigned)info.st_mode & 07777u;
+const char *auth_file_problem(int error) {
+    return error == EISDIR                     ? "is a folder"
+           : error == ENXIO                    ? "is not a regular file"
+           : error == EFBIG                    ? "is larger than 64 KiB"
+           : error == ELOOP                    ? "is reached by a link of another user"
+           : error == AUTH_FILE_FOREIGN_FOLDER ? "it would be in a folder of another user"
+                                               : strerror(error);
+}
+
+static int read_all(int fd, struct auth_secret *out) {
     auth_secret_truncate(out, 0);
     if (!auth_secret_reserve(out, AUTH_FILE_MAX + 1)) /* one more, to notice a longer file */
         return ENOMEM;
@@ -42,27 +47,83 @@ static int read_all(int fd, struct auth_secret *out, unsigned *mode) {
     }
 }
 
-int auth_file_read(const char *path, struct auth_secret *out, unsigned *mode) {
-    int fd = auth_descriptor_keep(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (fd < 0)
+/* A service that is not root's can be given a file of root's through its group alone. */
+static bool is_readable_by_others(const struct auth_path *path, const struct stat *info) {
+    mode_t others = info->st_uid == 0 && geteuid() != 0 ? S_IRWXO : S_IRWXG | S_IRWXO;
+    return (info->st_mode & others) != 0 && !path->projected;
+}
+
+static enum auth_file_verdict judge(int fd, const struct auth_path *path, const struct stat *info) {
+    struct statvfs mount;
+    if (path->by_foreign_link)
+        return AUTH_FILE_LINK;
+    if (path->in_secrets)
+        return AUTH_FILE_TRUSTED;
+    if (auth_path_is_foreign(info->st_uid))
+        return AUTH_FILE_OWNER;
+    if (fstatvfs(fd, &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0)
+        return AUTH_FILE_TRUSTED;
+    if ((info->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return AUTH_FILE_WRITABLE;
+    return is_readable_by_others(path, info) ? AUTH_FILE_READABLE : AUTH_FILE_TRUSTED;
+}
+
+static int read_regular(int fd, const struct auth_path *path, struct auth_secret *out,
+                        struct auth_file_access *access) {
+    struct stat info;
+    if (fstat(fd, &info) != 0)
         return errno;
-    int error = read_all(fd, out, mode);
-    close(fd);
+    if (!S_ISREG(info.st_mode))
+        return S_ISDIR(info.st_mode) ? EISDIR : ENXIO;
+    access->verdict = judge(fd, path, &info);
+    access->mode = (unsigned)info.st_mode & 07777u;
+    access->owner = (unsigned)info.st_uid;
+    int error = read_all(fd, out);
+    if (error == 0)
+        auth_secret_drop_mark(out);
+    return error;
+}
+
+int auth_file_read(const char *path, const char *credentials, struct auth_secret *out,
+                   struct auth_file_access *access) {
+    struct auth_path place;
+    int error = auth_path_open(&place, path, credentials);
+    if (error != 0)
+        return error;
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (place.is_open_file ? 0 : O_NOFOLLOW);
+    int fd = auth_descriptor_keep(openat(place.at, place.name, flags));
+    error = fd < 0 ? errno : read_regular(fd, &place, out, access);
+    if (fd >= 0)
+        close(fd);
+    auth_path_close(&place);
+    return error;
+}
+
+static int make_one_folder(const char *folder) {
+    struct auth_path place;
+    int error = auth_path_open(&place, folder, NULL);
+    if (error != 0)
+        return error;
+    if (!place.is_missing)
+        error = 0;
+    else if (!auth_path_may_create(&place))
+        error = AUTH_FILE_FOREIGN_FOLDER;
+    else if (mkdirat(place.at, place.name, 0700) != 0 && errno != EEXIST)
+        error = errno;
+    auth_path_close(&place);
     return error;
 }
 
 int auth_file_make_folder(const char *folder) {
-    char parent[PATH_BYTES];
-    if (mkdir(folder, 0700) == 0 || errno == EEXIST)
-        return 0;
+    char parent[PATH_MAX];
+    int error = make_one_folder(folder);
     const char *slash = strrchr(folder, '/');
-    if (errno != ENOENT || slash == NULL || slash == folder || (size_t)(slash - folder) >= sizeof parent)
-        return errno;
+    if (error != ENOENT || slash == NULL || slash == folder || (size_t)(slash - folder) >= sizeof parent)
+        return error;
     memcpy(parent, folder, (size_t)(slash - folder));
     parent[slash - folder] = '\0';
-    if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || (mkdir(folder, 0700) != 0 && errno != EEXIST))
-        return errno;
-    return 0;
+    error = make_one_folder(parent);
+    return error == 0 ? make_one_folder(folder) : error;
 }
 
 static int write_all(int fd, const struct auth_secret *bytes) {
@@ -134,22 +195,6 @@ int auth_file_replace(int at, const char *name, const struct auth_secret *bytes,
     return error;
 }
 
-/* The file that a path stands for, which may not be there yet. A link that somebody else has put there, into
- * a folder that all may write to, leads nowhere. */
-static int resolve(const char *path, char *target) {
-    struct stat info;
-    if (strlen(path) >= PATH_MAX)
-        return ENAMETOOLONG;
-    if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode) && info.st_uid != geteuid() && info.st_uid != 0)
-        return ELOOP;
-    if (realpath(path, target) != NULL && stat(target, &info) == 0)
-        return S_ISREG(info.st_mode) ? 0 : S_ISDIR(info.st_mode) ? EISDIR : ENXIO; /* no device, no pipe */
-    if (errno != ENOENT)
-        return errno;
-    memcpy(target, path, strlen(path) + 1);
-    return 0;
-}
-
 /* Makes a temporary like that of a replacement and takes it away. */
 static int probe(int at, const char *name) {
     char temporary[TEMPORARY_BYTES];
@@ -160,19 +205,33 @@ static int probe(int at, const char *name) {
     return unlinkat(at, temporary, 0) == 0 ? 0 : errno;
 }
 
+/* Whether a file can be put there. */
+static int check_target(const struct auth_path *path) {
+    struct stat info;
+    if (path->by_foreign_link)
+        return ELOOP;
+    if (fstatat(path->at, path->name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : errno;
+    return S_ISREG(info.st_mode) ? 0 : S_ISDIR(info.st_mode) ? EISDIR : ENXIO; /* no device, no pipe */
+}
+
 int auth_file_write(const char *path, const struct auth_secret *bytes) {
-    char target[PATH_MAX];
-    int error = resolve(path, target);
-    char *slash = error == 0 ? strrchr(target, '/') : NULL;
-    if (slash == NULL || slash == target)
-        return error != 0 ? error : EINVAL;
-    *slash = '\0';
-    int at = auth_descriptor_keep(open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (at < 0)
-        return errno;
-    error = bytes == NULL ? probe(at, slash + 1) : auth_file_replace(at, slash + 1, bytes, true);
+    struct auth_path place;
+    int error = path[0] == '/' ? auth_path_open(&place, path, NULL) : EINVAL;
+    if (error != 0)
+        return error;
+    error = check_target(&place);
+    int at = -1;
+    if (error == 0)
+        at = auth_descriptor_keep(openat(place.at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (error == 0 && at < 0)
+        error = errno;
+    if (error == 0)
+        error = bytes == NULL ? probe(at, place.name) : auth_file_replace(at, place.name, bytes, true);
     if (error == 0 && bytes != NULL)
-        sweep(at, slash + 1);
-    close(at);
+        sweep(at, place.name);
+    if (at >= 0)
+        close(at);
+    auth_path_close(&place);
     return error;
 }

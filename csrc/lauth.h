@@ -48,7 +48,7 @@ void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, cons
 /* Pushes an empty secret that already has its finalizer; the caller then fills it. */
 struct auth_secret *auth_lua_new_secret(lua_State *L);
 
-/* Takes off what files and commands end with, which is no part of the secret. */
+/* Takes off what files and commands may begin and end with, which is no part of the secret. */
 void auth_lua_drop_line_end(struct auth_secret *secret);
 
 /* Pushes a closed store that already has its finalizer; the caller then fills it. */

@@ -197,6 +197,19 @@ static int new_folder(lua_State *L) {
     return box->store != NULL ? 1 : auth_lua_no_memory(L);
 }
 
+/* folder_problem(path, parent_is_there) -> nil: it can be used, or made | why not, and whether that is as if
+ * it were not named at all */
+static int folder_problem(lua_State *L) {
+    const char *path = auth_lua_check_text(L, 1);
+    const char *why = NULL;
+    enum auth_store_result result = auth_cache_try(path, lua_toboolean(L, 2) != 0, &why);
+    if (result == AUTH_STORE_OK)
+        return 0;
+    lua_pushstring(L, why);
+    lua_pushboolean(L, result == AUTH_STORE_ABSENT);
+    return 2;
+}
+
 /* --- lock --- */
 
 static struct auth_lua_lock *check_lock(lua_State *L) {
@@ -282,11 +295,9 @@ void auth_lua_open_cache(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"release", lock_release}, {"note", lock_note}, {"leave", lock_leave}, {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"seal_key", seal_key},
-                                         {"cache_share", cache_share},
-                                         {"folder", new_folder},
-                                         {"lock_file", lock_file},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"seal_key", seal_key},   {"cache_share", cache_share},
+                                         {"folder", new_folder},   {"folder_problem", folder_problem},
+                                         {"lock_file", lock_file}, {NULL, NULL}};
     auth_lua_type(L, AUTH_STORE_TYPE, store_methods, store_meta);
     auth_lua_type(L, AUTH_LOCK_TYPE, methods, meta);
     luaL_setfuncs(L, functions, 0);

@@ -6,7 +6,10 @@
 #include "redact.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct auth_secret *check_secret(lua_State *L, int index) {
     return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
@@ -55,6 +58,7 @@ static int from_string(lua_State *L) {
 }
 
 void auth_lua_drop_line_end(struct auth_secret *secret) {
+    auth_secret_drop_mark(secret);
     size_t end = secret->length;
     if (end > 0 && secret->data[end - 1] == '\n')
         end--;
@@ -63,43 +67,74 @@ void auth_lua_drop_line_end(struct auth_secret *secret) {
     auth_secret_truncate(secret, end);
 }
 
-static const char *file_problem(int error) {
-    return error == EISDIR  ? "is a folder"
-           : error == ENXIO ? "is not a regular file"
-           : error == EFBIG ? "is larger than 64 KiB"
-                            : strerror(error);
+/* What stands against relying on the file, with what to do; NULL where nothing does. Pushes it. */
+static const char *push_problem(lua_State *L, const struct auth_file_access *access, const char *path) {
+    bool is_own = access->owner == (unsigned)geteuid();
+    char mode[8];
+    (void)snprintf(mode, sizeof mode, "%04o", access->mode);
+    switch (access->verdict) {
+    case AUTH_FILE_LINK:
+        return lua_pushliteral(L, "is reached by a link of another user: name the file that it leads to");
+    case AUTH_FILE_OWNER:
+        return lua_pushfstring(L, "belongs to another user (%d): it must be this user's (%d) or root's",
+                               (int)access->owner, (int)geteuid());
+    case AUTH_FILE_WRITABLE:
+    case AUTH_FILE_READABLE:
+        return lua_pushfstring(L, "is open to others (mode %s): run chmod %s %s", mode,
+                               is_own ? "600" : "640", path);
+    default:
+        lua_pushnil(L);
+        return NULL;
+    }
 }
 
-/* secret_from_file(path) -> secret, permission bits | nil, what is wrong with it */
+static bool is_for_this_user(const struct auth_file_access *access) {
+    return access->verdict != AUTH_FILE_LINK && access->verdict != AUTH_FILE_OWNER;
+}
+
+/* secret_from_file(path) -> secret | nil, what is wrong with it */
 static int from_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct auth_secret *secret = auth_lua_new_secret(L);
-    unsigned mode = 0;
-    int error = auth_file_read(path, secret, &mode);
-    if (error != 0) {
-        auth_secret_wipe(secret);
-        return auth_lua_fail(L, file_problem(error));
+    struct auth_file_access access = {0};
+    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), secret, &access);
+    if (error == 0 && access.verdict == AUTH_FILE_TRUSTED) {
+        auth_lua_drop_line_end(secret);
+        return 1;
     }
-    auth_lua_drop_line_end(secret);
-    lua_pushinteger(L, mode);
+    auth_secret_wipe(secret);
+    if (error != 0)
+        return auth_lua_fail(L, auth_file_problem(error));
+    lua_pushnil(L);
+    push_problem(L, &access, path);
     return 2;
 }
 
-/* read_file(path) -> text, permission bits | nil, what is wrong with it, whether there is no such file */
+/* read_file(path [, any]) -> text, what stands against a secret in it | nil, what is wrong with it, why it is
+ * none that can be used ("absent", "foreign", "closed"); `any`: whoever may have written it */
 static int read_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
+    bool any = lua_toboolean(L, 2) != 0;
     struct auth_secret *content = auth_lua_new_secret(L);
-    unsigned mode = 0;
-    int error = auth_file_read(path, content, &mode);
-    if (error != 0) {
-        auth_lua_fail(L, file_problem(error));
-        lua_pushboolean(L, error == ENOENT || error == ENOTDIR);
-        return 3;
+    struct auth_file_access access = {0};
+    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), content, &access);
+    if (error == 0 && (any || access.verdict == AUTH_FILE_TRUSTED || access.verdict == AUTH_FILE_READABLE)) {
+        lua_pushlstring(L, content->data != NULL ? (const char *)content->data : "", content->length);
+        auth_secret_wipe(content);
+        push_problem(L, &access, path);
+        return 2;
     }
-    lua_pushlstring(L, content->data != NULL ? (const char *)content->data : "", content->length);
     auth_secret_wipe(content);
-    lua_pushinteger(L, mode);
-    return 2;
+    lua_pushnil(L);
+    if (error != 0)
+        lua_pushstring(L, auth_file_problem(error));
+    else
+        push_problem(L, &access, path);
+    lua_pushstring(L, error == ENOENT || error == ENOTDIR        ? "absent"
+                      : error == EACCES                          ? "closed"
+                      : error == 0 && !is_for_this_user(&access) ? "foreign"
+                                                                 : NULL);
+    return 3;
 }
 
 /* replace_file(path [, text]) -> true | nil, what is wrong, whether its folder is not there; the path is
@@ -117,7 +152,7 @@ static int replace_file(lua_State *L) {
         lua_pushboolean(L, 1);
         return 1;
     }
-    auth_lua_fail(L, file_problem(error));
+    auth_lua_fail(L, auth_file_problem(error));
     lua_pushboolean(L, error == ENOENT);
     return 3;
 }

@@ -59,6 +59,14 @@ void auth_secret_truncate(struct auth_secret *secret, size_t length) {
     secret->length = length;
 }
 
+void auth_secret_drop_mark(struct auth_secret *secret) {
+    static const unsigned char mark[] = {0xEF, 0xBB, 0xBF};
+    if (secret->length < sizeof mark || memcmp(secret->data, mark, sizeof mark) != 0)
+        return;
+    memmove(secret->data, secret->data + sizeof mark, secret->length - sizeof mark);
+    auth_secret_truncate(secret, secret->length - sizeof mark);
+}
+
 void auth_secret_wipe(struct auth_secret *secret) {
     unsigned char *data = secret->data;
     *secret = (struct auth_secret){0};

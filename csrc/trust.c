@@ -92,9 +92,9 @@ uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const ch
 bool auth_trust_is_encrypted(const char *key_file) {
     static const char *const signs[] = {"-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"};
     struct auth_secret text = {0};
-    unsigned mode = 0;
+    struct auth_file_access access = {0};
     bool found = false;
-    (void)auth_file_read(key_file, &text, &mode); /* of a longer file what was read */
+    (void)auth_file_read(key_file, NULL, &text, &access); /* of a longer file what was read */
     for (size_t i = 0; i < sizeof signs / sizeof *signs && text.data != NULL; i++)
         found = found || memmem(text.data, text.length, signs[i], strlen(signs[i])) != NULL;
     auth_secret_wipe(&text);

@@ -104,6 +104,21 @@ describe("central-auth login", function()
     assert.equal("whatever it is", dofile(home.profile).default.client_secret)
   end)
 
+  it("keeps no byte-order mark of a file or of standard input", function()
+    local marked = "\xEF\xBB\xBFa secret of an editor\r\n"
+    local path = process.write(home.folder .. "/secret", marked)
+    local json = process.write(home.folder .. "/json",
+      '\xEF\xBB\xBF{ "client_id": "x", "client_secret": "a secret of an editor" }')
+    for line, input in pairs {
+      ["--client-id x --client-secret-file " .. path] = "", ["--client-id x --client-secret-file -"] = marked,
+      ["--from-file " .. json] = "", ["--from-file -"] = process.read(json),
+    } do
+      os.remove(home.profile)
+      assert.equal(0, select(3, home:run("login --no-check " .. line, nil, input)), line)
+      assert.equal("a secret of an editor", dofile(home.profile).default.client_secret, line)
+    end
+  end)
+
   it("says where what is wrong came from", function()
     local wrong = "certainly not the secret"
     local function said(line, more, input)

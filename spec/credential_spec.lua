@@ -52,6 +52,12 @@ describe("credential", function()
     assert_secret("hush ", read("file", file "hush \n"))
   end)
 
+  it("is what follows a byte-order mark, of a file and of a command's output", function()
+    assert_secret("hush", read("file", file "\xEF\xBB\xBFhush\r\n"))
+    assert_secret("hush", read("command", "cat " .. file "\xEF\xBB\xBFhush\r\n"))
+    assert_config("it is empty", read("file", file "\xEF\xBB\xBF\n"))
+  end)
+
   it("is refused in a file that is empty, binary, large, open to others, or none", function()
     assert_config("it is empty", read("file", file ""))
     assert_config("it is empty", read("file", file "\n"))

@@ -75,6 +75,23 @@ describe("profile", function()
     assert.matches("open to others", load_profile('return { default = { proxy = "http://u:p@h" } }', "644"))
   end)
 
+  it("is refused when it holds a command and others may read it, or others may write it", function()
+    local command = 'return { default = { client_id = "x", %s = "true" } }'
+    for _, name in ipairs { "client_secret_command", "client_assertion_command" } do
+      assert.is_truthy(load_profile(command:format(name), "644"):find(
+        "it holds a command and is open to others (mode 0644): run chmod 600 " .. path, 1, true))
+    end
+    for _, mode in ipairs { "620", "602", "664", "666" } do
+      assert.is_truthy(load_profile('return { default = { client_id = "x" } }', mode):find(
+        ("config.lua: is open to others (mode 0%s): run chmod 600 %s\tconfig"):format(mode, path), 1, true), mode)
+    end
+  end)
+
+  it("may begin with a byte-order mark", function()
+    local text = '\xEF\xBB\xBFreturn { default = { client_id = "d" } }'
+    assert.equal("default\tnil\tnil\nclient_id\td\n", load_profile(text))
+  end)
+
   it("says what stands in its way", function()
     os.remove(path)
     process.run("mkdir " .. path)

@@ -74,6 +74,25 @@ static void makes_the_folder_and_replaces_files(void **state) {
     assert_int_equal(result_of("x"), AUTH_STORE_ABSENT);
 }
 
+static void tells_whether_a_folder_can_be_used(void **state) {
+    (void)state;
+    char deep[80];
+    (void)snprintf(deep, sizeof deep, "%s/c", folder);
+    assert_int_equal(auth_cache_try(folder, false, &why), AUTH_STORE_OK); /* both can be made */
+    assert_int_equal(auth_cache_try(folder, true, &why), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_cache_try(deep, false, &why), AUTH_STORE_ABSENT);
+    assert_non_null(strstr(why, "No such file"));
+    assert_int_equal(result_of("x"), AUTH_STORE_ABSENT); /* nothing was made */
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
+    assert_int_equal(auth_cache_try(folder, true, &why), AUTH_STORE_OK);
+    assert_int_equal(chmod(folder, 0750), 0);
+    assert_int_equal(auth_cache_try(folder, true, &why), AUTH_STORE_UNFIT);
+    assert_non_null(strstr(why, "chmod 700"));
+    assert_int_equal(chmod(folder, 0700), 0);
+    assert_int_equal(symlink(".", at("link")), 0);
+    assert_int_equal(auth_cache_try(at("link"), true, &why), AUTH_STORE_UNFIT);
+}
+
 static void leaves_no_temporary_behind(void **state) {
     (void)state;
     assert_int_equal(put("x", "one"), AUTH_STORE_OK);
@@ -303,6 +322,7 @@ static void leaves_no_descriptor_open(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(makes_the_folder_and_replaces_files),
+        TEST(tells_whether_a_folder_can_be_used),
         TEST(leaves_no_temporary_behind),
         TEST(does_without_a_folder_that_is_not_ours_alone),
         TEST(follows_no_link),

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,23 +32,41 @@ static void put(const char *name, const void *bytes, size_t length, mode_t mode)
 
 static int failure_of(const char *path) {
     struct auth_secret out = {0};
-    unsigned mode = 0;
-    int error = auth_file_read(path, &out, &mode);
+    struct auth_file_access access = {0};
+    int error = auth_file_read(path, NULL, &out, &access);
     auth_secret_wipe(&out);
     return error;
+}
+
+static enum auth_file_verdict verdict_of(const char *path, const char *credentials) {
+    struct auth_secret out = {0};
+    struct auth_file_access access = {0};
+    assert_int_equal(auth_file_read(path, credentials, &out, &access), 0);
+    auth_secret_wipe(&out);
+    return access.verdict;
+}
+
+static void check_file(const char *path, const char *content) {
+    struct auth_secret out = {0};
+    struct auth_file_access access = {0};
+    assert_int_equal(auth_file_read(path, NULL, &out, &access), 0);
+    assert_content(out, content);
+    assert_int_equal(access.mode, 0600);
+    auth_secret_wipe(&out);
 }
 
 static void reads_content_and_mode(void **state) {
     (void)state;
     struct auth_secret out = {0};
-    unsigned mode = 0;
+    struct auth_file_access access = {0};
     put("plain", "hush\n", 5, 0640);
-    assert_int_equal(auth_file_read(at("plain"), &out, &mode), 0);
+    assert_int_equal(auth_file_read(at("plain"), NULL, &out, &access), 0);
     assert_content(out, "hush\n");
-    assert_int_equal(mode, 0640);
+    assert_int_equal(access.mode, 0640);
+    assert_int_equal(access.owner, geteuid());
     auth_secret_wipe(&out);
     put("empty", "", 0, 0600);
-    assert_int_equal(auth_file_read(at("empty"), &out, &mode), 0);
+    assert_int_equal(auth_file_read(at("empty"), NULL, &out, &access), 0);
     assert_int_equal(out.length, 0);
     auth_secret_wipe(&out);
 }
@@ -56,14 +75,118 @@ static void takes_the_maximum_and_not_a_byte_more(void **state) {
     (void)state;
     static char block[AUTH_FILE_MAX + 1];
     struct auth_secret out = {0};
-    unsigned mode = 0;
+    struct auth_file_access access = {0};
     put("full", block, AUTH_FILE_MAX, 0600);
-    assert_int_equal(auth_file_read(at("full"), &out, &mode), 0);
+    assert_int_equal(auth_file_read(at("full"), NULL, &out, &access), 0);
     assert_int_equal(out.length, AUTH_FILE_MAX);
     auth_secret_wipe(&out);
     put("over", block, AUTH_FILE_MAX + 1, 0600);
     assert_int_equal(failure_of(at("over")), EFBIG);
     assert_int_equal(failure_of("/dev/zero"), ENXIO);
+}
+
+static void drops_a_byte_order_mark_at_the_begin(void **state) {
+    (void)state;
+    struct auth_secret out = {0};
+    struct auth_file_access access = {0};
+    put("plain", "\xEF\xBB\xBFhu\xEF\xBB\xBFsh", 10, 0600);
+    assert_int_equal(auth_file_read(at("plain"), NULL, &out, &access), 0);
+    assert_content(out, "hu\xEF\xBB\xBFsh");
+    auth_secret_wipe(&out);
+    put("plain", "\xEF\xBB", 2, 0600);
+    assert_int_equal(auth_file_read(at("plain"), NULL, &out, &access), 0);
+    assert_int_equal(out.length, 2);
+    auth_secret_wipe(&out);
+}
+
+static void says_who_else_has_a_hand_in_a_file(void **state) {
+    (void)state;
+    static const struct {
+        mode_t mode;
+        enum auth_file_verdict verdict;
+    } cases[] = {{0600, AUTH_FILE_TRUSTED},  {0400, AUTH_FILE_TRUSTED},  {0640, AUTH_FILE_READABLE},
+                 {0604, AUTH_FILE_READABLE}, {0620, AUTH_FILE_WRITABLE}, {0602, AUTH_FILE_WRITABLE},
+                 {0666, AUTH_FILE_WRITABLE}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put("plain", "hush", 4, cases[i].mode);
+        assert_int_equal(verdict_of(at("plain"), NULL), cases[i].verdict);
+        assert_int_equal(verdict_of(at("plain"), folder), AUTH_FILE_TRUSTED); /* where systemd put it */
+        assert_int_equal(verdict_of(at("plain"), "/no/such/folder"), cases[i].verdict);
+        assert_int_equal(verdict_of(at("plain"), ""), cases[i].verdict);
+    }
+    assert_int_equal(verdict_of("/proc/self/limits", NULL), AUTH_FILE_READABLE);
+}
+
+/* Descriptors of regular files are as good as their paths; no other way leads to a file without a name. */
+static void reads_an_open_file(void **state) {
+    (void)state;
+    char path[64];
+    put("plain", "hush", 4, 0600);
+    int fd = open(at("plain"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(unlink(at("plain")), 0);
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    check_file(path, "hush");
+    close(fd);
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    (void)snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    assert_int_equal(failure_of(path), ENXIO);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void follows_links_until_one_is_another_users(void **state) {
+    (void)state;
+    char inside[128];
+    put("plain", "hush", 4, 0600);
+    assert_int_equal(symlink("plain", at("link")), 0);
+    (void)snprintf(inside, sizeof inside, "../%s/./link", strrchr(folder, '/') + 1);
+    assert_int_equal(mkdir(at("sub"), 0700), 0);
+    assert_int_equal(symlink(inside, at("outer")), 0);
+    assert_int_equal(verdict_of(at("outer"), NULL), AUTH_FILE_TRUSTED);
+    assert_int_equal(verdict_of(at("sub/../outer"), NULL), AUTH_FILE_TRUSTED);
+    assert_int_equal(verdict_of(at("sub/../outer"), at("sub")), AUTH_FILE_TRUSTED);
+    assert_int_equal(symlink(folder, at("above")), 0);
+    assert_int_equal(verdict_of(at("above/outer"), NULL), AUTH_FILE_TRUSTED);
+    assert_int_equal(symlink("loop", at("loop")), 0);
+    assert_int_equal(failure_of(at("loop")), ELOOP);
+    assert_int_equal(failure_of(""), ENOENT);
+    assert_int_equal(failure_of("/"), EISDIR);
+    assert_int_equal(failure_of(at("plain/x")), ENOTDIR);
+    if (geteuid() == 0) {
+        assert_int_equal(lchown(at("above"), 65534, 65534), 0); /* the folder above */
+        assert_int_equal(verdict_of(at("above/outer"), NULL), AUTH_FILE_LINK);
+        assert_int_equal(verdict_of(at("outer"), NULL), AUTH_FILE_TRUSTED);
+        assert_int_equal(lchown(at("link"), 65534, 65534), 0); /* the second of two */
+        assert_int_equal(verdict_of(at("outer"), NULL), AUTH_FILE_LINK);
+        assert_int_equal(verdict_of(at("outer"), folder), AUTH_FILE_LINK);
+        assert_int_equal(chown(at("plain"), 65534, 65534), 0);
+        assert_int_equal(verdict_of(at("plain"), NULL), AUTH_FILE_OWNER);
+        assert_int_equal(verdict_of(at("plain"), folder), AUTH_FILE_TRUSTED);
+    }
+    (void)unlink(at("link"));
+    (void)unlink(at("outer"));
+    (void)unlink(at("above"));
+    (void)unlink(at("loop"));
+    (void)unlink(at("plain"));
+    (void)rmdir(at("sub"));
+}
+
+static void knows_a_volume_of_kubernetes(void **state) {
+    (void)state;
+    assert_int_equal(symlink(".", at("..data")), 0);
+    assert_int_equal(symlink("..data/plain", at("link")), 0);
+    put("plain", "hush", 4, 0644);
+    if (geteuid() == 0) {
+        assert_int_equal(verdict_of(at("link"), NULL), AUTH_FILE_TRUSTED);
+        assert_int_equal(verdict_of(at("plain"), NULL), AUTH_FILE_READABLE);
+        put("plain", "hush", 4, 0666);
+        assert_int_equal(verdict_of(at("link"), NULL), AUTH_FILE_WRITABLE);
+    } else {
+        assert_int_equal(verdict_of(at("link"), NULL), AUTH_FILE_READABLE); /* only root fills them */
+    }
+    (void)unlink(at("..data"));
+    (void)unlink(at("link"));
 }
 
 static void names_what_is_no_file(void **state) {
@@ -78,15 +201,6 @@ static void names_what_is_no_file(void **state) {
     assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(failure_of(at("socket")), ENXIO);
     close(listener);
-}
-
-static void check_file(const char *path, const char *content) {
-    struct auth_secret out = {0};
-    unsigned mode = 0;
-    assert_int_equal(auth_file_read(path, &out, &mode), 0);
-    assert_content(out, content);
-    assert_int_equal(mode, 0600);
-    auth_secret_wipe(&out);
 }
 
 static void writes_whole_files_for_their_owner_alone(void **state) {
@@ -113,11 +227,56 @@ static void follows_a_link_to_what_it_replaces(void **state) {
     struct stat info = {0};
     assert_int_equal(lstat(at("link"), &info), 0);
     assert_true(S_ISLNK(info.st_mode));
-    if (geteuid() == 0) { /* somebody else's, as in a folder that all may write to */
+    assert_int_equal(symlink("link", at("outer")), 0);
+    put("plain", "hush\n", 5, 0600);
+    assert_int_equal(auth_file_write(at("outer"), &bytes), 0);
+    check_file(at("plain"), "new");
+    if (geteuid() == 0) { /* another user's, as in a folder that all may write to, behind one of ours */
+        put("plain", "hush\n", 5, 0600);
         assert_int_equal(lchown(at("link"), 65534, 65534), 0);
         assert_int_equal(auth_file_write(at("link"), &bytes), ELOOP);
+        assert_int_equal(auth_file_write(at("outer"), &bytes), ELOOP);
+        assert_int_equal(auth_file_write(at("outer"), NULL), ELOOP);
+        check_file(at("plain"), "hush\n");
     }
+    assert_int_equal(unlink(at("plain")), 0); /* links to what is not there yet */
+    assert_int_equal(lchown(at("link"), geteuid(), getegid()), 0);
+    assert_int_equal(auth_file_write(at("outer"), &bytes), 0);
+    check_file(at("plain"), "new");
+    assert_int_equal(unlink(at("outer")), 0);
     auth_secret_wipe(&bytes);
+}
+
+static int make_for(uid_t user, const char *path) {
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(setresuid(user, user, user) != 0 ? 99 : abs(auth_file_make_folder(path)));
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WEXITSTATUS(status);
+}
+
+static void makes_no_folder_below_another_users(void **state) {
+    (void)state;
+    struct stat info = {0};
+    assert_int_equal(auth_file_make_folder(at("sub/folder")), 0);
+    assert_int_equal(stat(at("sub/folder"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0700);
+    assert_int_equal(auth_file_make_folder(at("sub/folder")), 0);
+    assert_int_equal(auth_file_make_folder(at("a/b/c")), ENOENT);
+    if (geteuid() == 0) {
+        assert_int_equal(chmod(folder, 0755), 0);
+        assert_int_equal(chmod(at("sub"), 0777), 0);
+        assert_int_equal(chown(at("sub"), 65534, 65534), 0);
+        assert_int_equal(auth_file_make_folder(at("sub/other")), AUTH_FILE_FOREIGN_FOLDER);
+        assert_int_equal(auth_file_make_folder(at("sub/other/deep")), AUTH_FILE_FOREIGN_FOLDER);
+        assert_int_equal(auth_file_make_folder(at("sub/folder/of-root")), AUTH_FILE_FOREIGN_FOLDER);
+        assert_int_equal(make_for(65533, at("sub/other")), -AUTH_FILE_FOREIGN_FOLDER);
+        assert_int_equal(make_for(65534, at("sub/other")), 0);
+        assert_int_equal(rmdir(at("sub/other")), 0);
+    }
+    assert_int_equal(rmdir(at("sub/folder")), 0);
+    assert_int_equal(rmdir(at("sub")), 0);
 }
 
 static void only_tries_where_there_is_nothing_to_write(void **state) {
@@ -180,20 +339,25 @@ static int make_folder(void **state) {
 }
 
 static int remove_folder(void **state) {
+    char command[64];
     (void)state;
-    static const char *const names[] = {"plain", "empty", "full", "over", "fifo", "socket", "link", "pipe"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unlink(at(names[i]));
-    return rmdir(folder);
+    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_content_and_mode),
         cmocka_unit_test(takes_the_maximum_and_not_a_byte_more),
+        cmocka_unit_test(drops_a_byte_order_mark_at_the_begin),
+        cmocka_unit_test(says_who_else_has_a_hand_in_a_file),
+        cmocka_unit_test(reads_an_open_file),
+        cmocka_unit_test(follows_links_until_one_is_another_users),
+        cmocka_unit_test(knows_a_volume_of_kubernetes),
         cmocka_unit_test(names_what_is_no_file),
         cmocka_unit_test(writes_whole_files_for_their_owner_alone),
         cmocka_unit_test(follows_a_link_to_what_it_replaces),
+        cmocka_unit_test(makes_no_folder_below_another_users),
         cmocka_unit_test(only_tries_where_there_is_nothing_to_write),
         cmocka_unit_test(leaves_the_former_file_where_it_fails),
         cmocka_unit_test(is_not_hindered_by_what_others_left_and_removes_it),

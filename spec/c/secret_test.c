@@ -30,6 +30,21 @@ static void appends_nothing_without_harm(void **state) {
     auth_secret_wipe(&secret);
 }
 
+static void drops_a_byte_order_mark_at_its_begin_alone(void **state) {
+    (void)state;
+    struct auth_secret secret = {0};
+    auth_secret_drop_mark(&secret);
+    assert_int_equal(secret.length, 0);
+    assert_true(auth_secret_append(&secret, "\xEF\xBB", 2));
+    auth_secret_drop_mark(&secret);
+    assert_content(secret, "\xEF\xBB");
+    assert_true(auth_secret_append(&secret, "\xBFhush\xEF\xBB\xBF", 8));
+    auth_secret_drop_mark(&secret);
+    assert_content(secret, "hush\xEF\xBB\xBF");
+    assert_int_equal(secret.data[secret.length], '\0');
+    auth_secret_wipe(&secret);
+}
+
 static void wipes_any_number_of_times(void **state) {
     (void)state;
     struct auth_secret secret = {0};
@@ -182,6 +197,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_empty_and_grows),
         cmocka_unit_test(appends_nothing_without_harm),
+        cmocka_unit_test(drops_a_byte_order_mark_at_its_begin_alone),
         cmocka_unit_test(wipes_any_number_of_times),
         cmocka_unit_test(refuses_more_than_the_maximum_and_keeps_what_it_has),
         cmocka_unit_test(truncates_and_zeroes_the_rest),

@@ -38,6 +38,20 @@ end
 
 local HOMELESS = "none: neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder"
 
+-- The first folder that can be used; nil, why there is none, and whether that is worth an event: what is not there or
+-- may not be entered is no fault.
+local function usual_folder()
+  local why, fault = nil, false
+  for _, place in ipairs(paths.caches()) do
+    local problem, is_absent = core.folder_problem(place.path, place.by_system)
+    if not problem then
+      return place.path
+    end
+    why, fault = why or ("%s: %s"):format(place.path, problem), fault or not is_absent
+  end
+  return nil, why, fault
+end
+
 local function names_server(config)
   return type(config.cache) == "string" and config.cache:find "^redis" ~= nil
 end
@@ -56,9 +70,14 @@ function cache.new(config, parts, report)
   elseif not config.secret then
     self._why = "none: without a client secret there is nothing to seal it with"
   else
-    self._folder = not beyond and type(config.cache) == "string" and config.cache or paths.cache()
+    self._folder = not beyond and type(config.cache) == "string" and config.cache or nil
+    if not self._folder then
+      local why, fault
+      self._folder, why, fault = usual_folder()
+      self._homeless = not self._folder and (why and "none: " .. why or HOMELESS) or nil
+      self._fault = fault and why or nil
+    end
     self._store = self._folder and core.folder(self._folder)
-    self._homeless = not self._folder and HOMELESS or nil
     self._why = self._homeless
     self._seals = self._folder ~= nil or beyond
   end
@@ -79,6 +98,10 @@ end
 --- Makes it that of this secret; the one before is let go.
 ---@param secret? userdata
 function Cache:attach(secret)
+  if self._fault then
+    self._report("the cache " .. self._fault)
+    self._fault = nil
+  end
   if not self._seals or (self._key and self._of == secret) then
     return
   end

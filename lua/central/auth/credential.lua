@@ -24,20 +24,10 @@ local function problem(source, text)
   return errors.wrong(source.name, source.from, text)
 end
 
--- Container engines mount secrets for one container alone, and readable by all inside it.
-local function managed(path)
-  local folder = os.getenv("CREDENTIALS_DIRECTORY")
-  return path:find("^/run/secrets/") ~= nil or (folder and path:sub(1, #folder + 1) == folder .. "/") or false
-end
-
 local function from_file(source)
-  local path = source.value
-  local secret, mode = core.secret_from_file(path)
+  local secret, why = core.secret_from_file(source.value)
   if not secret then
-    return problem(source, ("%s: %s"):format(path, mode))
-  elseif mode & 0x3F ~= 0 and not managed(path) then
-    secret:wipe()
-    return problem(source, ("%s is open to others (mode %04o): run chmod 600 %s"):format(path, mode, path))
+    return problem(source, ("%s: %s"):format(source.value, why))
   end
   return secret
 end

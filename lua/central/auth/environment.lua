@@ -10,9 +10,9 @@ return {
   { "HOME, XDG_CONFIG_HOME",
     "Where the profiles are: $XDG_CONFIG_HOME/central-auth/config.lua, else ~/.config/central-auth/config.lua." },
   { "XDG_RUNTIME_DIR, XDG_CACHE_HOME",
-    "Where the shared token is: the folder central-auth in the first of them that is set, else in ~/.cache." },
+    "Where the shared token is: the folder central-auth in the first of them that can be used, else in ~/.cache." },
   { "CREDENTIALS_DIRECTORY",
-    "Set by systemd for LoadCredential: a secret file below it may be one that a group can read." },
+    "Set by systemd for LoadCredential: a secret file below it may have any mode and owner." },
   { "https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY",
     "The proxy, where the option proxy names none: the first of them that is set. None of them leads to the loopback"
     .. " address." },

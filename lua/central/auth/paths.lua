@@ -21,11 +21,18 @@ function paths.profiles()
   return base and base .. "/central-auth/config.lua"
 end
 
---- The folder of the shared token; nil likewise.
----@return string?
-function paths.cache()
-  local base = folder "XDG_RUNTIME_DIR" or folder "XDG_CACHE_HOME" or below_home "/.cache"
-  return base and base .. "/central-auth"
+--- The folders that the shared token may be in, the best one first. The system makes and removes that of
+--- XDG_RUNTIME_DIR: only below the others is the folder above it to be made.
+---@return { path: string, by_system: boolean }[]
+function paths.caches()
+  local list = {}
+  local function add(base, by_system)
+    list[#list + 1] = base and { path = base .. "/central-auth", by_system = by_system } or nil
+  end
+  add(folder "XDG_RUNTIME_DIR", true)
+  add(folder "XDG_CACHE_HOME", false)
+  add(below_home "/.cache", false)
+  return list
 end
 
 return paths

@@ -20,11 +20,16 @@ local function wrong(path, message)
   return errors.fail("config", ("the profile file %s: %s"):format(path, message), { source = path })
 end
 
-local function holds_secret(profiles)
+local SECRETS = { "client_secret", "client_assertion", "cache_password", "proxy" }
+local COMMANDS = { "client_secret_command", "client_assertion_command" }
+
+-- Whether one of the profiles has one of these options.
+local function holds(profiles, names)
   for _, options in pairs(profiles) do
-    if type(options) == "table" and (options.client_secret or options.client_assertion
-      or options.cache_password or options.proxy) then
-      return true
+    for _, name in ipairs(type(options) == "table" and names or {}) do
+      if options[name] then
+        return true
+      end
     end
   end
   return false
@@ -104,18 +109,19 @@ function profile.load(wanted)
     end
     return nil
   end
-  local text, mode, absent = core.read_file(path)
-  if not text then
-    if absent and not wanted then
-      return nil
-    end
-    return wrong(path, mode)
+  local text, problem, unusable = core.read_file(path)
+  if not text and unusable and not wanted then
+    return nil, unusable ~= "absent" and ("which " .. problem) or nil
+  elseif not text then
+    return wrong(path, problem)
   end
   local profiles, message, code, detail = profile.evaluate(path, text)
   if not profiles then
     return nil, message, code, detail
-  elseif mode & 0x3F ~= 0 and holds_secret(profiles) then
-    return wrong(path, ("it holds a secret and is open to others (mode %04o): run chmod 600 %s"):format(mode, path))
+  elseif problem and holds(profiles, SECRETS) then
+    return wrong(path, "it holds a secret and " .. problem)
+  elseif problem and holds(profiles, COMMANDS) then
+    return wrong(path, "it holds a command and " .. problem)
   end
   return choose(path, profiles, wanted)
 end

@@ -43,8 +43,8 @@ function profile_writer.read()
   if not path then
     return nowhere()
   end
-  local text, why, absent = core.read_file(path)
-  if not text and not absent then
+  local text, why, unusable = core.read_file(path)
+  if not text and unusable ~= "absent" then
     return errors.fail("config", ("the profile file %s: %s"):format(path, why))
   end
   text = text and text:find "%S" and text or EMPTY

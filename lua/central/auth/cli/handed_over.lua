@@ -75,12 +75,12 @@ function handed_over.text(path)
   if path == "-" then
     text = io.read "a"
   else
-    text, why = core.read_file(path)
+    text, why = core.read_file(path, true)
   end
   if not text then
     return wrong(path, why)
   end
-  return text
+  return (text:gsub("^\xEF\xBB\xBF", ""))
 end
 
 -- Where it stops to be JSON, by what lua-cjson says of it.
@@ -100,7 +100,6 @@ function handed_over.read(path)
   if not text then
     return nil, message, code, detail
   end
-  text = text:gsub("^\xEF\xBB\xBF", "")
   local is_json = text:find "^%s*[{%[]" ~= nil
   local ok, decoded = pcall(cjson.decode, text)
   local beside = {}

@@ -10,22 +10,32 @@ local status = require "central.auth.status"
 local SHORTEST = 16 -- bytes of a secret that is fit to be a key
 local COMMAND = 10  -- seconds
 
+-- What is wrong with a file, and what to run.
+local function parts(problem)
+  local what, advice = problem:match "^(.-): (.*)$"
+  return what or problem, advice and advice:gsub("^run ", "") or nil
+end
+
 local function profile_file(tell)
   local path = paths.profiles()
-  local text, mode, absent
+  local text, problem, unusable
   if path then
-    text, mode, absent = core.read_file(path)
+    text, problem, unusable = core.read_file(path)
   end
   if not path then
     tell("note", "profile file", "neither XDG_CONFIG_HOME nor HOME says where it is")
-  elseif absent then
+  elseif unusable == "absent" then
     tell("ok", "profile file", ("there is none (%s)"):format(path))
   elseif not text then
-    tell("bad", "profile file", ("%s: %s"):format(path, mode), "it must be a file that you can read")
-  elseif mode & 0x3F ~= 0 then
-    tell("note", "profile file", ("%s is open to others (mode %04o)"):format(path, mode), "chmod 600 " .. path)
+    local what, advice = parts(problem)
+    tell(unusable and "note" or "bad", "profile file", ("%s %s"):format(path, what)
+      .. (unusable and "; it is ignored unless a profile is asked for" or ""),
+      advice or "it must be a file that you can read")
+  elseif problem then
+    local what, advice = parts(problem)
+    tell("note", "profile file", ("%s %s"):format(path, what), advice)
   else
-    tell("ok", "profile file", ("%s, mode %04o"):format(path, mode))
+    tell("ok", "profile file", ("%s can be used"):format(path))
   end
 end
 
@@ -35,12 +45,13 @@ local function files(found, tell)
       tell("ok", name, ("%s can be read (from %s)"):format(found[name], found.from[name]))
     end
   end
-  local key, mode = nil, nil
+  local key, problem = nil, nil
   if found.key_file then
-    key, mode = core.secret_from_file(found.key_file)
+    key, problem = core.secret_from_file(found.key_file)
   end
-  if key and mode & 0x3F ~= 0 then
-    tell("note", "key_file", ("it is open to others (mode %04o)"):format(mode), "chmod 600 " .. found.key_file)
+  if found.key_file and not key then
+    local what, advice = parts(problem)
+    tell("note", "key_file", "it " .. what, advice)
   end
 end
 

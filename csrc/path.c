@@ -1,0 +1,157 @@
+/* Paths followed step by step; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "path.h"
+#include "descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum { LINKS_MAX = 40, SECRETS = 3 };
+
+struct walk {
+    struct auth_path *path;
+    char rest[PATH_MAX]; /* of the path, still to be followed */
+    int links;
+    struct stat secrets[SECRETS]; /* the folders of secrets; all zero where there is none */
+};
+
+bool auth_path_is_foreign(uid_t owner) {
+    return owner != geteuid() && owner != 0;
+}
+
+static bool is_secrets(const struct walk *walk, const struct stat *info) {
+    for (int i = 0; i < SECRETS; i++)
+        if (walk->secrets[i].st_ino == info->st_ino && walk->secrets[i].st_dev == info->st_dev)
+            return true;
+    return false;
+}
+
+/* Takes the descriptor over. */
+static void enter(struct walk *walk, int fd, const struct stat *info) {
+    struct auth_path *path = walk->path;
+    auth_path_close(path);
+    path->at = fd;
+    path->in_foreign_folder = auth_path_is_foreign(info->st_uid);
+    path->below_foreign_folder = path->below_foreign_folder || path->in_foreign_folder;
+    path->in_secrets = is_secrets(walk, info) || (path->in_secrets && strcmp(path->name, "..") != 0);
+}
+
+static int begin_at(struct walk *walk, const char *folder) {
+    struct stat info;
+    int fd = auth_descriptor_keep(open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (fd < 0)
+        return errno;
+    walk->path->in_secrets = false;
+    int error = fstat(fd, &info) == 0 ? 0 : errno;
+    if (error == 0)
+        enter(walk, fd, &info);
+    else
+        close(fd);
+    return error;
+}
+
+/* Puts the target of the link in the place of its name. */
+static int follow(struct walk *walk, int link, const struct stat *info) {
+    struct auth_path *path = walk->path;
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(link, "", target, sizeof target - 1);
+    if (length < 0)
+        return errno;
+    if (++walk->links > LINKS_MAX)
+        return ELOOP;
+    target[length] = '\0';
+    size_t rest = strlen(walk->rest);
+    if ((size_t)length + 1 + rest >= sizeof walk->rest)
+        return ENAMETOOLONG;
+    memmove(walk->rest + length + 1, walk->rest, rest + 1);
+    memcpy(walk->rest, target, (size_t)length);
+    walk->rest[length] = '/';
+    path->by_foreign_link = path->by_foreign_link || auth_path_is_foreign(info->st_uid);
+    path->projected = path->projected || (info->st_uid == 0 && strcmp(path->name, "..data") == 0);
+    return target[0] == '/' ? begin_at(walk, "/") : 0;
+}
+
+/* The next name of the rest; "." where there is none. */
+static int take_name(struct walk *walk) {
+    char *name = walk->path->name;
+    const char *from = walk->rest + strspn(walk->rest, "/");
+    size_t length = strcspn(from, "/");
+    if (length > NAME_MAX)
+        return ENAMETOOLONG;
+    memcpy(name, from, length);
+    name[length] = '\0';
+    memmove(walk->rest, from + length, strlen(from + length) + 1);
+    if (length == 0)
+        memcpy(name, ".", 2);
+    return 0;
+}
+
+/* The entry of a descriptor in /proc: its text is no path. */
+static bool is_descriptor(int link) {
+    struct statfs info;
+    return fstatfs(link, &info) == 0 && info.f_type == PROC_SUPER_MAGIC;
+}
+
+/* One name further. `done`: it was the last. */
+static int step(struct walk *walk, bool *done) {
+    struct auth_path *path = walk->path;
+    struct stat info;
+    int error = take_name(walk);
+    if (error != 0)
+        return error;
+    bool last = walk->rest[strspn(walk->rest, "/")] == '\0';
+    int fd = auth_descriptor_keep(openat(path->at, path->name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (fd < 0) {
+        path->is_missing = *done = last && errno == ENOENT;
+        return *done ? 0 : errno;
+    }
+    error = fstat(fd, &info) == 0 ? 0 : errno;
+    path->is_open_file = error == 0 && last && S_ISLNK(info.st_mode) && is_descriptor(fd);
+    if (error == 0 && S_ISLNK(info.st_mode) && !path->is_open_file) {
+        error = follow(walk, fd, &info);
+    } else if (error == 0 && !last) {
+        enter(walk, fd, &info);
+        return 0;
+    } else {
+        *done = true;
+    }
+    close(fd);
+    return error;
+}
+
+int auth_path_open(struct auth_path *path, const char *text, const char *credentials) {
+    const char *const secrets[SECRETS] = {"/run/secrets", "/var/run/secrets", credentials};
+    struct walk walk = {.path = path};
+    bool done = false;
+    *path = (struct auth_path){.at = -1};
+    if (text[0] == '\0')
+        return ENOENT;
+    if (strlen(text) >= sizeof walk.rest)
+        return ENAMETOOLONG;
+    memcpy(walk.rest, text, strlen(text) + 1);
+    for (int i = 0; i < SECRETS; i++)
+        if (secrets[i] == NULL || secrets[i][0] != '/' || stat(secrets[i], &walk.secrets[i]) != 0)
+            walk.secrets[i] = (struct stat){0};
+    int error = begin_at(&walk, text[0] == '/' ? "/" : ".");
+    while (error == 0 && !done)
+        error = step(&walk, &done);
+    if (error != 0)
+        auth_path_close(path);
+    return error;
+}
+
+void auth_path_close(struct auth_path *path) {
+    if (path->at >= 0)
+        close(path->at);
+    path->at = -1;
+}
+
+bool auth_path_may_create(const struct auth_path *path) {
+    return geteuid() == 0 ? !path->below_foreign_folder : !path->in_foreign_folder;
+}

@@ -1,0 +1,38 @@
+/* Follows a path name by name and link by link, and keeps an eye on whose they are: another user's link may
+ * lead anywhere, and what root makes in another user's folder breaks that user's programs. What was checked
+ * is held by a descriptor, so that nothing can be put in its place before it is used.
+ * SPDX-License-Identifier: MIT */
+#ifndef AUTH_PATH_H
+#define AUTH_PATH_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct auth_path {
+    int at;                    /* the folder that the path ends in; for openat and its kin alone (O_PATH) */
+    char name[NAME_MAX + 1];   /* the file in it: no link */
+    bool is_missing;           /* it is not there yet */
+    bool is_open_file;         /* … but for this one: a descriptor's entry in /proc, like /dev/stdin's */
+    bool by_foreign_link;      /* a link on the way belongs neither to this user nor to root */
+    bool in_foreign_folder;    /* the folder `at` belongs neither to this user nor to root */
+    bool below_foreign_folder; /* that folder does not, or one on the way to it */
+    bool in_secrets;           /* it is below /run/secrets, /var/run/secrets or the folder `credentials` */
+    bool projected;            /* a link of root's called ..data led there: a volume that Kubernetes fills */
+};
+
+/* Follows `text` from the root, or from the working folder, to its last name; the folders on the way must be
+ * there. `credentials`: $CREDENTIALS_DIRECTORY; NULL: there is none. Returns 0 or an errno, and then nothing
+ * is left open. */
+int auth_path_open(struct auth_path *path, const char *text, const char *credentials);
+
+void auth_path_close(struct auth_path *path);
+
+/* Neither this user's nor root's. */
+bool auth_path_is_foreign(uid_t owner);
+
+/* Whether something may be made in `at`: not in another user's folder; and not below one by root, whom
+ * nothing else keeps from it. */
+bool auth_path_may_create(const struct auth_path *path);
+
+#endif
