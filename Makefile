@@ -115,7 +115,8 @@ demo: deps-demo ## get a token from a stand-in server over TLS and watch its lif
 reference: deps-reference ## every function, in Lua and in C, by LDoc: .build/reference/index.html
 	@rm -rf $(BUILD)/reference && mkdir -p $(BUILD)/reference/source
 	@$(LUA) .ci/reference/write.lua $(BUILD)/reference/source
-	@cd .ci/reference && ldoc --testing --fatalwarnings -c ldoc.ld -d $(abspath $(BUILD))/reference $(abspath $(BUILD))/reference/source
+	@build="$(abspath $(BUILD))/reference" && cd .ci/reference && \
+	  TMPDIR="$$build/source" ldoc --testing --fatalwarnings -c ldoc.ld -d "$$build" "$$build/source"
 	@rm -r $(BUILD)/reference/source
 
 test: deps-test ## everything: C units, specs, real authorization servers

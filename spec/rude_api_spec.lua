@@ -139,8 +139,9 @@ describe("a call to a host of an unusual name", function()
     local leaf = authority:issue { name = "server", names = { "my_host.localhost" }, ips = {} }
     local server <close> = rude.start { leaf = leaf, name = "my_host.localhost", handler = function(conn, request)
       local is_token = request.path == "/as/token.oauth2"
-      conn:write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
-        is_token and '{"access_token":"t","token_type":"Bearer","expires_in":3600}' or "[1]")
+      local text = is_token and '{"access_token":"t","token_type":"Bearer","expires_in":3600}' or "[1]"
+      conn:write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ", #text,
+        "\r\n\r\n", text)
     end }
     local options = { ca_file = authority.file, base_url = server.url:match "^https://[^/]+" }
     local c <close> = client(server, options)
