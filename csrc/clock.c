@@ -17,7 +17,7 @@
 
 static int64_t read_ns(clockid_t id) {
     struct timespec now;
-    clock_gettime(id, &now);
+    (void)clock_gettime(id, &now);
     return (int64_t)now.tv_sec * AUTH_NS_PER_S + now.tv_nsec;
 }
 

@@ -134,7 +134,7 @@ static void close_fd(int *fd) {
 int auth_command_start(struct auth_command *command, const char *line, int64_t limit_ns) {
     int output[2] = {-1, -1};
     int report[2] = {-1, -1};
-    *command = (struct auth_command)AUTH_COMMAND_CLOSED;
+    *command = AUTH_COMMAND_CLOSED;
     command->owner = getpid();
     command->deadline_ns = auth_clock_boot_ns(&(struct auth_clock){0}) + limit_ns;
     int error = open_ends(output, report);

@@ -24,8 +24,7 @@ struct auth_command {
     int status; /* its exit status, 128 + n where signal n ended it */
 };
 
-#define AUTH_COMMAND_CLOSED                                                                                  \
-    { .output = -1, .report = -1 }
+#define AUTH_COMMAND_CLOSED ((struct auth_command){.output = -1, .report = -1})
 
 /* Starts `/bin/sh -c line` with no standard input, our standard error and our environment but for the secrets
  * in it. It may take `limit_ns`. 0 or an errno. Does not wait. */

@@ -13,7 +13,7 @@
 /* How long glances are enough before both clocks are asked exactly again. */
 #define GLANCES_NS AUTH_NS_PER_S
 
-enum { CLOCK_SLOT = 1, TOKEN_SLOT, HEADER_SLOT, SLOTS = HEADER_SLOT };
+enum { CLOCK_SLOT = 1, TOKEN_SLOT = 2, HEADER_SLOT = 3, SLOTS = HEADER_SLOT };
 
 struct tracker {
     struct auth_lifetime lifetime;

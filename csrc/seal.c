@@ -56,7 +56,8 @@ static void put(unsigned char **at, uint64_t value, size_t bytes) {
 static uint64_t take(const unsigned char **at, size_t bytes) {
     uint64_t value = 0;
     for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t) * (*at)++ << (8 * i);
+        value |= (uint64_t)(*at)[i] << (8 * i);
+    *at += bytes;
     return value;
 }
 

@@ -71,11 +71,13 @@ static struct text string_of(struct text body, const char *name) {
     if (value.at == NULL || mentions(value, name))
         return none;
     value = trimmed(value);
-    if (value.at == value.end || *value.at++ != ':')
+    if (value.at == value.end || *value.at != ':')
         return none;
+    value.at++;
     value = trimmed(value);
-    if (value.at == value.end || *value.at++ != '"')
+    if (value.at == value.end || *value.at != '"')
         return none;
+    value.at++;
     const char *end = memchr(value.at, '"', (size_t)(value.end - value.at));
     return end == NULL ? none : (struct text){.at = value.at, .end = end};
 }

@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 static struct auth_clock wall;

@@ -39,7 +39,7 @@ int main(int count, char **words) {
         double started = now();
         for (int i = 0; i < RENEWALS && error == CURLE_OK; i++)
             error = curl_easy_perform(easy);
-        printf("%f\n", RENEWALS / (now() - started));
+        printf("%f\n", (double)RENEWALS / (now() - started));
     }
     curl_easy_cleanup(easy);
     return error == CURLE_OK ? 0 : 1;
