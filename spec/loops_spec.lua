@@ -3,6 +3,7 @@
 
 local auth = require "central.auth"
 local copas = require "copas"
+local core = require "central.auth.core"
 local cqueues = require "cqueues"
 local loops = require "central.auth.loops"
 local process = require "spec.support.process"
@@ -114,6 +115,27 @@ for loop in pairs(run) do
       assert.equal("timeout", code)
       assert.is_true(cqueues.monotime() - begun < 1)
       assert.is_true(ticks >= 10, ticks)
+    end)
+
+    it("waits no longer than it is told to, and no longer than for its descriptor", function()
+      local silent <close> = core.alarm()
+      local again <close> = silent:copy() -- another descriptor of the same
+      local rings <close> = core.alarm()
+      silent:set(1) -- after all, so that this ends
+      rings:set(0.05)
+      local took = {}
+      local function wait(name, alarm, seconds)
+        local begun = cqueues.monotime()
+        loops[loop](alarm:fd(), seconds)
+        took[name] = cqueues.monotime() - begun
+      end
+      run[loop] {
+        function() wait("told", silent, 0.05) end, function() wait("rung", rings, 5) end,
+        function() wait("again", again, 0.05) end,
+      }
+      for _, name in ipairs { "told", "rung", "again" } do
+        assert.is_true(took[name] >= 0.04 and took[name] < 0.5, ("%s: %g s"):format(name, took[name]))
+      end
     end)
 
     it("renews by hand the same way", function()

@@ -533,6 +533,38 @@ describe("a client that can't use Redis asks for itself", function()
     assert.equal(1, count(s.events, "cache_error"))
   end)
 
+  it("where it says nothing of a token that is refused, and holds neither the event loop up nor the call", function()
+    local function loses_a_token(does, replies)
+      local s = elsewhere(replies, { timeout = 0.6, base_url = "https://us1.api.central.arubanetworks.com" })
+      s.client._renewal.host.wait = coroutine.yield
+      assert.equal("t1", s.client:token())
+      server:freeze()
+      local done, result = false, nil
+      local waiter = coroutine.wrap(function() result, done = does(s.client), true end)
+      local began, longest = cqueues.monotime(), 0
+      repeat
+        local before = cqueues.monotime()
+        waiter()
+        longest = math.max(longest, cqueues.monotime() - before)
+        cqueues.sleep(0.005)
+      until done
+      local took = cqueues.monotime() - began
+      server:thaw()
+      assert.truthy(result)
+      assert.is_true(longest < 0.1, longest)
+      assert.is_true(took < 0.7, took)
+      assert.equal(1, count(s.events, "cache_error"))
+      assert.equal(1, count(s.events, "invalidated"))
+      return s
+    end
+    local s = loses_a_token(function(c) return c:get "/x" end,
+      { token("t1", 7200), scripted.api(401, "{}"), token("t2", 7200), scripted.api(200, "{}") })
+    assert.equal("t2", s.client:token())
+    server:cli "flushall"
+    s = loses_a_token(function(c) return c:invalidate() end, { token("t1", 7200), token("t3", 7200) })
+    assert.equal("t3", s.client:token())
+  end)
+
   it("where it says nothing, after two seconds in any case #slow", function()
     server:freeze()
     assert_alone(elsewhere { token("own", 100) }, "does not answer in time", 3)

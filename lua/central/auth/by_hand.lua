@@ -2,7 +2,10 @@
 -- SPDX-License-Identifier: MIT
 
 local reply = require "central.auth.reply"
+local task = require "central.auth.task"
 local under_way = require "central.auth.under_way"
+
+local POLL = 0.02 -- seconds between checks while another coroutine takes a token out of the cache
 
 local by_hand = {}
 
@@ -32,9 +35,25 @@ local function brings(raw, token)
   return granted and granted.access_token == token or false
 end
 
+-- Does what may have to wait for Redis or a command: within a task, so that an event loop goes on, and until the
+-- deadline at most. Whether it was done, and its result.
+local function within_task(self, deadline, body)
+  local done, result = false, nil
+  local function run()
+    result = body()
+    done = true
+  end
+  if task.inside() then
+    run()
+  else
+    self.host:run(run, deadline)
+  end
+  return done, result
+end
+
 --- Takes a refused token out of the cache, if it is still the one there, and says whether it was; where another process
 --- is renewing, that one's success replaces it anyway. `may(lock)`: whether a token that no other has replaced yet is
---- to be replaced at all; nil is returned where it is not.
+--- to be replaced at all; nil is returned where it is not. Within a task.
 ---@param self central.auth.Renewal
 ---@param token string
 ---@param may? fun(lock?: userdata): boolean
@@ -63,15 +82,30 @@ function by_hand.drop_shared(self, token, may)
   return here or beyond
 end
 
--- Forgets a token: nil where `may` forbids that, else whether it was the current one.
-local function forget(self, token, may)
-  local held, dropped = self.tracker:token(), false
+-- Takes it out of the cache, one coroutine of this client at a time; what drop_shared returns. Within a task.
+local function drop_in_turn(self, token, may)
+  while self.dropping do
+    task.wait(self.clock:boot() + POLL)
+  end
   if self:under_way() then
     self.to_drop = token -- it may hold the lock, and what it brings takes the place of this one, unless it fails
-  else
-    dropped = by_hand.drop_shared(self, token, may)
+    return false
   end
-  if dropped == nil then
+  self.dropping = true
+  local _ <close> = setmetatable({}, { __close = function() self.dropping = false end })
+  return by_hand.drop_shared(self, token, may)
+end
+
+-- Forgets a token: nil where `may` forbids that, else whether it was the current one. Where there is no time to look
+-- into the cache it is forgotten here alone.
+local function forget(self, token, may, deadline)
+  local held = self.tracker:token()
+  if token == held and not may then -- first: other coroutines must not get it while this one waits
+    self.tracker:forget()
+    self.rejected = token
+  end
+  local done, dropped = within_task(self, deadline, function() return drop_in_turn(self, token, may) end)
+  if done and dropped == nil or not done and may and not may() then
     return nil
   elseif token == self.tracker:token() then -- still: dropping it may have waited
     self.tracker:forget()
@@ -88,7 +122,7 @@ end
 ---@param token? string
 function by_hand.invalidate(self, token)
   token = token or self.tracker:token()
-  return token ~= nil and forget(self, token)
+  return token ~= nil and forget(self, token, nil, self.clock:boot() + self.config.timeout)
 end
 
 --- Likewise, of a token that was asked for at `sent_boot` and refused by an API, if that may cost another token.
@@ -97,9 +131,13 @@ end
 ---@param token string
 ---@param sent_boot number
 ---@param proven boolean
+---@param deadline number boot time, until which the cache may be waited for
 ---@return boolean
-function by_hand.replace(self, token, sent_boot, proven)
-  return forget(self, token, function(lock) return self:pace():may_replace(lock, sent_boot, proven) end) ~= nil
+function by_hand.replace(self, token, sent_boot, proven, deadline)
+  local function may(lock)
+    return self:pace():may_replace(lock, sent_boot, proven)
+  end
+  return forget(self, token, may, deadline) ~= nil
 end
 
 --- Whether a reset of this client's credential is under way: a secret that is refused meanwhile is no surprise.
@@ -114,21 +152,41 @@ function by_hand.is_resetting(self)
   return false
 end
 
---- Goes on with another secret, here and in the cache; tokens of the former one are dead.
----@param self central.auth.Renewal
----@param secret userdata
-function by_hand.use_secret(self, secret)
-  local _ <close> = self.cache:visit()
-  local _ <close> = self.cache:lock(self.config.timeout) or nil
+local function drop_all(self)
   self.cache:drop()
   if self.cache.drop_beyond then
     self.cache:drop_beyond()
   end
+end
+
+local function replace_secret(self, secret)
   self.credential:replace(secret)
   self.cache:attach(secret)
   self.tracker:forget()
   self:pace():succeeded()
   self.resets = self.resets + 1
+end
+
+--- Goes on with another secret, here and in the cache; tokens of the former one are dead. Until it is done the reset
+--- counts as under way.
+---@param self central.auth.Renewal
+---@param secret userdata
+function by_hand.use_secret(self, secret)
+  local deadline, key, replaced = self.clock:boot() + self.config.timeout, {}, false
+  self.resetting[key] = deadline
+  local _ <close> = setmetatable({}, { __close = function() self.resetting[key] = nil end })
+  within_task(self, deadline, function()
+    local _ <close> = self.cache:visit()
+    local _ <close> = self.cache:lock(self.config.timeout) or nil
+    drop_all(self)
+    replace_secret(self, secret)
+    replaced = true
+  end)
+  if self.closed then
+    secret:wipe()
+  elseif not replaced then
+    replace_secret(self, secret)
+  end
 end
 
 return by_hand

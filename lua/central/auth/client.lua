@@ -53,6 +53,14 @@ local function check_status(options)
   return check_one(options, "shared")
 end
 
+-- In an event loop within a task: a secret may come from a command.
+local function look(renewal)
+  if not renewal.config.wait then
+    return turns.look(renewal)
+  end
+  return renewal.host:run(function() return turns.look(renewal) end, renewal.clock:boot() + renewal.config.timeout)
+end
+
 local function check_token(token)
   if token ~= nil and type(token) ~= "string" then
     errors.mistake("invalidate: the token, a string, expected, got " .. type(token))
@@ -174,7 +182,7 @@ end
 function Client:status(options)
   local renewal = open_renewal(own(self, "status"))
   if check_status(options) and renewal then
-    local looked, message, code, detail = turns.look(renewal)
+    local looked, message, code, detail = look(renewal)
     renewal:deliver()
     if not looked then
       return nil, message, code, detail

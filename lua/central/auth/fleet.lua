@@ -7,6 +7,7 @@ local credential = require "central.auth.credential"
 local redis_url = require "central.auth.redis_url"
 local task = require "central.auth.task"
 
+local UNHEARD = 0.1                     -- seconds after which a question that is given up counts as a failure
 local LIMIT = 2                         -- seconds for each question, or connect_timeout where that is less
 local GLANCE = 0.005                    -- seconds an answer is waited for on the spot: in a sound network it is there …
 local STARE = 0.05                      -- … or so long, where nobody may look again for minutes
@@ -77,8 +78,8 @@ local function hang_up(visit)
 end
 
 -- Takes notice of a failure: told once for each outage, however long and of how many kinds.
-local function failed(self, why)
-  local visit = visit_of(self)
+local function failed(self, why, visit)
+  visit = visit or visit_of(self)
   if not self._trouble then
     self._report(("Redis at %s: %s; each machine asks for itself meanwhile"):format(self._config.cache, why))
   end
@@ -153,11 +154,13 @@ local function ask(self, method, ...)
   if not store then
     return nil
   end
+  visit.asked = self._clock:boot()
   local result, why = store[method](store, ...)
   while result == store do
     wait(store, visit)
     result, why = store[method](store, ...)
   end
+  visit.asked = nil
   if why then
     return failed(self, why)
   end
@@ -178,6 +181,9 @@ function Fleet:visit(rarely)
   self._visits[thread] = visit
   return setmetatable({}, { __close = function()
     self._visits[thread] = nil
+    if visit.asked and self._clock:boot() - visit.asked >= UNHEARD then -- by a call that had no more time
+      failed(self, "it does not answer in time", visit)
+    end
     note_end(self, visit)
     if visit.near then
       visit.near:release()

@@ -2,6 +2,8 @@
 -- and the loop goes on with others. Each loads its library when it is first used.
 -- SPDX-License-Identifier: MIT
 
+local core = require "central.auth.core"
+
 local loops = {}
 
 --- For coroutines of a cqueues controller.
@@ -39,11 +41,10 @@ function loops.luv(fd, seconds)
   coroutine.yield()
 end
 
---- For threads of copas. It knows no timeouts for single descriptors; ours become readable in time.
----@param fd integer
-function loops.copas(fd)
+-- A descriptor as copas sees a socket, at which nothing lies ready the first time.
+local function socket_of(fd)
   local looked = false
-  require("copas").receive({ -- as copas sees a socket, at which nothing lies ready the first time
+  return {
     getfd = function() return fd end,
     dirty = function() return false end,
     close = function() end,
@@ -54,7 +55,34 @@ function loops.copas(fd)
       end
       return ""
     end,
-  })
+  }
+end
+
+--- For threads of copas. It knows no timeouts for single descriptors: a timer's descriptor is waited for beside this
+--- one, in the set of sockets that copas.receive yields. Where none is left, this one alone, which is readable in time
+--- as a rule.
+---@param fd integer
+---@param seconds number
+function loops.copas(fd, seconds)
+  local receive = require("copas").receive
+  local timer <close> = core.alarm()
+  if not timer then
+    receive(socket_of(fd))
+    return
+  end
+  timer:set(seconds)
+  local asked, late, look = socket_of(fd), socket_of(timer:fd()), coroutine.wrap(receive)
+  local _, reading = look(late)
+  look()
+  local _ <close> = setmetatable({}, { __close = function()
+    for _, socket in ipairs { asked, late } do
+      reading:remove(socket)
+      reading:pop(socket)
+    end
+  end })
+  reading:insert(late)
+  reading:push(late, coroutine.running())
+  receive(asked)
 end
 
 return loops

@@ -87,7 +87,9 @@ function renew.new(config, parts)
     self.parent.children[self] = true
   end
   local function report(why)
-    self:note("cache_error", { message = why })
+    if not self.closed then
+      self:note("cache_error", { message = why })
+    end
   end
   self.cache = cache.new(config, { clock = parts.clock, random = random }, report)
   return self

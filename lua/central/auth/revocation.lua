@@ -7,19 +7,9 @@ local token_request = require "central.auth.token_request"
 
 local revocation = {}
 
---- Revokes the token that is held, or else the shared one, and forgets it here and in the cache. True also where there
---- is none.
----@param self central.auth.Renewal
----@return boolean? revoked
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function revocation.revoke(self)
+-- Within a task.
+local function revoke(self, deadline, alarm)
   local config = self.config
-  local deadline = self.clock:boot() + config.timeout
-  if not config.revocation_url then
-    return errors.fail("config", "to revoke a token the option revocation_url is needed", { option = "revocation_url" })
-  end
   local ready, message, code, detail = self.credential:prepare(config.timeout)
   if not ready then
     return nil, message, code, detail
@@ -30,8 +20,22 @@ function revocation.revoke(self)
     return true
   end
   by_hand.invalidate(self, token)
-  local request = token_request.new(config, self.credential, self.clock, self.pool)
-  return self.host:run(function(alarm) return request:revoke(token, deadline, alarm) end, deadline)
+  return token_request.new(config, self.credential, self.clock, self.pool):revoke(token, deadline, alarm)
+end
+
+--- Revokes the token that is held, or else the shared one, and forgets it here and in the cache. True also where there
+--- is none.
+---@param self central.auth.Renewal
+---@return boolean? revoked
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function revocation.revoke(self)
+  if not self.config.revocation_url then
+    return errors.fail("config", "to revoke a token the option revocation_url is needed", { option = "revocation_url" })
+  end
+  local deadline = self.clock:boot() + self.config.timeout
+  return self.host:run(function(alarm) return revoke(self, deadline, alarm) end, deadline)
 end
 
 return revocation

@@ -80,7 +80,7 @@ local function is_suspect(renewal, call, now)
 end
 
 --- Whether the call is to be made again, with another token: then the refused one is forgotten, here and in the cache.
---- Otherwise the 401 is the answer.
+--- Otherwise the 401 is the answer. Half the time that is left is kept for another token and the call.
 ---@param renewal central.auth.Renewal
 ---@param call table
 ---@param token string
@@ -95,7 +95,7 @@ function unauthorized.replace(renewal, call, token, deadline)
   call.refused_at = call.refused_at or now
   call.refusals = (call.refusals or 0) + 1
   return suspect and call.refusals < TRIES and now < deadline
-    and by_hand.replace(renewal, token, call.sent_boot, proven)
+    and by_hand.replace(renewal, token, call.sent_boot, proven, now + (deadline - now) / 2)
 end
 
 return unauthorized
