@@ -644,16 +644,32 @@ static const char *header(struct auth_exchange *exchange, const char *name) {
     return found->value;
 }
 
-/* Whole seconds, or a date, which counts from the server's own Date: its clock made both. */
+/* Seconds, a part of one as a whole one, or a date, which counts from the server's own Date: its clock made
+ * both. */
+#define DIGITS "0123456789"
 static int64_t retry_after(const char *text, int64_t from_s) {
     if (text == NULL || text[0] == '\0')
         return -1;
-    if (text[strspn(text, "0123456789")] == '\0')
-        return strlen(text) > 9 ? INT32_MAX : strtol(text, NULL, 10);
+    size_t digits = strspn(text, DIGITS);
+    const char *rest = text + digits;
+    if (digits > 0 && (*rest == '\0' || (*rest == '.' && rest[1 + strspn(rest + 1, DIGITS)] == '\0')))
+        return digits > 9 ? INT32_MAX : strtol(text, NULL, 10) + (strpbrk(rest, "123456789") != NULL);
     int64_t until = isalpha((unsigned char)text[0]) ? (int64_t)curl_getdate(text, NULL) : -1;
     if (until < 0)
         return -1;
     return until > from_s ? until - from_s : 0;
+}
+
+/* One of several fields may have it, or one among other challenges. */
+static void take_challenge(struct auth_exchange *exchange) {
+    struct curl_header *found = NULL;
+    size_t capacity = sizeof exchange->reply.challenge;
+    for (size_t i = 0;
+         exchange->reply.challenge[0] == '\0' &&
+         curl_easy_header(exchange->easy, "WWW-Authenticate", i, CURLH_HEADER, -1, &found) == CURLHE_OK;
+         i++)
+        if (strcasestr(found->value, "bearer") != NULL)
+            (void)snprintf(exchange->reply.challenge, capacity, "%s", found->value);
 }
 
 static void take_location_host(struct auth_exchange *exchange, const char *location) {
@@ -683,6 +699,7 @@ const struct auth_exchange_reply *auth_exchange_finish(struct auth_exchange *exc
     const char *encoding = header(exchange, "Content-Encoding");
     if (encoding != NULL)
         (void)snprintf(reply->content_encoding, sizeof reply->content_encoding, "%s", encoding);
+    take_challenge(exchange);
     take_location_host(exchange, header(exchange, "Location"));
     return reply;
 }

@@ -78,6 +78,7 @@ struct auth_exchange_reply {
     int64_t retry_after_s;        /* from now, both forms of RFC 9110, 10.2.3; 0 in the past; -1 without */
     char content_type[128];
     char content_encoding[32]; /* of the body as it is here: nothing is decoded */
+    char challenge[1024];      /* WWW-Authenticate: the field that has a Bearer challenge, else empty */
     char location_host[256];   /* of a redirect; the rest of its URL may hold anything */
     struct auth_secret body;   /* the reply's own; zeroed by the next start or cancel */
 };

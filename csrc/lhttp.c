@@ -280,6 +280,7 @@ static int handle_finish(lua_State *L) {
         auth_lua_set_integer(L, "retry_after", reply->retry_after_s);
     set_text(L, "content_type", reply->content_type);
     set_text(L, "content_encoding", reply->content_encoding);
+    set_text(L, "challenge", reply->challenge);
     set_text(L, "location_host", reply->location_host);
     set_text(L, "near_problem", problems[AUTH_SHARE_NEAR]);
     set_text(L, "far_problem", problems[AUTH_SHARE_FAR]);

@@ -141,6 +141,16 @@ describe("the cache #valgrind", function()
   end)
 
   describe("shares failures", function()
+    it("whose words repeat the secret, and repeats it nowhere", function()
+      local echo = { status = 401,
+        body = '{"error":"invalid_client","error_description":"a-long-enough-secret is wrong"}' }
+      for n = 1, 2 do
+        local _, message, _, detail = another({ n == 1 and echo or nil }).client:token()
+        assert.matches("it says: [redacted] is wrong", message, 1, true)
+        assert.equal("[redacted] is wrong", detail.error_description)
+      end
+    end)
+
     it("of bad credentials, for seconds that double to a minute", function()
       local answers = function() return refusal "invalid_client" end
       local pauses = {}

@@ -173,9 +173,13 @@ describe("renewal #valgrind", function()
       assert.equal(0, s.slept)
     end)
 
-    it("caps Retry-After at an hour", function()
-      local s = scripted.new { { status = 503, body = "", retry_after = 2147483647 } }
-      assert.equal(3600, select(4, s.client:token()).retry_after)
+    it("tells a Retry-After as it is, and keeps still for an hour of it", function()
+      local s = scripted.new { { status = 503, body = "", retry_after = 7200 }, token("t2", 100) }
+      assert.equal(7200, select(4, s.client:token()).retry_after)
+      s:wait(3590)
+      assert.equal("http", select(3, s.client:token()))
+      s:wait(11)
+      assert.equal("t2", s.client:token())
     end)
 
     it("does not repeat what can't get better: TLS failures, OAuth errors, other 4xx", function()
@@ -233,6 +237,18 @@ describe("renewal #valgrind", function()
       assert.equal("t3", s.client:renew())
       assert.equal(2, reads)
       assert.equal(3, s.requests)
+    end)
+
+    it("does the same for a 401 with another name, as Keycloak has it", function()
+      local secret = "the-first-secret"
+      local s = scripted.new({ refusal "unauthorized_client", token("t2", 100) }, {
+        client_secret = function()
+          local read = secret
+          secret = "the-second-secret"
+          return read
+        end,
+      })
+      assert.equal("t2", s.client:token())
     end)
 
     it("does the same for a bare 401 or 403, and asks once only where the secret is the same", function()

@@ -112,7 +112,7 @@ describe("reply #valgrind", function()
       local _, message, code, detail = read('{"error":"invalid_client","error_description":"no such client"}',
         { status = status })
       assert.equal("oauth", code)
-      assert.same({ status = status, oauth_error = "invalid_client" }, detail)
+      assert.same({ status = status, oauth_error = "invalid_client", error_description = "no such client" }, detail)
       assert.matches("no such client; .*reset or deleted.*Personal API clients", message)
     end
   end)
@@ -144,15 +144,55 @@ describe("reply #valgrind", function()
     assert.equal(17, detail.retry_after)
   end)
 
-  it("caps Retry-After at an hour", function()
-    assert.equal(3600, select(4, read("", { status = 503, retry_after = 1e9 })).retry_after)
+  it("tells a Retry-After of more than an hour as it is", function()
+    assert.equal(7200, select(4, read("", { status = 503, retry_after = 7200 })).retry_after)
     assert.is_nil(select(4, read("", { status = 503 })).retry_after)
   end)
 
+  it("is no error where an empty one stands beside a token", function()
+    assert.equal("t", read('{"access_token":"t","token_type":"Bearer","expires_in":60,"error":""}').access_token)
+    assert.equal("reply", select(3, read '{"error":""}'))
+    assert.equal("http", select(3, read('{"error":""}', { status = 401 })))
+  end)
+
+  it("has GreenLake's words, fit to print", function()
+    local body = '{"errorCode":"HPE_GL_401","message":"Workspace does not match\\u001b the credential","debugId":"d-1"}'
+    local _, message, code, detail = read(body, { status = 401 })
+    assert.equal("http", code)
+    assert.equal("HTTP status 401; it says: HPE_GL_401: Workspace does not match\\u{1B} the credential (debugId d-1)",
+      message)
+    assert.same({ status = 401, errorCode = "HPE_GL_401", debugId = "d-1",
+      message = "Workspace does not match\\u{1B} the credential" }, detail)
+    assert.matches("too many token requests; it says: HPE_GL_401", (select(2, read(body, { status = 429 }))))
+  end)
+
+  it("has what an OAuth error says and where to read more", function()
+    local _, message, _, detail = read('{"error":"invalid_scope","error_description":"no such scope",'
+      .. '"error_uri":"https://docs.example/x"}', { status = 400 })
+    assert.same({ status = 400, oauth_error = "invalid_scope", error_description = "no such scope",
+      error_uri = "https://docs.example/x" }, detail)
+    assert.matches("it says: no such scope; see https://docs.example/x", message, 1, true)
+  end)
+
+  it("has the reason of a Bearer challenge", function()
+    local _, message, code, detail = read("", { status = 401,
+      challenge = 'Bearer error="invalid_token", error_description="the subject token expired"' })
+    assert.equal("http", code)
+    assert.equal("HTTP status 401; it says: invalid_token: the subject token expired", message)
+    assert.equal("the subject token expired", detail.error_description)
+    assert.is_nil(detail.oauth_error)
+  end)
+
   it("knows what may pass by itself", function()
-    for _, status in ipairs { 408, 425, 429, 500, 502, 503, 504 } do
+    for _, status in ipairs { 408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524 } do
       assert.is_true(refusal.transient("http", { status = status }))
     end
+    for _, status in ipairs { 501, 505, 599 } do
+      assert.is_false(refusal.transient("oauth", { status = status, oauth_error = "made_up" }))
+    end
+    assert.is_false(refusal.transient("oauth", { status = 500, oauth_error = "invalid_client" }))
+    assert.is_true(refusal.transient("oauth", { status = 500, oauth_error = "made_up" }))
+    assert.is_true(refusal.transient("oauth", { status = 503, oauth_error = "invalid_request" }))
     for _, status in ipairs { 302, 400, 401, 403, 404, 501 } do
       assert.is_false(refusal.transient("http", { status = status }))
     end
@@ -170,6 +210,8 @@ describe("reply #valgrind", function()
 
   it("knows refused credentials, in the RFC's words or without words", function()
     assert.is_true(refusal.rejected("oauth", { status = 400, oauth_error = "invalid_client" }))
+    assert.is_true(refusal.rejected("oauth", { status = 401, oauth_error = "unauthorized_client" }))
+    assert.is_false(refusal.rejected("oauth", { status = 400, oauth_error = "unauthorized_client" }))
     assert.is_true(refusal.rejected("http", { status = 401 }))
     assert.is_true(refusal.rejected("http", { status = 403 }))
     assert.is_false(refusal.rejected("http", { status = 404 }))

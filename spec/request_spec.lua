@@ -118,10 +118,23 @@ describe("a failure of an API", function()
     local none, message, code, detail = s.client:get("/sites/a", { query = { secret = "x" } })
     assert.is_nil(none)
     assert.equal("api", code)
-    assert.equal("GET /sites/a: HTTP status 404; it says: HPE_GL_ERROR_NOT_FOUND: no [redacted] \\u{202E} here",
-      message)
+    assert.equal("GET /sites/a: HTTP status 404; it says: HPE_GL_ERROR_NOT_FOUND: no [redacted] \\u{202E} here"
+      .. " (debugId x)", message)
     assert.equal(404, detail.status)
     assert.equal("x", detail.reply.json.debugId)
+    assert.same({ "HPE_GL_ERROR_NOT_FOUND", "no [redacted] \\u{202E} here", "x" },
+      { detail.errorCode, detail.message, detail.debugId })
+  end)
+
+  it("has the reason of a Bearer challenge, also where the body says nothing", function()
+    local s = client { token("t1-a-token", 1000), api(403, "", { "WWW-Authenticate", 'Basic realm="a"',
+      "www-authenticate",
+      'Bearer realm="b", error="insufficient_scope", error_description="t1-a-token lacks \\"write\\"\27"' }) }
+    local _, message, code, detail = s.client:get "/x"
+    assert.equal("api", code)
+    assert.truthy(message:find('; it says: insufficient_scope: [redacted] lacks "write"\\u{1B}', 1, true), message)
+    assert.equal("insufficient_scope", detail.oauth_error)
+    assert.equal('[redacted] lacks "write"\\u{1B}', detail.error_description)
   end)
 
   it("tells a missing role and a redirect", function()

@@ -166,7 +166,7 @@ describe("a status", function()
   end
 
   local bodies = { ["no body"] = "", HTML = "<html>no</html>", JSON = '{"fault":"x"}', ["an object"] = '{"error":{}}' }
-  for _, status in ipairs { 400, 401, 403, 404, 418, 501, 600, 999 } do
+  for _, status in ipairs { 400, 401, 403, 404, 418, 501, 505, 599, 600, 999 } do
     for what, body in pairs(bodies) do
       it(("%d with %s: http"):format(status, what), function()
         check_status(status, body, "http")
@@ -174,7 +174,7 @@ describe("a status", function()
     end
   end
 
-  for _, status in ipairs { 408, 425, 500, 502, 503, 504 } do
+  for _, status in ipairs { 408, 425, 500, 502, 503, 504, 520, 524 } do
     it(("%d: http, tried again #slow"):format(status), function()
       check_status(status, status % 2 == 0 and "" or "<html>no</html>", "http", true)
     end)
@@ -184,7 +184,7 @@ describe("a status", function()
     check_status(429, "", "rate_limited", true)
   end)
 
-  for _, status in ipairs { 200, 400, 401, 403 } do
+  for _, status in ipairs { 200, 400, 401, 403, 501, 505, 599 } do
     for _, name in ipairs { "invalid_client", "invalid_scope", "made_up" } do
       it(("%d with %s: oauth"):format(status, name), function()
         check_status(status, ('{"error":"%s"}'):format(name), "oauth", false, name)

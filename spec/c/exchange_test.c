@@ -112,6 +112,44 @@ static void takes_only_the_last_replys_headers(void **state) {
     stop(server);
 }
 
+static int64_t wait_told(const char *value) {
+    char head[128];
+    (void)snprintf(head, sizeof head, "HTTP/1.1 503 Busy\r\nRetry-After: %s\r\n\r\n", value);
+    struct server server = serve(head, 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    int64_t told = fetch(exchange, &request)->retry_after_s;
+    auth_exchange_free(exchange);
+    stop(server);
+    return told;
+}
+
+static void takes_a_wait_in_seconds(void **state) {
+    (void)state;
+    assert_int_equal(wait_told("2"), 2);
+    assert_int_equal(wait_told("2.0"), 2);
+    assert_int_equal(wait_told("2.01"), 3);
+    assert_int_equal(wait_told("7200"), 7200);
+    assert_int_equal(wait_told("99999999999"), INT32_MAX);
+    assert_int_equal(wait_told("99999999999.5"), INT32_MAX);
+    static const char *const none[] = {"-2", ".5", "2.0.0", "2,0", "2e3", "0x2", "soon"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(wait_told(none[i]), -1);
+}
+
+static void finds_the_bearer_challenge(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"a\"\r\n"
+                                 "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
+                                 "WWW-Authenticate: Negotiate\r\n\r\n",
+                                 0);
+    struct auth_exchange *exchange = auth_exchange_new();
+    struct auth_exchange_request request = request_to(server.url);
+    assert_string_equal(fetch(exchange, &request)->challenge, "Bearer error=\"invalid_token\"");
+    auth_exchange_free(exchange);
+    stop(server);
+}
+
 static void says_what_was_not_there(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 204 Nothing\r\n\r\n", 0);
@@ -407,6 +445,8 @@ int main(void) {
         cmocka_unit_test(brings_status_headers_and_body),
         cmocka_unit_test(asks_no_proxy_for_plain_http_to_loopback),
         cmocka_unit_test(takes_only_the_last_replys_headers),
+        cmocka_unit_test(takes_a_wait_in_seconds),
+        cmocka_unit_test(finds_the_bearer_challenge),
         cmocka_unit_test(says_what_was_not_there),
         cmocka_unit_test(bounds_body_and_headers),
         cmocka_unit_test(tells_lack_of_memory_from_a_large_reply),

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local clusters = require "central.auth.clusters"
+local error_text = require "central.auth.error_text"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local refusal = require "central.auth.refusal"
@@ -120,18 +121,6 @@ function api_reply.retry_after(raw, reply)
     or (raw.status == 429 and limit and limit.reset) or nil
 end
 
--- The server's own words: HPE's `message` and `errorCode`, and what others use.
-local function words(value, clean)
-  if type(value) ~= "table" then
-    return ""
-  end
-  local parts = {}
-  for _, name in ipairs { "errorCode", "error", "message", "error_description", "detail" } do
-    parts[#parts + 1] = type(value[name]) == "string" and clean(value[name]) or nil
-  end
-  return #parts > 0 and "; it says: " .. table.concat(parts, ": ") or ""
-end
-
 local function advice(raw, call, clean)
   local host = call.host
   if raw.status == 401 and clusters.is_classic(host) then
@@ -161,9 +150,12 @@ end
 function api_reply.failure(call, raw, reply, clean, retry_after)
   local detail = { status = raw.status, retry_after = retry_after, reply = reply }
   local again = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
+  local challenge = error_text.challenge(reply.headers["www-authenticate"])
+  local told = error_text.add(detail, reply.json, challenge, clean)
+  detail.oauth_error = challenge and challenge.error and clean(challenge.error)
   local code = (raw.status == 429 or raw.status == 503 and retry_after) and "rate_limited" or "api"
   return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.name, raw.status, advice(raw, call, clean),
-    reply.json and words(reply.json, clean) or refusal.encoding(raw, clean), again), detail)
+    told and "; " .. told or refusal.encoding(raw, clean), again), detail)
 end
 
 --- A reply that says it is JSON and is not, or whose body is in an encoding.

@@ -10,6 +10,7 @@ local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
 local LONGEST_PAUSE = 60      -- … up to here, with full jitter
 local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
 local BURST, REFILL = 10, 2   -- token requests at once; then one in so many seconds
+local RETRY_AFTER_MAX = 3600  -- seconds that a server may ask for; what it says of more is told, and not waited for
 local PEACE = 60              -- seconds in which the token that replaced a refused one is not replaced in its turn
 
 local backoff = {}
@@ -33,6 +34,10 @@ function backoff.new(clock, random)
   }, Backoff)
 end
 
+local function told_wait(detail)
+  return math.min(detail.retry_after or 0, RETRY_AFTER_MAX)
+end
+
 -- Seconds until the next try. Jitter also on the first, so that a fleet does not come back as one.
 local function pause(self, code, detail)
   local function doubled(first)
@@ -45,7 +50,7 @@ local function pause(self, code, detail)
   elseif code == "oauth" and not refusal.transient(code, detail) then
     return doubled(REFUSED_PAUSE)
   end
-  return (detail.retry_after or 0) + self._random() * doubled(FIRST_PAUSE)
+  return told_wait(detail) + self._random() * doubled(FIRST_PAUSE)
 end
 
 --- Takes notice of a failure: one more of ours, now, or one that another process had at `at`, the `failures`th.
@@ -57,8 +62,8 @@ end
 function Backoff:failed(message, code, detail, failures, at)
   self.failures = failures or self.failures + 1
   self.failed_at = at or self._clock:boot()
-  self.next_try = self.failed_at + math.max(pause(self, code, detail), detail.retry_after or 0)
-  self.not_before = self.failed_at + (detail.retry_after or 0)
+  self.next_try = self.failed_at + math.max(pause(self, code, detail), told_wait(detail))
+  self.not_before = self.failed_at + told_wait(detail)
   self.last = { message, code, detail }
 end
 

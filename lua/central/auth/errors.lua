@@ -17,7 +17,12 @@
 
 ---@class central.auth.Detail
 ---@field status? integer HTTP status
----@field oauth_error? string RFC 6749, 5.2
+---@field oauth_error? string RFC 6749, 5.2; of an API call that of a Bearer challenge (RFC 6750, 3)
+---@field error_description? string what the server says; so are the next ones
+---@field error_uri? string
+---@field errorCode? string GreenLake's
+---@field message? string
+---@field debugId? string what HPE's support asks for
 ---@field retry_after? number seconds until a new try makes sense
 ---@field option? string the option concerned
 ---@field source? string where its value came from

@@ -2,11 +2,10 @@
 -- succeed, whether the credentials were turned down. Bodies may be missing and codes other than the RFC's.
 -- SPDX-License-Identifier: MIT
 
+local error_text = require "central.auth.error_text"
 local errors = require "central.auth.errors"
 
 local refusal = {}
-
-local RETRY_AFTER_MAX = 3600
 
 local ADVICE = {
   invalid_client = "the client id or secret is wrong, or the credential was reset or deleted: look under Personal API"
@@ -16,12 +15,11 @@ local ADVICE = {
   unsupported_grant_type = "the endpoint does not know this grant: is token_url right?",
 }
 
-local function oauth_failure(fields, detail, clean)
+local function oauth_failure(fields, detail, clean, challenge)
   local name = clean(fields.error)
-  local told = type(fields.error_description) == "string" and fields.error_description or nil
   local parts = { ("the server answered %s"):format(name) }
-  parts[#parts + 1] = told and ("it says: %s"):format(clean(told)) or nil
-  parts[#parts + 1] = ADVICE[name]
+  parts[#parts + 1] = error_text.add(detail, fields, challenge, clean, "error")
+  parts[#parts + 1] = ADVICE[detail.status == 401 and name == "unauthorized_client" and "invalid_client" or name]
   detail.oauth_error = name
   return errors.fail("oauth", table.concat(parts, "; "), detail)
 end
@@ -35,15 +33,19 @@ function refusal.encoding(raw, clean)
   return name ~= "identity" and ("; its Content-Encoding is %s, which is not decoded here"):format(clean(name)) or ""
 end
 
-local function http_failure(raw, detail, clean)
+local function http_failure(raw, fields, detail, clean, challenge)
   local status = raw.status
   if status >= 300 and status < 400 then
     local where = raw.location_host and (" to " .. clean(raw.location_host)) or ""
     return errors.fail("http", ("HTTP status %d: a redirect%s, not followed: it would carry the secret along"):format(
       status, where), detail)
-  elseif status >= 200 and status < 300 then
+  end
+  local told = error_text.add(detail, fields, challenge, clean)
+  if status >= 200 and status < 300 then
     return errors.fail("reply", ("the reply is not a JSON object (Content-Type %s, %d bytes)%s"):format(
       clean(raw.content_type or "missing"), #raw.body, refusal.encoding(raw, clean)), detail)
+  elseif told then
+    return errors.fail("http", ("HTTP status %d; %s"):format(status, told), detail)
   end
   local hint = status < 500 and ": refused without an OAuth error; wrong credentials, wrong token_url, or something"
     .. " between here and the server" or ""
@@ -54,7 +56,7 @@ end
 ---@param raw central.auth.RawReply
 ---@return central.auth.Detail
 function refusal.detail(raw)
-  return { status = raw.status, retry_after = raw.retry_after and math.min(raw.retry_after, RETRY_AFTER_MAX) }
+  return { status = raw.status, retry_after = raw.retry_after }
 end
 
 --- The failure that a reply stands for. `fields` is its JSON object, if it is one.
@@ -62,39 +64,58 @@ end
 ---@param fields? table
 ---@param clean fun(text: string): string makes text from the server fit to print
 function refusal.of(raw, fields, clean)
-  local detail = refusal.detail(raw)
+  local detail, challenge = refusal.detail(raw), error_text.challenge(raw.challenge)
   if raw.status == 429 then
-    return errors.fail("rate_limited", "HTTP status 429: too many token requests", detail)
-  elseif fields and type(fields.error) == "string" and (raw.status < 300 or raw.status >= 400) then
-    return oauth_failure(fields, detail, clean)
+    local told = error_text.add(detail, fields, challenge, clean)
+    return errors.fail("rate_limited",
+      "HTTP status 429: too many token requests" .. (told and "; " .. told or ""), detail)
+  elseif refusal.is_oauth(fields) and (raw.status < 300 or raw.status >= 400) then
+    return oauth_failure(fields, detail, clean, challenge)
   end
-  return http_failure(raw, detail, clean)
+  return http_failure(raw, fields, detail, clean, challenge)
+end
+
+--- Whether a JSON object names an OAuth error. Some servers send an empty one beside a token.
+---@param fields? table
+---@return boolean
+function refusal.is_oauth(fields)
+  return fields ~= nil and type(fields.error) == "string" and fields.error ~= ""
 end
 
 local TRANSIENT_CODES = { resolve = true, connect = true, timeout = true, network = true, rate_limited = true }
+-- 520 to 524 are what some proxies say of a server that they can't reach.
 local TRANSIENT_STATUS = {
   [408] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true,
+  [520] = true, [521] = true, [522] = true, [523] = true, [524] = true,
 }
 local TRANSIENT_ERRORS = { temporarily_unavailable = true, server_error = true }
+-- Those of RFC 6749, 5.2, mean the request, also with the status 500.
+local FINAL_ERRORS = {
+  invalid_client = true, invalid_grant = true, invalid_request = true, invalid_scope = true,
+  unauthorized_client = true, unsupported_grant_type = true,
+}
 
 --- Whether a new try may succeed without anybody changing anything.
 ---@param code central.auth.Code
 ---@param detail central.auth.Detail
 ---@return boolean
 function refusal.transient(code, detail)
-  if detail.oauth_error then
-    return TRANSIENT_ERRORS[detail.oauth_error] or detail.status >= 500
+  if TRANSIENT_ERRORS[detail.oauth_error] then
+    return true
+  elseif FINAL_ERRORS[detail.oauth_error] and detail.status == 500 then
+    return false
   end
   return TRANSIENT_STATUS[detail.status] or (TRANSIENT_CODES[code] and not detail.proxy_status) or false
 end
 
---- Whether the server turned these credentials down, in the RFC's words or, as some do, with a bare 401 or 403.
+--- Whether the server turned these credentials down: in the RFC's words or, as some do, with a 401 and other words, or
+--- with a bare 401 or 403.
 ---@param code central.auth.Code
 ---@param detail central.auth.Detail
 ---@return boolean
 function refusal.rejected(code, detail)
-  return detail.oauth_error == "invalid_client"
-    or (code == "http" and (detail.status == 401 or detail.status == 403))
+  return detail.oauth_error == "invalid_client" or detail.status == 401 and (code == "oauth" or code == "http")
+    or detail.status == 403 and code == "http"
 end
 
 return refusal

@@ -25,6 +25,7 @@ local refusal = lazy "central.auth.refusal"
 ---@field retry_after? number
 ---@field content_type? string
 ---@field content_encoding? string
+---@field challenge? string WWW-Authenticate
 ---@field location_host? string of a redirect
 
 ---@class central.auth.Grant
@@ -126,7 +127,7 @@ end
 ---@return central.auth.Detail? detail
 function reply.read(raw, clean)
   local fields = json.object(raw.body)
-  if raw.status < 200 or raw.status >= 300 or not fields or type(fields.error) == "string" then
+  if raw.status < 200 or raw.status >= 300 or not fields or refusal.is_oauth(fields) then
     return refusal.of(raw, fields, clean or errors.printable)
   end
   local grant, problem = grant_of(fields, clean)

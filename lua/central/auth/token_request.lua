@@ -56,11 +56,14 @@ local function form(config, proof, subject_token)
   return grant.client_credentials(config, proof)
 end
 
--- Makes text from elsewhere fit to print: without what proves us, and without these tokens.
-local function cleaner(self, proof, ...)
+--- A function that makes text from elsewhere fit to print: without what proves us, and without these tokens.
+---@param config central.auth.Config
+---@param proof { secret?: userdata, assertion?: userdata }
+---@return fun(text: string): string
+function token_request.cleaner(config, proof, ...)
   local tokens = table.pack(...)
   return function(text)
-    local basic <close> = grant.basic(self._config, proof.secret)
+    local basic <close> = grant.basic(config, proof.secret)
     return errors.printable(core.redact(text, proof.secret, proof.assertion, basic,
       table.unpack(tokens, 1, tokens.n)))
   end
@@ -85,7 +88,7 @@ function TokenRequest:send(deadline, means)
   local body, authorization = form(self._config, proof, subject_token)
   raw, message, code, detail = self._pool:exchange(
     { url = self._config.token_url, body = body, authorization = authorization }, deadline, means)
-  local clean = cleaner(self, proof, means.held, subject_token)
+  local clean = token_request.cleaner(self._config, proof, means.held, subject_token)
   if raw then
     granted, message, code, detail = reply.read(raw, clean)
   else
@@ -112,7 +115,7 @@ function TokenRequest:revoke(token, deadline, alarm)
   local raw
   raw, message, code, detail = self._pool:exchange(
     { url = self._config.revocation_url, body = body, authorization = authorization }, deadline, { alarm = alarm })
-  local clean = cleaner(self, proof, token)
+  local clean = token_request.cleaner(self._config, proof, token)
   if raw and raw.status == 200 then
     return true
   elseif raw then

@@ -7,6 +7,7 @@ local reply = require "central.auth.reply"
 local task = require "central.auth.task"
 
 local refusal = lazy "central.auth.refusal"
+local token_request = lazy "central.auth.token_request"
 
 local LOOK_AGAIN = 1          -- seconds until a usable token looks for the one another process is getting, with jitter
 local POLL = 0.02             -- seconds between looks at the cache while another process renews, with jitter
@@ -36,7 +37,8 @@ end
 local function shares_failure(self)
   local raw = self.cache:failure()
   if raw and raw.sent_boot > self:pace().failed_at then
-    local granted, message, code, detail = reply.read(raw)
+    local clean = token_request.cleaner(self.config, { secret = self.credential.secret }, self.tracker:token())
+    local granted, message, code, detail = reply.read(raw, clean)
     if not granted then
       self:pace():failed(message, code, detail, raw.failures, raw.sent_boot)
     end
