@@ -3,6 +3,7 @@
 
 local ask = require "spec.support.ask"
 local ca = require "central.auth.sandbox.ca"
+local child = require "spec.support.child"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local tinyproxy = require "spec.support.tinyproxy"
@@ -87,6 +88,24 @@ describe("a proxy", function()
     local ask_directly = "lua5.4 -e " .. process.quote(code)
     assert.matches("\tconnect\t", (process.run(ask_directly)))
     assert.matches("^%S+\n$", (process.run("no_proxy=127.0.0.1 " .. ask_directly)))
+  end)
+
+  it("of the environment is named where a request fails, and its password is not", function()
+    local plain <close> = rude.start { replies = rude.reply(200, nil, ask.grant()) }
+    local output = child.run(([[
+      local auth = require "central.auth"
+      local function client(token_url)
+        return auth.new { client_id = "id", client_secret = "a-long-enough-secret", cache = false, timeout = 0.5,
+          token_url = token_url, base_url = "https://api.example" }
+      end
+      print((select(2, client("https://token.example/x"):token())))
+      print((select(2, client(%q):get("/sites", { timeout = 0.5 }))))
+    ]]):format(plain.url), { https_proxy = ("http://user:%s@127.0.0.1:1"):format(PASSWORD),
+      ALL_PROXY = "http://127.0.0.1:2" })
+    local named = "; proxy from the environment variable https_proxy%)"
+    assert.matches("^[^\n]*%(asking token.example.-" .. named .. ".*\n[^\n]*%(asking api.example" .. named, output)
+    assert.is_nil(output:find(PASSWORD, 1, true))
+    assert.is_nil(output:find("ALL_PROXY", 1, true))
   end)
 
   it("whose name has no address: resolve", function()

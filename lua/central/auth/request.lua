@@ -6,9 +6,12 @@ local api_reply = require "central.auth.api_reply"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
+local lazy = require "central.auth.lazy"
 local refusal = require "central.auth.refusal"
 local unauthorized = require "central.auth.unauthorized"
 local url = require "central.auth.url"
+
+local proxy = lazy "central.auth.proxy"
 
 ---@class central.auth.RequestOptions
 ---@field query? table<string, any> strings, numbers, booleans; a list repeats the name
@@ -215,7 +218,8 @@ local function try(renewal, call, deadline)
   elseif raw then
     return true, conclude(call, raw, reply, clean, said)
   end
-  return true, errors.fail(code, ("%s: %s (asking %s)"):format(call.name, clean(message), call.host), detail)
+  return true, errors.fail(code, ("%s: %s (asking %s%s)"):format(call.name, clean(message), call.host,
+    proxy.source(renewal.config, call.url)), detail)
 end
 
 --- Makes a call.

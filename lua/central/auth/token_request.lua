@@ -8,6 +8,7 @@ local reply = require "central.auth.reply"
 
 local errors = lazy "central.auth.errors"
 local json = lazy "central.auth.json"
+local proxy = lazy "central.auth.proxy"
 local refusal = lazy "central.auth.refusal"
 
 local token_request = {}
@@ -31,9 +32,8 @@ local function explain(self, message, code)
   local from = config.from.token_url or config.from.workspace_id
   local hint = code == "tls" and not (config.ca_file or config.ca_path)
     and "; where the certificate is of a private authority, or a proxy's, name that in ca_file" or ""
-  local proxy = config.proxy and "; proxy from " .. config.from.proxy or ""
   return ("%s (asking %s%s%s%s)"):format(message, config.token_url:match("^%w+://([^/?#]+)"),
-    from and ", token_url from " .. from or "", proxy, hint)
+    from and ", token_url from " .. from or "", proxy.source(config, config.token_url), hint)
 end
 
 -- What proves that we are the client: the secret, or an assertion made for this try.

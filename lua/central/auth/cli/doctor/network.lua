@@ -4,7 +4,7 @@
 
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
-local proxy_of = require "central.auth.cli.doctor.proxy"
+local proxies = require "central.auth.proxy"
 local session = require "central.auth.cli.session"
 local transport = require "central.auth.transport"
 local way = require "central.auth.cli.doctor.way"
@@ -30,11 +30,6 @@ local function probe(found, url, body)
   local raw, message, code, detail = request:finish()
   request:close()
   return { raw = raw, took = clock:boot() - started, message = message, code = code, detail = detail }
-end
-
-local function proxy_at(found, url)
-  local host = url:match "^%w+://([^/?#]+)"
-  return proxy_of(found, host:match "^%[.-%]" or host:match "^[^:]+")
 end
 
 -- What the environment names to trust, where that is used, and is not there. TLS fails without such a file; of a folder
@@ -101,7 +96,7 @@ local function base_url(config, tell)
   elseif outcome.code == "config" and not outcome.detail.reached then
     outcome.advice = PROXY_FORM
   end
-  way(found, proxy_at(found, config.base_url), outcome, function(verdict, _, message, advice)
+  way(found, proxies.of(config, config.base_url), outcome, function(verdict, _, message, advice)
     if verdict == "bad" then
       tell("bad", "base_url", ("%s: %s"):format(config.base_url, message), advice)
     end
@@ -132,7 +127,7 @@ return function(known, tell)
   if not found then
     return
   end
-  local proxy, why = proxy_at(found, found.token_url)
+  local proxy, why = proxies.of(found, found.token_url)
   tell("ok", "proxy", proxy and ("%s (from %s)%s"):format(proxy.url, proxy.from,
     proxy.others ~= "" and "; not used: " .. proxy.others or "") or why)
   trust(found, tell)

@@ -80,7 +80,7 @@ end
 
 --- Tells of each station, as far as the way goes.
 ---@param found central.auth.Config
----@param proxy? central.auth.cli.doctor.Proxy
+---@param proxy? central.auth.Proxy
 ---@param outcome central.auth.cli.doctor.Outcome
 ---@param tell fun(result: string, check: string, message: string, advice?: string)
 return function(found, proxy, outcome, tell)

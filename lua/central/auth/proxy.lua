@@ -4,7 +4,9 @@
 
 local errors = require "central.auth.errors"
 
----@class central.auth.cli.doctor.Proxy
+local proxy = {}
+
+---@class central.auth.Proxy
 ---@field url string without user and password
 ---@field host string
 ---@field socks boolean
@@ -77,20 +79,33 @@ local function described(value, from, others)
     host = address:match "^%[.-%]" or address:match "^[^:]*", socks = scheme:find "^socks" ~= nil }
 end
 
---- The proxy; or nil and why there is none.
+--- The proxy on the way to a URL; or nil and why there is none.
 ---@param found central.auth.Config
----@param host string that of token_url
----@return central.auth.cli.doctor.Proxy? proxy
+---@param url string
+---@return central.auth.Proxy? proxy
 ---@return string? why
-return function(found, host)
+function proxy.of(found, url)
+  local authority = url:match "^%w+://([^/?#]+)"
+  local host = authority:match "^%[.-%]" or authority:match "^[^:]+"
   local all = sources(found)
   local list, excepting = variable("no_proxy", "NO_PROXY")
   if #all == 0 then
     return nil, "none"
-  elseif found.token_url:lower():find "^http:" or not found.proxy and LOOPBACK[host:lower()] then
+  elseif url:lower():find "^http:" or not found.proxy and LOOPBACK[host:lower()] then
     return nil, ("none, as %s is on this machine (there is one from %s)"):format(host, names(all, 1))
   elseif list and excepts(list, host) then
     return nil, ("none, as %s excepts %s (there is one from %s)"):format(excepting, host, names(all, 1))
   end
   return described(all[1][1], all[1][2], names(all, 2))
 end
+
+--- For a message about a request that failed: where its proxy is from; empty without one.
+---@param found central.auth.Config
+---@param url string
+---@return string
+function proxy.source(found, url)
+  local used = proxy.of(found, url)
+  return used and "; proxy from " .. used.from or ""
+end
+
+return proxy
