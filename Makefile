@@ -135,7 +135,7 @@ UNIT_SECONDS := 300
 SPEC_SECONDS := 3600
 
 # The specs run in an environment of their own: no credentials, proxies or trust of the person who runs them.
-CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
+CLEAN_ENV  = env -i PATH="$(abspath $(BUILD))/bin:$$PATH:/usr/sbin:/sbin" HOME="$(abspath $(BUILD))/home" LANG=C.UTF-8 $(RUN_PATHS) BUILD="$(abspath $(BUILD))"
 SPECS     ?= spec
 BUSTED_FLAGS ?= --exclude-tags=deb
 FOR_SPECS := $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork getenv thread_end torture) $(BUILD)/threads $(BUILD)/contain

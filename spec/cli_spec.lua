@@ -52,7 +52,7 @@ describe("central-auth", function()
       assert.equal('Bearer a"b\\c', server:requests()[2].headers.authorization)
     end)
 
-    it("renews a token in its window before it ends, after it gave the old one away #slow", function()
+    it("renews a token in its window before it ends, after it gave the old one away #slow #timing", function()
       local short <close> = sandbox.start { lifetime = 6 }
       local own <close> = command.home(short, { CENTRAL_RENEW_BEFORE = "3" })
       local first = own:run "token"
@@ -63,7 +63,7 @@ describe("central-auth", function()
       assert.equal(2, short:requests().token)
     end)
 
-    it("gives a token in its window away at once, although the server is silent #slow", function()
+    it("gives a token in its window away at once, although the server is silent #slow #timing", function()
       local short <close> = sandbox.start { lifetime = 6 }
       local own <close> = command.home(short, { CENTRAL_RENEW_BEFORE = "3" })
       local first = own:run "token"

@@ -358,7 +358,7 @@ describe("a process on one of the machines #slow", function()
     assert.equal(0, status, output)
   end)
 
-  it("stalls no event loop, and ends in time, while Redis says nothing", function()
+  it("stalls no event loop, and ends in time, while Redis says nothing #timing", function()
     server:freeze()
     local output = process.run(environment(1, { CENTRAL_CONNECT_TIMEOUT = 1 }) .. "lua5.4 " .. script(LOOP))
     server:thaw()
@@ -438,7 +438,7 @@ describe("Redis behind TLS #slow", function()
     assert.equal(3, requests() - before)
   end)
 
-  it("stalls no event loop while the handshake by rediss gets no answer", function()
+  it("stalls no event loop while the handshake by rediss gets no answer #timing", function()
     if not can_tls then
       return pending "hiredis is too old for TLS"
     end

@@ -14,6 +14,7 @@ for name, value in pairs(found and found.options or {}) do print(name, value) en
 local folder, path
 
 local function load_profile(text, mode, wanted)
+  os.remove(path) -- it may be read-only
   process.write(path, text, mode or "600")
   return (child.run(LOAD:format(wanted and ("%q"):format(wanted) or ""), { XDG_CONFIG_HOME = folder }))
 end

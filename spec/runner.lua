@@ -82,7 +82,7 @@ end
 local function reasons(output)
   local seen, list = {}, {}
   for name, reason in output:gmatch "\nPending [^\n]*\n([^\n]*)\n([^\n]*)" do
-    reason = reason ~= "" and reason or name
+    reason = reason ~= "" and reason:gsub("^/%S+:%d+: ", "") or name
     if not seen[reason] then
       seen[reason] = true
       list[#list + 1] = reason
