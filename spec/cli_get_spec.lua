@@ -4,6 +4,7 @@
 local cjson = require "cjson"
 local command = require "spec.support.command"
 local json_text = require "central.auth.cli.json_text"
+local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 
 describe("JSON as text", function()
@@ -51,6 +52,16 @@ describe("central-auth get", function()
     assert.equal("0 ", status .. " " .. errors)
     assert.matches('^{\n  "count": 2,\n  "items": %[\n    {\n      "deviceName": "lobby%-01",\n', output)
     assert.equal(12, cjson.decode(output).total)
+  end)
+
+  it("prints no byte that is no character, which a terminal might obey", function()
+    local granted = '{"access_token":"a-token","token_type":"Bearer","expires_in":3600}'
+    local answer = rude.reply(200, nil, '["a\x9B31mb"]')
+    local server <close> = rude.start { replies = { rude.reply(200, nil, granted), answer } }
+    local output, errors, status = home:run("get /x --pages", { CENTRAL_TOKEN_URL = server.url, CENTRAL_CACHE = "off",
+      CENTRAL_BASE_URL = server.url:match "^http://[^/]+" })
+    assert.equal("0 ", status .. " " .. errors)
+    assert.equal('[\n  "a\u{FFFD}31mb"\n]\n', output)
   end)
 
   it("encodes the query, and repeats what is given again", function()
