@@ -83,15 +83,15 @@ function renew.new(config, parts)
     events = {},
     children = setmetatable({}, { __mode = "k" }),       -- renewals of tenants
   }, metatable)
-  if self.parent then
-    self.parent.children[self] = true
-  end
   local function report(why)
     if not self.closed then
       self:note("cache_error", { message = why })
     end
   end
   self.cache = cache.new(config, { clock = parts.clock, random = random }, report)
+  if self.parent then -- which closes nothing half-made
+    self.parent.children[self] = true
+  end
   return self
 end
 
