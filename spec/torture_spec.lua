@@ -255,12 +255,15 @@ describe("without memory #torture #slow", function()
   -- The binding, function by function.
   describe("in the core:", function()
     local folder
-    before_each(function() folder = process.scratch() end)
+    before_each(function()
+      folder = process.scratch()
+      process.write(folder .. "/file", "hush", "600")
+    end)
     after_each(function() process.remove(folder) end)
 
     for name, call in pairs {
       secret = function() return core.secret(("x"):rep(1000)) end,
-      secret_from_file = function() return core.secret_from_file "/proc/self/status" end,
+      secret_from_file = function() return core.secret_from_file(folder .. "/file") end,
       command = function()
         local command <close>, why = core.command("printf hush", 5)
         while command and not command:wait(1) do end
@@ -269,13 +272,14 @@ describe("without memory #torture #slow", function()
         end
         return command:secret()
       end,
-      read_file = function() return core.read_file "/proc/self/status" end,
+      read_file = function() return core.read_file(folder .. "/file") end,
       form = function() return core.form { "name", ("x"):rep(1000), core.secret "b", core.secret "c" } end,
       basic = function() return core.basic("an-identifier", core.secret(("x"):rep(400)), true) end,
       redact = function() return core.redact("a text with hush and h%75sh in it", core.secret "hush", "text") end,
       base64url_decode = function() return core.base64url_decode(("eyJ"):rep(100)) end,
       alarm = function() return core.alarm() end,
       lock_file = function() return core.lock_file(folder .. "/x.lock") end,
+      folder_problem = function() return core.folder_problem(folder .. "/file", false) end,
     } do
       it(name, function()
         survive(nothing, function()

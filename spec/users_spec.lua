@@ -81,6 +81,9 @@ describe("a profile of another user", function()
     assert.is_false(exists(mark))
     assert.matches("token\t", (other:run(ask, with { CENTRAL_CLIENT_ID = box.client_id }, true)))
     assert.is_false(exists(mark))
+    output = other:run(("lua5.4 %s/lua/central-auth doctor --offline"):format(other.copy), credentials, true)
+    assert.matches("note profile file .*belongs to another user %(65534%); it is ignored unless a profile is asked for",
+      output)
   end)
 
   with_users("is that user's own", function()

@@ -23,7 +23,8 @@ static const char *at(const char *name) {
 }
 
 static void put(const char *name, const void *bytes, size_t length, mode_t mode) {
-    int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    (void)unlink(at(name)); /* which may not have been writable */
+    int fd = open(at(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, bytes, length), length);
     assert_int_equal(fchmod(fd, mode), 0);
