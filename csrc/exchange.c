@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,11 +116,12 @@ static void hide_wakeup(CURLM *multi, int lowest) {
             auth_descriptor_hide_pair(near[i].fd);
 }
 
-/* Where no descriptor is left there is no wake-up to hide, and the request will say so. */
+/* NULL where no descriptor is left, says errno: libcurl would go on without a wake-up, for as long as the
+ * handle lives. */
 static CURLM *new_multi(void) {
     int lowest = auth_descriptor_keep(eventfd(0, EFD_CLOEXEC));
     if (lowest < 0)
-        return curl_multi_init();
+        return NULL;
     close(lowest);
     bool shielded = auth_descriptor_shield();
     CURLM *multi = curl_multi_init();
@@ -157,11 +159,15 @@ static CURLMcode perform(struct auth_exchange *exchange, int *running) {
     return error;
 }
 
-/* New ones in place of those there may be, which stay where memory runs out. */
+/* New ones in place of those there may be, which stay where that fails: errno says whether for want of a
+ * descriptor; else it is memory. */
 static bool open_handles(struct auth_exchange *exchange) {
+    errno = 0;
     struct auth_exchange fresh = {.multi = new_multi(), .easy = curl_easy_init()};
+    int error = errno;
     if (fresh.multi == NULL || fresh.easy == NULL) {
         close_handles(&fresh);
+        errno = error;
         return false;
     }
     close_handles(exchange);
@@ -385,6 +391,13 @@ static bool refuse_key(struct auth_exchange *exchange, const char *option) {
     return fail(exchange, CURLE_SSL_CERTPROBLEM);
 }
 
+static bool refuse_handles(struct auth_exchange *exchange) {
+    if (errno != EMFILE && errno != ENFILE)
+        return fail(exchange, CURLE_OUT_OF_MEMORY);
+    (void)snprintf(exchange->error, sizeof exchange->error, "no descriptor is left for a connection");
+    return fail(exchange, CURLE_BAD_FUNCTION_ARGUMENT);
+}
+
 static void clear(struct auth_exchange *exchange) {
     struct auth_secret body = exchange->reply.body; /* guarded memory is dear: kept for the next reply … */
     auth_secret_truncate(&body, 0);
@@ -405,7 +418,7 @@ bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_excha
     auth_exchange_cancel(exchange);
     auth_trust_complete(&trust);
     if (!follow_files(exchange, request, &trust))
-        return fail(exchange, CURLE_OUT_OF_MEMORY);
+        return refuse_handles(exchange);
     curl_easy_reset(exchange->easy);
     if (exchange->key_encrypted)
         return refuse_key(exchange, request->key_file != NULL ? "key_file" : "cert_file");

@@ -91,8 +91,8 @@ bool auth_exchange_init(void);
 /* libcurl's version and TLS library, for the User-Agent and for people: "libcurl/7.88.1 OpenSSL/3.0.19". */
 const char *auth_exchange_version(void);
 
-/* NULL: no memory. The connection, its TLS session and the loaded trust store stay for the next request,
- * unless a file of trust or identity has changed by then. */
+/* NULL: no memory, or with EMFILE or ENFILE in errno no descriptor. The connection, its TLS session and the
+ * loaded trust store stay for the next request, unless a file of trust or identity has changed by then. */
 struct auth_exchange *auth_exchange_new(void);
 
 /* Begins; does not block. A request under way is cancelled first. false: `auth_exchange_finish` says why. */

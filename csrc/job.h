@@ -28,7 +28,8 @@ struct auth_job;
  * exit of the process, wait a little for what threads of ours are doing within libraries. */
 bool auth_job_init(void);
 
-/* NULL: no memory. Used again and again: the connection stays for the next exchange. */
+/* NULL: no memory, or with EMFILE or ENFILE in errno no descriptor. Used again and again: the connection
+ * stays for the next exchange. */
 struct auth_job *auth_job_new(void);
 
 /* Begins, does not block; no other may be under way. Takes the order's secrets and share over, whatever

@@ -3,6 +3,7 @@
 #include "job.h"
 #include "lauth.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
@@ -121,8 +122,15 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
-/* The job of this process, idle. */
-static void prepare(lua_State *L, struct handle *handle) {
+/* nil, why: the process has no descriptor left, which passes. Else it is memory that is short. */
+static int fail_to_start(lua_State *L) {
+    if (errno != EMFILE && errno != ENFILE)
+        return auth_lua_no_memory(L);
+    return auth_lua_fail(L, "no descriptor is left for a connection");
+}
+
+/* The job of this process, idle. false: errno says why there is none. */
+static bool prepare(lua_State *L, struct handle *handle) {
     if (handle->job != NULL && !auth_job_is_ours(handle->job)) {
         auth_job_free(handle->job);
         handle->job = NULL;
@@ -131,21 +139,20 @@ static void prepare(lua_State *L, struct handle *handle) {
         luaL_error(L, "a request is under way");
     if (handle->job == NULL)
         handle->job = auth_job_new();
-    if (handle->job == NULL)
-        auth_lua_no_memory(L);
+    return handle->job != NULL;
 }
 
-/* Into the order, with stores and copies of its own. */
-static void take_share(lua_State *L, struct handle *handle, const struct auth_share *share,
-                       const char *held) {
+/* Into the order, with stores and copies of its own. false as above. */
+static bool take_share(struct handle *handle, const struct auth_share *share, const char *held) {
     struct auth_share *own = &handle->order.share;
     auth_share_end(own); /* of a start that failed half-way */
     auth_share_free(own);
     *own = (struct auth_share){0};
     if (!auth_share_branch(own, share) ||
         (held != NULL && !auth_secret_append(&own->held, held, strlen(held))))
-        auth_lua_no_memory(L);
+        return false;
     handle->shares = own->name[0] != '\0';
+    return true;
 }
 
 /* The lock of a store: the one at 4, or in the table { near, far } there. NULL: none. */
@@ -170,10 +177,10 @@ static void move_lock(struct auth_lock *to, struct auth_lock *from) {
     }
 }
 
-/* job:start(request [, share [, lock [, alarm]]]): request as struct auth_exchange_request, `timeout` and
- * `connect_timeout` in seconds, `headers` a list of lines, its secrets moved out of their userdata, and the
- * locks likewise; share as for cache_share, and `held`, the token its owner has. With an alarm it runs on a
- * thread of its own. */
+/* job:start(request [, share [, lock [, alarm]]]) -> true | nil, why: request as struct
+ * auth_exchange_request, `timeout` and `connect_timeout` in seconds, `headers` a list of lines, its secrets
+ * moved out of their userdata, and the locks likewise; share as for cache_share, and `held`, the token its
+ * owner has. With an alarm it runs on a thread of its own. */
 static int handle_start(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_job_order *order = &handle->order;
@@ -192,8 +199,9 @@ static int handle_start(lua_State *L) {
         return luaL_error(L, "a request needs a url");
     struct auth_lock *near = lock_of(L, share.stores[AUTH_SHARE_NEAR], "near");
     struct auth_lock *far = lock_of(L, share.stores[AUTH_SHARE_FAR], "far");
-    prepare(L, handle);
-    take_share(L, handle, &share, held);
+    errno = 0;
+    if (!prepare(L, handle) || !take_share(handle, &share, held))
+        return fail_to_start(L);
     order->request = request;
     move(&order->body, body);
     move(&order->authorization, authorization);
@@ -201,7 +209,8 @@ static int handle_start(lua_State *L) {
     move_lock(&order->share.locks[AUTH_SHARE_NEAR], near);
     move_lock(&order->share.locks[AUTH_SHARE_FAR], far);
     auth_job_start(handle->job, order, handle->clock, alarm != NULL ? &alarm->alarm : NULL);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 /* A forked child has no thread to wait for, and must not touch what the parent's may be writing to. */

@@ -1,4 +1,4 @@
-/* fork() for Lua specs: what an embedding host may do at any time.
+/* fork() and chroot() for Lua specs: what an embedding host may do at any time.
  * SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
 #include <lua.h>
@@ -19,9 +19,16 @@ static int do_wait(lua_State *L) {
     return 1;
 }
 
+/* chroot(folder): for good, with the working directory */
+static int do_chroot(lua_State *L) {
+    const char *folder = luaL_checkstring(L, 1);
+    return chdir(folder) == 0 && chroot(folder) == 0 ? 0 : luaL_error(L, "%s: no new root", folder);
+}
+
 int luaopen_spec_fork(lua_State *L);
 int luaopen_spec_fork(lua_State *L) {
-    static const luaL_Reg functions[] = {{"fork", do_fork}, {"wait", do_wait}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"fork", do_fork}, {"wait", do_wait}, {"chroot", do_chroot}, {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

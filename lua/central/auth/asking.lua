@@ -84,6 +84,9 @@ function asking.remember(self, message, code, detail, raw)
       self.config.secret.name, self.config.secret.from)
   end
   self:pace():failed(message, code, detail)
+  if code == "config" then -- who has no token may ask again at once: the failure costs the server nothing
+    self.hold_until = math.max(self.hold_until, self.clock:boot() + self:pace():rest())
+  end
   if raw and (raw.shared or raw.status >= 400 or code == "oauth") then
     self.cache:keep(raw, "refusal", self:pace().failures)
   end

@@ -38,19 +38,20 @@ local function told_wait(detail)
   return math.min(detail.retry_after or 0, RETRY_AFTER_MAX)
 end
 
+local function doubled(self, first)
+  return math.min(LONGEST_PAUSE, first * 2 ^ math.min(self.failures - 1, 16))
+end
+
 -- Seconds until the next try. Jitter also on the first, so that a fleet does not come back as one.
 local function pause(self, code, detail)
-  local function doubled(first)
-    return math.min(LONGEST_PAUSE, first * 2 ^ math.min(self.failures - 1, 16))
-  end
   if code == "config" then
     return 0 -- costs the server nothing, and whoever mends it wants to see the effect
   elseif code == "http" and not refusal.transient(code, detail) then
     return REFUSED_PAUSE
   elseif code == "oauth" and not refusal.transient(code, detail) then
-    return doubled(REFUSED_PAUSE)
+    return doubled(self, REFUSED_PAUSE)
   end
-  return told_wait(detail) + self._random() * doubled(FIRST_PAUSE)
+  return told_wait(detail) + self._random() * doubled(self, FIRST_PAUSE)
 end
 
 --- Takes notice of a failure: one more of ours, now, or one that another process had at `at`, the `failures`th.
@@ -65,6 +66,12 @@ function Backoff:failed(message, code, detail, failures, at)
   self.next_try = self.failed_at + math.max(pause(self, code, detail), told_wait(detail))
   self.not_before = self.failed_at + told_wait(detail)
   self.last = { message, code, detail }
+end
+
+--- Seconds for which a usable token is left alone after a failure that costs the server nothing.
+---@return number
+function Backoff:rest()
+  return self._random() * doubled(self, FIRST_PAUSE)
 end
 
 function Backoff:succeeded()

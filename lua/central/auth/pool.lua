@@ -174,7 +174,11 @@ function Pool:exchange(request, deadline, means)
       give_back(self, own, order, false)
     end
   end })
-  order.transport:start(complete(self, request, deadline), means.share, means.lock, means.alarm)
+  message, code, detail = select(2, order.transport:start(complete(self, request, deadline), means.share, means.lock,
+    means.alarm))
+  if message then
+    return nil, message, code, detail
+  end
   while not order:wait(0) do
     task.wait(order)
   end

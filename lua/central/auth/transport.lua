@@ -19,15 +19,41 @@ function transport.new(clock)
   return setmetatable({ _clock = clock }, Transport)
 end
 
+-- Where the program has changed its root meanwhile, or has no descriptor left, it can't be loaded.
+local function load()
+  local ok, http = pcall(require, "central.auth.http")
+  if ok then
+    return http
+  elseif not tostring(http):find("central.auth.http", 1, true) then
+    error(http, 0) -- an interruption, or memory that is short
+  end
+  return errors.fail("config", errors.printable("what makes requests can't be loaded (see \"Daemons\" in the README): "
+    .. tostring(http):gsub("%s+", " ")))
+end
+
 --- Begins a request, without waiting. What is shared of its reply, and when the lock is released, does not depend on
 --- anybody's asking. With an alarm it runs on a thread of its own; else within `wait`.
 ---@param request table fields of `job:start`
 ---@param share? table
 ---@param lock? userdata taken over
 ---@param alarm? userdata
+---@return boolean? begun
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
 function Transport:start(request, share, lock, alarm)
-  self._job = self._job or require("central.auth.http").job(self._clock)
-  self._job:start(request, share, lock, alarm)
+  if not self._job then
+    local http, message, code, detail = load()
+    if not http then
+      return nil, message, code, detail
+    end
+    self._job = http.job(self._clock)
+  end
+  local begun, why = self._job:start(request, share, lock, alarm)
+  if not begun then
+    return errors.fail("config", why)
+  end
+  return true
 end
 
 --- Waits for the reply, so many seconds at most. Whether it came.
