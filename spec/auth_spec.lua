@@ -114,6 +114,25 @@ describe("central.auth", function()
     assert.truthy(auth.renew())
   end)
 
+  it("raises wrong options of close, and closes nothing", function()
+    local c <close> = assert(auth.new(box:options()))
+    local many = { revoke = true }
+    for n = 1, 20 do
+      many["other" .. n] = n
+    end
+    for part, given in pairs {
+      ['unknown option "other"'] = { revoke = true, other = 1 }, ['unknown option "other1"'] = many,
+      ["option revoke: boolean expected, got string"] = { revoke = "no" }, ["a table of options expected"] = true,
+      ['unknown option "1"'] = { "revoke" }, ['unknown option "any"'] = { revoke = "no", any = 1 },
+    } do
+      local ok, message = pcall(c.close, c, given)
+      assert.is_false(ok)
+      assert.truthy(message:find(part, 1, true), message)
+    end
+    assert.is_string(c:token())
+    assert.is_true(c:close { revoke = false })
+  end)
+
   it("says closed after close, and works again once configured", function()
     auth.close()
     auth.close()

@@ -114,6 +114,29 @@ describe("options #valgrind", function()
     assert_bad("workspace_id", "letters", "a/b", "a b", "..", "")
   end)
 
+  it("takes a base URL without its scheme", function()
+    for value, expected in pairs {
+      ["us1.api.central.arubanetworks.com"] = "https://us1.api.central.arubanetworks.com",
+      ["us1.api.central.arubanetworks.com/"] = "https://us1.api.central.arubanetworks.com",
+      ["my_host:8443/base"] = "https://my_host:8443/base", ["[::1]:8443"] = "https://[::1]:8443",
+      ["http://localhost:80"] = "http://localhost:80",
+    } do
+      assert.equal(expected, (options.check("base_url", value)))
+    end
+    assert_bad("base_url", "", "", "/x", "//host", "http:/host", "http://host", "ftp://host", "u:p@host", "a b")
+  end)
+
+  it("names a gateway of classic Central in a base URL", function()
+    for label in ("app1-apigw apigw-prod2 apigw-us-east-1 apigw-uswest4 eu-apigw apigw-eucentral2 apigw-eucentral3"
+      .. " apigw-ca api-ap apigw-apaceast apigw-apacsouth"):gmatch "%S+" do
+      assert_bad("base_url", label:gsub("%-", "%%-") .. ".central.arubanetworks.com is a gateway of classic Central",
+        "https://" .. label .. ".central.arubanetworks.com", label .. ".central.arubanetworks.com:443/")
+    end
+    assert_bad("base_url", "gateway of classic Central", "HTTPS://APIGW.central.arubanetworks.com.cn")
+    assert_good("base_url", "https://us1.api.central.arubanetworks.com", "https://cn1.api.central.arubanetworks.com.cn",
+      "https://apigw.example", "https://apigw.central.arubanetworks.com.example")
+  end)
+
   it("takes printable ASCII in the User-Agent", function()
     assert_good("user_agent", "my-tool/1.0 (x; y)")
     assert_bad("user_agent", "ASCII", "ä")

@@ -185,9 +185,9 @@ describe("after a 401", function()
   end)
 
   it("a gateway of classic Central is named", function()
-    local s = client({ token("t1", 1000), api(401), token("t2", 1000), api(401) },
-      { base_url = "https://apigw-prod2.central.arubanetworks.com" })
-    assert.truthy(select(2, s.client:get "/x"):find("a gateway of classic Central", 1, true))
+    local host = "apigw-prod2.central.arubanetworks.com"
+    local s = client({ token("t1", 1000), api(401), token("t2", 1000), api(401) }, { hosts = host })
+    assert.truthy(select(2, s.client:get("https://" .. host .. "/x")):find("a gateway of classic Central", 1, true))
   end)
 
   it("an older token of another process is none to judge by", function()

@@ -127,9 +127,16 @@ function checks.workspace(value)
 end
 
 function checks.base_url(value)
+  if value:find("^[%w_%[]") and not value:find("^%a[%w+.-]*:/") then -- no scheme, as HPE's own examples have it
+    value = "https://" .. value
+  end
   local checked, problem = options.url(value)
+  local host = checked and checked:match("^%a+://([^/?:]+)")
   if checked and checked:find("?", 1, true) then
     return nil, "it has a query"
+  elseif host and host:lower():find("api[g-]") and clusters.is_classic(host) then
+    return nil, ("%s is a gateway of classic Central, where tokens of new Central do not work; give new Central's base"
+      .. " URL, or cluster in its place"):format(host)
   end
   return checked and (checked:gsub("/+$", "")) or nil, problem
 end

@@ -31,18 +31,18 @@ end
 local client = {}
 
 -- The options of a call, of which there is one: its value.
-local function check_one(options, known)
+local function check_one(options, known, kind)
   if options == nil then
     return nil
   elseif type(options) == "table" and type(options.token) == "function" then
     errors.mistake("call functions of the module with a dot: auth.token()")
   end
-  errors.check_options(options, { [known] = "any" })
+  errors.check_options(options, { [known] = kind })
   return options[known]
 end
 
 local function check_options(options)
-  local seconds = check_one(options, "min_valid")
+  local seconds = check_one(options, "min_valid", "any")
   if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds or seconds < 0) then
     errors.mistake("min_valid: a number of seconds, 0 or more, expected")
   end
@@ -50,7 +50,7 @@ local function check_options(options)
 end
 
 local function check_status(options)
-  return check_one(options, "shared")
+  return check_one(options, "shared", "boolean")
 end
 
 -- In an event loop within a task: a secret may come from a command.
@@ -72,9 +72,8 @@ local function check_none() end
 local function check_close(options)
   if type(options) == "table" and type(options.token) == "function" then
     errors.mistake("call functions of the module with a dot: auth.close()")
-  elseif options ~= nil and (type(options) ~= "table" or next(options) and next(options) ~= "revoke") then
-    errors.mistake("close takes { revoke = true } or nothing")
   end
+  errors.check_options(options, { revoke = "boolean" })
   return options ~= nil and options.revoke or false
 end
 

@@ -37,7 +37,10 @@ end
 ---@param host string
 ---@return boolean
 function clusters.is_classic(host)
-  local label = host:lower():match("^([%w-]+)%.central%.arubanetworks%.com")
+  local label, china = host:lower():match("^([%w-]+)%.central%.arubanetworks%.com(.*)$")
+  if china ~= "" and china ~= ".cn" then
+    return false
+  end
   return label ~= nil and (label:find("apigw", 1, true) ~= nil or label == "api-ap")
 end
 

@@ -153,22 +153,33 @@ function errors.mistake(message)
   error(message, level)
 end
 
+-- What is wrong with one option; nil where nothing is.
+local function option_problem(name, value, types)
+  local kind = types[name]
+  if not kind then
+    return ("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), sorted_names(types)))
+  elseif kind ~= "any" and type(value) ~= kind then
+    return ("option %s: %s expected, got %s"):format(name, kind, type(value))
+  end
+end
+
 --- Raises a mistake in what should be a table of options, or nil: a name that is not known, a value of another type
---- than the name has there ("any" takes all).
+--- than the name has there ("any" takes all). Of several mistakes it names the first, in order of names.
 ---@param options any
 ---@param types table<string, string>
 function errors.check_options(options, types)
   if options ~= nil and type(options) ~= "table" then
     errors.mistake("a table of options expected, got " .. type(options))
   end
+  local first, problem
   for name, value in pairs(options or {}) do
-    local kind = types[name]
-    if not kind then
-      local nearest = errors.suggest(tostring(name), sorted_names(types))
-      errors.mistake(("unknown option %q%s"):format(tostring(name), nearest))
-    elseif kind ~= "any" and type(value) ~= kind then
-      errors.mistake(("option %s: %s expected, got %s"):format(name, kind, type(value)))
+    local wrong = option_problem(name, value, types)
+    if wrong and (not first or tostring(name) < first) then
+      first, problem = tostring(name), wrong
     end
+  end
+  if problem then
+    errors.mistake(problem)
   end
 end
 
