@@ -34,7 +34,7 @@ struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_l
         ahead = fmax(ahead, fmin(margin + 2 * terms.took_s, life / 2.0));
     double fresh = life - ahead;
     if (said(terms.refresh_in_s) && terms.refresh_in_s < life)
-        fresh = terms.refresh_in_s;
+        fresh = fmax(terms.refresh_in_s, fmin(AUTH_LIFETIME_REFRESH_S, life / 4.0));
     return (struct auth_lifetime){.sent = sent,
                                   .life_ns = to_ns(life),
                                   .usable_ns = to_ns(life - margin),

@@ -16,6 +16,8 @@
 #define AUTH_LIFETIME_WINDOW_S                                                                               \
     600.0 /* renewal begins so long before expiry, or at a quarter of a short life */
 
+#define AUTH_LIFETIME_REFRESH_S 60.0 /* whatever the server advises, no token is renewed sooner */
+
 enum auth_lifetime_state {
     AUTH_LIFETIME_NONE,
     AUTH_LIFETIME_FRESH,
@@ -25,8 +27,9 @@ enum auth_lifetime_state {
 
 /* What server and user say of a life, seconds. Zero, negative, infinite and NaN mean "not said". */
 struct auth_lifetime_terms {
-    double expires_in_s;   /* RFC 6749, 5.1 */
-    double refresh_in_s;   /* the server's own advice when to renew; obeyed where it is within the life */
+    double expires_in_s; /* RFC 6749, 5.1 */
+    double refresh_in_s; /* the server's own advice when to renew; obeyed where it is within the life, but not
+                            before AUTH_LIFETIME_REFRESH_S, or a quarter of a short life */
     double renew_before_s; /* the user's window; cut to half the life, or a token would be born stale */
     double stretch;        /* 0 to 1: how much of the extra quarter of the window counts */
     double

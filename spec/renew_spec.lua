@@ -50,6 +50,18 @@ describe("renewal #valgrind", function()
       assert.near(75, s.client:status().renews_in, 0.5)
     end)
 
+    it("renews no token in its first minute, whatever the server's refresh_in", function()
+      local s = scripted.new(function(n) return token("t" .. n, 7200, ',"refresh_in":1') end)
+      for _ = 1, 600 do
+        assert(s.client:token())
+        s:wait(1)
+      end
+      assert.is_true(s.requests >= 9 and s.requests <= 11, s.requests)
+      s = scripted.new({ token("t1", 100, ',"refresh_in":1') })
+      s.client:token()
+      assert.near(25, s.client:status().renews_in, 0.5)
+    end)
+
     it("obeys the server's refresh_in", function()
       local s = scripted.new({ token("t1", 1000, ',"refresh_in":200') })
       s.client:token()
@@ -381,6 +393,26 @@ describe("renewal #valgrind", function()
         s.client:token { min_valid = 3600 }
       end
       assert.equal(1, s.requests)
+    end)
+
+    it("renews whenever a new token would do, and a young one never", function()
+      local s = scripted.new(counting(7200))
+      s.client:token()
+      s:wait(1700) -- 5,500 s are left
+      assert.same({ "t2" }, { s.client:token { min_valid = 6000 } })
+      s:wait(59)
+      local value, remaining = s.client:token { min_valid = 7199 }
+      assert.equal("t2", value)
+      assert.near(7141, remaining, 1)
+      s:wait(1)
+      assert.same({ "t3" }, { s.client:token { min_valid = 7199 } })
+      s:wait(600)
+      for _ = 1, 10 do
+        assert.equal("t3", (s.client:token { min_valid = 7201 })) -- no token lives so long
+      end
+      s:wait(1201)
+      assert.equal("t4", (s.client:token { min_valid = 7201 }))
+      assert.equal(4, s.requests)
     end)
 
     it("falls back to the token it has when renewal fails", function()

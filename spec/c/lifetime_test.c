@@ -112,6 +112,10 @@ static void obeys_the_server_within_the_life(void **state) {
     assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7140));
     terms.refresh_in_s = -5;
     assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7140));
+    terms.refresh_in_s = 1; /* would be one request after the other */
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(60));
+    terms.expires_in_s = 100;
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(25));
 }
 
 static int64_t age_after(int64_t boot_ns, int64_t wall_ns) {

@@ -15,6 +15,7 @@ local host = lazy "central.auth.host"
 local pool = lazy "central.auth.pool"
 local under_way = lazy "central.auth.under_way"
 
+local YOUNG = 60 -- seconds in which min_valid renews no token, or a quarter of a short life
 local LATE = 1 -- seconds after its arrival a token is still handed to who asked, however dead it is
 
 local renew = {}
@@ -232,6 +233,13 @@ local function may_lie_ready(self, state)
   return state == "none" and not self.looked and not self.task and (kind == "value" or kind == "file")
 end
 
+-- Whether a usable token is to be renewed for `min_valid`: where a new one would do, and otherwise once three quarters
+-- of a life or less are left. A young token is not, or such calls would renew one after the other.
+local function falls_short(state, remaining, life, min_valid)
+  local wanted = min_valid < life and min_valid or life * 0.75
+  return remaining < wanted and (state == "stale" or life - remaining >= math.min(YOUNG, life / 4))
+end
+
 --- The renewal that a token has to wait for. nil where there is none: it is there, or it can't be had now, as the
 --- failure behind says.
 ---@param min_valid? number seconds
@@ -254,8 +262,7 @@ function Renewal:want(min_valid, background)
       return self:want(min_valid, background)
     end
   end
-  -- More than three quarters of a life can't be had at any time: asking for it must not mean asking all the time.
-  if usable and not (min_valid and remaining < math.min(min_valid, life * 0.75)) then
+  if usable and not (min_valid and falls_short(state, remaining, life, min_valid)) then
     if state == "stale" then
       under_way.see_to_it(self)
     end
