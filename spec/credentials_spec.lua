@@ -4,6 +4,7 @@ local cqueues = require "cqueues"
 local loops = require "central.auth.loops"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
+local scripted = require "spec.support.scripted"
 
 local box, folder, c
 
@@ -147,6 +148,32 @@ describe("credentials", function()
     assert.equal(c:token(), other:token())
     assert.equal("cache", other:status().source)
     assert.equal(2, box:requests().token)
+  end)
+
+  it("may have been reset or made where the answer does not say so, and the message tells that", function()
+    for status, doubtful in pairs { [500] = true, [502] = true, [504] = true, [403] = false, [503] = false } do
+      local s = scripted.new { scripted.token("t1", 1000), scripted.api(status, "{}"), scripted.api(status, "{}") }
+      local _, message = s.client.credentials:reset "x"
+      assert.equal(doubtful, message:find("may have been reset nevertheless", 1, true) ~= nil, message)
+      _, message = s.client.credentials:create { name = "x" }
+      assert.equal(doubtful, message:find("may have been created nevertheless", 1, true) ~= nil, message)
+      assert.equal(3, s.requests)
+    end
+  end)
+
+  it("are deleted where a repeated request finds none any more, for it was the first that deleted it", function()
+    local function deleted(...)
+      local s = scripted.new { scripted.token("t1", 1000), ... }
+      return s.client.credentials:delete "x"
+    end
+    local gone = scripted.api(404, "{}")
+    for _, lost in ipairs { scripted.api(502, ""), scripted.api(504, ""), scripted.broken "network" } do
+      assert.is_true(deleted(lost, gone))
+      assert.is_true(deleted(lost, scripted.api(410, "")))
+    end
+    assert.equal(404, select(4, deleted(gone)).status)
+    assert.equal(404, select(4, deleted(scripted.broken "connect", gone)).status)
+    assert.equal(404, select(4, deleted(scripted.api(503, ""), gone)).status)
   end)
 
   it("are reset without a failed call, however many are under way", function()

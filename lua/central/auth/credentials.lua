@@ -91,6 +91,11 @@ local function call(renewal, method, path, body, resets)
   return request.run(renewal, method, PATH .. path, { json = body }, means)
 end
 
+-- What to add to the message of a call that must not be repeated, where the server may have acted.
+local function doubt(code, detail, advice)
+  return request.may_have_acted(code, detail.status) and "; " .. advice or ""
+end
+
 local function place(id)
   if not id:find("^[%w_-]+$") then
     return errors.fail("config", "the id of a personal API client has letters, digits and dashes only")
@@ -170,6 +175,8 @@ function Credentials:create(options)
     end
     if reply then
       made, message, code, detail = with_secret(reply)
+    elseif ready then
+      message = message .. doubt(code, detail, "the client may have been created nevertheless: look for it in the list")
     end
     if not made then
       return nil, message, code, detail
@@ -178,13 +185,11 @@ function Credentials:create(options)
   end)
 end
 
-local UNSURE = { timeout = true, network = true, reply = true, closed = true }
-
 local function reset(renewal, path, id)
   local reply, message, code, detail = call(renewal, "POST", path .. "/reset", nil, id == renewal.config.client_id)
   if not reply then
-    local unsure = UNSURE[code] and "; the secret may have been reset all the same: then reset it once more" or ""
-    return nil, message .. unsure, code, detail
+    return nil, message .. doubt(code, detail,
+      "the secret may have been reset nevertheless: in that case reset it again"), code, detail
   end
   local found
   found, message, code, detail = with_secret(reply, id)

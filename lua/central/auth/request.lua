@@ -166,6 +166,17 @@ local function is_repeatable(call, raw, code)
   return METHODS[call.method] or code == "connect" or code == "resolve" or (raw and raw.status == 429)
 end
 
+local ACTED_CODES = { timeout = true, network = true, reply = true, closed = true }
+
+--- Whether the server may have acted although the call failed: its reply was lost, or is one of those by which servers
+--- and the proxies before them say that something broke on the way.
+---@param code central.auth.Code
+---@param status? integer
+---@return boolean
+function request.may_have_acted(code, status)
+  return ACTED_CODES[code] or status and status >= 500 and status ~= 501 and status ~= 503 or false
+end
+
 -- Seconds until the call may be tried again; nil where another try makes no sense.
 local function pause(renewal, call, raw, code, detail, said)
   if call.tries >= TRIES or not is_repeatable(call, raw, code)
@@ -179,8 +190,14 @@ local function is_success(raw)
   return raw.status >= 200 and raw.status < 300 or raw.status == 304
 end
 
+-- A DELETE that is repeated finds nothing any more where the try before it was the one that deleted.
+local function is_deleted(call, raw)
+  return call.method == "DELETE" and (raw.status == 404 or raw.status == 410)
+    and (call.may_have_acted or raw.sent_twice)
+end
+
 local function conclude(call, raw, reply, clean, said)
-  if not is_success(raw) and not call.raw then
+  if not is_success(raw) and not is_deleted(call, raw) and not call.raw then
     return api_reply.failure(call, raw, reply, clean, said)
   elseif not call.raw and reply.json == nil and (api_reply.claims_json(reply)
     or call.wants_identity and reply.body ~= "" and refusal.encoding(raw, clean) ~= "") then
@@ -214,6 +231,7 @@ local function try(renewal, call, deadline)
   if wait and renewal.clock:boot() + wait < deadline then
     renewal:note("retry", { code = code or "http", message = ("%s: %s"):format(call.name,
       code and clean(message) or ("HTTP status %d"):format(raw.status)) })
+    call.may_have_acted = call.may_have_acted or request.may_have_acted(code or "api", raw and raw.status)
     return nil, wait
   elseif raw then
     return true, conclude(call, raw, reply, clean, said)
