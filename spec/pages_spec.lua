@@ -175,6 +175,12 @@ describe("a failure of pages", function()
       ['"item" or "page" expected'] = function() s.client:pages("/x", { by = "site" }) end,
       ['unknown option "raw"'] = function() s.client:pages("/x", { raw = true }) end,
       ["unknown option"] = function() s.client:pages("/x", { page = 1 }) end,
+      ["max_pages: a whole number, 1 or more, expected, got 1.5"] = function()
+        s.client:pages("/x", { max_pages = 1.5 })
+      end,
+      ["got -nan"] = function() s.client:pages("/x", { max_pages = 0 / 0 }) end,
+      ["got inf"] = function() s.client:pages("/x", { max_pages = math.huge }) end,
+      ["got 0"] = function() s.client:pages("/x", { max_pages = 0 }) end,
       ["a path or a URL"] = function() s.client:pages() end,
       ["give next and offset"] = function() s.client:pages "/x?limit=2&offset=2" end,
       ["with a colon"] = function() s.client.pages "/x" end,

@@ -4,6 +4,7 @@
 local auth = require "central.auth"
 local ca = require "central.auth.sandbox.ca"
 local cjson = require "cjson"
+local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
@@ -233,6 +234,34 @@ describe("sandbox", function()
     end
     assert.same({ "POST /as/token.oauth2 503", "POST /as/token.oauth2 200", "GET /x?y=z 401" }, told)
     assert.same({}, box:log())
+  end)
+
+  it("answers each of several coroutines what it asked, also where one is closed in the middle", function()
+    local box <close> = sandbox.start()
+    local loop = cqueues.new()
+    curl(box, "/x")
+    assert.equal(1, #box:log())
+    loop:wrap(function()
+      local closed = coroutine.create(function() box:log() end)
+      assert(coroutine.resume(closed))
+      coroutine.close(closed)
+    end)
+    local logs = 0
+    for n = 1, 20 do
+      loop:wrap(function()
+        for _ = 1, 20 do
+          if n % 2 == 0 then
+            assert.same({ token = 0, api = 1 }, box:requests())
+          else
+            assert.same({}, box:log())
+            logs = logs + 1
+          end
+          cqueues.sleep(math.random() * 0.002) -- so that one asks while the answer to another is on its way
+        end
+      end)
+    end
+    assert(loop:loop())
+    assert.equal(200, logs)
   end)
 
   it("says so when its port is taken", function()

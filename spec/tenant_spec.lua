@@ -36,6 +36,17 @@ describe("a tenant's client", function()
     assert.is_true(s.client:token() == "parent") -- the tenant's end is not the parent's
   end)
 
+  it("is another one with options, and does not take the place of the one without", function()
+    local s = scripted.new {}
+    local plain = assert(s.client:tenant "abc")
+    local scoped = assert(s.client:tenant("abc", { scope = "read" }))
+    assert.not_equal(plain, scoped)
+    assert.equal(plain, s.client:tenant "abc")
+    assert.equal(plain, s.client:tenant("abc", {}))
+    assert.not_equal(scoped, s.client:tenant("abc", { scope = "write" }))
+    assert.not_equal(s.client:tenant("0123", { scope = "read" }), s.client:tenant "0123")
+  end)
+
   it("renews by itself, and its parent when it must", function()
     local s = scripted.new {
       token("p1", 7200), token("a1", 900), token("a2", 900), token("p2", 7200), token("a3", 900),

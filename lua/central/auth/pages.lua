@@ -227,6 +227,8 @@ function pages.check(path, options)
   options = options or {}
   if options.by and options.by ~= "item" and options.by ~= "page" then
     errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
+  elseif options.max_pages and (math.tointeger(options.max_pages) or 0) < 1 then
+    errors.mistake(("max_pages: a whole number, 1 or more, expected, got %s"):format(options.max_pages))
   elseif pages.names_place(path) then
     errors.mistake("give next and offset in the option query, where they change from page to page")
   end
@@ -244,7 +246,7 @@ function pages.walk(get, path, options)
   local given = options.query or {}
   local walk = {
     get = get, path = path, number = 0, empty = 0, seen = 0, given = given, query = given, items = options.items,
-    keep_at = 1, max_pages = options.max_pages or MAX_PAGES,
+    keep_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
     options = { headers = options.headers, timeout = options.timeout }, cursor = given.next or given.pageToken,
     counts_pages = path:match("^[^?]*"):find(COUNTS_PAGES) ~= nil,
     limit = page.count(given, "limit") or tonumber(path:match("[?&]limit=(%d+)")),

@@ -16,6 +16,7 @@ for _, name in ipairs { "cqueues.thread", "openssl.rand", "http.server" } do
 end
 
 local ca = require "central.auth.sandbox.ca"
+local condition = require "cqueues.condition"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local rand = require "openssl.rand"
@@ -60,14 +61,31 @@ local function serve(connection, path, cpath, settings)
   require("central.auth.sandbox.server").serve(connection, require("central.auth.json").cjson().decode(settings))
 end
 
--- One command, one answer, a line of JSON each.
+-- One command, one answer, a line of JSON each, which have the same number. Coroutines take turns; the answer to one
+-- that was closed in the middle is passed over.
 local function tell(self, command)
+  while self._connection and self._asks do
+    if not self._free:wait(START) then
+      error("the sandbox does not answer: another coroutine waits for it", 3)
+    end
+  end
   if not self._connection then
     error("the sandbox is closed", 3)
   end
+  self._asks, self._asked = true, self._asked + 1
+  local _ <close> = setmetatable({}, { __close = function()
+    self._asks = false
+    self._free:signal()
+  end })
+  local number, answer = self._asked
+  command.number = number
   assert(self._connection:write(json.cjson().encode(command), "\n"))
-  local line, why = self._connection:read("*l")
-  return json.cjson().decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
+  repeat
+    local line, why = self._connection:read("*l")
+    answer = json.cjson().decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
+  until answer.number == nil or answer.number == number
+  answer.number = nil
+  return answer
 end
 
 local OPTIONS = {
@@ -113,6 +131,8 @@ function sandbox.start(options)
   local folder = scratch()
   local self = setmetatable({
     _folder = folder,
+    _free = condition.new(),
+    _asked = 0,
     client_id = options.client_id or random_text(16),
     client_secret = options.client_secret or random_text(16),
   }, metatable)

@@ -220,7 +220,11 @@ local function obey(state, connection)
   for line in connection:lines("*l") do
     local command = json.cjson().decode(line)
     local result = COMMANDS[command.name](state, command) or { done = true }
-    connection:write(json.cjson().encode(result), "\n")
+    local numbered = { number = command.number }
+    for name, value in pairs(result) do
+      numbered[name] = value
+    end
+    connection:write(json.cjson().encode(numbered), "\n")
     connection:flush()
     if state.stopped then
       break
