@@ -41,6 +41,7 @@ struct auth_exchange {
     CURL *second; /* the same request on a new connection, as the kept one was silent; NULL: none */
     struct try tries[2];
     const struct try *heard; /* the one whose reply has begun */
+    bool changes;            /* what it asks for: PUT or DELETE */
     int64_t second_at_ns;    /* boot time at which to see whether a second one is needed; 0: never */
     struct auth_clock clock;
     bool partial_trust; /* see struct auth_trust */
@@ -199,12 +200,22 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
     return exchange->verdict == AUTH_EXCHANGE_OK ? length : 0;
 }
 
+/* Whether the second of two requests is refused where that may be because the first is at work: a resource
+ * that is being changed or deleted. */
+static bool is_refused_for_first(const struct try *try, const char *line, size_t length) {
+    const struct auth_exchange *exchange = try->exchange;
+    const char *status = memchr(line, ' ', length);
+    return exchange->changes && exchange->second != NULL && try == &exchange->tries[1] &&
+           exchange->heard == NULL && status != NULL && status + 1 < line + length && status[1] >= '4';
+}
+
 /* libcurl keeps the lines; they are only counted, for it would keep 300 kB of each reply and trailers without
  * end. The first line decides which of two requests is answered; the other one ends here. */
 static size_t take_header(char *line, size_t size, size_t count, void *data) {
     const struct try *try = data;
     struct auth_exchange *exchange = try->exchange;
-    (void)line;
+    if (is_refused_for_first(try, line, size * count))
+        return 0;
     if (exchange->heard == NULL)
         exchange->heard = try;
     if (exchange->heard != try)
@@ -422,6 +433,8 @@ bool auth_exchange_start(struct auth_exchange *exchange, const struct auth_excha
     curl_easy_reset(exchange->easy);
     if (exchange->key_encrypted)
         return refuse_key(exchange, request->key_file != NULL ? "key_file" : "cert_file");
+    exchange->changes = request->method != NULL &&
+                        (strcmp(request->method, "PUT") == 0 || strcmp(request->method, "DELETE") == 0);
     exchange->body_max = request->body_max > 0 ? request->body_max : AUTH_EXCHANGE_BODY_MAX;
     CURLcode error = set_headers(exchange, request) ? set_transfer(exchange, request) : CURLE_OUT_OF_MEMORY;
     if (error == CURLE_OK)

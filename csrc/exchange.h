@@ -58,7 +58,8 @@ struct auth_exchange_request {
     bool http2; /* where the server has it; else HTTP/1.1, as one small request has no use for its greeting */
     /* On a connection of its own, for libcurl repeats what it sent on a kept one that broke; and where a kept
      * one is silent for a quarter of `timeout_ms`, the request is sent a second time, on a new connection,
-     * and the first answer counts. */
+     * and the first answer counts; of a PUT or DELETE, whose second may be refused because the first is at
+     * work, no refusal of the second. */
     bool once;
 };
 

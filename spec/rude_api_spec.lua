@@ -118,6 +118,45 @@ describe("a kept connection that is silent #slow", function()
     assert(c:get("/x", { timeout = 1 }))
   end)
 
+  it("is waited for where a change is refused because the first is at work", function()
+    local server <close> = rude.start { handler = function(conn, request, n)
+      for served = 0, 1000 do
+        if served > 0 then
+          conn:sleep(0.5)
+        end
+        local token = request.path == "/as/token.oauth2"
+        local body = token and '{"access_token":"t","token_type":"Bearer","expires_in":3600}' or "{}"
+        conn:write(n > 2 and "HTTP/1.1 409 Conflict" or "HTTP/1.1 200 OK",
+          "\r\nContent-Type: application/json\r\nContent-Length: ", #body, "\r\n\r\n", body)
+        request = conn:read_request()
+      end
+    end }
+    local c <close> = client(server)
+    assert(c:get "/x")
+    assert.equal(200, assert(c:put("/x", { timeout = 1 })).status)
+    assert.equal(3, server:log().connections)
+    assert.equal(200, assert(c:delete("/x", { timeout = 1 })).status)
+    local _, _, _, detail = c:get("/x", { timeout = 1 })
+    assert.equal(409, detail.status)
+  end)
+
+  it("leaves a refusal to the new one where it breaks", function()
+    local server <close> = rude.start { handler = function(conn, request, n)
+      if n > 2 then
+        return conn:write("HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n", conn:sleep(0.2))
+      end
+      local token = request.path == "/as/token.oauth2"
+      local body = token and '{"access_token":"t","token_type":"Bearer","expires_in":3600}' or "{}"
+      conn:write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ", #body, "\r\n\r\n", body)
+      conn:read_request()
+      conn:sleep(0.3) -- and the end
+    end }
+    local c <close> = client(server)
+    assert(c:get "/x")
+    local _, _, _, detail = c:put("/x", { timeout = 1 })
+    assert.equal(409, detail.status)
+  end)
+
   it("ends the call with its time where a new one is silent, too", function()
     local server <close> = serve { good = 0, silence = 30 }
     local c <close> = client(server, { token_url = "http://127.0.0.1:1/" })
