@@ -69,6 +69,7 @@ describe("the Debian package #deb #slow", function()
   only("builds the example of a container, which keeps a list and its token on the volume", function()
     local box <close> = sandbox.start()
     local place = folder .. "/container"
+    local release = process.run ". /etc/os-release && printf %s $VERSION_ID"
     local function buildah(words)
       local output, status = process.run(("buildah --root %s/store --runroot %s/run --storage-driver vfs %s")
         :format(place, place, words))
@@ -77,11 +78,12 @@ describe("the Debian package #deb #slow", function()
     end
     local base = buildah "from scratch"
     buildah(("add --quiet %s %s /"):format(base, fresh.root))
-    buildah(("commit --quiet --rm %s docker.io/library/debian:12"):format(base))
+    buildah(("commit --quiet --rm %s docker.io/library/debian:%s"):format(base, release))
 
     process.run(("mkdir %s/here %s/data && cp %s lua/examples/cron.lua lua/examples/container/Containerfile %s/here")
       :format(place, place, package, place))
-    buildah(("build --quiet --isolation=chroot --pull-never --tag central-aps %s/here"):format(place))
+    buildah(("build --quiet --isolation=chroot --pull-never --build-arg DEBIAN=%s --tag central-aps %s/here")
+      :format(release, place))
     local made = buildah "from --pull-never localhost/central-aps"
     process.run(("chmod 700 %s/data && chown nobody %s/data"):format(place, place)) -- as engines take it from the image
     local command = process.read "lua/examples/container/Containerfile":match "\nCMD %[([^\n]*)%]":gsub(",", "")
