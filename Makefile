@@ -45,7 +45,7 @@ build: versions $(OBJECTS:%=$(BUILD)/central/auth/%.so) $(BUILD)/central-auth.1 
 versions:
 	@$(PKG_CONFIG) --version >/dev/null 2>&1 || { \
 	  echo "central-auth: pkg-config is missing; make deps-build installs all that a build needs" >&2; exit 1; }
-	@test -f "$(LUA_INCDIR)/lua.h" && grep -Eq 'LUA_VERSION_NUM[[:space:]]+50[4-9]' "$(LUA_INCDIR)/lua.h" || { \
+	@test -f "$(LUA_INCDIR)/lua.h" && grep -Eq 'LUA_VERSION_(NUM[[:space:]]+50|MINOR_N[[:space:]]+)[4-9]' "$(LUA_INCDIR)/lua.h" || { \
 	  echo "central-auth needs Lua 5.4 or newer and its headers; none found in '$(LUA_INCDIR)'; make deps-build installs what a build needs" >&2; exit 1; }
 	@$(PKG_CONFIG) --atleast-version=$(CURL_MIN) libcurl || { \
 	  echo "central-auth needs libcurl $(CURL_MIN) or newer; found: $$($(PKG_CONFIG) --modversion libcurl 2>/dev/null || echo none)" >&2; exit 1; }
