@@ -23,7 +23,7 @@ COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
 CORE := lcore lauth lmodules lsecret lcommand llifetime lcache lalarm secret descriptor clock lifetime form path file command redact seal cache folder share alarm
-HTTP := lhttp lauth job gate thread exchange trust secret descriptor clock lifetime path file share seal cache folder alarm
+HTTP := lhttp lauth job gate thread exchange trust proxy secret descriptor clock lifetime path file share seal cache folder alarm
 CONSOLE := lconsole lauth console secret descriptor
 REDIS := lredis lauth redis talk wire wire_tls dial thread secret descriptor clock
 LUAS := $(shell cd lua && find central -name '*.lua')
@@ -177,7 +177,7 @@ $(BUILD)/threads: spec/hosts/threads.c
 spec-c: $(TESTS) $(BUILD)/contain ## the C unit tests only
 	@for test in $(TESTS); do echo "== $$test"; $(BUILD)/contain $(UNIT_SECONDS) $(RUNNER) $$test || exit 1; done
 
-UNITS := secret descriptor clock lifetime form path file command redact seal cache folder share alarm exchange trust job gate thread \
+UNITS := secret descriptor clock lifetime form path file command redact seal cache folder share alarm exchange trust proxy job gate thread \
          $(if $(HAS_REDIS),redis talk wire wire_tls dial)
 $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)

@@ -2,6 +2,7 @@
  * one may know libcurl. SPDX-License-Identifier: MIT */
 #include "exchange.h"
 #include "descriptor.h"
+#include "proxy.h"
 #include "trust.h"
 
 #include <ctype.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -256,20 +256,12 @@ static CURLcode set_method(struct auth_exchange *exchange, const struct auth_exc
     return error;
 }
 
-static bool is_loopback(const char *url) {
-    static const char *const hosts[] = {"127.0.0.1", "[::1]", "localhost"};
-    const char *host = strstr(url, "://");
-    for (size_t i = 0; host != NULL && i < sizeof hosts / sizeof *hosts; i++) {
-        size_t length = strlen(hosts[i]);
-        if (strncasecmp(host + 3, hosts[i], length) == 0 && strchr(":/?", host[3 + length]) != NULL)
-            return true;
-    }
-    return false;
-}
-
 static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_exchange_request *request) {
     CURL *easy = exchange->easy;
     CURLcode error = set_method(exchange, request);
+    struct auth_proxy proxy = auth_proxy_of(request->url, request->proxy);
+    SET(CURLOPT_PROXY, proxy.url);
+    SET(CURLOPT_NOPROXY, proxy.exceptions);
     SET(CURLOPT_ERRORBUFFER, exchange->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
@@ -290,13 +282,6 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_PREREQDATA, (void *)exchange);
     SET(CURLOPT_USERAGENT, request->user_agent);
     SET(CURLOPT_HTTPHEADER, exchange->headers);
-    if (request->proxy != NULL) {
-        SET(CURLOPT_PROXY, request->proxy);
-    } else if (is_loopback(request->url)) { /* the environment's proxies lead elsewhere */
-        SET(CURLOPT_NOPROXY, "*");
-    }
-    if (strncasecmp(request->url, "http:", 5) == 0) /* safe on the loopback interface, and nowhere else */
-        SET(CURLOPT_NOPROXY, "*");
     return error;
 }
 

@@ -69,15 +69,12 @@ static const char *const *check_headers(lua_State *L, struct handle *handle) {
     bool given = lua_getfield(L, 2, "headers") != LUA_TNIL;
     if (given) {
         luaL_checktype(L, -1, LUA_TTABLE);
-        count = luaL_len(L, -1);
+        count = (lua_Integer)lua_rawlen(L, -1);
         if (count > HEADER_LINES_MAX)
             luaL_error(L, "more than %d header lines", HEADER_LINES_MAX);
     }
-    for (lua_Integer i = 0; i < count; i++) {
-        lua_geti(L, -1, i + 1);
-        handle->headers[i] = auth_lua_check_text(L, -1);
-        lua_pop(L, 1);
-    }
+    for (lua_Integer i = 0; i < count; i++)
+        handle->headers[i] = auth_lua_text_item(L, -1, i + 1);
     handle->headers[count] = NULL;
     lua_pop(L, 1);
     return given ? handle->headers : NULL;

@@ -145,6 +145,41 @@ describe("central.auth.http", function()
     collectgarbage()
   end)
 
+  it("takes header lines that are strings of the table alone", function()
+    local server <close> = rude.start { replies = rude.reply(200, nil, "ok") }
+    local job <close> = http.job(core.clock())
+    assert.has_error(function() job:start(request(server, { headers = { "X-First: 1", 2 } })) end,
+      "item 2: a string without NUL expected")
+    assert.has_error(function() job:start(request(server, { headers = { "a\0b" } })) end)
+    local made = setmetatable({}, { __len = function() return 1 end, __index = function() return "X-Made: 1" end })
+    for _, headers in ipairs { made, setmetatable({ "X-First: 1" }, { __len = function() return -5 end }) } do
+      job:start(request(server, { headers = headers }))
+      assert.equal("ok", run(job).body)
+    end
+    local seen = server:requests()
+    assert.is_nil(seen[1].head:find("X-Made", 1, true))
+    assert.truthy(seen[2].head:find("X-First: 1", 1, true))
+  end)
+
+  -- While it runs on a thread the host may change the environment.
+  it("reads the environment on the caller's thread alone #hosts", function()
+    local folder = process.scratch()
+    local output, status = child.run([[
+      local core, http = require "central.auth.core", require "central.auth.http"
+      local job, alarm = http.job(core.clock()), core.alarm()
+      for _, url in ipairs { "https://127.0.0.2:1/", "https://127.0.0.1:1/", "http://127.0.0.1:1/" } do
+        job:start({ url = url, user_agent = "spec", timeout = 5, connect_timeout = 5 }, nil, nil, alarm)
+        repeat until job:wait(1)
+        print((select(3, job:finish())))
+      end
+    ]], { LD_PRELOAD = os.getenv "BUILD" .. "/spec_getenv.so", GETENV_LOG = folder .. "/log" })
+    assert.same({ "connect\nconnect\nconnect\n", 0 }, { output, status })
+    local log = process.read(folder .. "/log")
+    assert.matches("\nhttps_proxy %S+ main\n", log)
+    assert.is_nil(log:match "[^\n]* other\n")
+    process.remove(folder)
+  end)
+
   it("raises on requests that are none", function()
     local job <close> = http.job(core.clock())
     local server = { url = "https://127.0.0.1:1/" }

@@ -259,7 +259,7 @@ describe("variables of the environment", function()
       require("central.auth").new { client_id = "x", client_secret = "y", cache = false, timeout = 0.1,
         token_url = "https://127.0.0.2:1" }:token()']])
       :format(os.getenv "BUILD", folder))
-    for name, library in process.read(folder .. "/log"):gmatch "(%S+) (%S+)\n" do
+    for name, library in process.read(folder .. "/log"):gmatch "(%S+) (%S+) %S+\n" do
       found[name] = library:find "libcurl" ~= nil or found[name] or told[name]
     end
     process.remove(folder)

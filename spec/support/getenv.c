@@ -1,8 +1,10 @@
-/* Preloaded into a program, tells which variables of the environment it reads and which library asks: a line
- * each in the file that GETENV_LOG names. SPDX-License-Identifier: MIT */
+/* Preloaded into a program, tells which variables of the environment it reads, which library asks and on
+ * which thread ("main", "other"): a line each in the file that GETENV_LOG names. SPDX-License-Identifier: MIT
+ */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef char *function(const char *);
 
@@ -13,7 +15,7 @@ static char *told(const char *by, const char *name, void *caller) {
     FILE *log = path ? fopen(path, "a") : NULL;
     (void)dladdr(caller, &library);
     if (log != NULL) {
-        (void)fprintf(log, "%s %s\n", name, library.dli_fname);
+        (void)fprintf(log, "%s %s %s\n", name, library.dli_fname, gettid() == getpid() ? "main" : "other");
         (void)fclose(log);
     }
     return getter(name);
