@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include "clock.h"
 #include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -248,6 +250,52 @@ static void follows_a_link_to_what_it_replaces(void **state) {
     auth_secret_wipe(&bytes);
 }
 
+/* Puts this user's link and another user's, to a file of the first, in each other's place until it is ended.
+ */
+static pid_t start_swapping(void) {
+    char names[4][100];
+    static const char *const all[] = {"swapped", "own", "foreign", "next"};
+    for (int i = 0; i < 4; i++)
+        (void)snprintf(names[i], sizeof names[i], "%s", at(all[i]));
+    assert_int_equal(symlink("plain", names[1]), 0);
+    assert_int_equal(symlink("victim", names[2]), 0);
+    assert_int_equal(lchown(names[2], 65534, 65534), 0);
+    assert_int_equal(link(names[1], names[0]), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int turn = 0; getppid() != 1; turn++) {
+            if (link(names[2 - turn % 2], names[3]) == 0)
+                (void)rename(names[3], names[0]);
+            (void)unlink(names[3]); /* a rename to a name of the same link does nothing */
+        }
+        _exit(0);
+    }
+    return pid;
+}
+
+static void leaves_no_moment_between_its_check_and_its_use(void **state) {
+    (void)state;
+    if (geteuid() != 0)
+        SKIP("only root can be two users");
+    struct auth_secret bytes = {0};
+    bool well = true;
+    assert_true(auth_secret_append(&bytes, "new", 3));
+    put("plain", "hush\n", 5, 0600);
+    put("victim", "hush\n", 5, 0600);
+    pid_t pid = start_swapping();
+    const struct auth_clock clock = {0};
+    int64_t end_ns = auth_clock_now(&clock).boot_ns + AUTH_NS_PER_S / 2;
+    while (auth_clock_now(&clock).boot_ns < end_ns) { /* such a moment would last microseconds */
+        int error = auth_file_write(at("swapped"), &bytes);
+        well = well && (error == 0 || error == ELOOP);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    auth_secret_wipe(&bytes);
+    assert_true(well);
+    check_file(at("victim"), "hush\n");
+}
+
 static int make_for(uid_t user, const char *path) {
     pid_t pid = fork();
     if (pid == 0)
@@ -358,6 +406,7 @@ int main(void) {
         cmocka_unit_test(names_what_is_no_file),
         cmocka_unit_test(writes_whole_files_for_their_owner_alone),
         cmocka_unit_test(follows_a_link_to_what_it_replaces),
+        cmocka_unit_test(leaves_no_moment_between_its_check_and_its_use),
         cmocka_unit_test(makes_no_folder_below_another_users),
         cmocka_unit_test(only_tries_where_there_is_nothing_to_write),
         cmocka_unit_test(leaves_the_former_file_where_it_fails),
