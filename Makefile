@@ -229,9 +229,10 @@ check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign p
 	  $(shell $(CC) -print-file-name=libasan.so) $(shell command -v $(LUA)) >$@
 	@chmod 755 $@
 
-VALGRIND := env UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes
+VALGRIND := env UNDER_VALGRIND=1 valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes \
+            --suppressions=.ci/valgrind
 check-valgrind: deps-check ## C units and the specs without timing under valgrind
-	@$(MAKE) --no-print-directory run RUNNER="$(VALGRIND)" TAGS=valgrind JOBS=$$(nproc)
+	@$(MAKE) --no-print-directory run RUNNER="$(VALGRIND)" TAGS=valgrind EXCLUDE=timing JOBS=$$(nproc)
 
 # No address randomisation: the sanitizer of Debian 12 does not find its place beside that of newer kernels.
 TSAN := BUILD=.build/tsan SANITIZE=-fsanitize=thread CFLAGS="-O1 -g -U_FORTIFY_SOURCE" RUNNER="setarch -R"

@@ -1,4 +1,5 @@
 local core = require "central.auth.core"
+local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
 
 local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
@@ -114,7 +115,7 @@ describe("renewal #valgrind", function()
         s:wait(pauses[i] + 2.1) -- the permits refill meanwhile
       end
       for i, expected in ipairs { 0.5, 1, 2, 4, 8, 16, 32, 60, 60 } do
-        assert.near(expected, pauses[i], 0.01)
+        assert.near(expected, pauses[i], 0.01 * process.SLOWER)
       end
     end)
 
@@ -143,7 +144,7 @@ describe("renewal #valgrind", function()
       assert.equal("network", code)
       assert.truthy(message)
       assert.equal(4, s.requests)
-      assert.near(0.5 + 1 + 2, s.slept, 0.01)
+      assert.near(0.5 + 1 + 2, s.slept, 0.01 * process.SLOWER)
       assert.same({ "retry", "retry", "retry", "failed" }, s.events)
     end)
 

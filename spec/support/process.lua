@@ -9,8 +9,9 @@ local lfs = require "lfs"
 
 local process = {}
 
---- By how much bounds of time are to be stretched: `make check-gc` runs specs with the collector at every step.
-process.SLOWER = os.getenv "LUA_INIT_5_4" and 10 or 1
+--- By how much bounds of time are to be stretched: `make check-gc` runs specs with the collector at every step,
+--- `make check-valgrind` on a processor that valgrind makes up.
+process.SLOWER = (os.getenv "LUA_INIT_5_4" or os.getenv "UNDER_VALGRIND") and 10 or 1
 
 --- One argument as the shell must see it.
 function process.quote(text)
