@@ -72,9 +72,14 @@ local function next_call(client, time)
   return client.phase + math.ceil((time - client.phase) / PERIOD) * PERIOD
 end
 
+-- From 0 to below 1, as core.stretch gives it: by the token, which the time of its request stands for here.
+local function stretch(born)
+  return math.sin(born * 12.9898) * 43758.5453 % 1
+end
+
 function Model:settle(client, born)
   client.born, client.failures, client.next_try = born, 0, 0
-  self:at(next_call(client, born + LIFE - WINDOW * (1 + client.stretch / 4)), self.call, client)
+  self:at(next_call(client, born + LIFE - WINDOW * (1 + stretch(born) / 4)), self.call, client)
 end
 
 -- Those who waited for the outcome look again.
@@ -220,7 +225,7 @@ end
 -- --- the day ---------------------------------------------------------------------------------------------------------
 
 local function client_of(place)
-  return { place = place, born = -math.huge, stretch = random(), phase = random() * PERIOD, failures = 0, next_try = 0 }
+  return { place = place, born = -math.huge, phase = random() * PERIOD, failures = 0, next_try = 0 }
 end
 
 local function new_place()
