@@ -95,6 +95,11 @@ static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_s
     return auth_descriptor_keep(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
 }
 
+static int close_socket(void *data, curl_socket_t fd) {
+    (void)data;
+    return close(fd);
+}
+
 /* What wakes a wait has no name. It is among the descriptors from `lowest` on, and it is what a wake-up makes
  * readable and a wait silent again. */
 static void hide_wakeup(CURLM *multi, int lowest) {
@@ -265,6 +270,7 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
     SET(CURLOPT_ERRORBUFFER, exchange->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_PROTOCOLS_STR, "https,http");
     SET(CURLOPT_HTTP_VERSION, request->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
