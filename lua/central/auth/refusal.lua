@@ -65,21 +65,15 @@ end
 ---@param clean fun(text: string): string makes text from the server fit to print
 function refusal.of(raw, fields, clean)
   local detail, challenge = refusal.detail(raw), error_text.challenge(raw.challenge)
+  local names_error = fields and type(fields.error) == "string" and fields.error ~= ""
   if raw.status == 429 then
     local told = error_text.add(detail, fields, challenge, clean)
     return errors.fail("rate_limited",
       "HTTP status 429: too many token requests" .. (told and "; " .. told or ""), detail)
-  elseif refusal.is_oauth(fields) and (raw.status < 300 or raw.status >= 400) then
+  elseif names_error and (raw.status < 300 or raw.status >= 400) then
     return oauth_failure(fields, detail, clean, challenge)
   end
   return http_failure(raw, fields, detail, clean, challenge)
-end
-
---- Whether a JSON object names an OAuth error. Some servers send an empty one beside a token.
----@param fields? table
----@return boolean
-function refusal.is_oauth(fields)
-  return fields ~= nil and type(fields.error) == "string" and fields.error ~= ""
 end
 
 local TRANSIENT_CODES = { resolve = true, connect = true, timeout = true, network = true, rate_limited = true }

@@ -118,6 +118,11 @@ local function grant_of(fields, clean)
   }
 end
 
+-- Some servers send an empty one beside a token. What reads refusals is not loaded for a token.
+local function is_error(value)
+  return type(value) == "string" and value ~= ""
+end
+
 --- The token in a raw reply, or why there is none.
 ---@param raw central.auth.RawReply
 ---@param clean? fun(text: string): string makes text from the server fit to print; the caller knows the secrets
@@ -127,7 +132,7 @@ end
 ---@return central.auth.Detail? detail
 function reply.read(raw, clean)
   local fields = json.object(raw.body)
-  if raw.status < 200 or raw.status >= 300 or not fields or refusal.is_oauth(fields) then
+  if raw.status < 200 or raw.status >= 300 or not fields or is_error(fields.error) then
     return refusal.of(raw, fields, clean or errors.printable)
   end
   local grant, problem = grant_of(fields, clean)
