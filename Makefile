@@ -229,8 +229,7 @@ check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign p
 	  $(shell $(CC) -print-file-name=libasan.so) $(shell command -v $(LUA)) >$@
 	@chmod 755 $@
 
-VALGRIND := env UNDER_VALGRIND=1 valgrind -q --suppressions=$(CURDIR)/.ci/overlaps --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes \
-            --suppressions=.ci/valgrind
+VALGRIND := env UNDER_VALGRIND=1 valgrind -q --suppressions=.ci/overlaps --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes
 check-valgrind: deps-check ## C units and the specs without timing under valgrind
 	@$(MAKE) --no-print-directory run RUNNER="$(VALGRIND)" TAGS=valgrind EXCLUDE=timing JOBS=$$(nproc)
 

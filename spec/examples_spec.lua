@@ -145,7 +145,7 @@ describe("the example of a poller", function()
   end)
 
   it("ends at once where waiting does not help", function()
-    environment.CENTRAL_BASE_URL = "nowhere"
+    environment.CENTRAL_BASE_URL = "http://nowhere" -- in the clear
     local output, status = lua(environment, "poller.lua 0.01")
     assert.equal(1, status)
     assert.matches("base_url", output)
@@ -198,7 +198,9 @@ describe("the example of TLS inspection #hosts #slow", function()
     local output, status = run(home(profiles(proxy.ca_file)), ASK)
     assert.equal(0, status, output)
     assert.matches("^%S+\n$", output)
-    assert.matches("POST https://localhost:%d+/as/token.oauth2", proxy.seen()) -- it was opened
+    process.wait_until(function() -- squid writes it down a moment later
+      return proxy.seen():find "POST https://localhost:%d+/as/token.oauth2"
+    end, 5, "the request in what the proxy saw inside")
   end)
 
   it("without that trust is refused, and no secret goes out", function()
