@@ -28,7 +28,7 @@ CONSOLE := lconsole lauth console secret descriptor
 REDIS := lredis lauth redis talk wire wire_tls dial thread secret descriptor clock
 LUAS := $(shell cd lua && find central -name '*.lua')
 # What core.so holds precompiled: all but the command, the sandbox, and the face, by which `require` begins.
-MODULES := $(filter-out central/auth.lua central/auth/cli.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
+MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
 
 .PHONY: build help demo reference test run spec spec-c bench bench-deps soak fleet fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb check-debian install uninstall dist deb clean versions deps-%
@@ -306,7 +306,7 @@ uninstall: ## what install put there
 
 # --- releases ---------------------------------------------------------------------------------------------------------
 
-VERSION = $(shell sed -n 's/^config.VERSION = "\(.*\)"$$/\1/p' lua/central/auth/config.lua)
+VERSION = $(shell sed -n 's/^config.VERSION = "\(.*\)"$$/\1/p' lua/central/auth/config/resolve.lua)
 RELEASE = central-auth-$(VERSION)
 # A placeholder, for nothing is published yet. Who publishes sets it here and in both rockspecs (a spec compares), and
 # names in .ci/deb/control who maintains the package.

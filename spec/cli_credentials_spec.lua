@@ -133,11 +133,11 @@ describe("central-auth credentials", function()
   it("reset prints a secret that can't be saved after all, and fails", function()
     local id = cjson.decode((succeeds "create x --show")).client_id
     local program = process.write(home.folder .. "/program.lua", ([[
-      require("central.auth.save").put = function()
+      require("central.auth.config.save").put = function()
         return require("central.auth.errors").fail("config", "save_to: the disk is full")
       end
-      os.exit(require("central.auth.cli").main { "credentials", "reset", %q, "--yes", "--save-to", %q })]]):format(id,
-      home.folder .. "/secret"))
+      local words = { "credentials", "reset", %q, "--yes", "--save-to", %q }
+      os.exit(require("central.auth.cli.main").main(words))]]):format(id, home.folder .. "/secret"))
     local output, status = process.run(home:words "":gsub("lua/central%-auth", program))
     assert.equal(1, status, output)
     assert.equal(32, #output:match '"client_secret": "(%x+)"')

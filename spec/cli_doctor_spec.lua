@@ -1,7 +1,7 @@
 -- central-auth doctor: a line for each thing a token depends on, what to do where one is wrong, and no secret in it.
 -- SPDX-License-Identifier: MIT
 
-local VERSION = require("central.auth.config").VERSION
+local VERSION = require("central.auth.config.resolve").VERSION
 local cjson = require "cjson"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
@@ -132,7 +132,7 @@ describe("central-auth doctor", function()
   end)
 
   it("tells of a resolver that is silent", function()
-    local way, told = require "central.auth.cli.doctor.way", {}
+    local way, told = require "central.auth.cli.doctor.connection", {}
     local outcome = { took = 10, code = "timeout", message = "Resolving timed out", detail = {} }
     way({ token_url = "https://token.example:8443/x" }, nil, outcome, function(...) told[#told + 1] = { ... } end)
     assert.same({ { "bad", "dns", "Resolving timed out",

@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local command = require "spec.support.command"
-local lua_text = require "central.auth.lua_text"
+local lua_text = require "central.auth.config.lua_text"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 

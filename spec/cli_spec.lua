@@ -2,7 +2,7 @@
 -- the sandbox.
 -- SPDX-License-Identifier: MIT
 
-local VERSION = require("central.auth.config").VERSION
+local VERSION = require("central.auth.config.resolve").VERSION
 local cjson = require "cjson"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
@@ -151,7 +151,7 @@ describe("central-auth", function()
     it("with 1 when what it prints can't be written", function()
       local lines = { "--version", "--help", "token", "token --json", "status", "status --json", "doctor --offline",
         "completion bash", "get /network-monitoring/v1/gateways", "credentials list", "sandbox" }
-      for _, name in ipairs(require("central.auth.cli").commands) do
+      for _, name in ipairs(require("central.auth.cli.main").commands) do
         lines[#lines + 1] = name .. " --help"
       end
       local of_box = { CENTRAL_BASE_URL = box.base_url, CENTRAL_GREENLAKE_URL = box.base_url }

@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local command = require "spec.support.command"
-local life = require "central.auth.cli.life"
+local life = require "central.auth.cli.token_bar"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 

@@ -1,10 +1,10 @@
 -- What the command says of itself: help, manual page, completions and README come from one source and agree.
 -- SPDX-License-Identifier: MIT
 
-local cli = require "central.auth.cli"
+local cli = require "central.auth.cli.main"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
-local program = require "central.auth.cli.program"
+local program = require "central.auth.cli.texts"
 
 local readme = process.read "README.md"
 local section = readme:match "\n## The command\n(.-)\n## "
@@ -32,7 +32,7 @@ describe("the words of central-auth", function()
   end
 
   for _, name in ipairs(cli.commands) do
-    local description = require("central.auth.cli." .. name)
+    local description = require("central.auth.cli.commands." .. name)
 
     it(name .. " has help, a place in the manual and in the README, its options in each", function()
       local help, errors, status = home:run(name .. " --help")
@@ -131,7 +131,7 @@ describe("the words of central-auth", function()
   end)
 
   it("take a subcommand that has subcommands", function()
-    package.loaded["central.auth.cli.zoo"] = {
+    package.loaded["central.auth.cli.commands.zoo"] = {
       summary = "Keep animals.", description = "Keeps animals.",
       commands = { {
         name = "feed", summary = "Feed one.", description = "Feeds one.", options = { { "--hay", help = "With hay." } },
@@ -142,7 +142,7 @@ describe("the words of central-auth", function()
     local options = require("central.auth.cli.parser").parse { "zoo", "feed", "--hay", "okapi" }
     local text = require("central.auth.cli.man").page()
     table.remove(cli.commands)
-    package.loaded["central.auth.cli.zoo"] = nil
+    package.loaded["central.auth.cli.commands.zoo"] = nil
     assert.same({ "zoo", "feed", "okapi", true }, { options.command, options.action, options.animal, options.hay })
     assert.truthy(text:find("zoo feed", 1, true))
   end)

@@ -2,12 +2,12 @@
 -- SPDX-License-Identifier: MIT
 
 local child = require "spec.support.child"
-local config = require "central.auth.config"
+local config = require "central.auth.config.resolve"
 local process = require "spec.support.process"
 
 -- What config.resolve says in a process with this environment: its fields as lines, or the failure.
 local SHOW = [[
-local values, message, code, detail = require("central.auth.config").resolve(%s)
+local values, message, code, detail = require("central.auth.config.resolve").resolve(%s)
 if not values then
   print(code, message, detail.option)
   return

@@ -3,7 +3,7 @@
 
 local child = require "spec.support.child"
 local core = require "central.auth.core"
-local credential = require "central.auth.credential"
+local credential = require "central.auth.token.client_secret"
 local process = require "spec.support.process"
 
 local folder
@@ -73,7 +73,7 @@ describe("credential", function()
   end)
 
   it("may be open to others where systemd put it", function()
-    local code = ([[local credential = require "central.auth.credential"
+    local code = ([[local credential = require "central.auth.token.client_secret"
       print(credential.read({ name = "n", from = "f", kind = "file", value = %q }, 5))]]):format(file("hush", "644"))
     assert.matches("^secret %(hidden%)", (child.run(code, { CREDENTIALS_DIRECTORY = folder })))
     assert.matches("open to others", (child.run(code, { CREDENTIALS_DIRECTORY = folder .. "/other" })))
@@ -142,8 +142,8 @@ describe("credential", function()
 
   it("is printed once more for a child that is forked while the command runs #forks", function()
     local program = [[
-      local core, credential = require "central.auth.core", require "central.auth.credential"
-      local host, task = require "spec_fork", require "central.auth.task"
+      local core, credential = require "central.auth.core", require "central.auth.token.client_secret"
+      local host, task = require "spec_fork", require "central.auth.token.task"
       local source = { name = "n", from = "f", kind = "command", value = "printf half; sleep 0.05; echo hush" }
       local read = task.new(core.clock(), function() return credential.read(source, 5) end)
       read:look()

@@ -101,7 +101,7 @@ describe("credentials", function()
 
   it("keep a secret that can't be saved after all in the result, the failure beside it", function()
     local path = folder .. "/secret"
-    local save = require "central.auth.save"
+    local save = require "central.auth.config.save"
     local put = save.put
     save.put = function(...)
       process.run(("mkdir %s"):format(path)) -- somebody was quicker

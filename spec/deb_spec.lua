@@ -2,7 +2,7 @@
 -- removed, runs the example for systemd by systemd, and that for containers in a container. `make check-deb` runs it.
 -- SPDX-License-Identifier: MIT
 
-local VERSION = require("central.auth.config").VERSION
+local VERSION = require("central.auth.config.resolve").VERSION
 local apart = require "spec.support.apart"
 local debian = require "spec.support.debian"
 local process = require "spec.support.process"

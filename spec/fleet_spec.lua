@@ -371,7 +371,7 @@ describe("a process on one of the machines #slow", function()
       assert(auth.token())
       local maps = io.open("/proc/self/maps"):read("a")
       print(auth.status().source, maps:match "libhiredis" or "no hiredis", maps:match "libcurl" or "no libcurl",
-        package.loaded["central.auth.fleet"] and "fleet" or "no fleet")
+        package.loaded["central.auth.token.redis_cache"] and "fleet" or "no fleet")
     ]]
     assert.equal("network\tlibhiredis\tlibcurl\tfleet\n", (process.run(environment(1) .. "lua5.4 " .. loads)))
     assert.equal("cache\tno hiredis\tno libcurl\tfleet\n", (process.run(environment(1) .. "lua5.4 " .. loads)))

@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local grant = require "central.auth.grant"
+local grant = require "central.auth.token.grant"
 
 local function request(config, credential)
   config.client_id = config.client_id or "id"

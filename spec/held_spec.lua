@@ -9,7 +9,7 @@ local sandbox = require "central.auth.sandbox"
 
 -- What each child begins with: a token that another process got, and that is due.
 local BEGIN = [[
-local config, client = require "central.auth.config", require "central.auth.client"
+local config, client = require "central.auth.config.resolve", require "central.auth.client"
 local core, host = require "central.auth.core", require "spec_fork"
 local clock, events = core.clock(), {}
 local c = client.new(assert(config.resolve { on_event = function(event)

@@ -1,7 +1,7 @@
 -- Installing as packagers and LuaRocks do it, from a release's tarball without git, and what a build refuses.
 -- SPDX-License-Identifier: MIT
 
-local VERSION = require("central.auth.config").VERSION
+local VERSION = require("central.auth.config.resolve").VERSION
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
@@ -161,12 +161,12 @@ describe("installing #slow", function()
   end)
 
   -- Prints where the code of a module is from.
-  local ORIGIN = "require 'central.auth' print(debug.getinfo(require('central.auth.renew').new, 'S').source)"
+  local ORIGIN = "require 'central.auth' print(debug.getinfo(require('central.auth.token.source').new, 'S').source)"
 
   it("has all modules precompiled but the face, command and sandbox; what is preloaded goes first", function()
     local tree = folder .. "/precompiled"
     run("make install PREFIX=%s", tree)
-    assert.equal("@central/auth/renew.lua\n", (lua(tree, ORIGIN)))
+    assert.equal("@central/auth/token/source.lua\n", (lua(tree, ORIGIN)))
     local preloaded = lua(tree, "require 'central.auth' for name in pairs(package.preload) do print(name) end")
     for name in process.run(("cd %s/share/lua/5.4 && find central -name '*.lua'"):format(tree)):gmatch "(%S+)%.lua\n" do
       name = name:gsub("/", ".")
@@ -174,7 +174,7 @@ describe("installing #slow", function()
       assert.equal(not is_text, ("\n" .. preloaded):find("\n" .. name .. "\n", 1, true) ~= nil, name)
     end
     assert.equal("=mine\n", (lua(tree,
-      "package.preload['central.auth.renew'] = load('return { new = function() end }', '=mine') " .. ORIGIN)))
+      "package.preload['central.auth.token.source'] = load('return { new = function() end }', '=mine') " .. ORIGIN)))
   end)
 
   it("takes their text where Lua is of another make than that which precompiled them", function()
@@ -184,7 +184,7 @@ describe("installing #slow", function()
     local tree = folder .. "/another"
     local output, status = run("make install LUA=lua5.3 BUILD=%s PREFIX=%s", folder .. "/other", tree)
     assert.equal(0, status, output)
-    assert.equal(("@%s/share/lua/5.4/central/auth/renew.lua\n"):format(tree), (lua(tree, ORIGIN)))
+    assert.equal(("@%s/share/lua/5.4/central/auth/token/source.lua\n"):format(tree), (lua(tree, ORIGIN)))
     assert_works(tree)
   end)
 

@@ -28,7 +28,7 @@ function work.use()
   for item in client:pages "/pages" do
     assert(item == 1)
   end
-  assert(require("central.auth.config").resolve({ client_id = "x", client_secret = "y" }).timeout == 0.25)
+  assert(require("central.auth.config.resolve").resolve({ client_id = "x", client_secret = "y" }).timeout == 0.25)
   local ok, message = client:post("/x", { json = { 1 / 3 } })
   assert(not ok and message:find("0.33333333333333331 has more digits", 1, true), message)
 end

@@ -1,7 +1,7 @@
 -- The options: their checks, and what an environment variable stands for.
 -- SPDX-License-Identifier: MIT
 
-local options = require "central.auth.options"
+local options = require "central.auth.config.options"
 
 local function assert_good(name, ...)
   for _, value in ipairs { ... } do
@@ -150,7 +150,7 @@ describe("options #valgrind", function()
   end)
 
   it("reads numbers, words, fields and switches from the environment", function()
-    local text_value = require "central.auth.text_value"
+    local text_value = require "central.auth.config.text_value"
     assert.equal(2.5, text_value.number "2.5")
     assert.equal("it is no number", select(2, text_value.number "soon"))
     assert.same({ "a", "b" }, text_value.words " a  b ")

@@ -4,14 +4,14 @@
 
 local auth = require "central.auth"
 local client = require "central.auth.client"
-local config = require "central.auth.config"
+local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
 local cqueues = require "cqueues"
 local loops = require "central.auth.loops"
-local pool = require "central.auth.pool"
+local pool = require "central.auth.token.connection_pool"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
-local task = require "central.auth.task"
+local task = require "central.auth.token.task"
 
 local LIMIT, LOOK = 16, 0.01
 

@@ -5,7 +5,7 @@ local child = require "spec.support.child"
 local process = require "spec.support.process"
 
 local LOAD = [[
-local profile = require "central.auth.profile"
+local profile = require "central.auth.config.profile"
 local found, message, code = profile.load(%s)
 print(found and found.name or "nothing", message, code)
 for name, value in pairs(found and found.options or {}) do print(name, value) end

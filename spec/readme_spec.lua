@@ -2,7 +2,7 @@
 
 local auth = require "central.auth"
 local errors = require "central.auth.errors"
-local options = require "central.auth.options"
+local options = require "central.auth.config.options"
 local process = require "spec.support.process"
 
 local readme = process.read "README.md"
@@ -53,10 +53,10 @@ describe("the README", function()
         assert.truthy(readme:find("`auth." .. name .. "(", 1, true), name)
       end
     end
-    for name in pairs(require("central.auth.credentials").methods) do
+    for name in pairs(require("central.auth.api.api_clients").methods) do
       assert.truthy(readme:find("`" .. name .. "(", 1, true), name)
     end
-    for name in pairs(require("central.auth.request").options) do
+    for name in pairs(require("central.auth.api.request").options) do
       assert.truthy(readme:match("\n## API calls\n(.-)\n## "):find("`" .. name .. "`", 1, true), name)
     end
   end)
@@ -86,7 +86,7 @@ describe("the README", function()
   end)
 
   it("is of the version there is", function()
-    local version = require("central.auth.config").VERSION
+    local version = require("central.auth.config.resolve").VERSION
     assert.equal(version, readme:match "\n## Changelog\n\n### (%S+)")
     assert.truthy(readme:find(("`central-auth/%s (Lua 5.4)`"):format(version), 1, true))
     for named in readme:gmatch "central%-auth%-(%d[%d.]*%d)" do

@@ -2,7 +2,7 @@
 -- redis-server. Real processes, and the job's thread, are in fleet_spec.
 -- SPDX-License-Identifier: MIT
 
-local by_hand = require "central.auth.by_hand"
+local by_hand = require "central.auth.token.operations"
 local core = require "central.auth.core"
 local cqueues = require "cqueues"
 local crowd = require "spec.support.crowd"

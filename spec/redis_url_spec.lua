@@ -1,8 +1,8 @@
 -- The URL of a Redis server: what it may say, and that no problem with it repeats it.
 -- SPDX-License-Identifier: MIT
 
-local config = require "central.auth.config"
-local redis_url = require "central.auth.redis_url"
+local config = require "central.auth.config.resolve"
+local redis_url = require "central.auth.config.redis_url"
 
 local parse = redis_url.parse
 

@@ -4,7 +4,7 @@
 
 local annotations = dofile ".ci/reference/annotations.lua"
 local errors = require "central.auth.errors"
-local options = require "central.auth.options"
+local options = require "central.auth.config.options"
 local process = require "spec.support.process"
 
 local readme = process.read "README.md"
@@ -82,7 +82,7 @@ describe("annotations", function()
   end)
 
   it("name every option with its variable, and so does the README", function()
-    local fields = class("central.auth.options", "central.auth.Options").fields
+    local fields = class("central.auth.config.options", "central.auth.Options").fields
     assert.same(options.names, names(fields))
     for _, field in ipairs(fields) do
       local variable = "CENTRAL_" .. field.name:upper()
@@ -108,7 +108,7 @@ describe("annotations", function()
     for name in readme:match("\n## Errors\n(.-)\n\n|"):match "`detail` has.*":gmatch "`([%w_]+)`" do
       fields[#fields + 1] = name ~= "detail" and { name = name } or nil
     end
-    assert.same(names(events), names(class("central.auth.options", "central.auth.EventName").fields))
+    assert.same(names(events), names(class("central.auth.config.options", "central.auth.EventName").fields))
     assert.same(names(fields), names(class("central.auth.errors", "central.auth.Detail").fields))
     for name in process.run("grep -rhoE 'note\\(.*[{]' lua/central"):gmatch '"([%w_]+)"' do
       local told = false
@@ -120,7 +120,7 @@ describe("annotations", function()
   end)
 
   it("name what a status has, and so does the README", function()
-    for _, field in ipairs(class("central.auth.status", "central.auth.Status").fields) do
+    for _, field in ipairs(class("central.auth.token.status", "central.auth.Status").fields) do
       assert.truthy(readme:match("\n| `auth.status%([^`]*`[^\n]*`" .. field.name .. "`"), field.name)
     end
   end)
@@ -160,19 +160,19 @@ describe("methods and fields", function()
     return list
   end
 
-  local pending, sandbox = require "central.auth.pending", require "central.auth.sandbox"
-  local calls, credentials = require "central.auth.calls", require "central.auth.credentials"
+  local pending, sandbox = require "central.auth.token.pending", require "central.auth.sandbox"
+  local calls, credentials = require "central.auth.api.methods", require "central.auth.api.api_clients"
   local client, loops = require "central.auth.client", require "central.auth.loops"
 
   it("of objects are the same in code, annotations and README", function()
     for _, object in ipairs {
-      { upvalue(pending.new, "metatable").__index, "central.auth.pending", "central.auth.Pending",
+      { upvalue(pending.new, "metatable").__index, "central.auth.token.pending", "central.auth.Pending",
         words(section "Event loops", "`pending:(%l+)%(") },
       { loops, "central.auth.loops", "loops",
         words(section "Event loops":match "`central.auth.loops`: (.-)%.", "`(%l+)`") },
       { upvalue(sandbox.start, "metatable").__index, "central.auth.sandbox", "central.auth.sandbox.Box",
         words(section "The sandbox", "`box:([%l_]+)[({ ]") },
-      { credentials.methods, "central.auth.credentials", "central.auth.Credentials",
+      { credentials.methods, "central.auth.api.api_clients", "central.auth.Credentials",
         words(section "Functions":match "\n| `auth.credentials`[^\n]*", "`(%l+)%(") },
     } do
       local code, module, owner, told = table.unpack(object)
@@ -190,8 +190,8 @@ describe("methods and fields", function()
       end
     end
     local told = methods("central.auth.client", "central.auth.Client")
-    for _, module in ipairs { methods("central.auth.calls", "central.auth.Client"),
-      class("central.auth.calls", "central.auth.Client").fields } do
+    for _, module in ipairs { methods("central.auth.api.methods", "central.auth.Client"),
+      class("central.auth.api.methods", "central.auth.Client").fields } do
       table.move(module, 1, #module, #told + 1, told)
     end
     assert.same(sorted_names(code), names(told))
@@ -202,12 +202,12 @@ describe("methods and fields", function()
   end)
 
   it("of tables of options are the same in code, annotations and README", function()
-    local request, pages = require "central.auth.request", require "central.auth.pages"
+    local request, pages = require "central.auth.api.request", require "central.auth.api.pages"
     for _, one in ipairs {
-      { request.options, "central.auth.request", "central.auth.RequestOptions", "API calls" },
-      { upvalue(pages.check, "OPTIONS"), "central.auth.pages", "central.auth.PagesOptions", "API calls" },
-      { upvalue(require("central.auth.tenant").check, "TYPES"), "central.auth.tenant", "central.auth.TenantOptions",
-        "Tenants" },
+      { request.options, "central.auth.api.request", "central.auth.RequestOptions", "API calls" },
+      { upvalue(pages.check, "OPTIONS"), "central.auth.api.pages", "central.auth.PagesOptions", "API calls" },
+      { upvalue(require("central.auth.token.tenant").check, "TYPES"), "central.auth.token.tenant",
+        "central.auth.TenantOptions", "Tenants" },
     } do
       local code, module, name, title = table.unpack(one)
       assert.same(sorted_names(code), names(class(module, name).fields), name)
@@ -224,9 +224,9 @@ describe("methods and fields", function()
 
   it("of what is returned are all in the README", function()
     for place, title in pairs {
-      ["central.auth.api_reply central.auth.Reply"] = "API calls",
-      ["central.auth.api_reply central.auth.RateLimit"] = "API calls",
-      ["central.auth.credentials central.auth.PersonalClient"] = "Personal API clients",
+      ["central.auth.api.response central.auth.Reply"] = "API calls",
+      ["central.auth.api.response central.auth.RateLimit"] = "API calls",
+      ["central.auth.api.api_clients central.auth.PersonalClient"] = "Personal API clients",
       ["central.auth.sandbox central.auth.sandbox.Box"] = "The sandbox",
     } do
       for _, field in ipairs(class(place:match "(%S+) (%S+)").fields) do
@@ -238,7 +238,7 @@ end)
 
 describe("variables of the environment", function()
   local told = {}
-  for _, row in ipairs(require "central.auth.environment") do
+  for _, row in ipairs(require "central.auth.config.environment") do
     for name in row[1]:gmatch "[%w_]+" do
       told[name] = true
     end
@@ -278,8 +278,8 @@ describe("variables of the environment", function()
     for names_of, text in section:gmatch "\n| ([^|\n]*) | ([^|\n]*) |" do
       rows[#rows + 1] = not names_of:find "^[-v]" and { names_of, text } or nil
     end
-    assert.same(require "central.auth.environment", rows)
-    assert.same(rows, { table.unpack(require("central.auth.cli.program").environment, 2) })
+    assert.same(require "central.auth.config.environment", rows)
+    assert.same(rows, { table.unpack(require("central.auth.cli.texts").environment, 2) })
   end)
 end)
 
@@ -308,7 +308,7 @@ describe("the reference", function()
       assert.is_nil(text:find("www.lua.org", 1, true), path) -- names of ours that Lua has, too
     end
     for path in lines "find lua/central csrc -name '*.lua' -o -name '*.h'" do
-      if not (path:find "checks" or path:find "lauth.h") then
+      if not (path:find "config/validate" or path:find "lauth.h") then
         local name = path:find "%.h$" and path:match "[^/]+$" or path:match "^lua/(.*)%.lua$":gsub("/", ".")
         assert.equal("1\n", (process.run(("find %s/reference -name '%s.html' | wc -l"):format(folder, name))), name)
       end

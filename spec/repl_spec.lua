@@ -4,7 +4,7 @@
 local auth = require "central.auth"
 local command = require "spec.support.command"
 local errors = require "central.auth.errors"
-local options = require "central.auth.options"
+local options = require "central.auth.config.options"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
@@ -34,7 +34,7 @@ describe("auth.help", function()
   end)
 
   it("has functions of tables, and those that are short for another", function()
-    for name in pairs(require("central.auth.credentials").methods) do
+    for name in pairs(require("central.auth.api.api_clients").methods) do
       assert.truthy(auth.help("credentials"):find("\n  auth.credentials." .. name .. "(", 1, true)
         or auth.help("credentials"):find("^  auth.credentials." .. name .. "%("), name)
       assert.matches("^auth%.credentials%." .. name .. "%(", auth.help("credentials." .. name))
@@ -63,7 +63,7 @@ describe("auth.help", function()
         assert.truthy(auth.help(name):find(auth.help(variable), 1, true), variable)
       end
     end
-    for _, row in ipairs(require "central.auth.environment") do
+    for _, row in ipairs(require "central.auth.config.environment") do
       assert.truthy(auth.help("environment"):find("\n  " .. row[1] .. "\n", 1, true), row[1])
       for name in row[1]:gmatch "[%w_]+" do
         assert.truthy(auth.help(name):find(row[2], 1, true), name)

@@ -1,8 +1,8 @@
 -- A raw reply -> a token or the failure it stands for. What odd servers do on the wire is in rude_reply_spec.
 -- SPDX-License-Identifier: MIT
 
-local refusal = require "central.auth.refusal"
-local reply = require "central.auth.reply"
+local refusal = require "central.auth.token.refusal"
+local reply = require "central.auth.token.response"
 
 local function read(body, more)
   local raw = { status = 200, body = body, sent_boot = 0, sent_wall = 0, received_wall = 0 }

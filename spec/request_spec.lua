@@ -1,6 +1,6 @@
 -- API calls: with a movable clock and replies from a list, and over the network against the sandbox.
 local auth = require "central.auth"
-local by_hand = require "central.auth.by_hand"
+local by_hand = require "central.auth.token.operations"
 local cjson = require "cjson"
 local cqueues = require "cqueues"
 local loops = require "central.auth.loops"

@@ -1,18 +1,18 @@
--- What the sources say of themselves, for the reference and its spec: what central.auth.annotations reads from Lua,
--- contracts in C headers, and in the binding the comments that show a function as Lua calls it.
+-- What the sources say of themselves, for the reference and its spec: what central.auth.help.annotations reads from
+-- Lua, contracts in C headers, and in the binding the comments that show a function as Lua calls it.
 -- SPDX-License-Identifier: MIT
 
-local annotations = require "central.auth.annotations"
+local annotations = require "central.auth.help.annotations"
 
 local reference = { of_lua = annotations.of_lua }
 
 --- The modules with what people call; the rest is for those who work on it.
 reference.public = {
-  ["central.auth"] = true, ["central.auth.calls"] = true, ["central.auth.client"] = true,
-  ["central.auth.credentials"] = true, ["central.auth.errors"] = true, ["central.auth.loops"] = true,
-  ["central.auth.options"] = true, ["central.auth.pages"] = true, ["central.auth.pending"] = true,
-  ["central.auth.request"] = true, ["central.auth.sandbox"] = true, ["central.auth.status"] = true,
-  ["central.auth.tenant"] = true,
+  ["central.auth"] = true, ["central.auth.api.methods"] = true, ["central.auth.client"] = true,
+  ["central.auth.api.api_clients"] = true, ["central.auth.errors"] = true, ["central.auth.loops"] = true,
+  ["central.auth.config.options"] = true, ["central.auth.api.pages"] = true, ["central.auth.token.pending"] = true,
+  ["central.auth.api.request"] = true, ["central.auth.sandbox"] = true, ["central.auth.token.status"] = true,
+  ["central.auth.token.tenant"] = true,
 }
 
 -- --- C ---------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ local current
 local token, header -- the getters of the default client's tracker
 
 local function make(options, parts)
-  local config, message, code, detail = require("central.auth.config").resolve(options)
+  local config, message, code, detail = require("central.auth.config.resolve").resolve(options)
   if not config then
     return nil, message, code, detail
   end
@@ -147,7 +147,7 @@ auth.tenant = on_default("tenant")
 --- GreenLake's personal API clients: `list`, `create`, `reset`, `delete`. See central.auth.Credentials.
 ---@type central.auth.Credentials
 auth.credentials = setmetatable({}, { __index = function(_, name)
-  return require("central.auth.credentials").methods[name] and function(...)
+  return require("central.auth.api.api_clients").methods[name] and function(...)
     local client, message, code, detail = default()
     if not client then
       return nil, message, code, detail

@@ -9,9 +9,9 @@ local LIFE, MARGIN, WINDOW = 7199, 30, 600   -- seconds: of GreenLake's tokens; 
 local PERIOD = 10                            -- seconds between the calls of a daemon; half of the clients are daemons
 local CRON = 300                             -- seconds between the runs of a script, on the minute; the other half
 local RATE, RETRY_AFTER = 100, 5             -- LIMITS: token requests a second the server takes; then 429
-local TIMEOUT, TRIES = 30, 4                 -- of one call; lua/central/auth/under_way.lua
-local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60   -- lua/central/auth/backoff.lua
-local FIRST_LOOK, LONGEST_LOOK = 0.05, 1     -- lua/central/auth/fleet.lua
+local TIMEOUT, TRIES = 30, 4                 -- of one call; lua/central/auth/token/in_flight.lua
+local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60   -- lua/central/auth/token/backoff.lua
+local FIRST_LOOK, LONGEST_LOOK = 0.05, 1     -- lua/central/auth/token/redis_cache.lua
 local SERVER_DOWN = { 36000, 39600 }         -- LIMITS: an hour without token server, a renewal within it …
 local REDIS_DOWN = { 54000, 61200 }          -- … and two without Redis, likewise; then it has forgotten all
 

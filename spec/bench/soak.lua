@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local client = require "central.auth.client"
-local config = require "central.auth.config"
+local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
 local nginx = require "spec.support.nginx"
 local process = require "spec.support.process"

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 static const char check[] =
-    "local reply = require 'central.auth.reply'\n"
-    "local refusal = require 'central.auth.refusal'\n"
+    "local reply = require 'central.auth.token.response'\n"
+    "local refusal = require 'central.auth.token.refusal'\n"
     "local errors = require 'central.auth.errors'\n"
     "local known = {}\n"
     "for _, code in ipairs(errors.codes) do known[code] = true end\n"

@@ -3,15 +3,15 @@
 
 local core = require "central.auth.core"
 local lazy = require "central.auth.lazy"
-local renew = require "central.auth.renew"
+local renew = require "central.auth.token.source"
 
-local by_hand = lazy "central.auth.by_hand"
-local calls = lazy "central.auth.calls"
+local by_hand = lazy "central.auth.token.operations"
+local calls = lazy "central.auth.api.methods"
 local errors = lazy "central.auth.errors"
-local pending = lazy "central.auth.pending"
-local revocation = lazy "central.auth.revocation"
-local status = lazy "central.auth.status"
-local turns = lazy "central.auth.turns"
+local pending = lazy "central.auth.token.pending"
+local revocation = lazy "central.auth.token.revocation"
+local status = lazy "central.auth.token.status"
+local turns = lazy "central.auth.token.single_flight"
 
 ---@class central.auth.TokenOptions
 ---@field min_valid? number seconds the token must still be good for

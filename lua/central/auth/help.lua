@@ -2,15 +2,15 @@
 -- which name was meant.
 -- SPDX-License-Identifier: MIT
 
-local config = require "central.auth.config"
+local config = require "central.auth.config.resolve"
 local duration = require "central.auth.duration"
-local environment = require "central.auth.environment"
+local environment = require "central.auth.config.environment"
 local errors = require "central.auth.errors"
 local lazy = require "central.auth.lazy"
-local options = require "central.auth.options"
+local options = require "central.auth.config.options"
 local sorted_names = require "central.auth.sorted_names"
 
-local documented = lazy "central.auth.documented"
+local documented = lazy "central.auth.help.documented"
 
 local help = {}
 
@@ -128,7 +128,7 @@ end
 ---@param topic? string
 ---@return string
 function help.about(auth, topic)
-  if not package.searchpath("central.auth.options", package.path) then
+  if not package.searchpath("central.auth.config.options", package.path) then
     errors.mistake "help: the texts are in the package's source, and that is not on package.path"
   end
   if topic == nil then

@@ -1,7 +1,7 @@
 -- The manual page, in man(7), from the same words as the help. `make` writes it.
 -- SPDX-License-Identifier: MIT
 
-local program = require "central.auth.cli.program"
+local program = require "central.auth.cli.texts"
 
 local man = {}
 

@@ -1,8 +1,8 @@
 -- The arguments of the command, by argparse, from what each subcommand says of itself.
 -- SPDX-License-Identifier: MIT
 
-local dashes = require "central.auth.cli.dashes"
-local program = require "central.auth.cli.program"
+local dashes = require "central.auth.cli.arguments"
+local program = require "central.auth.cli.texts"
 local result = require "central.auth.cli.result"
 local values = require "central.auth.cli.values"
 

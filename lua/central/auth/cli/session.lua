@@ -74,7 +74,7 @@ end
 ---@return string? token the new one
 function session.finish()
   auth.token() -- begins what is due
-  if not package.loaded["central.auth.asking"] then
+  if not package.loaded["central.auth.token.fetch"] then
     return -- what asks a server was never needed
   end
   local status = auth.status()

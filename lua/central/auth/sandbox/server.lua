@@ -2,8 +2,8 @@
 -- commands on a socket. Runs in a thread's own Lua state.
 -- SPDX-License-Identifier: MIT
 
-local apis = require "central.auth.sandbox.apis"
-local control = require "central.auth.sandbox.control"
+local apis = require "central.auth.sandbox.resources"
+local control = require "central.auth.sandbox.admin"
 local cqueues = require "cqueues"
 local http_headers = require "http.headers"
 local http_server = require "http.server"

@@ -1,11 +1,11 @@
 -- What the doctor sees of credentials: whether there are any, where they come from, whether files are closed to others.
 -- SPDX-License-Identifier: MIT
 
-local config = require "central.auth.config"
+local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
-local credential = require "central.auth.credential"
-local paths = require "central.auth.paths"
-local status = require "central.auth.status"
+local credential = require "central.auth.token.client_secret"
+local paths = require "central.auth.config.paths"
+local status = require "central.auth.token.status"
 
 local SHORTEST = 16 -- bytes of a secret that is fit to be a key
 local COMMAND = 10  -- seconds

@@ -1,7 +1,7 @@
 -- What the doctor looks at first: versions, and what the environment does to every program.
 -- SPDX-License-Identifier: MIT
 
-local config = require "central.auth.config"
+local config = require "central.auth.config.resolve"
 local errors = require "central.auth.errors"
 
 local function versions(tell)

@@ -4,10 +4,10 @@
 
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
-local proxies = require "central.auth.proxy"
+local proxies = require "central.auth.config.proxy"
 local session = require "central.auth.cli.session"
-local transport = require "central.auth.transport"
-local way = require "central.auth.cli.doctor.way"
+local transport = require "central.auth.token.transport"
+local way = require "central.auth.cli.doctor.connection"
 
 local SLOW, SKEW, LONGEST = 2, 30, 15 -- seconds
 local OLDEST = 1767225600 -- 2026-01-01 in seconds since 1970: no clock that is right says less

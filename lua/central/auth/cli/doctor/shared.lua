@@ -1,10 +1,10 @@
 -- What the doctor sees at last: the cache that processes share, and whether a token comes.
 -- SPDX-License-Identifier: MIT
 
-local cache_of = require "central.auth.cache"
-local config = require "central.auth.config"
+local cache_of = require "central.auth.token.cache"
+local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
-local credential = require "central.auth.credential"
+local credential = require "central.auth.token.client_secret"
 local duration = require "central.auth.duration"
 local session = require "central.auth.cli.session"
 

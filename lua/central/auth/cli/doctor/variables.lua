@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
-local options = require "central.auth.options"
+local options = require "central.auth.config.options"
 
 local known, names = { CENTRAL_TOKEN = true }, { "central_token" } -- what `central-auth exec` sets
 for _, name in ipairs(options.names) do

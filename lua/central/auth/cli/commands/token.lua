@@ -1,0 +1,47 @@
+-- central-auth token: prints it, in the form that is wanted.
+-- SPDX-License-Identifier: MIT
+
+local auth = require "central.auth"
+local note_shortfall = require "central.auth.cli.min_valid_warning"
+local session = require "central.auth.cli.session"
+
+local token = {}
+
+token.summary = "Print a valid access token."
+token.description = "Prints an access token that is valid now: the one that processes of this user share, or a new one"
+  .. " where there is none. A token that is about to expire is renewed after it was printed."
+token.options = {
+  { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
+  { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
+  { "--curl", help = "Print a line of a curl configuration, for curl -K -: so the token is in no argument list." },
+  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get one that is good for at least so long,"
+    .. " where one can be had; else standard error says how long this one is." },
+}
+token.exclusive = { "--header", "--json", "--curl" }
+token.examples = {
+  { 'central-auth token --curl | curl -K - "$CENTRAL_BASE_URL/network-monitoring/v1/aps"', "An API call by curl." },
+}
+
+local function as_json(value)
+  local status = auth.status()
+  return require("cjson").encode {
+    access_token = value, token_type = "Bearer", expires_in = math.floor(status.expires_in),
+    expires_at = status.expires_at,
+  }
+end
+
+--- Prints the token, then renews it where that is due.
+---@param options table
+function token.run(options)
+  local value, message, code, detail = session.token(options)
+  if not value then
+    return nil, message, code, detail
+  end
+  note_shortfall(options, message)
+  local shown = options.header and "Bearer " .. value
+    or options.curl and ('header = "Authorization: Bearer %s"'):format(value:gsub('["\\]', "\\%0"))
+    or options.json and as_json(value) or value
+  session.give(shown)
+end
+
+return token

@@ -1,0 +1,206 @@
+-- The options: what each may be, and the check of its content. One table, one row an option.
+-- SPDX-License-Identifier: MIT
+
+local lazy = require "central.auth.lazy"
+
+local checks = lazy "central.auth.config.validate"
+local redis_url = lazy "central.auth.config.redis_url"
+local url = lazy "central.auth.url"
+
+---@alias central.auth.EventName
+---| "fetched"     # the server gave the first token
+---| "renewed"     # the server gave another token
+---| "shared"      # a token that another process got was taken from the cache
+---| "retry"       # a try failed and there will be another
+---| "failed"      # a try for a token failed and there will be none
+---| "invalidated" # the API refused the token
+---| "cache_error" # the cache can't be used; the token came all the same
+---| "odd_reply"   # the server's reply was unusual, and usable
+
+---@class central.auth.Event
+---@field event central.auth.EventName
+---@field expires_in? number seconds, of a token
+---@field code? central.auth.Code of a failure
+---@field message? string
+---@field what? string is odd
+
+---@class central.auth.Options
+---@field client_id? string CENTRAL_CLIENT_ID: the client's identifier
+---@field client_secret? string | fun(): string CENTRAL_CLIENT_SECRET
+---@field client_secret_file? string CENTRAL_CLIENT_SECRET_FILE: holds the secret and nothing else, mode 0600
+---@field client_secret_command? string CENTRAL_CLIENT_SECRET_COMMAND: a shell command that prints the secret
+---@field client_assertion? string | fun(): string CENTRAL_CLIENT_ASSERTION: a signed JWT in place of a secret (RFC
+--- 7523), obtained anew for each try
+---@field client_assertion_file? string CENTRAL_CLIENT_ASSERTION_FILE: holds the JWT
+---@field client_assertion_command? string CENTRAL_CLIENT_ASSERTION_COMMAND: prints the JWT
+---@field token_url? string CENTRAL_TOKEN_URL: default GreenLake's; HTTPS, or HTTP to the loopback address
+---@field workspace_id? string CENTRAL_WORKSPACE_ID: takes GreenLake's endpoint of this workspace
+---@field base_url? string CENTRAL_BASE_URL: where API calls go; or `cluster`
+---@field cluster? string CENTRAL_CLUSTER: HPE's name of new Central's cluster, like "US-1"
+---@field hosts? string | string[] CENTRAL_HOSTS: further hosts that API calls may carry the token to
+---@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: workspaces' tokens, credentials
+---@field revocation_url? string CENTRAL_REVOCATION_URL: RFC 7009, for close{ revoke = true }
+---@field scope? string | string[] CENTRAL_SCOPE
+---@field audience? string | string[] CENTRAL_AUDIENCE: words in the environment; a list repeats the field
+---@field resource? string | string[] CENTRAL_RESOURCE: likewise
+---@field params? table<string, string | string[]> CENTRAL_PARAMS: further form fields; name=value&… in the environment
+---@field auth_style? "post" | "basic" | "basic_raw" CENTRAL_AUTH_STYLE: in the body (default), or by Basic
+---@field cert_file? string CENTRAL_CERT_FILE: PEM, for mutual TLS
+---@field key_file? string CENTRAL_KEY_FILE: PEM, to cert_file
+---@field ca_file? string CENTRAL_CA_FILE: PEM, in place of the system's trust store
+---@field ca_path? string CENTRAL_CA_PATH: a hashed folder, likewise
+---@field crl_file? string CENTRAL_CRL_FILE: PEM, certificates that are revoked
+---@field proxy? string CENTRAL_PROXY: http://user:password@host:port; else the environment's https_proxy
+---@field timeout? number CENTRAL_TIMEOUT: seconds, over everything one call may wait for; default 30
+---@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds; default 10
+---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry
+---@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token, or the URL of a Redis server
+--- (redis://…); false, off in the environment: none
+---@field cache_password? string CENTRAL_CACHE_PASSWORD: of the Redis server
+---@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: holds it and nothing else, mode 0600
+---@field user_agent? string CENTRAL_USER_AGENT
+---@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, whatever there is
+---@field on_event? fun(event: central.auth.Event) told of what happened, after the fact
+---@field wait? fun(fd: integer, seconds: number) how this host waits for a descriptor to be readable, in a coroutine
+
+local options = {}
+
+-- --- the usual checks: a value as it came -> the value as it is used, or nil and what is wrong ---------------------
+
+--- Text without control characters.
+---@param value string
+---@return string? value
+---@return string? problem
+function options.text(value)
+  if value == "" then
+    return nil, "it is empty"
+  end
+  local position = value:find("[%c\x7F]")
+  if position then
+    return nil, ("byte %d is a control character"):format(position)
+  end
+  return value
+end
+
+local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
+
+--- A URL that secrets may be sent to.
+---@param value string
+---@return string? value
+---@return string? problem
+function options.url(value)
+  local checked, problem = options.text(value)
+  local origin, host = nil, nil
+  if checked then
+    origin, host = url.split(value)
+    problem = not origin and host or url.problem(value)
+  end
+  if not problem and not origin:find("^https:") and not (origin:find("^http:") and LOOPBACK[host]) then
+    problem = "only https:// is safe (http:// works for the loopback address alone)"
+  end
+  return not problem and value or nil, problem
+end
+
+local function readable(value)
+  local checked, problem = options.text(value)
+  local file, why = io.open(checked or "", "rb")
+  if not file then
+    return nil, problem or why
+  end
+  file:close()
+  return value
+end
+
+local function cache(value)
+  if type(value) == "string" and value:find("^redis") then
+    return redis_url.check(value)
+  elseif type(value) == "string" and not value:find("^/") then
+    return nil, "an absolute path or the URL of a Redis server (redis://host) is needed, or false"
+  end
+  return value == true and true or value and options.text(value)
+end
+
+-- --- the options --------------------------------------------------------------------------------------------------
+
+local USUAL = { text = options.text, url = options.url, readable = readable, cache = cache }
+
+-- Each: the Lua types an argument may have; its check, one of the usual or of `checks`; and what a string of the
+-- environment stands for (a function of text_value) where it is not taken as it is.
+local OPTIONS = {
+  client_id = { "string", check = "text" },
+  client_secret = { "string", "function" },
+  client_secret_file = { "string", check = "text" },
+  client_secret_command = { "string", check = "text" },
+  client_assertion = { "string", "function" },
+  client_assertion_file = { "string", check = "text" },
+  client_assertion_command = { "string", check = "text" },
+  token_url = { "string", check = "url" },
+  workspace_id = { "string", check = "workspace" },
+  base_url = { "string", check = "base_url" },
+  cluster = { "string", check = "cluster" },
+  hosts = { "string", "table", check = "hosts", text = "words" },
+  greenlake_url = { "string", check = "base_url" },
+  revocation_url = { "string", check = "url" },
+  scope = { "string", "table", check = "scope" },
+  audience = { "string", "table", check = "texts", text = "words" },
+  resource = { "string", "table", check = "texts", text = "words" },
+  params = { "table", check = "params", text = "fields" },
+  auth_style = { "string", check = "auth_style" },
+  cert_file = { "string", check = "readable" },
+  key_file = { "string", check = "readable" },
+  ca_file = { "string", check = "readable" },
+  ca_path = { "string", check = "readable" },
+  crl_file = { "string", check = "readable" },
+  proxy = { "string", check = "proxy" },
+  timeout = { "number", check = "hour", text = "number" },
+  connect_timeout = { "number", check = "hour", text = "number" },
+  renew_before = { "number", check = "day", text = "number" },
+  user_agent = { "string", check = "header_text" },
+  cache = { "boolean", "string", check = "cache", text = "switch" },
+  cache_password = { "string" },
+  cache_password_file = { "string", check = "text" },
+  profile = { "string", "boolean", check = "profile" },
+  on_event = { "function", arguments_only = true },
+  wait = { "function", arguments_only = true },
+}
+
+options.names = {}
+for name in pairs(OPTIONS) do
+  options.names[#options.names + 1] = name
+end
+table.sort(options.names)
+
+--- What is known of an option; nil where there is none of this name.
+---@param name any
+---@return table?
+function options.get(name)
+  return OPTIONS[name]
+end
+
+--- Whether a value has one of the option's Lua types.
+---@param name string
+---@param value any
+---@return boolean
+function options.fits(name, value)
+  for _, kind in ipairs(OPTIONS[name]) do
+    if type(value) == kind then
+      return true
+    end
+  end
+  return false
+end
+
+--- The value as it is used, or nil and what is wrong with it.
+---@param name string
+---@param value any
+---@return any value
+---@return string? problem
+function options.check(name, value)
+  local check = OPTIONS[name].check
+  if check then
+    return (USUAL[check] or checks[check])(value)
+  end
+  return value
+end
+
+return options

@@ -1,0 +1,172 @@
+-- Checks of the less usual options: a value as it came -> the value as it is used, or nil and what is wrong.
+-- SPDX-License-Identifier: MIT
+
+local lazy = require "central.auth.lazy"
+local options = require "central.auth.config.options"
+
+local clusters = lazy "central.auth.config.clusters"
+local errors = lazy "central.auth.errors"
+local grant = lazy "central.auth.token.grant"
+local url = lazy "central.auth.url"
+
+local checks = {}
+
+local text = options.text
+
+local PROXIES = { http = true, https = true, socks4 = true, socks4a = true, socks5 = true, socks5h = true }
+
+-- No word of the value in a problem: it may carry a password.
+function checks.proxy(value)
+  local checked, problem = text(value)
+  local scheme, rest = value:match("^(%w+)://(.*)$")
+  local host = (rest or value):gsub("^.*@", "")
+  local port = host:match("^[^%[:]+:(%d+)/?$") or host:match("^%[[%x:.]+%]:(%d+)/?$")
+  if not checked or value:find("%s") then
+    return nil, problem or "it holds a space"
+  elseif scheme and not PROXIES[scheme:lower()] then
+    return nil, "a proxy speaks http, https, socks4, socks4a, socks5 or socks5h"
+  elseif not (port and tonumber(port) <= 65535 or host:find("^[^%[:/]+/?$") or host:find("^%[[%x:.]+%]/?$")) then
+    return nil, "write it like http://user:password@host:port"
+  end
+  return value
+end
+
+function checks.header_text(value)
+  if value:find("[^\x20-\x7E]") then
+    return nil, "a header takes printable ASCII only"
+  end
+  return text(value)
+end
+
+local function seconds(limit)
+  return function(value)
+    if value ~= value or value <= 0 or value > limit then
+      return nil, ("a number of seconds above 0 and up to %d is needed"):format(limit)
+    end
+    return value
+  end
+end
+
+local function one_of(...)
+  local known = { ... }
+  return function(value)
+    for _, name in ipairs(known) do
+      if value == name then
+        return value
+      end
+    end
+    return nil, ("%q is none of %s%s"):format(errors.printable(value), table.concat(known, ", "),
+      errors.suggest(value, known))
+  end
+end
+
+local function texts(value)
+  if type(value) == "string" then
+    return text(value)
+  end
+  local copy = {}
+  for i, item in ipairs(value) do
+    local checked, problem = text(type(item) == "string" and item or "")
+    if not checked then
+      return nil, ("item %d: %s"):format(i, type(item) == "string" and problem or "a string is needed")
+    end
+    copy[i] = checked
+  end
+  if #copy == 0 or next(value, #copy) ~= nil then
+    return nil, "a string or a list of strings is needed"
+  end
+  return copy
+end
+
+function checks.scope(value)
+  local checked, problem = texts(value)
+  if type(checked) == "table" then
+    checked = table.concat(checked, " ")
+  end
+  if checked and checked:find('[^\x20-\x7E]') or checked and checked:find('["\\]') then
+    return nil, "a scope is printable ASCII without quotes or backslashes (RFC 6749, 3.3)"
+  end
+  return checked, problem
+end
+
+function checks.params(value)
+  local copy = {}
+  for name, item in pairs(value) do
+    if type(name) ~= "string" or not text(name) then
+      return nil, "the name of each field must be a string without control characters"
+    elseif grant.reserved[name] then
+      return nil, ("%s has an option of its own"):format(name)
+    end
+    local checked, problem = nil, "a string or a list of strings is needed"
+    if type(item) == "string" or type(item) == "table" then
+      checked, problem = texts(item)
+    end
+    if not checked then
+      return nil, ("%s: %s"):format(errors.printable(name), problem)
+    end
+    copy[name] = checked
+  end
+  return copy
+end
+
+function checks.profile(value)
+  if value == true then
+    return nil, "the name of a profile is needed, or false"
+  elseif value == false then
+    return false
+  end
+  return text(value)
+end
+
+-- GreenLake shows workspace ids with dashes and wants them without.
+function checks.workspace(value)
+  if not value:find("^[%w_-]+$") then
+    return nil, "a workspace id has letters, digits and dashes only"
+  end
+  return value:find("^%x+%-%x+%-%x+%-%x+%-%x+$") and (value:gsub("-", "")) or value
+end
+
+function checks.base_url(value)
+  if value:find("^[%w_%[]") and not value:find("^%a[%w+.-]*:/") then -- no scheme, as HPE's own examples have it
+    value = "https://" .. value
+  end
+  local checked, problem = options.url(value)
+  local host = checked and checked:match("^%a+://([^/?:]+)")
+  if checked and checked:find("?", 1, true) then
+    return nil, "it has a query"
+  elseif host and host:lower():find("api[g-]") and clusters.is_classic(host) then
+    return nil, ("%s is a gateway of classic Central, where tokens of new Central do not work; give new Central's base"
+      .. " URL, or cluster in its place"):format(host)
+  end
+  return checked and (checked:gsub("/+$", "")) or nil, problem
+end
+
+function checks.cluster(value)
+  if not clusters.base_url(value) then
+    return nil, ("%q is no cluster of new Central%s; known are %s (or give base_url)"):format(errors.printable(value),
+      errors.suggest(value, clusters.names), table.concat(clusters.names, ", "))
+  end
+  return value
+end
+
+function checks.hosts(value)
+  for i, name in ipairs(type(value) == "table" and value or { value }) do
+    local origin, host, rest = nil, "a string is needed", nil
+    if type(name) == "string" then
+      origin, host, rest = url.split("https://" .. name)
+    end
+    if not origin or rest ~= "" then
+      return nil, ("item %d: write it like api.example.com or api.example.com:8443%s"):format(i,
+        origin and "" or ": " .. host)
+    end
+  end
+  local checked, problem = texts(value)
+  return type(checked) == "string" and { checked } or checked, problem
+end
+
+checks.texts = texts
+checks.hour = seconds(3600)
+checks.day = seconds(86400)
+checks.auth_style = one_of("post", "basic", "basic_raw")
+
+return checks
