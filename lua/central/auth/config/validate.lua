@@ -6,7 +6,6 @@ local options = require "central.auth.config.options"
 
 local clusters = lazy "central.auth.config.clusters"
 local errors = lazy "central.auth.errors"
-local grant = lazy "central.auth.token.grant"
 local url = lazy "central.auth.url"
 
 local checks = {}
@@ -89,12 +88,18 @@ function checks.scope(value)
   return checked, problem
 end
 
+-- Fields of a token request that other options set.
+local RESERVED = {
+  grant_type = true, client_id = true, client_secret = true, client_assertion = true, client_assertion_type = true,
+  subject_token = true, subject_token_type = true,
+}
+
 function checks.params(value)
   local copy = {}
   for name, item in pairs(value) do
     if type(name) ~= "string" or not text(name) then
       return nil, "the name of each field must be a string without control characters"
-    elseif grant.reserved[name] then
+    elseif RESERVED[name] then
       return nil, ("%s has an option of its own"):format(name)
     end
     local checked, problem = nil, "a string or a list of strings is needed"

@@ -95,10 +95,4 @@ function grant.revocation(config, token, credential)
   return core.form(fields), basic
 end
 
---- Field names that `params` may not set, for something else here does.
-grant.reserved = {
-  grant_type = true, client_id = true, client_secret = true, client_assertion = true, client_assertion_type = true,
-  subject_token = true, subject_token_type = true,
-}
-
 return grant
