@@ -90,17 +90,6 @@ static int64_t left_ns(const struct auth_command *command) {
     return command->deadline_ns - auth_clock_boot_ns(&(struct auth_clock){0});
 }
 
-/* Moves a descriptor above those that the command gets. -1: errno says why; then it is closed. */
-static int moved_up(int fd) {
-    if (fd > REPORT_FD)
-        return fd;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, REPORT_FD + 1);
-    int error = errno;
-    close(fd);
-    errno = error;
-    return moved;
-}
-
 /* Both ends of the output and of the report: ours do not block. 0 or an errno; what is open is the caller's.
  */
 static int open_ends(int output[2], int report[2]) {
@@ -115,10 +104,10 @@ static int open_ends(int output[2], int report[2]) {
     report[0] = auth_descriptor_keep(report[0]);
     if (report[0] < 0)
         return errno;
-    output[1] = moved_up(output[1]);
+    output[1] = auth_descriptor_keep_from(output[1], REPORT_FD + 1);
     if (output[1] < 0)
         return errno;
-    report[1] = moved_up(report[1]);
+    report[1] = auth_descriptor_keep_from(report[1], REPORT_FD + 1);
     if (report[1] < 0 || fcntl(output[0], F_SETFL, O_NONBLOCK) != 0 ||
         fcntl(report[0], F_SETFL, O_NONBLOCK) != 0)
         return errno;

@@ -10,6 +10,9 @@
  * the one from 3 on that it was moved to; -1: none was left, and the one given is closed. */
 int auth_descriptor_keep(int fd);
 
+/* The same with another number in place of 3. */
+int auth_descriptor_keep_from(int fd, int lowest);
+
 /* Around calls of a library that opens descriptors by itself: fills the closed ones among 0 to 2. False:
  * there is nothing to fill, and `unshield` must not be called. From any thread; within the gate, so that a
  * forked child does not inherit what fills them. */

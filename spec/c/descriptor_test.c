@@ -46,6 +46,10 @@ static void moves_what_stands_below_three(void **state) {
     errno = EMFILE;
     assert_int_equal(auth_descriptor_keep(-1), -1);
     assert_int_equal(errno, EMFILE);
+    int above = auth_descriptor_keep_from(eventfd(0, EFD_CLOEXEC), 9);
+    assert_true(above >= 9);
+    assert_false(auth_descriptor_is_inherited(above));
+    close(above);
 }
 
 static void fills_what_is_closed_and_no_more(void **state) {
@@ -73,6 +77,19 @@ static void fills_what_is_closed_and_no_more(void **state) {
 static void fills_nothing_where_all_are_open(void **state) {
     (void)state;
     assert_false(auth_descriptor_shield());
+}
+
+static void takes_no_broken_pipe_for_a_closed_descriptor(void **state) {
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_true(ends[0] == 0 && ends[1] == 1);
+    assert_int_equal(dup2(1, 2), 2);
+    close(0); /* the pipe is broken */
+    assert_int_equal(open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
+    assert_false(auth_descriptor_shield());
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
 }
 
 static void hides_both_ends_of_a_pair(void **state) {
@@ -109,6 +126,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(moves_what_stands_below_three, close_standard, open_standard),
         cmocka_unit_test_setup_teardown(fills_what_is_closed_and_no_more, close_standard, open_standard),
         cmocka_unit_test(fills_nothing_where_all_are_open),
+        cmocka_unit_test_setup_teardown(takes_no_broken_pipe_for_a_closed_descriptor, close_standard,
+                                        open_standard),
         cmocka_unit_test(hides_both_ends_of_a_pair),
         cmocka_unit_test_setup_teardown(fills_the_standard_streams_of_a_program, close_standard,
                                         open_standard),
