@@ -8,11 +8,11 @@
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -122,10 +122,14 @@ static void hide_wakeup(CURLM *multi, int lowest) {
             auth_descriptor_hide_pair(near[i].fd);
 }
 
-/* NULL where no descriptor is left, says errno: libcurl would go on without a wake-up, for as long as the
- * handle lives. */
+/* NULL where the pair of descriptors for the wake-up is not to be had, says errno: libcurl would go on without
+ * a wake-up, for as long as the handle lives. */
 static CURLM *new_multi(void) {
-    int lowest = auth_descriptor_keep(eventfd(0, EFD_CLOEXEC));
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) != 0)
+        return NULL;
+    int lowest = auth_descriptor_keep(pair[0]);
+    close(pair[1]);
     if (lowest < 0)
         return NULL;
     close(lowest);
@@ -150,15 +154,16 @@ static void hide_resolver(CURLM *multi) {
             auth_descriptor_hide_pair(fd);
 }
 
-static bool has_passed(const struct auth_exchange *exchange, CURLINFO timer) {
+static bool has_passed(CURL *easy, CURLINFO timer) {
     curl_off_t at_us = 0;
-    return curl_easy_getinfo(exchange->easy, timer, &at_us) == CURLE_OK && at_us > 0;
+    return curl_easy_getinfo(easy, timer, &at_us) == CURLE_OK && at_us > 0;
 }
 
 static CURLMcode perform(struct auth_exchange *exchange, int *running) {
+    CURL *newest = exchange->second != NULL ? exchange->second : exchange->easy;
     bool shielded = auth_descriptor_shield();
     CURLMcode error = curl_multi_perform(exchange->multi, running);
-    if (error == CURLM_OK && *running > 0 && !has_passed(exchange, CURLINFO_NAMELOOKUP_TIME_T))
+    if (error == CURLM_OK && *running > 0 && !has_passed(newest, CURLINFO_NAMELOOKUP_TIME_T))
         hide_resolver(exchange->multi);
     if (shielded)
         auth_descriptor_unshield();
@@ -602,7 +607,7 @@ static void tell_way(struct auth_exchange *exchange) {
         reply->reached = AUTH_EXCHANGE_TUNNEL;
     else if (connections > 0)
         reply->reached = AUTH_EXCHANGE_CONNECTION;
-    else if (has_passed(exchange, CURLINFO_NAMELOOKUP_TIME_T))
+    else if (has_passed(exchange->easy, CURLINFO_NAMELOOKUP_TIME_T))
         reply->reached = AUTH_EXCHANGE_ADDRESS;
 }
 
@@ -611,7 +616,7 @@ static void tell_way(struct auth_exchange *exchange) {
 static bool is_too_large(const struct auth_exchange *exchange, CURLcode error) {
     if (has_too_large || exchange->verdict != AUTH_EXCHANGE_OK)
         return error == (CURLcode)TOO_LARGE;
-    return (error == CURLE_OUT_OF_MEMORY && has_passed(exchange, CURLINFO_STARTTRANSFER_TIME_T)) ||
+    return (error == CURLE_OUT_OF_MEMORY && has_passed(exchange->easy, CURLINFO_STARTTRANSFER_TIME_T)) ||
            (error == CURLE_RECV_ERROR && strcmp(exchange->error, "Out of memory in chunked-encoding") == 0);
 }
 

@@ -56,9 +56,13 @@ static void mix(uint64_t *hash, const void *bytes, size_t length) {
 static void mix_file(uint64_t *hash, const char *path) {
     struct stat info;
     int64_t facts[7] = {0};
-    if (path != NULL && stat(path, &info) != 0) {
+    if (path == NULL) {
+        mix(hash, "", 1); /* in its place, for the order of the files counts */
+        return;
+    }
+    if (stat(path, &info) != 0) {
         facts[0] = errno;
-    } else if (path != NULL) {
+    } else {
         facts[0] = (int64_t)info.st_dev;
         facts[1] = (int64_t)info.st_ino;
         facts[2] = (int64_t)info.st_size;
@@ -68,8 +72,7 @@ static void mix_file(uint64_t *hash, const char *path) {
         facts[6] = (int64_t)info.st_ctim.tv_nsec;
     }
     mix(hash, facts, sizeof facts);
-    if (path != NULL)
-        mix(hash, path, strlen(path) + 1);
+    mix(hash, path, strlen(path) + 1);
 }
 
 uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const char *folders) {

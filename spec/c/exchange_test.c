@@ -8,8 +8,11 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static struct auth_clock wall;
 static struct auth_secret body;
@@ -432,6 +435,30 @@ static void cancels_and_starts_anew(void **state) {
     stop(good);
 }
 
+static void needs_both_descriptors_of_its_wake_up(void **state) {
+    (void)state;
+    enum { LIMIT = 64 };
+    struct rlimit former;
+    int taken[LIMIT];
+    size_t count = 0;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &former), 0);
+    struct rlimit limit = {.rlim_cur = LIMIT, .rlim_max = former.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int fd = dup(0); fd >= 0; fd = dup(0))
+        taken[count++] = fd;
+    for (int left = 0; left < 3; left++) {
+        errno = 0;
+        struct auth_exchange *exchange = auth_exchange_new();
+        assert_int_equal(errno == EMFILE, left < 2);
+        assert_int_equal(exchange == NULL, left < 2);
+        auth_exchange_free(exchange);
+        close(taken[--count]);
+    }
+    while (count > 0)
+        close(taken[--count]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &former), 0);
+}
+
 static void names_its_failures(void **state) {
     (void)state;
     assert_string_equal(auth_exchange_failure_name(AUTH_EXCHANGE_OK), "ok");
@@ -460,6 +487,7 @@ int main(void) {
         cmocka_unit_test(keeps_a_proxys_password_out_of_messages),
         cmocka_unit_test(gives_up_in_time),
         cmocka_unit_test(cancels_and_starts_anew),
+        cmocka_unit_test(needs_both_descriptors_of_its_wake_up),
         cmocka_unit_test(names_its_failures),
     };
     static const char *const variables[] = {"http_proxy", "https_proxy", "all_proxy", "ALL_PROXY",
