@@ -122,8 +122,8 @@ static void hide_wakeup(CURLM *multi, int lowest) {
             auth_descriptor_hide_pair(near[i].fd);
 }
 
-/* NULL where the pair of descriptors for the wake-up is not to be had, says errno: libcurl would go on without
- * a wake-up, for as long as the handle lives. */
+/* NULL where the pair of descriptors for the wake-up is not to be had, says errno: libcurl would go on
+ * without a wake-up, for as long as the handle lives. */
 static CURLM *new_multi(void) {
     int pair[2];
     if (pipe2(pair, O_CLOEXEC) != 0)

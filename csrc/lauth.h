@@ -35,7 +35,6 @@ struct auth_lua_store {
 struct auth_lua_lock {
     struct auth_lock lock;
     struct auth_lua_store *from;
-    pid_t owner;
 };
 
 #define AUTH_EXPORT __attribute__((visibility("default")))

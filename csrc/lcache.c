@@ -219,7 +219,7 @@ static struct auth_lua_lock *check_lock(lua_State *L) {
 /* An open lock, of the store at `index`. */
 static struct auth_lua_lock *new_lock(lua_State *L, int index) {
     struct auth_lua_lock *box = lua_newuserdatauv(L, sizeof *box, 1);
-    *box = (struct auth_lua_lock){.from = lua_touserdata(L, index), .owner = getpid()};
+    *box = (struct auth_lua_lock){.from = lua_touserdata(L, index)};
     luaL_setmetatable(L, AUTH_LOCK_TYPE);
     lua_pushvalue(L, index);
     lua_setiuservalue(L, -2, 1);
@@ -255,7 +255,7 @@ static int store_lock(lua_State *L) {
 static int lock_release(lua_State *L) {
     struct auth_lua_lock *box = check_lock(L);
     struct auth_store *store = box->from->store;
-    bool own = box->lock.held && box->owner == getpid();
+    bool own = box->lock.held && box->lock.owner == getpid();
     if (own && store != NULL)
         store->kind->unlock(store, &box->lock);
     else if (own && box->lock.fd >= 0)

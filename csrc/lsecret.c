@@ -67,24 +67,26 @@ void auth_lua_drop_line_end(struct auth_secret *secret) {
     auth_secret_truncate(secret, end);
 }
 
-/* What stands against relying on the file, with what to do; NULL where nothing does. Pushes it. */
-static const char *push_problem(lua_State *L, const struct auth_file_access *access, const char *path) {
+/* Pushes why the file cannot be relied on, and what to do about it; nil where it can. */
+static void push_problem(lua_State *L, const struct auth_file_access *access, const char *path) {
     bool is_own = access->owner == (unsigned)geteuid();
     char mode[8];
     (void)snprintf(mode, sizeof mode, "%04o", access->mode);
     switch (access->verdict) {
     case AUTH_FILE_LINK:
-        return lua_pushliteral(L, "is reached by a link of another user: name the file that it leads to");
+        lua_pushliteral(L, "is reached by a link of another user: name the file that it leads to");
+        break;
     case AUTH_FILE_OWNER:
-        return lua_pushfstring(L, "belongs to another user (%d): it must be this user's (%d) or root's",
-                               (int)access->owner, (int)geteuid());
+        lua_pushfstring(L, "belongs to another user (%d): it must be this user's (%d) or root's",
+                        (int)access->owner, (int)geteuid());
+        break;
     case AUTH_FILE_WRITABLE:
     case AUTH_FILE_READABLE:
-        return lua_pushfstring(L, "is open to others (mode %s): run chmod %s %s", mode,
-                               is_own ? "600" : "640", path);
+        lua_pushfstring(L, "is open to others (mode %s): run chmod %s %s", mode, is_own ? "600" : "640",
+                        path);
+        break;
     default:
         lua_pushnil(L);
-        return NULL;
     }
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum {
     KEY_BYTES = 80,
@@ -111,7 +112,7 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
     struct auth_wire_reply replies[3];
     (void)snprintf(begun, sizeof begun, "SET %s", key_of(key, name, ""));
     (void)snprintf(life, sizeof life, "%lld", (long long)lease_ms);
-    *lock = (struct auth_lock){.fd = -1};
+    *lock = (struct auth_lock){.fd = -1, .owner = getpid()};
     if (!auth_talk_is_at(redis->talk, begun) && !draw(redis->lease))
         return unfit(why, "no randomness");
     const struct auth_wire_command commands[] = {

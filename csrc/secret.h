@@ -22,7 +22,8 @@ struct auth_secret {
  * randomness. */
 bool auth_secret_init(void);
 
-/* For names: no two calls, in whichever process, return the same. */
+/* 64 bits of the system's randomness, for names of files and for waits; in a forked child, too, other ones
+ * than its parent's. */
 uint64_t auth_secret_random(void);
 
 /* Makes room for `capacity` bytes in all. false: no memory, or over AUTH_SECRET_MAX; the secret is

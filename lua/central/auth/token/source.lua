@@ -78,6 +78,7 @@ function renew.new(config, parts)
     parent = parts.parent,
     credential = parts.parent and parts.parent.credential or credential.new(config),
     hold_until = 0, -- boot time; no renewal of a usable token before it
+    closed = false,
     renewals = 0,
     resets = 0,                                          -- of the credential, by this client …
     resetting = setmetatable({}, { __mode = "k" }),      -- … and those under way: each call's deadline
