@@ -231,7 +231,7 @@ enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const c
     return result;
 }
 
-/* Where the folder is missing, `path` is open at the place for it, or for the one above it. */
+/* Opens the path of the folder or, where the folder above it is missing, too, the path of that one. */
 static int open_place(struct auth_path *path, const char *folder, bool parent_is_there) {
     char parent[PATH_MAX];
     int error = auth_path_open(path, folder, NULL);

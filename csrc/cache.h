@@ -20,9 +20,9 @@
 enum auth_store_result auth_cache_read(const char *folder, const char *name, struct auth_secret *out,
                                        const char **why);
 
-/* Whether the folder can be used: OK where it is there and ours alone, or can be made; ABSENT (with `why`,
- * too) where there is no place for it, or one that may not be entered. `parent_is_there`: the one above it
- * must be there and is not to be made. Makes nothing. */
+/* Checks whether the folder can be used; makes nothing. OK: it exists and is this user's alone, or it can be
+ * made. ABSENT, with `why`: there is no place for it, or a folder on the way may not be entered.
+ * `parent_is_there`: the folder above it must exist; else that may be made, too. */
 enum auth_store_result auth_cache_try(const char *folder, bool parent_is_there, const char **why);
 
 /* Makes the folder (and the one above it) where it is missing, but nothing in or below a folder of another
@@ -36,12 +36,12 @@ enum auth_store_result auth_cache_remove(const char *folder, const char *name, c
  * `unlock`. Makes the folder as above. */
 enum auth_store_result auth_cache_lock(const char *folder, const char *name, int *lock, const char **why);
 
-/* The same for a file of its own (an absolute path) in a folder that need not be ours alone, but neither is
- * another user's nor, for root, below one of another user. */
+/* The same for a lock file at an absolute path. Others may use its folder, too, but it must not belong to
+ * another user nor, for root, be below a folder of another user. */
 enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const char **why);
 
-/* Gives the lock back, also for copies of the descriptor in forked children. Those a child has closed itself,
- * right after the fork: the descriptor means nothing there. */
+/* Releases the lock, also where other processes have copies of the descriptor. Not in a forked child, which
+ * closed its copy right after the fork: the number may be another file's there. */
 void auth_cache_unlock(int lock);
 
 /* A few bytes that holders of a lock leave for the next one. `note` has AUTH_STORE_NOTE_MAX bytes. The

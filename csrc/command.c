@@ -17,9 +17,9 @@
 
 enum { CHUNK = 4096, NS_PER_MS = 1000000, REPORT_FD = 3 };
 
-/* One shell runs the line, another waits for it and writes to descriptor 3 the number of the first and how it
- * ended. The system cannot be asked: a host that ignores SIGCHLD, or collects all its children, leaves
- * nothing to wait for. The line has a shell of its own, so it may `exec`, set traps and end in a
+/* An inner shell runs the line, and the outer shell waits for it. They write the process number of the inner
+ * shell and then its exit status to descriptor 3, for waitpid may find nothing to wait for: a host may ignore
+ * SIGCHLD, or reap all its children. As the line has its own shell, it may `exec`, set traps and end in a
  * here-document. */
 static const char reporting[] =
     "/bin/sh -c 'echo $$ >&3; exec /bin/sh -c \"$1\" 3>&-' sh \"$1\"; echo $? >&3";
@@ -90,7 +90,8 @@ static int64_t left_ns(const struct auth_command *command) {
     return command->deadline_ns - auth_clock_boot_ns(&(struct auth_clock){0});
 }
 
-/* Both ends of the output and of the report: ours do not block. 0 or an errno; what is open is the caller's.
+/* Both ends of the output and of the report; reading does not block. 0 or an errno; the caller closes what is
+ * open.
  */
 static int open_ends(int output[2], int report[2]) {
     if (pipe2(output, O_CLOEXEC) != 0)
@@ -156,7 +157,7 @@ static int read_output(struct auth_command *command, struct auth_secret *out) {
     }
 }
 
-/* Two lines: the number of the shell that runs the line, and how it ended. */
+/* Two lines: the process number of the inner shell, and its exit status. */
 static bool understand_report(struct auth_command *command) {
     const char *first_end = strchr(command->said, '\n');
     if (first_end == NULL)
@@ -182,7 +183,7 @@ static int read_report(struct auth_command *command) {
     return 0;
 }
 
-/* The shell that reports was ended itself, or could start no other. 0, or ECHILD where nothing is known. */
+/* The outer shell was killed, or could not start the inner one. 0, or ECHILD where its status is unknown. */
 static int ask_system(struct auth_command *command) {
     int raw = 0;
     pid_t ended;
@@ -230,15 +231,14 @@ static void kill_and_wait(pid_t pid) {
         continue;
 }
 
-/* After the shutdown a shell that has not reported itself yet ends as it does so (SIGPIPE), so none is
- * missed. */
+/* After the shutdown SIGPIPE ends an inner shell that writes its number only now, so none is missed. */
 static void end_shells(struct auth_command *command) {
     shutdown(command->report, SHUT_RD);
     bool ended = read_report(command) == 0;
-    /* Where the host has reaped it the number may be somebody else's. */
+    /* Where the host has reaped it the number may be another process's. */
     if (waitpid(command->pid, NULL, WNOHANG) == 0)
         kill_and_wait(command->pid);
-    if (!ended && command->shell > 0) /* a child of ours now where we adopt orphans */
+    if (!ended && command->shell > 0) /* a child of this process now, if that adopts orphans */
         kill_and_wait(command->shell);
 }
 

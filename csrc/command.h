@@ -12,15 +12,15 @@
 
 /* A command that was started; closed with AUTH_COMMAND_CLOSED. */
 struct auth_command {
-    pid_t pid;     /* of the shell that waits for it; 0: there is none, or it has ended */
-    pid_t shell;   /* of the shell that runs it; 0: not known yet */
+    pid_t pid;     /* of the outer shell, which waits for the inner one; 0: there is none, or it has ended */
+    pid_t shell;   /* of the inner shell, which runs the line; 0: not known yet */
     pid_t owner;   /* the process that started it */
     int output;    /* a descriptor that turns readable; -1: it has closed its output */
-    int report;    /* likewise, on which the waiting shell says how it ended */
-    char said[32]; /* there so far */
+    int report;    /* likewise, on which the shells write how it ended */
+    char said[32]; /* on `report`, so far */
     int64_t deadline_ns;
     int error;  /* once it is over: 0, or an errno: ETIMEDOUT, EFBIG where it printed too much, ECHILD where
-                   nothing is known of its end, ECANCELED in a forked child */
+                   its end is unknown, ECANCELED in a forked child */
     int status; /* its exit status, 128 + n where signal n ended it */
 };
 
@@ -30,17 +30,17 @@ struct auth_command {
  * in it. It may take `limit_ns`. 0 or an errno. Does not wait. */
 int auth_command_start(struct auth_command *command, const char *line, int64_t limit_ns);
 
-/* Appends to `out` what it has printed. true: it is over, `error` and `status` tell how; what takes or prints
- * too much is killed. It is over when its shell has ended, whatever that left running in the background.
- * Where it failed `out` keeps what was read so far: wipe it. Does not wait. In a forked child it is over at
- * once: the output is the parent's. */
+/* Appends to `out` what it has printed. true: it is over, `error` and `status` tell how; a command that takes
+ * too long or prints too much is killed. It is over when its shell has ended, whatever that left running in
+ * the background. Where it failed `out` keeps what was read so far: wipe it. Does not wait. In a forked child
+ * it is over at once: the output is the parent's. */
 bool auth_command_step(struct auth_command *command, struct auth_secret *out);
 
 /* Waits until another step can read something, `wait_ms` at most. */
 void auth_command_wait(const struct auth_command *command, int wait_ms);
 
-/* Kills it where it still runs, but not what it has started, unless this is a forked child of the process
- * that started it. Safe to call again. */
+/* Kills the command where it still runs, but not the programs that it started; in a forked child of the
+ * process that started it, only closes the descriptors. Safe to call again. */
 void auth_command_close(struct auth_command *command);
 
 #endif

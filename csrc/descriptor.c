@@ -43,7 +43,7 @@ static int shields;
 static struct place {
     bool filled;
     dev_t device;
-    ino_t inode; /* which nothing else has: the host may have put something there meanwhile */
+    ino_t inode; /* by which it is recognised: the host may have put another file there since */
 } places[STANDARD];
 
 /* With sockets that lead nowhere: reading and writing fail as if they were closed. */

@@ -1,6 +1,5 @@
-/* Descriptors that no other program inherits and that never stand where standard input, output and error are
- * expected: in a process that was started without those, text for them would go into a connection.
- * SPDX-License-Identifier: MIT */
+/* Descriptors that no other program inherits and that are never 0, 1 or 2: in a process that was started with
+ * those closed, text for standard output or error would go into a connection. SPDX-License-Identifier: MIT */
 #ifndef AUTH_DESCRIPTOR_H
 #define AUTH_DESCRIPTOR_H
 
@@ -20,14 +19,14 @@ bool auth_descriptor_shield(void);
 void auth_descriptor_unshield(void);
 
 /* Makes a descriptor close-on-exec that a library opened, and with it the other end of its pair, if that can
- * be told without doubt. */
+ * be recognised without doubt. */
 void auth_descriptor_hide_pair(int fd);
 
 /* Whether it is open and other programs inherit it. */
 bool auth_descriptor_is_inherited(int fd);
 
-/* Opens /dev/null where 0, 1 or 2 are closed, the wrong way round: reading and writing fail as before. For
- * programs alone: a library must not decide what these are. False: it can't be opened. */
+/* Opens /dev/null where 0, 1 or 2 are closed: 0 for writing, 1 and 2 for reading, so that their use fails as
+ * before. For programs alone: a library must not decide what these are. False: it can't be opened. */
 bool auth_descriptor_fill_standard(void);
 
 #endif

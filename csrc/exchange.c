@@ -26,7 +26,7 @@ enum {
     SILENCE_PART = 4 /* of the time: so long a kept connection may be silent */
 };
 
-/* What libcurl's callbacks get: which of the two requests they are of. */
+/* What libcurl's callbacks get: the one of two requests that they are called for. */
 struct try {
     struct auth_exchange *exchange;
 };
@@ -45,7 +45,7 @@ struct auth_exchange {
     int64_t second_at_ns;    /* boot time at which to see whether a second one is needed; 0: never */
     struct auth_clock clock;
     bool partial_trust; /* see struct auth_trust */
-    bool ready;         /* the way stands: the request can be sent */
+    bool ready;         /* connected, through tunnel and TLS: the request can be sent */
     long timeout_ms;
     size_t body_max;
     enum auth_exchange_failure verdict; /* of our own callbacks, when one of them ended the transfer */
@@ -100,8 +100,8 @@ static int close_socket(void *data, curl_socket_t fd) {
     return close(fd);
 }
 
-/* What wakes a wait has no name. It is among the descriptors from `lowest` on, and it is what a wake-up makes
- * readable and a wait silent again. */
+/* libcurl does not say which descriptor its wake-up has. It is one of those from `lowest` on: the one that
+ * curl_multi_wakeup makes readable and curl_multi_poll reads empty. */
 static void hide_wakeup(CURLM *multi, int lowest) {
     struct pollfd near[WAKEUP_NEAR];
     bool rang[WAKEUP_NEAR];
@@ -170,8 +170,8 @@ static CURLMcode perform(struct auth_exchange *exchange, int *running) {
     return error;
 }
 
-/* New ones in place of those there may be, which stay where that fails: errno says whether for want of a
- * descriptor; else it is memory. */
+/* Replaces the handles, if there are any, by new ones. false: the former stay, and no descriptor is left
+ * (EMFILE or ENFILE in errno) or no memory. */
 static bool open_handles(struct auth_exchange *exchange) {
     errno = 0;
     struct auth_exchange fresh = {.multi = new_multi(), .easy = curl_easy_init()};
@@ -210,8 +210,8 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
     return exchange->verdict == AUTH_EXCHANGE_OK ? length : 0;
 }
 
-/* Whether the second of two requests is refused where that may be because the first is at work: a resource
- * that is being changed or deleted. */
+/* Whether this refuses the second of two requests and the first may be the reason: the resource is being
+ * changed or deleted. */
 static bool is_refused_for_first(const struct try *try, const char *line, size_t length) {
     const struct auth_exchange *exchange = try->exchange;
     const char *status = memchr(line, ' ', length);
@@ -297,8 +297,8 @@ static CURLcode set_transfer(struct auth_exchange *exchange, const struct auth_e
 }
 
 /* libcurl reads files of trust and identity when it connects, keeps authorities for a day, and a kept
- * connection or TLS session asks for none of them again. Handles of their own see to it that nothing which
- * was verified or shown by a former file outlives it. */
+ * connection or TLS session asks for none of them again. With new handles no authority, session or connection
+ * outlives the file that it depends on. */
 static bool follow_files(struct auth_exchange *exchange, const struct auth_exchange_request *request,
                          const struct auth_trust *trust) {
     bool own = trust->file == NULL && trust->path == NULL;
@@ -497,8 +497,8 @@ static void drop(struct auth_exchange *exchange, CURL *easy) {
     curl_easy_cleanup(easy);
 }
 
-/* Whether the request is over. Of two that is the one whose reply has begun; while there is none, the failure
- * of one leaves the other. */
+/* Whether the request is over. Of two requests the one whose reply has begun decides; before that, one that
+ * fails leaves the other under way. */
 static bool is_over(struct auth_exchange *exchange, CURLcode *result) {
     int left = 0;
     const CURLMsg *message = NULL;
@@ -592,8 +592,8 @@ static bool try_bundle(struct auth_exchange *exchange) {
     return exchange->under_way;
 }
 
-/* Of a TCP connection only the number of those made tells in every version: the time may include TLS, and the
- * addresses may be missing where TLS failed. */
+/* Whether there was a TCP connection is known from their number alone, in every version: the time may include
+ * TLS, and the addresses may be missing where TLS failed. */
 static void tell_way(struct auth_exchange *exchange) {
     struct auth_exchange_reply *reply = &exchange->reply;
     long connect_status = 0;

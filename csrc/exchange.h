@@ -56,10 +56,10 @@ struct auth_exchange_request {
     long connect_timeout_ms;                 /* resolve and connect and TLS */
     size_t body_max; /* of the reply, up to AUTH_EXCHANGE_BODY_LIMIT; 0: AUTH_EXCHANGE_BODY_MAX */
     bool http2; /* where the server has it; else HTTP/1.1, as one small request has no use for its greeting */
-    /* On a connection of its own, for libcurl repeats what it sent on a kept one that broke; and where a kept
-     * one is silent for a quarter of `timeout_ms`, the request is sent a second time, on a new connection,
-     * and the first answer counts; of a PUT or DELETE, whose second may be refused because the first is at
-     * work, no refusal of the second. */
+    /* The server must not get it twice: it has a new connection, which is closed after it. Else libcurl
+     * repeats a request whose kept connection broke; and where a kept connection is silent for a quarter of
+     * `timeout_ms`, the request is sent a second time, on a new connection, and the first reply counts. But
+     * no refusal of a second PUT or DELETE counts: the first may be the reason for it. */
     bool once;
 };
 

@@ -47,7 +47,7 @@ static int read_all(int fd, struct auth_secret *out) {
     }
 }
 
-/* A service that is not root's can be given a file of root's through its group alone. */
+/* A service that does not run as root can read a file of root's through its group alone. */
 static bool is_readable_by_others(const struct auth_path *path, const struct stat *info) {
     mode_t others = info->st_uid == 0 && geteuid() != 0 ? S_IRWXO : S_IRWXG | S_IRWXO;
     return (info->st_mode & others) != 0 && !path->projected;
@@ -137,7 +137,7 @@ static int write_all(int fd, const struct auth_secret *bytes) {
     return 0;
 }
 
-/* A new empty file of a name nobody else has; its descriptor or -1. */
+/* A new empty file of a random name; its descriptor or -1. */
 static int open_temporary(int at, const char *name, char *temporary) {
     (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%016" PRIx64, name, AUTH_FILE_TEMPORARY,
                    auth_secret_random());

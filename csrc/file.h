@@ -10,7 +10,7 @@
 
 #define AUTH_FILE_MAX ((size_t)64 * 1024) /* bytes */
 
-/* No errno: nothing is made in or below another user's folder. */
+/* Returned beside errnos: the folder is another user's or below one, and nothing is made there. */
 #define AUTH_FILE_FOREIGN_FOLDER (-1)
 
 /* What auth_file_read, auth_file_make_folder and auth_file_write return, in words. */
@@ -24,9 +24,9 @@ enum auth_file_verdict {
     AUTH_FILE_LINK,     /* a link on the way belongs neither to this user nor to root */
     AUTH_FILE_OWNER,    /* the file belongs neither to this user nor to root */
     AUTH_FILE_WRITABLE, /* others may write to it; not where it is mounted read-only */
-    AUTH_FILE_READABLE, /* others may read it, so that it is no place for a secret. Not where it is mounted
-                         * read-only or in a volume of Kubernetes; and root's file may be one that the group
-                         * of another user reads */
+    AUTH_FILE_READABLE, /* others may read it, so it must not hold a secret. Not so where it is mounted
+                           read-only or in a volume of Kubernetes; and the group of a file of root's may read
+                           it */
 };
 
 struct auth_file_access {
@@ -35,10 +35,10 @@ struct auth_file_access {
     unsigned owner;
 };
 
-/* Replaces the content of `out` with that of the regular file `path`, without a byte-order mark at its begin,
- * and says in `access` what to think of it; `credentials`: $CREDENTIALS_DIRECTORY, or NULL. Returns 0 or an
- * errno; EISDIR, ENXIO (neither file nor folder) and EFBIG (over AUTH_FILE_MAX) among them. On failure `out`
- * keeps what was read so far: wipe it. Does not wait on a FIFO or a terminal. */
+/* Replaces the content of `out` with that of the regular file `path`, without a byte-order mark at its start,
+ * and says in `access` whether it can be relied on; `credentials`: $CREDENTIALS_DIRECTORY, or NULL. Returns 0
+ * or an errno; EISDIR, ENXIO (neither file nor folder) and EFBIG (over AUTH_FILE_MAX) among them. On failure
+ * `out` keeps what was read so far: wipe it. Does not wait on a FIFO or a terminal. */
 int auth_file_read(const char *path, const char *credentials, struct auth_secret *out,
                    struct auth_file_access *access);
 
@@ -52,8 +52,8 @@ int auth_file_make_folder(const char *folder);
 int auth_file_replace(int at, const char *name, const struct auth_secret *bytes, bool durable);
 
 /* Puts `bytes` into the file `path` (absolute), mode 0600, whole or not at all, on the disk when it returns;
- * follows links to the file they stand for, unless one of them is another user's; removes what killed
- * replacements of it have left. NULL: only tries whether that could be done. Returns 0 or an errno (ENOENT:
+ * follows links to the file they stand for, unless one of them is another user's; removes temporaries that
+ * killed replacements of it left. NULL: only tries whether that could be done. Returns 0 or an errno (ENOENT:
  * there is no such folder; ELOOP: another user's link; EISDIR, ENXIO: neither absent nor a regular file);
  * then the former file stays. */
 int auth_file_write(const char *path, const struct auth_secret *bytes);

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A thread's end is over before the last round of destructors: that one belongs to sanitizers, which take
- * the thread apart in it. */
+/* A thread leaves before the last round of destructors, in which sanitizers free what they keep for it. */
 enum { GLANCE_NS = 100000, ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
 
 static atomic_int inside;  /* threads */
@@ -22,7 +21,7 @@ static _Thread_local struct visitor {
     bool forks;      /* between the handlers of a fork */
     bool alone;      /* no other thread was inside when it forked */
     bool registered; /* for its end */
-    bool ends;       /* and is inside for that reason */
+    bool ends;       /* and is inside because it does */
     int rounds;      /* of destructors until it leaves */
 } me;
 
@@ -36,7 +35,7 @@ static bool enter(void) {
         return true;
     }
     while (!atomic_load(&exiting)) {
-        atomic_fetch_add(&inside, 1); /* first: a fork announces itself, and then counts */
+        atomic_fetch_add(&inside, 1); /* first: a fork sets `closing` and then reads this */
         if (is_open()) {
             me.depth = 1;
             return true;
@@ -97,7 +96,7 @@ static void before_destructors(void *data) {
 }
 
 /* The destructor of the key. A key that is set again is visited again, after all others. Without
- * `before_destructors` nobody knows how many rounds are left: then in the next one. */
+ * `before_destructors` the number of rounds left is unknown: then the thread leaves in the next one. */
 static void in_destructors(void *data) {
     if (!me.ends) {
         begin_end(1);
@@ -142,7 +141,7 @@ static void after_fork(void) {
     atomic_fetch_sub(&closing, 1);
 }
 
-/* Who was inside, or waited to enter, does not exist here. */
+/* The threads that were inside, or waited to enter, do not exist here. */
 static void in_child(void) {
     torn = torn || !me.alone;
     me.forks = false;

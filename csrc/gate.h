@@ -1,10 +1,9 @@
 /* Keeps a fork and the exit of the process away from libraries in use: a forked child would inherit locks of
- * OpenSSL that no thread of its own can release, and an exit would clean OpenSSL up under a thread's feet. A
- * thread is inside between `enter` and `leave`, and once more while it ends: OpenSSL frees what it keeps for
- * each thread in that thread's exit destructors, those of the host's threads included. A fork waits until no
- * other thread is inside, and the exit likewise, AUTH_GATE_WAIT_NS at most: a library that hangs must not
- * hang the host.
- * SPDX-License-Identifier: MIT */
+ * OpenSSL that no thread of its own can release, and an exit would free what OpenSSL has while a thread uses
+ * it. A thread is inside between `enter` and `leave`, and once more while it ends: OpenSSL frees what it
+ * keeps for each thread in that thread's exit destructors, those of the host's threads included. A fork waits
+ * until no other thread is inside, and the exit likewise, AUTH_GATE_WAIT_NS at most: a library that hangs
+ * must not hang the host. SPDX-License-Identifier: MIT */
 #ifndef AUTH_GATE_H
 #define AUTH_GATE_H
 
@@ -32,7 +31,7 @@ void auth_gate_leave(void);
 
 bool auth_gate_is_exiting(void);
 
-/* In a forked child: the fork did not wait to the end, so a thread of the parent may have been inside. */
+/* In a forked child: the fork's wait ran out, so a thread of the parent may have been inside. */
 bool auth_gate_is_torn(void);
 
 #endif

@@ -197,8 +197,8 @@ static int new_folder(lua_State *L) {
     return box->store != NULL ? 1 : auth_lua_no_memory(L);
 }
 
-/* folder_problem(path, parent_is_there) -> nil: it can be used, or made | why not, and whether that is as if
- * it were not named at all */
+/* folder_problem(path, parent_is_there) -> nil: it can be used, or made | why not, and whether there is no
+ * place for it, so that the next one is to be tried */
 static int folder_problem(lua_State *L) {
     const char *path = auth_lua_check_text(L, 1);
     const char *why = NULL;

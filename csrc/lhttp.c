@@ -139,7 +139,7 @@ static bool prepare(lua_State *L, struct handle *handle) {
     return handle->job != NULL;
 }
 
-/* Into the order, with stores and copies of its own. false as above. */
+/* Fills the order's share, with branches of the stores and copies of the rest. false as above. */
 static bool take_share(struct handle *handle, const struct auth_share *share, const char *held) {
     struct auth_share *own = &handle->order.share;
     auth_share_end(own); /* of a start that failed half-way */
@@ -177,7 +177,7 @@ static void move_lock(struct auth_lock *to, struct auth_lock *from) {
 /* job:start(request [, share [, lock [, alarm]]]) -> true | nil, why: request as struct
  * auth_exchange_request, `timeout` and `connect_timeout` in seconds, `headers` a list of lines, its secrets
  * moved out of their userdata, and the locks likewise; share as for cache_share, and `held`, the token its
- * owner has. With an alarm it runs on a thread of its own. */
+ * owner has. With an alarm it runs on its own thread. */
 static int handle_start(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_job_order *order = &handle->order;

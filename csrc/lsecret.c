@@ -112,8 +112,9 @@ static int from_file(lua_State *L) {
     return 2;
 }
 
-/* read_file(path [, any]) -> text, what stands against a secret in it | nil, what is wrong with it, why it is
- * none that can be used ("absent", "foreign", "closed"); `any`: whoever may have written it */
+/* read_file(path [, any]) -> text, why it must not hold a secret, or nil | nil, what is wrong with it, and
+ * the reason where it is "absent", "foreign" (another user's) or "closed" (it may not be read); `any`: also
+ * where other users may have written it */
 static int read_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     bool any = lua_toboolean(L, 2) != 0;
@@ -226,7 +227,8 @@ static int redact(lua_State *L) {
     return 1;
 }
 
-/* random() -> a number from 0 to below 1, of the system's: math.random is the host's */
+/* random() -> a number from 0 to below 1, from the system's generator: the sequence of math.random is the
+ * host's */
 static int random_number(lua_State *L) {
     lua_pushnumber(L, (double)(auth_secret_random() >> 11) * 0x1p-53); /* as many bits as a double holds */
     return 1;

@@ -1,4 +1,4 @@
-/* Follows a path name by name and link by link, and keeps an eye on whose they are: another user's link may
+/* Follows a path name by name and link by link, and notes which users they belong to: another user's link may
  * lead anywhere, and what root makes in another user's folder breaks that user's programs. What was checked
  * is held by a descriptor, so that nothing can be put in its place before it is used.
  * SPDX-License-Identifier: MIT */
@@ -13,7 +13,7 @@ struct auth_path {
     int at;                    /* the folder that the path ends in; for openat and its kin alone (O_PATH) */
     char name[NAME_MAX + 1];   /* the file in it: no link */
     bool is_missing;           /* it is not there yet */
-    bool is_open_file;         /* … but for this one: a descriptor's entry in /proc, like /dev/stdin's */
+    bool is_open_file;         /* … but for a descriptor's entry in /proc, like /dev/stdin's */
     bool by_foreign_link;      /* a link on the way belongs neither to this user nor to root */
     bool in_foreign_folder;    /* the folder `at` belongs neither to this user nor to root */
     bool below_foreign_folder; /* that folder does not, or one on the way to it */
@@ -31,8 +31,8 @@ void auth_path_close(struct auth_path *path);
 /* Neither this user's nor root's. */
 bool auth_path_is_foreign(uid_t owner);
 
-/* Whether something may be made in `at`: not in another user's folder; and not below one by root, whom
- * nothing else keeps from it. */
+/* Whether something may be made in `at`: not in another user's folder; nor, by root, below one, for the
+ * system would let root do it. */
 bool auth_path_may_create(const struct auth_path *path);
 
 #endif

@@ -1,6 +1,6 @@
-/* Which proxy a request goes through. libcurl would ask the environment itself, on the thread that runs the
- * transfer, while the host may change it: so it is asked here, and libcurl is told all of it, also that there
- * is no proxy. SPDX-License-Identifier: MIT */
+/* Which proxy a request goes through. libcurl would read the environment itself, on the thread that runs the
+ * transfer, while the host may change it. So it is read here, and libcurl is given the result, also where
+ * there is no proxy. SPDX-License-Identifier: MIT */
 #ifndef AUTH_PROXY_H
 #define AUTH_PROXY_H
 
@@ -11,9 +11,9 @@ struct auth_proxy {
     const char *exceptions; /* hosts that are asked without it; "*": all */
 };
 
-/* For the URL of a request: `option` where that is not NULL, else the environment's. None over http, which is
- * safe on the loopback interface and nowhere else; nor do the environment's lead to the loopback interface.
- * On the caller's thread alone. */
+/* The proxy of a request to `url`: `option` where that is not NULL, else the environment's. None for http,
+ * which goes to the loopback interface alone; and for https to the loopback interface only that of `option`.
+ * On the caller's thread alone, as it reads the environment. */
 struct auth_proxy auth_proxy_of(const char *url, const char *option);
 
 #endif

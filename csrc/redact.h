@@ -7,8 +7,7 @@
 
 #define AUTH_REDACT_SHORT                                                                                    \
     4 /* a needle shorter than this hides the whole text: its place alone would tell it */
-#define AUTH_REDACT_TEXT_MAX                                                                                 \
-    ((size_t)64 * 1024) /* bytes of a text that a message is made of; more is to be cut before */
+#define AUTH_REDACT_TEXT_MAX ((size_t)64 * 1024) /* bytes; the caller cuts a longer text before */
 
 /* Replaces each occurrence of the needle in `text`, as it is and percent-encoded, whatever the case of its
  * letters and with + for a blank, by `[redacted]`. `cut`: the text was longer and has been cut, so a needle

@@ -36,7 +36,8 @@ bool auth_secret_append(struct auth_secret *secret, const void *bytes, size_t le
 /* Zeroes the bytes from `length` on and shortens to it; keeps the memory. */
 void auth_secret_truncate(struct auth_secret *secret, size_t length);
 
-/* Takes a byte-order mark (of UTF-8) off its begin: editors put it there, and it is no part of the text. */
+/* Removes a byte-order mark (of UTF-8) from its start: editors put it there, and it is no part of the text.
+ */
 void auth_secret_drop_mark(struct auth_secret *secret);
 
 /* Zeroes and gives the memory back; the secret is empty after it. Any number of times. */

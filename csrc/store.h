@@ -26,7 +26,7 @@ enum auth_store_result {
 /* A lock as its holder carries it about. All zero: none. */
 struct auth_lock {
     bool held;
-    pid_t owner;                             /* the process that took it: a forked child has no part in it */
+    pid_t owner;                             /* the process that took it; a forked child does not hold it */
     int fd;                                  /* of a folder's lock file */
     char lease[AUTH_STORE_LEASE_DIGITS + 1]; /* of a server's: a random value only the holder knows */
     char name[AUTH_STORE_NAME_MAX + 1];
@@ -79,8 +79,8 @@ struct auth_store_kind {
 /* The folder of one machine's user as a store; see cache.h. NULL: no memory. */
 struct auth_store *auth_folder_new(const char *path);
 
-/* Lets go of what this process has of the lock, without a word to its store. In a forked child, which has
- * nothing of the parent's, only forgets. */
+/* Closes the descriptor of a folder's lock and sends nothing to a server. In a forked child, which closed its
+ * copy at once, only notes that the lock is not held. */
 void auth_lock_forget(struct auth_lock *lock);
 
 #endif

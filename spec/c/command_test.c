@@ -192,7 +192,7 @@ static void collect_all(int signal_number) {
     errno = saved;
 }
 
-/* Nobody can ask the system then how a child ended. */
+/* Then waitpid finds nothing to wait for. */
 static void works_where_the_host_ignores_its_children(void **state) {
     (void)state;
     void (*const handlers[])(int) = {SIG_IGN, collect_all};

@@ -121,10 +121,10 @@ static int64_t wait_told(const char *value) {
     struct server server = serve(head, 0);
     struct auth_exchange *exchange = auth_exchange_new();
     struct auth_exchange_request request = request_to(server.url);
-    int64_t told = fetch(exchange, &request)->retry_after_s;
+    int64_t seconds = fetch(exchange, &request)->retry_after_s;
     auth_exchange_free(exchange);
     stop(server);
-    return told;
+    return seconds;
 }
 
 static void takes_a_wait_in_seconds(void **state) {

@@ -234,7 +234,8 @@ static void follows_a_link_to_what_it_replaces(void **state) {
     put("plain", "hush\n", 5, 0600);
     assert_int_equal(auth_file_write(at("outer"), &bytes), 0);
     check_file(at("plain"), "new");
-    if (geteuid() == 0) { /* another user's, as in a folder that all may write to, behind one of ours */
+    if (geteuid() ==
+        0) { /* another user's, as in a folder that all may write to, behind a link of this user's */
         put("plain", "hush\n", 5, 0600);
         assert_int_equal(lchown(at("link"), 65534, 65534), 0);
         assert_int_equal(auth_file_write(at("link"), &bytes), ELOOP);

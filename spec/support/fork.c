@@ -19,7 +19,7 @@ static int do_wait(lua_State *L) {
     return 1;
 }
 
-/* chroot(folder): for good, with the working directory */
+/* chroot(folder): also the working directory; there is no way back */
 static int do_chroot(lua_State *L) {
     const char *folder = luaL_checkstring(L, 1);
     return chdir(folder) == 0 && chroot(folder) == 0 ? 0 : luaL_error(L, "%s: no new root", folder);

@@ -1,4 +1,4 @@
-/* Preloaded into a program, tells which variables of the environment it reads, which library asks and on
+/* Preloaded into a program, prints which variables of the environment it reads, which library asks and on
  * which thread ("main", "other"): a line each in the file that GETENV_LOG names. SPDX-License-Identifier: MIT
  */
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
 /* Preloaded into a program, holds the window open in which OpenSSL cleans up after a thread that ends: it
- * keeps OpenSSL's lock for 30 ms there. Where the process comes to its end meanwhile, its exit status is 99.
+ * keeps OpenSSL's lock for 30 ms there. Where the process ends during that, its exit status is 99.
  * SPDX-License-Identifier: MIT */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -26,7 +26,7 @@ static void clean_up(int i, void *data) {
     atomic_fetch_sub(&ending, 1);
 }
 
-/* A destructor gets no more than its key's value, so each key needs one of its own. */
+/* A destructor gets nothing but its key's value, so each key needs its own destructor. */
 #define DESTRUCTOR(i)                                                                                        \
     static void destructor_##i(void *data) {                                                                 \
         clean_up(i, data);                                                                                   \
