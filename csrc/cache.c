@@ -213,12 +213,8 @@ enum auth_store_result auth_cache_lock(const char *folder, const char *name, int
 enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const char **why) {
     char folder[PATH_MAX];
     struct auth_path place;
-    const char *slash = strrchr(path, '/');
-    size_t length = slash != NULL ? (size_t)(slash - path) : 0;
-    if (length == 0 || length >= sizeof folder)
+    if (!auth_path_parent(folder, path))
         return unfit(why, strerror(EINVAL));
-    memcpy(folder, path, length);
-    folder[length] = '\0';
     int error = auth_file_make_folder(folder);
     if (error == 0)
         error = auth_path_open(&place, path, NULL);
@@ -235,12 +231,8 @@ enum auth_store_result auth_cache_lock_path(const char *path, int *lock, const c
 static int open_place(struct auth_path *path, const char *folder, bool parent_is_there) {
     char parent[PATH_MAX];
     int error = auth_path_open(path, folder, NULL);
-    const char *slash = strrchr(folder, '/');
-    if (error != ENOENT || parent_is_there || slash == NULL || slash == folder ||
-        (size_t)(slash - folder) >= sizeof parent)
+    if (error != ENOENT || parent_is_there || !auth_path_parent(parent, folder))
         return error;
-    memcpy(parent, folder, (size_t)(slash - folder));
-    parent[slash - folder] = '\0';
     return auth_path_open(path, parent, NULL);
 }
 

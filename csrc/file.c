@@ -117,11 +117,8 @@ static int make_one_folder(const char *folder) {
 int auth_file_make_folder(const char *folder) {
     char parent[PATH_MAX];
     int error = make_one_folder(folder);
-    const char *slash = strrchr(folder, '/');
-    if (error != ENOENT || slash == NULL || slash == folder || (size_t)(slash - folder) >= sizeof parent)
+    if (error != ENOENT || !auth_path_parent(parent, folder))
         return error;
-    memcpy(parent, folder, (size_t)(slash - folder));
-    parent[slash - folder] = '\0';
     error = make_one_folder(parent);
     return error == 0 ? make_one_folder(folder) : error;
 }

@@ -152,6 +152,16 @@ void auth_path_close(struct auth_path *path) {
     path->at = -1;
 }
 
+bool auth_path_parent(char *parent, const char *text) {
+    const char *slash = strrchr(text, '/');
+    size_t length = slash != NULL ? (size_t)(slash - text) : 0;
+    if (length == 0 || length >= PATH_MAX)
+        return false;
+    memcpy(parent, text, length);
+    parent[length] = '\0';
+    return true;
+}
+
 bool auth_path_may_create(const struct auth_path *path) {
     return geteuid() == 0 ? !path->below_foreign_folder : !path->in_foreign_folder;
 }

@@ -28,6 +28,10 @@ int auth_path_open(struct auth_path *path, const char *text, const char *credent
 
 void auth_path_close(struct auth_path *path);
 
+/* Puts the path of the folder above, as `text` has it, into `parent`, of PATH_MAX bytes. false: `text` names
+ * none but the root, or it is too long. */
+bool auth_path_parent(char *parent, const char *text);
+
 /* Neither this user's nor root's. */
 bool auth_path_is_foreign(uid_t owner);
 
