@@ -42,9 +42,10 @@ static void enter(struct walk *walk, int fd, const struct stat *info) {
     path->in_secrets = is_secrets(walk, info) || (path->in_secrets && strcmp(path->name, "..") != 0);
 }
 
-static int begin_at(struct walk *walk, const char *folder) {
+/* Goes on in this folder, whatever link the system follows to it. */
+static int begin_at(struct walk *walk, int at, const char *folder) {
     struct stat info;
-    int fd = auth_descriptor_keep(open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    int fd = auth_descriptor_keep(openat(at, folder, O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (fd < 0)
         return errno;
     walk->path->in_secrets = false;
@@ -72,9 +73,8 @@ static int follow(struct walk *walk, int link, const struct stat *info) {
     memmove(walk->rest + length + 1, walk->rest, rest + 1);
     memcpy(walk->rest, target, (size_t)length);
     walk->rest[length] = '/';
-    path->by_foreign_link = path->by_foreign_link || auth_path_is_foreign(info->st_uid);
     path->projected = path->projected || (info->st_uid == 0 && strcmp(path->name, "..data") == 0);
-    return target[0] == '/' ? begin_at(walk, "/") : 0;
+    return target[0] == '/' ? begin_at(walk, AT_FDCWD, "/") : 0;
 }
 
 /* The next name of the rest; "." where there is none. */
@@ -92,8 +92,8 @@ static int take_name(struct walk *walk) {
     return 0;
 }
 
-/* The entry of a descriptor in /proc: its text is no path. */
-static bool is_descriptor(int link) {
+/* A link in /proc, as of a descriptor or of a process's root folder: its text need not be a path. */
+static bool is_in_proc(int link) {
     struct statfs info;
     return fstatfs(link, &info) == 0 && info.f_type == PROC_SUPER_MAGIC;
 }
@@ -112,9 +112,11 @@ static int step(struct walk *walk, bool *done) {
         return *done ? 0 : errno;
     }
     error = fstat(fd, &info) == 0 ? 0 : errno;
-    path->is_open_file = error == 0 && last && S_ISLNK(info.st_mode) && is_descriptor(fd);
+    bool is_system_link = error == 0 && S_ISLNK(info.st_mode) && is_in_proc(fd);
+    path->is_open_file = last && is_system_link;
     if (error == 0 && S_ISLNK(info.st_mode) && !path->is_open_file) {
-        error = follow(walk, fd, &info);
+        path->by_foreign_link = path->by_foreign_link || auth_path_is_foreign(info.st_uid);
+        error = is_system_link ? begin_at(walk, path->at, path->name) : follow(walk, fd, &info);
     } else if (error == 0 && !last) {
         enter(walk, fd, &info);
         return 0;
@@ -138,7 +140,7 @@ int auth_path_open(struct auth_path *path, const char *text, const char *credent
     for (int i = 0; i < SECRETS; i++)
         if (secrets[i] == NULL || secrets[i][0] != '/' || stat(secrets[i], &walk.secrets[i]) != 0)
             walk.secrets[i] = (struct stat){0};
-    int error = begin_at(&walk, text[0] == '/' ? "/" : ".");
+    int error = begin_at(&walk, AT_FDCWD, text[0] == '/' ? "/" : ".");
     while (error == 0 && !done)
         error = step(&walk, &done);
     if (error != 0)

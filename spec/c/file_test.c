@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -136,6 +138,41 @@ static void reads_an_open_file(void **state) {
     assert_int_equal(failure_of(path), ENXIO);
     close(ends[0]);
     close(ends[1]);
+}
+
+/* A process in a container, with a file in its root folder; 0: this user may not make one. */
+static pid_t contained(void) {
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+            mount("none", folder, "tmpfs", 0, NULL) == 0 && chroot(folder) == 0 &&
+            open("/contained", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0 && write(ready[1], &byte, 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(ready[1]);
+    bool made = read(ready[0], &byte, 1) == 1;
+    close(ready[0]);
+    if (!made)
+        waitpid(child, NULL, 0);
+    return made ? child : 0;
+}
+
+/* The link to that folder reads "/", which is another one here. */
+static void reads_below_the_root_of_another_process(void **state) {
+    (void)state;
+    char path[64];
+    pid_t child = contained();
+    if (child == 0)
+        SKIP("this user may not mount");
+    (void)snprintf(path, sizeof path, "/proc/%ld/root/contained", (long)child);
+    int error = failure_of(path);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_int_equal(error, 0);
 }
 
 static void follows_links_until_one_is_another_users(void **state) {
@@ -402,6 +439,7 @@ int main(void) {
         cmocka_unit_test(drops_a_byte_order_mark_at_the_begin),
         cmocka_unit_test(says_who_else_has_a_hand_in_a_file),
         cmocka_unit_test(reads_an_open_file),
+        cmocka_unit_test(reads_below_the_root_of_another_process),
         cmocka_unit_test(follows_links_until_one_is_another_users),
         cmocka_unit_test(knows_a_volume_of_kubernetes),
         cmocka_unit_test(names_what_is_no_file),
