@@ -20,9 +20,12 @@
 
 static char folder[] = "/tmp/central-auth-XXXXXX";
 
+/* The last two results stay. */
 static const char *at(const char *name) {
-    static char path[100]; /* a socket's path has 108 */
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    static char paths[2][100]; /* a socket's path has 108 */
+    static size_t next;
+    char *path = paths[next++ % 2];
+    (void)snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
 }
 
