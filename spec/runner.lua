@@ -224,12 +224,14 @@ local function start(job, done)
   uv.fs_close(log)
 end
 
+local interrupted = false
+
 -- Runs the jobs, so many at a time.
 local function run(jobs, at_once)
   local next_job = 1
   local function another()
     local job = jobs[next_job]
-    if job then
+    if job and not interrupted then
       next_job = next_job + 1
       start(job, another)
     end
@@ -248,13 +250,10 @@ end
 for _, signal in ipairs { "sigint", "sigterm", "sighup" } do
   local handler = uv.new_signal()
   handler:start(signal, function()
+    interrupted = true -- the loop ends with the jobs that run
     for _, process in pairs(running) do
       process:kill "sigterm"
     end
-    while next(running) do
-      uv.run "once"
-    end
-    finish(130)
   end)
   handler:unref()
 end
@@ -262,6 +261,10 @@ end
 local beside, alone = plan(arg)
 run(beside, JOBS)
 run(alone, 1)
+if interrupted then
+  print "\ninterrupted"
+  finish(130)
+end
 
 if #total.reasons > 0 then
   print("\nskipped, and why:\n" .. table.concat(total.reasons, "\n"))
