@@ -138,7 +138,7 @@ describe("over the network", function()
     return given
   end
 
-  it("24 coroutines have fair shares of 16 places #slow", function()
+  it("24 coroutines have fair shares of 16 places #slow #timing", function()
     local c <close> = assert(auth.new(options(5)))
     assert(c:token())
     local loop, counts = cqueues.new(), {}

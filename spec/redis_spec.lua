@@ -209,10 +209,13 @@ describe("by Redis #valgrind", function()
     by_hand.use_secret(renewal, core.secret "a-third-long-enough-secret")
     assert.equal("", key ".token")
     local got
-    repeat
-      s:wait(1)
+    process.wait_until(function()
+      if clock:boot() < s.arrival then -- Redis answers in real time: moving the clock for it too would end the call
+        s:wait(1)
+      end
       got = waiter()
-    until type(got) == "string"
+      return type(got) == "string"
+    end, 5, "another token")
     assert.equal("t4", got)
     assert.equal("t4", elsewhere({}, { client_secret = "a-third-long-enough-secret" }).client:token())
   end)
