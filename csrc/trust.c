@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,21 +30,6 @@ bool auth_trust_hashed(const char *path) {
         found = strspn(entry->d_name, "0123456789abcdef") == 8 && strcmp(entry->d_name + 8, ".0") == 0;
     closedir(folder);
     return found;
-}
-
-static const char *from_environment(const char *name) {
-    const char *value = getenv(name);
-    return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-void auth_trust_complete(struct auth_trust *trust) {
-    if (trust->file != NULL || trust->path != NULL)
-        return;
-    trust->file = from_environment("SSL_CERT_FILE");
-    trust->path = from_environment("SSL_CERT_DIR");
-    trust->partial = trust->file == NULL && trust->path == NULL && auth_trust_hashed(system_folder);
-    if (trust->partial)
-        trust->path = system_folder;
 }
 
 /* FNV-1a: nothing depends on it but that a change is noticed. */
@@ -90,6 +76,33 @@ uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const ch
         folders = folders[length] == ':' ? folders + length + 1 : NULL;
     }
     return hash;
+}
+
+/* A request looks through the folder only after it has changed: that costs as much as half an API call. */
+static bool is_system_folder_hashed(void) {
+    static atomic_size_t known; /* the fingerprint of the folder when it was found hashed; 0: not yet */
+    size_t fingerprint = (size_t)auth_trust_fingerprint(NULL, 0, system_folder);
+    if (atomic_load(&known) == fingerprint)
+        return true;
+    if (!auth_trust_hashed(system_folder))
+        return false;
+    atomic_store(&known, fingerprint);
+    return true;
+}
+
+static const char *from_environment(const char *name) {
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+void auth_trust_complete(struct auth_trust *trust) {
+    if (trust->file != NULL || trust->path != NULL)
+        return;
+    trust->file = from_environment("SSL_CERT_FILE");
+    trust->path = from_environment("SSL_CERT_DIR");
+    trust->partial = trust->file == NULL && trust->path == NULL && is_system_folder_hashed();
+    if (trust->partial)
+        trust->path = system_folder;
 }
 
 bool auth_trust_is_encrypted(const char *key_file) {

@@ -4,6 +4,8 @@
 #include "secret.h"
 #include "trust.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +13,16 @@
 #include <unistd.h>
 
 static char folder[] = "/tmp/central-auth-XXXXXX";
+
+static int folders_opened;
+
+/* In place of the C library's, for all that is linked into this test. */
+DIR *fdopendir(int fd) {
+    DIR *(*real)(int) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "fdopendir");
+    folders_opened++;
+    return real(fd);
+}
 
 static const char *at(const char *name) {
     static char path[256];
@@ -77,6 +89,20 @@ static void falls_back_to_the_hashed_folder_of_the_system(void **state) {
         assert_string_equal(trust.path, "/etc/ssl/certs");
     else
         assert_null(trust.path);
+}
+
+static void looks_through_the_systems_folder_once(void **state) {
+    (void)state;
+    if (!auth_trust_hashed("/etc/ssl/certs"))
+        SKIP("this system has no hashed folder");
+    for (int i = 0; i < 2; i++) {
+        struct auth_trust trust = {0};
+        folders_opened = 0;
+        auth_trust_complete(&trust);
+        assert_true(trust.partial);
+        assert_string_equal(trust.path, "/etc/ssl/certs");
+    }
+    assert_int_equal(folders_opened, 0);
 }
 
 static void write_text(const char *name, const char *text) {
@@ -164,6 +190,7 @@ int main(void) {
         cmocka_unit_test(leaves_alone_what_was_given),
         cmocka_unit_test(takes_the_environment_as_openssl_does),
         cmocka_unit_test(falls_back_to_the_hashed_folder_of_the_system),
+        cmocka_unit_test(looks_through_the_systems_folder_once),
         cmocka_unit_test(notices_each_change_of_a_file_and_of_a_folder),
         cmocka_unit_test(knows_an_encrypted_key_by_its_head),
     };
