@@ -9,7 +9,8 @@ local loops = require "central.auth.loops"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
-local LATE = 0.5 * process.SLOWER -- seconds after which a call that was closed is late
+local RETRY_AFTER = 10             -- seconds a call or a renewal waits for, unless its client is closed
+local LATE = 2 * process.SLOWER    -- seconds after which one that was closed is late
 
 local a, b
 
@@ -41,7 +42,7 @@ local function alarms()
   return count
 end
 
--- Until this many requests of a kind came, without waiting for long.
+-- Waits until this many requests of a kind have come.
 local function arrived(box, kind, count)
   for _ = 1, 200 do
     if box:requests()[kind] >= count then
@@ -70,7 +71,7 @@ describe("an account", function()
   it("has no token of another: a call that waits to be repeated ends when the default client is set up anew", function()
     assert(auth.configure(options_of(a, { timeout = 20 })))
     assert(auth.token())
-    a:fail { of = "api", status = 503, times = 1, retry_after = 1 }
+    a:fail { of = "api", status = 503, times = 1, retry_after = RETRY_AFTER }
     local got, token, switched
     together(function()
       got = table.pack(auth.get "/network-monitoring/v1/aps")
@@ -96,7 +97,7 @@ describe("an account", function()
     given.client_secret = nil
     assert(auth.configure(given))
     assert(auth.token())
-    a:fail { of = "api", status = 503, times = 1, retry_after = 1 }
+    a:fail { of = "api", status = 503, times = 1, retry_after = RETRY_AFTER }
     local got
     together(function() got = table.pack(auth.get "/network-monitoring/v1/aps") end, function()
       arrived(a, "api", 1)
@@ -111,7 +112,7 @@ describe("an account", function()
 
   it("has no token of another: a renewal that waits to be repeated ends", function()
     assert(auth.configure(options_of(a, { timeout = 20 })))
-    a:fail { status = 503, times = 1, retry_after = 1 }
+    a:fail { status = 503, times = 1, retry_after = RETRY_AFTER }
     local got, switched
     together(function()
       got = table.pack(auth.token())
@@ -182,7 +183,7 @@ describe("a closed client", function()
   it("asks for no token and sends nothing for a call that waits", function()
     local client = assert(auth.new(options_of(a, { timeout = 20 })))
     assert(client:token())
-    a:fail { of = "api", status = 503, times = 1, retry_after = 1 }
+    a:fail { of = "api", status = 503, times = 1, retry_after = RETRY_AFTER }
     closed_during(client, function() return client:put("/sandbox/v1/echo", { json = { x = 1 } }) end, function()
       arrived(a, "api", 1)
       client:invalidate()
@@ -211,7 +212,7 @@ describe("a closed client", function()
     end, function() cqueues.sleep(0.01) end)
   end)
 
-  it("ends calls of its tenants, whoever still holds them", function()
+  it("ends calls of its tenants, also while the program holds them", function()
     local msp = assert(auth.new(options_of(a)))
     assert(msp:token())
     local pending = assert(assert(msp:tenant("0123")):pending())
@@ -228,7 +229,7 @@ describe("a closed client", function()
     pending:close()
   end)
 
-  it("gets no token by a function of its own that closes it or sets another up", function()
+  it("gets no token by an option that is a function and closes it, or sets another client up", function()
     local function closing_by(close)
       return function()
         close()
@@ -256,7 +257,7 @@ describe("a closed client", function()
     assert.same({ token = 0, api = 0 }, a:requests())
   end)
 
-  it("holds nothing that a function of its own brings after it was closed", function()
+  it("drops the secret that such a function returns after the client was closed", function()
     local given = options_of(a, { client_secret = function()
       cqueues.sleep(0.02)
       return a.client_secret

@@ -226,8 +226,8 @@ describe("central-auth doctor", function()
     assert_finds("base_url", "bad", "^https://no.invalid: .*resolve host", "look the name up %(getent hosts no.invalid",
       { CENTRAL_BASE_URL = "https://no.invalid" })
     local plain <close> = rude.start { handler = function() end }
-    local nobody = ("https://127.0.0.1:%d"):format(plain.port)
-    local found = findings { CENTRAL_BASE_URL = nobody }
+    local mute = ("https://127.0.0.1:%d"):format(plain.port)
+    local found = findings { CENTRAL_BASE_URL = mute }
     assert.equal("bad", found.base_url.result)
     assert.matches("check the port in base_url", found.base_url.advice)
     assert.equal("ok", found.token.result)

@@ -197,7 +197,7 @@ describe("central-auth", function()
       assert.equal(before + 1, box:requests().token)
     end)
 
-    it("tells an expired token from none #clocks", function()
+    it("distinguishes an expired token from none #clocks", function()
       home:run "token"
       local clocks = process.write(home.folder .. "/clocks", ("i8i8"):pack(3 * 3600, 3 * 3600))
       local later = { LD_PRELOAD = os.getenv "BUILD" .. "/spec_clocks.so", CLOCKS_FILE = clocks }
@@ -212,7 +212,7 @@ describe("central-auth", function()
       assert.equal(0, select(3, home:run("status --quiet", later)))
     end)
 
-    it("tells the same time of renewal at each start", function()
+    it("shows the same time of renewal at each start", function()
       local seen = {}
       for i = 1, 4 do
         home:run "token"

@@ -75,7 +75,7 @@ describe("central.auth.core #valgrind", function()
     assert.equal("[redacted] twice [redacted]", core.redact("aWQ6aHVzaA== twice aWQ6aHVzaA==", header))
   end)
 
-  it("has random numbers of its own", function()
+  it("has its own random numbers", function()
     local least, most, sum = 1, 0, 0
     for _ = 1, 1000 do
       local number = core.random()

@@ -150,7 +150,7 @@ describe("credentials", function()
     assert.equal(2, box:requests().token)
   end)
 
-  it("may have been reset or made where the answer does not say so, and the message tells that", function()
+  it("may have been reset or made where the answer does not say so, and the message says that", function()
     for status, doubtful in pairs { [500] = true, [502] = true, [504] = true, [403] = false, [503] = false } do
       local s = scripted.new { scripted.token("t1", 1000), scripted.api(status, "{}"), scripted.api(status, "{}") }
       local _, message = s.client.credentials:reset "x"

@@ -33,7 +33,7 @@ end
 describe("descriptors", function()
   it("are inherited by no program, whatever is under way", function()
     local server <close> = redis.start()
-    box:latency(0.1)
+    box:latency(0.05)
     local output, status = run([[
       local inherited = require "spec.support.inherited"
       local auth, clock = require "central.auth", require "central.auth.core".clock()

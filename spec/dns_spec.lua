@@ -94,7 +94,7 @@ exit $status
 ]]
 
 local NAMESPACES = apart.flags "nm"
-local only = apart.only(_ENV, NAMESPACES, "this machine lets nobody make namespaces")
+local only = apart.only(_ENV, NAMESPACES, "this machine forbids namespaces")
 
 local folder, authority, leaf
 
@@ -159,7 +159,7 @@ describe("a name server", function()
     assert.is_true(seconds < 0.05, seconds .. " s")
   end)
 
-  slow("that says nothing leaves nothing to other programs meanwhile", function()
+  slow("that is silent leaves no descriptor to other programs", function()
     assert.equal("nothing", (resolve(5, "silent 0", "heir")))
   end)
 

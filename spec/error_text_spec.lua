@@ -30,7 +30,7 @@ describe("what a server says", function()
     return error_text.add(detail, fields, challenge, errors.printable), detail
   end
 
-  it("is told once, in one order, by body and challenge", function()
+  it("is reported once, in one order, from body and challenge", function()
     local text, detail = add({ message = "no", errorCode = 17, error_description = "no", debugId = "d", detail = "x" },
       { error = "invalid_token", error_description = "expired" })
     assert.equal("it says: 17: invalid_token: no: x (debugId d)", text)

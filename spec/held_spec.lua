@@ -55,7 +55,7 @@ end
 ]]
 
 local IN_A_NAMESPACE = apart.flags "m"
-local rooted = apart.only(_ENV, IN_A_NAMESPACE, "this machine lets nobody make namespaces")
+local rooted = apart.only(_ENV, IN_A_NAMESPACE, "this machine forbids namespaces")
 
 describe("a usable token is returned", function()
   local box, folder, environment

@@ -190,7 +190,7 @@ describe("within a host #hosts #slow", function()
     end)
   end)
 
-  it("prosody waits in its own loop, and answers others meanwhile #job_prosody", function()
+  it("prosody waits in its own loop, and answers others during that #job_prosody", function()
     start({ "prosody", "-F", "--config", SCRIPTS .. "/prosody.cfg.lua" }):wait_for_port(port, 10)
     local ask = token_at "/aps"
     assert(ask(), select(2, get "/aps"))
@@ -218,7 +218,7 @@ describe("within a host #hosts #slow", function()
     end)
   end)
 
-  it("dnsmasq's lease script tells an API, and names are resolved meanwhile #job_dnsmasq", function()
+  it("dnsmasq's lease script calls an API, and names are resolved during that #job_dnsmasq", function()
     if process.run "id -u" ~= "0\n" then
       return pending "only root may serve DHCP"
     end

@@ -1,5 +1,5 @@
 -- Numbers on the wire under a locale whose decimal point is a comma, at whatever moment it is set. The locale is made
--- for these specs, and set in processes of their own.
+-- for these specs, and set in separate processes.
 local child = require "spec.support.child"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"

@@ -117,7 +117,7 @@ for loop in pairs(run) do
       assert.is_true(ticks >= 10, ticks)
     end)
 
-    it("waits no longer than it is told to, and no longer than for its descriptor", function()
+    it("waits no longer than its seconds, and no longer than for its descriptor", function()
       local silent <close> = core.alarm()
       local again <close> = silent:copy() -- another descriptor of the same
       local rings <close> = core.alarm()

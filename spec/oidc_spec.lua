@@ -104,7 +104,7 @@ describe("with oidc-provider", function()
     assert.equal(200, oidc.resource_status(server, old))
   end)
 
-  with_server("is told by the resource of a token that is none", function()
+  with_server("learns from the resource that a token is invalid", function()
     assert.equal(401, oidc.resource_status(server, "Bearer nonsense"))
   end)
 
@@ -153,7 +153,7 @@ describe("with oidc-provider", function()
       end
     end)
 
-    with_server("tells a revocation by a client it does not know", function()
+    with_server("reports a revocation by a client that the server does not know", function()
       local one = calling "post"
       local token = assert(one:token())
       one._renewal.config.client_id = "nobody"

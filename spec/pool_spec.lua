@@ -57,7 +57,7 @@ describe("a place", function()
     end
   end
 
-  it("goes to who came first, whoever looks first, and not to who comes when it is free", function()
+  it("goes to the request that came first, whichever is polled first, and not to one that comes later", function()
     local tasks = fill()
     local first, second, third = ask "first", ask "second", ask "third"
     pass(third, second, first)
@@ -94,7 +94,7 @@ describe("a place", function()
     end
   end)
 
-  it("is not kept for who does not look, who has it again after that", function()
+  it("is not kept for a request that is not polled, which is first again after that", function()
     local tasks = fill()
     local absent, present, later = ask "absent", ask "present", ask "later"
     started.r1 = true

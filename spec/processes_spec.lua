@@ -18,8 +18,8 @@ print(token and "token" or "failed", token or code, token and status.source or m
 ]]
 
 local NAMESPACES = apart.flags "m"
-local mounted = apart.only(_ENV, NAMESPACES, "this machine lets nobody make namespaces")
-local traced = apart.only(_ENV, apart.can_trace(), "this machine lets nobody trace")
+local mounted = apart.only(_ENV, NAMESPACES, "this machine forbids namespaces")
+local traced = apart.only(_ENV, apart.can_trace(), "this machine forbids tracing")
 
 local box, folder, ask
 

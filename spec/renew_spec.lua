@@ -185,7 +185,7 @@ describe("renewal #valgrind", function()
       assert.equal(0, s.slept)
     end)
 
-    it("tells a Retry-After as it is, and keeps still for an hour of it", function()
+    it("reports a Retry-After as it is, and makes no request for an hour of it", function()
       local s = scripted.new { { status = 503, body = "", retry_after = 7200 }, token("t2", 100) }
       assert.equal(7200, select(4, s.client:token()).retry_after)
       s:wait(3590)

@@ -144,7 +144,7 @@ describe("reply #valgrind", function()
     assert.equal(17, detail.retry_after)
   end)
 
-  it("tells a Retry-After of more than an hour as it is", function()
+  it("reports a Retry-After of more than an hour as it is", function()
     assert.equal(7200, select(4, read("", { status = 503, retry_after = 7200 })).retry_after)
     assert.is_nil(select(4, read("", { status = 503 })).retry_after)
   end)

@@ -63,7 +63,7 @@ describe("a call to a server that breaks off", function()
 
 end)
 
-describe("a kept connection that is silent #slow", function()
+describe("a kept connection that is silent #slow #timing", function()
   -- Answers the first requests of a connection, `data.good` of them, at once, and what follows after `data.silence`
   -- seconds, if ever. With `data.quick` all is as slow on further connections than so many.
   local function serve(data)

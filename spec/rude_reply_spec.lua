@@ -245,7 +245,7 @@ describe("Retry-After", function()
     check_wait(http_date(784111777), 0, 0)
   end)
 
-  it("as a date in a far future is told as it is", function()
+  it("as a date in a far future is reported as it is", function()
     check_wait(http_date(os.time() + 1e8), 1e8 - 5, 1e8 + 1)
   end)
 

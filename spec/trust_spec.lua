@@ -21,7 +21,7 @@ local SCRIPT = [[
 mount --bind "$1/certs" /etc/ssl/certs && exec lua5.4 "$1/ask.lua" "$2"]]
 
 local NAMESPACES = apart.flags "m"
-local it_does = apart.only(_ENV, NAMESPACES, "this machine lets nobody make namespaces")
+local it_does = apart.only(_ENV, NAMESPACES, "this machine forbids namespaces")
 
 local folder, authority, stranger, leaf, elsewhere
 

@@ -9,7 +9,7 @@ local user = require "spec.support.user"
 local NAMESPACES = apart.flags "m"
 local with_users = apart.only(_ENV, user.available(), user.MISSING)
 local with_mounts = apart.only(_ENV, user.available() and NAMESPACES,
-  user.MISSING .. ", and this machine must let it make namespaces")
+  user.MISSING .. ", and this machine must allow namespaces")
 
 -- Prints "token <where it is shared>", or "failed <code> <message>", and the events.
 local ASK = [[
@@ -25,6 +25,9 @@ print(token and "token" or "failed", token and client:status().cache or code, to
 local box, other, ask, credentials
 
 local function set_up()
+  if not user.available() then
+    return
+  end
   box, other = sandbox.start(), user.new()
   ask = "lua5.4 " .. process.write(other.folder .. "/ask.lua", ASK, "644")
   credentials = process.credentials(box, "")
@@ -112,11 +115,7 @@ describe("a profile of another user", function()
 end)
 
 describe("a secret file", function()
-  before_each(function()
-    if user.available() then
-      set_up()
-    end
-  end)
+  before_each(set_up)
   after_each(tear_down)
 
   local function from(path)
@@ -190,11 +189,7 @@ describe("a secret file", function()
 end)
 
 describe("a home", function()
-  before_each(function()
-    if user.available() then
-      set_up()
-    end
-  end)
+  before_each(set_up)
   after_each(tear_down)
 
   local function listing(path)

@@ -1,4 +1,4 @@
--- In copas: token() yields inside a thread of copas; others go on meanwhile. Debian installs copas for Lua 5.1, from
+-- In copas: token() yields inside a thread of copas; others go on. Debian installs copas for Lua 5.1, from
 -- where Lua 5.4 takes it, too: LUA_PATH="/usr/share/lua/5.1/?.lua;;" lua5.4 in_copas.lua
 -- SPDX-License-Identifier: MIT
 

@@ -1,5 +1,5 @@
--- Another user of this machine: runs programs as nobody, who cannot read what root alone may, perhaps not even this
--- clone. Needs root; where that, or a build that another user can load, is missing, specs are pending.
+-- Another user of this machine: runs programs as the user nobody, who cannot read what root alone may, perhaps not even
+-- this clone. Needs root; where that, or a build that another user can load, is missing, specs are pending.
 -- SPDX-License-Identifier: MIT
 
 local process = require "spec.support.process"
@@ -58,14 +58,23 @@ end
 
 User.__close = User.remove
 
---- Whether programs can be run as another user here.
----@return boolean
-function user.available()
+local function can_run_as_another()
   if process.run "id -u" ~= "0\n" or select(2, process.run(user.as .. "true")) ~= 0 then
     return false
   end
   local other <close> = user.new()
   return select(2, other:run "lua5.4 -e 'require \"central.auth.core\"'") == 0
+end
+
+local available
+
+--- Whether programs can be run as another user here. Tried once, for it copies the build.
+---@return boolean
+function user.available()
+  if available == nil then
+    available = can_run_as_another()
+  end
+  return available
 end
 
 user.MISSING = "only root can be two users"
