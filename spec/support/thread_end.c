@@ -1,5 +1,5 @@
 /* Preloaded into a program, holds the window open in which OpenSSL cleans up after a thread that ends: it
- * keeps OpenSSL's lock for 30 ms there. Where the process ends during that, its exit status is 99.
+ * keeps OpenSSL's lock for 20 ms there. Where the process ends during that, its exit status is 99.
  * SPDX-License-Identifier: MIT */
 #include <dlfcn.h>
 #include <pthread.h>
