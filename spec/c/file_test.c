@@ -93,7 +93,7 @@ static void takes_the_maximum_and_not_a_byte_more(void **state) {
     assert_int_equal(failure_of("/dev/zero"), ENXIO);
 }
 
-static void drops_a_byte_order_mark_at_the_begin(void **state) {
+static void drops_a_byte_order_mark_at_the_start(void **state) {
     (void)state;
     struct auth_secret out = {0};
     struct auth_file_access access = {0};
@@ -107,7 +107,7 @@ static void drops_a_byte_order_mark_at_the_begin(void **state) {
     auth_secret_wipe(&out);
 }
 
-static void says_who_else_has_a_hand_in_a_file(void **state) {
+static void says_who_else_may_change_or_read_a_file(void **state) {
     (void)state;
     static const struct {
         mode_t mode;
@@ -439,8 +439,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_content_and_mode),
         cmocka_unit_test(takes_the_maximum_and_not_a_byte_more),
-        cmocka_unit_test(drops_a_byte_order_mark_at_the_begin),
-        cmocka_unit_test(says_who_else_has_a_hand_in_a_file),
+        cmocka_unit_test(drops_a_byte_order_mark_at_the_start),
+        cmocka_unit_test(says_who_else_may_change_or_read_a_file),
         cmocka_unit_test(reads_an_open_file),
         cmocka_unit_test(reads_below_the_root_of_another_process),
         cmocka_unit_test(follows_links_until_one_is_another_users),
