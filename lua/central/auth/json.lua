@@ -44,13 +44,14 @@ local function mend_bytes(bytes)
   return size < #bytes and bytes:sub(1, size) .. "\u{FFFD}" or bytes
 end
 
--- Escapes of surrogates: a pair becomes the character it stands for, one alone becomes U+FFFD.
+-- Escapes of surrogates: a pair becomes the character it stands for, one alone becomes U+FFFD. A row of backslashes is
+-- read from its begin alone, or a long one would take the square of its length.
 local function mend_escapes(text)
-  text = text:gsub("(\\+)u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", function(slashes, high, low)
+  text = text:gsub("%f[\\](\\+)u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", function(slashes, high, low)
     local code = 0x10000 + ((tonumber(high, 16) & 0x3FF) << 10) + (tonumber(low, 16) & 0x3FF)
     return #slashes % 2 == 1 and slashes:sub(2) .. utf8.char(code) or nil
   end)
-  return (text:gsub("(\\+)u[dD][89a-fA-F]%x%x", function(slashes)
+  return (text:gsub("%f[\\](\\+)u[dD][89a-fA-F]%x%x", function(slashes)
     return #slashes % 2 == 1 and slashes:sub(2) .. "\u{FFFD}" or nil
   end))
 end

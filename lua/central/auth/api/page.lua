@@ -118,17 +118,17 @@ function page.digits(body, name, value)
   return found
 end
 
--- A value as text that no other value has.
+-- A value as text that no other value has. Lengths separate its parts: quotes would double at each level.
 local function text_of(value)
   if type(value) ~= "table" then
     return type(value) .. tostring(value)
   end
   local parts = {}
   for name, item in pairs(value) do
-    parts[#parts + 1] = ("%q=%q"):format(name, text_of(item))
+    parts[#parts + 1] = ("s4s4"):pack(name, text_of(item))
   end
   table.sort(parts)
-  return table.concat(parts, ",")
+  return table.concat(parts)
 end
 
 --- Texts by which items can be known again: of the first and the last, or of all where they are no objects, of which

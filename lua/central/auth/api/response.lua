@@ -60,7 +60,7 @@ end
 
 -- The first of a list like "100, 100;w=60": what follows are the windows it is made of.
 local function number_of(text)
-  local digits = text:match("^%s*(%d+%.?%d*)%s*%f[\0,;]")
+  local digits = text:match("^[^,;]*"):match("^%s*(%d[%d.]*)%s*$")
   return digits and #digits < 16 and tonumber(digits) or nil
 end
 

@@ -37,10 +37,12 @@ local refusal = lazy "central.auth.token.refusal"
 
 local reply = {}
 
+local DIGITS_MAX = 40 -- characters of a number that comes as a string; matching takes the cube of their count
+
 -- A number, or a string that is one from end to end; finite and above zero. Anything else was not said.
 local function seconds(value)
   if type(value) == "string" then
-    value = value:match("^%s*(%d+%.?%d*[eE]?[+-]?%d*)%s*$")
+    value = #value <= DIGITS_MAX and value:match("^%s*(%d+%.?%d*[eE]?[+-]?%d*)%s*$")
     value = value and tonumber(value)
   end
   if type(value) ~= "number" or value ~= value or value <= 0 or value == math.huge then
