@@ -161,6 +161,32 @@ describe("credentials", function()
     end
   end)
 
+  it("were neither reset nor made where no request was sent", function()
+    local function said(...)
+      local s = scripted.new({ ... }, { timeout = 2 })
+      local messages = {}
+      for _, method in ipairs { "reset", "create" } do
+        local _, message, code = s.client.credentials[method](s.client.credentials,
+          method == "reset" and "x" or { name = "x" })
+        messages[#messages + 1] = ("%s %s"):format(code, message:find "nevertheless" and "doubtful" or "sure")
+      end
+      return table.concat(messages, ", ")
+    end
+    local token = scripted.token("t1", 1000)
+    assert.equal("timeout sure, timeout sure", said(
+      scripted.broken "timeout", scripted.broken "timeout", scripted.broken "timeout", scripted.broken "timeout"))
+    assert.equal("timeout sure, network sure", said(token, scripted.broken("timeout", "address"),
+      scripted.broken("network", "connection")))
+    assert.equal("timeout doubtful, network doubtful",
+      said(token, scripted.broken "timeout", scripted.broken "network"))
+    assert.equal("reply doubtful, reply doubtful", said(token, scripted.api(200, "{"), scripted.api(200, "{")))
+    local s = scripted.new { token }
+    assert(s.client:token())
+    s.client._renewal.pool:close()
+    s.client._renewal.host:close()
+    assert.is_nil(select(2, s.client.credentials:reset "x"):find "nevertheless")
+  end)
+
   it("are deleted where a repeated request finds none any more, for it was the first that deleted it", function()
     local function deleted(...)
       local s = scripted.new { scripted.token("t1", 1000), ... }
@@ -173,6 +199,7 @@ describe("credentials", function()
     end
     assert.equal(404, select(4, deleted(gone)).status)
     assert.equal(404, select(4, deleted(scripted.broken "connect", gone)).status)
+    assert.equal(404, select(4, deleted(scripted.broken("timeout", "address"), gone)).status)
     assert.equal(404, select(4, deleted(scripted.api(503, ""), gone)).status)
   end)
 

@@ -29,9 +29,10 @@ function scripted.api(status, body, headers)
   return { status = status, body = body or "", headers = headers or { "Content-Type", "application/json" } }
 end
 
---- A failure of the network.
-function scripted.broken(code)
-  return { code = code or "network" }
+--- A failure of the network; `reached` as of Transport:finish, by default what such a failure usually has.
+function scripted.broken(code, reached)
+  local is_early = code == "resolve" or code == "connect"
+  return { code = code or "network", reached = reached or not is_early and "server" or nil }
 end
 
 --- `replies` is a list, or a function of the request's number. Options as for auth.new; no cache unless they name one.
@@ -98,7 +99,7 @@ end
 function Scripted:finish()
   local raw = self.on_its_way
   if raw.code then
-    return nil, "it broke", raw.code, {}
+    return nil, "it broke", raw.code, { reached = raw.reached }
   end
   raw.received_wall, raw.received_boot = self.clock:wall(), self.arrival
   return raw

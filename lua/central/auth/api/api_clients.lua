@@ -85,15 +85,14 @@ local function described(value)
   }, metatable)
 end
 
--- Asks for the client's renewal, with an API call of GreenLake's platform.
-local function call(renewal, method, path, body, resets)
+-- An API call of GreenLake's platform. `doubt` is added to the message of a failure where the server may have acted.
+local function call(renewal, method, path, body, doubt, resets)
   local means = { base = renewal.config.greenlake_url, resets = resets }
-  return request.run(renewal, method, PATH .. path, { json = body }, means)
-end
-
--- What to add to the message of a call that must not be repeated, where the server may have acted.
-local function doubt(code, detail, advice)
-  return request.may_have_acted(code, detail.status) and "; " .. advice or ""
+  local reply, message, code, detail = request.run(renewal, method, PATH .. path, { json = body }, means)
+  if not reply and doubt and means.may_have_acted then
+    message = ("%s; %s"):format(message, doubt)
+  end
+  return reply, message, code, detail
 end
 
 local function place(id)
@@ -171,12 +170,10 @@ function Credentials:create(options)
       reply, message, code, detail = call(renewal, "POST", "", {
         credentialName = options.name, associatedServiceManagerProvision = uri(options.service, SERVICE),
         associatedTenant = uri(options.workspace, WORKSPACE),
-      })
+      }, "the client may have been created nevertheless: look for it in the list")
     end
     if reply then
       made, message, code, detail = with_secret(reply)
-    elseif ready then
-      message = message .. doubt(code, detail, "the client may have been created nevertheless: look for it in the list")
     end
     if not made then
       return nil, message, code, detail
@@ -186,10 +183,10 @@ function Credentials:create(options)
 end
 
 local function reset(renewal, path, id)
-  local reply, message, code, detail = call(renewal, "POST", path .. "/reset", nil, id == renewal.config.client_id)
+  local reply, message, code, detail = call(renewal, "POST", path .. "/reset", nil,
+    "the secret may have been reset nevertheless: in that case reset it again", id == renewal.config.client_id)
   if not reply then
-    return nil, message .. doubt(code, detail,
-      "the secret may have been reset nevertheless: in that case reset it again"), code, detail
+    return nil, message, code, detail
   end
   local found
   found, message, code, detail = with_secret(reply, id)

@@ -153,11 +153,14 @@ local function send(renewal, call, token, deadline)
   renewal.resetting[call] = call.resets and deadline or nil
   local _ <close> = setmetatable({}, { __close = function() renewal.resetting[call] = nil end })
   return renewal.host:run(function(alarm)
-    return renewal.pool:exchange({
+    call.may_be_sent = true -- until a failure says how far the request came: the client may be closed before that
+    local raw, message, code, detail = renewal.pool:exchange({
       url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
       authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX, http2 = true,
       once = not METHODS[call.method],
     }, deadline, { alarm = alarm })
+    call.may_be_sent = raw ~= nil or detail.reached == "server"
+    return raw, message, code, detail
   end, deadline)
 end
 
@@ -168,13 +171,14 @@ end
 
 local ACTED_CODES = { timeout = true, network = true, reply = true, closed = true }
 
---- Whether the server may have acted although the call failed: its reply was lost, or is one of those by which servers
---- and the proxies before them say that something broke on the way.
----@param code central.auth.Code
----@param status? integer
----@return boolean
-function request.may_have_acted(code, status)
-  return ACTED_CODES[code] or status and status >= 500 and status ~= 501 and status ~= 503 or false
+-- Whether the server may have acted on this try: it says so, its reply was lost, or is one of those by which servers
+-- and the proxies before them say that something broke on the way.
+local function may_have_acted(call, raw, code)
+  local status = raw and raw.status
+  if status then
+    return status < 300 or status >= 500 and status ~= 501 and status ~= 503
+  end
+  return call.may_be_sent and ACTED_CODES[code] or false
 end
 
 -- Seconds until the call may be tried again; nil where another try makes no sense.
@@ -220,6 +224,7 @@ local function try(renewal, call, deadline)
   local raw
   raw, message, code, detail = send(renewal, call, token, deadline)
   call.tries = call.tries + (raw and raw.sent_twice and 1 or 0)
+  call.may_have_acted = call.may_have_acted or may_have_acted(call, raw, code)
   if raw and raw.status == 401 and unauthorized.replace(renewal, call, token, deadline) then
     return nil, 0
   elseif raw and is_success(raw) then
@@ -231,7 +236,6 @@ local function try(renewal, call, deadline)
   if wait and renewal.clock:boot() + wait < deadline then
     renewal:note("retry", { code = code or "http", message = ("%s: %s"):format(call.name,
       code and clean(message) or ("HTTP status %d"):format(raw.status)) })
-    call.may_have_acted = call.may_have_acted or request.may_have_acted(code or "api", raw and raw.status)
     return nil, wait
   elseif raw then
     return true, conclude(call, raw, reply, clean, said)
@@ -245,7 +249,8 @@ end
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param means? { base?: string, resets?: boolean } in place of base_url; whether it resets this client's credential
+---@param means? { base?: string, resets?: boolean, may_have_acted?: boolean } in place of base_url; whether it resets
+---this client's credential; set at the end: whether the server may have acted, though the call failed
 ---@return central.auth.Reply? reply
 ---@return string? message
 ---@return central.auth.Code? code
@@ -265,6 +270,9 @@ function request.run(renewal, method, target, options, means)
       return errors.closed(name)
     end
     local ended = table.pack(try(renewal, call, deadline))
+    if means then
+      means.may_have_acted = call.may_have_acted
+    end
     if ended[1] then
       return table.unpack(ended, 2, ended.n)
     end
