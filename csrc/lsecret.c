@@ -112,16 +112,14 @@ static int from_file(lua_State *L) {
     return 2;
 }
 
-/* read_file(path [, any]) -> text, why it must not hold a secret, or nil | nil, what is wrong with it, and
- * the reason where it is "absent", "foreign" (another user's) or "closed" (it may not be read); `any`: also
- * where other users may have written it */
+/* read_file(path) -> text, why it must not hold a secret, or nil | nil, what is wrong with it, and the reason
+ * where it is "absent", "foreign" (another user's) or "closed" (it may not be read) */
 static int read_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    bool any = lua_toboolean(L, 2) != 0;
     struct auth_secret *content = auth_lua_new_secret(L);
     struct auth_file_access access = {0};
     int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), content, &access);
-    if (error == 0 && (any || access.verdict == AUTH_FILE_TRUSTED || access.verdict == AUTH_FILE_READABLE)) {
+    if (error == 0 && (access.verdict == AUTH_FILE_TRUSTED || access.verdict == AUTH_FILE_READABLE)) {
         lua_pushlstring(L, content->data != NULL ? (const char *)content->data : "", content->length);
         auth_secret_wipe(content);
         push_problem(L, &access, path);

@@ -106,9 +106,9 @@ describe("central-auth login", function()
 
   it("keeps no byte-order mark of a file or of standard input", function()
     local marked = "\xEF\xBB\xBFa secret of an editor\r\n"
-    local path = process.write(home.folder .. "/secret", marked)
+    local path = process.write(home.folder .. "/secret", marked, "600")
     local json = process.write(home.folder .. "/json",
-      '\xEF\xBB\xBF{ "client_id": "x", "client_secret": "a secret of an editor" }')
+      '\xEF\xBB\xBF{ "client_id": "x", "client_secret": "a secret of an editor" }', "600")
     for line, input in pairs {
       ["--client-id x --client-secret-file " .. path] = "", ["--client-id x --client-secret-file -"] = marked,
       ["--from-file " .. json] = "", ["--from-file -"] = process.read(json),
@@ -116,6 +116,20 @@ describe("central-auth login", function()
       os.remove(home.profile)
       assert.equal(0, select(3, home:run("login --no-check " .. line, nil, input)), line)
       assert.equal("a secret of an editor", dofile(home.profile).default.client_secret, line)
+    end
+  end)
+
+  it("takes a file that others may read, and none that they may write", function()
+    local secret = process.write(home.folder .. "/secret", "a secret of this user", "644")
+    local json = process.write(home.folder .. "/json", '{ "client_id": "x", "client_secret": "y" }', "644")
+    for path, options in pairs { [secret] = "--client-id x --client-secret-file ", [json] = "--from-file " } do
+      local line = "login --no-check --yes " .. options .. path
+      assert.equal(0, select(3, home:run(line)))
+      process.run("chmod 666 " .. path)
+      local _, said, status = home:run(line)
+      assert.equal(1, status)
+      assert.truthy(said:find(path .. ": is open to others (mode 0666): run chmod 600 " .. path, 1, true), said)
+      assert.is_nil(said:find("a secret of this user", 1, true))
     end
   end)
 
@@ -127,7 +141,7 @@ describe("central-auth login", function()
       assert.is_nil(errors:find(wrong, 1, true))
       return errors, status
     end
-    local path = process.write(home.folder .. "/secret", wrong)
+    local path = process.write(home.folder .. "/secret", wrong, "600")
     local line = "login --client-id x --client-secret-file "
     assert.matches("%(client_id from %-%-client%-id, client_secret from standard input%)",
       said(line .. "-", nil, wrong))
@@ -271,7 +285,7 @@ describe("central-auth login", function()
     local format = '{"new_central": {"base_url": "%s", "client_id": "%s", "client_secret": "%s", '
       .. '"token_endpoint": "%s"}}'
     local path = process.write(home.folder .. "/handed",
-      format:format(good.base_url, good.client_id, good.client_secret, good.token_url))
+      format:format(good.base_url, good.client_id, good.client_secret, good.token_url), "600")
     local before = good:requests().token
     home.environment.CENTRAL_TOKEN_URL = nil
     local _, said, status = home:run("login --ca-file " .. good.ca_file .. " --from-file " .. path)
@@ -290,7 +304,7 @@ describe("central-auth login", function()
   it("names what it does not take of a file, and asks no server that may be the wrong one", function()
     local path = process.write(home.folder .. "/handed", '{"account": "a", "zero": null, "scope": ["b"], '
       .. '"new_central": {"client_id": "x", "client_secret": "hush", "timeout": "5", "empty": "", '
-      .. '"docs_url": "https://docs.example"}}')
+      .. '"docs_url": "https://docs.example"}}', "600")
     home.environment.CENTRAL_TOKEN_URL = nil
     local _, said, status = home:run("login --no-check --from-file " .. path)
     assert.equal(0, status, said)

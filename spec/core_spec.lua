@@ -116,7 +116,6 @@ describe("central.auth.core #valgrind", function()
     process.run("chmod 620 " .. path)
     local problem = "is open to others (mode 0620): run chmod 600 " .. path
     assert.same({ nil, problem }, { core.read_file(path) })
-    assert.same({ "text\n", problem }, { core.read_file(path, true) })
     assert.same({ nil, "No such file or directory", "absent" }, { core.read_file(folder .. "/none") })
     assert.same({ nil, "No such file or directory", "absent" }, { core.read_file(folder .. "/none/none") })
     assert.same({ nil, "Not a directory", "absent" }, { core.read_file(path .. "/none") })

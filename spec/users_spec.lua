@@ -136,6 +136,21 @@ describe("a secret file", function()
     assert.matches("belongs to another user %(65533%)", (other:run(ask, from(path))))
   end)
 
+  with_users("of another user is refused by login, which says what to do", function()
+    local path = other:write("home/secret", box.client_secret)
+    local login = ("lua5.4 %s/lua/central-auth login --no-check --client-id x "):format(other.copy)
+    local without_secret = with { CENTRAL_CLIENT_SECRET = false, XDG_CONFIG_HOME = other.folder .. "/config" }
+    for line, advised in pairs {
+      ["--client-secret-file " .. path] = "; copy it, or give it on standard input (-)",
+      ["--from-file " .. path] = "; copy it, or give it on standard input (-)",
+      ["--client-secret-file - <" .. path] = false,
+    } do
+      local said = other:run(login .. line, without_secret, true)
+      assert.equal(advised and true or false, said:find("belongs to another user (65534)", 1, true) ~= nil, said)
+      assert.truthy(said:find(advised or "The profile", 1, true), said)
+    end
+  end)
+
   with_users("of root is for the group of another user, and not for all", function()
     for mode, pattern in pairs {
       ["440"] = "token\t", ["640"] = "token\t", ["644"] = "open to others %(mode 0644%): run chmod 640 ",

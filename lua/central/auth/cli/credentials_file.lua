@@ -64,18 +64,21 @@ local function wrong(path, problem)
   return errors.fail("config", ("%s: %s"):format(handed_over.name(path), problem))
 end
 
---- A file's text, or with - what comes on standard input.
+--- A file's text, or with - what comes on standard input. Others may read the file, but not write it.
 ---@param path string
 ---@return string? text
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function handed_over.text(path)
-  local text, why
+  local text, why, kind
   if path == "-" then
     text = io.read "a"
   else
-    text, why = core.read_file(path, true)
+    text, why, kind = core.read_file(path)
+  end
+  if kind == "foreign" then
+    why = why .. "; copy it, or give it on standard input (-)"
   end
   if not text then
     return wrong(path, why)
