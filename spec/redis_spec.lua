@@ -568,6 +568,26 @@ describe("a client that can't use Redis asks for itself", function()
     assert.equal("t3", s.client:token())
   end)
 
+  it("where the coroutine that takes a token out of the cache is dropped in the middle", function()
+    local s = elsewhere({ token("t1", 7200) }, { wait = function() coroutine.yield() end })
+    assert.equal("t1", s.client:token())
+    server:freeze()
+    assert(coroutine.resume(coroutine.create(function() s.client:invalidate() end)))
+    server:thaw()
+    collectgarbage()
+    local done, turns = false, 0
+    local other = coroutine.wrap(function()
+      s.client:invalidate "t1"
+      done = true
+    end)
+    while not done and turns < 100 do
+      other()
+      turns = turns + 1
+      cqueues.sleep(0.005)
+    end
+    assert.is_true(done)
+  end)
+
   it("where it says nothing, after two seconds in any case #slow", function()
     server:freeze()
     assert_alone(elsewhere { token("own", 100) }, "does not answer in time", 3)

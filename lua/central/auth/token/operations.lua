@@ -82,17 +82,34 @@ function by_hand.drop_shared(self, token, may)
   return here or beyond
 end
 
+-- Notes that something is under way until the returned value is closed. A coroutine that is dropped in the middle
+-- closes nothing: its note counts until the deadline, or until it is collected.
+local function note_begin(deadlines, deadline)
+  local key = {}
+  deadlines[key] = deadline
+  return setmetatable({}, { __close = function() deadlines[key] = nil end })
+end
+
+local function is_under_way(self, deadlines)
+  for _, deadline in pairs(deadlines) do
+    if self.clock:boot() < deadline then
+      return true
+    end
+  end
+  return false
+end
+
 -- Takes it out of the cache, one coroutine of this client at a time; what drop_shared returns. Within a task.
-local function drop_in_turn(self, token, may)
-  while self.dropping do
+local function drop_in_turn(self, token, may, deadline)
+  self.dropping = self.dropping or setmetatable({}, { __mode = "k" })
+  while is_under_way(self, self.dropping) do
     task.wait(self.clock:boot() + POLL)
   end
   if self:under_way() then
     self.to_drop = token -- it may hold the lock, and what it brings takes the place of this one, unless it fails
     return false
   end
-  self.dropping = true
-  local _ <close> = setmetatable({}, { __close = function() self.dropping = false end })
+  local _ <close> = note_begin(self.dropping, deadline)
   return by_hand.drop_shared(self, token, may)
 end
 
@@ -104,7 +121,7 @@ local function forget(self, token, may, deadline)
     self.tracker:forget()
     self.rejected = token
   end
-  local done, dropped = within_task(self, deadline, function() return drop_in_turn(self, token, may) end)
+  local done, dropped = within_task(self, deadline, function() return drop_in_turn(self, token, may, deadline) end)
   if done and dropped == nil or not done and may and not may() then
     return nil
   elseif token == self.tracker:token() then -- still: dropping it may have waited
@@ -144,12 +161,7 @@ end
 ---@param self central.auth.Renewal
 ---@return boolean
 function by_hand.is_resetting(self)
-  for _, deadline in pairs(self.resetting) do
-    if self.clock:boot() < deadline then
-      return true
-    end
-  end
-  return false
+  return is_under_way(self, self.resetting)
 end
 
 local function drop_all(self)
@@ -172,9 +184,8 @@ end
 ---@param self central.auth.Renewal
 ---@param secret userdata
 function by_hand.use_secret(self, secret)
-  local deadline, key, replaced = self.clock:boot() + self.config.timeout, {}, false
-  self.resetting[key] = deadline
-  local _ <close> = setmetatable({}, { __close = function() self.resetting[key] = nil end })
+  local deadline, replaced = self.clock:boot() + self.config.timeout, false
+  local _ <close> = note_begin(self.resetting, deadline)
   within_task(self, deadline, function()
     local _ <close> = self.cache:visit()
     local _ <close> = self.cache:lock(self.config.timeout) or nil
