@@ -42,7 +42,8 @@ local metatable = { __index = Box, __name = "central.auth.sandbox" }
 
 local sandbox = {}
 
-local START = 10 -- seconds the server may take to come up, or to end
+local START = 10  -- seconds the server may take to come up, or to end
+local TURN = 0.05 -- seconds after which a coroutine that waits for its turn checks whether the one before was dropped
 
 local function random_text(bytes)
   return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
@@ -61,20 +62,30 @@ local function serve(connection, path, cpath, settings)
   require("central.auth.sandbox.server").serve(connection, require("central.auth.json").cjson().decode(settings))
 end
 
--- One command, one answer, a line of JSON each, which have the same number. Coroutines take turns; the answer to one
--- that was closed in the middle is passed over.
-local function tell(self, command)
-  while self._connection and self._asks do
-    if not self._free:wait(START) then
-      error("the sandbox does not answer: another coroutine waits for it", 3)
+-- A coroutine that is dropped in the middle of a command has its turn until it is collected.
+local function wait_for_turn(self)
+  local left = START
+  while self._connection and self._asker[1] do
+    if not self._free:wait(TURN) then
+      left = left - TURN
+      collectgarbage()
+    end
+    if left <= 0 then
+      error("the sandbox does not answer: another coroutine waits for it", 4)
     end
   end
+end
+
+-- One command, one answer, a line of JSON each, which have the same number. Coroutines take turns; the answer to one
+-- that was closed or dropped in the middle is passed over.
+local function tell(self, command)
+  wait_for_turn(self)
   if not self._connection then
     error("the sandbox is closed", 3)
   end
-  self._asks, self._asked = true, self._asked + 1
+  self._asker[1], self._asked = coroutine.running(), self._asked + 1
   local _ <close> = setmetatable({}, { __close = function()
-    self._asks = false
+    self._asker[1] = nil
     self._free:signal()
   end })
   local number, answer = self._asked
@@ -132,6 +143,7 @@ function sandbox.start(options)
   local self = setmetatable({
     _folder = folder,
     _free = condition.new(),
+    _asker = setmetatable({}, { __mode = "v" }), -- the coroutine that waits for an answer
     _asked = 0,
     client_id = options.client_id or random_text(16),
     client_secret = options.client_secret or random_text(16),
