@@ -90,17 +90,23 @@ function json.object(text)
   return type(value) == "table" and plain(text):find("^%s*{") and value or nil
 end
 
--- lua-cjson writes fourteen digits. A number that has more would arrive as another.
-local function loses_digits(value)
+-- A number in a value that would arrive as another, or as none, and why: lua-cjson writes fourteen digits, and the
+-- locale's decimal point where that has several bytes.
+local function lost_number(value)
   if type(value) == "table" then
     for _, item in pairs(value) do
-      local lost = loses_digits(item)
+      local lost, why = lost_number(item)
       if lost then
-        return lost
+        return lost, why
       end
     end
-  elseif type(value) == "number" and tonumber(("%.14g"):format(value)) ~= value then
-    return value
+  elseif type(value) == "number" then
+    local text = ("%.14g"):format(value)
+    if text:find("[\x80-\xFF]") then
+      return value, "has a fraction, which lua-cjson can't write with a decimal point of several bytes"
+    elseif tonumber(text) ~= value then
+      return value, "has more digits than lua-cjson writes"
+    end
   end
 end
 
@@ -114,10 +120,9 @@ function json.encode(value)
   if not ok then
     return nil, tostring(text)
   end
-  local lost = loses_digits(value)
+  local lost, why = lost_number(value)
   if lost then
-    return nil, ("%s has more digits than lua-cjson writes; give it as a string, or the text in body"):format(
-      url.text(lost))
+    return nil, ("%s %s; give it as a string, or the text in body"):format(url.text(lost), why)
   elseif not utf8.len(text) then
     return nil, "it holds text that is not UTF-8"
   end
