@@ -40,6 +40,15 @@ describe("central-auth doctor", function()
     assert.matches(advice, finding.advice or "")
   end
 
+  it("goes on where libcurl can't be loaded", function()
+    local without = 'package.preload["central.auth.http"] = function() error "central.auth.http: no libcurl" end'
+    local found, status = findings { LUA_INIT_5_4 = without }
+    assert.equal(1, status)
+    assert.equal("bad", found.versions.result)
+    assert.matches("install libcurl4", found.versions.advice)
+    assert.truthy(found["shared token"])
+  end)
+
   it("finds nothing wrong where all is well, in a line each", function()
     local output, errors, status = home:run "doctor"
     assert.equal("0 ", status .. " " .. errors)

@@ -131,7 +131,8 @@ return function(known, tell)
   tell("ok", "proxy", proxy and ("%s (from %s)%s"):format(proxy.url, proxy.from,
     proxy.others ~= "" and "; not used: " .. proxy.others or "") or why)
   trust(found, tell)
-  if known.options.offline then
+  local loads = pcall(require, "central.auth.http") -- else "versions" says so
+  if known.options.offline or not loads then
     return
   end
   known.reached = token_url(found, proxy, tell)
