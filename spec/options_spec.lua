@@ -86,7 +86,7 @@ describe("options #valgrind", function()
   it("takes proxies libcurl knows, and never repeats one", function()
     assert_good("proxy", "http://p:3128", "p:3128", "p", "socks5h://u:pw@[::1]:1080/", "https://u:p%40w@p/")
     for _, value in ipairs { "htp://u:hush@h", "http://u:hush@h:1:2", "http://u:hush@h:99999", "http://u:hush@[::1",
-      "http://", "u:hush@h /" } do
+      "http://", "u:hush@h /", "http://u:hush@h:0", "http://u:hush@b\u{FC}cher:1", "http://u:hush@[fe80::1%eth0]:1" } do
       local _, problem = options.check("proxy", value)
       assert.is_string(problem, value)
       assert.is_nil(problem:find("hush", 1, true))

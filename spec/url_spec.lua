@@ -18,6 +18,7 @@ describe("a target of an API call", function()
     local target = "HTTPS://US1.api.central.arubanetworks.com:443/x?a=b"
     assert.equal(target, url.resolve(target, BASE))
     assert.equal("https://[::1]:8443/x", url.resolve("https://[::1]:8443/x", "https://[::1]:8443"))
+    assert.equal("https://[::1]:08443/x", url.resolve("https://[::1]:08443/x", "https://[::1]:8443"))
     assert.equal("http://127.0.0.1:80/x", url.resolve("http://127.0.0.1:80/x", "http://127.0.0.1"))
   end)
 

@@ -52,9 +52,23 @@ local function authority_problem(host, port)
     return "its host is not ASCII; write it as DNS has it, xn--…"
   elseif not (host:find("^[A-Za-z0-9._-]+$") or host:find("^%[[%x:.]+%]$")) then
     return "its host is no name, no IPv4 address and no IPv6 address in brackets"
-  elseif port ~= "" and not (#port <= 5 and tonumber(port) >= 1 and tonumber(port) <= 65535) then
+  elseif port ~= "" and not (tonumber(port) >= 1 and tonumber(port) <= 65535) then
     return "its port is none from 1 to 65535"
   end
+end
+
+--- The host and the port of what stands before a URL's path: `host:port`; or nil and what is wrong with it.
+---@param authority string
+---@return string? host in lower case
+---@return string port "" where there is none; or the problem
+function url.host(authority)
+  local host, port = authority:match("^(.*):(%d*)$")
+  host, port = (host or authority):lower(), (port or ""):gsub("^0+(%d)", "%1")
+  local problem = authority_problem(host, port)
+  if problem then
+    return nil, problem
+  end
+  return host, port
 end
 
 --- Scheme, host and port of a URL in one spelling, the host alone, and the rest; or nil and what is wrong with it.
@@ -67,11 +81,9 @@ function url.split(text)
   if not scheme then
     return nil, "it is no URL like https://host/path"
   end
-  local host, port = authority:match("^(.*):(%d*)$")
-  host, port = (host or authority):lower(), port or ""
-  local problem = authority_problem(host, port)
-  if problem then
-    return nil, problem
+  local host, port = url.host(authority)
+  if not host then
+    return nil, port
   end
   scheme = scheme:lower()
   return ("%s://%s:%s"):format(scheme, host, port ~= "" and port or PORTS[scheme] or "0"), host, rest

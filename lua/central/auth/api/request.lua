@@ -140,8 +140,9 @@ local function describe(config, method, target, options, base)
   if problem then
     return nil, problem
   end
+  local origin, host = url.split(address)
   return {
-    method = method, url = url.extend(address, query), host = select(2, url.split(address)), lines = lines, body = body,
+    method = method, url = url.extend(address, query), origin = origin, host = host, lines = lines, body = body,
     timeout = timeout, raw = options.raw, tries = 0, wants_identity = lines[#lines] == IDENTITY,
   }
 end

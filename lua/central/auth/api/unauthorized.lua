@@ -17,10 +17,6 @@ local function names(call)
   return call.method .. " " .. call.url, call.method .. " " .. call.url:match("^[^?]*")
 end
 
-local function origin(call)
-  return call.url:match("^%a+://[^/?]*")
-end
-
 local function remember(accepted, name)
   if #name > KEY_MAX or accepted.calls[name] then
     return
@@ -51,7 +47,7 @@ function unauthorized.succeeded(renewal, call)
     return
   end
   local name, path = names(call)
-  accepted.origins[origin(call)] = true
+  accepted.origins[call.origin] = true
   remember(accepted, name)
   remember(accepted, path)
 end
@@ -70,7 +66,7 @@ end
 local function is_suspect(renewal, call, now)
   local accepted = accepted_of(renewal, call)
   local name, path = names(call)
-  call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[origin(call)] or false
+  call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.origin] or false
   if call.refused_at and call.sent_boot > call.refused_at then
     return false -- it is the one that replaced the token this call was refused with first
   elseif now - call.sent_boot >= YOUNG or not call.is_accepted_elsewhere then

@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
+local url = require "central.auth.url"
 
 local proxy = {}
 
@@ -43,7 +44,7 @@ local function excepts(list, host)
   if list:match "^%s*(.-)%s*$" == "*" then
     return true
   end
-  host = host:lower():gsub("[%[%]]", ""):gsub("%.$", "")
+  host = host:gsub("[%[%]]", ""):gsub("%.$", "")
   for word in list:lower():gmatch "[^%s,]+" do
     local domain = word:gsub("^%.", ""):gsub("%.$", "")
     if host == domain or host:sub(-#domain - 1) == "." .. domain or holds(word, host) then
@@ -76,22 +77,21 @@ local function described(value, from, others)
   local address = (rest or value):gsub("^.*@", ""):gsub("/*$", "")
   scheme = scheme and scheme:lower() or "http"
   return { url = errors.printable(scheme .. "://" .. address), from = from, others = others,
-    host = address:match "^%[.-%]" or address:match "^[^:]*", socks = scheme:find "^socks" ~= nil }
+    host = url.host(address) or address, socks = scheme:find "^socks" ~= nil }
 end
 
 --- The proxy on the way to a URL; or nil and why there is none.
 ---@param found central.auth.Config
----@param url string
+---@param target string
 ---@return central.auth.Proxy? proxy
 ---@return string? why
-function proxy.of(found, url)
-  local authority = url:match "^%w+://([^/?#]+)"
-  local host = authority:match "^%[.-%]" or authority:match "^[^:]+"
+function proxy.of(found, target)
+  local origin, host = url.split(target)
   local all = sources(found)
   local list, excepting = variable("no_proxy", "NO_PROXY")
   if #all == 0 then
     return nil, "none"
-  elseif url:lower():find "^http:" or not found.proxy and LOOPBACK[host:lower()] then
+  elseif origin:find "^http:" or not found.proxy and LOOPBACK[host] then
     return nil, ("none, as %s is on this machine (there is one from %s)"):format(host, names(all, 1))
   elseif list and excepts(list, host) then
     return nil, ("none, as %s excepts %s (there is one from %s)"):format(excepting, host, names(all, 1))
@@ -101,10 +101,10 @@ end
 
 --- For a message about a request that failed: where its proxy is from; empty without one.
 ---@param found central.auth.Config
----@param url string
+---@param target string
 ---@return string
-function proxy.source(found, url)
-  local used = proxy.of(found, url)
+function proxy.source(found, target)
+  local used = proxy.of(found, target)
   return used and "; proxy from " .. used.from or ""
 end
 

@@ -2,6 +2,10 @@
 -- a URL is shown and logged.
 -- SPDX-License-Identifier: MIT
 
+local lazy = require "central.auth.lazy"
+
+local url = lazy "central.auth.url"
+
 local redis_url = {}
 
 redis_url.NO_LIBRARY = "the library hiredis can't be loaded: install it (on Debian it is among what the package"
@@ -49,17 +53,14 @@ local function database(text)
 end
 
 local function to_host(parts, authority, path, query, tls)
-  local host, port = authority:match "^(%[[%x:.]+%])(.*)$"
-  if not host then
-    host, port = authority:match "^([^:%[%]]+)(.*)$"
-  end
+  local host, port = url.host(authority)
   local fields = fields_of(query, { ca_file = tls })
-  local number = port and tonumber(port == "" and PORT or port:match "^:(%d+)$")
   parts.database = database(path:gsub("^/", ""))
-  if not (host and number and number >= 1 and number <= 65535 and fields and parts.database and #host <= 255) then
+  if not (host and fields and parts.database and #host <= 255) then
     return nil, HOW
   end
-  parts.host, parts.port, parts.tls, parts.ca_file = host:gsub("[%[%]]", ""), ("%d"):format(number), tls, fields.ca_file
+  parts.host, parts.port = host:gsub("[%[%]]", ""), port ~= "" and port or PORT
+  parts.tls, parts.ca_file = tls, fields.ca_file
   return parts
 end
 
@@ -74,13 +75,13 @@ local function to_socket(parts, authority, path, query)
 end
 
 --- What `central.auth.redis` takes of it, or nil and what is wrong, without a word of the URL.
----@param url string
+---@param text string
 ---@return table? parts path or host and port; user, database, tls, ca_file
 ---@return string? problem
-function redis_url.parse(url)
-  local scheme, authority, path, query = url:match "^([%w+]+)://([^/?#]*)([^?#]*)%??([^#]*)$"
+function redis_url.parse(text)
+  local scheme, authority, path, query = text:match "^([%w+]+)://([^/?#]*)([^?#]*)%??([^#]*)$"
   local user, where = (authority or ""):match "^(.*)@(.*)$"
-  if not scheme or url:find "[%s%c]" then
+  if not scheme or text:find "[%s%c]" then
     return nil, HOW
   elseif user and user:find ":" then
     return nil, "it carries a password, and URLs are shown: give it in cache_password or cache_password_file"
@@ -105,11 +106,11 @@ local function is_here()
 end
 
 --- The same, and whether this build can do it.
----@param url string
+---@param text string
 ---@return string? url
 ---@return string? problem
-function redis_url.check(url)
-  local parts, problem = redis_url.parse(url)
+function redis_url.check(text)
+  local parts, problem = redis_url.parse(text)
   if not parts then
     return nil, problem
   elseif not is_here() then
@@ -126,7 +127,7 @@ function redis_url.check(url)
   elseif file then
     file:close()
   end
-  return url
+  return text
 end
 
 return redis_url

@@ -18,13 +18,12 @@ local PROXIES = { http = true, https = true, socks4 = true, socks4a = true, sock
 function checks.proxy(value)
   local checked, problem = text(value)
   local scheme, rest = value:match("^(%w+)://(.*)$")
-  local host = (rest or value):gsub("^.*@", "")
-  local port = host:match("^[^%[:]+:(%d+)/?$") or host:match("^%[[%x:.]+%]:(%d+)/?$")
+  local address = (rest or value):gsub("^.*@", ""):gsub("/$", "")
   if not checked or value:find("%s") then
     return nil, problem or "it holds a space"
   elseif scheme and not PROXIES[scheme:lower()] then
     return nil, "a proxy speaks http, https, socks4, socks4a, socks5 or socks5h"
-  elseif not (port and tonumber(port) <= 65535 or host:find("^[^%[:/]+/?$") or host:find("^%[[%x:.]+%]/?$")) then
+  elseif not url.host(address) then
     return nil, "write it like http://user:password@host:port"
   end
   return value
@@ -136,10 +135,10 @@ function checks.base_url(value)
     value = "https://" .. value
   end
   local checked, problem = options.url(value)
-  local host = checked and checked:match("^%a+://([^/?:]+)")
+  local host = checked and select(2, url.split(checked))
   if checked and checked:find("?", 1, true) then
     return nil, "it has a query"
-  elseif host and host:lower():find("api[g-]") and clusters.is_classic(host) then
+  elseif host and host:find("api[g-]") and clusters.is_classic(host) then
     return nil, ("%s is a gateway of classic Central, where tokens of new Central do not work; give new Central's base"
       .. " URL, or cluster in its place"):format(host)
   end

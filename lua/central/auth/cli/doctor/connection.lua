@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
+local url = require "central.auth.url"
 
 ---@class central.auth.cli.doctor.Outcome
 ---@field raw? central.auth.RawReply
@@ -52,8 +53,7 @@ local function trust(found)
 end
 
 local function words_of(found, proxy, outcome)
-  local server = found.token_url:match "^%w+://([^/?#]+)"
-  local host = server:match "^%[.-%]" or server:match "^[^:]+"
+  local server, host = found.token_url:match "^%a+://([^/?#]+)", select(2, url.split(found.token_url))
   return {
     server = server, host = host, name = name_of(host, "the name %s has an address"), trust = trust(found),
     option = found.option or "token_url",
