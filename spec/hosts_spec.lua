@@ -94,7 +94,7 @@ local function live_through(ask, begin, other)
   box:latency(1000)
   local silent = keep_asking(ask, LIFETIME + 6)
   assert.is_true(silent.distinct >= 1) -- the last token, to its end
-  assert.is_true(silent.longest < TIMEOUT + SOON, silent.longest)
+  assert.is_true(silent.longest < TIMEOUT + 2 * SOON, silent.longest) -- with the start of a script on a busy machine
   assert.is_true(silent.slow <= silent.requests, silent.slow) -- who waits has tried …
   assert.is_true(silent.failures > silent.slow, silent.failures) -- … and spares the next
   if begin then

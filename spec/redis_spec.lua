@@ -536,7 +536,7 @@ describe("a client that can't use Redis asks for itself", function()
     assert.equal(1, count(s.events, "cache_error"))
   end)
 
-  it("where it says nothing of a token that is refused, and holds neither the event loop up nor the call", function()
+  it("where it says nothing of a token that is refused, and holds up neither the loop nor the call #timing", function()
     local function loses_a_token(does, replies)
       local s = elsewhere(replies, { timeout = 0.6, base_url = "https://us1.api.central.arubanetworks.com" })
       s.client._renewal.host.wait = coroutine.yield
