@@ -84,10 +84,10 @@ end
 ---@return boolean
 function unauthorized.replace(renewal, call, token, deadline)
   local now = wait_for_reset(renewal, deadline)
-  local suspect, proven = true, true
-  if call.seen_resets == renewal.resets then
-    suspect, proven = is_suspect(renewal, call, now)
+  if call.seen_resets ~= renewal.resets then -- that ended the token, which is forgotten already
+    return now < deadline
   end
+  local suspect, proven = is_suspect(renewal, call, now)
   call.refused_at = call.refused_at or now
   call.refusals = (call.refusals or 0) + 1
   return suspect and call.refusals < TRIES and now < deadline
