@@ -196,7 +196,7 @@ local function close(self)
 end
 
 --- Wipes the secret, forgets the token, closes connections; calls that wait, those of tenants too, end with the code
---- `closed`. Any number of times. With `revoke` the token is revoked first (RFC 7009) where `revocation_url` is set,
+--- `closed`. Safe to call again. With `revoke` the token is revoked first (RFC 7009) where `revocation_url` is set,
 --- for all who share it; that may fail, closing does not.
 ---@param options? { revoke?: boolean }
 ---@return boolean? closed

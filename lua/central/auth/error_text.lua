@@ -6,7 +6,7 @@ local error_text = {}
 
 local CHALLENGE_MAX = 4096 -- bytes of WWW-Authenticate that are read
 
--- The members that are told in `detail`, and those of a message, in their order.
+-- The members that `detail` gets, and those that a message gets, in their order.
 local IN_DETAIL = { "error_description", "error_uri", "errorCode", "message", "debugId" }
 local IN_MESSAGE = { "errorCode", "error", "message", "error_description", "detail" }
 
@@ -74,7 +74,7 @@ local function collect(fields, challenge, clean)
 end
 
 --- Adds to `detail` what the server says, and returns it as one text; nil where it says nothing. `but` is a member that
---- is told already.
+--- the message has already.
 ---@param detail central.auth.Detail
 ---@param fields any the body's JSON
 ---@param challenge? table<string, string>
@@ -82,14 +82,14 @@ end
 ---@param but? string
 ---@return string?
 function error_text.add(detail, fields, challenge, clean, but)
-  local said, parts, told = collect(fields, challenge, clean), {}, {}
+  local said, parts, seen = collect(fields, challenge, clean), {}, {}
   for _, name in ipairs(IN_DETAIL) do
     detail[name] = said[name]
   end
   for _, name in ipairs(IN_MESSAGE) do
     local text = name ~= but and said[name]
-    if text and not told[text] then
-      parts[#parts + 1], told[text] = text, true
+    if text and not seen[text] then
+      parts[#parts + 1], seen[text] = text, true
     end
   end
   local text = #parts > 0 and "it says: " .. table.concat(parts, ": ") or nil

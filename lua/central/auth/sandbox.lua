@@ -225,7 +225,7 @@ function Box:requests()
   return tell(self, { name = "requests" })
 end
 
---- Stops the server and removes its files. Any number of times.
+--- Stops the server and removes its files. Safe to call again.
 function Box:close()
   local connection = self._connection
   if connection then

@@ -4,7 +4,6 @@
 local lazy = require "central.auth.lazy"
 
 local errors = lazy "central.auth.errors"
-local sorted_names = require "central.auth.sorted_names"
 
 local url = {}
 
@@ -174,7 +173,7 @@ function url.query(fields)
       return nil, ("a name is a %s; a string is needed"):format(type(name))
     end
   end
-  local parts = {}
+  local parts, sorted_names = {}, require "central.auth.sorted_names" -- here: a start with a cached token has no query
   for _, name in ipairs(sorted_names(fields)) do
     local values = fields[name]
     for _, value in ipairs(is_list(values) and values or { values }) do

@@ -151,11 +151,11 @@ function api_reply.failure(call, raw, reply, clean, retry_after)
   local detail = { status = raw.status, retry_after = retry_after, reply = reply }
   local again = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
   local challenge = error_text.challenge(reply.headers["www-authenticate"])
-  local told = error_text.add(detail, reply.json, challenge, clean)
+  local said = error_text.add(detail, reply.json, challenge, clean)
   detail.oauth_error = challenge and challenge.error and clean(challenge.error)
   local code = (raw.status == 429 or raw.status == 503 and retry_after) and "rate_limited" or "api"
   return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.name, raw.status, advice(raw, call, clean),
-    told and "; " .. told or refusal.encoding(raw, clean), again), detail)
+    said and "; " .. said or refusal.encoding(raw, clean), again), detail)
 end
 
 --- A reply that says it is JSON and is not, or whose body is in an encoding.

@@ -52,7 +52,7 @@ function unauthorized.succeeded(renewal, call)
   remember(accepted, path)
 end
 
--- While this client resets its own credential, a token that is refused is no surprise, and the next one is on its way.
+-- While this client resets its own credential, a refused token is expected, and the next one is on its way.
 local function wait_for_reset(renewal, deadline)
   local now = renewal.clock:boot()
   while by_hand.is_resetting(renewal) and now < deadline do

@@ -10,7 +10,7 @@ local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
 local LONGEST_PAUSE = 60      -- … up to here, with full jitter
 local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
 local BURST, REFILL = 10, 2   -- token requests at once; then one in so many seconds
-local RETRY_AFTER_MAX = 3600  -- seconds that a server may ask for; what it says of more is told, and not waited for
+local RETRY_AFTER_MAX = 3600  -- seconds that a server may ask for; a longer time is reported, and not waited for
 local PEACE = 60              -- seconds in which the token that replaced a refused one is not replaced in its turn
 
 local backoff = {}

@@ -7,7 +7,7 @@ local task = require "central.auth.token.task"
 
 local errors = lazy "central.auth.errors"
 
-local KEPT = 4          -- connections of a lane that are kept while nobody uses them
+local KEPT = 4          -- unused connections of a lane that are kept
 local LIMIT = 16        -- requests of a lane at a time; more wait
 local LOOK_AGAIN = 0.01 -- seconds between looks for a place
 
@@ -44,7 +44,7 @@ function pool.new(config, clock, make)
   }, Pool)
 end
 
--- Calls never keep tokens waiting; and who speaks HTTP/1.1 must not find a connection that speaks HTTP/2, for libcurl
+-- Calls never keep tokens waiting; and a request by HTTP/1.1 must not find a connection that speaks HTTP/2: libcurl
 -- would use it.
 local function lane_of(self, request)
   return request.http2 and self._calls or self._tokens
@@ -88,9 +88,9 @@ local function free_places(self, own)
   return LIMIT - places_taken(own)
 end
 
--- The position of a ticket among those that wait. A ticket whose owner does not look, though it was due and this one
--- has looked twice since, is passed over: nothing may run that coroutine any more. Once it looks it has its position
--- again.
+-- The position of a ticket among those that wait. A ticket before this one loses its position when its owner has not
+-- checked since it was due, and this one has checked twice: its coroutine may never run again. When it checks again,
+-- the ticket gets its position back.
 local function position_of(own, ticket)
   local queue, i = own.queue, 1
   while queue[i] and queue[i].number < ticket.number do
@@ -154,8 +154,8 @@ local function complete(self, request, deadline)
   return request
 end
 
---- Makes a request and waits for its reply, within a task; a task that is given up gives the request up. `means`:
---- `share`, `lock` and `alarm` as of Transport:start.
+--- Makes a request and waits for its reply, within a task; when the task is closed, the request ends. `means`: `share`,
+--- `lock` and `alarm` as of Transport:start.
 ---@param request table url, body, authorization, and for API calls what else transport knows
 ---@param deadline number boot time
 ---@param means table

@@ -44,7 +44,7 @@ local function keeps_schedule(self, granted, raw)
   return not (said and said < remaining)
 end
 
--- Takes a token into use. False where it was dead before anybody looked: the process slept, the job did not.
+-- Takes a token into use. False where it had expired before this: the process slept, the job did not.
 local function adopt(self, granted, raw)
   local replaced = self.last_token ~= nil
   if granted.access_token == self.rejected then
@@ -175,7 +175,7 @@ local function try(self, mode)
   elseif granted and adopt(self, granted, raw) then
     return true
   elseif granted and self.clock:boot() >= mode.deadline then -- who asks now has time of their own
-    return nil, "the new token expired before anybody looked", "timeout", {}, true
+    return nil, "the new token had already expired on arrival", "timeout", {}, true
   elseif granted then
     return nil
   elseif self.parent and tenant.has_new_subject(self, mode, code, detail) or rotated(self, mode, code, detail) then

@@ -157,7 +157,7 @@ function by_hand.replace(self, token, sent_boot, proven, deadline)
   return forget(self, token, may, deadline) ~= nil
 end
 
---- Whether a reset of this client's credential is under way: a secret that is refused meanwhile is no surprise.
+--- Whether a reset of this client's credential is under way: until it ends, a refused secret is expected.
 ---@param self central.auth.Renewal
 ---@return boolean
 function by_hand.is_resetting(self)

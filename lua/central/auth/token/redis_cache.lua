@@ -7,7 +7,7 @@ local credential = require "central.auth.token.client_secret"
 local redis_url = require "central.auth.config.redis_url"
 local task = require "central.auth.token.task"
 
-local UNHEARD = 0.1                     -- seconds after which a question that is given up counts as a failure
+local UNHEARD = 0.1                     -- seconds after which a cancelled question counts as a failure
 local LIMIT = 2                         -- seconds for each question, or connect_timeout where that is less
 local GLANCE = 0.005                    -- seconds an answer is waited for on the spot: in a sound network it is there …
 local STARE = 0.05                      -- … or so long, where nobody may look again for minutes
@@ -203,7 +203,7 @@ function Fleet:forget()
   end
 end
 
---- Asks Redis for what it has, whoever's turn it is: why it can't be used, or nil. For people who want to know.
+--- Asks Redis for the token, without waiting for a turn: why Redis can't be used, or nil. For central-auth doctor.
 ---@return string?
 function Fleet:problem()
   local _ <close> = self:visit()

@@ -40,12 +40,12 @@ local function http_failure(raw, fields, detail, clean, challenge)
     return errors.fail("http", ("HTTP status %d: a redirect%s, not followed: it would carry the secret along"):format(
       status, where), detail)
   end
-  local told = error_text.add(detail, fields, challenge, clean)
+  local said = error_text.add(detail, fields, challenge, clean)
   if status >= 200 and status < 300 then
     return errors.fail("reply", ("the reply is not a JSON object (Content-Type %s, %d bytes)%s"):format(
       clean(raw.content_type or "missing"), #raw.body, refusal.encoding(raw, clean)), detail)
-  elseif told then
-    return errors.fail("http", ("HTTP status %d; %s"):format(status, told), detail)
+  elseif said then
+    return errors.fail("http", ("HTTP status %d; %s"):format(status, said), detail)
   end
   local hint = status < 500 and ": refused without an OAuth error; wrong credentials, wrong token_url, or something"
     .. " between here and the server" or ""
@@ -67,9 +67,9 @@ function refusal.of(raw, fields, clean)
   local detail, challenge = refusal.detail(raw), error_text.challenge(raw.challenge)
   local names_error = fields and type(fields.error) == "string" and fields.error ~= ""
   if raw.status == 429 then
-    local told = error_text.add(detail, fields, challenge, clean)
+    local said = error_text.add(detail, fields, challenge, clean)
     return errors.fail("rate_limited",
-      "HTTP status 429: too many token requests" .. (told and "; " .. told or ""), detail)
+      "HTTP status 429: too many token requests" .. (said and "; " .. said or ""), detail)
   elseif names_error and (raw.status < 300 or raw.status >= 400) then
     return oauth_failure(fields, detail, clean, challenge)
   end

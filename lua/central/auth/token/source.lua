@@ -284,9 +284,9 @@ function Renewal:outcome(min_valid, message, code, detail)
   end
   local state, remaining = self.tracker:state()
   if state == "none" then
-    return errors.fail("closed", "the client was closed, or its new token invalidated, before this could be told of it")
+    return errors.fail("closed", "the client was closed, or the new token invalidated, before the call returned it")
   elseif not self:has_token() then
-    return errors.fail("timeout", "the new token expired before this could be told of it")
+    return errors.fail("timeout", "the new token expired before the call returned it")
   elseif min_valid and remaining < min_valid then
     return self.tracker:token(), remaining
   end
@@ -316,7 +316,7 @@ function Renewal:token(min_valid, deadline)
   return self:outcome(min_valid, message, code, detail)
 end
 
---- Ends all that is under way, waiting calls and tenants included, with `closed`. Any number of times.
+--- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.
 function Renewal:close()
   if self.closed then
     return

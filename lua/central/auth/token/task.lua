@@ -118,7 +118,7 @@ local function resume(self)
   return results
 end
 
--- For good: copies of its descriptor stay readable, its own is not left to the collector, unless a waiter polls it.
+-- Rings the last time: copies of the descriptor stay readable. The task's own is closed here, unless a waiter polls it.
 local function ring_out(self)
   ring(self, 0)
   if self.alarm and not self._borrows then

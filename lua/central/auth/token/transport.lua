@@ -19,7 +19,7 @@ function transport.new(clock)
   return setmetatable({ _clock = clock }, Transport)
 end
 
--- Where the program has changed its root meanwhile, or has no descriptor left, it can't be loaded.
+-- It can't be loaded once the program has changed its root, or while no descriptor is left.
 local function load()
   local ok, http = pcall(require, "central.auth.http")
   if ok then
@@ -27,8 +27,8 @@ local function load()
   elseif not tostring(http):find("central.auth.http", 1, true) then
     error(http, 0) -- an interruption, or memory that is short
   end
-  return errors.fail("config", errors.printable("what makes requests can't be loaded (see \"Daemons\" in the README): "
-    .. tostring(http):gsub("%s+", " ")))
+  return errors.fail("config", errors.printable("the part that makes requests can't be loaded (see \"Daemons\" in the"
+    .. " README): " .. tostring(http):gsub("%s+", " ")))
 end
 
 --- Begins a request, without waiting. What is shared of its reply, and when the lock is released, does not depend on

@@ -140,7 +140,7 @@ function Host:pause(seconds)
   end
 end
 
---- Ends what runs here and every pause. Any number of times.
+--- Ends what runs here and every pause. Safe to call again.
 function Host:close()
   self.closed = true
   for current in pairs(self._runs) do

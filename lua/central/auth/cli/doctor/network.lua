@@ -81,7 +81,7 @@ local function answer(raw, took, tell)
     tell("note", "clock", "the server does not tell the time")
   elseif math.abs(skew) > SKEW then
     tell("bad", "clock", ("this clock is %.0f s %s"):format(math.abs(skew), skew > 0 and "fast" or "slow"),
-      SET_CLOCK .. ". Tokens work all the same: their life is not taken from this clock")
+      SET_CLOCK .. ". Tokens still work: their life is not taken from this clock")
   else
     tell("ok", "clock", ("within %d s of the server's"):format(math.max(1, math.ceil(math.abs(skew)))))
   end

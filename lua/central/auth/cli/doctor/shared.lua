@@ -9,7 +9,7 @@ local duration = require "central.auth.duration"
 local session = require "central.auth.cli.session"
 
 local ADVICE = {
-  ["switched off"] = "each process gets a token of its own; unset CENTRAL_CACHE or the option cache",
+  ["switched off"] = "each process gets its own token; unset CENTRAL_CACHE or the option cache",
   ["open to others"] = "chmod 700 the folder",
   ["another user"] = "name another folder in CENTRAL_CACHE",
 }
@@ -35,7 +35,7 @@ end
 
 local function cache(where, problem, tell)
   if problem then
-    return tell("note", "shared token", problem, "each machine gets a token of its own until Redis can be used")
+    return tell("note", "shared token", problem, "each machine gets a token for itself until Redis can be used")
   elseif not where:find "^none" and not where:find "without locks" then
     return tell("ok", "shared token", where)
   end
@@ -44,7 +44,7 @@ local function cache(where, problem, tell)
       return tell("note", "shared token", where, advice)
     end
   end
-  tell("note", "shared token", where, "tokens come all the same, by more requests")
+  tell("note", "shared token", where, "tokens still come, with more requests")
 end
 
 local function token(auth, tell)
