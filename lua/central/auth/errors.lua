@@ -58,6 +58,9 @@ end
 ---@param text string
 ---@return string
 function errors.printable(text)
+  if #text <= LIMIT and not text:find("[^\x20-\x7E]") then
+    return text
+  end
   local out, at = {}, 1
   while at <= #text and #out < LIMIT do
     local after = utf8.len(text, at, at) and utf8.offset(text, 2, at)
