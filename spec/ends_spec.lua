@@ -70,7 +70,7 @@ describe("a renewal under way #slow", function()
     process.remove(folder)
   end)
 
-  describe("ends with its process:", function()
+  describe("ends with its process #timing:", function()
     it("os.exit(0)", function()
       assert.same({ "", 0 }, { run(UNDER_WAY .. "os.exit(0)") })
     end)
@@ -112,7 +112,7 @@ describe("a renewal under way #slow", function()
       script, folder)) })
   end)
 
-  describe("ends at once", function()
+  describe("ends at once #timing", function()
     local CLOSE = "assert_ends(function(held) held[1]:close() end)"
     local begin = ENDS:format(AT_ONCE)
 

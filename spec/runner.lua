@@ -207,12 +207,17 @@ local function start(job, done)
   assert(uv.fs_mkdir(job.folder, tonumber("711", 8)))
   assert(uv.fs_mkdir(job.folder .. "/home", tonumber("700", 8)))
   assert(uv.fs_mkdir(job.folder .. "/tmp", tonumber("711", 8)))
+  local own = {
+    HOME = job.folder .. "/home", TMPDIR = job.folder .. "/tmp", CMOCKA_MESSAGE_OUTPUT = "TAP",
+    LUA_INIT_5_4 = setting "INIT",
+  }
   local env = {}
-  for name, value in pairs(ENVIRONMENT) do
+  for name, value in pairs(own) do
     env[#env + 1] = name .. "=" .. value
   end
-  append(env, { "HOME=" .. job.folder .. "/home", "TMPDIR=" .. job.folder .. "/tmp", "CMOCKA_MESSAGE_OUTPUT=TAP",
-    setting "INIT" and "LUA_INIT_5_4=" .. setting "INIT" })
+  for name, value in pairs(ENVIRONMENT) do
+    env[#env + 1] = not own[name] and name .. "=" .. value or nil
+  end
   local log = assert(uv.fs_open(job.log, "w", tonumber("600", 8)))
   local args = append(append({ tostring(LIMIT_S) }, split(setting "RUNNER")), job.command)
   local options = { args = args, env = env, cwd = HERE, stdio = { nil, log, log } }
