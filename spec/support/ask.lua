@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local cqueues = require "cqueues"
+local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 
 local ask = {}
@@ -119,7 +120,10 @@ function ask.expect(spec, options)
   options = options or {}
   options.timeout = spec.timeout or spec.again and 0.4 or 5
   local got = ask.token(server, options)
-  got.log = server:log()
+  process.wait_until(function() -- a call may fail before the server has seen its connection
+    got.log = server:log()
+    return got.log.connections > 0
+  end, 5, "a connection")
   assert(got.code == spec.code, ("%s instead of %s: %s"):format(got.code, spec.code, got.message))
   if spec.again then
     assert(got.log.connections >= 1 and got.log.connections <= 4, got.log.connections .. " connections")
