@@ -74,6 +74,14 @@ static int threads(void) {
     return count;
 }
 
+/* One that was joined may be listed for a moment more. */
+static bool ends_threads_above(int most) {
+    int64_t until = auth_clock_boot_ns(&wall) + 5 * AUTH_NS_PER_S;
+    while (threads() > most && auth_clock_boot_ns(&wall) < until)
+        (void)auth_clock_sleep(MS);
+    return threads() <= most;
+}
+
 static void wait_for(struct auth_job *job) {
     int64_t until = auth_clock_boot_ns(&wall) + 10 * AUTH_NS_PER_S;
     while (!auth_job_wait(job, 100 * MS))
@@ -108,7 +116,7 @@ static void runs_on_a_thread_and_rings(void **state) {
         assert_true(auth_job_wait(job, 0));
         if (i == 0)
             before = threads(); /* a sanitizer starts one of its own with our first */
-        assert_int_equal(threads(), before);
+        assert_true(ends_threads_above(before));
         assert_int_equal(reply_of(job)->status, 200);
         assert_content(reply_of(job)->body, "{\"access_token\":\"a-tok\"}");
     }
@@ -124,7 +132,7 @@ static void runs_where_it_is_waited_for_without_alarm(void **state) {
     struct auth_job_order order = sharing_order_to(server.url);
     auth_job_start(job, &order, &wall, NULL);
     assert_true(is_locked());
-    assert_int_equal(threads(), before);
+    assert_true(ends_threads_above(before));
     wait_for(job);
     assert_false(is_locked());
     assert_true(is_shared("n.token", "{\"access_token\":\"a-tok\"}"));
@@ -191,7 +199,7 @@ static void is_cancelled_in_a_moment(void **state) {
         int64_t begun = auth_clock_boot_ns(&wall);
         auth_job_free(job);
         assert_true(auth_clock_boot_ns(&wall) - begun < AUTH_JOB_FAREWELL_NS / 2);
-        assert_int_equal(threads(), before);
+        assert_true(ends_threads_above(before));
         assert_false(is_locked());
     }
     auth_job_free(NULL);
