@@ -8,8 +8,8 @@ local sandbox = require "central.auth.sandbox"
 local socket = require "socket"
 
 local SCRIPTS = process.run("pwd"):gsub("\n", "") .. "/spec/hosts"
-local LIFETIME, TIMEOUT = 4, 1.5
-local SOON = 1.2 -- seconds: not waited for any timeout, however busy the machine
+local LIFETIME, TIMEOUT = 4, 1
+local SOON = 0.8 -- seconds: not waited for any timeout, however busy the machine
 
 local folder, box, port
 
