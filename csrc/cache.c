@@ -251,7 +251,7 @@ enum auth_store_result auth_cache_try(const char *folder, bool parent_is_there, 
     if (error != 0)
         return error == ENOENT || error == EACCES ? AUTH_STORE_ABSENT : unfit(why, auth_file_problem(error));
     enum auth_store_result result = AUTH_STORE_OK;
-    if (path.is_missing ? !auth_path_may_create(&path) : geteuid() == 0 && path.below_foreign_folder)
+    if (path.is_missing ? !auth_path_may_create(&path) : auth_path_is_closed_to_root(&path))
         result = unfit(why, auth_file_problem(AUTH_FILE_FOREIGN_FOLDER));
     else if (path.is_missing && faccessat(path.at, ".", W_OK | X_OK, AT_EACCESS) != 0)
         result = unfit(why, strerror(errno));

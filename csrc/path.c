@@ -164,6 +164,23 @@ bool auth_path_parent(char *parent, const char *text) {
     return true;
 }
 
+/* Whether this process is in a user namespace. There root is one user of the machine, and folders of all the
+ * others, the machine's root among them, seem to belong to an unknown user. */
+static bool is_in_user_namespace(void) {
+    static const char all_users[] = "         0          0 4294967295"; /* user_namespaces(7) */
+    char map[sizeof all_users] = "";
+    int fd = auth_descriptor_keep(open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC));
+    if (fd < 0)
+        return false;
+    ssize_t length = read(fd, map, sizeof map - 1);
+    close(fd);
+    return length > 0 && strcmp(map, all_users) != 0;
+}
+
+bool auth_path_is_closed_to_root(const struct auth_path *path) {
+    return path->below_foreign_folder && geteuid() == 0 && !is_in_user_namespace();
+}
+
 bool auth_path_may_create(const struct auth_path *path) {
-    return geteuid() == 0 ? !path->below_foreign_folder : !path->in_foreign_folder;
+    return !path->in_foreign_folder && !auth_path_is_closed_to_root(path);
 }

@@ -35,8 +35,11 @@ bool auth_path_parent(char *parent, const char *text);
 /* Neither this user's nor root's. */
 bool auth_path_is_foreign(uid_t owner);
 
-/* Whether something may be made in `at`: not in another user's folder; nor, by root, below one, for the
- * system would let root do it. */
+/* Whether this user is root, and the folder `at` another user's or below one: the system would let root
+ * write there. Not in a user namespace, whose root has no such rights. */
+bool auth_path_is_closed_to_root(const struct auth_path *path);
+
+/* Whether something may be made in `at`: not in another user's folder, nor where it is closed to root. */
 bool auth_path_may_create(const struct auth_path *path);
 
 #endif

@@ -238,6 +238,16 @@ describe("a home", function()
     assert.equal(before, listing(other.home))
   end)
 
+  local IN_NAMESPACE = user.as .. "unshare -r "
+  local namespaced = apart.only(_ENV, user.available() and select(2, process.run(IN_NAMESPACE .. "true")) == 0,
+    "only root can become a user who makes a user namespace")
+
+  namespaced("of one's own has them in a user namespace, too, in whose eyes the folders above are another user's",
+    function()
+      local output = other:run("unshare -r " .. ask, credentials)
+      assert.is_truthy(output:find(("token\t%s/.cache/central-auth\t"):format(other.home), 1, true), output)
+    end)
+
   with_users("of one's own has the token's folder, and the profile", function()
     assert.is_truthy(other:run(ask, credentials):find(("token\t%s/.cache/central-auth\t"):format(other.home), 1, true))
     local login = ("lua5.4 %s/lua/central-auth login --no-check --yes"):format(other.copy)
