@@ -103,7 +103,7 @@ describe("central-auth get", function()
     assert.matches("404.*There is no such resource", fails "/no/such/thing")
     assert.matches("base_url", fails(APS, { CENTRAL_BASE_URL = false }))
     box:fail { status = 500, times = math.huge, of = "api" }
-    assert.matches("500", fails(APS .. " --timeout 0.2"))
+    assert.matches("500", fails(APS .. " --timeout 1"))
     fails("https://example.net/")
   end)
 
