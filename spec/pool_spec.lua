@@ -115,7 +115,7 @@ describe("a place", function()
   end)
 
   it("is waited for until the deadline at most", function()
-    fill()
+    local running = fill()
     local asked = ask("late", 0.05)
     pass(asked)
     assert.is_false(asked:look())
@@ -123,6 +123,7 @@ describe("a place", function()
     assert.is_true(asked:look())
     assert.equal("timeout", asked.results[3])
     assert.matches("16 requests", asked.results[2])
+    assert.equal(LIMIT, #running) -- which hold their places as long as they are not collected
   end)
 end)
 
@@ -186,6 +187,9 @@ describe("over the network", function()
   end)
 
   it("calls that were dropped in the middle free their places without a collection", function()
+    if process.SLOWER > 1 then
+      return pending "here the collector runs at every step"
+    end
     local c <close> = assert(auth.new(options(2)))
     assert(c:token())
     local collected = false
