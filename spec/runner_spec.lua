@@ -6,15 +6,19 @@ local process = require "spec.support.process"
 
 local folder
 
+-- Nothing of the runner that may run this spec itself.
+local ENVIRONMENT = { BUILD = os.getenv "BUILD", LUA = "lua5.4", JOBS = 2, TAGS = "", EXCLUDE = "", INIT = "",
+  RUNNER = "", LUA_INIT_5_4 = "" }
+
 -- Runs files with these texts by the runner: what it prints, and its exit status.
-local function run(specs, before)
+local function run(specs)
   local paths = {}
   for name, text in pairs(specs) do
     paths[#paths + 1] = process.write(("%s/%s_spec.lua"):format(folder, name), text)
   end
   table.sort(paths)
-  return process.run(("%s LUA=lua5.4 JOBS=2 BUILD=%s lua5.4 spec/runner.lua %s"):format(before or "",
-    process.quote(os.getenv "BUILD"), table.concat(paths, " ")))
+  return process.run(("env %s lua5.4 spec/runner.lua %s"):format(process.assignments(ENVIRONMENT),
+    table.concat(paths, " ")))
 end
 
 local function last_line(output)
@@ -79,8 +83,8 @@ describe("the runner of specs #foreign #forks", function()
       ('it("waits #slow", function() os.execute "echo $$ >%s/pid; exec sleep 300" end)'):format(folder))
     local second = process.write(folder .. "/second_spec.lua",
       ('it("runs", function() os.execute "echo >%s/second" end)'):format(folder))
-    local runner <close> = process.start { log = folder .. "/log", env = { LUA = "lua5.4", JOBS = 1 },
-      command = { "lua5.4", "spec/runner.lua", second, first } }
+    local runner <close> = process.start { log = folder .. "/log", env = ENVIRONMENT,
+      command = { "env", "JOBS=1", "lua5.4", "spec/runner.lua", second, first } }
     process.wait_until(function()
       return (lfs.attributes(folder .. "/pid", "size") or 0) > 1
     end, 20, "the first spec")
