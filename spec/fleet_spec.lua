@@ -199,7 +199,9 @@ describe("four machines with fifty processes each #slow #herd #job_herds", funct
     cqueues.sleep(0.5)
     local before = requests()
     server:down()
-    cqueues.sleep(5) -- one renewal, which comes between a half and three quarters of a life
+    -- One renewal, which comes between a half and three quarters of a life, for all machines within a second.
+    process.wait_until(function() return requests() > before end, 8, "a renewal")
+    cqueues.sleep(1.5)
     local out = requests() - before
     server:up()
     local sum = result()

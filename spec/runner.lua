@@ -198,10 +198,6 @@ local function report(job, code)
   io.flush()
 end
 
--- Where a thread ends while LeakSanitizer looks, its tracer may crash: then nothing is known of leaks, and the job is
--- run once more.
-local LEAKS_UNKNOWN = "LeakSanitizer has encountered a fatal error"
-
 local running, count, interrupted = {}, 0, false
 
 local function start(job, done)
@@ -227,10 +223,6 @@ local function start(job, done)
   local options = { args = args, env = env, cwd = HERE, stdio = { nil, log, log } }
   running[job] = assert(uv.spawn(ENVIRONMENT.BUILD .. "/contain", options, function(code, signal)
     running[job] = nil
-    if not job.repeated and not interrupted and read(job.log):find(LEAKS_UNKNOWN, 1, true) then
-      job.repeated = true
-      return start(job, done)
-    end
     report(job, signal ~= 0 and 128 + signal or code)
     done()
   end))

@@ -71,13 +71,6 @@ describe("the runner of specs #foreign #forks", function()
     assert.matches("tagged_spec.lua: 1 passed\n", output)
   end)
 
-  it("runs a file once more where LeakSanitizer itself crashed, and only once", function()
-    local crash = ([[io.open("%s/runs", "a"):write "x" print "LeakSanitizer has encountered a fatal error" os.exit(1)]])
-      :format(folder)
-    assert.equal("0 passed, 1 failed, 0 skipped", last_line((run { crashes = crash })))
-    assert.equal("xx", process.read(folder .. "/runs"))
-  end)
-
   it("ends at a signal all that runs, and starts nothing more", function()
     local first = process.write(folder .. "/first_spec.lua",
       ('it("waits #slow", function() os.execute "echo $$ >%s/pid; exec sleep 300" end)'):format(folder))
