@@ -163,7 +163,8 @@ describe("the example of a poller", function()
     process.wait_until(function() return box:requests().token >= 3 end, 10, "renewals")
     assert.equal(0, count "HTTP status") -- nobody noticed
     box:fail { status = 500, times = math.huge, of = "api" }
-    process.wait_until(function() return count "HTTP status 500" > 0 end, 20, "the outage")
+    -- A call may take the 30 s of its timeout.
+    process.wait_until(function() return count "HTTP status 500" > 0 end, 40, "the outage")
     local before = count "12 access points"
     box:recover()
     process.wait_until(function() return count "12 access points" > before + 1 end, 20, "the end of the outage")
