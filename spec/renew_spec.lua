@@ -85,6 +85,19 @@ describe("renewal #valgrind", function()
       assert.equal(1, s.client:status().renewals)
     end)
 
+    it("waits for the other where the old one dies in the middle of the call", function()
+      local s
+      s = stale(function(n)
+        if n == 2 then
+          s:wait(8) -- the process did not run for a while
+        end
+        return { status = 200, took = 1, body = token("t" .. n, 1000).body }
+      end)
+      s:wait(15)
+      assert.equal("t2", s.client:token())
+      assert.equal(2, s.requests)
+    end)
+
     it("keeps the old one when that fails, with one try and no error", function()
       local s = stale { token("t1", 1000), broken "timeout" }
       assert.equal("t1", s.client:token())

@@ -293,8 +293,8 @@ function Renewal:outcome(min_valid, message, code, detail)
   return self.tracker:token()
 end
 
---- Whether a renewal that ended, and not with a failure, leaves nothing to ask for: it may have been given up, or its
---- token invalidated or dead before who waited was told.
+--- Whether what ended, and not with a failure, leaves nothing to ask for: a renewal may have been given up, or its
+--- token invalidated or dead before who waited was told; a token that lay ready may have expired during the call.
 ---@param deadline number boot time
 ---@return boolean
 function Renewal:settled(deadline)
@@ -310,9 +310,9 @@ function Renewal:token(min_valid, deadline)
   repeat
     current, message, code, detail = self:want(min_valid)
     if current then
-      current, message, code, detail = self.host:await(current, deadline)
+      message, code, detail = select(2, self.host:await(current, deadline))
     end
-  until current == nil or self:settled(deadline)
+  until code or self:settled(deadline)
   return self:outcome(min_valid, message, code, detail)
 end
 
