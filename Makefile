@@ -17,15 +17,17 @@ LUA_INCDIR ?= $(patsubst -I%,%,$(firstword $(shell $(PKG_CONFIG) --cflags-only-I
 CURL_MIN   := 7.87
 WARNINGS   := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings \
               -Wformat=2
-HARDENED   := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fvisibility=hidden -fPIC
-LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack
+HARDENED   := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fvisibility=hidden -fPIC -ffunction-sections -fdata-sections
+LINK       := -shared -Wl,-z,relro,-z,now,-z,nodelete,-z,noexecstack,--gc-sections
 COMPILE     = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDENED) $(CPPFLAGS) -isystem $(LUA_INCDIR) \
               $(shell $(PKG_CONFIG) --cflags libcurl libsodium) $(CFLAGS) $(SANITIZE)
 
-CORE := lcore lauth lmodules lsecret lcommand llifetime lcache lalarm secret descriptor clock lifetime form path file command redact seal cache folder share alarm
-HTTP := lhttp lauth job gate thread exchange trust proxy secret descriptor clock lifetime path file share seal cache folder alarm
-CONSOLE := lconsole lauth console secret descriptor
-REDIS := lredis lauth redis talk wire wire_tls dial thread secret descriptor clock
+# Objects by folder of csrc/. Of csrc/lua/ each shared object has its own binding, and core.so the rest.
+in_folders = $(foreach folder,$(1),$(patsubst csrc/%.c,%,$(wildcard csrc/$(folder)/*.c)))
+CORE    := $(filter-out $(addprefix lua/,lhttp lconsole lredis),$(call in_folders,lua cache base)) worker/alarm worker/command
+HTTP    := lua/lhttp lua/lauth $(call in_folders,http worker cache base)
+CONSOLE := lua/lconsole lua/lauth $(call in_folders,base)
+REDIS   := lua/lredis lua/lauth $(call in_folders,redis base) worker/thread
 LUAS := $(shell cd lua && find central -name '*.lua')
 # What core.so holds precompiled: all but the command, the sandbox, and the face, by which `require` begins.
 MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
@@ -56,14 +58,14 @@ versions:
 $(BUILD)/obj/%.o: csrc/%.c | versions
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	@$(COMPILE) -MMD -c $< -o $@
+	@$(COMPILE) -Icsrc -MMD -c $< -o $@
 
 $(BUILD)/obj/modules.h: .ci/precompile.lua $(MODULES:%=lua/%) | versions
 	@mkdir -p $(@D)
 	@$(LUA) $< lua $(MODULES) >$@.new && mv $@.new $@
 
-$(BUILD)/obj/lmodules.o: $(BUILD)/obj/modules.h
-$(BUILD)/obj/lmodules.o: CPPFLAGS += -I$(BUILD)/obj
+$(BUILD)/obj/lua/lmodules.o: $(BUILD)/obj/modules.h
+$(BUILD)/obj/lua/lmodules.o: CPPFLAGS += -I$(BUILD)/obj
 
 $(BUILD)/central/auth/core.so: $(CORE:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
@@ -91,7 +93,7 @@ $(BUILD)/central/auth/redis.so: $(REDIS:%=$(BUILD)/obj/%.o)
 	@echo "ld $@"
 	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(REDIS_PC) libsodium) -lm
 
-$(BUILD)/obj/wire.o $(BUILD)/obj/wire_tls.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(REDIS_PC))) \
+$(BUILD)/obj/redis/wire.o $(BUILD)/obj/redis/wire_tls.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(REDIS_PC))) \
   $(if $(HAS_TLS),-DAUTH_REDIS_TLS)
 
 -include $(wildcard $(BUILD)/obj/*.d)
@@ -177,8 +179,7 @@ $(BUILD)/threads: spec/hosts/threads.c
 spec-c: $(TESTS) $(BUILD)/contain ## the C unit tests only
 	@for test in $(TESTS); do echo "== $$test"; $(BUILD)/contain $(UNIT_SECONDS) $(RUNNER) $$test || exit 1; done
 
-UNITS := secret descriptor clock lifetime form path file command redact seal cache folder share alarm exchange trust proxy job gate thread \
-         $(if $(HAS_REDIS),redis talk wire wire_tls dial)
+UNITS := $(call in_folders,base cache http worker $(if $(HAS_REDIS),redis))
 $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "cc $<"
@@ -276,7 +277,7 @@ check-debian: ## the README's commands in a bare Debian: SUITE=trixie ARCH=amd64
 	@sh .ci/debian $(SUITE) $(ARCH) $(MIRROR) "$(abspath $(BUILD))/debian"
 
 SECONDS ?= 60
-FUZZED  := $(filter-out lhttp job gate exchange trust,$(sort $(CORE)))
+FUZZED  := $(CORE)
 fuzz: deps-fuzz $(BUILD)/obj/modules.h ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
 	@mkdir -p $(BUILD)/fuzz/seal $(BUILD)/fuzz/reply
 	@for target in seal reply; do clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \

@@ -1,4 +1,4 @@
--- Writes C tables of precompiled Lua modules, for csrc/lmodules.c: lua precompile.lua FOLDER MODULE-FILE … >modules.h
+-- Writes C tables of precompiled Lua modules, for lmodules.c: lua precompile.lua FOLDER MODULE-FILE … >modules.h
 -- The first is an empty one, by which a Lua of another make is known. SPDX-License-Identifier: MIT
 
 local function bytes(chunk)

@@ -50,13 +50,11 @@ local function collect()
     local name = path:match "^lua/(.*)%.lua$":gsub("/", ".")
     page(annotations.public[name] and "module" or "inside", name, annotations.of_lua(read(path)))
   end
-  for _, path in ipairs(lines_of "ls csrc/*.h | LC_ALL=C sort") do
-    if not path:find "lauth.h" then -- the binding's own
-      page("header", path:match "[^/]+$", annotations.of_header(read(path)))
-    end
+  for _, path in ipairs(lines_of "ls csrc/*/*.h | grep -v /lauth.h | LC_ALL=C sort") do
+    page("header", path:match "[^/]+$", annotations.of_header(read(path)))
   end
   local core = {}
-  for _, path in ipairs(lines_of "ls csrc/l*.c | LC_ALL=C sort") do
+  for _, path in ipairs(lines_of "ls csrc/lua/*.c | LC_ALL=C sort") do
     local items, own = annotations.of_binding(read(path)), OWN_PAGE[path:match "l(%l+)%.c$"]
     if own then
       page("binding", own.name, own.about, items)

@@ -5,7 +5,7 @@
 -- SPDX-License-Identifier: MIT
 
 local DAY = 86400
-local LIFE, MARGIN, WINDOW = 7199, 30, 600   -- seconds: of GreenLake's tokens; csrc/lifetime.h
+local LIFE, MARGIN, WINDOW = 7199, 30, 600   -- seconds: of GreenLake's tokens; csrc/base/lifetime.h
 local PERIOD = 10                            -- seconds between the calls of a daemon; half of the clients are daemons
 local CRON = 300                             -- seconds between the runs of a script, on the minute; the other half
 local RATE, RETRY_AFTER = 100, 5             -- LIMITS: token requests a second the server takes; then 429

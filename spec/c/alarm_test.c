@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "alarm.h"
-#include "clock.h"
+#include "base/clock.h"
+#include "worker/alarm.h"
 
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "cache.h"
+#include "cache/cache.h"
 
 #include <fcntl.h>
 #include <stdio.h>

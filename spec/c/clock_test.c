@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "clock.h"
+#include "base/clock.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "clock.h"
-#include "command.h"
+#include "base/clock.h"
+#include "worker/command.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* Descriptors: where they come to stand, and that nothing else is touched. SPDX-License-Identifier: MIT */
-#include "descriptor.h"
+#include "base/descriptor.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "form.h"
+#include "base/form.h"
 
 static void encodes_what_the_standard_says(void **state) {
     (void)state;

@@ -1,7 +1,7 @@
 /* libFuzzer target of `reply`: any status and body give a token that a header can carry or a failure that can
  * be printed, and never raise. The first two bytes are the status, the rest the body.
  * SPDX-License-Identifier: MIT */
-#include "lauth.h"
+#include "lua/lauth.h"
 
 #include <lualib.h>
 #include <stdio.h>

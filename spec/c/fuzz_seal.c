@@ -2,7 +2,7 @@
  * properly (else the fuzzer would never get past the tag).
  *
  * SPDX-License-Identifier: MIT */
-#include "seal.h"
+#include "cache/seal.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -19,11 +19,11 @@ static void try_to_open(const unsigned char *bytes, size_t length, bool sealed) 
     struct auth_secret file = {0};
     if (!auth_secret_append(&file, bytes, length))
         abort();
-    if (auth_seal_open(&record, &file, &key, name)) {
+    if (auth_seal_decrypt(&record, &file, &key, name)) {
         if (!sealed || record.body_length != length - AUTH_SEAL_OVERHEAD)
             abort();
         struct auth_secret again = {0};
-        if (!auth_seal_close(&again, &record, &key, name) || again.length != length)
+        if (!auth_seal_encrypt(&again, &record, &key, name) || again.length != length)
             abort();
         auth_secret_wipe(&again);
     }

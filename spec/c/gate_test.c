@@ -1,7 +1,7 @@
 /* The gate: forks and exits at the worst moments of a thread's life, the window of its end held open by
  * destructors that sleep. SPDX-License-Identifier: MIT */
-#include "gate.h"
 #include "unit.h"
+#include "worker/gate.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

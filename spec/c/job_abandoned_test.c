@@ -1,16 +1,16 @@
 /* A job whose thread hangs within a library for longer than its owner will wait. The library is a stand-in:
  * the job is compiled in here, under other names than the real one's. SPDX-License-Identifier: MIT */
-#define auth_exchange fake_exchange
-#define auth_exchange_init fake_exchange_init
-#define auth_exchange_new fake_exchange_new
-#define auth_exchange_start fake_exchange_start
-#define auth_exchange_step fake_exchange_step
-#define auth_exchange_wait fake_exchange_wait
-#define auth_exchange_wake fake_exchange_wake
-#define auth_exchange_finish fake_exchange_finish
-#define auth_exchange_next_header fake_exchange_next_header
-#define auth_exchange_cancel fake_exchange_cancel
-#define auth_exchange_free fake_exchange_free
+#define auth_transfer fake_transfer
+#define auth_transfer_init fake_transfer_init
+#define auth_transfer_new fake_transfer_new
+#define auth_transfer_start fake_transfer_start
+#define auth_transfer_step fake_transfer_step
+#define auth_transfer_wait fake_transfer_wait
+#define auth_transfer_wake fake_transfer_wake
+#define auth_transfer_finish fake_transfer_finish
+#define auth_transfer_next_header fake_transfer_next_header
+#define auth_transfer_cancel fake_transfer_cancel
+#define auth_transfer_free fake_transfer_free
 #define auth_job fake_job
 #define auth_job_init fake_job_init
 #define auth_job_new fake_job_new
@@ -22,43 +22,43 @@
 #define auth_job_is_ours fake_job_is_ours
 #define auth_job_free fake_job_free
 /* Time enough for the thread to be gone before its former owner goes on. */
-#include "clock.h"
+#include "base/clock.h"
 #include <pthread.h>
 #include <sched.h>
 #define pthread_detach(thread) (auth_clock_sleep(20 * MS), pthread_detach(thread))
 enum { MS = 1000000 };
 
-#include "job.c"
 #include "unit.h"
+#include "worker/job.c"
 
-struct fake_exchange {
-    struct auth_exchange_reply reply;
+struct fake_transfer {
+    struct auth_transfer_reply reply;
 };
 
 static struct auth_job *job;
 static atomic_bool hangs;
-static atomic_int exchanges;
+static atomic_int transfers;
 
-bool fake_exchange_init(void) {
+bool fake_transfer_init(void) {
     return true;
 }
 
-struct fake_exchange *fake_exchange_new(void) {
-    atomic_fetch_add(&exchanges, 1);
-    return calloc(1, sizeof(struct fake_exchange));
+struct fake_transfer *fake_transfer_new(void) {
+    atomic_fetch_add(&transfers, 1);
+    return calloc(1, sizeof(struct fake_transfer));
 }
 
-bool fake_exchange_start(struct fake_exchange *exchange, const struct auth_exchange_request *request,
+bool fake_transfer_start(struct fake_transfer *transfer, const struct auth_transfer_request *request,
                          const struct auth_clock *clock) {
-    (void)exchange;
+    (void)transfer;
     (void)request;
     (void)clock;
     return true;
 }
 
 /* Comes back at the moment at which it is given up. */
-bool fake_exchange_step(struct fake_exchange *exchange) {
-    (void)exchange;
+bool fake_transfer_step(struct fake_transfer *transfer) {
+    (void)transfer;
     atomic_store(&hangs, true);
     while (atomic_load(&job->state) != ABANDONED)
         sched_yield(); /* valgrind runs one thread at a time, and not by turns */
@@ -66,38 +66,38 @@ bool fake_exchange_step(struct fake_exchange *exchange) {
     return true;
 }
 
-void fake_exchange_wait(struct fake_exchange *exchange, int wait_ms) {
-    (void)exchange;
+void fake_transfer_wait(struct fake_transfer *transfer, int wait_ms) {
+    (void)transfer;
     (void)wait_ms;
 }
 
-void fake_exchange_wake(struct fake_exchange *exchange) {
-    (void)exchange;
+void fake_transfer_wake(struct fake_transfer *transfer) {
+    (void)transfer;
 }
 
-const struct auth_exchange_reply *fake_exchange_finish(struct fake_exchange *exchange,
+const struct auth_transfer_reply *fake_transfer_finish(struct fake_transfer *transfer,
                                                        const struct auth_clock *clock) {
     (void)clock;
-    exchange->reply.failure = AUTH_EXCHANGE_NETWORK;
-    return &exchange->reply;
+    transfer->reply.failure = AUTH_TRANSFER_NETWORK;
+    return &transfer->reply;
 }
 
-bool fake_exchange_next_header(struct fake_exchange *exchange, void **place, const char **name,
+bool fake_transfer_next_header(struct fake_transfer *transfer, void **place, const char **name,
                                const char **value) {
-    (void)exchange;
+    (void)transfer;
     (void)place;
     (void)name;
     (void)value;
     return false;
 }
 
-void fake_exchange_cancel(struct fake_exchange *exchange) {
-    (void)exchange;
+void fake_transfer_cancel(struct fake_transfer *transfer) {
+    (void)transfer;
 }
 
-void fake_exchange_free(struct fake_exchange *exchange) {
-    free(exchange);
-    atomic_fetch_sub(&exchanges, 1);
+void fake_transfer_free(struct fake_transfer *transfer) {
+    free(transfer);
+    atomic_fetch_sub(&transfers, 1);
 }
 
 static void ends_by_itself_unheard(void **state) {
@@ -113,10 +113,10 @@ static void ends_by_itself_unheard(void **state) {
             auth_clock_sleep(MS);
         auth_job_free(job);
         assert_false(auth_alarm_wait(&alarm, 0));
-        for (int waited = 0; atomic_load(&exchanges) > 0 && waited < 1000; waited++)
+        for (int waited = 0; atomic_load(&transfers) > 0 && waited < 1000; waited++)
             auth_clock_sleep(MS);
         assert_false(atomic_load(&hangs));
-        assert_int_equal(atomic_load(&exchanges), 0);
+        assert_int_equal(atomic_load(&transfers), 0);
     }
     auth_clock_sleep(20 * MS); /* its last words */
     auth_alarm_close(&alarm);

@@ -1,8 +1,8 @@
 /* Jobs against a server that answers, is silent, or does not exist; cancelled, forked and abandoned.
  * SPDX-License-Identifier: MIT */
-#include "cache.h"
-#include "job.h"
+#include "cache/cache.h"
 #include "server.h"
+#include "worker/job.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -58,7 +58,7 @@ static bool is_shared(const char *name, const char *content) {
     struct auth_record record = {0};
     assert_true(auth_secret_append(&key, "01234567890123456789012345678901", 32));
     bool shared = auth_cache_read(folder, name, &bytes, &why) == AUTH_STORE_OK &&
-                  auth_seal_open(&record, &bytes, &key, name) && record.body_length == strlen(content) &&
+                  auth_seal_decrypt(&record, &bytes, &key, name) && record.body_length == strlen(content) &&
                   memcmp(record.body, content, record.body_length) == 0;
     auth_secret_wipe(&key);
     auth_secret_wipe(&bytes);
@@ -88,9 +88,9 @@ static void wait_for(struct auth_job *job) {
         assert_true(auth_clock_boot_ns(&wall) < until);
 }
 
-static const struct auth_exchange_reply *reply_of(struct auth_job *job) {
+static const struct auth_transfer_reply *reply_of(struct auth_job *job) {
     const char *problems[AUTH_SHARE_STORES];
-    const struct auth_exchange_reply *reply = auth_job_finish(job, problems);
+    const struct auth_transfer_reply *reply = auth_job_finish(job, problems);
     assert_null(problems[AUTH_SHARE_NEAR]);
     return reply;
 }
@@ -183,7 +183,7 @@ static void tells_failures_at_once(void **state) {
     auth_job_start(job, &order, &wall, silent_bell());
     assert_true(auth_alarm_wait(&bell, 5 * AUTH_NS_PER_S));
     wait_for(job);
-    assert_int_equal(reply_of(job)->failure, AUTH_EXCHANGE_CONFIG);
+    assert_int_equal(reply_of(job)->failure, AUTH_TRANSFER_CONFIG);
     auth_job_free(job);
 }
 
@@ -270,7 +270,7 @@ static void *closes_at_the_end(void *url) {
     auth_job_free(left);
     left = auth_job_new();
     auth_job_start(left, &order, &wall, NULL);
-    bool failed = auth_job_wait(left, 10 * AUTH_NS_PER_S) && reply_of(left)->failure == AUTH_EXCHANGE_NETWORK;
+    bool failed = auth_job_wait(left, 10 * AUTH_NS_PER_S) && reply_of(left)->failure == AUTH_TRANSFER_NETWORK;
     auth_job_free(left);
     return failed ? url : NULL;
 }

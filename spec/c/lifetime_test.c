@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "lifetime.h"
+#include "base/lifetime.h"
 
 #include <math.h>
 

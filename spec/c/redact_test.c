@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "redact.h"
+#include "base/redact.h"
 
 #include <time.h>
 

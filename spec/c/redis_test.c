@@ -1,8 +1,8 @@
 /* Redis as a store, against a server of fixed answers: what is read into them, how long it waits, who may end
  * that, what a forked child may do. A real server is in spec/redis_spec.lua. SPDX-License-Identifier: MIT */
-#include "job.h"
-#include "redis.h"
+#include "redis/redis.h"
 #include "server.h"
+#include "worker/job.h"
 
 #include <dirent.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "seal.h"
+#include "cache/seal.h"
 
 static const char identity[] = "token_url=https%3A%2F%2Fa&client_id=b";
 
@@ -30,7 +30,7 @@ static struct auth_record example(void) {
 static struct auth_secret sealed_example(void) {
     struct auth_record record = example();
     struct auth_secret out = {0};
-    assert_true(auth_seal_close(&out, &record, &key, "name.token"));
+    assert_true(auth_seal_encrypt(&out, &record, &key, "name.token"));
     return out;
 }
 
@@ -38,7 +38,7 @@ static bool opens(const struct auth_secret *bytes, const struct auth_secret *wit
     struct auth_record record;
     struct auth_secret copy = {0};
     assert_true(auth_secret_append(&copy, bytes->data, bytes->length));
-    bool ok = auth_seal_open(&record, &copy, with, as);
+    bool ok = auth_seal_decrypt(&record, &copy, with, as);
     if (!ok) {
         static const struct auth_record nothing;
         assert_memory_equal(&record, &nothing, sizeof record);
@@ -54,7 +54,7 @@ static void brings_back_what_was_sealed(void **state) {
     struct auth_record after;
     assert_int_equal(bytes.length, AUTH_SEAL_OVERHEAD + 23);
     assert_memory_equal(bytes.data, "central-auth/1\r\n", 16);
-    assert_true(auth_seal_open(&after, &bytes, &key, "name.token"));
+    assert_true(auth_seal_decrypt(&after, &bytes, &key, "name.token"));
     assert_memory_equal(after.boot_id, before.boot_id, sizeof before.boot_id);
     assert_int_equal(after.sent.boot_ns, before.sent.boot_ns);
     assert_int_equal(after.sent.wall_ns, before.sent.wall_ns);
@@ -74,13 +74,13 @@ static void seals_empty_and_largest_bodies(void **state) {
     for (size_t length = 0; length <= sizeof zeros; length += AUTH_SEAL_BODY_MAX / 2) {
         struct auth_record record = {.status = 200, .body = zeros, .body_length = length};
         struct auth_secret out = {0};
-        assert_true(auth_seal_close(&out, &record, &key, "n"));
+        assert_true(auth_seal_encrypt(&out, &record, &key, "n"));
         assert_true(opens(&out, &key, "n"));
         auth_secret_wipe(&out);
     }
     struct auth_record record = {.status = 200, .body = zeros, .body_length = sizeof zeros};
     struct auth_secret out = {0};
-    assert_false(auth_seal_close(&out, &record, &key, "n"));
+    assert_false(auth_seal_encrypt(&out, &record, &key, "n"));
     assert_int_equal(out.length, 0);
     auth_secret_wipe(&out);
 }
@@ -163,8 +163,8 @@ static void refuses_short_secrets_and_long_names(void **state) {
     assert_int_equal(out.length, 0);
     memset(long_name, 'n', sizeof long_name);
     long_name[sizeof long_name - 1] = '\0';
-    assert_false(auth_seal_close(&out, &record, &key, long_name));
-    assert_false(auth_seal_open(&record, &short_one, &key, long_name));
+    assert_false(auth_seal_encrypt(&out, &record, &key, long_name));
+    assert_false(auth_seal_decrypt(&record, &short_one, &key, long_name));
     auth_secret_wipe(&short_one);
     auth_secret_wipe(&out);
 }

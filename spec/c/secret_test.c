@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "secret.h"
+#include "base/secret.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* What a reply looks like to who can't read JSON: a token only where there is no doubt. How long a store
  * keeps it, which record it goes into, what is done for two stores at once. SPDX-License-Identifier: MIT */
-#include "cache.h"
-#include "share.h"
+#include "cache/cache.h"
+#include "cache/share.h"
 #include "unit.h"
 
 #include <stdio.h>

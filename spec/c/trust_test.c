@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include "secret.h"
-#include "trust.h"
+#include "base/secret.h"
+#include "http/trust.h"
 
 #include <dirent.h>
 #include <dlfcn.h>

@@ -1,0 +1,73 @@
+/* The two clocks; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "base/clock.h"
+#include "base/descriptor.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(CLOCK_BOOTTIME)
+#define BOOT_CLOCK CLOCK_BOOTTIME
+#else
+#define BOOT_CLOCK CLOCK_MONOTONIC /* macOS: counts sleep; elsewhere the wall clock makes up for it */
+#endif
+
+static int64_t read_ns(clockid_t id) {
+    struct timespec now;
+    (void)clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * AUTH_NS_PER_S + now.tv_nsec;
+}
+
+int64_t auth_clock_boot_ns(const struct auth_clock *clock) {
+    return read_ns(BOOT_CLOCK) + clock->boot_shift_ns;
+}
+
+int64_t auth_clock_wall_ns(const struct auth_clock *clock) {
+    return read_ns(CLOCK_REALTIME) + clock->wall_shift_ns;
+}
+
+struct auth_instant auth_clock_now(const struct auth_clock *clock) {
+    return (struct auth_instant){.boot_ns = auth_clock_boot_ns(clock), .wall_ns = auth_clock_wall_ns(clock)};
+}
+
+#if defined(CLOCK_MONOTONIC_COARSE) && defined(CLOCK_REALTIME_COARSE)
+struct auth_instant auth_clock_glance(const struct auth_clock *clock) {
+    return (struct auth_instant){.boot_ns = read_ns(CLOCK_MONOTONIC_COARSE) + clock->boot_shift_ns,
+                                 .wall_ns = read_ns(CLOCK_REALTIME_COARSE) + clock->wall_shift_ns};
+}
+#else
+struct auth_instant auth_clock_glance(const struct auth_clock *clock) {
+    return auth_clock_now(clock);
+}
+#endif
+
+static unsigned digit(char c) {
+    return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+}
+
+void auth_clock_boot_id(unsigned char *id) {
+    char text[64]; /* 8-4-4-4-12 hexadecimal digits */
+    size_t nibbles = 0;
+    memset(id, 0, AUTH_CLOCK_BOOT_ID);
+    int fd = auth_descriptor_keep(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text);
+    for (ssize_t i = 0; i < length && nibbles < 2 * (size_t)AUTH_CLOCK_BOOT_ID; i++) {
+        if (isxdigit((unsigned char)text[i])) {
+            id[nibbles / 2] = (unsigned char)((unsigned)id[nibbles / 2] << 4 | digit(text[i]));
+            nibbles++;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+void auth_clock_sleep(int64_t duration_ns) {
+    if (duration_ns <= 0)
+        return;
+    struct timespec pause = {.tv_sec = (time_t)(duration_ns / AUTH_NS_PER_S),
+                             .tv_nsec = (long)(duration_ns % AUTH_NS_PER_S)};
+    nanosleep(&pause, NULL);
+}

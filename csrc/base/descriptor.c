@@ -1,0 +1,118 @@
+/* Descriptors; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "base/descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { STANDARD = 3, NEAR = 16 };
+
+int auth_descriptor_keep(int fd) {
+    return auth_descriptor_keep_from(fd, STANDARD);
+}
+
+int auth_descriptor_keep_from(int fd, int lowest) {
+    if (fd < 0 || fd >= lowest)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
+static bool is_closed(int fd) {
+    return fcntl(fd, F_GETFD) < 0 && errno == EBADF;
+}
+
+/* One system call where all of 0 to 2 are open, which is so at nearly every step of every request. */
+static bool is_any_closed(void) {
+    struct pollfd all[STANDARD] = {{.fd = 0}, {.fd = 1}, {.fd = 2}};
+    return poll(all, STANDARD, 0) != 0 && (is_closed(0) || is_closed(1) || is_closed(2));
+}
+
+/* --- the shield --- */
+
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+static int shields;
+static struct place {
+    bool filled;
+    dev_t device;
+    ino_t inode; /* by which it is recognised: the host may have put another file there since */
+} places[STANDARD];
+
+/* With sockets that lead nowhere: reading and writing fail as if they were closed. */
+static void fill_places(void) {
+    for (int fd = 0; fd < STANDARD; fd++) {
+        struct stat info;
+        int filler = is_closed(fd) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+        if (filler == fd && fstat(fd, &info) == 0)
+            places[fd] = (struct place){.filled = true, .device = info.st_dev, .inode = info.st_ino};
+        else if (filler >= 0)
+            close(filler);
+    }
+}
+
+static void clear_places(void) {
+    for (int fd = 0; fd < STANDARD; fd++) {
+        struct stat info;
+        const struct place *place = &places[fd];
+        if (place->filled && fstat(fd, &info) == 0 && info.st_dev == place->device &&
+            info.st_ino == place->inode)
+            close(fd);
+        places[fd].filled = false;
+    }
+}
+
+bool auth_descriptor_shield(void) {
+    pthread_mutex_lock(&guard);
+    bool needed = shields > 0 || is_any_closed();
+    if (needed && shields++ == 0)
+        fill_places();
+    pthread_mutex_unlock(&guard);
+    return needed;
+}
+
+void auth_descriptor_unshield(void) {
+    pthread_mutex_lock(&guard);
+    if (--shields == 0)
+        clear_places();
+    pthread_mutex_unlock(&guard);
+}
+
+/* --- what libraries open --- */
+
+bool auth_descriptor_is_inherited(int fd) {
+    int flags = fcntl(fd, F_GETFD);
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
+/* The ends of a pipe have one inode; the sockets of a pair are made one after the other, and numbered so. */
+static bool is_other_end(const struct stat *end, const struct stat *other) {
+    ino_t expected = S_ISFIFO(end->st_mode) ? end->st_ino : end->st_ino + 1;
+    return end->st_dev == other->st_dev && (end->st_mode & S_IFMT) == (other->st_mode & S_IFMT) &&
+           other->st_ino == expected;
+}
+
+void auth_descriptor_hide_pair(int fd) {
+    struct stat end;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fstat(fd, &end) != 0)
+        return;
+    for (int other = fd + 1; other <= fd + NEAR; other++) {
+        struct stat info;
+        if (auth_descriptor_is_inherited(other) && fstat(other, &info) == 0 && is_other_end(&end, &info))
+            (void)fcntl(other, F_SETFD, FD_CLOEXEC);
+    }
+}
+
+bool auth_descriptor_fill_standard(void) {
+    for (int fd = 0; fd < STANDARD; fd++)
+        if (is_closed(fd) && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    return true;
+}

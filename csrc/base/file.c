@@ -1,0 +1,234 @@
+/* Small files, read and replaced whole; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "base/file.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/path.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { TEMPORARY_BYTES = 288, ENTRIES_MAX = 10000 };
+
+const char *auth_file_problem(int error) {
+    return error == EISDIR                     ? "is a folder"
+           : error == ENXIO                    ? "is not a regular file"
+           : error == EFBIG                    ? "is larger than 64 KiB"
+           : error == ELOOP                    ? "is reached by a link of another user"
+           : error == AUTH_FILE_FOREIGN_FOLDER ? "it would be in a folder of another user"
+                                               : strerror(error);
+}
+
+static int read_all(int fd, struct auth_secret *out) {
+    auth_secret_truncate(out, 0);
+    if (!auth_secret_reserve(out, AUTH_FILE_MAX + 1)) /* one more, to notice a longer file */
+        return ENOMEM;
+    for (;;) {
+        ssize_t got = read(fd, out->data + out->length, AUTH_FILE_MAX + 1 - out->length);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return errno;
+        if (got == 0)
+            return 0;
+        out->length += (size_t)got;
+        out->data[out->length] = '\0';
+        if (out->length > AUTH_FILE_MAX)
+            return EFBIG;
+    }
+}
+
+/* A service that does not run as root can read a file of root's through its group alone. */
+static bool is_readable_by_others(const struct auth_path *path, const struct stat *info) {
+    mode_t others = info->st_uid == 0 && geteuid() != 0 ? S_IRWXO : S_IRWXG | S_IRWXO;
+    return (info->st_mode & others) != 0 && !path->projected;
+}
+
+static enum auth_file_verdict judge(int fd, const struct auth_path *path, const struct stat *info) {
+    struct statvfs mount;
+    if (path->by_foreign_link)
+        return AUTH_FILE_LINK;
+    if (path->in_secrets)
+        return AUTH_FILE_TRUSTED;
+    if (auth_path_is_foreign(info->st_uid))
+        return AUTH_FILE_OWNER;
+    if (fstatvfs(fd, &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0)
+        return AUTH_FILE_TRUSTED;
+    if ((info->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return AUTH_FILE_WRITABLE;
+    return is_readable_by_others(path, info) ? AUTH_FILE_READABLE : AUTH_FILE_TRUSTED;
+}
+
+static int read_regular(int fd, const struct auth_path *path, struct auth_secret *out,
+                        struct auth_file_access *access) {
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return errno;
+    if (!S_ISREG(info.st_mode))
+        return S_ISDIR(info.st_mode) ? EISDIR : ENXIO;
+    access->verdict = judge(fd, path, &info);
+    access->mode = (unsigned)info.st_mode & 07777u;
+    access->owner = (unsigned)info.st_uid;
+    int error = read_all(fd, out);
+    if (error == 0)
+        auth_secret_drop_mark(out);
+    return error;
+}
+
+int auth_file_read(const char *path, const char *credentials, struct auth_secret *out,
+                   struct auth_file_access *access) {
+    struct auth_path place;
+    int error = auth_path_open(&place, path, credentials);
+    if (error != 0)
+        return error;
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (place.is_open_file ? 0 : O_NOFOLLOW);
+    int fd = auth_descriptor_keep(openat(place.at, place.name, flags));
+    error = fd < 0 ? errno : read_regular(fd, &place, out, access);
+    if (fd >= 0)
+        close(fd);
+    auth_path_close(&place);
+    return error;
+}
+
+static int make_one_folder(const char *folder) {
+    struct auth_path place;
+    int error = auth_path_open(&place, folder, NULL);
+    if (error != 0)
+        return error;
+    if (!place.is_missing)
+        error = 0;
+    else if (!auth_path_may_create(&place))
+        error = AUTH_FILE_FOREIGN_FOLDER;
+    else if (mkdirat(place.at, place.name, 0700) != 0 && errno != EEXIST)
+        error = errno;
+    auth_path_close(&place);
+    return error;
+}
+
+int auth_file_make_folder(const char *folder) {
+    char parent[PATH_MAX];
+    int error = make_one_folder(folder);
+    if (error != ENOENT || !auth_path_parent(parent, folder))
+        return error;
+    error = make_one_folder(parent);
+    return error == 0 ? make_one_folder(folder) : error;
+}
+
+static int write_all(int fd, const struct auth_secret *bytes) {
+    for (size_t done = 0; done < bytes->length;) {
+        ssize_t put = write(fd, bytes->data + done, bytes->length - done);
+        if (put < 0 && errno != EINTR)
+            return errno;
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return 0;
+}
+
+/* A new empty file of a random name; its descriptor or -1. */
+static int open_temporary(int at, const char *name, char *temporary) {
+    (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%016" PRIx64, name, AUTH_FILE_TEMPORARY,
+                   auth_secret_random());
+    return auth_descriptor_keep(
+        openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+}
+
+bool auth_file_is_unfinished(int at, const char *name, int64_t now_s) {
+    struct stat info;
+    const char *mark = strstr(name, AUTH_FILE_TEMPORARY);
+    const char *digits = mark != NULL ? mark + strlen(AUTH_FILE_TEMPORARY) : "";
+    return digits[0] != '\0' && digits[strspn(digits, "0123456789abcdef-")] == '\0' &&
+           fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+           info.st_uid == geteuid() && now_s - info.st_mtime > AUTH_FILE_UNFINISHED_S;
+}
+
+/* What a kill left of former replacements of this file. */
+static void sweep(int at, const char *name) {
+    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
+    size_t length = strlen(name);
+    int fd = auth_descriptor_keep(openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    if (entries == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    const struct dirent *entry = readdir(entries);
+    for (int i = 0; entry != NULL && i < ENTRIES_MAX; i++) {
+        if (strncmp(entry->d_name, name, length) == 0 &&
+            strncmp(entry->d_name + length, AUTH_FILE_TEMPORARY, strlen(AUTH_FILE_TEMPORARY)) == 0 &&
+            auth_file_is_unfinished(at, entry->d_name, now_s))
+            (void)unlinkat(at, entry->d_name, 0);
+        entry = readdir(entries);
+    }
+    closedir(entries);
+}
+
+int auth_file_replace(int at, const char *name, const struct auth_secret *bytes, bool durable) {
+    char temporary[TEMPORARY_BYTES];
+    int fd = open_temporary(at, name, temporary);
+    if (fd < 0)
+        return errno;
+    int error = write_all(fd, bytes);
+    if (error == 0 && durable && fsync(fd) != 0)
+        error = errno;
+    if (close(fd) != 0 && error == 0)
+        error = errno; /* NFS tells here that the disk is full */
+    if (error == 0 && renameat(at, temporary, at, name) != 0)
+        error = errno;
+    if (error != 0)
+        (void)unlinkat(at, temporary, 0);
+    else if (durable && fsync(at) != 0 && errno != EINVAL) /* EINVAL: a file system without folders to sync */
+        error = errno;
+    return error;
+}
+
+/* Makes a temporary like that of a replacement and takes it away. */
+static int probe(int at, const char *name) {
+    char temporary[TEMPORARY_BYTES];
+    int fd = open_temporary(at, name, temporary);
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return unlinkat(at, temporary, 0) == 0 ? 0 : errno;
+}
+
+/* Whether a file can be put there. */
+static int check_target(const struct auth_path *path) {
+    struct stat info;
+    if (path->by_foreign_link)
+        return ELOOP;
+    if (fstatat(path->at, path->name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : errno;
+    return S_ISREG(info.st_mode) ? 0 : S_ISDIR(info.st_mode) ? EISDIR : ENXIO; /* no device, no pipe */
+}
+
+int auth_file_write(const char *path, const struct auth_secret *bytes) {
+    struct auth_path place;
+    int error = path[0] == '/' ? auth_path_open(&place, path, NULL) : EINVAL;
+    if (error != 0)
+        return error;
+    error = check_target(&place);
+    int at = -1;
+    if (error == 0)
+        at = auth_descriptor_keep(openat(place.at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (error == 0 && at < 0)
+        error = errno;
+    if (error == 0)
+        error = bytes == NULL ? probe(at, place.name) : auth_file_replace(at, place.name, bytes, true);
+    if (error == 0 && bytes != NULL)
+        sweep(at, place.name);
+    if (at >= 0)
+        close(at);
+    auth_path_close(&place);
+    return error;
+}

@@ -1,0 +1,70 @@
+/* Expiry tracking: when a token was asked for and how long it lives -> fresh, stale or expired. Arithmetic
+ * only: no clock, no memory, no failure.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef AUTH_LIFETIME_H
+#define AUTH_LIFETIME_H
+
+#include "base/clock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define AUTH_LIFETIME_DEFAULT_S 300.0 /* of a token whose server does not say how long it lives */
+#define AUTH_LIFETIME_MAX_S 86400.0   /* longer claims are cut: nobody must trust a token for a year */
+#define AUTH_LIFETIME_MARGIN_S 30.0   /* not handed out in its last seconds: a request takes time to arrive */
+#define AUTH_LIFETIME_WINDOW_S                                                                               \
+    600.0 /* renewal begins so long before expiry, or at a quarter of a short life */
+
+#define AUTH_LIFETIME_REFRESH_S 60.0 /* whatever the server advises, no token is renewed sooner */
+
+enum auth_lifetime_state {
+    AUTH_LIFETIME_NONE,
+    AUTH_LIFETIME_FRESH,
+    AUTH_LIFETIME_STALE, /* usable, and due for renewal */
+    AUTH_LIFETIME_EXPIRED
+};
+
+/* What server and user say of a life, seconds. Zero, negative, infinite and NaN mean "not said". */
+struct auth_lifetime_terms {
+    double expires_in_s; /* RFC 6749, 5.1 */
+    double refresh_in_s; /* the server's own advice when to renew; obeyed where it is within the life, but not
+                            before AUTH_LIFETIME_REFRESH_S, or a quarter of a short life */
+    double renew_before_s; /* the user's window; cut to half the life, or a token would be born stale */
+    double stretch;        /* 0 to 1: how much of the extra quarter of the window counts */
+    double
+        took_s; /* how long this token took to get: the next must begin in time, in half the life at most */
+};
+
+/* All zero is "no token". Spans count from `sent`: 0 < fresh_ns <= usable_ns < life_ns. */
+struct auth_lifetime {
+    struct auth_instant sent; /* taken before the request left */
+    int64_t life_ns;
+    int64_t usable_ns; /* age at which it must not be handed out any more */
+    int64_t fresh_ns;  /* age at which renewal is due */
+};
+
+/* The stretch that belongs to a token, from 0 to below 1: tokens are renewed at different times, and all
+ * processes that hold one token agree on its time. */
+double auth_lifetime_stretch(const void *token, size_t length);
+
+struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_lifetime_terms terms);
+
+/* The larger of the two clocks' answers, never negative: a suspended or paused machine, or a wall clock that
+ * was wrong, ages the token rather than keeping it young. */
+int64_t auth_lifetime_age_ns(const struct auth_lifetime *lifetime, struct auth_instant now);
+
+enum auth_lifetime_state auth_lifetime_state_at(const struct auth_lifetime *lifetime, int64_t age_ns);
+
+/* `sent` as another process noted it -> as this process's clocks would have: so old as the larger answer of
+ * the clocks. The boot clock counts only in the same boot. false: it lies in the future by one of them, so
+ * neither can be trusted. */
+bool auth_lifetime_rebase(struct auth_instant *sent, struct auth_instant now, bool same_boot);
+
+/* The same for what another machine noted, whose wall clock may be wrong, as may be ours: so old as the
+ * largest answer of its wall clock, of the token server's (`date_s`, -1: none) and of the store that kept it
+ * for `kept_ns`. The last one is right whatever clocks say, so nothing has to be in the past. */
+bool auth_lifetime_receive(struct auth_instant *sent, struct auth_instant now, int64_t date_s,
+                           int64_t kept_ns);
+
+#endif

@@ -1,0 +1,771 @@
+/* One HTTPS request on libcurl's multi interface; the contract is in the header. Long for one file, as only
+ * one may know libcurl. SPDX-License-Identifier: MIT */
+#include "http/transfer.h"
+#include "base/descriptor.h"
+#include "http/proxy.h"
+#include "http/trust.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#if LIBCURL_VERSION_NUM < 0x075700
+#error "central-auth needs libcurl 7.87 or newer"
+#endif
+
+enum {
+    NS_PER_MS = 1000000,
+    SILENCE_PART = 4 /* of the time: so long a kept connection may be silent */
+};
+
+/* What libcurl's callbacks get: the one of two requests that they are called for. */
+struct try {
+    struct auth_transfer *transfer;
+};
+
+struct auth_transfer {
+    CURLM *multi; /* keeps connections and the trust store between requests … */
+    CURL *easy;   /* … and TLS sessions */
+    bool has_fingerprint;
+    uint64_t fingerprint; /* of the files of trust and identity that the two have seen */
+    bool key_encrypted;   /* of those files, the private key */
+    bool under_way;
+    CURL *second; /* the same request on a new connection, as the kept one was silent; NULL: none */
+    struct try tries[2];
+    const struct try *heard; /* the one whose reply has begun */
+    bool changes;            /* what it asks for: PUT or DELETE */
+    int64_t second_at_ns;    /* boot time at which to see whether a second one is needed; 0: never */
+    struct auth_clock clock;
+    bool partial_trust; /* see struct auth_trust */
+    bool ready;         /* connected, through tunnel and TLS: the request can be sent */
+    long timeout_ms;
+    size_t body_max;
+    enum auth_transfer_failure verdict; /* of our own callbacks, when one of them ended the transfer */
+    size_t header_bytes;
+    struct curl_slist
+        authorization;          /* our own node: points into the caller's secret, which libcurl would copy */
+    struct curl_slist *headers; /* all others */
+    char error[CURL_ERROR_SIZE];
+    struct auth_transfer_reply reply;
+};
+
+enum { WAKEUP_NEAR = 16 };
+
+static char version[128];
+static const char *own_bundle; /* where libcurl was built to look for authorities */
+static const char *own_folder;
+static bool has_too_large; /* whether this libcurl knows TOO_LARGE */
+
+/* CURLE_TOO_LARGE, by number: the library may be newer than the headers that this is compiled with. */
+enum { TOO_LARGE = 100, TOO_LARGE_SINCE = 0x080600 };
+
+bool auth_transfer_init(void) {
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    has_too_large = info->version_num >= TOO_LARGE_SINCE;
+    own_bundle = info->cainfo;
+    own_folder = info->capath;
+    (void)snprintf(version, sizeof version, "libcurl/%s %s", info->version,
+                   info->ssl_version ? info->ssl_version : "no TLS");
+    return auth_secret_init() && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+}
+
+const char *auth_transfer_version(void) {
+    return version;
+}
+
+static void close_handles(struct auth_transfer *transfer) {
+    curl_easy_cleanup(transfer->easy);
+    curl_multi_cleanup(transfer->multi);
+    transfer->easy = NULL;
+    transfer->multi = NULL;
+}
+
+/* --- libcurl's descriptors: by itself it keeps them neither from other programs nor out of 0 to 2 --- */
+
+static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)data, (void)purpose;
+    return auth_descriptor_keep(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+}
+
+static int close_socket(void *data, curl_socket_t fd) {
+    (void)data;
+    return close(fd);
+}
+
+/* libcurl does not say which descriptor its wake-up has. It is one of those from `lowest` on: the one that
+ * curl_multi_wakeup makes readable and curl_multi_poll reads empty. */
+static void hide_wakeup(CURLM *multi, int lowest) {
+    struct pollfd near[WAKEUP_NEAR];
+    bool rang[WAKEUP_NEAR];
+    nfds_t count = 0;
+    for (int fd = lowest; fd < lowest + WAKEUP_NEAR; fd++)
+        if (auth_descriptor_is_inherited(fd))
+            near[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    if (count == 0)
+        return;
+    (void)curl_multi_wakeup(multi);
+    (void)poll(near, count, 0);
+    for (nfds_t i = 0; i < count; i++)
+        rang[i] = (near[i].revents & POLLIN) != 0;
+    (void)curl_multi_poll(multi, NULL, 0, 0, NULL);
+    (void)poll(near, count, 0);
+    for (nfds_t i = 0; i < count; i++)
+        if (rang[i] && (near[i].revents & POLLIN) == 0)
+            auth_descriptor_hide_pair(near[i].fd);
+}
+
+/* NULL where the pair of descriptors for the wake-up is not to be had, says errno: libcurl would go on
+ * without a wake-up, for as long as the handle lives. */
+static CURLM *new_multi(void) {
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) != 0)
+        return NULL;
+    int lowest = auth_descriptor_keep(pair[0]);
+    close(pair[1]);
+    if (lowest < 0)
+        return NULL;
+    close(lowest);
+    bool shielded = auth_descriptor_shield();
+    CURLM *multi = curl_multi_init();
+    if (multi != NULL)
+        hide_wakeup(multi, lowest);
+    if (shielded)
+        auth_descriptor_unshield();
+    return multi;
+}
+
+/* The pair by which the thread of a resolver says that it is done. */
+static void hide_resolver(CURLM *multi) {
+    fd_set sets[3];
+    int last = -1;
+    for (int i = 0; i < 3; i++)
+        FD_ZERO(&sets[i]);
+    (void)curl_multi_fdset(multi, &sets[0], &sets[1], &sets[2], &last);
+    for (int fd = 0; fd <= last; fd++)
+        if (FD_ISSET(fd, &sets[0]) && auth_descriptor_is_inherited(fd))
+            auth_descriptor_hide_pair(fd);
+}
+
+static bool has_passed(CURL *easy, CURLINFO timer) {
+    curl_off_t at_us = 0;
+    return curl_easy_getinfo(easy, timer, &at_us) == CURLE_OK && at_us > 0;
+}
+
+static CURLMcode perform(struct auth_transfer *transfer, int *running) {
+    CURL *newest = transfer->second != NULL ? transfer->second : transfer->easy;
+    bool shielded = auth_descriptor_shield();
+    CURLMcode error = curl_multi_perform(transfer->multi, running);
+    if (error == CURLM_OK && *running > 0 && !has_passed(newest, CURLINFO_NAMELOOKUP_TIME_T))
+        hide_resolver(transfer->multi);
+    if (shielded)
+        auth_descriptor_unshield();
+    return error;
+}
+
+/* Replaces the handles, if there are any, by new ones. false: the former stay, and no descriptor is left
+ * (EMFILE or ENFILE in errno) or no memory. */
+static bool open_handles(struct auth_transfer *transfer) {
+    errno = 0;
+    struct auth_transfer fresh = {.multi = new_multi(), .easy = curl_easy_init()};
+    int error = errno;
+    if (fresh.multi == NULL || fresh.easy == NULL) {
+        close_handles(&fresh);
+        errno = error;
+        return false;
+    }
+    close_handles(transfer);
+    transfer->multi = fresh.multi;
+    transfer->easy = fresh.easy;
+    return true;
+}
+
+struct auth_transfer *auth_transfer_new(void) {
+    struct auth_transfer *transfer = calloc(1, sizeof *transfer);
+    if (transfer != NULL && !open_handles(transfer)) {
+        free(transfer);
+        return NULL;
+    }
+    if (transfer != NULL)
+        transfer->tries[0].transfer = transfer->tries[1].transfer = transfer;
+    return transfer;
+}
+
+/* --- what libcurl calls --- */
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
+    struct auth_transfer *transfer = ((const struct try *)data)->transfer;
+    size_t length = size * count;
+    if (length > transfer->body_max - transfer->reply.body.length)
+        transfer->verdict = AUTH_TRANSFER_REPLY;
+    else if (!auth_secret_append(&transfer->reply.body, bytes, length))
+        transfer->verdict = AUTH_TRANSFER_MEMORY;
+    return transfer->verdict == AUTH_TRANSFER_OK ? length : 0;
+}
+
+/* Whether this refuses the second of two requests and the first may be the reason: the resource is being
+ * changed or deleted. */
+static bool is_refused_for_first(const struct try *try, const char *line, size_t length) {
+    const struct auth_transfer *transfer = try->transfer;
+    const char *status = memchr(line, ' ', length);
+    return transfer->changes && transfer->second != NULL && try == &transfer->tries[1] &&
+           transfer->heard == NULL && status != NULL && status + 1 < line + length && status[1] >= '4';
+}
+
+/* libcurl keeps the lines; they are only counted, for it would keep 300 kB of each reply and trailers without
+ * end. The first line decides which of two requests is answered; the other one ends here. */
+static size_t take_header(char *line, size_t size, size_t count, void *data) {
+    const struct try *try = data;
+    struct auth_transfer *transfer = try->transfer;
+    if (is_refused_for_first(try, line, size * count))
+        return 0;
+    if (transfer->heard == NULL)
+        transfer->heard = try;
+    if (transfer->heard != try)
+        return 0;
+    transfer->header_bytes += size * count;
+    if (transfer->header_bytes <= AUTH_TRANSFER_HEADERS_MAX)
+        return size * count;
+    transfer->verdict = AUTH_TRANSFER_REPLY;
+    return 0;
+}
+
+/* The connection stands, TLS and tunnel included. No time that libcurl measures says so in every version. */
+static int take_ready(void *data, char *address, char *local_address, int port, int local_port) {
+    struct auth_transfer *transfer = data;
+    (void)address, (void)local_address, (void)port, (void)local_port;
+    transfer->ready = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+/* --- start --- */
+
+#define SET(option, value)                                                                                   \
+    if (error == CURLE_OK)                                                                                   \
+    error = curl_easy_setopt(easy, option, value)
+
+static CURLcode set_method(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+    CURL *easy = transfer->easy;
+    CURLcode error = CURLE_OK;
+    if (request->body != NULL && request->body->data != NULL) {
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body->length);
+        SET(CURLOPT_POSTFIELDS, (const char *)request->body->data);
+    }
+    if (request->method != NULL && strcmp(request->method, "HEAD") == 0) {
+        SET(CURLOPT_NOBODY, 1L);
+    } else if (request->method != NULL) {
+        SET(CURLOPT_CUSTOMREQUEST, request->method);
+    }
+    return error;
+}
+
+static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+    CURL *easy = transfer->easy;
+    CURLcode error = set_method(transfer, request);
+    struct auth_proxy proxy = auth_proxy_of(request->url, request->proxy);
+    SET(CURLOPT_PROXY, proxy.url);
+    SET(CURLOPT_NOPROXY, proxy.exceptions);
+    SET(CURLOPT_ERRORBUFFER, transfer->error);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_PROTOCOLS_STR, "https,http");
+    SET(CURLOPT_HTTP_VERSION, request->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
+    SET(CURLOPT_FRESH_CONNECT, (long)request->once);
+    SET(CURLOPT_FORBID_REUSE, (long)request->once);
+    SET(CURLOPT_QUICK_EXIT, 1L); /* leaves a hung resolver's thread behind instead of waiting for it */
+    SET(CURLOPT_WRITEFUNCTION, take_body);
+    SET(CURLOPT_WRITEDATA, (void *)&transfer->tries[0]);
+    SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_HEADERDATA, (void *)&transfer->tries[0]);
+    SET(CURLOPT_PREREQFUNCTION, take_ready);
+    SET(CURLOPT_PREREQDATA, (void *)transfer);
+    SET(CURLOPT_USERAGENT, request->user_agent);
+    SET(CURLOPT_HTTPHEADER, transfer->headers);
+    return error;
+}
+
+/* libcurl reads files of trust and identity when it connects, keeps authorities for a day, and a kept
+ * connection or TLS session asks for none of them again. With new handles no authority, session or connection
+ * outlives the file that it depends on. */
+static bool follow_files(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+                         const struct auth_trust *trust) {
+    bool own = trust->file == NULL && trust->path == NULL;
+    const char *key = request->key_file != NULL ? request->key_file : request->cert_file;
+    const char *const files[] = {own || trust->partial ? own_bundle : trust->file, request->crl_file,
+                                 request->cert_file, request->key_file};
+    uint64_t fingerprint =
+        auth_trust_fingerprint(files, sizeof files / sizeof *files, own ? own_folder : trust->path);
+    if (transfer->has_fingerprint && transfer->fingerprint == fingerprint)
+        return true;
+    if (transfer->has_fingerprint && !open_handles(transfer))
+        return false;
+    transfer->key_encrypted = key != NULL && auth_trust_is_encrypted(key);
+    transfer->has_fingerprint = true;
+    transfer->fingerprint = fingerprint;
+    return true;
+}
+
+static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+                        const struct auth_trust *trust) {
+    CURL *easy = transfer->easy;
+    CURLcode error = CURLE_OK;
+    transfer->partial_trust = trust->partial;
+    transfer->timeout_ms = request->timeout_ms;
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (trust->file != NULL || trust->path != NULL) {
+        SET(CURLOPT_CAINFO, trust->file); /* NULL takes the built-in place back */
+        SET(CURLOPT_CAPATH, trust->path);
+        SET(CURLOPT_PROXY_CAINFO, trust->file);
+        SET(CURLOPT_PROXY_CAPATH, trust->path);
+    }
+    if (request->crl_file != NULL)
+        SET(CURLOPT_CRLFILE, request->crl_file);
+    if (request->cert_file != NULL)
+        SET(CURLOPT_SSLCERT, request->cert_file);
+    if (request->key_file != NULL)
+        SET(CURLOPT_SSLKEY, request->key_file);
+    SET(CURLOPT_KEYPASSWD, "no password"); /* without one OpenSSL would ask for it on the terminal */
+    return error;
+}
+/* The last node is ours, and no part of what is freed. */
+static void drop_headers(struct auth_transfer *transfer) {
+    struct curl_slist *last = transfer->headers;
+    while (last != NULL && last->next != NULL && last->next != &transfer->authorization)
+        last = last->next;
+    if (last != NULL)
+        last->next = NULL;
+    curl_slist_free_all(transfer->headers);
+    transfer->headers = NULL;
+}
+
+static bool set_headers(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+    static const char *const usual[] = {"Accept: application/json", "Accept-Encoding: identity", NULL};
+    const struct auth_secret *authorization = request->authorization;
+    struct curl_slist *last = NULL;
+    for (const char *const *line = request->headers != NULL ? request->headers : usual; *line != NULL;
+         line++) {
+        struct curl_slist *longer = curl_slist_append(transfer->headers, *line);
+        if (longer == NULL)
+            return false;
+        transfer->headers = longer;
+        last = last == NULL ? longer : last->next;
+    }
+    if (last != NULL && authorization != NULL && authorization->length > 0) {
+        transfer->authorization = (struct curl_slist){.data = (char *)authorization->data};
+        last->next = &transfer->authorization;
+    }
+    return true;
+}
+
+static enum auth_transfer_failure classify(CURLcode error, const char *message);
+
+static bool fail(struct auth_transfer *transfer, CURLcode error) {
+    struct auth_transfer_reply *reply = &transfer->reply;
+    const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(error);
+    if (strncmp(text, "Unsupported proxy ", 18) == 0) { /* it goes on with the URL and the password in it */
+        text = "the proxy (option proxy, or the environment's) is not a URL that libcurl understands";
+        transfer->verdict = AUTH_TRANSFER_CONFIG;
+    } else if (transfer->verdict == AUTH_TRANSFER_REPLY) {
+        text = "the reply is larger than it may be";
+    }
+    reply->failure = transfer->verdict != AUTH_TRANSFER_OK ? transfer->verdict : classify(error, text);
+    (void)snprintf(reply->message, sizeof reply->message, "%s", text);
+    return false;
+}
+
+/* libcurl would only say that it could not use the key. */
+static bool refuse_key(struct auth_transfer *transfer, const char *option) {
+    (void)snprintf(
+        transfer->error, sizeof transfer->error,
+        "the private key in %s is encrypted and no password is ever asked for; write it without one: "
+        "openssl pkey -in OLD -out NEW",
+        option);
+    return fail(transfer, CURLE_SSL_CERTPROBLEM);
+}
+
+static bool refuse_handles(struct auth_transfer *transfer) {
+    if (errno != EMFILE && errno != ENFILE)
+        return fail(transfer, CURLE_OUT_OF_MEMORY);
+    (void)snprintf(transfer->error, sizeof transfer->error, "no descriptor is left for a connection");
+    return fail(transfer, CURLE_BAD_FUNCTION_ARGUMENT);
+}
+
+static void clear(struct auth_transfer *transfer) {
+    struct auth_secret body = transfer->reply.body; /* guarded memory is dear: kept for the next reply … */
+    auth_secret_truncate(&body, 0);
+    if (body.capacity > 2 * AUTH_TRANSFER_BODY_MAX) /* … within reason */
+        auth_secret_wipe(&body);
+    transfer->reply = (struct auth_transfer_reply){.date_s = -1, .retry_after_s = -1, .body = body};
+    transfer->header_bytes = 0;
+    transfer->heard = NULL;
+    transfer->second_at_ns = 0;
+    transfer->ready = false;
+    transfer->verdict = AUTH_TRANSFER_OK;
+    transfer->error[0] = '\0';
+}
+
+bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+                         const struct auth_clock *clock) {
+    struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
+    auth_transfer_cancel(transfer);
+    auth_trust_complete(&trust);
+    if (!follow_files(transfer, request, &trust))
+        return refuse_handles(transfer);
+    curl_easy_reset(transfer->easy);
+    if (transfer->key_encrypted)
+        return refuse_key(transfer, request->key_file != NULL ? "key_file" : "cert_file");
+    transfer->changes = request->method != NULL &&
+                        (strcmp(request->method, "PUT") == 0 || strcmp(request->method, "DELETE") == 0);
+    transfer->body_max = request->body_max > 0 ? request->body_max : AUTH_TRANSFER_BODY_MAX;
+    CURLcode error = set_headers(transfer, request) ? set_transfer(transfer, request) : CURLE_OUT_OF_MEMORY;
+    if (error == CURLE_OK)
+        error = set_tls(transfer, request, &trust);
+    if (error != CURLE_OK)
+        return fail(transfer, error);
+    transfer->clock = *clock;
+    transfer->reply.sent = auth_clock_now(clock);
+    if (!request->once)
+        transfer->second_at_ns =
+            transfer->reply.sent.boot_ns + (int64_t)request->timeout_ms * (NS_PER_MS / SILENCE_PART);
+    if (curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK)
+        return fail(transfer, CURLE_OUT_OF_MEMORY);
+    transfer->under_way = true;
+    return true;
+}
+
+/* --- a second request where a kept connection is silent --- */
+
+/* Whether the request went out on a connection that was there before, and nothing has come back. */
+static bool is_silent(const struct auth_transfer *transfer) {
+    long connections = 0;
+    return transfer->ready && transfer->heard == NULL &&
+           curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections) == CURLE_OK &&
+           connections == 0;
+}
+
+/* The connection may be dead, or the server slow: both requests have the rest of the time. */
+static void start_second(struct auth_transfer *transfer) {
+    struct try *try = &transfer->tries[1];
+    int64_t spent_ns = auth_clock_boot_ns(&transfer->clock) - transfer->reply.sent.boot_ns;
+    long left_ms = transfer->timeout_ms - (long)(spent_ns / NS_PER_MS);
+    CURL *easy = left_ms > 0 ? curl_easy_duphandle(transfer->easy) : NULL;
+    CURLcode error = easy == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+    SET(CURLOPT_FRESH_CONNECT, 1L);
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's are no reply */
+    SET(CURLOPT_WRITEDATA, (void *)try);
+    SET(CURLOPT_HEADERDATA, (void *)try);
+    SET(CURLOPT_TIMEOUT_MS, left_ms);
+    if (error == CURLE_OK && curl_multi_add_handle(transfer->multi, easy) == CURLM_OK)
+        transfer->second = easy;
+    else
+        curl_easy_cleanup(easy);
+    transfer->reply.sent_twice = transfer->second != NULL;
+}
+#undef SET
+
+static void look_for_silence(struct auth_transfer *transfer) {
+    if (transfer->second_at_ns == 0 || auth_clock_boot_ns(&transfer->clock) < transfer->second_at_ns)
+        return;
+    transfer->second_at_ns = 0;
+    if (is_silent(transfer))
+        start_second(transfer);
+}
+
+/* One of two requests; its connection is closed, also where HTTP/2 would keep it. */
+static void drop(struct auth_transfer *transfer, CURL *easy) {
+    if (easy == transfer->easy)
+        transfer->easy = transfer->second;
+    transfer->second = NULL;
+    transfer->error[0] = '\0';
+    (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    curl_multi_remove_handle(transfer->multi, easy);
+    curl_easy_cleanup(easy);
+}
+
+/* Whether the request is over. Of two requests the one whose reply has begun decides; before that, one that
+ * fails leaves the other under way. */
+static bool is_over(struct auth_transfer *transfer, CURLcode *result) {
+    int left = 0;
+    const CURLMsg *message = NULL;
+    while ((message = curl_multi_info_read(transfer->multi, &left)) != NULL) {
+        CURL *easy = message->easy_handle;
+        *result = message->data.result;
+        if (transfer->second == NULL)
+            return true;
+        if (transfer->heard == &transfer->tries[easy == transfer->second ? 1 : 0]) {
+            drop(transfer, easy == transfer->second ? transfer->easy : transfer->second);
+            return true;
+        }
+        drop(transfer, easy);
+    }
+    return false;
+}
+
+/* --- step, finish --- */
+
+/* libcurl reports a connection that breaks during the handshake as a TLS error; it is the network's
+ * failure. */
+static bool broke_in_handshake(const char *message) {
+    static const char *const signs[] = {"SSL_ERROR_SYSCALL", "unexpected eof", "Connection reset by peer"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (strstr(message, signs[i]) != NULL)
+            return true;
+    return false;
+}
+
+static enum auth_transfer_failure classify(CURLcode error, const char *message) {
+    switch (error) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_NOT_BUILT_IN:
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+    case CURLE_UNKNOWN_OPTION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CRL_BADFILE:
+        return AUTH_TRANSFER_CONFIG;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return AUTH_TRANSFER_RESOLVE;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+        return AUTH_TRANSFER_CONNECT;
+    case CURLE_SSL_CONNECT_ERROR:
+        return broke_in_handshake(message) ? AUTH_TRANSFER_NETWORK : AUTH_TRANSFER_TLS;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+    case CURLE_USE_SSL_FAILED:
+        return AUTH_TRANSFER_TLS;
+    case CURLE_OPERATION_TIMEDOUT:
+        return AUTH_TRANSFER_TIMEOUT;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* the URL's scheme is checked: this is what answered */
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+        return AUTH_TRANSFER_REPLY;
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR: /* TLS 1.3 turns a client certificate down after the handshake */
+        return strstr(message, " alert ") != NULL ? AUTH_TRANSFER_TLS : AUTH_TRANSFER_NETWORK;
+    case CURLE_OUT_OF_MEMORY:
+        return AUTH_TRANSFER_MEMORY;
+    default:
+        return AUTH_TRANSFER_NETWORK;
+    }
+}
+
+/* The system's folder does not know the server's authority; perhaps its bundle, libcurl's own default, does:
+ * another connection with both. Nothing was sent yet. */
+static bool try_bundle(struct auth_transfer *transfer) {
+    CURL *easy = transfer->easy;
+    char *bundle = NULL;
+    curl_off_t spent_us = 0;
+    curl_easy_getinfo(easy, CURLINFO_CAINFO, &bundle);
+    curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &spent_us);
+    long left_ms = transfer->timeout_ms - (long)(spent_us / 1000);
+    transfer->partial_trust = false;
+    if (bundle == NULL || left_ms < 1 || curl_easy_setopt(easy, CURLOPT_CAINFO, bundle) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, bundle) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left_ms) != CURLE_OK)
+        return false;
+    curl_multi_remove_handle(transfer->multi, easy);
+    transfer->error[0] = '\0';
+    transfer->under_way = curl_multi_add_handle(transfer->multi, easy) == CURLM_OK;
+    return transfer->under_way;
+}
+
+/* Whether there was a TCP connection is known from their number alone, in every version: the time may include
+ * TLS, and the addresses may be missing where TLS failed. */
+static void tell_way(struct auth_transfer *transfer) {
+    struct auth_transfer_reply *reply = &transfer->reply;
+    long connect_status = 0;
+    long connections = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections);
+    curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+    reply->proxy_status = connect_status >= 300 ? connect_status : 0;
+    if (transfer->ready)
+        reply->reached = AUTH_TRANSFER_SERVER;
+    else if (connect_status >= 200 && connect_status < 300)
+        reply->reached = AUTH_TRANSFER_TUNNEL;
+    else if (connections > 0)
+        reply->reached = AUTH_TRANSFER_CONNECTION;
+    else if (has_passed(transfer->easy, CURLINFO_NAMELOOKUP_TIME_T))
+        reply->reached = AUTH_TRANSFER_ADDRESS;
+}
+
+/* Whether a line of the reply is over libcurl's own limits. Before TOO_LARGE its word for that was lack of
+ * memory, as code or, of a trailer, as text. */
+static bool is_too_large(const struct auth_transfer *transfer, CURLcode error) {
+    if (has_too_large || transfer->verdict != AUTH_TRANSFER_OK)
+        return error == (CURLcode)TOO_LARGE;
+    return (error == CURLE_OUT_OF_MEMORY && has_passed(transfer->easy, CURLINFO_STARTTRANSFER_TIME_T)) ||
+           (error == CURLE_RECV_ERROR && strcmp(transfer->error, "Out of memory in chunked-encoding") == 0);
+}
+
+bool auth_transfer_step(struct auth_transfer *transfer) {
+    int running = 0;
+    if (!transfer->under_way)
+        return true;
+    look_for_silence(transfer);
+    CURLcode result = CURLE_OUT_OF_MEMORY;
+    CURLMcode error = perform(transfer, &running);
+    if (!is_over(transfer, &result) && error == CURLM_OK && running > 0)
+        return false;
+    if (result == CURLE_PEER_FAILED_VERIFICATION && transfer->partial_trust && try_bundle(transfer))
+        return false;
+    if (is_too_large(transfer, result))
+        transfer->verdict = AUTH_TRANSFER_REPLY;
+    if (result != CURLE_OK)
+        fail(transfer, result);
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &transfer->reply.status);
+    tell_way(transfer);
+    if (transfer->reply.failure == AUTH_TRANSFER_NETWORK && transfer->reply.proxy_status >= 400)
+        transfer->reply.failure = AUTH_TRANSFER_CONNECT; /* the proxy said no */
+    curl_multi_remove_handle(transfer->multi, transfer->easy);
+    transfer->under_way = false;
+    return true;
+}
+
+void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms) {
+    if (transfer->second_at_ns > 0) {
+        int64_t left_ns = transfer->second_at_ns - auth_clock_boot_ns(&transfer->clock);
+        int64_t left_ms = left_ns > 0 ? left_ns / NS_PER_MS + 1 : 0;
+        wait_ms = left_ms < wait_ms ? (int)left_ms : wait_ms;
+    }
+    (void)curl_multi_poll(transfer->multi, NULL, 0, wait_ms, NULL);
+}
+
+void auth_transfer_wake(struct auth_transfer *transfer) {
+    (void)curl_multi_wakeup(transfer->multi);
+}
+
+/* The value of the reply's last header field of this name, not of a proxy's or a 1xx reply's, nor of a
+ * trailer; NULL without. */
+static const char *header(struct auth_transfer *transfer, const char *name) {
+    struct curl_header *found = NULL;
+    if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK ||
+        curl_easy_header(transfer->easy, name, found->amount - 1, CURLH_HEADER, -1, &found) != CURLHE_OK)
+        return NULL;
+    return found->value;
+}
+
+/* Seconds, a part of one as a whole one, or a date, which counts from the server's own Date: its clock made
+ * both. */
+#define DIGITS "0123456789"
+static int64_t retry_after(const char *text, int64_t from_s) {
+    if (text == NULL || text[0] == '\0')
+        return -1;
+    size_t digits = strspn(text, DIGITS);
+    const char *rest = text + digits;
+    if (digits > 0 && (*rest == '\0' || (*rest == '.' && rest[1 + strspn(rest + 1, DIGITS)] == '\0')))
+        return digits > 9 ? INT32_MAX : strtol(text, NULL, 10) + (strpbrk(rest, "123456789") != NULL);
+    int64_t until = isalpha((unsigned char)text[0]) ? (int64_t)curl_getdate(text, NULL) : -1;
+    if (until < 0)
+        return -1;
+    return until > from_s ? until - from_s : 0;
+}
+
+/* One of several fields may have it, or one among other challenges. */
+static void take_challenge(struct auth_transfer *transfer) {
+    struct curl_header *found = NULL;
+    size_t capacity = sizeof transfer->reply.challenge;
+    for (size_t i = 0;
+         transfer->reply.challenge[0] == '\0' &&
+         curl_easy_header(transfer->easy, "WWW-Authenticate", i, CURLH_HEADER, -1, &found) == CURLHE_OK;
+         i++)
+        if (strcasestr(found->value, "bearer") != NULL)
+            (void)snprintf(transfer->reply.challenge, capacity, "%s", found->value);
+}
+
+static void take_location_host(struct auth_transfer *transfer, const char *location) {
+    CURLU *url = curl_url();
+    char *host = NULL;
+    if (url != NULL && location != NULL &&
+        curl_url_set(url, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+        (void)snprintf(transfer->reply.location_host, sizeof transfer->reply.location_host, "%s", host);
+    curl_free(host);
+    curl_url_cleanup(url);
+}
+
+const struct auth_transfer_reply *auth_transfer_finish(struct auth_transfer *transfer,
+                                                       const struct auth_clock *clock) {
+    struct auth_transfer_reply *reply = &transfer->reply;
+    const char *date = header(transfer, "Date");
+    const char *type = header(transfer, "Content-Type");
+    reply->received = auth_clock_now(clock);
+    if (date != NULL)
+        reply->date_s = (int64_t)curl_getdate(date, NULL);
+    reply->retry_after_s =
+        retry_after(header(transfer, "Retry-After"),
+                    reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
+    if (type != NULL)
+        (void)snprintf(reply->content_type, sizeof reply->content_type, "%s", type);
+    const char *encoding = header(transfer, "Content-Encoding");
+    if (encoding != NULL)
+        (void)snprintf(reply->content_encoding, sizeof reply->content_encoding, "%s", encoding);
+    take_challenge(transfer);
+    take_location_host(transfer, header(transfer, "Location"));
+    return reply;
+}
+
+bool auth_transfer_next_header(struct auth_transfer *transfer, void **place, const char **name,
+                               const char **value) {
+    struct curl_header *header = curl_easy_nextheader(transfer->easy, CURLH_HEADER, -1, *place);
+    if (header == NULL)
+        return false;
+    *place = header;
+    *name = header->name;
+    *value = header->value;
+    return true;
+}
+
+/* --- the end --- */
+
+void auth_transfer_cancel(struct auth_transfer *transfer) {
+    if (transfer->second != NULL)
+        drop(transfer, transfer->second);
+    if (transfer->under_way)
+        curl_multi_remove_handle(transfer->multi, transfer->easy);
+    transfer->under_way = false;
+    drop_headers(transfer);
+    clear(transfer);
+}
+
+void auth_transfer_free(struct auth_transfer *transfer) {
+    if (transfer == NULL)
+        return;
+    auth_transfer_cancel(transfer);
+    auth_secret_wipe(&transfer->reply.body);
+    close_handles(transfer);
+    free(transfer);
+}
+
+const char *auth_transfer_failure_name(enum auth_transfer_failure failure) {
+    static const char *const names[] = {"ok",      "config",  "resolve", "connect", "tls",
+                                        "timeout", "network", "reply",   "memory"};
+    return names[failure];
+}
+
+const char *auth_transfer_reached_name(enum auth_transfer_reached reached) {
+    static const char *const names[] = {NULL, "address", "connection", "tunnel", "server"};
+    return names[reached];
+}

@@ -1,0 +1,136 @@
+/* One HTTPS request and its reply, a step at a time: start, step and wait until done, finish; or cancel. The
+ * only file that knows libcurl. It verifies always, follows nothing, and bounds everything: see the
+ * constants. SPDX-License-Identifier: MIT */
+#ifndef AUTH_TRANSFER_H
+#define AUTH_TRANSFER_H
+
+#include "base/clock.h"
+#include "base/secret.h"
+
+/* Bytes of a reply's body, as sent (no Content-Encoding is undone), where the request sets no limit, and the
+ * highest limit it may set. */
+#define AUTH_TRANSFER_BODY_MAX ((size_t)256 * 1024)
+#define AUTH_TRANSFER_BODY_LIMIT ((size_t)16 * 1024 * 1024)
+/* Bytes of all its header lines, those of 1xx replies and trailers too. */
+#define AUTH_TRANSFER_HEADERS_MAX ((size_t)64 * 1024)
+
+/* Why there is no reply. The names of the Lua layer's error codes; see auth_transfer_failure_name. */
+enum auth_transfer_failure {
+    AUTH_TRANSFER_OK,
+    AUTH_TRANSFER_CONFIG, /* an option libcurl can't work with: a file it can't load, a URL it can't parse */
+    AUTH_TRANSFER_RESOLVE,
+    AUTH_TRANSFER_CONNECT, /* the server or the proxy refused */
+    AUTH_TRANSFER_TLS,
+    AUTH_TRANSFER_TIMEOUT,
+    AUTH_TRANSFER_NETWORK, /* a connection that broke */
+    AUTH_TRANSFER_REPLY,   /* over one of the limits */
+    AUTH_TRANSFER_MEMORY
+};
+
+/* How far a request came on its way: each but NOTHING is the end of a station. */
+enum auth_transfer_reached {
+    AUTH_TRANSFER_NOTHING,
+    AUTH_TRANSFER_ADDRESS,    /* of the server's name, or the proxy's */
+    AUTH_TRANSFER_CONNECTION, /* TCP, to the server or the proxy */
+    AUTH_TRANSFER_TUNNEL,     /* the HTTP proxy let it through */
+    AUTH_TRANSFER_SERVER      /* and TLS where that is spoken: it could be sent */
+};
+
+/* NULL means "not given". Strings are copied by start; `body` and `authorization` are not: they stay the
+ * caller's and must outlive the transfer. libcurl keeps a copy of both in its send buffer until the
+ * connection is reused or closed; nothing can wipe that one. */
+struct auth_transfer_request {
+    const char *url;    /* https, or http to loopback: the caller has checked */
+    const char *method; /* an upper-case token; else POST with a body, GET without */
+    const char *user_agent;
+    const char *const *headers; /* lines "Name: value", the last NULL; else the two of JSON as it is */
+    const char *ca_file;        /* PEM; with `ca_path` or alone, in place of the system's trust store */
+    const char *ca_path;        /* a folder of hashed certificates */
+    const char *crl_file;
+    const char *cert_file; /* PEM, for mutual TLS */
+    const char *key_file;
+    const char *proxy;              /* else the environment's https_proxy and no_proxy */
+    const struct auth_secret *body; /* without data: none. Form-encoded, unless `headers` say otherwise */
+    const struct auth_secret *authorization; /* the whole header line */
+    long timeout_ms;                         /* over all: resolve, connect, send, receive; 1 to LONG_MAX */
+    long connect_timeout_ms;                 /* resolve and connect and TLS */
+    size_t body_max; /* of the reply, up to AUTH_TRANSFER_BODY_LIMIT; 0: AUTH_TRANSFER_BODY_MAX */
+    bool http2; /* where the server has it; else HTTP/1.1, as one small request has no use for its greeting */
+    /* The server must not get it twice: it has a new connection, which is closed after it. Else libcurl
+     * repeats a request whose kept connection broke; and where a kept connection is silent for a quarter of
+     * `timeout_ms`, the request is sent a second time, on a new connection, and the first reply counts. But
+     * no refusal of a second PUT or DELETE counts: the first may be the reason for it. */
+    bool once;
+};
+
+/* What came back. `failure` OK: status and the rest are set. Otherwise `message` says what happened, in
+ * libcurl's words (host names and certificate names in it, no credentials), `reached` how far it came, and
+ * `proxy_status` may name a proxy's refusal. */
+struct auth_transfer_reply {
+    enum auth_transfer_failure failure;
+    char message[256];
+    long status; /* HTTP, 100 to 999 */
+    enum auth_transfer_reached reached;
+    bool sent_twice;              /* as a kept connection was silent: the server may have acted twice */
+    long proxy_status;            /* of a CONNECT request that was refused; else 0 */
+    struct auth_instant sent;     /* before the request left: a token's life starts here */
+    struct auth_instant received; /* when finish was called */
+    int64_t date_s;               /* the Date header, since 1970; -1 without */
+    int64_t retry_after_s;        /* from now, both forms of RFC 9110, 10.2.3; 0 in the past; -1 without */
+    char content_type[128];
+    char content_encoding[32]; /* of the body as it is here: nothing is decoded */
+    char challenge[1024];      /* WWW-Authenticate: the field that has a Bearer challenge, else empty */
+    char location_host[256];   /* of a redirect; the rest of its URL may hold anything */
+    struct auth_secret body;   /* the reply's own; zeroed by the next start or cancel */
+};
+
+struct auth_transfer;
+
+/* Must succeed once before anything else; any number of times, from one thread at a time. */
+bool auth_transfer_init(void);
+
+/* libcurl's version and TLS library, for the User-Agent and for people: "libcurl/7.88.1 OpenSSL/3.0.19". */
+const char *auth_transfer_version(void);
+
+/* NULL: no memory, or with EMFILE or ENFILE in errno no descriptor. The connection, its TLS session and the
+ * loaded trust store stay for the next request, unless a file of trust or identity has changed by then. */
+struct auth_transfer *auth_transfer_new(void);
+
+/* Begins; does not block. A request under way is cancelled first. false: `auth_transfer_finish` says why. */
+bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+                         const struct auth_clock *clock);
+
+/* Moves on as far as it can without waiting. true: done, call finish. */
+bool auth_transfer_step(struct auth_transfer *transfer);
+
+/* Waits until the next step can do something, `wait_ms` at most; less when a signal arrives or `wake` was
+ * called. */
+void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms);
+
+/* Ends the wait of another thread, or its next one. The only function here that may be called while another
+ * thread is in one. */
+void auth_transfer_wake(struct auth_transfer *transfer);
+
+/* The reply, owned by the transfer until the next start or free. Only after step said true or start said
+ * false. */
+const struct auth_transfer_reply *auth_transfer_finish(struct auth_transfer *transfer,
+                                                       const struct auth_clock *clock);
+
+/* The header fields of the reply in their order, one a call: name and value, the transfer's until its next
+ * start. `*place` is NULL at first and then what the last call left. false: there are no more. */
+bool auth_transfer_next_header(struct auth_transfer *transfer, void **place, const char **name,
+                               const char **value);
+
+/* Gives up a request under way, wipes the reply; does not wait for a resolver. Harmless otherwise. */
+void auth_transfer_cancel(struct auth_transfer *transfer);
+
+/* Cancels, closes the connections, frees. NULL is fine. Not in a forked child: the connections are the
+ * parent's, and closing TLS there would end them for the parent too. */
+void auth_transfer_free(struct auth_transfer *transfer);
+
+const char *auth_transfer_failure_name(enum auth_transfer_failure failure);
+
+/* NULL for NOTHING. */
+const char *auth_transfer_reached_name(enum auth_transfer_reached reached);
+
+#endif

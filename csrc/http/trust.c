@@ -1,0 +1,118 @@
+/* Where trust comes from; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "http/trust.h"
+#include "base/descriptor.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char system_folder[] =
+    "/etc/ssl/certs"; /* Debian, Ubuntu, SUSE, Arch, Alpine, Fedora 38 and later */
+
+bool auth_trust_hashed(const char *path) {
+    int fd = auth_descriptor_keep(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (folder == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    bool found = false;
+    for (const struct dirent *entry = readdir(folder); entry != NULL && !found; entry = readdir(folder))
+        found = strspn(entry->d_name, "0123456789abcdef") == 8 && strcmp(entry->d_name + 8, ".0") == 0;
+    closedir(folder);
+    return found;
+}
+
+/* FNV-1a: nothing depends on it but that a change is noticed. */
+static void mix(uint64_t *hash, const void *bytes, size_t length) {
+    static const uint64_t prime = 1099511628211U;
+    for (size_t i = 0; i < length; i++)
+        *hash = (*hash ^ ((const unsigned char *)bytes)[i]) * prime;
+}
+
+static void mix_file(uint64_t *hash, const char *path) {
+    struct stat info;
+    int64_t facts[7] = {0};
+    if (path == NULL) {
+        mix(hash, "", 1); /* in its place, for the order of the files counts */
+        return;
+    }
+    if (stat(path, &info) != 0) {
+        facts[0] = errno;
+    } else {
+        facts[0] = (int64_t)info.st_dev;
+        facts[1] = (int64_t)info.st_ino;
+        facts[2] = (int64_t)info.st_size;
+        facts[3] = (int64_t)info.st_mtim.tv_sec;
+        facts[4] = (int64_t)info.st_mtim.tv_nsec;
+        facts[5] = (int64_t)info.st_ctim.tv_sec; /* also where a tool has put the former mtime back */
+        facts[6] = (int64_t)info.st_ctim.tv_nsec;
+    }
+    mix(hash, facts, sizeof facts);
+    mix(hash, path, strlen(path) + 1);
+}
+
+uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const char *folders) {
+    uint64_t hash = 14695981039346656037U;
+    char folder[PATH_MAX];
+    for (size_t i = 0; i < count; i++)
+        mix_file(&hash, files[i]);
+    while (folders != NULL) {
+        size_t length = strcspn(folders, ":");
+        if (length < sizeof folder) {
+            memcpy(folder, folders, length);
+            folder[length] = '\0';
+            mix_file(&hash, folder);
+        }
+        folders = folders[length] == ':' ? folders + length + 1 : NULL;
+    }
+    return hash;
+}
+
+/* A request looks through the folder only after it has changed: that costs as much as half an API call. */
+static bool is_system_folder_hashed(void) {
+    static atomic_size_t known; /* the fingerprint of the folder when it was found hashed; 0: not yet */
+    size_t fingerprint = (size_t)auth_trust_fingerprint(NULL, 0, system_folder);
+    if (atomic_load(&known) == fingerprint)
+        return true;
+    if (!auth_trust_hashed(system_folder))
+        return false;
+    atomic_store(&known, fingerprint);
+    return true;
+}
+
+static const char *from_environment(const char *name) {
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+void auth_trust_complete(struct auth_trust *trust) {
+    if (trust->file != NULL || trust->path != NULL)
+        return;
+    trust->file = from_environment("SSL_CERT_FILE");
+    trust->path = from_environment("SSL_CERT_DIR");
+    trust->partial = trust->file == NULL && trust->path == NULL && is_system_folder_hashed();
+    if (trust->partial)
+        trust->path = system_folder;
+}
+
+bool auth_trust_is_encrypted(const char *key_file) {
+    static const char *const signs[] = {"-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"};
+    struct auth_secret text = {0};
+    struct auth_file_access access = {0};
+    bool found = false;
+    (void)auth_file_read(key_file, NULL, &text, &access); /* of a longer file what was read */
+    for (size_t i = 0; i < sizeof signs / sizeof *signs && text.data != NULL; i++)
+        found = found || memmem(text.data, text.length, signs[i], strlen(signs[i])) != NULL;
+    auth_secret_wipe(&text);
+    return found;
+}

@@ -1,0 +1,143 @@
+/* Helpers of the binding; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "lua/lauth.h"
+
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta) {
+    luaL_newmetatable(L, name); /* filled whether new or not: memory may have run out the first time */
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    luaL_setfuncs(L, meta, 0);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}
+
+struct auth_secret *auth_lua_new_secret(lua_State *L) {
+    struct auth_secret *secret = lua_newuserdatauv(L, sizeof *secret, 0);
+    *secret = (struct auth_secret){0};
+    luaL_setmetatable(L, AUTH_SECRET_TYPE);
+    return secret;
+}
+
+struct auth_lua_store *auth_lua_new_store(lua_State *L) {
+    struct auth_lua_store *box = lua_newuserdatauv(L, sizeof *box, 0);
+    box->store = NULL;
+    luaL_setmetatable(L, AUTH_STORE_TYPE);
+    return box;
+}
+
+const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length) {
+    if (lua_type(L, index) == LUA_TSTRING)
+        return lua_tolstring(L, index, length);
+    const struct auth_secret *secret = luaL_checkudata(L, index, AUTH_SECRET_TYPE);
+    *length = secret->length;
+    return secret->data != NULL ? (const void *)secret->data : "";
+}
+
+const char *auth_lua_check_text(lua_State *L, int index) {
+    size_t length = 0;
+    const char *text = luaL_checklstring(L, index, &length);
+    luaL_argcheck(L, strlen(text) == length, index, "a NUL in it");
+    return text;
+}
+
+const char *auth_lua_text_item(lua_State *L, int index, lua_Integer i) {
+    size_t length = 0;
+    int type = lua_rawgeti(L, index, i);
+    const char *text = type == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+    if (text == NULL || strlen(text) != length)
+        luaL_error(L, "item %I: a string without NUL expected", (LUAI_UACINT)i);
+    lua_pop(L, 1); /* it stays in the table */
+    return text;
+}
+
+const char *auth_lua_text_field(lua_State *L, int index, const char *name) {
+    size_t length = 0;
+    index = lua_absindex(L, index);
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_pushstring(L, name);
+    int type = lua_rawget(L, index);
+    const char *text = type == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+    if (type != LUA_TNIL && (text == NULL || strlen(text) != length))
+        luaL_error(L, "%s: a string without NUL expected", name);
+    lua_pop(L, 1); /* it stays in the table */
+    return text;
+}
+
+static struct auth_store *store_field(lua_State *L, int index, const char *name) {
+    int type = lua_getfield(L, index, name);
+    const struct auth_lua_store *store =
+        type == LUA_TNIL ? NULL : (struct auth_lua_store *)luaL_checkudata(L, -1, AUTH_STORE_TYPE);
+    lua_pop(L, 1);
+    return store != NULL ? store->store : NULL;
+}
+
+void auth_lua_check_share(lua_State *L, int index, struct auth_share *share) {
+    luaL_checktype(L, index, LUA_TTABLE);
+    const char *name = auth_lua_text_field(L, index, "name");
+    int64_t failures = auth_lua_integer_field(L, index, "failures", 0);
+    lua_getfield(L, index, "key");
+    const struct auth_secret *key = luaL_checkudata(L, -1, AUTH_SECRET_TYPE);
+    lua_pop(L, 1);
+    if (name == NULL || strlen(name) >= sizeof share->name)
+        luaL_error(L, "a name of usual length expected");
+    share->stores[AUTH_SHARE_NEAR] = store_field(L, index, "near");
+    share->stores[AUTH_SHARE_FAR] = store_field(L, index, "far");
+    memcpy(share->name, name, strlen(name) + 1);
+    share->failures = (uint32_t)(failures < 0 ? 0 : failures > INT_MAX ? INT_MAX : failures);
+    share->key = *key;
+}
+
+int64_t auth_lua_check_ns(lua_State *L, int index) {
+    static const double century_s = 3.2e9;
+    double seconds = luaL_checknumber(L, index);
+    if (isnan(seconds))
+        luaL_error(L, "not a number of seconds");
+    return (int64_t)(fmax(fmin(seconds, century_s), -century_s) * (double)AUTH_NS_PER_S);
+}
+
+int64_t auth_lua_ns_field(lua_State *L, int index, const char *name) {
+    lua_getfield(L, index, name);
+    int64_t value = auth_lua_check_ns(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise) {
+    int whole = 1;
+    int type = lua_getfield(L, index, name);
+    int64_t value = type == LUA_TNIL ? otherwise : lua_tointegerx(L, -1, &whole);
+    if (!whole)
+        luaL_error(L, "%s: a whole number expected", name);
+    lua_pop(L, 1);
+    return value;
+}
+
+void auth_lua_set_seconds(lua_State *L, const char *name, int64_t ns) {
+    auth_lua_push_seconds(L, ns);
+    lua_setfield(L, -2, name);
+}
+
+void auth_lua_set_integer(lua_State *L, const char *name, int64_t value) {
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, name);
+}
+
+void auth_lua_push_seconds(lua_State *L, int64_t ns) {
+    lua_pushnumber(L, (double)ns / (double)AUTH_NS_PER_S);
+}
+
+int auth_lua_fail(lua_State *L, const char *message) {
+    lua_pushnil(L);
+    lua_pushstring(L, message);
+    return 2;
+}
+
+int auth_lua_no_memory(lua_State *L) {
+    return luaL_error(L, "not enough memory");
+}

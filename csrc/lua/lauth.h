@@ -1,0 +1,107 @@
+/* What the binding's files share: names of userdata, their bodies, how a module is opened.
+ * SPDX-License-Identifier: MIT */
+#ifndef AUTH_LAUTH_H
+#define AUTH_LAUTH_H
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "cache/share.h"
+#include "worker/alarm.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <sys/types.h>
+
+#if LUA_VERSION_NUM < 504
+#error "central-auth needs Lua 5.4 or newer"
+#endif
+
+#define AUTH_SECRET_TYPE "central.auth.secret" /* body: struct auth_secret */
+#define AUTH_CLOCK_TYPE "central.auth.clock"   /* body: struct auth_clock */
+
+#define AUTH_ALARM_TYPE "central.auth.alarm" /* body: struct auth_lua_alarm */
+#define AUTH_STORE_TYPE "central.auth.store" /* body: struct auth_lua_store */
+#define AUTH_LOCK_TYPE "central.auth.lock"   /* body: struct auth_lua_lock; keeps its store alive */
+
+struct auth_lua_alarm {
+    struct auth_alarm alarm;
+    pid_t owner;
+};
+
+struct auth_lua_store {
+    struct auth_store *store; /* NULL: closed */
+};
+
+struct auth_lua_lock {
+    struct auth_lock lock;
+    struct auth_lua_store *from;
+};
+
+#define AUTH_EXPORT __attribute__((visibility("default")))
+
+/* Makes the metatable of a userdata type: `methods` behind a table of its own, `meta` beside it,
+ * `__metatable` false. Harmless when the other shared object has made it already: both are built from the
+ * same files. */
+void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta);
+
+/* Pushes an empty secret that already has its finalizer; the caller then fills it. */
+struct auth_secret *auth_lua_new_secret(lua_State *L);
+
+/* Takes off what files and commands may begin and end with, which is no part of the secret. */
+void auth_lua_drop_line_end(struct auth_secret *secret);
+
+/* Pushes a closed store that already has its finalizer; the caller then fills it. */
+struct auth_lua_store *auth_lua_new_store(lua_State *L);
+
+/* The bytes of a string or of a secret at `index`; anything else raises. Valid while the value stays on the
+ * stack. */
+const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length);
+
+/* The text at `index`, or in the field `name` or the item `i` of the table there, where a string without NUL
+ * is expected; NULL for a field that is nil. Valid while the value, or the table, stays on the stack: in a
+ * table only strings count that are in it, for those that a metamethod or a conversion makes may be
+ * collected. */
+const char *auth_lua_check_text(lua_State *L, int index);
+const char *auth_lua_text_item(lua_State *L, int index, lua_Integer i);
+const char *auth_lua_text_field(lua_State *L, int index, const char *name);
+
+/* What the table { near, far, name, key, failures } at `index` says of sharing, near and far being stores or
+ * nil; stores and key stay the table's. */
+void auth_lua_check_share(lua_State *L, int index, struct auth_share *share);
+
+/* A number of seconds at `index` as ns, cut to a century either way; NaN raises. */
+int64_t auth_lua_check_ns(lua_State *L, int index);
+
+/* The number of the field `name` of the table at `index`, raising as above; `otherwise` where it is nil. */
+int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise);
+int64_t auth_lua_ns_field(lua_State *L, int index, const char *name);
+
+/* table[name] = value, of the table on top of the stack. */
+void auth_lua_set_seconds(lua_State *L, const char *name, int64_t ns);
+void auth_lua_set_integer(lua_State *L, const char *name, int64_t value);
+
+/* ns as a Lua number of seconds. */
+void auth_lua_push_seconds(lua_State *L, int64_t ns);
+
+/* nil, message: a failure of the world. */
+int auth_lua_fail(lua_State *L, const char *message);
+
+/* Raises what Lua raises when memory runs out; never returns. */
+int auth_lua_no_memory(lua_State *L);
+
+/* Lets `require` find the package's modules in this object, unless they are in package.preload already. */
+void auth_lua_open_modules(lua_State *L);
+
+/* Registers types and adds functions to the module table on top of the stack. */
+void auth_lua_open_secret(lua_State *L);
+void auth_lua_open_command(lua_State *L);
+void auth_lua_open_lifetime(lua_State *L);
+void auth_lua_open_cache(lua_State *L);
+void auth_lua_open_alarm(lua_State *L);
+
+AUTH_EXPORT int luaopen_central_auth_core(lua_State *L);
+AUTH_EXPORT int luaopen_central_auth_http(lua_State *L);
+AUTH_EXPORT int luaopen_central_auth_console(lua_State *L);
+AUTH_EXPORT int luaopen_central_auth_redis(lua_State *L);
+
+#endif

@@ -1,0 +1,247 @@
+/* Lua's view of time and expiry: the clock, the tracker that holds a token with its life, and the getter, the
+ * C function behind `auth.token()`. A fresh token costs one clock reading there: no lock, no table, no Lua
+ * code.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "base/lifetime.h"
+#include "lua/lauth.h"
+
+#include <math.h>
+
+#define TRACKER_TYPE "central.auth.tracker"
+
+/* How long glances are enough before both clocks are asked exactly again. */
+#define GLANCES_NS AUTH_NS_PER_S
+
+enum { CLOCK_SLOT = 1, TOKEN_SLOT = 2, HEADER_SLOT = 3, SLOTS = HEADER_SLOT };
+
+struct tracker {
+    struct auth_lifetime lifetime;
+    const struct auth_clock *clock; /* kept alive by CLOCK_SLOT */
+    struct auth_instant looked;     /* a glance, taken when both clocks were last asked exactly … */
+    uint64_t good_for_ns;           /* … and for how long after it glances are enough */
+};
+
+/* --- clock --- */
+
+static struct auth_clock *check_clock(lua_State *L, int index) {
+    return luaL_checkudata(L, index, AUTH_CLOCK_TYPE);
+}
+
+static int new_clock(lua_State *L) {
+    struct auth_clock *clock = lua_newuserdatauv(L, sizeof *clock, 0);
+    *clock = (struct auth_clock){0};
+    luaL_setmetatable(L, AUTH_CLOCK_TYPE);
+    return 1;
+}
+
+static int clock_boot(lua_State *L) {
+    auth_lua_push_seconds(L, auth_clock_boot_ns(check_clock(L, 1)));
+    return 1;
+}
+
+static int clock_wall(lua_State *L) {
+    auth_lua_push_seconds(L, auth_clock_wall_ns(check_clock(L, 1)));
+    return 1;
+}
+
+/* clock:shift(boot_seconds, wall_seconds): moves time, for specs */
+static int clock_shift(lua_State *L) {
+    struct auth_clock *clock = check_clock(L, 1);
+    int64_t boot_ns = auth_lua_check_ns(L, 2);
+    int64_t wall_ns = auth_lua_check_ns(L, 3);
+    clock->boot_shift_ns += boot_ns;
+    clock->wall_shift_ns += wall_ns;
+    return 0;
+}
+
+static int clock_sleep(lua_State *L) {
+    check_clock(L, 1);
+    auth_clock_sleep(auth_lua_check_ns(L, 2));
+    return 0;
+}
+
+/* --- tracker --- */
+
+static struct tracker *check_tracker(lua_State *L, int index) {
+    return luaL_checkudata(L, index, TRACKER_TYPE);
+}
+
+static int new_tracker(lua_State *L) {
+    const struct auth_clock *clock = check_clock(L, 1);
+    struct tracker *tracker = lua_newuserdatauv(L, sizeof *tracker, SLOTS);
+    *tracker = (struct tracker){.clock = clock};
+    luaL_setmetatable(L, TRACKER_TYPE);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, CLOCK_SLOT);
+    return 1;
+}
+
+/* Asks both clocks; the state, and how old the token is. */
+static enum auth_lifetime_state look(struct tracker *tracker, int64_t *age_ns) {
+    struct auth_instant looked =
+        auth_clock_glance(tracker->clock); /* first: a pause in between must age it */
+    struct auth_instant now = auth_clock_now(tracker->clock);
+    *age_ns = auth_lifetime_age_ns(&tracker->lifetime, now);
+    enum auth_lifetime_state state = auth_lifetime_state_at(&tracker->lifetime, *age_ns);
+    int64_t good_ns = state == AUTH_LIFETIME_FRESH ? tracker->lifetime.fresh_ns - *age_ns : 0;
+    tracker->looked = looked;
+    tracker->good_for_ns = (uint64_t)(good_ns < GLANCES_NS ? good_ns : GLANCES_NS);
+    return state;
+}
+
+/* Unsigned, so that a clock behind the last look counts as far ahead of it and leads to another look. */
+static bool is_fresh(struct tracker *tracker) {
+    struct auth_instant now = auth_clock_glance(tracker->clock);
+    int64_t age_ns = 0;
+    if ((uint64_t)(now.boot_ns - tracker->looked.boot_ns) < tracker->good_for_ns &&
+        (uint64_t)(now.wall_ns - tracker->looked.wall_ns) < tracker->good_for_ns)
+        return true;
+    return look(tracker, &age_ns) == AUTH_LIFETIME_FRESH;
+}
+
+static double number_field(lua_State *L, int table, const char *name) {
+    int type = lua_getfield(L, table, name);
+    double value = type == LUA_TNUMBER ? lua_tonumber(L, -1) : (double)NAN;
+    lua_pop(L, 1);
+    return value;
+}
+
+/* stretch(token) -> from 0 to below 1, what tracker:begin wants */
+static int stretch(lua_State *L) {
+    size_t length = 0;
+    const char *token = luaL_checklstring(L, 1, &length);
+    lua_pushnumber(L, auth_lifetime_stretch(token, length));
+    return 1;
+}
+
+/* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, stretch?, took?
+ * }), all seconds */
+static int tracker_begin(lua_State *L) {
+    struct tracker *tracker = check_tracker(L, 1);
+    luaL_checkstring(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    struct auth_instant sent = {.boot_ns = auth_lua_ns_field(L, 3, "sent_boot"),
+                                .wall_ns = auth_lua_ns_field(L, 3, "sent_wall")};
+    struct auth_lifetime_terms terms = {.expires_in_s = number_field(L, 3, "expires_in"),
+                                        .refresh_in_s = number_field(L, 3, "refresh_in"),
+                                        .renew_before_s = number_field(L, 3, "renew_before"),
+                                        .stretch = number_field(L, 3, "stretch"),
+                                        .took_s = number_field(L, 3, "took")};
+    lua_pushliteral(L, "Bearer ");
+    lua_pushvalue(L, 2);
+    lua_concat(L, 2);
+    lua_setiuservalue(L, 1, HEADER_SLOT);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, 1, TOKEN_SLOT);
+    tracker->lifetime = auth_lifetime_begin(sent, terms);
+    tracker->good_for_ns = 0;
+    return 0;
+}
+
+static int tracker_forget(lua_State *L) {
+    struct tracker *tracker = check_tracker(L, 1);
+    tracker->lifetime = (struct auth_lifetime){0};
+    tracker->good_for_ns = 0;
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, TOKEN_SLOT);
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, HEADER_SLOT);
+    return 0;
+}
+
+static int tracker_token(lua_State *L) {
+    check_tracker(L, 1);
+    lua_getiuservalue(L, 1, TOKEN_SLOT);
+    return 1;
+}
+
+/* tracker:state() -> "none" | "fresh" | "stale" | "expired", remaining, life, until renewal; seconds */
+static int tracker_state(lua_State *L) {
+    static const char *const names[] = {"none", "fresh", "stale", "expired"};
+    struct tracker *tracker = check_tracker(L, 1);
+    int64_t age_ns = 0;
+    enum auth_lifetime_state state = look(tracker, &age_ns);
+    int64_t left_ns = tracker->lifetime.life_ns - age_ns;
+    int64_t fresh_ns = tracker->lifetime.fresh_ns - age_ns;
+    bool none = state == AUTH_LIFETIME_NONE;
+    lua_pushstring(L, names[state]);
+    auth_lua_push_seconds(L, none || left_ns < 0 ? 0 : left_ns);
+    auth_lua_push_seconds(L, tracker->lifetime.life_ns);
+    auth_lua_push_seconds(L, none || fresh_ns < 0 ? 0 : fresh_ns);
+    return 4;
+}
+
+/* --- getter --- */
+
+static int all_results(lua_State *L, int status, lua_KContext context) {
+    (void)status;
+    (void)context;
+    return lua_gettop(L);
+}
+
+/* Upvalues: the tracker, the slow way. Without arguments and with a fresh token it is done at once;
+ * everything else is `slow(...)`, through a continuation so that it may yield. */
+static inline int get(lua_State *L, int slot) {
+    struct tracker *tracker = lua_touserdata(L, lua_upvalueindex(1));
+    if (lua_gettop(L) == 0 && is_fresh(tracker)) {
+        lua_getiuservalue(L, lua_upvalueindex(1), slot);
+        return 1;
+    }
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, all_results);
+    return all_results(L, LUA_OK, 0);
+}
+
+static int get_token(lua_State *L) {
+    return get(L, TOKEN_SLOT);
+}
+
+static int get_header(lua_State *L) {
+    return get(L, HEADER_SLOT);
+}
+
+/* getter(tracker, slow, "token" | "header") -> function */
+static int new_getter(lua_State *L) {
+    static const char *const names[] = {"token", "header", NULL};
+    static const lua_CFunction getters[] = {get_token, get_header};
+    check_tracker(L, 1);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    int which = luaL_checkoption(L, 3, NULL, names);
+    lua_settop(L, 2);
+    lua_pushcclosure(L, getters[which], 2);
+    return 1;
+}
+
+/* follow(getter, tracker): from now on the getter returns what this tracker holds. The function stays the
+ * same, so that those who keep it in a local follow too, and a call costs what it did. */
+static int follow(lua_State *L) {
+    lua_CFunction getter = lua_tocfunction(L, 1);
+    luaL_argexpected(L, getter == get_token || getter == get_header, 1, "getter");
+    check_tracker(L, 2);
+    lua_settop(L, 2);
+    lua_setupvalue(L, 1, 1);
+    return 0;
+}
+
+void auth_lua_open_lifetime(lua_State *L) {
+    static const luaL_Reg none[] = {{NULL, NULL}};
+    static const luaL_Reg clock[] = {{"boot", clock_boot},
+                                     {"wall", clock_wall},
+                                     {"shift", clock_shift},
+                                     {"sleep", clock_sleep},
+                                     {NULL, NULL}};
+    static const luaL_Reg tracker[] = {{"begin", tracker_begin},
+                                       {"forget", tracker_forget},
+                                       {"token", tracker_token},
+                                       {"state", tracker_state},
+                                       {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"clock", new_clock}, {"tracker", new_tracker},
+                                         {"stretch", stretch}, {"getter", new_getter},
+                                         {"follow", follow},   {NULL, NULL}};
+    auth_lua_type(L, AUTH_CLOCK_TYPE, clock, none);
+    auth_lua_type(L, TRACKER_TYPE, tracker, none);
+    luaL_setfuncs(L, functions, 0);
+}

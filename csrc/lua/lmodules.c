@@ -1,0 +1,43 @@
+/* The package's own Lua modules, precompiled by the Lua that this object was built with: compiling their text
+ * at each start takes most of the time in which a process gets a token from the cache. Releases of one
+ * version of Lua share its virtual machine (lua.org/versions.html); a Lua of another make takes the text.
+ * SPDX-License-Identifier: MIT */
+#include "lua/lauth.h"
+
+struct module {
+    const char *name;
+    const unsigned char *chunk;
+    size_t length;
+};
+
+#include "modules.h" /* made by .ci/precompile.lua */
+
+enum { COUNT = sizeof MODULES / sizeof *MODULES };
+
+static int load(lua_State *L, const struct module *module) {
+    return luaL_loadbufferx(L, (const char *)module->chunk, module->length, module->name, "b");
+}
+
+/* What `require` calls, with the module's name and where it is from. */
+static int open_module(lua_State *L) {
+    if (load(L, lua_touserdata(L, lua_upvalueindex(1))) != LUA_OK)
+        return lua_error(L);
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    return 1;
+}
+
+void auth_lua_open_modules(lua_State *L) {
+    int top = lua_gettop(L);
+    bool fits = load(L, &MODULES[0]) == LUA_OK;
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    for (int i = 1; fits && i < COUNT; i++) {
+        if (lua_getfield(L, -1, MODULES[i].name) == LUA_TNIL) {
+            lua_pushlightuserdata(L, (void *)&MODULES[i]);
+            lua_pushcclosure(L, open_module, 1);
+            lua_setfield(L, -3, MODULES[i].name);
+        }
+        lua_pop(L, 1);
+    }
+    lua_settop(L, top);
+}

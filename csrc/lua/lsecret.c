@@ -1,0 +1,265 @@
+/* Lua's view of secrets: made from a string or a file, joined into forms, compared, wiped; never
+ * read. SPDX-License-Identifier: MIT */
+#include "base/file.h"
+#include "base/form.h"
+#include "base/redact.h"
+#include "lua/lauth.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct auth_secret *check_secret(lua_State *L, int index) {
+    return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
+}
+
+static int wipe(lua_State *L) {
+    auth_secret_wipe(check_secret(L, 1));
+    return 0;
+}
+
+static int show(lua_State *L) {
+    lua_pushliteral(L, "secret (hidden)");
+    return 1;
+}
+
+static int length(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)check_secret(L, 1)->length);
+    return 1;
+}
+
+static int equal(lua_State *L) {
+    lua_pushboolean(L, auth_secret_equal(check_secret(L, 1), check_secret(L, 2)));
+    return 1;
+}
+
+/* secret:bad_byte() -> position, value of the first control character; nothing where there is none */
+static int bad_byte(lua_State *L) {
+    const struct auth_secret *secret = check_secret(L, 1);
+    for (size_t i = 0; i < secret->length; i++) {
+        if (secret->data[i] < 0x20 || secret->data[i] == 0x7F) {
+            lua_pushinteger(L, (lua_Integer)i + 1);
+            lua_pushinteger(L, secret->data[i]);
+            return 2;
+        }
+    }
+    return 0;
+}
+
+static int from_string(lua_State *L) {
+    size_t size = 0;
+    const char *bytes = luaL_checklstring(L, 1, &size);
+    struct auth_secret *secret = auth_lua_new_secret(L);
+    if (size > AUTH_SECRET_MAX)
+        return auth_lua_fail(L, "too long for a secret");
+    return auth_secret_append(secret, bytes, size) ? 1 : auth_lua_no_memory(L);
+}
+
+void auth_lua_drop_line_end(struct auth_secret *secret) {
+    auth_secret_drop_mark(secret);
+    size_t end = secret->length;
+    if (end > 0 && secret->data[end - 1] == '\n')
+        end--;
+    if (end > 0 && end < secret->length && secret->data[end - 1] == '\r')
+        end--;
+    auth_secret_truncate(secret, end);
+}
+
+/* Pushes why the file cannot be relied on, and what to do about it; nil where it can. */
+static void push_problem(lua_State *L, const struct auth_file_access *access, const char *path) {
+    bool is_own = access->owner == (unsigned)geteuid();
+    char mode[8];
+    (void)snprintf(mode, sizeof mode, "%04o", access->mode);
+    switch (access->verdict) {
+    case AUTH_FILE_LINK:
+        lua_pushliteral(L, "is reached by a link of another user: name the file that it leads to");
+        break;
+    case AUTH_FILE_OWNER:
+        lua_pushfstring(L, "belongs to another user (%d): it must be this user's (%d) or root's",
+                        (int)access->owner, (int)geteuid());
+        break;
+    case AUTH_FILE_WRITABLE:
+    case AUTH_FILE_READABLE:
+        lua_pushfstring(L, "is open to others (mode %s): run chmod %s %s", mode, is_own ? "600" : "640",
+                        path);
+        break;
+    default:
+        lua_pushnil(L);
+    }
+}
+
+static bool is_for_this_user(const struct auth_file_access *access) {
+    return access->verdict != AUTH_FILE_LINK && access->verdict != AUTH_FILE_OWNER;
+}
+
+/* secret_from_file(path) -> secret | nil, what is wrong with it */
+static int from_file(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    struct auth_secret *secret = auth_lua_new_secret(L);
+    struct auth_file_access access = {0};
+    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), secret, &access);
+    if (error == 0 && access.verdict == AUTH_FILE_TRUSTED) {
+        auth_lua_drop_line_end(secret);
+        return 1;
+    }
+    auth_secret_wipe(secret);
+    if (error != 0)
+        return auth_lua_fail(L, auth_file_problem(error));
+    lua_pushnil(L);
+    push_problem(L, &access, path);
+    return 2;
+}
+
+/* read_file(path) -> text, why it must not hold a secret, or nil | nil, what is wrong with it, and the reason
+ * where it is "absent", "foreign" (another user's) or "closed" (it may not be read) */
+static int read_file(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    struct auth_secret *content = auth_lua_new_secret(L);
+    struct auth_file_access access = {0};
+    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), content, &access);
+    if (error == 0 && (access.verdict == AUTH_FILE_TRUSTED || access.verdict == AUTH_FILE_READABLE)) {
+        lua_pushlstring(L, content->data != NULL ? (const char *)content->data : "", content->length);
+        auth_secret_wipe(content);
+        push_problem(L, &access, path);
+        return 2;
+    }
+    auth_secret_wipe(content);
+    lua_pushnil(L);
+    if (error != 0)
+        lua_pushstring(L, auth_file_problem(error));
+    else
+        push_problem(L, &access, path);
+    lua_pushstring(L, error == ENOENT || error == ENOTDIR        ? "absent"
+                      : error == EACCES                          ? "closed"
+                      : error == 0 && !is_for_this_user(&access) ? "foreign"
+                                                                 : NULL);
+    return 3;
+}
+
+/* replace_file(path [, text]) -> true | nil, what is wrong, whether its folder is not there; the path is
+ * absolute. Without text it only tries. */
+static int replace_file(lua_State *L) {
+    size_t size = 0;
+    const char *path = auth_lua_check_text(L, 1);
+    const char *text = luaL_optlstring(L, 2, NULL, &size);
+    struct auth_secret *bytes = auth_lua_new_secret(L);
+    if (text != NULL && !auth_secret_append(bytes, text, size))
+        return auth_lua_no_memory(L);
+    int error = auth_file_write(path, text != NULL ? bytes : NULL);
+    auth_secret_wipe(bytes);
+    if (error == 0) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    auth_lua_fail(L, auth_file_problem(error));
+    lua_pushboolean(L, error == ENOENT);
+    return 3;
+}
+
+/* form{ name, value, name, value … } -> secret; each a string or a secret */
+static int form(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_Integer count = luaL_len(L, 1);
+    struct auth_secret *out = auth_lua_new_secret(L);
+    for (lua_Integer i = 1; i < count; i += 2) {
+        size_t name_length = 0;
+        size_t value_length = 0;
+        lua_geti(L, 1, i);
+        lua_geti(L, 1, i + 1);
+        const void *name = auth_lua_check_bytes(L, -2, &name_length);
+        const void *value = auth_lua_check_bytes(L, -1, &value_length);
+        if (!auth_form_field(out, name, name_length, value, value_length))
+            return auth_lua_no_memory(L);
+        lua_pop(L, 2);
+    }
+    return 1;
+}
+
+/* basic(id, secret, encoded) -> secret: the header line */
+static int basic(lua_State *L) {
+    size_t id_length = 0;
+    size_t secret_length = 0;
+    const void *id = auth_lua_check_bytes(L, 1, &id_length);
+    const void *secret = auth_lua_check_bytes(L, 2, &secret_length);
+    bool encoded = lua_toboolean(L, 3) != 0;
+    struct auth_secret *out = auth_lua_new_secret(L);
+    if (!auth_form_basic(out, id, id_length, secret, secret_length, encoded))
+        return auth_lua_no_memory(L);
+    return 1;
+}
+
+/* The part of a needle that a server could quote: of a Basic header line the credentials. */
+static const char *needle_at(lua_State *L, int index, size_t *size) {
+    static const char prefix[] = AUTH_FORM_BASIC_PREFIX;
+    const char *needle = auth_lua_check_bytes(L, index, size);
+    if (*size < sizeof prefix || memcmp(needle, prefix, sizeof prefix - 1) != 0)
+        return needle;
+    *size -= sizeof prefix - 1;
+    return needle + sizeof prefix - 1;
+}
+
+/* redact(text, needle…) -> text, of AUTH_REDACT_TEXT_MAX bytes at most; a needle is a string, a secret or nil
+ */
+static int redact(lua_State *L) {
+    size_t size = 0;
+    const char *text = luaL_checklstring(L, 1, &size);
+    int last = lua_gettop(L);
+    bool cut = size > AUTH_REDACT_TEXT_MAX;
+    if (cut)
+        size = AUTH_REDACT_TEXT_MAX;
+    struct auth_secret *out = auth_lua_new_secret(L);
+    if (!auth_secret_append(out, text, size))
+        return auth_lua_no_memory(L);
+    for (int i = 2; i <= last; i++) {
+        if (lua_isnil(L, i))
+            continue;
+        size_t needle_length = 0;
+        const char *needle = needle_at(L, i, &needle_length);
+        if (!auth_redact(out, needle, needle_length, cut))
+            return auth_lua_no_memory(L);
+    }
+    lua_pushlstring(L, (const char *)out->data, out->length);
+    auth_secret_wipe(out);
+    return 1;
+}
+
+/* random() -> a number from 0 to below 1, from the system's generator: the sequence of math.random is the
+ * host's */
+static int random_number(lua_State *L) {
+    lua_pushnumber(L, (double)(auth_secret_random() >> 11) * 0x1p-53); /* as many bits as a double holds */
+    return 1;
+}
+
+/* base64url_decode(text) -> bytes | nil, message */
+static int base64url_decode(lua_State *L) {
+    size_t size = 0;
+    const char *text = luaL_checklstring(L, 1, &size);
+    struct auth_secret *out = auth_lua_new_secret(L);
+    if (size <= AUTH_SECRET_MAX && !auth_secret_reserve(out, size))
+        return auth_lua_no_memory(L);
+    if (!auth_secret_from_base64url(out, text, size))
+        return auth_lua_fail(L, "not Base64url");
+    lua_pushlstring(L, (const char *)out->data, out->length);
+    auth_secret_wipe(out);
+    return 1;
+}
+
+void auth_lua_open_secret(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"length", length}, {"equal", equal}, {"bad_byte", bad_byte}, {"wipe", wipe}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__gc", wipe}, {"__close", wipe}, {"__tostring", show}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"secret", from_string},
+                                         {"secret_from_file", from_file},
+                                         {"read_file", read_file},
+                                         {"replace_file", replace_file},
+                                         {"form", form},
+                                         {"basic", basic},
+                                         {"redact", redact},
+                                         {"random", random_number},
+                                         {"base64url_decode", base64url_decode},
+                                         {NULL, NULL}};
+    auth_lua_type(L, AUTH_SECRET_TYPE, methods, meta);
+    luaL_setfuncs(L, functions, 0);
+}

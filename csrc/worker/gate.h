@@ -1,0 +1,37 @@
+/* Keeps a fork and the exit of the process away from libraries in use: a forked child would inherit locks of
+ * OpenSSL that no thread of its own can release, and an exit would free what OpenSSL has while a thread uses
+ * it. A thread is inside between `enter` and `leave`, and once more while it ends: OpenSSL frees what it
+ * keeps for each thread in that thread's exit destructors, those of the host's threads included. A fork waits
+ * until no other thread is inside, and the exit likewise, AUTH_GATE_WAIT_NS at most: a library that hangs
+ * must not hang the host. SPDX-License-Identifier: MIT */
+#ifndef AUTH_GATE_H
+#define AUTH_GATE_H
+
+#include "base/clock.h"
+
+#include <stdbool.h>
+
+/* The longest wait of a fork or an exit for threads that are inside. */
+#define AUTH_GATE_WAIT_NS (AUTH_NS_PER_S / 10)
+
+/* The longest wait of a thread that ends while the process exits, so that a host which joins its threads in
+ * an exit handler goes on. */
+#define AUTH_GATE_LINGER_NS AUTH_NS_PER_S
+
+/* Must succeed before the first `enter`, after the libraries are initialised: their exit handlers must run
+ * after this one. Once. */
+bool auth_gate_init(void);
+
+/* Waits while another thread forks. Nests. false: the process exits; the libraries must not be used, and what
+ * would have to be freed there is left as it is. */
+bool auth_gate_enter(void);
+
+/* After each `enter` that returned true. */
+void auth_gate_leave(void);
+
+bool auth_gate_is_exiting(void);
+
+/* In a forked child: the fork's wait ran out, so a thread of the parent may have been inside. */
+bool auth_gate_is_torn(void);
+
+#endif

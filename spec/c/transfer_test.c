@@ -1,0 +1,505 @@
+/* Against a child process that answers one connection after the other with fixed bytes, over plain HTTP on
+ * the loopback address. TLS, proxies and rude servers are the business of the Lua specs.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "http/transfer.h"
+#include "server.h"
+
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static struct auth_clock wall;
+static struct auth_secret body;
+
+/* The allocation that fails, counted from 1, and all after it; 0: none. One count for libcurl, one for us. */
+static long curl_fails_at;
+static long secret_fails_at;
+
+static bool fails(long *at) {
+    return *at > 0 && (*at == 1 || --*at == 0);
+}
+
+static void *scarce_malloc(size_t size) {
+    return fails(&curl_fails_at) ? NULL : malloc(size);
+}
+
+static void *scarce_calloc(size_t count, size_t size) {
+    return fails(&curl_fails_at) ? NULL : calloc(count, size);
+}
+
+static void *scarce_realloc(void *old, size_t size) {
+    return fails(&curl_fails_at) ? NULL : realloc(old, size);
+}
+
+static char *scarce_strdup(const char *text) {
+    return fails(&curl_fails_at) ? NULL : strdup(text);
+}
+
+/* In place of libsodium's, for all that is linked into this test. */
+void *sodium_malloc(size_t size) {
+    void *(*real)(size_t) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "sodium_malloc");
+    return fails(&secret_fails_at) ? NULL : real(size);
+}
+
+static struct auth_transfer_request request_to(const char *url) {
+    return (struct auth_transfer_request){
+        .url = url, .user_agent = "test", .body = &body, .timeout_ms = 10000, .connect_timeout_ms = 10000};
+}
+
+static const struct auth_transfer_reply *fetch(struct auth_transfer *transfer,
+                                               const struct auth_transfer_request *request) {
+    if (auth_transfer_start(transfer, request, &wall))
+        while (!auth_transfer_step(transfer))
+            auth_transfer_wait(transfer, 1000);
+    return auth_transfer_finish(transfer, &wall);
+}
+
+static void brings_status_headers_and_body(void **state) {
+    (void)state;
+    struct server server =
+        serve("HTTP/1.1 429 Slow down\r\nContent-Type:  application/json \r\n"
+              "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:37 GMT\r\n"
+              "Location: https://elsewhere.example/x?secret=1\r\nContent-Length: 4\r\n\r\nbody",
+              0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    int64_t before = auth_clock_boot_ns(&wall);
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
+    assert_int_equal(reply->status, 429);
+    assert_int_equal(reply->date_s, 784111777);
+    assert_int_equal(reply->retry_after_s, 60);
+    assert_string_equal(reply->content_type, "application/json");
+    assert_string_equal(reply->location_host, "elsewhere.example");
+    assert_content(reply->body, "body");
+    assert_true(reply->sent.boot_ns >= before && reply->received.boot_ns >= reply->sent.boot_ns);
+    auth_transfer_cancel(transfer);
+    assert_int_equal(reply->body.length, 0);
+    assert_memory_equal(reply->body.data, "\0\0\0\0", 4);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void asks_no_proxy_for_plain_http_to_loopback(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_OK);
+    unsetenv("http_proxy");
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void takes_only_the_last_replys_headers(void **state) {
+    (void)state;
+    struct server server = serve(
+        "HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+        "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nRetry-After: 7\r\n\r\n",
+        0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_equal(reply->status, 503);
+    assert_int_equal(reply->retry_after_s, -1);
+    assert_int_equal(reply->date_s, -1);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static int64_t wait_told(const char *value) {
+    char head[128];
+    (void)snprintf(head, sizeof head, "HTTP/1.1 503 Busy\r\nRetry-After: %s\r\n\r\n", value);
+    struct server server = serve(head, 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    int64_t seconds = fetch(transfer, &request)->retry_after_s;
+    auth_transfer_free(transfer);
+    stop(server);
+    return seconds;
+}
+
+static void takes_a_wait_in_seconds(void **state) {
+    (void)state;
+    assert_int_equal(wait_told("2"), 2);
+    assert_int_equal(wait_told("2.0"), 2);
+    assert_int_equal(wait_told("2.01"), 3);
+    assert_int_equal(wait_told("7200"), 7200);
+    assert_int_equal(wait_told("99999999999"), INT32_MAX);
+    assert_int_equal(wait_told("99999999999.5"), INT32_MAX);
+    static const char *const none[] = {"-2", ".5", "2.0.0", "2,0", "2e3", "0x2", "soon"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(wait_told(none[i]), -1);
+}
+
+static void finds_the_bearer_challenge(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"a\"\r\n"
+                                 "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
+                                 "WWW-Authenticate: Negotiate\r\n\r\n",
+                                 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    assert_string_equal(fetch(transfer, &request)->challenge, "Bearer error=\"invalid_token\"");
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void says_what_was_not_there(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 204 Nothing\r\n\r\n", 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
+    assert_int_equal(reply->status, 204);
+    assert_int_equal(reply->date_s, -1);
+    assert_int_equal(reply->retry_after_s, -1);
+    assert_string_equal(reply->content_type, "");
+    assert_int_equal(reply->body.length, 0);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void check_failure(const char *head, long filler, enum auth_transfer_failure expected) {
+    struct server server = serve(head, filler);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_equal(reply->failure, expected);
+    assert_true(reply->message[0] != '\0');
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void bounds_body_and_headers(void **state) {
+    (void)state;
+    check_failure("HTTP/1.1 200 OK\r\n\r\n", 10 * AUTH_TRANSFER_BODY_MAX, AUTH_TRANSFER_REPLY);
+    check_failure("HTTP/1.1 200 OK\r\nX: ", 10 * AUTH_TRANSFER_HEADERS_MAX, AUTH_TRANSFER_REPLY);
+    check_failure("HTTP/1.1 200 ", 10 * AUTH_TRANSFER_HEADERS_MAX, AUTH_TRANSFER_REPLY);
+    check_failure("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: ",
+                  10 * AUTH_TRANSFER_HEADERS_MAX, AUTH_TRANSFER_REPLY);
+    struct server server = serve("HTTP/1.1 200 OK\r\n\r\n", AUTH_TRANSFER_BODY_MAX);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
+    assert_int_equal(reply->body.length, AUTH_TRANSFER_BODY_MAX);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void tells_lack_of_memory_from_a_large_reply(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", 3 * AUTH_TRANSFER_BODY_MAX);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    request.body_max = 4 * AUTH_TRANSFER_BODY_MAX;
+    secret_fails_at = 3;
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_MEMORY);
+    secret_fails_at = 0;
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_OK);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void tells_lack_of_memory_in_libcurl(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 2\r\n\r\n{}", 0);
+    int counts[AUTH_TRANSFER_MEMORY + 1] = {0};
+    for (long at = 1; counts[AUTH_TRANSFER_OK] == 0; at++) {
+        struct auth_transfer *transfer = auth_transfer_new();
+        struct auth_transfer_request request = request_to(server.url);
+        curl_fails_at = at;
+        counts[fetch(transfer, &request)->failure]++;
+        curl_fails_at = 0;
+        assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_OK);
+        auth_transfer_free(transfer);
+    }
+    assert_true(counts[AUTH_TRANSFER_MEMORY] > 10);
+    assert_int_equal(counts[AUTH_TRANSFER_NETWORK], 0);
+    if (curl_version_info(CURLVERSION_NOW)->version_num >= 0x080600)
+        assert_int_equal(counts[AUTH_TRANSFER_REPLY], 0);
+    else /* has one code for both once the reply has begun */
+        assert_true(counts[AUTH_TRANSFER_REPLY] < 10);
+    stop(server);
+}
+
+/* What the server got for it, as text. */
+static const char *echo(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+    const struct auth_transfer_reply *reply = fetch(transfer, request);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
+    return (const char *)reply->body.data;
+}
+
+static void sends_method_headers_and_body(void **state) {
+    (void)state;
+    static const char *const lines[] = {"Accept: text/plain", "X-Empty;", "Content-Type:", NULL};
+    struct auth_secret line = {0};
+    struct server server = serve(NULL, 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    assert_true(auth_secret_append(&line, "Authorization: Bearer t", 23));
+    const char *sent = echo(transfer, &request);
+    assert_non_null(strstr(sent, "POST /token HTTP/1.1\r\n"));
+    assert_non_null(strstr(sent, "\r\nAccept: application/json\r\n"));
+    assert_non_null(strstr(sent, "\r\nAccept-Encoding: identity\r\n"));
+    assert_non_null(strstr(sent, "\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
+    request.method = "PATCH";
+    request.headers = lines;
+    request.authorization = &line;
+    sent = echo(transfer, &request);
+    assert_non_null(strstr(sent, "PATCH /token HTTP/1.1\r\n"));
+    assert_non_null(strstr(sent, "\r\nAccept: text/plain\r\n"));
+    assert_non_null(strstr(sent, "\r\nX-Empty:\r\n"));
+    assert_non_null(strstr(sent, "\r\nAuthorization: Bearer t\r\n"));
+    assert_null(strstr(sent, "Content-Type"));
+    assert_non_null(strstr(sent, "grant_type=client_credentials"));
+    request.body = NULL;
+    request.method = "DELETE";
+    sent = echo(transfer, &request);
+    assert_non_null(strstr(sent, "DELETE /token HTTP/1.1\r\n"));
+    assert_null(strstr(sent, "Content-Length"));
+    request.method = NULL;
+    assert_non_null(strstr(echo(transfer, &request), "GET /token HTTP/1.1\r\n"));
+    auth_transfer_free(transfer);
+    auth_secret_wipe(&line);
+    stop(server);
+}
+
+static void asks_for_the_head_alone(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    request.body = NULL;
+    request.method = "HEAD";
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
+    assert_int_equal(reply->status, 200);
+    assert_int_equal(reply->body.length, 0);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void hands_out_the_replys_headers(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 103 Early\r\nX-Early: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-One:  a \r\n"
+                                 "x-one: b\r\nContent-Length: 0\r\n\r\n",
+                                 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    void *place = NULL;
+    const char *name = NULL;
+    const char *value = NULL;
+    assert_false(auth_transfer_next_header(transfer, &place, &name, &value));
+    (void)fetch(transfer, &request);
+    assert_true(auth_transfer_next_header(transfer, &place, &name, &value));
+    assert_string_equal(name, "X-One");
+    assert_string_equal(value, "a");
+    assert_true(auth_transfer_next_header(transfer, &place, &name, &value));
+    assert_string_equal(value, "b");
+    assert_true(auth_transfer_next_header(transfer, &place, &name, &value));
+    assert_string_equal(name, "Content-Length");
+    assert_false(auth_transfer_next_header(transfer, &place, &name, &value));
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void takes_a_larger_body_where_that_is_asked_for(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\n\r\n", 3 * AUTH_TRANSFER_BODY_MAX);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    request.body_max = 3 * AUTH_TRANSFER_BODY_MAX;
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
+    assert_int_equal(reply->body.length, 3 * AUTH_TRANSFER_BODY_MAX);
+    request.body_max--;
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_REPLY);
+    auth_transfer_cancel(transfer);
+    assert_null(reply->body.data); /* so much is not kept */
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void tells_failures_apart(void **state) {
+    (void)state;
+    check_failure("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut", 0, AUTH_TRANSFER_NETWORK);
+    check_failure("", 0, AUTH_TRANSFER_NETWORK);
+    check_failure("SSH-2.0-OpenSSH_9.2\r\n", 0, AUTH_TRANSFER_REPLY);
+    struct auth_transfer *transfer = auth_transfer_new();
+    char url[64];
+    int bound = listen_somewhere(url, sizeof url); /* nobody listens there while it is bound */
+    struct auth_transfer_request request = request_to(url);
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_CONNECT);
+    close(bound);
+    request.url = "gopher://127.0.0.1/";
+    assert_int_not_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_OK);
+    auth_transfer_free(transfer);
+}
+
+/* A request to `url` in 200 ms: how far it comes. */
+static void check_reached(const char *url, const char *proxy, enum auth_transfer_reached expected) {
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(url);
+    request.proxy = proxy;
+    request.timeout_ms = 200;
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_not_equal(reply->failure, AUTH_TRANSFER_OK);
+    assert_int_equal(reply->reached, expected);
+    auth_transfer_free(transfer);
+}
+
+static void tells_how_far_it_came(void **state) {
+    (void)state;
+    char url[64];
+    char secure[72];
+    int bound = listen_somewhere(url, sizeof url);
+    check_reached(url, NULL, AUTH_TRANSFER_ADDRESS);
+    check_reached("https://192.0.2.1/", url, AUTH_TRANSFER_ADDRESS);
+    close(bound);
+    struct server silent = serve("", HANG);
+    struct server closing = serve("", 0);
+    struct server opening = serve("HTTP/1.1 200 OK\r\n\r\n", HANG);
+    (void)snprintf(secure, sizeof secure, "https%s", silent.url + 4);
+    check_reached(secure, NULL, AUTH_TRANSFER_CONNECTION);
+    check_reached("https://192.0.2.1/", silent.url, AUTH_TRANSFER_CONNECTION);
+    check_reached("https://192.0.2.1/", opening.url, AUTH_TRANSFER_TUNNEL);
+    check_reached(silent.url, NULL, AUTH_TRANSFER_SERVER);
+    (void)snprintf(secure, sizeof secure, "https%s", closing.url + 4);
+    check_reached(secure, NULL, AUTH_TRANSFER_CONNECTION);
+    check_reached("https://192.0.2.1/", closing.url, AUTH_TRANSFER_CONNECTION);
+    stop(silent);
+    stop(closing);
+    stop(opening);
+}
+
+static void keeps_a_proxys_password_out_of_messages(void **state) {
+    (void)state;
+    static const char *const odd[] = {"htp://u:hunter2@127.0.0.1", "http://u:hunter2@127.0.0.1:1:2",
+                                      "http://u:hunter2@[::1", "http://u:hunter2@127.0.0.1:99999"};
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to("https://127.0.0.1:1/");
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        request.proxy = odd[i];
+        const struct auth_transfer_reply *reply = fetch(transfer, &request);
+        assert_int_equal(reply->failure, AUTH_TRANSFER_CONFIG);
+        assert_null(strstr(reply->message, "hunter2"));
+        assert_non_null(strstr(reply->message, "proxy"));
+    }
+    auth_transfer_free(transfer);
+}
+
+static void gives_up_in_time(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", HANG);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    request.timeout_ms = 50;
+    int64_t before = auth_clock_boot_ns(&wall);
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_TIMEOUT);
+    assert_true(auth_clock_boot_ns(&wall) - before < 5 * AUTH_NS_PER_S);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void cancels_and_starts_anew(void **state) {
+    (void)state;
+    struct server silent = serve("", HANG);
+    struct server good = serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(silent.url);
+    assert_true(auth_transfer_start(transfer, &request, &wall));
+    assert_false(auth_transfer_step(transfer));
+    auth_transfer_wake(transfer);
+    auth_transfer_wait(transfer, 60000);
+    auth_transfer_cancel(transfer);
+    auth_transfer_cancel(transfer);
+    assert_true(auth_transfer_step(transfer)); /* nothing under way */
+    assert_true(auth_transfer_start(transfer, &request, &wall));
+    request.url = good.url; /* starting again gives the former one up */
+    for (int i = 0; i < 3; i++)
+        assert_content(fetch(transfer, &request)->body, "ok");
+    auth_transfer_free(transfer);
+    auth_transfer_free(NULL);
+    stop(silent);
+    stop(good);
+}
+
+static void needs_both_descriptors_of_its_wake_up(void **state) {
+    (void)state;
+    enum { LIMIT = 64 };
+    struct rlimit former;
+    int taken[LIMIT];
+    size_t count = 0;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &former), 0);
+    struct rlimit limit = {.rlim_cur = LIMIT, .rlim_max = former.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int fd = dup(0); fd >= 0; fd = dup(0))
+        taken[count++] = fd;
+    for (int left = 0; left < 3; left++) {
+        errno = 0;
+        struct auth_transfer *transfer = auth_transfer_new();
+        assert_int_equal(errno == EMFILE, left < 2);
+        assert_int_equal(transfer == NULL, left < 2);
+        auth_transfer_free(transfer);
+        close(taken[--count]);
+    }
+    while (count > 0)
+        close(taken[--count]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &former), 0);
+}
+
+static void names_its_failures(void **state) {
+    (void)state;
+    assert_string_equal(auth_transfer_failure_name(AUTH_TRANSFER_OK), "ok");
+    assert_string_equal(auth_transfer_failure_name(AUTH_TRANSFER_TLS), "tls");
+    assert_string_equal(auth_transfer_failure_name(AUTH_TRANSFER_MEMORY), "memory");
+    assert_non_null(strstr(auth_transfer_version(), "libcurl/"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(brings_status_headers_and_body),
+        cmocka_unit_test(asks_no_proxy_for_plain_http_to_loopback),
+        cmocka_unit_test(takes_only_the_last_replys_headers),
+        cmocka_unit_test(takes_a_wait_in_seconds),
+        cmocka_unit_test(finds_the_bearer_challenge),
+        cmocka_unit_test(says_what_was_not_there),
+        cmocka_unit_test(bounds_body_and_headers),
+        cmocka_unit_test(tells_lack_of_memory_from_a_large_reply),
+        cmocka_unit_test(tells_lack_of_memory_in_libcurl),
+        cmocka_unit_test(sends_method_headers_and_body),
+        cmocka_unit_test(asks_for_the_head_alone),
+        cmocka_unit_test(hands_out_the_replys_headers),
+        cmocka_unit_test(takes_a_larger_body_where_that_is_asked_for),
+        cmocka_unit_test(tells_failures_apart),
+        cmocka_unit_test(tells_how_far_it_came),
+        cmocka_unit_test(keeps_a_proxys_password_out_of_messages),
+        cmocka_unit_test(gives_up_in_time),
+        cmocka_unit_test(cancels_and_starts_anew),
+        cmocka_unit_test(needs_both_descriptors_of_its_wake_up),
+        cmocka_unit_test(names_its_failures),
+    };
+    static const char *const variables[] = {"http_proxy", "https_proxy", "all_proxy", "ALL_PROXY",
+                                            "HTTPS_PROXY"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        unsetenv(variables[i]);
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, scarce_malloc, free, scarce_realloc, scarce_strdup,
+                             scarce_calloc) != CURLE_OK ||
+        !auth_transfer_init() || !auth_transfer_init() ||
+        !auth_secret_append(&body, "grant_type=client_credentials", 29))
+        return 1;
+    int failed = RUN(tests);
+    auth_secret_wipe(&body);
+    return failed;
+}
