@@ -161,7 +161,7 @@ describe("a renewal under way #slow", function()
 
     local function run_held_open(text)
       local script = process.write(folder .. "/child.lua", text)
-      return process.run(("env %s timeout -k 1 10 %s lua5.4 %s"):format(
+      return process.run(("env %s timeout -k 1 60 %s lua5.4 %s"):format(
         process.assignments(process.credentials(box, folder .. "/cache")), HELD_OPEN, script))
     end
 
@@ -193,7 +193,7 @@ describe("a renewal under way #slow", function()
           end
           assert(host.wait(pid) == 0)
         until process.count_now "task" == 3 -- . and .. and the main one
-        print(thread:join(1) ~= nil)
+        print(process.join(thread, 5) ~= nil)
       ]]) })
     end)
   end)

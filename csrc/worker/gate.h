@@ -11,11 +11,12 @@
 
 #include <stdbool.h>
 
-/* The longest wait of a fork or an exit for threads that are inside. */
-#define AUTH_GATE_WAIT_NS (AUTH_NS_PER_S / 10)
+/* The longest wait of a fork or an exit for threads that are inside: they are for milliseconds, but for many
+ * times as long where the machine is busy. */
+#define AUTH_GATE_WAIT_NS (AUTH_NS_PER_S / 2)
 
 /* The longest wait of a thread that ends while the process exits, so that a host which joins its threads in
- * an exit handler goes on. */
+ * an exit handler goes on; longer than the wait before it. */
 #define AUTH_GATE_LINGER_NS AUTH_NS_PER_S
 
 /* Must succeed before the first `enter`, after the libraries are initialised: their exit handlers must run
