@@ -3,12 +3,11 @@
 
 local auth = require "central.auth"
 local api = require "spec.hosts.api"
+local timed = require "spec.hosts.timed"
 
-function lease(_, data)
-  local begun = os.time()
-  local header, message = auth.header()
+function lease()
+  local header, _, tell = timed(auth.header)
   local status = header and api("/network-monitoring/v1/aps", header)
-  local out = io.open(os.getenv "TOLD", "a")
-  out:write(("%s %s %d %s\n"):format(data.ip_address, status or "none", os.time() - begun, header or message))
-  out:close()
+  local out <close> = io.open(os.getenv "TOLD", "a")
+  out:write(tell(status))
 end

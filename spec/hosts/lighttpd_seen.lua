@@ -1,4 +1,5 @@
 -- The backend: answers with the Authorization header it was sent, and tells which worker sent it.
-lighty.r.resp_header["Worker"] = lighty.r.req_header["Worker"] or "none"
-lighty.r.resp_body.set { lighty.r.req_header["Authorization"] or "none" }
+local seen = lighty.r.req_header
+lighty.r.resp_header["Worker"] = seen["Worker"] or "none"
+lighty.r.resp_body.set { seen["Times"] or "0 0", " 200 ", seen["Authorization"] or "none" }
 return 200

@@ -172,10 +172,7 @@ end
 
 function Process:alive()
   local stat <close> = io.open(("/proc/%d/stat"):format(self.pid))
-  if stat and stat:read("a"):find(") Z ", 1, true) then
-    return false -- it ended, and init has not taken notice yet
-  end
-  return (os.execute(("kill -0 %d 2>/dev/null"):format(self.pid))) == true
+  return not not (stat and not (stat:read "a" or ") Z "):find(") Z ", 1, true)) -- or init has not taken notice yet
 end
 
 function Process:output()
@@ -196,8 +193,8 @@ function Process:wait_for_port(port, seconds, host)
   end
 end
 
---- Ends the process: asks, waits two seconds, then insists. Whether asking was enough.
-function Process:stop()
+--- Ends the process: asks, waits two seconds or as many as told, then insists. Whether asking was enough.
+function Process:stop(seconds)
   if self.stopped then
     return
   end
@@ -205,13 +202,15 @@ function Process:stop()
   os.execute(("kill %d 2>/dev/null"):format(self.pid))
   local gone = pcall(process.wait_until, function()
     return not self:alive()
-  end, 2)
+  end, seconds or 2)
   if not gone then
     os.execute(("kill -9 %d 2>/dev/null"):format(self.pid))
   end
   return gone
 end
 
-Process.__close = Process.stop
+function Process:__close()
+  self:stop()
+end
 
 return process

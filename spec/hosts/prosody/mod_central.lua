@@ -4,6 +4,7 @@ local async = require "util.async"
 local auth = require "central.auth"
 local http = require "net.http"
 local server = require "net.server"
+local timed = require "spec.hosts.timed"
 local timer = require "util.timer"
 
 module:depends "http"
@@ -32,15 +33,15 @@ local api = http.new {
 }
 
 local function aps(event)
-  local header, message = client:header()
+  local header, _, tell = timed(client.header, client)
   if not header then
     event.response.status_code = 503
-    return message
+    return tell()
   end
   local reply, why = async.wait_for(api:request(os.getenv "CENTRAL_API" .. "/network-monitoring/v1/aps",
     { headers = { Authorization = header }, insecure = true })) -- its sslctx checks; it takes no address for a name
   event.response.status_code = reply and reply.code or 502
-  return reply and header or tostring(why)
+  return tell(reply and reply.code or tostring(why):gsub("%s", "-"))
 end
 
 module:provides("http", {
