@@ -98,6 +98,18 @@ describe("renewal #valgrind", function()
       assert.equal(2, s.requests)
     end)
 
+    it("hands out the old one where that dies while the call returns", function()
+      local s = stale(function(n) return { status = 200, took = 1, body = token("t" .. n, 1000).body } end)
+      local renewal = s.client._renewal
+      local has_token = renewal.has_token
+      renewal.has_token = function()
+        local has = has_token(renewal)
+        s:wait(25)
+        return has
+      end
+      assert.equal("t1", s.client:token())
+    end)
+
     it("keeps the old one when that fails, with one try and no error", function()
       local s = stale { token("t1", 1000), broken "timeout" }
       assert.equal("t1", s.client:token())

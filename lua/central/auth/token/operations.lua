@@ -17,7 +17,7 @@ function by_hand.renew(self)
   if not self:under_way() and self:pace().not_before > deadline then
     return self:pace():remembered()
   end
-  local ok, message, code, detail
+  local ok, message, code, detail, final, results
   repeat
     ok, message, code, detail = under_way.join(self, { deadline = deadline, tries = under_way.TRIES, since = now })
     if ok then
@@ -26,8 +26,9 @@ function by_hand.renew(self)
     if ok == nil then
       return nil, message, code, detail
     end
-  until self:settled(deadline)
-  return self:outcome()
+    final, results = self:conclude(deadline)
+  until final
+  return table.unpack(results, 1, results.n)
 end
 
 local function brings(raw, token)

@@ -293,12 +293,19 @@ function Renewal:outcome(min_valid, message, code, detail)
   return self.tracker:token()
 end
 
---- Whether what ended, and not with a failure, leaves nothing to ask for: a renewal may have been given up, or its
---- token invalidated or dead before who waited was told; a token that lay ready may have expired during the call.
+--- The outcome of a call, packed, and whether that is final: not where nothing failed, and there is no token all the
+--- same. A renewal may have been given up, or its token invalidated or dead before who waited was told; a token that
+--- lay ready may have expired during the call.
 ---@param deadline number boot time
----@return boolean
-function Renewal:settled(deadline)
-  return self.closed or self:has_token() or self.clock:boot() >= deadline
+---@param min_valid? number
+---@param message? string
+---@param code? central.auth.Code
+---@param detail? central.auth.Detail
+---@return boolean final
+---@return table results
+function Renewal:conclude(deadline, min_valid, message, code, detail)
+  local results = table.pack(self:outcome(min_valid, message, code, detail))
+  return results[1] ~= nil or code ~= nil or self.closed or self.clock:boot() >= deadline, results
 end
 
 --- A usable token, or a failure.
@@ -306,14 +313,15 @@ end
 ---@param deadline? number boot time, where that is not `timeout` from now
 function Renewal:token(min_valid, deadline)
   deadline = deadline or self.clock:boot() + self.config.timeout
-  local current, message, code, detail
+  local final, results
   repeat
-    current, message, code, detail = self:want(min_valid)
+    local current, message, code, detail = self:want(min_valid)
     if current then
       message, code, detail = select(2, self.host:await(current, deadline))
     end
-  until code or self:settled(deadline)
-  return self:outcome(min_valid, message, code, detail)
+    final, results = self:conclude(deadline, min_valid, message, code, detail)
+  until final
+  return table.unpack(results, 1, results.n)
 end
 
 --- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.
