@@ -149,7 +149,7 @@ describe("a command that takes its time", function()
     end
     assert.equal(requests, s.requests)
     process.write(path, "from-a-command-2")
-    process.wait_until(function() return s.client:token() == another end, 5, "the renewal")
+    process.wait_until(function() return s.client:token() == another end, 30, "the renewal")
   end
 
   it("to give an assertion holds nobody up who has a token", function()
@@ -171,7 +171,7 @@ describe("a command that takes its time", function()
     assert.equal("waiting", ask())
     assert.equal("waiting", ask())
     process.write(path, "from-a-command")
-    process.wait_until(function() return ask() == "t1" end, 5, "the token")
+    process.wait_until(function() return ask() == "t1" end, 30, "the token")
   end)
 
   it("is ended with its client", function()

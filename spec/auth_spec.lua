@@ -101,7 +101,7 @@ describe("central.auth", function()
 
   it("goes on with the old token through an outage and with a new one after it", function()
     local given = box:options()
-    given.timeout = 1
+    given.timeout = 2
     assert(auth.configure(given))
     local token = assert(auth.token())
     box:fail { status = 503, times = math.huge }

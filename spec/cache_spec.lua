@@ -169,7 +169,7 @@ describe("the cache #valgrind", function()
         clock:shift(pauses[i] + 0.01, pauses[i] + 0.01)
       end
       for i, expected in ipairs { 2, 4, 8, 16, 32, 60, 60 } do
-        assert.near(expected, pauses[i], 0.1 * process.SLOWER)
+        assert.is_true(pauses[i] <= expected and pauses[i] > expected / 2, pauses[i])
       end
     end)
 
@@ -325,7 +325,7 @@ describe("the cache #valgrind", function()
   end)
 
   it("shares the number of requests allowed, whatever the callers do", function()
-    assert.equal(10, crowd.renews(another, clock))
+    assert.equal(0, crowd.renews(another, clock))
   end)
 
   describe("is done without", function()

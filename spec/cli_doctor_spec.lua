@@ -130,7 +130,7 @@ describe("central-auth doctor", function()
       { "http", "the server is silent", { CENTRAL_TOKEN_URL = mute.token_url, CENTRAL_CA_FILE = mute.ca_file } },
     } do
       local check, advice, more = table.unpack(case)
-      more.CENTRAL_CONNECT_TIMEOUT, more.CENTRAL_TIMEOUT = "0.3", "0.6"
+      more.CENTRAL_CONNECT_TIMEOUT, more.CENTRAL_TIMEOUT = "0.6", "1.2"
       local found, status = findings(more)
       assert.equal("1 bad", status .. " " .. (found[check] or { result = "no " .. check }).result)
       assert.matches("timed? ?out", found[check].message:lower())

@@ -71,7 +71,7 @@ describe("central-auth", function()
       short:latency(60)
       local log = process.write(own.folder .. "/log", "")
       local started = process.start { command = { "sh", "-c", "exec " .. own:words "token" }, log = log }
-      process.wait_until(function() return process.read(log) == first end, 0.5, "the token")
+      process.wait_until(function() return process.read(log) == first end, 2, "the token")
       started:stop()
     end)
 

@@ -7,8 +7,8 @@ local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 
-local AT_ONCE = 0.05 * process.SLOWER -- seconds; it takes about one millisecond
-local EXIT = 0.5 * process.SLOWER     -- of a whole process, a sanitizer's last look included
+local AT_ONCE = 0.2 * process.SLOWER -- seconds; it takes about one millisecond
+local EXIT = 2 * process.SLOWER      -- of a whole process, a sanitizer's last look included
 
 -- What each child begins with: a renewal on a thread, at a server that says nothing.
 local UNDER_WAY = [[
@@ -54,7 +54,7 @@ local function assert_ends(finish)
     assert(seconds < %g, seconds)
     process.wait_until(function() -- a thread that was joined may be seen for another moment
       return round == 1 or process.count "fd" == descriptors and process.count "task" == threads
-    end, 2, "the end of threads and descriptors")
+    end, 30, "the end of threads and descriptors")
     descriptors, threads = process.count "fd", process.count "task"
   end
 end

@@ -160,17 +160,17 @@ describe("the example of a poller", function()
     local function count(words)
       return select(2, poller:output():gsub(words, ""))
     end
-    process.wait_until(function() return box:requests().token >= 3 end, 10, "renewals")
+    process.wait_until(function() return box:requests().token >= 3 end, 30, "renewals")
     assert.equal(0, count "HTTP status") -- nobody noticed
     box:fail { status = 500, times = math.huge, of = "api" }
     -- A call may take the 30 s of its timeout.
     process.wait_until(function() return count "HTTP status 500" > 0 end, 40, "the outage")
     local before = count "12 access points"
     box:recover()
-    process.wait_until(function() return count "12 access points" > before + 1 end, 20, "the end of the outage")
+    process.wait_until(function() return count "12 access points" > before + 1 end, 30, "the end of the outage")
     assert.equal(1, count "HTTP status 500")
     os.execute("kill " .. poller.pid)
-    process.wait_until(function() return count "the end" == 1 and not poller:alive() end, 5, "the end")
+    process.wait_until(function() return count "the end" == 1 and not poller:alive() end, 30, "the end")
   end)
 end)
 
@@ -201,7 +201,7 @@ describe("the example of TLS inspection #hosts #slow", function()
     assert.matches("^%S+\n$", output)
     process.wait_until(function() -- squid writes it down a moment later
       return proxy.seen():find "POST https://localhost:%d+/as/token.oauth2"
-    end, 5, "the request in what the proxy saw inside")
+    end, 30, "the request in what the proxy saw inside")
   end)
 
   it("without that trust is refused, and no secret goes out", function()

@@ -109,11 +109,11 @@ for loop in pairs(run) do
       assert.is_string(token)
       assert.equal(2, box:requests().token)
       box:latency(5)
-      local late <close> = client_of(loop, { timeout = 0.2 })
+      local late <close> = client_of(loop, { timeout = 0.5 })
       local begun, code = cqueues.monotime(), nil
       local ticks = run[loop] { function() code = select(3, late:token()) end }
       assert.equal("timeout", code)
-      assert.is_true(cqueues.monotime() - begun < 1)
+      assert.is_true(cqueues.monotime() - begun < 4)
       assert.is_true(ticks >= 10, ticks)
     end)
 
@@ -121,7 +121,7 @@ for loop in pairs(run) do
       local silent <close> = core.alarm()
       local again <close> = silent:copy() -- another descriptor of the same
       local rings <close> = core.alarm()
-      silent:set(1) -- after all, so that this ends
+      silent:set(5) -- after all, so that this ends
       rings:set(0.05)
       local took = {}
       local function wait(name, alarm, seconds)
@@ -134,7 +134,7 @@ for loop in pairs(run) do
         function() wait("again", again, 0.05) end,
       }
       for _, name in ipairs { "told", "rung", "again" } do
-        assert.is_true(took[name] >= 0.04 and took[name] < 0.5, ("%s: %g s"):format(name, took[name]))
+        assert.is_true(took[name] >= 0.04 and took[name] < 4, ("%s: %g s"):format(name, took[name]))
       end
     end)
 

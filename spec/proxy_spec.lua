@@ -78,12 +78,12 @@ describe("a proxy", function()
 
   it("that is not there: connect", function()
     local url = ("http://user:%s@127.0.0.1:%d"):format(PASSWORD, process.free_port())
-    assert.equal("connect", token_by(url, 0.3).code)
+    assert.equal("connect", token_by(url, 1).code)
   end)
 
   it("of the option is passed over for the hosts of no_proxy", function()
     local code = ([[print(require("central.auth").new { client_id = "x", client_secret = "y", cache = false,
-      timeout = 0.3, token_url = "https://127.0.0.1:%d/", ca_file = %q,
+      timeout = 2, token_url = "https://127.0.0.1:%d/", ca_file = %q,
       proxy = "http://127.0.0.1:1" }:token())]]):format(server.port, authority.file)
     local ask_directly = "lua5.4 -e " .. process.quote(code)
     assert.matches("\tconnect\t", (process.run(ask_directly)))
@@ -95,11 +95,11 @@ describe("a proxy", function()
     local output = child.run(([[
       local auth = require "central.auth"
       local function client(token_url)
-        return auth.new { client_id = "id", client_secret = "a-long-enough-secret", cache = false, timeout = 0.5,
+        return auth.new { client_id = "id", client_secret = "a-long-enough-secret", cache = false, timeout = 1,
           token_url = token_url, base_url = "https://api.example" }
       end
       print((select(2, client("https://token.example/x"):token())))
-      print((select(2, client(%q):get("/sites", { timeout = 0.5 }))))
+      print((select(2, client(%q):get("/sites", { timeout = 1 }))))
     ]]):format(plain.url), { https_proxy = ("http://user:%s@127.0.0.1:1"):format(PASSWORD),
       ALL_PROXY = "http://127.0.0.1:2" })
     local named = "; proxy from the environment variable https_proxy%)"
@@ -109,7 +109,7 @@ describe("a proxy", function()
   end)
 
   it("whose name has no address: resolve", function()
-    assert.equal("resolve", token_by(("http://user:%s@%s.example:3128"):format(PASSWORD, ("x"):rep(64)), 0.3).code)
+    assert.equal("resolve", token_by(("http://user:%s@%s.example:3128"):format(PASSWORD, ("x"):rep(64)), 1).code)
   end)
 end)
 
@@ -149,7 +149,7 @@ describe("a proxy that misbehaves", function()
   for name, spec in pairs(cases) do
     it(name, function()
       local proxy <close> = rude.start(spec)
-      local got = token_by(("http://user:%s@127.0.0.1:%d"):format(PASSWORD, proxy.port), 0.3)
+      local got = token_by(("http://user:%s@127.0.0.1:%d"):format(PASSWORD, proxy.port), 1)
       assert.equal(spec.code, got.code, got.message)
       for _, request in ipairs(proxy:requests()) do
         assert.equal("CONNECT 127.0.0.1:" .. server.port, request.method .. " " .. request.path)

@@ -256,7 +256,7 @@ describe("variables of the environment", function()
   local function read_by_libcurl(found)
     local folder = process.scratch()
     process.run(([[env LD_PRELOAD=%s/spec_getenv.so GETENV_LOG=%s/log lua5.4 -e '
-      require("central.auth").new { client_id = "x", client_secret = "y", cache = false, timeout = 0.1,
+      require("central.auth").new { client_id = "x", client_secret = "y", cache = false, timeout = 1,
         token_url = "https://127.0.0.2:1" }:token()']])
       :format(os.getenv "BUILD", folder))
     for name, library in process.read(folder .. "/log"):gmatch "(%S+) (%S+) %S+\n" do

@@ -219,6 +219,6 @@ describe("a client and its server", function()
     end
     process.wait_until(function() -- a joined thread takes a moment to go, and cqueues keeps a descriptor or two
       return process.count "task" <= threads and process.count() < descriptors + 5
-    end, 2, "threads and descriptors to go")
+    end, 30, "threads and descriptors to go")
   end)
 end)

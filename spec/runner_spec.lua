@@ -82,7 +82,7 @@ describe("the runner of specs #foreign #forks", function()
       return (lfs.attributes(folder .. "/pid", "size") or 0) > 1
     end, 20, "the first spec")
     process.run("kill -INT " .. runner.pid)
-    process.wait_until(function() return not runner:alive() end, 20, "the runner's end")
+    process.wait_until(function() return not runner:alive() end, 30, "the runner's end")
     assert.matches("\ninterrupted\n$", runner:output())
     assert.is_nil(lfs.attributes(folder .. "/second"))
     assert.is_nil(lfs.attributes("/proc/" .. process.read(folder .. "/pid"):match "%d+"))

@@ -144,7 +144,7 @@ describe("sandbox", function()
     box:fail { status = 429, retry_after = 7, times = 1 }
     local client <close> = assert(auth.new(box:options()))
     local options = box:options()
-    options.timeout = 1
+    options.timeout = 5
     local hasty <close> = assert(auth.new(options))
     local _, _, code, detail = hasty:token()
     assert.equal("rate_limited", code)
@@ -303,7 +303,7 @@ describe("sandbox", function()
       out = process.write(home.folder .. "/out", "")
       running = process.start { command = { "sh", "-c", "exec " .. home:words("sandbox " .. options) .. " >" .. out },
         log = home.folder .. "/log" }
-      process.wait_until(function() return process.read(out):find "GREENLAKE_URL.-\n" end, 5, "its lines")
+      process.wait_until(function() return process.read(out):find "GREENLAKE_URL.-\n" end, 30, "its lines")
       local box = {}
       for name, value in process.read(out):gmatch "CENTRAL_([%w_]+)='(.-)'" do
         box[name:lower()] = value
@@ -333,14 +333,14 @@ describe("sandbox", function()
     it("obeys signals, and ends without leaving a file", function()
       local box = start "--quiet"
       local options = { client_id = box.client_id, client_secret = box.client_secret, token_url = box.token_url,
-        ca_file = box.ca_file, cache = false, timeout = 0.5 }
+        ca_file = box.ca_file, cache = false, timeout = 2 }
       local client <close> = assert(auth.new(options))
       local header = "-H 'Authorization: " .. assert(client:header()) .. "'"
       local function signal(name)
         process.run(("kill -%s %d"):format(name, running.pid))
       end
       local function answers(path, status)
-        process.wait_until(function() return curl(box, path, header) == status end, 2, path .. ": " .. status)
+        process.wait_until(function() return curl(box, path, header) == status end, 30, path .. ": " .. status)
       end
       answers("/network-monitoring/v1/aps", 200)
       signal "USR1"
@@ -349,12 +349,12 @@ describe("sandbox", function()
       local function failure()
         return select(2, curl(box, "/sandbox")).fail.token
       end
-      process.wait_until(function() return failure().status == 503 end, 2, "an outage")
+      process.wait_until(function() return failure().status == 503 end, 30, "an outage")
       assert.equal(503, (select(4, client:renew())).status)
       signal "USR2"
-      process.wait_until(function() return failure().times == 0 end, 2, "its end")
+      process.wait_until(function() return failure().times == 0 end, 30, "its end")
       signal "TERM"
-      process.wait_until(function() return not running:alive() end, 2, "its end")
+      process.wait_until(function() return not running:alive() end, 30, "its end")
       assert.is_nil(io.open(box.ca_file))
       assert.equal("", running:output())
     end)
@@ -394,6 +394,6 @@ describe("sandbox", function()
       assert.is_nil(io.open(box.ca_file))
     end
     -- The kernel may show a thread for a moment after it was joined.
-    process.wait_until(function() return count() <= before end, 5, "as many as before: " .. before)
+    process.wait_until(function() return count() <= before end, 30, "as many as before: " .. before)
   end)
 end)

@@ -62,7 +62,7 @@ describe("the server's certificate", function()
 
   it("of an unknown authority is refused where only the system's are known", function()
     local server <close> = rude.start { leaf = issue { name = "system" }, replies = GOOD }
-    assert.equal("tls", ask.token(server).code)
+    assert.equal("tls", ask.token(server, { timeout = 5 }).code)
     assert.equal(2, server:log().connections) -- one against the hashed folder, one against the bundle
   end)
 

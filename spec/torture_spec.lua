@@ -108,7 +108,7 @@ local function survive(make, call, still, stride, which)
   no_more_than(before)
   process.wait_until(function() -- a server of ours may not have noticed yet
     return process.count "fd" <= descriptors and process.count "task" <= threads
-  end, 2, "the end of descriptors and threads")
+  end, 30, "the end of descriptors and threads")
 end
 
 -- A client by a scripted network: one reply after the other.
@@ -390,7 +390,7 @@ describe("without memory #torture #slow", function()
 
     local function gets_one(subject)
       local own = subject ~= auth and subject or nil -- functions of the module take none
-      process.wait_until(function() return (subject.renew(own)) end, 5, "a token after all")
+      process.wait_until(function() return (subject.renew(own)) end, 30, "a token after all")
       subject.close(own)
     end
 

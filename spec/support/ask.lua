@@ -8,6 +8,9 @@ local rude = require "spec.support.rude"
 
 local ask = {}
 
+-- Seconds a call may be late on a busy machine, and how often one whose time was up too soon there has more of it.
+local LATE, PATIENCE = 2, { 1, 5, 20 }
+
 ask.secret = "Zwiebel+Kuchen%&/ \u{FC}=geheim4711"
 ask.access_token = "vertraulich-0815"
 
@@ -98,7 +101,7 @@ function ask.token(server, options, after)
   got.token, got.message, got.code, got.detail = client:token()
   got.seconds, got.peak_kb = cqueues.monotime() - start, peak_kb() - memory
   got.status = client:status()
-  assert(got.seconds < all.timeout + 0.5, ("%g s instead of %g"):format(got.seconds, all.timeout))
+  assert(got.seconds < all.timeout + LATE, ("%g s instead of %g"):format(got.seconds, all.timeout))
   assert(got.peak_kb < 40 * 1024, ("%d kB more memory"):format(got.peak_kb))
   check_discreet({ got.message, got.detail, got.events, got.status }, "the result")
   check_discreet(tostring(client) .. tostring(got.status), "tostring")
@@ -112,24 +115,35 @@ function ask.token(server, options, after)
   return got
 end
 
---- Starts a rude server as `spec` says and asks it. `spec.code` is the failure expected, nil: a token. One that is
---- worth a retry (`spec.again`) may take all of `spec.timeout` and four requests; any other is asked once and known at
---- once. What `ask.token` returns, with the server's `log`.
-function ask.expect(spec, options)
+-- Starts a rude server and asks it.
+local function ask_once(spec, options, timeout)
   local server <close> = rude.start(spec)
-  options = options or {}
-  options.timeout = spec.timeout or spec.again and 0.4 or 5
+  options.timeout = timeout
   local got = ask.token(server, options)
   process.wait_until(function() -- a call may fail before the server has seen its connection
     got.log = server:log()
     return got.log.connections > 0
-  end, 5, "a connection")
+  end, 30, "a connection")
+  return got
+end
+
+--- Starts a rude server as `spec` says and asks it. `spec.code` is the failure expected, nil: a token. One that is
+--- worth a retry (`spec.again`) may take all of `spec.timeout` and four requests; any other is asked once and known at
+--- once. What `ask.token` returns, with the server's `log`.
+function ask.expect(spec, options)
+  local timeout, got = spec.timeout or spec.again and 0.4 or 5, nil
+  for _, factor in ipairs(PATIENCE) do
+    got = ask_once(spec, options or {}, timeout * factor)
+    if got.code == spec.code or got.code ~= "timeout" then
+      break
+    end
+  end
   assert(got.code == spec.code, ("%s instead of %s: %s"):format(got.code, spec.code, got.message))
   if spec.again then
     assert(got.log.connections >= 1 and got.log.connections <= 4, got.log.connections .. " connections")
   else
     assert(got.log.connections == 1, got.log.connections .. " connections")
-    assert(got.seconds < 1, got.seconds .. " s for one request")
+    assert(got.seconds < timeout / 2, got.seconds .. " s for one request")
   end
   return got
 end

@@ -41,7 +41,7 @@ function inspection.start(folder, servers)
     log = folder .. "/log",
     env = { PATH = os.getenv "PATH" .. ":/usr/sbin" },
   }
-  proxy:wait_for_port(port, 10)
+  proxy:wait_for_port(port, 30)
   proxy.address, proxy.ca_file = "127.0.0.1:" .. port, folder .. "/company.pem"
   function proxy.seen()
     return process.read(folder .. "/seen")

@@ -35,7 +35,7 @@ function nginx.start(folder)
   local port, f = process.free_port(), folder
   process.write(f .. "/nginx.conf", CONF:format(f, f, f, f, f, f, f, port, leaf.cert_file, leaf.key_file, PADDING))
   local running = process.start { command = { "nginx", "-p", f, "-c", f .. "/nginx.conf" }, log = f .. "/nginx.log" }
-  running:wait_for_port(port, 5)
+  running:wait_for_port(port, 30)
   return setmetatable({
     _folder = folder, _process = running, token_url = ("https://127.0.0.1:%d/token"):format(port),
     ca_file = authority.file,

@@ -13,6 +13,12 @@ local process = {}
 --- `make check-valgrind` on a processor that valgrind makes up.
 process.SLOWER = (os.getenv "LUA_INIT_5_4" or os.getenv "UNDER_VALGRIND") and 10 or 1
 
+--- How many requests a wrong secret may cost all who share its cache in so many seconds: the refusal is remembered for
+--- two, then for four, and so on.
+function process.refusals_within(seconds)
+  return math.log(seconds / 2 + 1, 2) // 1 + 1
+end
+
 --- One argument as the shell must see it.
 function process.quote(text)
   return "'" .. tostring(text):gsub("'", "'\\''") .. "'"

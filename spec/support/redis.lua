@@ -33,13 +33,13 @@ function Redis:up()
     :format(self.port, self.socket, self.folder, self.folder, self.config)
   self.process = process.start { command = { "redis-server", process.write(self.folder .. "/conf", config) },
     log = self.folder .. "/log" }
-  self.process:wait_for_port(self.port, 10)
+  self.process:wait_for_port(self.port, 30)
 end
 
 --- Ends it at once, as a crash would.
 function Redis:down()
   process.run("kill -9 " .. self.process.pid)
-  process.wait_until(function() return not process.accepts(self.port) end, 5, "the end of redis-server")
+  process.wait_until(function() return not process.accepts(self.port) end, 30, "the end of redis-server")
   self.process.stopped = true
 end
 

@@ -14,7 +14,7 @@ function tinyproxy.start(folder, further)
     log = folder .. "/" .. port .. ".log",
     env = { PATH = os.getenv "PATH" .. ":/usr/sbin" },
   }
-  proxy:wait_for_port(port, 5)
+  proxy:wait_for_port(port, 30)
   proxy.address = "127.0.0.1:" .. port
   return proxy
 end

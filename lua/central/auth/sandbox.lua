@@ -42,7 +42,7 @@ local metatable = { __index = Box, __name = "central.auth.sandbox" }
 
 local sandbox = {}
 
-local START = 10  -- seconds the server may take to come up, or to end
+local START = 30  -- seconds the server may take to come up, or to end
 local TURN = 0.05 -- seconds after which a coroutine that waits for its turn checks whether the one before was dropped
 
 local function random_text(bytes)
