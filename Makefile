@@ -96,7 +96,7 @@ $(BUILD)/central/auth/redis.so: $(REDIS:%=$(BUILD)/obj/%.o)
 $(BUILD)/obj/redis/wire.o $(BUILD)/obj/redis/wire_tls.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(REDIS_PC))) \
   $(if $(HAS_TLS),-DAUTH_REDIS_TLS)
 
--include $(wildcard $(BUILD)/obj/*.d)
+-include $(wildcard $(BUILD)/obj/*/*.d)
 
 # --- for people -----------------------------------------------------------------------------------------------------
 
