@@ -134,7 +134,8 @@ for loop in pairs(run) do
         function() wait("again", again, 0.05) end,
       }
       for _, name in ipairs { "told", "rung", "again" } do
-        assert.is_true(took[name] >= 0.04 and took[name] < 4, ("%s: %g s"):format(name, took[name]))
+        local least = name == "rung" and 0 or 0.04 -- its time began before it was waited for
+        assert.is_true(took[name] >= least and took[name] < 4, ("%s: %g s"):format(name, took[name]))
       end
     end)
 
