@@ -286,8 +286,7 @@ describe("a lease that is held too long #slow", function()
     for i = 1, 20 do
       many[i] = elsewhere { token("t1", 1000) }
     end
-    -- Where the collector runs at every step, Redis answers late by the movable clock.
-    assert.is_true(overtake(many) <= (process.SLOWER > 1 and 10 or 5))
+    assert.is_true(overtake(many) <= 10) -- on a slow machine Redis answers late by the movable clock
   end)
 
   it("is overtaken by one process of a machine at most", function()
