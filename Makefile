@@ -277,11 +277,10 @@ check-debian: ## the README's commands in a bare Debian: SUITE=trixie ARCH=amd64
 	@sh .ci/debian $(SUITE) $(ARCH) $(MIRROR) "$(abspath $(BUILD))/debian"
 
 SECONDS ?= 60
-FUZZED  := $(CORE)
 fuzz: deps-fuzz $(BUILD)/obj/modules.h ## the readers of cache files and of replies under libFuzzer, SECONDS=60 each
 	@mkdir -p $(BUILD)/fuzz/seal $(BUILD)/fuzz/reply
 	@for target in seal reply; do clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -Icsrc -I$(BUILD)/obj -isystem $(LUA_INCDIR) spec/c/fuzz_$$target.c $(FUZZED:%=csrc/%.c) \
+	  -fno-sanitize-recover=all -Icsrc -I$(BUILD)/obj -isystem $(LUA_INCDIR) spec/c/fuzz_$$target.c $(CORE:%=csrc/%.c) \
 	  $(shell $(PKG_CONFIG) --libs libsodium $(LUA_PC)) -Wl,-E -lm -o $(BUILD)/fuzz/fuzz_$$target || exit 1; done
 	@for target in seal reply; do env $(RUN_PATHS) $(BUILD)/fuzz/fuzz_$$target -max_total_time=$(SECONDS) -timeout=10 \
 	  -max_len=4096 -print_final_stats=1 -dict=spec/c/corpus/words $(BUILD)/fuzz/$$target spec/c/corpus/$$target & pids="$$pids $$!"; done; \
