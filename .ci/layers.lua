@@ -1,39 +1,91 @@
--- Checks that each Lua module uses only modules of its own layer and of those below it, lazily loaded ones included:
--- lua5.4 layers.lua, in the root of the project. Run by `make lint`. SPDX-License-Identifier: MIT
+-- Checks which Lua modules each Lua module uses, lazily loaded ones included: only those of its own layer and of the
+-- layers below it, and never in a circle. Run by `make lint`, in the root of the project: lua5.4 .ci/layers.lua
+-- SPDX-License-Identifier: MIT
 
--- From the lowest to the highest. A folder below lua/central/auth/ is a layer; so is what has no folder.
-local LAYERS = {
-  { "core", "http", "redis", "console", "lazy", "sorted_names", "duration", "errors", "error_text", "url", "json" },
-  { "config" }, { "token" }, { "api" }, { "sandbox", "help", "loops", "client" }, { "auth", "cli" },
-}
--- The client's methods for API calls are made of its own checks.
-local ALLOWED = {
-  ["central.auth.api.methods central.auth.client"] = true, ["central.auth.api.api_clients central.auth.client"] = true,
+-- From the lowest to the highest. A folder of lua/central/auth/ and the module of its name are one layer; the layers of
+-- a row do not use each other. All other modules beside these, and those in C, are the lowest layer.
+local ROWS = {
+  { "config" }, { "token" }, { "api" }, { "client" }, { "help", "loops", "sandbox" }, { "auth" }, { "cli" },
 }
 
-local height = {}
-for level, names in ipairs(LAYERS) do
-  for _, name in ipairs(names) do
-    height[name] = level
+local height = { base = 0 }
+for level, row in ipairs(ROWS) do
+  for _, layer in ipairs(row) do
+    height[layer] = level
   end
 end
 
-local function height_of(module)
+local function layer_of(module)
   local name = module == "central.auth" and "auth" or module:match "^central%.auth%.([%w_]+)"
-  return height[name] or error(("%s: .ci/layers.lua knows no layer %q"):format(module, name))
+  local is_folder = module:find "^central%.auth%.[%w_]+%."
+  return height[name] and name or is_folder and error(module .. ": .ci/layers.lua knows no such layer", 0) or "base"
 end
 
-local failed = false
-for path in io.popen "find lua/central -name '*.lua'":lines() do
-  local user = path:match "^lua/(.*)%.lua$":gsub("/", ".")
-  for line in io.lines(path) do
-    for _, loader in ipairs { "require", "lazy" } do
-      local used = line:gsub("%-%-.*", ""):match(loader .. '[%s(]+"(central%.auth[%w_.]*)"')
-      if used and height_of(user) < height_of(used) and not ALLOWED[user .. " " .. used] then
-        io.stderr:write(("lint: %s uses %s, which stands above it\n"):format(path, used))
-        failed = true
+local function read(path)
+  local file <close> = assert(io.open(path))
+  return file:read "a"
+end
+
+-- Each module of the project, in order, and the text of its file.
+local function modules()
+  local names, texts = {}, {}
+  for path in io.popen "find lua/central -name '*.lua' | LC_ALL=C sort":lines() do
+    local name = path:match "^lua/(.*)%.lua$":gsub("/", ".")
+    names[#names + 1], texts[name] = name, read(path)
+  end
+  return names, texts
+end
+
+-- The modules that a text loads. A name that ends with a dot stands for all modules of that folder.
+local function used_by(text, names)
+  local used = {}
+  for _, loader in ipairs { "require", "lazy" } do
+    for name in text:gsub("%-%-[^\n]*", ""):gmatch("%f[%w_]" .. loader .. '[%s(,]*"(central%.auth[%w_.]*)"') do
+      for _, module in ipairs(name:find "%.$" and names or { name }) do
+        used[#used + 1] = module:sub(1, #name) == name and module or nil
       end
     end
   end
+  return used
+end
+
+local failed = false
+local function complain(format, ...)
+  io.stderr:write("lint: ", format:format(...), "\n")
+  failed = true
+end
+
+local names, texts = modules()
+local uses = {}
+for _, user in ipairs(names) do
+  uses[user] = used_by(texts[user], names)
+  for _, used in ipairs(uses[user]) do
+    local own, other = layer_of(user), layer_of(used)
+    if own ~= other and height[other] >= height[own] then
+      complain("%s uses %s, which is not in a layer below its own", user, used)
+    end
+  end
+end
+
+-- Depth first; `path` has the modules between the first one and this one.
+local state = {}
+local function visit(module, path)
+  if state[module] == "open" then
+    local start = 1
+    while path[start] ~= module do
+      start = start + 1
+    end
+    complain("a circle of modules: %s -> %s", table.concat(path, " -> ", start), module)
+  elseif not state[module] then
+    state[module], path[#path + 1] = "open", module
+    for _, used in ipairs(uses[module] or {}) do
+      visit(used, path)
+    end
+    state[module], path[#path] = "done", nil
+  end
+end
+
+for _, module in ipairs(names) do
+  visit(module, {})
 end
 os.exit(not failed)

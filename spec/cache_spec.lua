@@ -4,20 +4,37 @@
 
 local core = require "central.auth.core"
 local crowd = require "spec.support.crowd"
+local neighbour = require "spec.support.neighbour"
 local process = require "spec.support.process"
+local rude = require "spec.support.rude"
 local scripted = require "spec.support.scripted"
+local world = require "spec.support.scripted_world"
 
 local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
 
 local root, folder, clock
 
--- A process of its own, at the same time as the others.
+-- A process of its own, at the same time as the others; its folder is in memory.
 local function another(replies, options)
   local all = { cache = folder, client_secret = "a-long-enough-secret" }
   for name, value in pairs(options or {}) do
     all[name] = value
   end
   return scripted.new(replies or {}, all, clock)
+end
+
+-- What there is in that folder, of the one token in it.
+local function records()
+  return select(2, next(world.of(clock):folder(folder).records))
+end
+
+-- The same with the real folder, asking a server.
+local function real(server, options)
+  local all = { cache = folder }
+  for name, value in pairs(options or {}) do
+    all[name] = value
+  end
+  return neighbour.new(server, clock, all)
 end
 
 local function files(suffix)
@@ -52,6 +69,7 @@ describe("the cache #valgrind", function()
       first.client:token()
       second.client:token()
       clock:shift(950, 950)
+      assert.equal("t1", first.client:token())
       assert.equal("t2", first.client:token())
       assert.equal("t2", second.client:token())
       assert.equal(0, second.requests)
@@ -100,42 +118,58 @@ describe("the cache #valgrind", function()
   end)
 
   describe("trusts nothing", function()
+    local server
+
+    before_each(function() server = neighbour.server(20, 7200) end)
+    after_each(function() server:close() end)
+
+    -- A token in the folder, and the one that a process gets which starts so much later.
+    local function after_shift(boot, wall)
+      local one <close> = real(server)
+      local two <close> = real(server)
+      local first = one:token()
+      clock:shift(boot, wall)
+      local second = two:token()
+      clock:shift(-boot, -wall)
+      process.remove(folder)
+      return first == second
+    end
+
     it("from the future, by either clock", function()
-      for _, shift in ipairs { { 0, -60 }, { -60, 0 } } do
-        another({ token("t1", 7200) }).client:token()
-        clock:shift(table.unpack(shift))
-        assert.equal("t2", (another { token("t2", 7200) }).client:token())
-        clock:shift(-shift[1], -shift[2])
-        process.remove(folder)
-      end
+      assert.is_true(after_shift(0, 0))
+      assert.is_false(after_shift(0, -60))
+      assert.is_false(after_shift(-60, 0))
     end)
 
     it("younger than the older of two ages: suspend, pause, steps of the wall clock", function()
-      for _, shift in ipairs { { 7190, 0 }, { 0, 7190 }, { 7190, 86400 } } do
-        another({ token("t1", 7200) }).client:token()
-        clock:shift(table.unpack(shift))
-        assert.equal("t2", (another { token("t2", 7200) }).client:token())
-        process.remove(folder)
-      end
+      assert.is_true(after_shift(7000, 7000))
+      assert.is_false(after_shift(7190, 0))
+      assert.is_false(after_shift(0, 7190))
+      assert.is_false(after_shift(7190, 86400))
     end)
 
     it("that was cut, changed, emptied or exchanged", function()
-      another({ token("t1", 7200) }).client:token()
-      local path = process.run(("ls %s/*.token"):format(folder)):match("%S+")
-      local good = process.read(path)
+      local one <close> = real(server)
+      one:token()
+      local path = process.run(("ls %s/*.last"):format(folder)):match "%S+"
+      local good, count = process.read(path), 1
       for _, bytes in ipairs { "", good:sub(1, -2), good .. "x", good:sub(1, 60) .. "\0" .. good:sub(62),
-        ("x"):rep(9000), (good:gsub("auth/1", "auth/2")) } do
+        ("x"):rep(9000), (good:gsub("auth/%d", "auth/9")) } do
+        assert.not_equal(good, bytes)
         process.write(path, bytes)
-        assert.equal("t2", (another { token("t2", 7200) }).client:token())
+        local other <close> = real(server)
+        count = count + 1
+        assert.equal("t" .. count, other:token())
       end
+      process.write(path, good)
+      local last <close> = real(server)
+      assert.equal("t1", last:token())
     end)
 
     it("that is no token once it is opened", function()
-      local s = another { token("t1", 7200) }
-      s.client:token()
-      local raw = { status = 200, body = '{"access_token":"no token"}' }
-      raw.sent_boot, raw.sent_wall = clock:boot(), clock:wall()
-      s.client._renewal.cache:keep(raw, "token")
+      local s = another { { status = 200, body = '{"access_token":"no token"}' } }
+      assert.equal("reply", (select(3, s.client:token())))
+      assert.truthy(records().last)
       assert.equal("t2", (another { token("t2", 7200) }).client:token())
     end)
   end)
@@ -169,7 +203,7 @@ describe("the cache #valgrind", function()
         clock:shift(pauses[i] + 0.01, pauses[i] + 0.01)
       end
       for i, expected in ipairs { 2, 4, 8, 16, 32, 60, 60 } do
-        assert.is_true(pauses[i] <= expected and pauses[i] > expected / 2, pauses[i])
+        assert.near(expected, pauses[i], 0.1 * process.SLOWER)
       end
     end)
 
@@ -191,8 +225,9 @@ describe("the cache #valgrind", function()
       another({ refusal "invalid_client" }).client:token()
       local s = another { token("t1", 1000) }
       assert.equal("t1", s.client:renew())
-      assert.equal("t1", another().client:token())
-      assert.equal("0", files ".failed")
+      local late = another()
+      assert.equal("t1", late.client:token())
+      assert.same({ "shared" }, late.events)
     end)
 
     it("but none of the network's, which are one process's own matter", function()
@@ -241,11 +276,15 @@ describe("the cache #valgrind", function()
 
   describe("invalidate", function()
     it("reaches processes that start later", function()
-      local s = another { token("t1", 1000) }
-      s.client:token()
-      assert.is_true(s.client:invalidate "t1")
+      local server <close> = neighbour.server(3, 1000)
+      local one <close> = real(server)
+      local two <close> = real(server)
+      one:renew()
+      assert.equal("t2", one:renew()) -- now each of the two records has a token
+      assert.is_true(one:invalidate "t2")
+      assert.equal("0", files ".last")
       assert.equal("0", files ".token")
-      assert.equal("t2", (another { token("t2", 1000) }).client:token())
+      assert.equal("t3", two:token())
     end)
 
     it("leads to one renewal, however many were told 401", function()
@@ -263,54 +302,62 @@ describe("the cache #valgrind", function()
     it("never takes the refused token back from a cache that can't be changed", function()
       local s = another { token("t1", 1000), token("t2", 1000) }
       s.client:token()
-      local lock = assert(s.client._renewal.cache:lock()) -- so that it can't drop the file
+      local stays = records().last
       s.client:invalidate "t1"
-      lock:release()
+      records().last = stays
       assert.equal("t2", s.client:token())
     end)
   end)
 
   describe("lets one ask at a time", function()
+    -- A process whose request is under way for so many seconds, with the lock.
+    local function holder(took, replies)
+      local s = another(replies or { token("t1", 1000) }, { timeout = 1000 })
+      s.took = took
+      s.client:pending():close()
+      return s
+    end
+
     it("and waiters take the token that appears", function()
-      local holder = another {}
-      holder.client._renewal.credential:prepare(1)
-      holder.client._renewal.cache:attach(holder.client._renewal.credential.secret)
-      local lock = assert(holder.client._renewal.cache:lock())
-      local looks, waiter = 0, another {}
-      waiter.client._renewal.host.sleep = function(seconds)
-        clock:shift(seconds, seconds)
-        looks = looks + 1
-        if looks == 3 then
-          local raw = token("t1", 1000)
-          raw.sent_boot, raw.sent_wall = clock:boot(), clock:wall()
-          holder.client._renewal.cache:keep(raw, "token")
-        end
-      end
+      holder(3)
+      local waiter = another {}
+      local before = clock:boot()
       assert.equal("t1", waiter.client:token())
-      assert.equal(3, looks)
-      lock:release()
+      assert.near(3, clock:boot() - before, 0.1)
+      assert.same({ "shared" }, waiter.events)
     end)
 
     it("and overtakes a holder that hangs", function()
-      local holder = another {}
-      holder.client._renewal.credential:prepare(1)
-      holder.client._renewal.cache:attach(holder.client._renewal.credential.secret)
-      local _ <close> = assert(holder.client._renewal.cache:lock())
-      local waiter = another({ token("t1", 1000) }, { timeout = 20 })
+      holder(100)
+      local waiter = another({ token("t2", 1000) }, { timeout = 20 })
       local before = clock:boot()
-      assert.equal("t1", waiter.client:token())
+      assert.equal("t2", waiter.client:token())
       assert.near(15, clock:boot() - before, 1) -- three quarters: the dice say 1
-      assert.equal("t1", another().client:token())
+      assert.equal("t2", another().client:token())
     end)
 
     it("and who has a usable token does not wait", function()
       local s = another { token("t1", 1000) }
       s.client:token()
       clock:shift(950, 950)
-      local _ <close> = assert(s.client._renewal.cache:lock())
+      holder(10)
+      local before = clock:boot()
       assert.equal("t1", s.client:token())
-      assert.equal(0, s.slept)
+      assert.near(0, clock:boot() - before, 0.1)
       assert.equal(1, s.requests)
+    end)
+
+    it("by the real lock, too", function()
+      local server <close> = rude.start { handler = function(conn)
+        conn:sleep(0.2)
+        conn:write(require("spec.support.neighbour").reply("t1", 1000))
+      end }
+      local one <close> = real(server)
+      local two <close> = real(server)
+      local pending <close> = one:pending()
+      assert.equal("t1", two:token())
+      assert.equal("t1", pending:result())
+      assert.equal(1, #server:requests())
     end)
 
     it("and a renewal by hand takes one that was asked for after it began", function()
@@ -325,79 +372,110 @@ describe("the cache #valgrind", function()
   end)
 
   it("shares the number of requests allowed, whatever the callers do", function()
-    assert.equal(0, crowd.renews(another, clock))
+    local server <close> = neighbour.server(20, 1000)
+    for _ = 1, 20 do
+      local one <close> = real(server, { timeout = 1 })
+      one:renew()
+      clock:shift(0.01, 0.01)
+    end
+    assert.equal(10, #server:requests())
   end)
 
   describe("is done without", function()
+    local server, events
+
+    before_each(function() server, events = neighbour.server(3, 1000), {} end)
+    after_each(function() server:close() end)
+
     local function assert_none(pattern, options)
-      local s = another({ token("t1", 1000) }, options)
-      assert.equal("t1", s.client:token())
-      assert.matches(pattern, s.client:status().cache)
-      return s
+      options = options or {}
+      function options.on_event(event) events[#events + 1] = event.event end
+      local client = real(server, options)
+      assert.equal("t1", client:token())
+      assert.matches(pattern, client:status().cache)
+      return client
     end
 
     it("where it is switched off", function()
-      assert_none("^none: switched off", { cache = false })
+      local _ <close> = assert_none("^none: switched off", { cache = false })
       assert.equal("", (process.run("ls " .. folder .. " 2>/dev/null")))
     end)
 
-    it("where the secret is too short, or there is none", function()
-      assert_none("^none: a client secret under 16 bytes", { client_secret = "fifteen-charact" })
-      assert_none("^none: without a client secret", { client_secret = scripted.NONE, client_assertion = "x.y.z" })
+    it("where the secret is too short", function()
+      local _ <close> = assert_none("^none: a client secret under 16 bytes", { client_secret = "fifteen-charact" })
+    end)
+
+    it("where there is no secret", function()
+      local _ <close> = assert_none("^none: without a client secret",
+        { client_secret = scripted.NONE, client_assertion = "x.y.z" })
     end)
 
     it("where the folder is open to others, and an event says so once", function()
       process.run(("mkdir -m 755 %s"):format(folder))
-      local s = assert_none "^none: .*/cache: it is open to others; chmod 700"
-      assert.same({ "cache_error", "fetched" }, s.events)
-      assert.is_truthy(s.client:invalidate())
+      local client <close> = assert_none "^none: .*/cache: it is open to others; chmod 700"
+      assert.same({ "cache_error", "fetched" }, events)
+      assert.is_truthy(client:invalidate())
     end)
 
-    it("where the folder is a link, or a file", function()
+    it("where the folder is a link", function()
       process.run(("mkdir -m 700 %s/real; ln -s real %s"):format(root, folder))
-      assert_none "it is a link or no folder"
-      process.run(("rm %s; touch %s"):format(folder, folder))
-      assert_none "it is a link or no folder"
+      local _ <close> = assert_none "it is a link or no folder"
+    end)
+
+    it("where the folder is a file", function()
+      process.run("touch " .. folder)
+      local _ <close> = assert_none "it is a link or no folder"
     end)
 
     it("and used again when it is mended, also after the folder vanished", function()
       process.run(("mkdir -m 755 %s"):format(folder))
-      local s = another { token("t1", 1000), token("t2", 1000), token("t3", 1000) }
-      s.client:token()
+      local client <close> = real(server)
+      client:token()
       process.run("chmod 700 " .. folder)
-      s.client:renew()
-      assert.equal(folder, s.client:status().cache)
-      assert.equal("t2", another().client:token())
+      client:renew()
+      assert.equal(folder, client:status().cache)
+      local other <close> = real(server)
+      assert.equal("t2", other:token())
       process.remove(folder)
       clock:shift(5, 5)
-      s.client:renew()
-      assert.equal("t3", another().client:token())
+      client:renew()
+      local late <close> = real(server)
+      assert.equal("t3", late:token())
     end)
   end)
 
   it("says why, also where a token can't be taken away", function()
     process.run("mkdir -m 755 " .. root .. "/open")
-    local removed, why = core.folder(root .. "/open"):remove "x.token"
-    assert.is_nil(removed)
+    local key, name = core.record_key(core.secret "a-long-enough-secret", "an identity")
+    local store <close> = core.folder_store(root .. "/open")
+    local removed, allowed, why = store:forget(clock, key, name, nil, core.budget())
+    assert.is_false(removed)
+    assert.is_true(allowed)
     assert.matches("open to others", why)
   end)
 
   it("holds no secret and no token in the clear, in files of mode 0600", function()
-    another({ token("a-token-to-look-for", 1000) }).client:token()
-    another({ refusal "invalid_client" }, { scope = "x" }).client:token()
+    local server <close> = rude.start { replies = { neighbour.reply("a-token-to-look-for", 1000),
+      rude.reply(401, nil, '{"error":"invalid_client"}') } }
+    local one <close> = real(server)
+    local two <close> = real(server, { scope = "x" })
+    assert(one:token())
+    assert.equal("oauth", (select(3, two:token())))
+    assert.equal("2", files ".last")
     assert.equal("", (process.run(("grep -rlE 'token-to-look|enough-secret|an-identifier|invalid' %s"):format(folder))))
     assert.equal("600\n", (process.run(("stat -c %%a %s/* | sort -u"):format(folder))))
     assert.equal("700\n", (process.run("stat -c %a " .. folder)))
   end)
 
   it("leaves no descriptor open and no temporary file", function()
-    local s = another(function(n) return token("t" .. n, 1000) end)
-    s.client:token()
+    local server <close> = neighbour.server(20, 1000)
+    local client <close> = real(server)
+    client:token()
     local fds = process.count()
     for _ = 1, 5 do
       clock:shift(2000, 2000)
-      s.client:token()
-      s.client:invalidate()
+      client:token()
+      client:invalidate()
     end
     assert.equal(fds, process.count())
     assert.equal("0", files "new-.*")

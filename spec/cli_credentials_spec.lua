@@ -48,7 +48,7 @@ describe("central-auth credentials", function()
   it("create does nothing before it knows where the secret is to go", function()
     local output, errors, status = home:run "credentials create x"
     assert.equal("2 ", status .. " " .. output)
-    assert.matches("where is the secret to go%? %-%-save%-to FILE", errors)
+    assert.matches("where should the secret be saved%? %-%-save%-to FILE", errors)
     assert.equal(2, select(3, home:run "credentials create x --show --save-to y"))
     assert.equal(1, #all())
   end)
@@ -106,7 +106,7 @@ describe("central-auth credentials", function()
 
   it("create fails before it creates where nothing can be saved", function()
     assert.matches("%-%-save%-to: /dev/null/x: Not a directory", fails "create x --save-to /dev/null/x")
-    assert.matches("%-%-save%-to: no/such/secret: there is no folder no/such; make it first: mkdir %-p no/such\n",
+    assert.matches("%-%-save%-to: no/such/secret: there is no folder no/such; create it first: mkdir %-p no/such\n",
       fails "create x --save-to no/such/secret")
     assert.is_nil(io.open "no")
     assert.equal(1, #all())
@@ -141,7 +141,7 @@ describe("central-auth credentials", function()
     local output, status = process.run(home:words "":gsub("lua/central%-auth", program))
     assert.equal(1, status, output)
     assert.equal(32, #output:match '"client_secret": "(%x+)"')
-    assert.matches("the disk is full; the secret is printed, for there is no other copy", output)
+    assert.matches("the disk is full; the secret is printed, as there is no other copy", output)
   end)
 
   it("create prints a secret whose profile got locked meanwhile #slow", function()
@@ -167,7 +167,7 @@ describe("central-auth credentials", function()
     for _, line in ipairs { "delete --yes ../x", "reset --yes --show 'a b'" } do
       local _, said, ended = home:run("credentials " .. line)
       assert.equal(2, ended)
-      assert.matches("ID: has other signs than letters", said)
+      assert.matches("ID: has other characters than letters", said)
     end
   end)
 

@@ -91,7 +91,7 @@ describe("central-auth get", function()
 
   it("says which options do not go together", function()
     for line, said in pairs {
-      ["'" .. SITES .. "?offset=5' --pages"] = "by %-%-query", [APS .. " --items items"] = "goes with %-%-pages",
+      ["'" .. SITES .. "?offset=5' --pages"] = "by %-%-query", [APS .. " --items items"] = "needs %-%-pages",
     } do
       local output, errors, status = home:run("get " .. line)
       assert.equal("2 ", status .. " " .. output)

@@ -82,7 +82,7 @@ describe("central-auth login", function()
     local output, said, status = home:run(("login --client-id %s --client-secret-file -"):format(good.client_id), nil,
       good.client_secret .. "\n")
     assert.equal("0 ", status .. " " .. output)
-    assert.matches("The server accepted them; a token is good for 1 h 59 min.\nThe profile \"default\" is in ", said)
+    assert.matches("The server accepted them; a token is valid for 1 h 59 min.\nThe profile \"default\" is in ", said)
     assert.equal("600\n700\n", modes())
     assert.equal("config.lua\nconfig.lua.lock\n", (process.run("ls -A " .. home.folder .. "/config/central-auth")))
     assert.equal("600\n", (process.run(("stat -c %%a %s.lock"):format(home.profile))))
@@ -216,9 +216,9 @@ describe("central-auth login", function()
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
     process.run(("mkdir -p %s/config/central-auth"):format(home.folder))
     for text, said in pairs {
-      ["local t = { lab = {} }\nreturn t\n"] = "not plain enough to be changed by a program",
+      ["local t = { lab = {} }\nreturn t\n"] = "too complex to be changed by a program",
       ["return { lab = \n"] = "line 2: not valid Lua",
-      ["return { default = 1 }"] = "not plain enough", ["return { default = {} and 1 }"] = "not plain enough",
+      ["return { default = 1 }"] = "too complex", ["return { default = {} and 1 }"] = "too complex",
     } do
       process.write(home.profile, text, 600)
       local _, errors, status = home:run("login", credentials)
@@ -268,11 +268,11 @@ describe("central-auth login", function()
     process.write(path, '{"a": {"client_id": "x"}, "b": {"client_id": "y"}}')
     assert.matches("it has several clients", (select(2, home:run("login --from-file " .. path))))
     process.write(path, "nothing of that kind")
-    assert.matches("there is no client_id in it; what is taken is JSON like {.*, or lines like CENTRAL_CLIENT_ID=ID",
+    assert.matches("it has no client_id; accepted are JSON like {.*, or lines like CENTRAL_CLIENT_ID=ID",
       (select(2, home:run("login --from-file " .. path))))
     process.write(path, '{"client_id": "x",\n "client_secret": "hush" "hush"}')
     local _, said = home:run("login --from-file " .. path)
-    assert.matches("^central%-auth: " .. path .. ": line 2: not valid JSON; what is taken is JSON", said)
+    assert.matches("^central%-auth: " .. path .. ": line 2: not valid JSON; accepted are JSON", said)
     assert.is_nil(said:find("hush", 1, true))
     assert.matches("^central%-auth: standard input: line 1: not valid JSON",
       (select(2, home:run("login --from-file -", nil, "[1"))))
@@ -290,7 +290,7 @@ describe("central-auth login", function()
     home.environment.CENTRAL_TOKEN_URL = nil
     local _, said, status = home:run("login --ca-file " .. good.ca_file .. " --from-file " .. path)
     assert.equal(0, status, said)
-    assert.is_nil(said:find("not taken", 1, true))
+    assert.is_nil(said:find("ignored", 1, true))
     assert.equal(before + 1, good:requests().token)
     local kept = dofile(home.profile).default
     assert.equal(good.token_url, kept.token_url)
@@ -308,23 +308,23 @@ describe("central-auth login", function()
     home.environment.CENTRAL_TOKEN_URL = nil
     local _, said, status = home:run("login --no-check --from-file " .. path)
     assert.equal(0, status, said)
-    assert.matches('^' .. path .. ': not taken: "account", "docs_url", "timeout"\n', said)
+    assert.matches('^' .. path .. ': ignored: "account", "docs_url", "timeout"\n', said)
     process.write(path, "client_id=x\nclient_secret=hush\nscope=s\n"
       .. "CENTRAL_TOKEN_ENPOINT=https://central.example/as/token\n")
     _, said, status = home:run("login --yes --from-file " .. path)
     assert.equal(1, status)
-    assert.matches('handed: "token_enpoint" is not taken, and may be the token endpoint; give that by %-%-token%-url',
+    assert.matches('handed: "token_enpoint" is ignored, and may be the token endpoint; set that by %-%-token%-url',
       said)
     process.write(path, '{"client_id": "x", "client_secret": "hush", "token_url": ["https://central.example"]}')
     _, said = home:run("login --yes --from-file " .. path)
-    assert.matches('"token_url" is not taken, and may be the token endpoint', said)
+    assert.matches('"token_url" is ignored, and may be the token endpoint', said)
     assert.is_nil(said:find("hush", 1, true))
   end)
 
   it("says what is missing where nobody can be asked", function()
     local _, said, status = home:run "login"
     assert.equal(1, status)
-    assert.matches("a client id is needed.*%-%-client%-id gives it", said)
+    assert.matches("no client id: .*; set it by %-%-client%-id", said)
   end)
 
   it("waits for another that writes, and writes nothing where that takes too long #slow", function()

@@ -71,7 +71,7 @@ describe("on a terminal, central-auth", function()
     box:latency(1)
     local shown, status = home:play("token", { { "⠙", "" }, { "⠹", "" } })
     assert.equal(0, status, shown)
-    assert.matches("asking the server …\27%[K", shown)
+    assert.matches("waiting for the server …\27%[K", shown)
     assert.matches("\r\27%[K[%w_-]+%.[%w_-]+%.[%w_-]+\r\n$", shown)
     box:latency(0.5)
     for _, quiet in ipairs { { "renew -q" }, { "renew", { TERM = "dumb" } } } do

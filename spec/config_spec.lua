@@ -83,10 +83,10 @@ describe("config", function()
   it("refuses two forms of a secret, or two endpoints, in one place", function()
     local shown = show { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRET = "a", CENTRAL_CLIENT_SECRET_FILE = "/b" }
     assert.matches("^config\tclient_secret_file %(from the environment variable CENTRAL_CLIENT_SECRET_FILE%): "
-      .. "client_secret says the same thing", shown)
+      .. "it conflicts with client_secret", shown)
     local _, message = config.resolve { client_id = "i", client_secret = "s", token_url = "https://h",
       workspace_id = "w" }
-    assert.matches("workspace_id .*token_url says the same thing", message)
+    assert.matches("workspace_id .*it conflicts with token_url", message)
   end)
 
   it("chooses a profile by argument or variable", function()
@@ -127,11 +127,11 @@ describe("config", function()
 
   it("says what is missing, all three places, and how to get one", function()
     local shown = show(home "return {}")
-    assert.matches("^config\tclient_id is needed.*auth.configure.*CENTRAL_CLIENT_ID.*/central%-auth/config.lua.*"
+    assert.matches("^config\tno credentials: run .central%-auth login.*CENTRAL_CLIENT_ID.*/central%-auth/config.lua.*"
       .. "Create Personal API client", shown)
-    assert.matches("^config\tclient_secret is needed.*CENTRAL_CLIENT_SECRET", show { CENTRAL_CLIENT_ID = "i" })
+    assert.matches("^config\tno client secret: .*CENTRAL_CLIENT_SECRET", show { CENTRAL_CLIENT_ID = "i" })
     local _, message = config.resolve { client_id = "i", client_secret = "s", key_file = "/etc/passwd" }
-    assert.matches("key_file .*needs a cert_file", message)
+    assert.matches("key_file .*needs cert_file", message)
   end)
 
   it("raises mistakes in the argument table, with the nearest name", function()

@@ -1,6 +1,7 @@
 -- The native module: what it takes, what it refuses, and that nothing reads a secret back.
 -- SPDX-License-Identifier: MIT
 
+local child = require "spec.support.child"
 local core = require "central.auth.core"
 local process = require "spec.support.process"
 
@@ -85,12 +86,12 @@ describe("central.auth.core #valgrind", function()
     assert.near(500, sum, 60)
   end)
 
-  it("stretches tokens evenly, each always by the same", function()
+  it("spreads the jitter of tokens evenly, always the same for each token", function()
     local below = 0
     for i = 1, 1000 do
-      local stretch = core.stretch("token-" .. i)
-      assert.is_true(stretch >= 0 and stretch < 1 and stretch == core.stretch("token-" .. i))
-      below = below + (stretch < 0.25 and 1 or 0)
+      local jitter = core.jitter("token-" .. i)
+      assert.is_true(jitter >= 0 and jitter < 1 and jitter == core.jitter("token-" .. i))
+      below = below + (jitter < 0.25 and 1 or 0)
     end
     assert.near(250, below, 60)
   end)
@@ -123,15 +124,178 @@ describe("central.auth.core #valgrind", function()
     process.remove(folder)
   end)
 
-  it("keeps a store as long as somebody holds a lock of it", function()
-    local path, name = process.scratch(), ("0"):rep(32) .. ".token"
-    local lock = core.folder(path):lock(name, 1)
-    collectgarbage()
-    collectgarbage()
-    assert.is_false(core.folder(path):lock(name, 1))
+  it("reads a secret from a file or a command, or says what is wrong with it", function()
+    local folder = process.scratch()
+    local path = process.write(folder .. "/secret", "\xEF\xBB\xBFhush\r\n", "600")
+    local function problem(kind, value, seconds)
+      local secret, why = core.read_secret({ kind = kind, value = value }, seconds or 5)
+      assert.is_nil(secret)
+      return why
+    end
+    for kind, value in pairs { file = path, command = "echo hush" } do
+      assert.is_true(core.read_secret({ kind = kind, value = value }, 5):equal(core.secret "hush"))
+    end
+    assert.matches("%S+/none: No such file or directory", problem("file", folder .. "/none"))
+    process.run("chmod 644 " .. path)
+    assert.matches("open to others", problem("file", path))
+    assert.matches("status 3", problem("command", "echo hush; exit 3"))
+    assert.matches("empty", problem("command", "true"))
+    assert.matches("more than one line", problem("command", "printf 'a\\nb'"))
+    assert.matches("in time", problem("command", "exec sleep 60", 0.03))
+    for _, bad in ipairs { {}, { kind = "value", value = "x" }, { kind = "file" }, { kind = "file", value = 1 } } do
+      assert.has_error(function() core.read_secret(bad, 1) end)
+    end
+    assert.has_error(function() core.read_secret({ kind = "file", value = path }) end)
+    process.remove(folder)
+  end)
+
+  it("lets no command inherit secrets", function()
+    local output = child.run([[
+      local core = require "central.auth.core"
+      local line = "env | grep -c ^CENTRAL_ | tr -d '\\n'; env | grep -c hush | tr -d '\\n'"
+      print(core.read_secret({ kind = "command", value = line }, 5):equal(core.secret "10"))
+    ]], { CENTRAL_CLIENT_ID = "id", CENTRAL_CLIENT_SECRET = "hush1", CENTRAL_CLIENT_ASSERTION = "hush2",
+      CENTRAL_CACHE_PASSWORD = "hush3", CENTRAL_PROXY = "http://user:hush4@proxy", CENTRAL_TOKEN = "hush5",
+      CENTRAL_PARAMS = "pin=hush6" })
+    assert.equal("true\n", output)
+  end)
+
+  it("wipes at once what a command printed that failed", function()
+    local output = child.run [[
+      local core = require "central.auth.core"
+      local function locked()
+        return io.open("/proc/self/status"):read("a"):match "VmLck:%s*(%d+)"
+      end
+      collectgarbage "stop"
+      local before = locked()
+      assert(not core.read_secret({ kind = "command", value = "echo hush; exit 3" }, 5))
+      print(locked() - before)
+    ]]
+    assert.equal("0\n", output)
+  end)
+
+  it("leaves no process, pipe or terminal to a command", function()
+    assert.matches("status", (select(2, core.read_secret(
+      { kind = "command", value = "test -t 0 || read line || exit 7" }, 5))))
+    local output = child.run [[
+      local core, process = require "central.auth.core", require "spec.support.process"
+      local before = process.count()
+      for _ = 1, 20 do
+        core.read_secret({ kind = "command", value = "echo hush" }, 5)
+        core.read_secret({ kind = "command", value = "exec sleep 60.0125" }, 0.01)
+      end
+      os.execute "pgrep -fx 'sleep 60[.]0125'"
+      print(process.count() - before)
+    ]]
+    assert.equal("0\n", output)
+  end)
+
+  it("says what is wrong with a secret, whatever brought it", function()
+    assert.is_nil(core.secret_problem(core.secret "hush"))
+    assert.matches("empty", core.secret_problem(core.secret ""))
+    assert.matches("more than one line", core.secret_problem(core.secret "a\nb"))
+    assert.is_string(core.secret_problem(core.secret "a\1b"))
+  end)
+
+  it("makes key and name of a record from a secret that is long enough", function()
+    local key, name = core.record_key(core.secret "sixteen bytes, 16", "identity")
+    assert.matches("^%x+$", name)
+    assert.equal(32, #name)
+    assert.is_true(key:equal((core.record_key(core.secret "sixteen bytes, 16", core.secret "identity"))))
+    assert.not_equal(name, (select(2, core.record_key(core.secret "sixteen bytes, 16", "another"))))
+    assert.is_false(key:equal((core.record_key(core.secret "sixteen bytes, 17", "identity"))))
+    assert.is_nil((core.record_key(core.secret "fifteen bytes..", "identity")))
+  end)
+
+  it("takes the lock of a file, once, until it is released or collected", function()
+    local folder = process.scratch()
+    local path = folder .. "/x.lock"
+    local lock = core.lock_file(path)
+    assert.is_false(core.lock_file(path))
     lock:release()
-    assert.is_truthy(core.folder(path):lock(name, 1))
-    process.remove(path)
+    lock:release()
+    assert.is_truthy(core.lock_file(path)) -- garbage at once
+    collectgarbage()
+    collectgarbage()
+    do
+      local _ <close> = assert(core.lock_file(path))
+    end
+    assert.is_truthy(core.lock_file(path))
+    assert.is_string((select(2, core.lock_file(path .. "/y.lock"))))
+    process.remove(folder)
+  end)
+
+  it("reads nothing from a folder that is not there, and raises on what is no store or name", function()
+    local folder = process.scratch()
+    local clock = core.clock()
+    local key, name = core.record_key(core.secret "a-long-enough-secret", "identity")
+    local store = core.folder_store(folder .. "/none")
+    assert.same({}, { store:read(clock, key, name) })
+    assert.has_error(function() store:read(clock, key, "../x") end)
+    assert.has_error(function() store:read(clock, key, name .. "0") end)
+    assert.has_error(function() store:read(key, clock, name) end)
+    assert.has_error(function() store:forget(clock, key, name, { "x" }, core.budget()) end)
+    assert.has_error(function() store:forget(clock, key, name, nil, clock) end)
+    store:close()
+    store:close()
+    assert.has_error(function() store:read(clock, key, name) end, "the store is closed")
+    assert.is_nil((process.run("ls " .. folder)):match "none")
+    process.remove(folder)
+  end)
+
+  it("lets a budget allow a replacement once in a while, and of a proven token", function()
+    local clock, budget = core.clock(), core.budget()
+    local wall = clock:wall()
+    assert.is_true(budget:may_replace(clock, wall, false))
+    assert.is_false(budget:may_replace(clock, wall + 1, false))
+    assert.is_true(budget:may_replace(clock, wall + 1, true))
+    assert.has_error(function() budget:may_replace(clock) end)
+  end)
+
+  describe("notifier", function()
+    it("is readable from its signal until it is cleared, by each of its descriptors", function()
+      local notifier <close>, poll = core.notifier(), require("cqueues").poll
+      local copy <close> = notifier:copy()
+      assert.is_true(notifier:ours() and notifier:fd() ~= copy:fd())
+      assert.is_false(notifier:is_signalled())
+      copy:signal()
+      copy:signal()
+      for _, one in ipairs { notifier, copy } do
+        assert.is_true(one:is_signalled() and one:wait(1))
+        assert.is_truthy(poll({ pollfd = one:fd(), events = "r" }, 0))
+      end
+      notifier:clear()
+      assert.is_false(copy:is_signalled())
+    end)
+
+    it("is waited for no longer than a second at a time", function()
+      local notifier <close>, clock = core.notifier(), core.clock()
+      local before = clock:boot()
+      assert.is_false(notifier:wait(0.02))
+      assert.is_false(notifier:wait(0))
+      assert.is_false(notifier:wait(-1))
+      assert.near(0.02, clock:boot() - before, 0.015 * process.SLOWER)
+      before = clock:boot()
+      assert.is_false(notifier:wait(1e9))
+      assert.near(1, clock:boot() - before, 0.1 * process.SLOWER)
+    end)
+
+    it("becomes readable by itself as a timer", function()
+      local timer <close> = core.timer(0.02)
+      assert.is_false(timer:is_signalled())
+      assert.is_true(timer:wait(1))
+    end)
+
+    it("is closed twice, and is none then", function()
+      local notifier = core.notifier()
+      notifier:close()
+      notifier:close()
+      assert.equal(-1, notifier:fd())
+      notifier:signal()
+      notifier:clear()
+      assert.is_false(notifier:is_signalled())
+      assert.is_nil((notifier:copy()))
+    end)
   end)
 
   describe("clock", function()

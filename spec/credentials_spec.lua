@@ -180,11 +180,24 @@ describe("credentials", function()
     assert.equal("timeout doubtful, network doubtful",
       said(token, scripted.broken "timeout", scripted.broken "network"))
     assert.equal("reply doubtful, reply doubtful", said(token, scripted.api(200, "{"), scripted.api(200, "{")))
-    local s = scripted.new { token }
-    assert(s.client:token())
-    s.client._renewal.pool:close()
-    s.client._renewal.host:close()
-    assert.is_nil(select(2, s.client.credentials:reset "x"):find "nevertheless")
+  end)
+
+  it("may have been reset where the client is closed once the request was sent, and not before", function()
+    for requests, doubtful in ipairs { false, true } do
+      local s = scripted.new({ scripted.token("t1", 1000), scripted.api(200, "{}") },
+        { wait = function() coroutine.yield() end })
+      s.took = 1
+      local reset = coroutine.wrap(function() return s.client.credentials:reset "x" end)
+      reset()
+      while s.requests < requests do
+        s:wait(1)
+        reset()
+      end
+      s.client:close()
+      local _, message, code = reset()
+      assert.equal("closed", code)
+      assert.equal(doubtful, message:find "nevertheless" ~= nil, message)
+    end
   end)
 
   it("are deleted where a repeated request finds none any more, for it was the first that deleted it", function()

@@ -125,7 +125,7 @@ local function live_through(begin, other)
   assert.is_true(good.longest < SOON, good.longest)
   assert.is_true(good.requests <= good.distinct + 1, good.requests)
   box:latency(1000)
-  local silent = keep_asking(begin, 180, function(seen)
+  local silent = keep_asking(begin, 60, function(seen)
     return seen.spared >= 1 and (not other or seen.waits >= 3 and seen.others >= 2)
   end, other)
   assert.is_true(silent.distinct >= 1) -- the last token, to its end
@@ -204,7 +204,7 @@ describe("within a host #hosts #slow", function()
   end
 
   it("lighttpd's workers share one token and put it on requests #job_lighttpd", function()
-    start({ "lighttpd", "-D", "-f", SCRIPTS .. "/lighttpd.conf" }):wait_for_port(port, 30)
+    start({ "lighttpd", "-D", "-f", SCRIPTS .. "/lighttpd.conf" }):wait_for_port(port, 10)
     box:latency(0.2) -- so that more than one has to wait, from a cold start
     local output = process.run(
       ("for i in $(seq 16); do { a=$(curl -s -m 10 -w ' %%header{worker}' %s); echo \"$a\"; } & done; wait"):format(
@@ -226,7 +226,7 @@ describe("within a host #hosts #slow", function()
   end)
 
   it("prosody waits in its own loop, and answers others during that #job_prosody", function()
-    start({ "prosody", "-F", "--config", SCRIPTS .. "/prosody.cfg.lua" }):wait_for_port(port, 30)
+    start({ "prosody", "-F", "--config", SCRIPTS .. "/prosody.cfg.lua" }):wait_for_port(port, 10)
     local begin = call_at "/aps"
     local first = ask(begin)
     assert(first.token, first.message)
@@ -243,7 +243,7 @@ describe("within a host #hosts #slow", function()
     local version = process.run "dovecot --version"
     local file = configured(("dovecot-%s.conf"):format(version:find "^2%.[0-3]%." and "2.3" or "2.4"))
     start({ "dovecot", "-F", "-c", file })
-    process.wait_until(function() return os.execute(("test -S %s/run/auth-userdb"):format(folder)) end, 30, "dovecot")
+    process.wait_until(function() return os.execute(("test -S %s/run/auth-userdb"):format(folder)) end, 10, "dovecot")
     local function begin()
       os.remove(folder .. "/told")
       local asked = process.start { command = { "doveadm", "-c", file, "auth", "test", "anybody", "password" },
@@ -280,7 +280,7 @@ describe("within a host #hosts #slow", function()
       assert.equal("\192\0\2\1", assert(connection:receive()):sub(-4))
       connection:close()
     end
-    process.wait_until(written, 30, "dnsmasq's script")
+    process.wait_until(written, 10, "dnsmasq's script")
     live_through(begin, resolve)
   end)
 
@@ -295,12 +295,12 @@ describe("within a host #hosts #slow", function()
       out:write(text)
     end
     local begin = by_writing(function() press(F12) end)
-    process.wait_until(function() return so_far "log":find("?1000l", 1, true) end, 30, "the editor") -- no mouse: ready
-    process.wait_until(function() return ask(begin).token end, 30, "a token")
+    process.wait_until(function() return so_far "log":find("?1000l", 1, true) end, 10, "the editor") -- no mouse: ready
+    process.wait_until(function() return ask(begin).token end, 10, "a token")
     live_through(begin)
     box:latency(1000)
     cqueues.sleep(LIFETIME)
     press(F12 .. "typed" .. SAVE)
-    process.wait_until(function() return so_far "text":find "on its way\ntyped" end, 30, "the text")
+    process.wait_until(function() return so_far "text":find "on its way\ntyped" end, 10, "the text")
   end)
 end)

@@ -156,7 +156,7 @@ describe("installing #slow", function()
     assert.equal(0, status, output)
     assert.equal("console.so\ncore.so\nhttp.so\n",
       (process.run(("ls %s/less/lib/lua/5.4/central/auth"):format(folder))))
-    assert.matches("this build has no part for Redis: install hiredis", (lua(folder .. "/less", [[
+    assert.matches("this build does not support Redis: install hiredis", (lua(folder .. "/less", [[
       print(require("central.auth").new { client_id = "i", client_secret = "s", cache = "redis://host" })]])))
   end)
 

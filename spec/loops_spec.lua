@@ -118,23 +118,21 @@ for loop in pairs(run) do
     end)
 
     it("waits no longer than its seconds, and no longer than for its descriptor", function()
-      local silent <close> = core.alarm()
+      local silent <close> = core.timer(5) -- after all, so that this ends
       local again <close> = silent:copy() -- another descriptor of the same
-      local rings <close> = core.alarm()
-      silent:set(5) -- after all, so that this ends
-      rings:set(0.05)
+      local signalled <close> = core.timer(0.05)
       local took = {}
-      local function wait(name, alarm, seconds)
+      local function wait(name, notifier, seconds)
         local begun = cqueues.monotime()
-        loops[loop](alarm:fd(), seconds)
+        loops[loop](notifier:fd(), seconds)
         took[name] = cqueues.monotime() - begun
       end
       run[loop] {
-        function() wait("told", silent, 0.05) end, function() wait("rung", rings, 5) end,
+        function() wait("silent", silent, 0.05) end, function() wait("signalled", signalled, 5) end,
         function() wait("again", again, 0.05) end,
       }
-      for _, name in ipairs { "told", "rung", "again" } do
-        local least = name == "rung" and 0 or 0.04 -- its time began before it was waited for
+      for _, name in ipairs { "silent", "signalled", "again" } do
+        local least = name == "signalled" and 0 or 0.04 -- its time began before it was waited for
         assert.is_true(took[name] >= least and took[name] < 4, ("%s: %g s"):format(name, took[name]))
       end
     end)

@@ -2,17 +2,23 @@
 
 local apart = require "spec.support.apart"
 local auth = require "central.auth"
+local clients = require "central.auth.client"
 local oidc = require "spec.support.oidc"
 local process = require "spec.support.process"
+local resolver = require "central.auth.config.resolve"
 
 local with_server = apart.only(_ENV, oidc.is_installed(),
   "npm could not install oidc-provider")
 
 describe("with oidc-provider", function()
   local server
+  local folders = {} -- of caches
 
   setup(function() server = oidc.is_installed() and oidc.start() end)
   teardown(function()
+    for _, folder in ipairs(folders) do
+      process.remove(folder)
+    end
     if server then
       server:stop()
     end
@@ -118,12 +124,32 @@ describe("with oidc-provider", function()
   end)
 
   describe("whose resource is called", function()
-    local function calling(name, more)
+    local function options_of(name, more)
       local options = { base_url = server.issuer, revocation_url = server.revocation_url }
       for key, value in pairs(more or {}) do
         options[key] = value
       end
-      return client(name, options)
+      return server:options(name, options)
+    end
+
+    local function calling(name, more)
+      return assert(auth.new(options_of(name, more)))
+    end
+
+    -- One that holds a token which the server does not know any more.
+    local function holding_a_dead_token(name, more)
+      local folder = process.scratch()
+      local options = { cache = folder .. "/cache" }
+      for key, value in pairs(more or {}) do
+        options[key] = value
+      end
+      local one, other = calling(name, options), calling(name, options)
+      local token = assert(one:token())
+      assert.equal(token, other:token())
+      assert.is_true(other:close { revoke = true })
+      folders[#folders + 1] = folder
+      assert.equal(token, one:token())
+      return one, token
     end
 
     with_server("hands its items out", function()
@@ -135,14 +161,11 @@ describe("with oidc-provider", function()
     end)
 
     with_server("refuses a revoked token, and takes the next", function()
-      local one, other <close> = calling "basic", calling "basic"
-      local token = assert(one:token())
-      other._renewal.tracker:begin(token, { sent_boot = other._renewal.clock:boot(), expires_in = 600,
-        sent_wall = other._renewal.clock:wall() }) -- both hold the same
-      assert.is_true(one:close { revoke = true })
+      local one, token = holding_a_dead_token "basic"
       assert.equal(401, (oidc.resource_status(server, "Bearer " .. token)))
-      assert.equal("switch-1", assert(other:get "/api/devices").json.items[1].name)
-      assert.not_equal(token, other:token())
+      assert.equal("switch-1", assert(one:get "/api/devices").json.items[1].name)
+      assert.not_equal(token, one:token())
+      one:close()
     end)
 
     with_server("revokes by every way of naming the client", function()
@@ -154,9 +177,10 @@ describe("with oidc-provider", function()
     end)
 
     with_server("reports a revocation by a client that the server does not know", function()
-      local one = calling "post"
+      local config = assert(resolver.resolve(options_of "post"))
+      local one = clients.new(config)
       local token = assert(one:token())
-      one._renewal.config.client_id = "nobody"
+      config.client_id = "nobody"
       local none, message, code, detail = one:close { revoke = true }
       assert.is_nil(none)
       assert.equal("oauth", code)
@@ -178,11 +202,10 @@ describe("with oidc-provider", function()
       local code, detail = select(3, nameless:token())
       assert.equal("oauth", code)
       assert.equal("invalid_request", detail.oauth_error)
-      msp._renewal.next_new_subject = nil
-      msp._renewal.tracker:begin("dead", { sent_boot = msp._renewal.clock:boot(), expires_in = 600,
-        sent_wall = msp._renewal.clock:wall() })
-      local tenant = assert(msp:tenant("def", { token_url = server.token_url, authenticate = true }))
+      local other <close>, token = holding_a_dead_token "msp"
+      local tenant = assert(other:tenant("def", { token_url = server.token_url, authenticate = true }))
       assert(tenant:token())
+      assert.not_equal(token, other:token())
     end)
   end)
 end)

@@ -1,11 +1,12 @@
 -- The options: their checks, and what an environment variable stands for.
 -- SPDX-License-Identifier: MIT
 
+local config = require "central.auth.config.resolve"
 local options = require "central.auth.config.options"
 
 local function assert_good(name, ...)
   for _, value in ipairs { ... } do
-    local checked, problem = options.check(name, value)
+    local checked, problem = config.check(name, value)
     assert.is_nil(problem, ("%s = %s: %s"):format(name, tostring(value), problem))
     assert.is_truthy(checked)
   end
@@ -13,7 +14,7 @@ end
 
 local function assert_bad(name, pattern, ...)
   for _, value in ipairs { ... } do
-    local checked, problem = options.check(name, value)
+    local checked, problem = config.check(name, value)
     assert.is_nil(checked, ("%s = %s passes"):format(name, tostring(value)))
     assert.matches(pattern, problem)
   end
@@ -25,7 +26,7 @@ describe("options #valgrind", function()
       "https://[2001:db8::1]/", "http://localhost:1/", "http://127.0.0.1/", "http://[::1]:8080/")
     assert_bad("token_url", "only https", "http://example.com/", "http://127.0.0.1.example.com/", "ftp://h/",
       "http://localhost.example.com/")
-    assert_bad("token_url", "no URL", "example.com", "https:///x", "/path", "https//h")
+    assert_bad("token_url", "not a URL", "example.com", "https:///x", "/path", "https//h")
     assert_bad("token_url", "must be percent%-encoded", "https://h/a b", "https://h/b\u{FC}cher", "https://h/a\\b")
     assert_bad("token_url", "user name or password", "https://id:secret@h/", "http://127.0.0.1@example.com/")
     assert_bad("token_url", "fragment", "https://h/#x")
@@ -38,9 +39,9 @@ describe("options #valgrind", function()
         "https://h:65535")
       assert_bad(name, "zone", "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]:8443")
       assert_bad(name, "not ASCII", "https://b\u{FC}cher.localhost/")
-      assert_bad(name, "its host is no name", "https://:443/", "https://a\\b/", "https://::1/", "https://[::1",
+      assert_bad(name, "its host is neither a name", "https://:443/", "https://a\\b/", "https://::1/", "https://[::1",
         "https://a%41/", "https://a:b", "https://[]/")
-      assert_bad(name, "its port is none", "https://h:0/", "https://h:65536/", "https://[::1]:99999999999999999999")
+      assert_bad(name, "its port is not", "https://h:0/", "https://h:65536/", "https://[::1]:99999999999999999999")
     end
     assert_good("hosts", "my_host", "localhost:", { "a.example:8443", "[::1]:1" })
     assert_bad("hosts", "write it like api.example.com", "a.example/x", "b\u{FC}cher.localhost", { "[fe80::1%25eth0]" },
@@ -51,7 +52,7 @@ describe("options #valgrind", function()
     for _, name in ipairs { "client_id", "token_url", "scope", "audience", "resource", "proxy", "user_agent",
       "client_secret_file", "profile" } do
       for _, bytes in ipairs { "a\rb", "a\nb", "a\0b", "a\x7Fb", "a\r\nX: y" } do
-        local checked, problem = options.check(name, bytes)
+        local checked, problem = config.check(name, bytes)
         assert.is_nil(checked, name)
         assert.is_string(problem, name)
       end
@@ -60,8 +61,8 @@ describe("options #valgrind", function()
   end)
 
   it("takes scopes as a string or a list, in the RFC's characters", function()
-    assert.equal("a b", options.check("scope", "a b"))
-    assert.equal("a b", options.check("scope", { "a", "b" }))
+    assert.equal("a b", config.check("scope", "a b"))
+    assert.equal("a b", config.check("scope", { "a", "b" }))
     assert_bad("scope", "RFC 6749", 'a"b', "a\\b", "ä")
     assert_bad("scope", "empty", "")
     assert_bad("scope", "list", {})
@@ -69,7 +70,7 @@ describe("options #valgrind", function()
 
   it("copies lists, so that a later change of them changes nothing here", function()
     local list = { "r1" }
-    local checked = options.check("resource", list)
+    local checked = config.check("resource", list)
     list[1] = "r2"
     assert.same({ "r1" }, checked)
     assert_bad("resource", "item 2", { "a", 1 }, { "a", "" })
@@ -77,7 +78,7 @@ describe("options #valgrind", function()
   end)
 
   it("takes further form fields, but none that another option sets", function()
-    assert.same({ a = "1", b = { "2", "3" } }, options.check("params", { a = "1", b = { "2", "3" } }))
+    assert.same({ a = "1", b = { "2", "3" } }, config.check("params", { a = "1", b = { "2", "3" } }))
     assert_bad("params", "option of its own", { client_secret = "x" }, { grant_type = "password" })
     assert_bad("params", "string or a list", { a = 1 }, { a = true })
     assert_bad("params", "name of each field", { "a" })
@@ -87,7 +88,7 @@ describe("options #valgrind", function()
     assert_good("proxy", "http://p:3128", "p:3128", "p", "socks5h://u:pw@[::1]:1080/", "https://u:p%40w@p/")
     for _, value in ipairs { "htp://u:hush@h", "http://u:hush@h:1:2", "http://u:hush@h:99999", "http://u:hush@[::1",
       "http://", "u:hush@h /", "http://u:hush@h:0", "http://u:hush@b\u{FC}cher:1", "http://u:hush@[fe80::1%eth0]:1" } do
-      local _, problem = options.check("proxy", value)
+      local _, problem = config.check("proxy", value)
       assert.is_string(problem, value)
       assert.is_nil(problem:find("hush", 1, true))
     end
@@ -121,7 +122,7 @@ describe("options #valgrind", function()
       ["my_host:8443/base"] = "https://my_host:8443/base", ["[::1]:8443"] = "https://[::1]:8443",
       ["http://localhost:80"] = "http://localhost:80",
     } do
-      assert.equal(expected, (options.check("base_url", value)))
+      assert.equal(expected, (config.check("base_url", value)))
     end
     assert_bad("base_url", "", "", "/x", "//host", "http:/host", "http://host", "ftp://host", "u:p@host", "a b")
   end)
@@ -143,16 +144,16 @@ describe("options #valgrind", function()
   end)
 
   it("knows the Lua types an argument may have", function()
-    assert.is_true(options.fits("client_secret", function() end))
-    assert.is_true(options.fits("scope", {}))
-    assert.is_false(options.fits("timeout", "30"))
-    assert.is_false(options.fits("on_event", "print"))
+    assert.is_true(options.has_type("client_secret", function() end))
+    assert.is_true(options.has_type("scope", {}))
+    assert.is_false(options.has_type("timeout", "30"))
+    assert.is_false(options.has_type("on_event", "print"))
   end)
 
   it("reads numbers, words, fields and switches from the environment", function()
     local text_value = require "central.auth.config.text_value"
     assert.equal(2.5, text_value.number "2.5")
-    assert.equal("it is no number", select(2, text_value.number "soon"))
+    assert.equal("it is not a number", select(2, text_value.number "soon"))
     assert.same({ "a", "b" }, text_value.words " a  b ")
     assert.same({ a = "1 2", b = { "ä", "3", "4" } }, text_value.fields "a=1+2&b=%C3%A4&b=3&b=4")
     assert.matches("name=value", (select(2, text_value.fields "a")))

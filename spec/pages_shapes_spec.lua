@@ -56,14 +56,14 @@ local LIMIT = { query = { limit = 2 } }
 
 describe("an empty page before the total", function()
   it("is a failure", function()
-    fails("page 2 (offset=2) of /x: it is the last, and with it only 2 of 5 items", {
+    fails("page 2 (offset=2) of /x: it is the last page, and only 2 of 5 items", {
       ["/x"] = '{"items":[1,2],"total":5}', ["/x?offset=2"] = '{"items":[],"total":5}',
     })
-    fails("page 1 of /x: it is the last, and with it only 0 of 5 items", { ["/x"] = '{"items":[],"total":5}' })
-    fails("page 2 (next=b) of /x: it is the last, and with it only 1 of 3 items", {
+    fails("page 1 of /x: it is the last page, and only 0 of 5 items", { ["/x"] = '{"items":[],"total":5}' })
+    fails("page 2 (next=b) of /x: it is the last page, and only 1 of 3 items", {
       ["/x"] = '{"items":[1],"next":"b","total":3}', ["/x?next=b"] = '{"items":[],"next":null,"total":3}',
     })
-    fails("page 1 of /x: it is the last, and with it only 1 of 3", { ["/x"] = '{"items":[1],"next":null,"total":3}' })
+    fails("page 1 of /x: it is the last page, and only 1 of 3", { ["/x"] = '{"items":[1],"next":null,"total":3}' })
   end)
 
   it("is none where the total has come down to it, or has grown", function()
@@ -79,12 +79,12 @@ describe("a server that ignores offset", function()
       '{"items":[1,2],"total":8}', '{"items":[{"id":1,"a":[{"b":2}]},{"id":2}],"total":8}',
       '{"items":[{"id":1},{"id":2}],"offset":0}', '{"items":[1,2],"offset":"0"}',
     } do
-      fails("page 2 (offset=2) of /x: it begins with an item of the page before", { ["*"] = body })
+      fails("page 2 (offset=2) of /x: it starts with an item of the page before", { ["*"] = body })
     end
-    fails("it begins with an item", { ["*"] = "[1,2]" }, "/x", LIMIT)
-    fails("it begins with an item", { ["*"] = "[1,2,3]" }, "/x", { query = { limit = 2, offset = 0 } })
-    fails("it begins with an item", { ["*"] = '{"items":[1,2],"next":null,"total":4,"offset":0}' })
-    fails("page 1 (offset=4) of /x: the endpoint says that it is the one of offset 0", {
+    fails("it starts with an item", { ["*"] = "[1,2]" }, "/x", LIMIT)
+    fails("it starts with an item", { ["*"] = "[1,2,3]" }, "/x", { query = { limit = 2, offset = 0 } })
+    fails("it starts with an item", { ["*"] = '{"items":[1,2],"next":null,"total":4,"offset":0}' })
+    fails("page 1 (offset=4) of /x: the endpoint says that its offset is 0", {
       ["*"] = '{"items":[1,2],"total":8,"offset":0}',
     }, "/x", { query = { offset = 4 } })
   end)
@@ -119,10 +119,10 @@ describe("an offset that is counted otherwise", function()
       ["/x"] = '{"items":[1,2],"total":5}', ["/x?offset=2"] = '{"items":[5],"total":5}',
       ["/x?offset=3"] = '{"items":[],"total":5}',
     })
-    fails("it begins with an item of the page before", { -- from one
+    fails("it starts with an item of the page before", { -- from one
       ["/x"] = '{"items":[{"id":1},{"id":2}],"total":5}', ["/x?offset=2"] = '{"items":[{"id":2},{"id":3}],"total":5}',
     })
-    fails("with it 6 items have come, and there are 5", {
+    fails("6 items were received, and there are 5", {
       ["/x"] = '{"items":[1,2,3],"total":5}', ["/x?offset=3"] = '{"items":[4,5,6],"total":5}',
     })
   end)
@@ -140,7 +140,7 @@ describe("a cursor", function()
     end
     gives({ 1, 2 }, { ["/x?a=b"] = '{"items":[1],"next":"?page=2"}', ["/x?page=2"] = '{"items":[2]}' }, "/x?a=b")
     gives({ 1, 2 }, { ["/x"] = '{"items":[1],"next":"/y"}', ["/x?next=%2Fy"] = '{"items":[2]}' })
-    fails("the token does not go to evil.example", { ["/x"] = '{"items":[1],"next":"https://evil.example/x"}' })
+    fails("the token is not sent to evil.example", { ["/x"] = '{"items":[1],"next":"https://evil.example/x"}' })
     fails("leads around in a circle", { ["*"] = '{"items":[1],"next":"/x?page=2"}' })
   end)
 
@@ -152,7 +152,7 @@ describe("a cursor", function()
   end)
 
   it("that the server ignores is a failure before an item comes twice", function()
-    fails("page 2 (next=b) of /x: its cursor came before", { ["*"] = '{"items":[1],"next":"b"}' })
+    fails("page 2 (next=b) of /x: its cursor is a repeated one", { ["*"] = '{"items":[1],"next":"b"}' })
   end)
 
   it("keeps digits that Lua's numbers have no room for", function()
@@ -171,11 +171,11 @@ describe("a cursor", function()
       ['"hasMore":true'] = "hasMore",
       ['"@odata.nextLink":"b"'] = "@odata.nextLink", ['"meta":{"hasMore":true}'] = "meta.hasMore",
     } do
-      local words = ("page 1 of /x: its field %s says that there are more"):format(shown)
+      local words = ("page 1 of /x: its field %s says that there are more pages"):format(shown)
       fails(words, { ["*"] = '{"items":[1],' .. field .. "}" })
     end
     gives({ 1 }, { ["*"] = '{"items":[1],"next_cursor":null,"links":{"next":null},"hasMore":false}' })
-    fails("it begins with an item", { ["*"] = '{"items":[1],"hasMore":true,"totalCount":3}' })
+    fails("it starts with an item", { ["*"] = '{"items":[1],"hasMore":true,"totalCount":3}' })
   end)
 end)
 

@@ -42,7 +42,7 @@ describe("profile", function()
   end)
 
   it("is loaded as text in an empty environment", function()
-    assert.matches("line 2: it fails when run: there are no functions in it",
+    assert.matches("line 2: it fails when run: it must only return a table",
       load_profile 'return {\n default = { client_id = os.getenv "HOME" } }')
     local bytecode = string.dump(load "return {}")
     assert.matches("not valid Lua", load_profile(bytecode))
@@ -80,7 +80,7 @@ describe("profile", function()
     local command = 'return { default = { client_id = "x", %s = "true" } }'
     for _, name in ipairs { "client_secret_command", "client_assertion_command" } do
       assert.is_truthy(load_profile(command:format(name), "644"):find(
-        "it holds a command and is open to others (mode 0644): run chmod 600 " .. path, 1, true))
+        "it contains a command and is open to others (mode 0644): run chmod 600 " .. path, 1, true))
     end
     for _, mode in ipairs { "620", "602", "664", "666" } do
       assert.is_truthy(load_profile('return { default = { client_id = "x" } }', mode):find(

@@ -96,7 +96,7 @@ describe("the URL of a Redis server", function()
     assert.is_nil(done.cache_password)
     assert.equal("file", assert(resolve { cache = "redis://host", cache_password_file = "/x" }).cache_secret.kind)
     local _, message = resolve { cache = "redis://host", cache_password_file = "/x", cache_password = "xyzzy" }
-    assert.matches("give one of them", message)
+    assert.matches("set only one of them", message)
     assert.is_nil(message:find("xyzzy", 1, true))
   end)
 end)

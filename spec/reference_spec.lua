@@ -170,8 +170,8 @@ describe("methods and fields", function()
         words(section "Event loops", "`pending:(%l+)%(") },
       { loops, "central.auth.loops", "loops",
         words(section "Event loops":match "`central.auth.loops`: (.-)%.", "`(%l+)`") },
-      { upvalue(sandbox.start, "metatable").__index, "central.auth.sandbox", "central.auth.sandbox.Box",
-        words(section "The sandbox", "`box:([%l_]+)[({ ]") },
+      { upvalue(sandbox.start, "metatable").__index, "central.auth.sandbox", "central.auth.sandbox.Server",
+        words(section "The sandbox", "`server:([%l_]+)[({ ]") },
       { credentials.methods, "central.auth.api.api_clients", "central.auth.Credentials",
         words(section "Functions":match "\n| `auth.credentials`[^\n]*", "`(%l+)%(") },
     } do
@@ -184,9 +184,9 @@ describe("methods and fields", function()
   it("of a client are those of the module that act on one", function()
     local code = { credentials = true }
     local look_up = upvalue(client.new, "metatable").__index
-    for _, of in ipairs { upvalue(look_up, "Client"), upvalue(calls.look_up, "Calls") } do
+    for _, of in ipairs { upvalue(look_up, "Client"), upvalue(calls.look_up, "Methods") } do
       for name in pairs(of) do
-        code[name] = true
+        code[name] = not name:find "^_" or nil -- those are for api/methods
       end
     end
     local told = methods("central.auth.client", "central.auth.Client")
@@ -218,7 +218,7 @@ describe("methods and fields", function()
     for option in pairs(upvalue(credentials.methods.create, "CREATE")) do
       assert.truthy(section "Personal API clients":find("`" .. option .. "`", 1, true), option)
     end
-    local told = section "The sandbox":match "Options: (.-) What it returns"
+    local told = section "The sandbox":match "Options: (.-) It returns"
     assert.same(names(class("central.auth.sandbox", "central.auth.sandbox.Options").fields), words(told, "`([%l_]+)`"))
   end)
 
@@ -227,7 +227,7 @@ describe("methods and fields", function()
       ["central.auth.api.response central.auth.Reply"] = "API calls",
       ["central.auth.api.response central.auth.RateLimit"] = "API calls",
       ["central.auth.api.api_clients central.auth.PersonalClient"] = "Personal API clients",
-      ["central.auth.sandbox central.auth.sandbox.Box"] = "The sandbox",
+      ["central.auth.sandbox central.auth.sandbox.Server"] = "The sandbox",
     } do
       for _, field in ipairs(class(place:match "(%S+) (%S+)").fields) do
         assert.truthy(section(title):find("[`.]" .. field.name .. "`"), field.name)
@@ -245,8 +245,8 @@ describe("variables of the environment", function()
   end
 
   local function read_by_code(found)
-    for quoted in lines [[grep -rl getenv lua/central csrc | xargs sed 's/value = "[A-Z]*"//' |
-      grep -oE '"[A-Z]+(_[A-Z]+)*"|"[a-z]+_proxy"']] do
+    for quoted in lines [[{ grep -rl getenv lua/central | xargs sed 's/value = "[A-Z]*"//'
+      grep -rhE 'getenv|_(proxy|PROXY)"' csrc; } | grep -oE '"[A-Z]+(_[A-Z]+)*"|"[a-z]+_proxy"']] do
       local name = quoted:sub(2, -2)
       found[name] = not options.get(name:gsub("^CENTRAL_", ""):lower()) or nil
     end

@@ -1,5 +1,8 @@
 -- Tenants by token exchange: over replies from a list, and over the network against the sandbox.
 local auth = require "central.auth"
+local client = require "central.auth.client"
+local config = require "central.auth.config.resolve"
+local core = require "central.auth.core"
 local cqueues = require "cqueues"
 local loops = require "central.auth.loops"
 local process = require "spec.support.process"
@@ -9,7 +12,7 @@ local scripted = require "spec.support.scripted"
 local token = scripted.token
 
 local function kind(request)
-  return request.body:length() > 150 and "exchange" or "client"
+  return request.form:length() > 150 and "exchange" or "client"
 end
 
 describe("a tenant's client", function()
@@ -20,7 +23,7 @@ describe("a tenant's client", function()
     assert.equal("https://global.api.greenlake.hpe.com/authorization/v2/oauth2/1b2c3d4e000011112222333344445555/token",
       s.last_request.url)
     assert.equal("exchange", kind(s.last_request))
-    assert.is_nil(s.last_request.authorization)
+    assert.is_nil(s.last_request.client_id)
     assert.equal("parent", s.client:token())
     assert.equal("tenant", tenant:token())
     assert.equal(2, s.requests)
@@ -94,9 +97,16 @@ describe("a tenant's client", function()
     }))
     assert.equal("tenant", tenant:token())
     assert.equal("https://as.example/token", s.last_request.url)
-    assert.truthy(s.last_request.authorization)
-    assert.is_nil(tenant._renewal.config.scope)
-    assert.equal("https://us2.api.central.arubanetworks.com", tenant._renewal.config.base_url)
+    assert.equal("basic", s.last_request.style)
+    assert.equal("an-identifier", s.last_request.client_id)
+    local expected = core.form { -- the parent's scope is none of its own
+      "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token", "parent",
+      "subject_token_type", "urn:ietf:params:oauth:token-type:access_token", "audience", "a",
+    }
+    assert.is_true(s.last_request.form:equal(expected))
+    s.replies[3] = scripted.api(200)
+    assert(tenant:get "/x")
+    assert.equal("https://us2.api.central.arubanetworks.com/x", s.last_request.url)
   end)
 
   it("refuses tokens that are none to use", function()
@@ -189,13 +199,14 @@ describe("over the network", function()
   it("ten at once outlive the parent's token, and again", function()
     local options = box:options()
     options.wait = loops.cqueues
-    local c <close> = assert(auth.new(options))
+    local clock = core.clock()
+    local c <close> = client.new(assert(config.resolve(options)), { clock = clock })
     local tenants = {}
     for n = 1, 10 do
       tenants[n] = assert(c:tenant(("%032x"):format(n)))
     end
     for round = 1, 2 do
-      c._renewal.next_new_subject = nil -- as a quarter of a minute later
+      clock:shift(16, 16) -- a parent's token is given up four times a minute at most
       box:revoke()
       box:latency(round * 0.05)
       local loop, good = cqueues.new(), 0

@@ -264,20 +264,19 @@ describe("without memory #torture #slow", function()
     for name, call in pairs {
       secret = function() return core.secret(("x"):rep(1000)) end,
       secret_from_file = function() return core.secret_from_file(folder .. "/file") end,
-      command = function()
-        local command <close>, why = core.command("printf hush", 5)
-        while command and not command:wait(1) do end
-        if not command then
-          return nil, why
-        end
-        return command:secret()
+      read_secret = function() return core.read_secret({ kind = "command", value = "printf hush" }, 5) end,
+      ["read_secret from a file"] = function()
+        return core.read_secret({ kind = "file", value = folder .. "/file" }, 5)
       end,
+      secret_problem = function() return core.secret_problem(core.secret "a\1b") end,
       read_file = function() return core.read_file(folder .. "/file") end,
       form = function() return core.form { "name", ("x"):rep(1000), core.secret "b", core.secret "c" } end,
       basic = function() return core.basic("an-identifier", core.secret(("x"):rep(400)), true) end,
       redact = function() return core.redact("a text with hush and h%75sh in it", core.secret "hush", "text") end,
       base64url_decode = function() return core.base64url_decode(("eyJ"):rep(100)) end,
-      alarm = function() return core.alarm() end,
+      notifier = function() return core.notifier() end,
+      timer = function() return core.timer(1) end,
+      budget = function() return core.budget() end,
       lock_file = function() return core.lock_file(folder .. "/x.lock") end,
       folder_problem = function() return core.folder_problem(folder .. "/file", false) end,
     } do
@@ -289,55 +288,101 @@ describe("without memory #torture #slow", function()
       end)
     end
 
-    it("a record that is shared and read", function()
-      local clock, secret = core.clock(), core.secret "a-long-enough-secret"
-      local raw = { sent_boot = clock:boot(), sent_wall = clock:wall(), status = 200, body = '{"access_token":"t"}' }
-      local function share()
-        local key <close>, name = core.seal_key(secret, "identity")
-        local store <close> = core.folder(folder)
-        local lock <close> = assert(store:lock(name .. ".lock", 0))
-        assert(#lock:note() == 0)
-        local what = { near = store, name = name, key = key, failures = 0 }
-        local why = core.cache_share(what, raw, "token", clock)
-        local put
-        if not why then
-          put, why = store:put(what, raw, "token", clock)
-        end
-        if not put then
+    -- A fetch by hand, its records read and forgotten.
+    local SOURCE = { kind = "value", value = core.secret "a-long-enough-secret" }
+    local function order(server, cache)
+      return { url = server.url, user_agent = "spec", timeout = 0.5, connect_timeout = 0.5, folder = cache, tries = 1,
+        form = core.form { "a", "b" }, client_id = "id", style = "basic", secret = SOURCE, current = SOURCE.value,
+        reread = false, identity = "identity", proxy = "", forget = { 1, 2 }, since = 1e9, waits = true,
+        budget = core.budget(), assertion = { kind = "command", value = "printf a.b.c" } }
+    end
+
+    it("records that are read and forgotten", function()
+      local http = require "central.auth.http"
+      local server <close> = rude.start { replies = rude.reply(200, nil, '{"access_token":"t"}') }
+      local clock, cache = core.clock(), folder .. "/cache"
+      local transfer <close> = http.transfer(clock)
+      local function put()
+        clock:shift(10, 10) -- for the budget of requests
+        assert(transfer:fetch(order(server, cache)))
+        repeat until transfer:wait(1)
+        assert.equal("reply", transfer:finish().outcome)
+      end
+      survive(put, function()
+        local key <close>, name = core.record_key(core.secret "a-long-enough-secret", "identity")
+        local store <close> = core.folder_store(cache)
+        local _, last, why = store:read(clock, key, name)
+        if not last then
           return nil, why
         end
-        return store:read(clock, name .. ".token", key)
+        local removed
+        removed, _, why = store:forget(clock, key, name, { last.id }, core.budget(), last.sent_wall, true)
+        return removed, why
+      end, nothing)
+    end)
+
+    it("a fetch", function()
+      local http = require "central.auth.http"
+      local server <close> = rude.start { replies = rude.reply(200, nil, '{"access_token":"t"}') }
+      local clock = core.clock()
+      local function run(transfer)
+        local notifier <close>, why = core.notifier()
+        if not notifier then
+          return nil, why
+        end
+        clock:shift(10, 10)
+        local started
+        started, why = transfer:fetch(order(server, folder .. "/cache"), notifier)
+        if not started then
+          return nil, why
+        end
+        local more <close> = core.notifier()
+        if more then
+          transfer:notify(more)
+        end
+        repeat until transfer:wait(1)
+        local result = transfer:finish()
+        return result.outcome == "reply" and result.attempts[1].status == 200, result.problem
       end
-      survive(nothing, share, function() assert.equal(raw.body, share().body) end)
+      for _, which in ipairs { ways, libcurls } do
+        survive(function() return http.transfer(clock) end, run, function(transfer)
+          transfer:cancel()
+          assert.is_true(run(transfer))
+          transfer:close()
+          transfer:close()
+        end, 1, which)
+      end
     end)
 
     for _, threaded in ipairs { false, true } do
-      it("a job " .. (threaded and "on a thread" or "without one"), function()
+      it("a call " .. (threaded and "on a worker" or "in the caller's thread"), function()
         local http = require "central.auth.http"
         local server <close> = rude.start { replies = rude.reply(200, nil, '{"access_token":"t"}') }
-        local clock, secret = core.clock(), core.secret "a-long-enough-secret"
-        local function run(job)
-          local key <close>, name = core.seal_key(secret, "identity")
-          local store <close> = core.folder(folder)
+        local clock = core.clock()
+        local function run(transfer)
           local body <close> = core.form { "a", "b" }
-          local alarm <close>, why = core.alarm()
-          if not alarm then
+          local notifier <close>, why = core.notifier()
+          if not notifier then
             return nil, why
           end
           local basic <close> = core.basic("a", "b", false)
-          job:start({ url = server.url, user_agent = "spec", body = body, timeout = 0.5, connect_timeout = 0.5,
-            authorization = basic, headers = { "Accept: a/b" }, method = "PATCH", once = true },
-            { near = store, name = name, key = key, failures = 1 }, (store:lock("lock", 0)),
-            threaded and alarm or nil)
-          repeat until job:wait(1)
-          return job:finish()
+          local started
+          started, why = transfer:call({ url = server.url, user_agent = "spec", body = body, timeout = 0.5,
+            connect_timeout = 0.5, authorization = basic, headers = { "Accept: a/b" }, method = "PATCH",
+            no_repeat = true },
+            threaded and notifier or nil)
+          if not started then
+            return nil, why
+          end
+          repeat until transfer:wait(1)
+          return transfer:finish()
         end
         for _, which in ipairs { ways, libcurls } do
-          survive(function() return http.job(clock) end, run, function(job)
-            job:close()
-            assert.equal(200, assert(run(job)).status)
-            job:close()
-            job:close()
+          survive(function() return http.transfer(clock) end, run, function(transfer)
+            transfer:close()
+            assert.equal(200, assert(run(transfer)).status)
+            transfer:close()
+            transfer:close()
           end, 1, which)
         end
       end)
@@ -346,19 +391,17 @@ describe("without memory #torture #slow", function()
 
   it("a token that machines share by Redis", function()
     local server <close>, root, clock = redis.start(), process.scratch(), core.clock()
+    local tokens <close> = machine.serve(root)
     local count = 0
     survive(function()
       count = count + 1
       local options = server:options { scope = "s" .. count // 2 } -- every other one finds a token there
-      return machine.new(root, clock):client(function(n) return token("t" .. n, 100) end, options)
+      return machine.new(root, tokens, clock):client(function(n) return token("t" .. n, 100) end, options)
     end, function(s)
       assert(s.client:token())
       s.client:invalidate()
       s.client:status()
-    end, function(s)
-      works(s)
-      s.client:close()
-    end, 7)
+    end, works, 7)
     process.remove(root)
     assert.equal("1", server:cli("info", "clients"):match "connected_clients:(%d+)")
   end)

@@ -26,10 +26,10 @@ describe("a target of an API call", function()
     local hosts = { "api.example.com", "other.example:8443" }
     assert.equal("https://api.example.com/x", url.resolve("https://api.example.com/x", BASE, hosts))
     assert.equal("https://other.example:8443/x", url.resolve("https://other.example:8443/x", BASE, hosts))
-    refused("does not go to", "https://other.example/x", BASE, hosts)
-    refused("does not go to", "http://api.example.com/x", BASE, hosts)
+    refused("is not sent to", "https://other.example/x", BASE, hosts)
+    refused("is not sent to", "http://api.example.com/x", BASE, hosts)
     assert.equal("https://my_host:/x", url.resolve("https://my_host:/x", BASE, { "my_host" }))
-    refused("does not go to", "https://api.example.com.evil.example/x", BASE, hosts)
+    refused("is not sent to", "https://api.example.com.evil.example/x", BASE, hosts)
   end)
 
   it("is on no other host, however it is written", function()
@@ -38,7 +38,7 @@ describe("a target of an API call", function()
       "https://us1.api.central.arubanetworks.com:8443/", "https://us1.api.central.arubanetworks.com.evil.example/",
       "https://evil.example/?us1.api.central.arubanetworks.com",
     } do
-      refused("does not go to", target)
+      refused("is not sent to", target)
     end
     for _, target in ipairs {
       "https://us1.api.central.arubanetworks.com@evil.example/", "https://a:b@us1.api.central.arubanetworks.com/",
@@ -50,7 +50,7 @@ describe("a target of an API call", function()
 
   it("says what is wrong with a URL's host", function()
     refused("has a zone", "https://[fe80::1%25eth0]/x")
-    refused("its port is none", "https://h:0/x")
+    refused("its port is not", "https://h:0/x")
     refused("begins with /, or a URL", "devices")
   end)
 

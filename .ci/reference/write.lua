@@ -41,7 +41,8 @@ end
 
 -- Files of the binding that are a module; the others are parts of central.auth.core.
 local OWN_PAGE = {
-  http = { name = "central.auth.http", about = "One request by libcurl, in the background where wanted." },
+  transfer = { name = "central.auth.http", about = "Token requests and API calls." },
+  redis = { name = "central.auth.redis", about = "A Redis server as a store that many machines share." },
   console = { name = "central.auth.console", about = "Terminals and other programs, for the command alone." },
 }
 

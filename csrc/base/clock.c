@@ -15,31 +15,40 @@
 #define BOOT_CLOCK CLOCK_MONOTONIC /* macOS: counts sleep; elsewhere the wall clock makes up for it */
 #endif
 
-static int64_t read_ns(clockid_t id) {
-    struct timespec now;
-    (void)clock_gettime(id, &now);
+/* 0 if the clock is stopped. */
+static int64_t read_ns(const struct auth_clock *clock, clockid_t id) {
+    struct timespec now = {0};
+    if (!clock->stopped)
+        (void)clock_gettime(id, &now);
     return (int64_t)now.tv_sec * AUTH_NS_PER_S + now.tv_nsec;
 }
 
 int64_t auth_clock_boot_ns(const struct auth_clock *clock) {
-    return read_ns(BOOT_CLOCK) + clock->boot_shift_ns;
+    return read_ns(clock, BOOT_CLOCK) + clock->boot_shift_ns;
 }
 
 int64_t auth_clock_wall_ns(const struct auth_clock *clock) {
-    return read_ns(CLOCK_REALTIME) + clock->wall_shift_ns;
+    return read_ns(clock, CLOCK_REALTIME) + clock->wall_shift_ns;
 }
 
 struct auth_instant auth_clock_now(const struct auth_clock *clock) {
     return (struct auth_instant){.boot_ns = auth_clock_boot_ns(clock), .wall_ns = auth_clock_wall_ns(clock)};
 }
 
+void auth_clock_stop(struct auth_clock *clock) {
+    struct auth_instant now = auth_clock_now(clock);
+    clock->boot_shift_ns = now.boot_ns;
+    clock->wall_shift_ns = now.wall_ns;
+    clock->stopped = true;
+}
+
 #if defined(CLOCK_MONOTONIC_COARSE) && defined(CLOCK_REALTIME_COARSE)
-struct auth_instant auth_clock_glance(const struct auth_clock *clock) {
-    return (struct auth_instant){.boot_ns = read_ns(CLOCK_MONOTONIC_COARSE) + clock->boot_shift_ns,
-                                 .wall_ns = read_ns(CLOCK_REALTIME_COARSE) + clock->wall_shift_ns};
+struct auth_instant auth_clock_coarse_now(const struct auth_clock *clock) {
+    return (struct auth_instant){.boot_ns = read_ns(clock, CLOCK_MONOTONIC_COARSE) + clock->boot_shift_ns,
+                                 .wall_ns = read_ns(clock, CLOCK_REALTIME_COARSE) + clock->wall_shift_ns};
 }
 #else
-struct auth_instant auth_clock_glance(const struct auth_clock *clock) {
+struct auth_instant auth_clock_coarse_now(const struct auth_clock *clock) {
     return auth_clock_now(clock);
 }
 #endif

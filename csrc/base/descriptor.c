@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -108,6 +110,62 @@ void auth_descriptor_hide_pair(int fd) {
         if (auth_descriptor_is_inherited(other) && fstat(other, &info) == 0 && is_other_end(&end, &info))
             (void)fcntl(other, F_SETFD, FD_CLOEXEC);
     }
+}
+
+/* --- what no forked child keeps. Without a mutex, which another thread could hold at the fork --- */
+
+enum { FREE = 0, BEING_WRITTEN = -1 }; /* 0 is no descriptor of ours */
+
+static struct withheld {
+    atomic_int fd; /* the last to be written */
+    dev_t device;
+    ino_t inode; /* by which it is recognised: the number may be another file's by now */
+} withheld[AUTH_DESCRIPTOR_WITHHELD_MAX];
+
+static void close_in_child(void) {
+    for (size_t i = 0; i < AUTH_DESCRIPTOR_WITHHELD_MAX; i++) {
+        struct stat info;
+        int fd = atomic_exchange(&withheld[i].fd, FREE);
+        if (fd > FREE && fstat(fd, &info) == 0 && info.st_dev == withheld[i].device &&
+            info.st_ino == withheld[i].inode)
+            close(fd);
+    }
+}
+
+static void watch_forks(void) {
+    (void)pthread_atfork(NULL, NULL, close_in_child);
+}
+
+void auth_descriptor_withhold(int fd) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct stat info;
+    (void)pthread_once(&once, watch_forks);
+    if (fstat(fd, &info) != 0)
+        return;
+    for (size_t i = 0; i < AUTH_DESCRIPTOR_WITHHELD_MAX; i++) {
+        int expected = FREE;
+        if (!atomic_compare_exchange_strong(&withheld[i].fd, &expected, BEING_WRITTEN))
+            continue;
+        withheld[i].device = info.st_dev;
+        withheld[i].inode = info.st_ino;
+        atomic_store(&withheld[i].fd, fd);
+        return;
+    }
+}
+
+void auth_descriptor_forget(int fd) {
+    for (size_t i = 0; i < AUTH_DESCRIPTOR_WITHHELD_MAX; i++) {
+        int expected = fd;
+        if (atomic_compare_exchange_strong(&withheld[i].fd, &expected, FREE))
+            return;
+    }
+}
+
+void auth_descriptor_close(int fd) {
+    int error = errno;
+    auth_descriptor_forget(fd);
+    close(fd);
+    errno = error;
 }
 
 bool auth_descriptor_fill_standard(void) {

@@ -22,6 +22,16 @@ void auth_descriptor_unshield(void);
  * be recognised without doubt. */
 void auth_descriptor_hide_pair(int fd);
 
+/* A forked child closes its copy right after the fork: it would hold the lock, or the connection, beyond the
+ * parent's death. Of more than AUTH_DESCRIPTOR_WITHHELD_MAX some stay open there. */
+#define AUTH_DESCRIPTOR_WITHHELD_MAX 128
+void auth_descriptor_withhold(int fd);
+
+/* Closes it, withheld or not; `forget` is for what something else closes then. Both keep errno. Not in a
+ * forked child, where the number may be another file's. */
+void auth_descriptor_close(int fd);
+void auth_descriptor_forget(int fd);
+
 /* Whether it is open and other programs inherit it. */
 bool auth_descriptor_is_inherited(int fd);
 

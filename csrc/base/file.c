@@ -28,6 +28,27 @@ const char *auth_file_problem(int error) {
                                                : strerror(error);
 }
 
+void auth_file_explain(const struct auth_file_access *access, const char *path, char *text, size_t capacity) {
+    unsigned own = (unsigned)geteuid();
+    switch (access->verdict) {
+    case AUTH_FILE_LINK:
+        (void)snprintf(text, capacity,
+                       "is reached by a link of another user: name the file that it leads to");
+        break;
+    case AUTH_FILE_OWNER:
+        (void)snprintf(text, capacity, "belongs to another user (%u): it must be this user's (%u) or root's",
+                       access->owner, own);
+        break;
+    case AUTH_FILE_WRITABLE:
+    case AUTH_FILE_READABLE:
+        (void)snprintf(text, capacity, "is open to others (mode %04o): run chmod %s %s", access->mode,
+                       access->owner == own ? "600" : "640", path);
+        break;
+    default:
+        text[0] = '\0';
+    }
+}
+
 static int read_all(int fd, struct auth_secret *out) {
     auth_secret_truncate(out, 0);
     if (!auth_secret_reserve(out, AUTH_FILE_MAX + 1)) /* one more, to notice a longer file */
@@ -53,7 +74,7 @@ static bool is_readable_by_others(const struct auth_path *path, const struct sta
     return (info->st_mode & others) != 0 && !path->projected;
 }
 
-static enum auth_file_verdict judge(int fd, const struct auth_path *path, const struct stat *info) {
+static enum auth_file_verdict classify(int fd, const struct auth_path *path, const struct stat *info) {
     struct statvfs mount;
     if (path->by_foreign_link)
         return AUTH_FILE_LINK;
@@ -75,7 +96,7 @@ static int read_regular(int fd, const struct auth_path *path, struct auth_secret
         return errno;
     if (!S_ISREG(info.st_mode))
         return S_ISDIR(info.st_mode) ? EISDIR : ENXIO;
-    access->verdict = judge(fd, path, &info);
+    access->verdict = classify(fd, path, &info);
     access->mode = (unsigned)info.st_mode & 07777u;
     access->owner = (unsigned)info.st_uid;
     int error = read_all(fd, out);
@@ -151,8 +172,8 @@ bool auth_file_is_unfinished(int at, const char *name, int64_t now_s) {
            info.st_uid == geteuid() && now_s - info.st_mtime > AUTH_FILE_UNFINISHED_S;
 }
 
-/* What a kill left of former replacements of this file. */
-static void sweep(int at, const char *name) {
+/* Removes temporaries of this file that killed processes left. */
+static void remove_unfinished(int at, const char *name) {
     int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
     size_t length = strlen(name);
     int fd = auth_descriptor_keep(openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -182,7 +203,7 @@ int auth_file_replace(int at, const char *name, const struct auth_secret *bytes,
     if (error == 0 && durable && fsync(fd) != 0)
         error = errno;
     if (close(fd) != 0 && error == 0)
-        error = errno; /* NFS tells here that the disk is full */
+        error = errno; /* NFS reports here that the disk is full */
     if (error == 0 && renameat(at, temporary, at, name) != 0)
         error = errno;
     if (error != 0)
@@ -192,7 +213,7 @@ int auth_file_replace(int at, const char *name, const struct auth_secret *bytes,
     return error;
 }
 
-/* Makes a temporary like that of a replacement and takes it away. */
+/* Makes a temporary like that of a replacement, and removes it. */
 static int probe(int at, const char *name) {
     char temporary[TEMPORARY_BYTES];
     int fd = open_temporary(at, name, temporary);
@@ -226,7 +247,7 @@ int auth_file_write(const char *path, const struct auth_secret *bytes) {
     if (error == 0)
         error = bytes == NULL ? probe(at, place.name) : auth_file_replace(at, place.name, bytes, true);
     if (error == 0 && bytes != NULL)
-        sweep(at, place.name);
+        remove_unfinished(at, place.name);
     if (at >= 0)
         close(at);
     auth_path_close(&place);

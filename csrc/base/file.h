@@ -1,5 +1,5 @@
-/* Reads a small file whole, into a secret: what a person put there by hand and may have got wrong. Replaces a
- * file so that a kill at any instant leaves the former one or the new one.
+/* Reads a small file into a secret; people write such files by hand, so its owner and mode are checked.
+ * Replaces a file so that a kill at any instant leaves the former one or the new one.
  * SPDX-License-Identifier: MIT */
 #ifndef AUTH_FILE_H
 #define AUTH_FILE_H
@@ -10,15 +10,15 @@
 
 #define AUTH_FILE_MAX ((size_t)64 * 1024) /* bytes */
 
-/* Returned beside errnos: the folder is another user's or below one, and nothing is made there. */
+/* Returned beside errnos: the folder is another user's or below one, and nothing is created there. */
 #define AUTH_FILE_FOREIGN_FOLDER (-1)
 
-/* What auth_file_read, auth_file_make_folder and auth_file_write return, in words. */
+/* The text of what auth_file_read, auth_file_make_folder and auth_file_write return. */
 const char *auth_file_problem(int error);
 
-/* Whether what is in a file can be relied on: the first of these that holds. Below /run/secrets,
+/* Whether the content of a file can be trusted: the first of these that applies. Below /run/secrets,
  * /var/run/secrets and $CREDENTIALS_DIRECTORY, where service managers and container engines put files for one
- * service, only LINK counts. */
+ * service, only LINK applies. */
 enum auth_file_verdict {
     AUTH_FILE_TRUSTED,
     AUTH_FILE_LINK,     /* a link on the way belongs neither to this user nor to root */
@@ -35,25 +35,28 @@ struct auth_file_access {
     unsigned owner;
 };
 
+/* Why its verdict is not TRUSTED and what to do about it, to follow the path; "" where it is. */
+void auth_file_explain(const struct auth_file_access *access, const char *path, char *text, size_t capacity);
+
 /* Replaces the content of `out` with that of the regular file `path`, without a byte-order mark at its start,
- * and says in `access` whether it can be relied on; `credentials`: $CREDENTIALS_DIRECTORY, or NULL. Returns 0
+ * and sets `access` to whether it can be trusted; `credentials`: $CREDENTIALS_DIRECTORY, or NULL. Returns 0
  * or an errno; EISDIR, ENXIO (neither file nor folder) and EFBIG (over AUTH_FILE_MAX) among them. On failure
  * `out` keeps what was read so far: wipe it. Does not wait on a FIFO or a terminal. */
 int auth_file_read(const char *path, const char *credentials, struct auth_secret *out,
                    struct auth_file_access *access);
 
-/* Makes the folder, and the one above it, of mode 0700 where they are missing; but not in or below a folder
+/* Creates the folder, and the one above it, with mode 0700 if they are missing; but not in or below a folder
  * of another user. Returns 0, an errno or AUTH_FILE_FOREIGN_FOLDER. */
 int auth_file_make_folder(const char *folder);
 
-/* Puts `bytes` into the file `name` (without slash) of the open folder `at`, of mode 0600 whatever it had
+/* Writes `bytes` to the file `name` (without slash) of the open folder `at`, with mode 0600 whatever it was
  * before. `durable`: they are on the disk when it returns. Returns 0 or an errno; then the former file stays.
  */
 int auth_file_replace(int at, const char *name, const struct auth_secret *bytes, bool durable);
 
-/* Puts `bytes` into the file `path` (absolute), mode 0600, whole or not at all, on the disk when it returns;
+/* Writes `bytes` to the file `path` (absolute), mode 0600, all or nothing, on the disk when it returns;
  * follows links to the file they stand for, unless one of them is another user's; removes temporaries that
- * killed replacements of it left. NULL: only tries whether that could be done. Returns 0 or an errno (ENOENT:
+ * killed replacements of it left. NULL: only checks whether that is possible. Returns 0 or an errno (ENOENT:
  * there is no such folder; ELOOP: another user's link; EISDIR, ENXIO: neither absent nor a regular file);
  * then the former file stays. */
 int auth_file_write(const char *path, const struct auth_secret *bytes);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static bool stays(unsigned char byte) {
+static bool is_unreserved(unsigned char byte) {
     return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
            byte == '*' || byte == '-' || byte == '.' || byte == '_';
 }
@@ -15,9 +15,9 @@ bool auth_form_encode(struct auth_secret *out, const void *bytes, size_t length)
     for (size_t i = 0; i < length; i++) {
         unsigned char byte = in[i];
         char escape[3] = {'%', digits[byte >> 4], digits[byte & 15]};
-        bool ok = stays(byte)   ? auth_secret_append(out, &byte, 1)
-                  : byte == ' ' ? auth_secret_append(out, "+", 1)
-                                : auth_secret_append(out, escape, sizeof escape);
+        bool ok = is_unreserved(byte) ? auth_secret_append(out, &byte, 1)
+                  : byte == ' '       ? auth_secret_append(out, "+", 1)
+                                      : auth_secret_append(out, escape, sizeof escape);
         if (!ok)
             return false;
     }

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-static bool said(double seconds) {
+static bool is_set(double seconds) {
     return isfinite(seconds) && seconds > 0.0;
 }
 
@@ -12,7 +12,7 @@ static int64_t to_ns(double seconds) { /* at most AUTH_LIFETIME_MAX_S, so it fit
     return (int64_t)(seconds * (double)AUTH_NS_PER_S);
 }
 
-double auth_lifetime_stretch(const void *token, size_t length) {
+double auth_lifetime_jitter(const void *token, size_t length) {
     const unsigned char *bytes = token;
     uint64_t hash = UINT64_C(0xCBF29CE484222325); /* FNV-1a; then SplitMix64's finish, for the high bits */
     for (size_t i = 0; i < length; i++)
@@ -23,17 +23,17 @@ double auth_lifetime_stretch(const void *token, size_t length) {
 }
 
 struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_lifetime_terms terms) {
-    double life = said(terms.expires_in_s) ? terms.expires_in_s : AUTH_LIFETIME_DEFAULT_S;
+    double life = is_set(terms.expires_in_s) ? terms.expires_in_s : AUTH_LIFETIME_DEFAULT_S;
     life = fmax(fmin(life, AUTH_LIFETIME_MAX_S), 1e-6);
     double margin = fmin(AUTH_LIFETIME_MARGIN_S, life / 10.0);
-    double stretch = said(terms.stretch) ? fmin(terms.stretch, 1.0) : 0.0;
-    double window = said(terms.renew_before_s) ? fmin(terms.renew_before_s, life / 2.0)
-                                               : fmin(AUTH_LIFETIME_WINDOW_S, life / 4.0);
-    double ahead = window * (1.0 + stretch / 4.0);
-    if (said(terms.took_s))
+    double jitter = is_set(terms.jitter) ? fmin(terms.jitter, 1.0) : 0.0;
+    double window = is_set(terms.renew_before_s) ? fmin(terms.renew_before_s, life / 2.0)
+                                                 : fmin(AUTH_LIFETIME_WINDOW_S, life / 4.0);
+    double ahead = window * (1.0 + jitter / 4.0);
+    if (is_set(terms.took_s))
         ahead = fmax(ahead, fmin(margin + 2 * terms.took_s, life / 2.0));
     double fresh = life - ahead;
-    if (said(terms.refresh_in_s) && terms.refresh_in_s < life)
+    if (is_set(terms.refresh_in_s) && terms.refresh_in_s < life)
         fresh = fmax(terms.refresh_in_s, fmin(AUTH_LIFETIME_REFRESH_S, life / 4.0));
     return (struct auth_lifetime){.sent = sent,
                                   .life_ns = to_ns(life),

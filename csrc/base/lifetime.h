@@ -25,13 +25,13 @@ enum auth_lifetime_state {
     AUTH_LIFETIME_EXPIRED
 };
 
-/* What server and user say of a life, seconds. Zero, negative, infinite and NaN mean "not said". */
+/* The times that server and user set, in seconds. Zero, negative, infinite and NaN mean "not set". */
 struct auth_lifetime_terms {
-    double expires_in_s; /* RFC 6749, 5.1 */
-    double refresh_in_s; /* the server's own advice when to renew; obeyed where it is within the life, but not
-                            before AUTH_LIFETIME_REFRESH_S, or a quarter of a short life */
+    double expires_in_s;   /* RFC 6749, 5.1 */
+    double refresh_in_s;   /* the server's advice when to renew; used if it is within the life, but not
+                              before AUTH_LIFETIME_REFRESH_S, or a quarter of a short life */
     double renew_before_s; /* the user's window; cut to half the life, or a token would be born stale */
-    double stretch;        /* 0 to 1: how much of the extra quarter of the window counts */
+    double jitter;         /* 0 to 1: how much of the extra quarter of the window counts */
     double
         took_s; /* how long this token took to get: the next must begin in time, in half the life at most */
 };
@@ -44,9 +44,9 @@ struct auth_lifetime {
     int64_t fresh_ns;  /* age at which renewal is due */
 };
 
-/* The stretch that belongs to a token, from 0 to below 1: tokens are renewed at different times, and all
+/* The jitter of a token, from 0 to below 1: tokens are renewed at different times, and all
  * processes that hold one token agree on its time. */
-double auth_lifetime_stretch(const void *token, size_t length);
+double auth_lifetime_jitter(const void *token, size_t length);
 
 struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_lifetime_terms terms);
 

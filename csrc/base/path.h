@@ -1,7 +1,6 @@
-/* Follows a path name by name and link by link, and notes which users they belong to: another user's link may
- * lead anywhere, and what root makes in another user's folder breaks that user's programs. What was checked
- * is held by a descriptor, so that nothing can be put in its place before it is used.
- * SPDX-License-Identifier: MIT */
+/* Follows a path name by name and link by link, and records the owners: another user's link may lead
+ * anywhere, and files that root creates in another user's folder break that user's programs. A descriptor
+ * keeps what was checked, so that nothing can replace it before it is used. SPDX-License-Identifier: MIT */
 #ifndef AUTH_PATH_H
 #define AUTH_PATH_H
 
@@ -12,7 +11,7 @@
 struct auth_path {
     int at;                    /* the folder that the path ends in; for openat and its kin alone (O_PATH) */
     char name[NAME_MAX + 1];   /* the file in it: no link */
-    bool is_missing;           /* it is not there yet */
+    bool is_missing;           /* it does not exist yet */
     bool is_open_file;         /* … but for a descriptor's entry in /proc, like /dev/stdin's */
     bool by_foreign_link;      /* a link on the way belongs neither to this user nor to root */
     bool in_foreign_folder;    /* the folder `at` belongs neither to this user nor to root */
@@ -28,8 +27,8 @@ int auth_path_open(struct auth_path *path, const char *text, const char *credent
 
 void auth_path_close(struct auth_path *path);
 
-/* Puts the path of the folder above, as `text` has it, into `parent`, of PATH_MAX bytes. false: `text` names
- * none but the root, or it is too long. */
+/* Copies the path of the folder above `text` to `parent`, which has PATH_MAX bytes. false: that is only the
+ * root, or too long. */
 bool auth_path_parent(char *parent, const char *text);
 
 /* Neither this user's nor root's. */
@@ -39,7 +38,7 @@ bool auth_path_is_foreign(uid_t owner);
  * write there. Not in a user namespace, whose root has no such rights. */
 bool auth_path_is_closed_to_root(const struct auth_path *path);
 
-/* Whether something may be made in `at`: not in another user's folder, nor where it is closed to root. */
+/* Whether something may be created in `at`: not in another user's folder, nor if it is closed to root. */
 bool auth_path_may_create(const struct auth_path *path);
 
 #endif

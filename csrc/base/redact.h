@@ -1,13 +1,13 @@
-/* Takes secrets out of text that came from elsewhere (a server's error, libcurl's message) by value. The time
- * is linear in the text and the needle, whatever a server sends. SPDX-License-Identifier: MIT */
+/* Removes secrets from foreign text (a server's error, libcurl's message) by value. The time is linear in the
+ * text and the needle, whatever a server sends. SPDX-License-Identifier: MIT */
 #ifndef AUTH_REDACT_H
 #define AUTH_REDACT_H
 
 #include "base/secret.h"
 
 #define AUTH_REDACT_SHORT                                                                                    \
-    4 /* a needle shorter than this hides the whole text: its place alone would tell it */
-#define AUTH_REDACT_TEXT_MAX ((size_t)64 * 1024) /* bytes; the caller cuts a longer text before */
+    4 /* a needle shorter than this hides the whole text: its position would reveal it */
+#define AUTH_REDACT_TEXT_MAX ((size_t)64 * 1024) /* bytes; the caller cuts longer texts */
 
 /* Replaces each occurrence of the needle in `text`, as it is and percent-encoded, whatever the case of its
  * letters and with + for a blank, by `[redacted]`. `cut`: the text was longer and has been cut, so a needle

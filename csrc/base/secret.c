@@ -67,6 +67,16 @@ void auth_secret_drop_mark(struct auth_secret *secret) {
     auth_secret_truncate(secret, secret->length - sizeof mark);
 }
 
+void auth_secret_drop_line_end(struct auth_secret *secret) {
+    auth_secret_drop_mark(secret);
+    size_t end = secret->length;
+    if (end > 0 && secret->data[end - 1] == '\n')
+        end--;
+    if (end > 0 && end < secret->length && secret->data[end - 1] == '\r')
+        end--;
+    auth_secret_truncate(secret, end);
+}
+
 void auth_secret_wipe(struct auth_secret *secret) {
     unsigned char *data = secret->data;
     *secret = (struct auth_secret){0};

@@ -1,5 +1,5 @@
 /* Byte buffers for secrets: guarded memory of libsodium, locked where the system permits it, left out of core
- * dumps, zeroed before it is given back. Never prints, never copies elsewhere.
+ * dumps, zeroed before it is given back. Never printed, never copied elsewhere.
  * SPDX-License-Identifier: MIT */
 #ifndef AUTH_SECRET_H
 #define AUTH_SECRET_H
@@ -10,15 +10,15 @@
 
 #define AUTH_SECRET_MAX ((size_t)16 * 1024 * 1024) /* bytes; the body of an API call is the longest */
 
-/* All zero is an empty secret that owns nothing. `data` holds `length` bytes and a NUL behind them that does
- * not count, so that it can be given to functions that want a C string. Owned by whoever holds the struct. */
+/* All zero is an empty secret that owns nothing. `data` has `length` bytes and a NUL after them that is
+ * not counted, so that it can be passed as a C string. Owned by whoever holds the struct. */
 struct auth_secret {
     unsigned char *data; /* NULL while nothing was ever appended */
     size_t length;
     size_t capacity; /* bytes usable, the NUL not counted */
 };
 
-/* Must be called before any other function here; any number of times, from any thread. false: no
+/* Must be called before any other function here; safe to call again, from any thread. false: no
  * randomness. */
 bool auth_secret_init(void);
 
@@ -36,11 +36,13 @@ bool auth_secret_append(struct auth_secret *secret, const void *bytes, size_t le
 /* Zeroes the bytes from `length` on and shortens to it; keeps the memory. */
 void auth_secret_truncate(struct auth_secret *secret, size_t length);
 
-/* Removes a byte-order mark (of UTF-8) from its start: editors put it there, and it is no part of the text.
- */
+/* Removes a byte-order mark (of UTF-8) from its start, which some editors add. */
 void auth_secret_drop_mark(struct auth_secret *secret);
 
-/* Zeroes and gives the memory back; the secret is empty after it. Any number of times. */
+/* Removes one line end from its end, and such a mark from its start: what editors and `echo` add. */
+void auth_secret_drop_line_end(struct auth_secret *secret);
+
+/* Zeroes and frees the memory; the secret is empty after it. Safe to call again. */
 void auth_secret_wipe(struct auth_secret *secret);
 
 /* Equal in length and bytes; the time depends on the lengths alone. */

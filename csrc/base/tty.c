@@ -23,24 +23,24 @@ int auth_tty_columns(int fd) {
 }
 
 bool auth_tty_wait(int fd, int wait_ms) {
-    struct pollfd look = {.fd = fd, .events = POLLIN};
-    return poll(&look, 1, wait_ms) > 0;
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    return poll(&ready, 1, wait_ms) > 0;
 }
 
 /* --- asking --- */
 
 /* All that people and programs send to end or stop a process. */
-static const int held_back[] = {SIGALRM, SIGHUP,  SIGINT,  SIGPIPE, SIGQUIT, SIGTERM,
-                                SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
-enum { SIGNALS = sizeof held_back / sizeof *held_back };
-static volatile sig_atomic_t came[NSIG];
+static const int held[] = {SIGALRM, SIGHUP,  SIGINT,  SIGPIPE, SIGQUIT, SIGTERM,
+                           SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+enum { SIGNALS = sizeof held / sizeof *held };
+static volatile sig_atomic_t received[NSIG];
 
-static void take_note(int number) {
-    came[number] = 1;
+static void note_signal(int number) {
+    received[number] = 1;
 }
 
 static bool was_stopped(void) {
-    return came[SIGTSTP] != 0 || came[SIGTTIN] != 0 || came[SIGTTOU] != 0;
+    return received[SIGTSTP] != 0 || received[SIGTTIN] != 0 || received[SIGTTOU] != 0;
 }
 
 struct signals {
@@ -50,41 +50,41 @@ struct signals {
 
 /* Noted, and blocked but while a wait can be ended by them: none comes between a look and the wait. SIGTTIN
  * and SIGTTOU come from reading and setting themselves, which would go on if they were blocked. */
-static void hold_signals_back(struct signals *former) {
-    struct sigaction note = {.sa_handler = take_note}; /* no SA_RESTART: reading must end */
+static void hold_signals(struct signals *former) {
+    struct sigaction note = {.sa_handler = note_signal}; /* no SA_RESTART: reading must end */
     sigset_t blocked;
     sigemptyset(&note.sa_mask);
     sigemptyset(&blocked);
     for (int i = 0; i < SIGNALS; i++) {
-        came[held_back[i]] = 0;
-        if (held_back[i] != SIGTTIN && held_back[i] != SIGTTOU)
-            sigaddset(&blocked, held_back[i]);
+        received[held[i]] = 0;
+        if (held[i] != SIGTTIN && held[i] != SIGTTOU)
+            sigaddset(&blocked, held[i]);
     }
     (void)sigprocmask(SIG_BLOCK, &blocked, &former->mask);
     for (int i = 0; i < SIGNALS; i++) {
-        (void)sigaction(held_back[i], &note, &former->actions[i]);
+        (void)sigaction(held[i], &note, &former->actions[i]);
         if (former->actions[i].sa_handler == SIG_IGN)
-            (void)sigaction(held_back[i], &former->actions[i], NULL);
+            (void)sigaction(held[i], &former->actions[i], NULL);
     }
 }
 
 static void deliver_signals(const struct signals *former) {
     (void)sigprocmask(SIG_SETMASK, &former->mask, NULL); /* what is pending is noted now */
     for (int i = 0; i < SIGNALS; i++)
-        (void)sigaction(held_back[i], &former->actions[i], NULL);
+        (void)sigaction(held[i], &former->actions[i], NULL);
     for (int i = 0; i < SIGNALS; i++) {
-        if (came[held_back[i]] != 0)
-            (void)kill(getpid(), held_back[i]);
+        if (received[held[i]] != 0)
+            (void)kill(getpid(), held[i]);
     }
 }
 
 /* Directly into guarded memory: no stream that would keep a copy. */
 static int read_line(int fd, const sigset_t *mask, struct auth_secret *line) {
-    if (!auth_secret_reserve(line, AUTH_CONSOLE_LINE_MAX))
+    if (!auth_secret_reserve(line, AUTH_TTY_LINE_MAX))
         return ENOMEM;
-    while (line->length < AUTH_CONSOLE_LINE_MAX) {
-        struct pollfd look = {.fd = fd, .events = POLLIN};
-        if (ppoll(&look, 1, NULL, mask) < 0)
+    while (line->length < AUTH_TTY_LINE_MAX) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        if (ppoll(&ready, 1, NULL, mask) < 0)
             return errno;
         ssize_t got = read(fd, line->data + line->length, 1);
         if (got < 0)
@@ -102,17 +102,17 @@ static int read_line(int fd, const sigset_t *mask, struct auth_secret *line) {
 
 static int set_terminal(int fd, const struct termios *mode) {
     while (tcsetattr(fd, TCSAFLUSH, mode) != 0) {
-        if (errno != EINTR || came[SIGTTOU] != 0)
+        if (errno != EINTR || received[SIGTTOU] != 0)
             return errno;
     }
     return 0;
 }
 
 static int ask_once(int fd, const char *prompt, bool shown, const sigset_t *mask, struct auth_secret *line) {
-    struct termios usual;
-    if (tcgetattr(fd, &usual) != 0)
+    struct termios former;
+    if (tcgetattr(fd, &former) != 0)
         return errno;
-    struct termios asking = usual;
+    struct termios asking = former;
     if (!shown)
         asking.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
     int error = set_terminal(fd, &asking); /* before the prompt: what was typed before it is dropped */
@@ -120,7 +120,7 @@ static int ask_once(int fd, const char *prompt, bool shown, const sigset_t *mask
         error = errno;
     if (error == 0)
         error = read_line(fd, mask, line);
-    (void)set_terminal(fd, &usual);
+    (void)set_terminal(fd, &former);
     if (!shown || error != 0)
         (void)!write(fd, "\n", 1);
     return error;
@@ -134,7 +134,7 @@ int auth_tty_ask(const char *prompt, bool shown, struct auth_secret *line) {
         return ENXIO;
     do {
         auth_secret_truncate(line, 0);
-        hold_signals_back(&former);
+        hold_signals(&former);
         error = ask_once(fd, prompt, shown, &former.mask, line);
         deliver_signals(&former);
     } while (was_stopped());
@@ -142,7 +142,7 @@ int auth_tty_ask(const char *prompt, bool shown, struct auth_secret *line) {
     return error;
 }
 
-int auth_tty_become(char *const words[], const char *prefix, const char *name, const char *value) {
+int auth_tty_exec(char *const words[], const char *prefix, const char *name, const char *value) {
     char **kept = environ;
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
         if (strncmp(*entry, prefix, strlen(prefix)) != 0)

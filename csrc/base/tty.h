@@ -1,5 +1,5 @@
-/* What the command needs of terminals and of the system, and Lua has not: how wide a terminal is, a line
- * typed without echo, another program in our place. Never loaded by a program that uses the library.
+/* What the command needs beside Lua's own functions: the width of a terminal, a line typed without echo, and
+ * the execution of another program. Never loaded by a program that uses the library.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef AUTH_TTY_H
@@ -7,9 +7,9 @@
 
 #include "base/secret.h"
 
-#define AUTH_CONSOLE_LINE_MAX ((size_t)4096) /* bytes; terminals take no longer lines either */
+#define AUTH_TTY_LINE_MAX ((size_t)4096) /* bytes; terminals take no longer lines either */
 
-/* Columns of the terminal at `fd`; 0 where it is none, 80 where it does not say. */
+/* Columns of the terminal at `fd`; 0 if it is not a terminal, 80 if its size is unknown. */
 int auth_tty_columns(int fd);
 
 /* Waits until `fd` is readable, `wait_ms` at most; less when a signal arrives. Whether it is. */
@@ -22,9 +22,9 @@ bool auth_tty_wait(int fd, int wait_ms);
  * processes of one thread. */
 int auth_tty_ask(const char *prompt, bool shown, struct auth_secret *line);
 
-/* Becomes the program `words[0]`, looked for on the PATH, with `words` (NULL at the end) as its arguments and
- * this environment: all but the variables whose names begin with `prefix`, and `name`, which is `value`.
- * Returns an errno, and only where that is impossible; then the environment is changed all the same. */
-int auth_tty_become(char *const words[], const char *prefix, const char *name, const char *value);
+/* Executes the program `words[0]`, found in PATH, in place of this process, with `words` (NULL at the end) as
+ * its arguments and this environment: all but the variables whose names begin with `prefix`, and `name`,
+ * which is `value`. Returns only on failure, an errno; the environment is changed then, too. */
+int auth_tty_exec(char *const words[], const char *prefix, const char *name, const char *value);
 
 #endif

@@ -12,7 +12,7 @@ enum {
     NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
     TAG_BYTES = crypto_aead_xchacha20poly1305_ietf_ABYTES,
     KEY_BYTES = crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
-    HEAD_BYTES = AUTH_CLOCK_BOOT_ID + 4 * 8 + 3 * 4,
+    HEAD_BYTES = AUTH_CLOCK_BOOT_ID + 6 * 8 + 3 * 4,
     NAME_BYTES = AUTH_SEAL_NAME_LENGTH / 2
 };
 
@@ -64,8 +64,10 @@ static uint64_t take(const unsigned char **at, size_t bytes) {
 static void put_head(unsigned char *head, const struct auth_record *record) {
     memcpy(head, record->boot_id, AUTH_CLOCK_BOOT_ID);
     head += AUTH_CLOCK_BOOT_ID;
+    put(&head, record->id, 8);
     put(&head, (uint64_t)record->sent.boot_ns, 8);
     put(&head, (uint64_t)record->sent.wall_ns, 8);
+    put(&head, (uint64_t)record->took_ns, 8);
     put(&head, (uint64_t)record->date_s, 8);
     put(&head, (uint64_t)record->retry_after_s, 8);
     put(&head, record->status, 4);
@@ -77,8 +79,10 @@ static void put_head(unsigned char *head, const struct auth_record *record) {
 static size_t take_head(struct auth_record *record, const unsigned char *head) {
     memcpy(record->boot_id, head, AUTH_CLOCK_BOOT_ID);
     head += AUTH_CLOCK_BOOT_ID;
+    record->id = take(&head, 8);
     record->sent.boot_ns = (int64_t)take(&head, 8);
     record->sent.wall_ns = (int64_t)take(&head, 8);
+    record->took_ns = (int64_t)take(&head, 8);
     record->date_s = (int64_t)take(&head, 8);
     record->retry_after_s = (int64_t)take(&head, 8);
     record->status = (uint32_t)take(&head, 4);
@@ -136,8 +140,7 @@ bool auth_seal_decrypt(struct auth_record *record, struct auth_secret *bytes, co
                                                    data_length, nonce, key->data) != 0)
         return false;
     size_t body_length = sealed_length - TAG_BYTES - HEAD_BYTES;
-    if (take_head(record, sealed) !=
-        body_length) { /* sealed by somebody who has the key and another format */
+    if (take_head(record, sealed) != body_length || record->id == 0) { /* sealed in another format */
         *record = (struct auth_record){0};
         return false;
     }

@@ -5,11 +5,12 @@
  *   - 16 bytes, the characters "central-auth/1", CR, LF
  *   - 24 bytes of nonce, random
  *   - the record under XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), its 16-byte tag last; the additional
- *     data are those 16 characters and the file's name
+ *     data are those 16 characters and the name of the identity
  * The record:
  *   - 16 bytes of boot id
- *   - sent by the boot clock and by the wall clock (ns), the server's Date, Retry-After (s): 8 bytes each,
- *     signed
+ *   - the id: 8 bytes
+ *   - sent by the boot clock and by the wall clock, from then to the reply (ns), the server's Date,
+ * Retry-After (s): 8 bytes each, signed
  *   - HTTP status, failures so far, length of the body: 4 bytes each
  *   - the body
  *
@@ -23,17 +24,19 @@
 #define AUTH_SEAL_SECRET_MIN 16 /* bytes; a shorter secret could be guessed from the file */
 #define AUTH_SEAL_NAME_MAX 48   /* characters of a name with its suffix */
 #define AUTH_SEAL_NAME_LENGTH 32
-#define AUTH_SEAL_OVERHEAD (16 + 24 + 60 + 16) /* bytes of a file beside the body */
+#define AUTH_SEAL_OVERHEAD (16 + 24 + 76 + 16) /* bytes of a file beside the body */
 #define AUTH_SEAL_BODY_MAX ((size_t)256 * 1024)
 
-/* What a token endpoint said. */
+/* A reply of a token endpoint. */
 struct auth_record {
+    uint64_t id; /* random, not 0; the same in each store that this reply is kept in */
     unsigned char boot_id[AUTH_CLOCK_BOOT_ID];
     struct auth_instant sent;
+    int64_t took_ns;       /* from `sent` until the reply was there */
     int64_t date_s;        /* -1: none */
     int64_t retry_after_s; /* -1: none */
     uint32_t status;
-    uint32_t failures;         /* in a row, this one counted; 0 for a token */
+    uint32_t failures;         /* in a row, this one counted if it is one */
     const unsigned char *body; /* not owned */
     size_t body_length;
 };
@@ -43,8 +46,9 @@ struct auth_record {
 bool auth_seal_derive(struct auth_secret *key, char *name, const struct auth_secret *secret,
                       const void *identity, size_t identity_length);
 
-/* Appends the file's bytes to `out`, which the body is no part of. false: no memory, or a body over
- * AUTH_SEAL_BODY_MAX; then `out` is unchanged. */
+/* Appends the file's bytes to `out`, which the body is no part of. `name`: of the identity, without a suffix,
+ * so that a record can be renamed. false: no memory, or a body over AUTH_SEAL_BODY_MAX; then `out` is
+ * unchanged. */
 bool auth_seal_encrypt(struct auth_secret *out, const struct auth_record *record,
                        const struct auth_secret *key, const char *name);
 

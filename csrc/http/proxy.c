@@ -1,4 +1,4 @@
-/* The way by a proxy; the contract is in the header.
+/* The proxy of a request; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "http/proxy.h"
 

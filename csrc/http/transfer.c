@@ -4,11 +4,13 @@
 #include "base/descriptor.h"
 #include "http/proxy.h"
 #include "http/trust.h"
+#include "worker/gate.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,7 @@
 
 enum {
     NS_PER_MS = 1000000,
+    STEP_MS = 1000, /* libcurl waits on a clock that stands still in suspend: so often the deadline is seen */
     SILENCE_PART = 4 /* of the time: so long a kept connection may be silent */
 };
 
@@ -245,6 +248,33 @@ static int take_ready(void *data, char *address, char *local_address, int port, 
     return CURL_PREREQFUNC_OK;
 }
 
+/* --- the environment --- */
+
+static bool copy(const char *text, const char **copied) {
+    *copied = text != NULL && text[0] != '\0' ? strdup(text) : NULL;
+    return text == NULL || text[0] == '\0' || *copied != NULL;
+}
+
+bool auth_transfer_read_environment(struct auth_transfer_request *request) {
+    struct auth_proxy proxy = auth_proxy_of(request->url, request->proxy);
+    request->proxy = request->proxy_exceptions = request->ssl_cert_file = request->ssl_cert_dir = NULL;
+    if (copy(proxy.url, &request->proxy) && copy(proxy.exceptions, &request->proxy_exceptions) &&
+        copy(getenv("SSL_CERT_FILE"), &request->ssl_cert_file) &&
+        copy(getenv("SSL_CERT_DIR"), &request->ssl_cert_dir))
+        return true;
+    auth_transfer_free_environment(request);
+    return false;
+}
+
+void auth_transfer_free_environment(struct auth_transfer_request *request) {
+    const char **all[] = {&request->proxy, &request->proxy_exceptions, &request->ssl_cert_file,
+                          &request->ssl_cert_dir};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        free((char *)*all[i]);
+        *all[i] = NULL;
+    }
+}
+
 /* --- start --- */
 
 #define SET(option, value)                                                                                   \
@@ -269,21 +299,20 @@ static CURLcode set_method(struct auth_transfer *transfer, const struct auth_tra
 static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
     CURL *easy = transfer->easy;
     CURLcode error = set_method(transfer, request);
-    struct auth_proxy proxy = auth_proxy_of(request->url, request->proxy);
-    SET(CURLOPT_PROXY, proxy.url);
-    SET(CURLOPT_NOPROXY, proxy.exceptions);
+    SET(CURLOPT_PROXY, request->proxy != NULL ? request->proxy : ""); /* NULL would read the environment */
+    SET(CURLOPT_NOPROXY, request->proxy_exceptions != NULL ? request->proxy_exceptions : "");
     SET(CURLOPT_ERRORBUFFER, transfer->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_PROTOCOLS_STR, "https,http");
-    SET(CURLOPT_HTTP_VERSION, request->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
-    SET(CURLOPT_FRESH_CONNECT, (long)request->once);
-    SET(CURLOPT_FORBID_REUSE, (long)request->once);
+    SET(CURLOPT_FRESH_CONNECT, (long)request->no_repeat);
+    SET(CURLOPT_FORBID_REUSE, (long)request->no_repeat);
     SET(CURLOPT_QUICK_EXIT, 1L); /* leaves a hung resolver's thread behind instead of waiting for it */
     SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_WRITEDATA, (void *)&transfer->tries[0]);
@@ -421,9 +450,11 @@ static void clear(struct auth_transfer *transfer) {
 
 bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_transfer_request *request,
                          const struct auth_clock *clock) {
-    struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
+    bool given = request->ca_file != NULL || request->ca_path != NULL;
+    struct auth_trust trust = {.file = given ? request->ca_file : request->ssl_cert_file,
+                               .path = given ? request->ca_path : request->ssl_cert_dir};
     auth_transfer_cancel(transfer);
-    auth_trust_complete(&trust);
+    auth_trust_complete_by_system(&trust);
     if (!follow_files(transfer, request, &trust))
         return refuse_handles(transfer);
     curl_easy_reset(transfer->easy);
@@ -439,7 +470,7 @@ bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_trans
         return fail(transfer, error);
     transfer->clock = *clock;
     transfer->reply.sent = auth_clock_now(clock);
-    if (!request->once)
+    if (!request->no_repeat)
         transfer->second_at_ns =
             transfer->reply.sent.boot_ns + (int64_t)request->timeout_ms * (NS_PER_MS / SILENCE_PART);
     if (curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK)
@@ -644,17 +675,14 @@ bool auth_transfer_step(struct auth_transfer *transfer) {
     return true;
 }
 
-void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms) {
+void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struct auth_notifier *cancel) {
+    struct curl_waitfd woken = {.fd = cancel != NULL ? cancel->fd : -1, .events = CURL_WAIT_POLLIN};
     if (transfer->second_at_ns > 0) {
         int64_t left_ns = transfer->second_at_ns - auth_clock_boot_ns(&transfer->clock);
         int64_t left_ms = left_ns > 0 ? left_ns / NS_PER_MS + 1 : 0;
         wait_ms = left_ms < wait_ms ? (int)left_ms : wait_ms;
     }
-    (void)curl_multi_poll(transfer->multi, NULL, 0, wait_ms, NULL);
-}
-
-void auth_transfer_wake(struct auth_transfer *transfer) {
-    (void)curl_multi_wakeup(transfer->multi);
+    (void)curl_multi_poll(transfer->multi, &woken, woken.fd >= 0 ? 1 : 0, wait_ms, NULL);
 }
 
 /* The value of the reply's last header field of this name, not of a proxy's or a 1xx reply's, nor of a
@@ -706,12 +734,11 @@ static void take_location_host(struct auth_transfer *transfer, const char *locat
     curl_url_cleanup(url);
 }
 
-const struct auth_transfer_reply *auth_transfer_finish(struct auth_transfer *transfer,
-                                                       const struct auth_clock *clock) {
+static void take_headers(struct auth_transfer *transfer) {
     struct auth_transfer_reply *reply = &transfer->reply;
     const char *date = header(transfer, "Date");
     const char *type = header(transfer, "Content-Type");
-    reply->received = auth_clock_now(clock);
+    const char *encoding = header(transfer, "Content-Encoding");
     if (date != NULL)
         reply->date_s = (int64_t)curl_getdate(date, NULL);
     reply->retry_after_s =
@@ -719,13 +746,79 @@ const struct auth_transfer_reply *auth_transfer_finish(struct auth_transfer *tra
                     reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
     if (type != NULL)
         (void)snprintf(reply->content_type, sizeof reply->content_type, "%s", type);
-    const char *encoding = header(transfer, "Content-Encoding");
     if (encoding != NULL)
         (void)snprintf(reply->content_encoding, sizeof reply->content_encoding, "%s", encoding);
     take_challenge(transfer);
     take_location_host(transfer, header(transfer, "Location"));
+}
+
+const struct auth_transfer_reply *auth_transfer_finish(struct auth_transfer *transfer,
+                                                       const struct auth_clock *clock) {
+    transfer->reply.received = auth_clock_now(clock);
+    if (transfer->heard != NULL) /* else libcurl may still have those of the reply before */
+        take_headers(transfer);
+    return &transfer->reply;
+}
+
+/* --- all of that --- */
+
+static bool begin(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+                  const struct auth_deadline *deadline) {
+    struct auth_transfer_request limited = *request;
+    limited.timeout_ms = auth_deadline_left_ms(deadline, INT_MAX);
+    if (limited.timeout_ms > 0 && !auth_deadline_is_cancelled(deadline))
+        return auth_transfer_start(transfer, &limited, deadline->clock);
+    auth_transfer_cancel(transfer);
+    return fail(transfer, CURLE_OPERATION_TIMEDOUT);
+}
+
+/* What libcurl would do at its own end of time. */
+static void give_up(struct auth_transfer *transfer) {
+    if (transfer->second != NULL)
+        drop(transfer, transfer->second);
+    tell_way(transfer);
+    transfer->error[0] = '\0';
+    fail(transfer, CURLE_OPERATION_TIMEDOUT);
+    curl_multi_remove_handle(transfer->multi, transfer->easy);
+    transfer->under_way = false;
+}
+
+/* Whether it is over, by one step. */
+static bool advance(struct auth_transfer *transfer, const struct auth_deadline *deadline) {
+    if (auth_transfer_step(transfer))
+        return true;
+    if (!auth_deadline_is_over(deadline))
+        return false;
+    give_up(transfer);
+    return true;
+}
+
+/* The libraries must not be used any more. */
+static const struct auth_transfer_reply *say_exiting(struct auth_transfer *transfer) {
+    transfer->reply.failure = AUTH_TRANSFER_NETWORK;
+    (void)snprintf(transfer->reply.message, sizeof transfer->reply.message, "the process is exiting");
+    return &transfer->reply;
+}
+
+const struct auth_transfer_reply *auth_transfer_perform(struct auth_transfer *transfer,
+                                                        const struct auth_transfer_request *request,
+                                                        const struct auth_deadline *deadline) {
+    if (!auth_gate_enter())
+        return say_exiting(transfer);
+    bool over = !begin(transfer, request, deadline) || advance(transfer, deadline);
+    while (!over) {
+        auth_gate_leave();
+        auth_transfer_wait(transfer, auth_deadline_left_ms(deadline, STEP_MS), deadline->cancel);
+        if (!auth_gate_enter())
+            return say_exiting(transfer);
+        over = advance(transfer, deadline);
+    }
+    const struct auth_transfer_reply *reply = auth_transfer_finish(transfer, deadline->clock);
+    auth_gate_leave();
     return reply;
 }
+
+/* --- headers --- */
 
 bool auth_transfer_next_header(struct auth_transfer *transfer, void **place, const char **name,
                                const char **value) {

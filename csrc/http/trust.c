@@ -32,7 +32,7 @@ bool auth_trust_hashed(const char *path) {
     return found;
 }
 
-/* FNV-1a: nothing depends on it but that a change is noticed. */
+/* FNV-1a: it is only for noticing changes. */
 static void mix(uint64_t *hash, const void *bytes, size_t length) {
     static const uint64_t prime = 1099511628211U;
     for (size_t i = 0; i < length; i++)
@@ -43,7 +43,7 @@ static void mix_file(uint64_t *hash, const char *path) {
     struct stat info;
     int64_t facts[7] = {0};
     if (path == NULL) {
-        mix(hash, "", 1); /* in its place, for the order of the files counts */
+        mix(hash, "", 1); /* in its place, as the order of the files counts */
         return;
     }
     if (stat(path, &info) != 0) {
@@ -90,19 +90,23 @@ static bool is_system_folder_hashed(void) {
     return true;
 }
 
+void auth_trust_complete_by_system(struct auth_trust *trust) {
+    trust->partial = trust->file == NULL && trust->path == NULL && is_system_folder_hashed();
+    if (trust->partial)
+        trust->path = system_folder;
+}
+
 static const char *from_environment(const char *name) {
     const char *value = getenv(name);
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
 void auth_trust_complete(struct auth_trust *trust) {
-    if (trust->file != NULL || trust->path != NULL)
-        return;
-    trust->file = from_environment("SSL_CERT_FILE");
-    trust->path = from_environment("SSL_CERT_DIR");
-    trust->partial = trust->file == NULL && trust->path == NULL && is_system_folder_hashed();
-    if (trust->partial)
-        trust->path = system_folder;
+    if (trust->file == NULL && trust->path == NULL) {
+        trust->file = from_environment("SSL_CERT_FILE");
+        trust->path = from_environment("SSL_CERT_DIR");
+    }
+    auth_trust_complete_by_system(trust);
 }
 
 bool auth_trust_is_encrypted(const char *key_file) {

@@ -1,4 +1,4 @@
-/* Where trust comes from: which certificate file and folder a request is verified against.
+/* The certificate file and folder that a server is verified against.
  * SPDX-License-Identifier: MIT */
 #ifndef AUTH_TRUST_H
 #define AUTH_TRUST_H
@@ -10,14 +10,17 @@
 struct auth_trust {
     const char *file; /* PEM bundle */
     const char *path; /* folder of certificates named by hash, as `openssl rehash` makes it */
-    bool partial; /* the system may trust more: its bundle is still to be asked before anybody is refused */
+    bool partial;     /* hashed folder only: retry with the CA bundle before the server is refused */
 };
 
-/* Fills in what the caller did not give. Something given stays alone, nothing is added to it. Else
- * SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL reads them; else the system's hashed folder: verifying against
- * it reads one certificate where the bundle means parsing all, 60 to 80 ms of every first request; and
- * `partial` is set. Both NULL: use libcurl's own. */
+/* Sets file and path if the caller set neither: from SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL does, so only
+ * on a thread of the host; else as below. */
 void auth_trust_complete(struct auth_trust *trust);
+
+/* The same without the environment: the system's hashed folder. Verifying against it reads one certificate
+ * where the bundle means parsing all, 60 to 80 ms of every first request; and `partial` is set. Both NULL:
+ * use libcurl's own. */
+void auth_trust_complete_by_system(struct auth_trust *trust);
 
 /* Whether the folder holds at least one certificate under its hash. */
 bool auth_trust_hashed(const char *path);
@@ -27,7 +30,7 @@ bool auth_trust_hashed(const char *path);
  * no such file, no folders. Costs one stat each. */
 uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const char *folders);
 
-/* Whether the private key in this PEM file is encrypted. false where the file can't be read. */
+/* Whether the private key in this PEM file is encrypted. false if the file can't be read. */
 bool auth_trust_is_encrypted(const char *key_file);
 
 #endif

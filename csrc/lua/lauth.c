@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: MIT */
 #include "lua/lauth.h"
 
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -69,30 +68,6 @@ const char *auth_lua_text_field(lua_State *L, int index, const char *name) {
     return text;
 }
 
-static struct auth_store *store_field(lua_State *L, int index, const char *name) {
-    int type = lua_getfield(L, index, name);
-    const struct auth_lua_store *store =
-        type == LUA_TNIL ? NULL : (struct auth_lua_store *)luaL_checkudata(L, -1, AUTH_STORE_TYPE);
-    lua_pop(L, 1);
-    return store != NULL ? store->store : NULL;
-}
-
-void auth_lua_check_share(lua_State *L, int index, struct auth_share *share) {
-    luaL_checktype(L, index, LUA_TTABLE);
-    const char *name = auth_lua_text_field(L, index, "name");
-    int64_t failures = auth_lua_integer_field(L, index, "failures", 0);
-    lua_getfield(L, index, "key");
-    const struct auth_secret *key = luaL_checkudata(L, -1, AUTH_SECRET_TYPE);
-    lua_pop(L, 1);
-    if (name == NULL || strlen(name) >= sizeof share->name)
-        luaL_error(L, "a name of usual length expected");
-    share->stores[AUTH_SHARE_NEAR] = store_field(L, index, "near");
-    share->stores[AUTH_SHARE_FAR] = store_field(L, index, "far");
-    memcpy(share->name, name, strlen(name) + 1);
-    share->failures = (uint32_t)(failures < 0 ? 0 : failures > INT_MAX ? INT_MAX : failures);
-    share->key = *key;
-}
-
 int64_t auth_lua_check_ns(lua_State *L, int index) {
     static const double century_s = 3.2e9;
     double seconds = luaL_checknumber(L, index);
@@ -106,6 +81,19 @@ int64_t auth_lua_ns_field(lua_State *L, int index, const char *name) {
     int64_t value = auth_lua_check_ns(L, -1);
     lua_pop(L, 1);
     return value;
+}
+
+bool auth_lua_flag_field(lua_State *L, int index, const char *name) {
+    lua_getfield(L, index, name);
+    bool flag = lua_toboolean(L, -1) != 0;
+    lua_pop(L, 1);
+    return flag;
+}
+
+void *auth_lua_userdata_field(lua_State *L, int index, const char *name, const char *type) {
+    void *body = lua_getfield(L, index, name) == LUA_TNIL ? NULL : luaL_checkudata(L, -1, type);
+    lua_pop(L, 1);
+    return body;
 }
 
 int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise) {
@@ -126,6 +114,32 @@ void auth_lua_set_seconds(lua_State *L, const char *name, int64_t ns) {
 void auth_lua_set_integer(lua_State *L, const char *name, int64_t value) {
     lua_pushinteger(L, value);
     lua_setfield(L, -2, name);
+}
+
+void auth_lua_set_text(lua_State *L, const char *name, const char *text) {
+    if (text == NULL || text[0] == '\0')
+        return;
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, name);
+}
+
+void auth_lua_push_record(lua_State *L, const struct auth_record *record) {
+    lua_createtable(L, 0, 12);
+    auth_lua_set_integer(L, "id", (int64_t)record->id);
+    auth_lua_set_integer(L, "status", record->status);
+    auth_lua_set_integer(L, "failures", record->failures);
+    auth_lua_set_seconds(L, "sent_boot", record->sent.boot_ns);
+    auth_lua_set_seconds(L, "sent_wall", record->sent.wall_ns);
+    auth_lua_set_seconds(L, "received_boot", record->sent.boot_ns + record->took_ns);
+    auth_lua_set_seconds(L, "received_wall", record->sent.wall_ns + record->took_ns);
+    if (record->date_s >= 0)
+        auth_lua_set_integer(L, "date", record->date_s);
+    if (record->retry_after_s >= 0)
+        auth_lua_set_integer(L, "retry_after", record->retry_after_s);
+    lua_pushlstring(L, record->body_length > 0 ? (const char *)record->body : "", record->body_length);
+    lua_setfield(L, -2, "body");
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "shared");
 }
 
 void auth_lua_push_seconds(lua_State *L, int64_t ns) {

@@ -4,9 +4,10 @@
 #define AUTH_LAUTH_H
 
 #include "base/clock.h"
+#include "base/notifier.h"
 #include "base/secret.h"
-#include "cache/share.h"
-#include "worker/alarm.h"
+#include "cache/budget.h"
+#include "cache/seal.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -19,23 +20,20 @@
 #define AUTH_SECRET_TYPE "central.auth.secret" /* body: struct auth_secret */
 #define AUTH_CLOCK_TYPE "central.auth.clock"   /* body: struct auth_clock */
 
-#define AUTH_ALARM_TYPE "central.auth.alarm" /* body: struct auth_lua_alarm */
-#define AUTH_STORE_TYPE "central.auth.store" /* body: struct auth_lua_store */
-#define AUTH_LOCK_TYPE "central.auth.lock"   /* body: struct auth_lua_lock; keeps its store alive */
+#define AUTH_NOTIFIER_TYPE "central.auth.notifier" /* body: struct auth_lua_notifier */
+#define AUTH_STORE_TYPE "central.auth.store"       /* body: struct auth_lua_store */
+#define AUTH_BUDGET_TYPE "central.auth.budget"     /* body: struct auth_budget */
 
-struct auth_lua_alarm {
-    struct auth_alarm alarm;
-    pid_t owner;
+struct auth_lua_notifier {
+    struct auth_notifier notifier;
+    pid_t owner; /* the process that made it */
 };
 
 struct auth_lua_store {
-    struct auth_store *store; /* NULL: closed */
+    struct auth_store *store; /* NULL: closed, or moved into a fetch */
 };
 
-struct auth_lua_lock {
-    struct auth_lock lock;
-    struct auth_lua_store *from;
-};
+#define AUTH_LUA_WAIT_NS AUTH_NS_PER_S /* the longest wait of one call, so that Lua hears Ctrl-C */
 
 #define AUTH_EXPORT __attribute__((visibility("default")))
 
@@ -46,9 +44,6 @@ void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, cons
 
 /* Pushes an empty secret that already has its finalizer; the caller then fills it. */
 struct auth_secret *auth_lua_new_secret(lua_State *L);
-
-/* Takes off what files and commands may begin and end with, which is no part of the secret. */
-void auth_lua_drop_line_end(struct auth_secret *secret);
 
 /* Pushes a closed store that already has its finalizer; the caller then fills it. */
 struct auth_lua_store *auth_lua_new_store(lua_State *L);
@@ -65,20 +60,26 @@ const char *auth_lua_check_text(lua_State *L, int index);
 const char *auth_lua_text_item(lua_State *L, int index, lua_Integer i);
 const char *auth_lua_text_field(lua_State *L, int index, const char *name);
 
-/* What the table { near, far, name, key, failures } at `index` says of sharing, near and far being stores or
- * nil; stores and key stay the table's. */
-void auth_lua_check_share(lua_State *L, int index, struct auth_share *share);
-
 /* A number of seconds at `index` as ns, cut to a century either way; NaN raises. */
 int64_t auth_lua_check_ns(lua_State *L, int index);
 
-/* The number of the field `name` of the table at `index`, raising as above; `otherwise` where it is nil. */
+/* The field `name` of the table at `index`: a whole number, `otherwise` where it is nil; a number of seconds
+ * as above; whether it is true. Other types raise. */
 int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise);
 int64_t auth_lua_ns_field(lua_State *L, int index, const char *name);
+bool auth_lua_flag_field(lua_State *L, int index, const char *name);
+
+/* The userdata of this type in the field `name` of the table at `index`; it stays the table's. NULL where
+ * that is nil; other types raise. */
+void *auth_lua_userdata_field(lua_State *L, int index, const char *name, const char *type);
 
 /* table[name] = value, of the table on top of the stack. */
 void auth_lua_set_seconds(lua_State *L, const char *name, int64_t ns);
 void auth_lua_set_integer(lua_State *L, const char *name, int64_t value);
+void auth_lua_set_text(lua_State *L, const char *name, const char *text); /* nothing if NULL or empty */
+
+/* Pushes a record as the table of a raw reply, whose `shared` is true. */
+void auth_lua_push_record(lua_State *L, const struct auth_record *record);
 
 /* ns as a Lua number of seconds. */
 void auth_lua_push_seconds(lua_State *L, int64_t ns);
@@ -94,10 +95,9 @@ void auth_lua_open_modules(lua_State *L);
 
 /* Registers types and adds functions to the module table on top of the stack. */
 void auth_lua_open_secret(lua_State *L);
-void auth_lua_open_command(lua_State *L);
 void auth_lua_open_lifetime(lua_State *L);
-void auth_lua_open_cache(lua_State *L);
-void auth_lua_open_alarm(lua_State *L);
+void auth_lua_open_store(lua_State *L);
+void auth_lua_open_notifier(lua_State *L);
 
 AUTH_EXPORT int luaopen_central_auth_core(lua_State *L);
 AUTH_EXPORT int luaopen_central_auth_http(lua_State *L);

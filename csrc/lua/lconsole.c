@@ -1,4 +1,4 @@
-/* Opens central.auth.console: Lua's view of terminals and other programs, for the command alone.
+/* Opens central.auth.console: terminals and the execution of programs, for the command only.
  *
  * SPDX-License-Identifier: MIT */
 #include "base/tty.h"
@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* columns(fd) -> how wide the terminal there is | nil: there is none */
+/* columns(fd) -> the width of the terminal | nil: it is not a terminal */
 static int columns(lua_State *L) {
     int width = auth_tty_columns((int)luaL_checkinteger(L, 1));
     if (width == 0)
@@ -27,7 +27,7 @@ static int wait_for(lua_State *L) {
     return 1;
 }
 
-/* ask(prompt, shown) -> what was typed | nil, message */
+/* ask(prompt, shown) -> the line typed | nil, message */
 static int ask(lua_State *L) {
     const char *prompt = auth_lua_check_text(L, 1);
     struct auth_secret *line = auth_lua_new_secret(L);
@@ -36,14 +36,14 @@ static int ask(lua_State *L) {
         lua_pushlstring(L, (const char *)line->data, line->length);
     auth_secret_wipe(line);
     return error == 0 ? 1
-                      : auth_lua_fail(L, error == ENXIO     ? "there is no terminal to ask on"
+                      : auth_lua_fail(L, error == ENXIO     ? "there is no terminal"
                                          : error == ENODATA ? "the input ended"
                                                             : strerror(error));
 }
 
-/* become(words, prefix, name, value) -> nil, message, whether there is no such program; else it does not
- * return */
-static int become(lua_State *L) {
+/* exec(words, prefix, name, value) -> nil, message, whether there is no such program; does not return
+ * otherwise */
+static int exec_program(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     size_t count = (size_t)luaL_len(L, 1);
     const char *prefix = auth_lua_check_text(L, 2);
@@ -57,7 +57,7 @@ static int become(lua_State *L) {
     }
     words[count] = NULL;
     luaL_argcheck(L, count > 0, 1, "a program expected");
-    int error = auth_tty_become(words, prefix, name, value);
+    int error = auth_tty_exec(words, prefix, name, value);
     auth_lua_fail(L, strerror(error));
     lua_pushboolean(L, error == ENOENT);
     return 3;
@@ -65,9 +65,9 @@ static int become(lua_State *L) {
 
 int luaopen_central_auth_console(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"columns", columns}, {"wait", wait_for}, {"ask", ask}, {"become", become}, {NULL, NULL}};
+        {"columns", columns}, {"wait", wait_for}, {"ask", ask}, {"exec", exec_program}, {NULL, NULL}};
     luaL_checkversion(L);
-    lua_getglobal(L, "require"); /* it knows what a secret is, and has made libsodium ready */
+    lua_getglobal(L, "require"); /* it defines the type of secrets, and initialises libsodium */
     lua_pushliteral(L, "central.auth.core");
     lua_call(L, 1, 0);
     luaL_newlib(L, functions);

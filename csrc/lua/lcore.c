@@ -16,10 +16,9 @@ int luaopen_central_auth_core(lua_State *L) {
     auth_lua_open_modules(L);
     lua_newtable(L);
     auth_lua_open_secret(L);
-    auth_lua_open_command(L);
     auth_lua_open_lifetime(L);
-    auth_lua_open_cache(L);
-    auth_lua_open_alarm(L);
+    auth_lua_open_store(L);
+    auth_lua_open_notifier(L);
     lua_pushcfunction(L, fill_standard);
     lua_setfield(L, -2, "fill_standard");
     return 1;

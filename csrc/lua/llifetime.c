@@ -1,6 +1,5 @@
-/* Lua's view of time and expiry: the clock, the tracker that holds a token with its life, and the getter, the
- * C function behind `auth.token()`. A fresh token costs one clock reading there: no lock, no table, no Lua
- * code.
+/* Time and expiry for Lua: the clock, the tracker, which has a token and its lifetime, and the getter, the C
+ * function behind `auth.token()`. With a fresh token it reads one clock: no lock, no table, no Lua code.
  *
  * SPDX-License-Identifier: MIT */
 #include "base/lifetime.h"
@@ -10,16 +9,16 @@
 
 #define TRACKER_TYPE "central.auth.tracker"
 
-/* How long glances are enough before both clocks are asked exactly again. */
-#define GLANCES_NS AUTH_NS_PER_S
+/* Coarse readings of the clocks are enough for this time; then both clocks are read exactly again. */
+#define RECHECK_NS AUTH_NS_PER_S
 
 enum { CLOCK_SLOT = 1, TOKEN_SLOT = 2, HEADER_SLOT = 3, SLOTS = HEADER_SLOT };
 
 struct tracker {
     struct auth_lifetime lifetime;
     const struct auth_clock *clock; /* kept alive by CLOCK_SLOT */
-    struct auth_instant looked;     /* a glance, taken when both clocks were last asked exactly … */
-    uint64_t good_for_ns;           /* … and for how long after it glances are enough */
+    struct auth_instant checked;    /* coarse, taken with the last exact reading of both clocks … */
+    uint64_t fresh_for_ns;          /* … and the time after it in which coarse readings are enough */
 };
 
 /* --- clock --- */
@@ -55,6 +54,12 @@ static int clock_shift(lua_State *L) {
     return 0;
 }
 
+/* clock:stop(): time moves by shifts only from now on, for specs */
+static int clock_stop(lua_State *L) {
+    auth_clock_stop(check_clock(L, 1));
+    return 0;
+}
+
 static int clock_sleep(lua_State *L) {
     check_clock(L, 1);
     auth_clock_sleep(auth_lua_check_ns(L, 2));
@@ -77,27 +82,27 @@ static int new_tracker(lua_State *L) {
     return 1;
 }
 
-/* Asks both clocks; the state, and how old the token is. */
-static enum auth_lifetime_state look(struct tracker *tracker, int64_t *age_ns) {
-    struct auth_instant looked =
-        auth_clock_glance(tracker->clock); /* first: a pause in between must age it */
+/* Reads both clocks; returns the state, and the age of the token. */
+static enum auth_lifetime_state check(struct tracker *tracker, int64_t *age_ns) {
+    struct auth_instant checked =
+        auth_clock_coarse_now(tracker->clock); /* first: a pause between the two must age the token */
     struct auth_instant now = auth_clock_now(tracker->clock);
     *age_ns = auth_lifetime_age_ns(&tracker->lifetime, now);
     enum auth_lifetime_state state = auth_lifetime_state_at(&tracker->lifetime, *age_ns);
     int64_t good_ns = state == AUTH_LIFETIME_FRESH ? tracker->lifetime.fresh_ns - *age_ns : 0;
-    tracker->looked = looked;
-    tracker->good_for_ns = (uint64_t)(good_ns < GLANCES_NS ? good_ns : GLANCES_NS);
+    tracker->checked = checked;
+    tracker->fresh_for_ns = (uint64_t)(good_ns < RECHECK_NS ? good_ns : RECHECK_NS);
     return state;
 }
 
-/* Unsigned, so that a clock behind the last look counts as far ahead of it and leads to another look. */
+/* Unsigned, so that a clock that was set back counts as far ahead, which leads to an exact reading. */
 static bool is_fresh(struct tracker *tracker) {
-    struct auth_instant now = auth_clock_glance(tracker->clock);
+    struct auth_instant now = auth_clock_coarse_now(tracker->clock);
     int64_t age_ns = 0;
-    if ((uint64_t)(now.boot_ns - tracker->looked.boot_ns) < tracker->good_for_ns &&
-        (uint64_t)(now.wall_ns - tracker->looked.wall_ns) < tracker->good_for_ns)
+    if ((uint64_t)(now.boot_ns - tracker->checked.boot_ns) < tracker->fresh_for_ns &&
+        (uint64_t)(now.wall_ns - tracker->checked.wall_ns) < tracker->fresh_for_ns)
         return true;
-    return look(tracker, &age_ns) == AUTH_LIFETIME_FRESH;
+    return check(tracker, &age_ns) == AUTH_LIFETIME_FRESH;
 }
 
 static double number_field(lua_State *L, int table, const char *name) {
@@ -107,15 +112,15 @@ static double number_field(lua_State *L, int table, const char *name) {
     return value;
 }
 
-/* stretch(token) -> from 0 to below 1, what tracker:begin wants */
-static int stretch(lua_State *L) {
+/* jitter(token) -> from 0 to below 1, for tracker:begin */
+static int jitter(lua_State *L) {
     size_t length = 0;
     const char *token = luaL_checklstring(L, 1, &length);
-    lua_pushnumber(L, auth_lifetime_stretch(token, length));
+    lua_pushnumber(L, auth_lifetime_jitter(token, length));
     return 1;
 }
 
-/* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, stretch?, took?
+/* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, jitter?, took?
  * }), all seconds */
 static int tracker_begin(lua_State *L) {
     struct tracker *tracker = check_tracker(L, 1);
@@ -127,7 +132,7 @@ static int tracker_begin(lua_State *L) {
     struct auth_lifetime_terms terms = {.expires_in_s = number_field(L, 3, "expires_in"),
                                         .refresh_in_s = number_field(L, 3, "refresh_in"),
                                         .renew_before_s = number_field(L, 3, "renew_before"),
-                                        .stretch = number_field(L, 3, "stretch"),
+                                        .jitter = number_field(L, 3, "jitter"),
                                         .took_s = number_field(L, 3, "took")};
     lua_pushliteral(L, "Bearer ");
     lua_pushvalue(L, 2);
@@ -136,14 +141,14 @@ static int tracker_begin(lua_State *L) {
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, 1, TOKEN_SLOT);
     tracker->lifetime = auth_lifetime_begin(sent, terms);
-    tracker->good_for_ns = 0;
+    tracker->fresh_for_ns = 0;
     return 0;
 }
 
 static int tracker_forget(lua_State *L) {
     struct tracker *tracker = check_tracker(L, 1);
     tracker->lifetime = (struct auth_lifetime){0};
-    tracker->good_for_ns = 0;
+    tracker->fresh_for_ns = 0;
     lua_pushnil(L);
     lua_setiuservalue(L, 1, TOKEN_SLOT);
     lua_pushnil(L);
@@ -162,7 +167,7 @@ static int tracker_state(lua_State *L) {
     static const char *const names[] = {"none", "fresh", "stale", "expired"};
     struct tracker *tracker = check_tracker(L, 1);
     int64_t age_ns = 0;
-    enum auth_lifetime_state state = look(tracker, &age_ns);
+    enum auth_lifetime_state state = check(tracker, &age_ns);
     int64_t left_ns = tracker->lifetime.life_ns - age_ns;
     int64_t fresh_ns = tracker->lifetime.fresh_ns - age_ns;
     bool none = state == AUTH_LIFETIME_NONE;
@@ -181,8 +186,8 @@ static int all_results(lua_State *L, int status, lua_KContext context) {
     return lua_gettop(L);
 }
 
-/* Upvalues: the tracker, the slow way. Without arguments and with a fresh token it is done at once;
- * everything else is `slow(...)`, through a continuation so that it may yield. */
+/* Upvalues: the tracker and the function `slow`. Without arguments it returns a fresh token itself; otherwise
+ * it calls `slow(...)`, with a continuation, so that `slow` may yield. */
 static inline int get(lua_State *L, int slot) {
     struct tracker *tracker = lua_touserdata(L, lua_upvalueindex(1));
     if (lua_gettop(L) == 0 && is_fresh(tracker)) {
@@ -215,8 +220,8 @@ static int new_getter(lua_State *L) {
     return 1;
 }
 
-/* follow(getter, tracker): from now on the getter returns what this tracker holds. The function stays the
- * same, so that those who keep it in a local follow too, and a call costs what it did. */
+/* follow(getter, tracker): from now on the getter returns the token of this tracker. The function stays the
+ * same, so that programs with a copy of it in a local variable follow, too. */
 static int follow(lua_State *L) {
     lua_CFunction getter = lua_tocfunction(L, 1);
     luaL_argexpected(L, getter == get_token || getter == get_header, 1, "getter");
@@ -228,19 +233,15 @@ static int follow(lua_State *L) {
 
 void auth_lua_open_lifetime(lua_State *L) {
     static const luaL_Reg none[] = {{NULL, NULL}};
-    static const luaL_Reg clock[] = {{"boot", clock_boot},
-                                     {"wall", clock_wall},
-                                     {"shift", clock_shift},
-                                     {"sleep", clock_sleep},
-                                     {NULL, NULL}};
+    static const luaL_Reg clock[] = {{"boot", clock_boot}, {"wall", clock_wall},   {"shift", clock_shift},
+                                     {"stop", clock_stop}, {"sleep", clock_sleep}, {NULL, NULL}};
     static const luaL_Reg tracker[] = {{"begin", tracker_begin},
                                        {"forget", tracker_forget},
                                        {"token", tracker_token},
                                        {"state", tracker_state},
                                        {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"clock", new_clock}, {"tracker", new_tracker},
-                                         {"stretch", stretch}, {"getter", new_getter},
-                                         {"follow", follow},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"clock", new_clock},   {"tracker", new_tracker}, {"jitter", jitter},
+                                         {"getter", new_getter}, {"follow", follow},       {NULL, NULL}};
     auth_lua_type(L, AUTH_CLOCK_TYPE, clock, none);
     auth_lua_type(L, TRACKER_TYPE, tracker, none);
     luaL_setfuncs(L, functions, 0);

@@ -1,15 +1,15 @@
-/* Lua's view of secrets: made from a string or a file, joined into forms, compared, wiped; never
- * read. SPDX-License-Identifier: MIT */
+/* Secrets for Lua: made from a string or a file, joined into forms, compared, wiped; never read.
+ * SPDX-License-Identifier: MIT */
 #include "base/file.h"
 #include "base/form.h"
 #include "base/redact.h"
+#include "fetch/secret_source.h"
 #include "lua/lauth.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct auth_secret *check_secret(lua_State *L, int index) {
     return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
@@ -20,7 +20,7 @@ static int wipe(lua_State *L) {
     return 0;
 }
 
-static int show(lua_State *L) {
+static int to_string(lua_State *L) {
     lua_pushliteral(L, "secret (hidden)");
     return 1;
 }
@@ -35,7 +35,7 @@ static int equal(lua_State *L) {
     return 1;
 }
 
-/* secret:bad_byte() -> position, value of the first control character; nothing where there is none */
+/* secret:bad_byte() -> position and value of the first control character; nothing if there is none */
 static int bad_byte(lua_State *L) {
     const struct auth_secret *secret = check_secret(L, 1);
     for (size_t i = 0; i < secret->length; i++) {
@@ -57,51 +57,55 @@ static int from_string(lua_State *L) {
     return auth_secret_append(secret, bytes, size) ? 1 : auth_lua_no_memory(L);
 }
 
-void auth_lua_drop_line_end(struct auth_secret *secret) {
-    auth_secret_drop_mark(secret);
-    size_t end = secret->length;
-    if (end > 0 && secret->data[end - 1] == '\n')
-        end--;
-    if (end > 0 && end < secret->length && secret->data[end - 1] == '\r')
-        end--;
-    auth_secret_truncate(secret, end);
+/* secret_problem(secret) -> why it cannot be used, to follow the name of its option | nil */
+static int secret_problem(lua_State *L) {
+    char problem[AUTH_SECRET_PROBLEM_MAX];
+    if (auth_secret_source_check(check_secret(L, 1), problem))
+        return 0;
+    lua_pushstring(L, problem);
+    return 1;
 }
 
-/* Pushes why the file cannot be relied on, and what to do about it; nil where it can. */
+/* read_secret({ kind = "file" | "command", value = path or command line }, seconds) -> secret | nil, the
+ * problem, to follow the name of its option. Blocks for that time at most. */
+static int read_secret(lua_State *L) {
+    static const struct auth_clock clock = {.boot_shift_ns = 0};
+    char problem[AUTH_SECRET_PROBLEM_MAX];
+    const char *kind = auth_lua_text_field(L, 1, "kind");
+    const char *text = auth_lua_text_field(L, 1, "value");
+    bool is_file = kind != NULL && strcmp(kind, "file") == 0;
+    bool is_command = kind != NULL && strcmp(kind, "command") == 0;
+    luaL_argcheck(L, (is_file || is_command) && text != NULL, 1, "a file or a command expected");
+    struct auth_deadline deadline = {.clock = &clock,
+                                     .at_ns = auth_clock_boot_ns(&clock) + auth_lua_check_ns(L, 2)};
+    struct auth_secret *secret = auth_lua_new_secret(L);
+    const struct auth_secret_source source = {.kind = is_file ? AUTH_SECRET_FILE : AUTH_SECRET_COMMAND,
+                                              .text = (char *)text}; /* not changed, nor freed */
+    if (auth_secret_source_read(&source, getenv("CREDENTIALS_DIRECTORY"), &deadline, secret, problem))
+        return 1;
+    auth_secret_wipe(secret);
+    return auth_lua_fail(L, problem);
+}
+
+/* Pushes why the file cannot be trusted, and what to do about it; nil if it can. */
 static void push_problem(lua_State *L, const struct auth_file_access *access, const char *path) {
-    bool is_own = access->owner == (unsigned)geteuid();
-    char mode[8];
-    (void)snprintf(mode, sizeof mode, "%04o", access->mode);
-    switch (access->verdict) {
-    case AUTH_FILE_LINK:
-        lua_pushliteral(L, "is reached by a link of another user: name the file that it leads to");
-        break;
-    case AUTH_FILE_OWNER:
-        lua_pushfstring(L, "belongs to another user (%d): it must be this user's (%d) or root's",
-                        (int)access->owner, (int)geteuid());
-        break;
-    case AUTH_FILE_WRITABLE:
-    case AUTH_FILE_READABLE:
-        lua_pushfstring(L, "is open to others (mode %s): run chmod %s %s", mode, is_own ? "600" : "640",
-                        path);
-        break;
-    default:
-        lua_pushnil(L);
-    }
+    char text[PATH_MAX + AUTH_SECRET_PROBLEM_MAX];
+    auth_file_explain(access, path, text, sizeof text);
+    lua_pushstring(L, text[0] != '\0' ? text : NULL); /* nil for NULL */
 }
 
 static bool is_for_this_user(const struct auth_file_access *access) {
     return access->verdict != AUTH_FILE_LINK && access->verdict != AUTH_FILE_OWNER;
 }
 
-/* secret_from_file(path) -> secret | nil, what is wrong with it */
+/* secret_from_file(path) -> secret | nil, the problem */
 static int from_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct auth_secret *secret = auth_lua_new_secret(L);
     struct auth_file_access access = {0};
     int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), secret, &access);
     if (error == 0 && access.verdict == AUTH_FILE_TRUSTED) {
-        auth_lua_drop_line_end(secret);
+        auth_secret_drop_line_end(secret);
         return 1;
     }
     auth_secret_wipe(secret);
@@ -112,8 +116,8 @@ static int from_file(lua_State *L) {
     return 2;
 }
 
-/* read_file(path) -> text, why it must not hold a secret, or nil | nil, what is wrong with it, and the reason
- * where it is "absent", "foreign" (another user's) or "closed" (it may not be read) */
+/* read_file(path) -> text, why it must not contain a secret, or nil | nil, the problem, and its kind if it is
+ * "absent", "foreign" (another user's) or "closed" (no permission to read) */
 static int read_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct auth_secret *content = auth_lua_new_secret(L);
@@ -138,8 +142,8 @@ static int read_file(lua_State *L) {
     return 3;
 }
 
-/* replace_file(path [, text]) -> true | nil, what is wrong, whether its folder is not there; the path is
- * absolute. Without text it only tries. */
+/* replace_file(path [, text]) -> true | nil, the problem, whether its folder is missing; the path is
+ * absolute. Without text it only checks whether it could. */
 static int replace_file(lua_State *L) {
     size_t size = 0;
     const char *path = auth_lua_check_text(L, 1);
@@ -190,7 +194,7 @@ static int basic(lua_State *L) {
     return 1;
 }
 
-/* The part of a needle that a server could quote: of a Basic header line the credentials. */
+/* The part of a needle that a server could send back: of a Basic header line the credentials. */
 static const char *needle_at(lua_State *L, int index, size_t *size) {
     static const char prefix[] = AUTH_FORM_BASIC_PREFIX;
     const char *needle = auth_lua_check_bytes(L, index, size);
@@ -249,9 +253,12 @@ static int base64url_decode(lua_State *L) {
 void auth_lua_open_secret(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"length", length}, {"equal", equal}, {"bad_byte", bad_byte}, {"wipe", wipe}, {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__gc", wipe}, {"__close", wipe}, {"__tostring", show}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__gc", wipe}, {"__close", wipe}, {"__tostring", to_string}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"secret", from_string},
                                          {"secret_from_file", from_file},
+                                         {"secret_problem", secret_problem},
+                                         {"read_secret", read_secret},
                                          {"read_file", read_file},
                                          {"replace_file", replace_file},
                                          {"form", form},

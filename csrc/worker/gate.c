@@ -9,14 +9,14 @@
 #include <unistd.h>
 
 /* A thread leaves before the last round of destructors, in which sanitizers free what they keep for it. */
-enum { GLANCE_NS = 100000, ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
+enum { POLL_NS = 100000, ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
 
 static atomic_int inside;  /* threads */
 static atomic_int closing; /* forks under way */
 static atomic_bool exiting;
-static bool torn;
+static bool fork_unsafe;
 
-static _Thread_local struct visitor {
+static _Thread_local struct member {
     int depth;       /* of `enter` */
     bool forks;      /* between the handlers of a fork */
     bool alone;      /* no other thread was inside when it forked */
@@ -41,7 +41,7 @@ static bool enter(void) {
             return true;
         }
         atomic_fetch_sub(&inside, 1);
-        auth_clock_sleep(GLANCE_NS);
+        auth_clock_sleep(POLL_NS);
     }
     return false;
 }
@@ -63,7 +63,7 @@ static bool wait_for_others(void) {
     while (atomic_load(&inside) > own) {
         if (now_ns() >= until_ns)
             return false;
-        auth_clock_sleep(GLANCE_NS);
+        auth_clock_sleep(POLL_NS);
     }
     return true;
 }
@@ -77,7 +77,7 @@ static pthread_key_t key;
 static void linger(void) {
     int64_t until_ns = now_ns() + AUTH_GATE_LINGER_NS;
     while (now_ns() < until_ns)
-        auth_clock_sleep(GLANCE_NS);
+        auth_clock_sleep(POLL_NS);
 }
 
 static void begin_end(int rounds) {
@@ -143,7 +143,7 @@ static void after_fork(void) {
 
 /* The threads that were inside, or waited to enter, do not exist here. */
 static void in_child(void) {
-    torn = torn || !me.alone;
+    fork_unsafe = fork_unsafe || !me.alone;
     me.forks = false;
     atomic_store(&closing, 0);
     atomic_store(&inside, me.depth > 0 ? 1 : 0);
@@ -154,15 +154,22 @@ static void at_exit(void) {
     (void)wait_for_others();
 }
 
+static bool initialised;
+
+static void initialise(void) {
+    initialised = pthread_key_create(&key, in_destructors) == 0 &&
+                  pthread_atfork(before_fork, after_fork, in_child) == 0 && atexit(at_exit) == 0;
+}
+
 bool auth_gate_init(void) {
-    return pthread_key_create(&key, in_destructors) == 0 &&
-           pthread_atfork(before_fork, after_fork, in_child) == 0 && atexit(at_exit) == 0;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    return pthread_once(&once, initialise) == 0 && initialised;
 }
 
 bool auth_gate_is_exiting(void) {
     return atomic_load(&exiting);
 }
 
-bool auth_gate_is_torn(void) {
-    return torn;
+bool auth_gate_is_fork_unsafe(void) {
+    return fork_unsafe;
 }

@@ -11,16 +11,16 @@
 
 #include <stdbool.h>
 
-/* The longest wait of a fork or an exit for threads that are inside: they are for milliseconds, but for many
- * times as long where the machine is busy. */
-#define AUTH_GATE_WAIT_NS (AUTH_NS_PER_S / 2)
+/* The longest wait of a fork or an exit for threads that are inside: usually milliseconds, but much longer on
+ * a busy machine. */
+#define AUTH_GATE_WAIT_NS (2 * AUTH_NS_PER_S)
 
 /* The longest wait of a thread that ends while the process exits, so that a host which joins its threads in
  * an exit handler goes on; longer than the wait before it. */
 #define AUTH_GATE_LINGER_NS AUTH_NS_PER_S
 
 /* Must succeed before the first `enter`, after the libraries are initialised: their exit handlers must run
- * after this one. Once. */
+ * after this one. Any number of times, from any thread. */
 bool auth_gate_init(void);
 
 /* Waits while another thread forks. Nests. false: the process exits; the libraries must not be used, and what
@@ -32,7 +32,8 @@ void auth_gate_leave(void);
 
 bool auth_gate_is_exiting(void);
 
-/* In a forked child: the fork's wait ran out, so a thread of the parent may have been inside. */
-bool auth_gate_is_torn(void);
+/* In a forked child: the fork did not wait long enough, so a thread of the parent may have been inside a
+ * library, which must not be used here. */
+bool auth_gate_is_fork_unsafe(void);
 
 #endif

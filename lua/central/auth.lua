@@ -1,5 +1,5 @@
--- central.auth: always a valid access token for HPE Aruba Networking Central. The face of the package: functions that
--- act on a default client, set up from environment or profile at first use, and `new` for independent ones.
+-- central.auth: always a valid access token for HPE Aruba Networking Central. The module of the package: functions on a
+-- default client, which is configured from environment or profile on first use, and `new` for further clients.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -7,12 +7,12 @@ local core = require "central.auth.core"
 ---@class central.auth
 local auth = {}
 
-local none = core.tracker(core.clock()) -- holds no token: what the getters read before there is a default client
-local current
+local empty = core.tracker(core.clock()) -- has no token: the getters read it while there is no default client
+local current -- the default client
 
 local token, header -- the getters of the default client's tracker
 
-local function make(options, parts)
+local function new_client(options, parts)
   local config, message, code, detail = require("central.auth.config.resolve").resolve(options)
   if not config then
     return nil, message, code, detail
@@ -27,17 +27,17 @@ local function default()
   return auth.configure {}
 end
 
---- A client of its own. Mistakes in the table raise; what is missing or wrong elsewhere is returned.
+--- Makes a client of its own. An error in the table raises; a missing or invalid value from elsewhere is returned.
 ---@param options central.auth.Options
 ---@return central.auth.Client? client
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function auth.new(options)
-  return make(options)
+  return new_client(options)
 end
 
---- Sets the default client up; the one before is closed. On failure the one before stays.
+--- Configures the default client and closes the former one. On failure the former one stays.
 ---@param options central.auth.Options
 ---@return central.auth.Client? client
 ---@return string? message
@@ -46,39 +46,39 @@ end
 function auth.configure(options)
   local clock = core.clock()
   local tracker = core.tracker(clock)
-  local made, message, code, detail = make(options, { clock = clock, tracker = tracker })
-  if not made then
+  local client, message, code, detail = new_client(options, { clock = clock, tracker = tracker })
+  if not client then
     return nil, message, code, detail
   end
-  core.follow(token, tracker) -- functions taken from this table (local token = auth.token) follow, too
+  core.follow(token, tracker) -- also for functions taken from this table: local token = auth.token
   core.follow(header, tracker)
-  local before = current
-  current = made -- first: whatever becomes of the other
-  if before then
-    before:close()
+  local former = current
+  current = client -- first: closing the former one may raise
+  if former then
+    former:close()
   end
-  return made
+  return client
 end
 
 local function on_default(method)
   return function(...)
     local client, message, code, detail = default()
     if not client then
-      require("central.auth.client").check(method, ...) -- a mistake in the call is told even now
+      require("central.auth.client").check(method, ...) -- an error in the arguments is raised in any case
       return nil, message, code, detail
     end
     return client[method](client, ...)
   end
 end
 
-token = core.getter(none, on_default("token"), "token")
-header = core.getter(none, on_default("header"), "header")
+token = core.getter(empty, on_default("token"), "token")
+header = core.getter(empty, on_default("header"), "header")
 
---- A usable access token: `auth.token()`. See Client:token.
+--- Returns a usable access token: `auth.token()`. See Client:token.
 ---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
 auth.token = token
 
---- The value for an Authorization header. See Client:header.
+--- Returns the value for an Authorization header. See Client:header.
 ---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
 auth.header = header
 
@@ -87,20 +87,20 @@ auth.header = header
 ---central.auth.Detail?
 auth.pending = on_default("pending")
 
---- A new token now. See Client:renew.
+--- Gets a new token now. See Client:renew.
 ---@type fun(): string?, string?, central.auth.Code?, central.auth.Detail?
 auth.renew = on_default("renew")
 
---- The API refused this token. See Client:invalidate.
+--- Forgets a token that an API refused. See Client:invalidate.
 ---@type fun(token?: string): boolean?, string?, central.auth.Code?, central.auth.Detail?
 auth.invalidate = on_default("invalidate")
 
---- What is known about the default client. See Client:status.
+--- Returns the state of the default client's token. See Client:status.
 ---@type fun(options?: central.auth.StatusOptions): central.auth.Status?, string?, central.auth.Code?,
 ---central.auth.Detail?
 auth.status = on_default("status")
 
---- One authorized API call. See Client:request; `get`, `post`, `put`, `patch` and `delete` are short for it.
+--- Makes an authorized API call. See Client:request; `get`, `post`, `put`, `patch` and `delete` are short for it.
 ---@type fun(method: string, target: string, options?: central.auth.RequestOptions): central.auth.Reply?, string?,
 ---central.auth.Code?, central.auth.Detail?
 auth.request = on_default("request")
@@ -130,7 +130,7 @@ auth.delete = on_default("delete")
 
 local pages = on_default("pages")
 
---- The items of a paged collection, for the generic `for`. See Client:pages.
+--- Iterates over the items of a paged collection, for the generic `for`. See Client:pages.
 ---@param path string
 ---@param options? central.auth.PagesOptions
 ---@return fun(): any
@@ -139,7 +139,7 @@ function auth.pages(path, options)
   return iterator or require("central.auth.errors").raise(message, code, detail)
 end
 
---- A client for a tenant of an MSP. See Client:tenant.
+--- Returns a client for a tenant of an MSP. See Client:tenant.
 ---@type fun(workspace_id: string, options?: central.auth.TenantOptions): central.auth.Client?, string?,
 ---central.auth.Code?, central.auth.Detail?
 auth.tenant = on_default("tenant")
@@ -156,7 +156,7 @@ auth.credentials = setmetatable({}, { __index = function(_, name)
   end
 end })
 
---- Closes the default client: secrets wiped, token forgotten. `configure` starts anew. See Client:close.
+--- Closes the default client: wipes its secrets and forgets its token. `configure` makes another. See Client:close.
 ---@param options? { revoke?: boolean }
 ---@return boolean? closed
 ---@return string? message
@@ -169,8 +169,8 @@ function auth.close(options)
   return true
 end
 
---- The documentation of a function, option, error code or variable of the environment: `auth.help("token")`.
----@param topic? string without it, all there is
+--- Returns the documentation of a function, option, error code or environment variable: `auth.help("token")`.
+---@param topic? string without it, the list of all topics
 ---@return string text
 function auth.help(topic)
   return require("central.auth.help").about(auth, topic)
@@ -182,7 +182,7 @@ function metatable.__tostring()
   return require("central.auth.help").greeting(current)
 end
 
--- A name that is nearly one of ours is a mistake of typing, and is told at once.
+-- Raises for a name that is nearly one of the module's: most likely it is mistyped.
 function metatable.__index(_, name)
   return require("central.auth.help").unknown(auth, name)
 end

@@ -1,4 +1,4 @@
--- A token's life in ten seconds, against the sandbox: a stand-in for HPE GreenLake on this machine, over TLS. Shows
+-- A token's life in ten seconds, against the sandbox, a mock of HPE GreenLake on this machine, over TLS. Shows
 -- what `auth.token()` does when a token is fetched, grows old, is renewed, and is revoked. `make demo` runs it.
 -- SPDX-License-Identifier: MIT
 
@@ -62,17 +62,17 @@ local function watch(seconds)
   error "no renewal was seen"
 end
 
-local box <close> = sandbox.start { lifetime = LIFETIME }
-assert(auth.configure(box:options()))
+local server <close> = sandbox.start { lifetime = LIFETIME }
+assert(auth.configure(server:options()))
 
-step(1, "A token, over TLS, from " .. box.token_url)
+step(1, "A token, over TLS, from " .. server.token_url)
 local started = cqueues.monotime()
 local first = assert(auth.token())
 print(("    %s  in %.0f ms"):format(short(first), (cqueues.monotime() - started) * 1000))
 indent(auth.status())
 
 step(2, "An API call with auth.header()")
-local status, body = call(box.base_url .. "/network-monitoring/v1/aps", box.ca_file)
+local status, body = call(server.base_url .. "/network-monitoring/v1/aps", server.ca_file)
 print(("    HTTP %s: %d access points, the first is %s"):format(status, select(2, body:gsub('"serialNumber"', "")),
   body:match('"deviceName"%s*:%s*"([^"]*)"')))
 
@@ -80,16 +80,16 @@ step(3, ("It lives %d seconds. Ask for it all the time; it is renewed before it 
 watch(LIFETIME)
 
 step(4, "Somebody revokes it. The API says so, we pass that on, and get another")
-box:revoke()
+server:revoke()
 local revoked = assert(auth.token())
-status = call(box.base_url .. "/network-monitoring/v1/aps", box.ca_file)
+status = call(server.base_url .. "/network-monitoring/v1/aps", server.ca_file)
 print(("    HTTP %s with %s  ->  auth.invalidate(token)"):format(paint("31", status), short(revoked)))
 assert(auth.invalidate(revoked))
-status = call(box.base_url .. "/network-monitoring/v1/aps", box.ca_file)
+status = call(server.base_url .. "/network-monitoring/v1/aps", server.ca_file)
 print(("    HTTP %s with %s"):format(paint("32", status), short(assert(auth.token()))))
 
 step(5, "The server fails for a moment. Nobody notices")
-box:fail { status = 503, times = 1 }
+server:fail { status = 503, times = 1 }
 print(("    %s  after %s"):format(short(assert(auth.renew())), "one HTTP 503 and a second try"))
 auth.close()
 

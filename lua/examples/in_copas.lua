@@ -4,9 +4,9 @@
 
 local auth = require "central.auth"
 local copas = require "copas"
-local box <close> = require("central.auth.sandbox").start { latency = 0.2 } -- with credentials of your own leave it out
+local server <close> = require("central.auth.sandbox").start { latency = 0.2 } -- not with your own credentials
 
-local options = box:options()
+local options = server:options()
 options.wait = require("central.auth.loops").copas
 local client <close> = assert(auth.new(options))
 

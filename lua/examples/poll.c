@@ -7,13 +7,13 @@
 #include <stdio.h>
 
 /* With credentials of your own: return require("central.auth").pending() */
-static const char begin[] = "box = require('central.auth.sandbox').start { latency = 0.2 }\n"
-                            "client = assert(require('central.auth').new(box:options()))\n"
+static const char begin[] = "server = require('central.auth.sandbox').start { latency = 0.2 }\n"
+                            "client = assert(require('central.auth').new(server:options()))\n"
                             "pending = assert(client:pending())\n"
                             "return pending:fd()";
 static const char look[] = "return pending:done()";
 static const char end[] = "local token, message = pending:result()\n"
-                          "pending:close() client:close() box:close()\n"
+                          "pending:close() client:close() server:close()\n"
                           "return 'a token of ' .. #assert(token, message) .. ' characters'";
 
 /* Runs the text and leaves its one result on the stack, alone; or false, and there is the message. */

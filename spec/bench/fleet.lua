@@ -72,14 +72,14 @@ local function next_call(client, time)
   return client.phase + math.ceil((time - client.phase) / PERIOD) * PERIOD
 end
 
--- From 0 to below 1, as core.stretch gives it: by the token, which the time of its request stands for here.
-local function stretch(born)
+-- From 0 to below 1, as core.jitter gives it: by the token, which the time of its request stands for here.
+local function jitter(born)
   return math.sin(born * 12.9898) * 43758.5453 % 1
 end
 
 function Model:settle(client, born)
   client.born, client.failures, client.next_try = born, 0, 0
-  self:at(next_call(client, born + LIFE - WINDOW * (1 + stretch(born) / 4)), self.call, client)
+  self:at(next_call(client, born + LIFE - WINDOW * (1 + jitter(born) / 4)), self.call, client)
 end
 
 -- Those who waited for the outcome look again.

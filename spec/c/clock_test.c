@@ -45,18 +45,34 @@ static void shifts_each_clock_by_its_own(void **state) {
     struct auth_instant to = auth_clock_now(&moved);
     assert_in_range(to.boot_ns - from.boot_ns - moved.boot_shift_ns, 0, AUTH_NS_PER_S);
     assert_in_range(to.wall_ns - from.wall_ns - moved.wall_shift_ns, 0, AUTH_NS_PER_S);
-    struct auth_instant glance = auth_clock_glance(&clock);
-    struct auth_instant moved_glance = auth_clock_glance(&moved);
+    struct auth_instant glance = auth_clock_coarse_now(&clock);
+    struct auth_instant moved_glance = auth_clock_coarse_now(&moved);
     assert_in_range(moved_glance.boot_ns - glance.boot_ns - moved.boot_shift_ns, 0, AUTH_NS_PER_S);
     assert_in_range(moved_glance.wall_ns - glance.wall_ns - moved.wall_shift_ns, 0, AUTH_NS_PER_S);
+}
+
+static void stands_still_once_stopped(void **state) {
+    (void)state;
+    struct auth_clock clock = {.boot_shift_ns = 3600 * AUTH_NS_PER_S};
+    struct auth_instant before = auth_clock_now(&clock);
+    auth_clock_stop(&clock);
+    struct auth_instant stopped = auth_clock_now(&clock);
+    assert_in_range(stopped.boot_ns - before.boot_ns, 0, AUTH_NS_PER_S);
+    assert_in_range(stopped.wall_ns - before.wall_ns, 0, AUTH_NS_PER_S);
+    clock.boot_shift_ns += 5;
+    clock.wall_shift_ns -= 7;
+    auth_clock_sleep(2 * ms);
+    assert_int_equal(auth_clock_boot_ns(&clock), stopped.boot_ns + 5);
+    assert_int_equal(auth_clock_wall_ns(&clock), stopped.wall_ns - 7);
+    assert_int_equal(auth_clock_coarse_now(&clock).boot_ns, stopped.boot_ns + 5);
 }
 
 static void sees_time_pass_in_glances(void **state) {
     (void)state;
     struct auth_clock clock = {0};
-    struct auth_instant before = auth_clock_glance(&clock);
+    struct auth_instant before = auth_clock_coarse_now(&clock);
     auth_clock_sleep(30 * ms);
-    struct auth_instant after = auth_clock_glance(&clock);
+    struct auth_instant after = auth_clock_coarse_now(&clock);
     assert_true(after.boot_ns - before.boot_ns > 15 * ms);
     assert_true(after.wall_ns - before.wall_ns > 15 * ms);
 }
@@ -108,13 +124,10 @@ static void tells_boots_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_suspend_and_the_epoch),
-        cmocka_unit_test(never_goes_back),
-        cmocka_unit_test(shifts_each_clock_by_its_own),
-        cmocka_unit_test(sees_time_pass_in_glances),
-        cmocka_unit_test(sleeps_as_long_as_told),
-        cmocka_unit_test(wakes_when_a_signal_handler_ran),
-        cmocka_unit_test(tells_boots_apart),
+        cmocka_unit_test(counts_suspend_and_the_epoch),    cmocka_unit_test(never_goes_back),
+        cmocka_unit_test(shifts_each_clock_by_its_own),    cmocka_unit_test(stands_still_once_stopped),
+        cmocka_unit_test(sees_time_pass_in_glances),       cmocka_unit_test(sleeps_as_long_as_told),
+        cmocka_unit_test(wakes_when_a_signal_handler_ran), cmocka_unit_test(tells_boots_apart),
     };
     return RUN(tests);
 }

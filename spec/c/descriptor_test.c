@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int aside[3]; /* the standard streams, while a test closes them */
@@ -121,6 +122,52 @@ static void fills_the_standard_streams_of_a_program(void **state) {
     }
 }
 
+static bool is_open_in_child(int fd) {
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(is_open(fd) ? 1 : 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status != 0;
+}
+
+static void closes_in_a_child_what_is_withheld(void **state) {
+    (void)state;
+    int ours = eventfd(0, EFD_CLOEXEC);
+    int other = eventfd(0, EFD_CLOEXEC);
+    int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    auth_descriptor_withhold(ours);
+    auth_descriptor_withhold(file);
+    assert_false(is_open_in_child(ours));
+    assert_false(is_open_in_child(file));
+    assert_true(is_open_in_child(other));
+    assert_true(is_open(ours));
+    auth_descriptor_forget(ours);
+    auth_descriptor_forget(other);
+    assert_true(is_open_in_child(ours));
+    assert_int_equal(dup2(ours, file), file); /* another file has its number */
+    assert_true(is_open_in_child(file));
+    auth_descriptor_close(file);
+    auth_descriptor_close(ours);
+    auth_descriptor_close(other);
+    assert_false(is_open(file) || is_open(ours) || is_open(other));
+}
+
+static void withholds_no_more_than_it_can_note(void **state) {
+    (void)state;
+    int all[AUTH_DESCRIPTOR_WITHHELD_MAX + 1];
+    for (int i = 0; i <= AUTH_DESCRIPTOR_WITHHELD_MAX; i++)
+        auth_descriptor_withhold(all[i] = eventfd(0, EFD_CLOEXEC));
+    assert_false(is_open_in_child(all[AUTH_DESCRIPTOR_WITHHELD_MAX - 1]));
+    assert_true(is_open_in_child(all[AUTH_DESCRIPTOR_WITHHELD_MAX]));
+    for (int i = 0; i <= AUTH_DESCRIPTOR_WITHHELD_MAX; i++)
+        auth_descriptor_close(all[i]);
+    int again = eventfd(0, EFD_CLOEXEC);
+    auth_descriptor_withhold(again);
+    assert_false(is_open_in_child(again));
+    auth_descriptor_close(again);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(moves_what_stands_below_three, close_standard, open_standard),
@@ -131,6 +178,8 @@ int main(void) {
         cmocka_unit_test(hides_both_ends_of_a_pair),
         cmocka_unit_test_setup_teardown(fills_the_standard_streams_of_a_program, close_standard,
                                         open_standard),
+        cmocka_unit_test(closes_in_a_child_what_is_withheld),
+        cmocka_unit_test(withholds_no_more_than_it_can_note),
     };
     return RUN(tests);
 }

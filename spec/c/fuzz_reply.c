@@ -1,5 +1,5 @@
-/* libFuzzer target of `reply`: any status and body give a token that a header can carry or a failure that can
- * be printed, and never raise. The first two bytes are the status, the rest the body.
+/* libFuzzer target of token.response: any status and body give a token that a header can carry or a failure
+ * that can be printed, and never raise. The first two bytes are the status, the rest the body.
  * SPDX-License-Identifier: MIT */
 #include "lua/lauth.h"
 
@@ -8,27 +8,28 @@
 #include <stdlib.h>
 
 static const char check[] =
-    "local reply = require 'central.auth.token.response'\n"
-    "local refusal = require 'central.auth.token.refusal'\n"
+    "local response = require 'central.auth.token.response'\n"
+    "local response_error = require 'central.auth.token.response_error'\n"
     "local errors = require 'central.auth.errors'\n"
     "local known = {}\n"
     "for _, code in ipairs(errors.codes) do known[code] = true end\n"
     "return function(status, body)\n"
     "  local raw = { status = status, body = body, sent_boot = 0, sent_wall = 0, received_wall = 0 }\n"
-    "  local grant, message, code, detail = reply.read(raw)\n"
-    "  if grant then\n"
+    "  local token, failure = response.read(raw)\n"
+    "  if token then\n"
     "    assert(status >= 200 and status < 300)\n"
-    "    assert(grant.access_token:find('^[\\x21-\\x7E]+$'))\n"
+    "    assert(token.access_token:find('^[\\x21-\\x7E]+$'))\n"
     "    for _, name in ipairs { 'expires_in', 'refresh_in' } do\n"
-    "      local value = grant[name]\n"
+    "      local value = token[name]\n"
     "      assert(value == nil or value > 0 and value < math.huge)\n"
     "    end\n"
-    "    assert(grant.scope == nil or type(grant.scope) == 'string')\n"
+    "    assert(token.scope == nil or type(token.scope) == 'string')\n"
     "  else\n"
+    "    local message, code, detail = failure.message, failure.code, failure.detail\n"
     "    assert(known[code] and type(detail) == 'table')\n"
     "    assert(utf8.len(message) and not message:find('%c') and #message < 2000)\n"
-    "    assert(type(refusal.transient(code, detail)) == 'boolean')\n"
-    "    assert(type(refusal.rejected(code, detail)) == 'boolean')\n"
+    "    assert(type(response_error.transient(code, detail)) == 'boolean')\n"
+    "    assert(type(response_error.rejected(code, detail)) == 'boolean')\n"
     "  end\n"
     "end\n";
 

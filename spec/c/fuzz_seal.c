@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char name[] = "n.token";
+static const char name[] = "n";
 static const char magic[] = "central-auth/1\r\n";
 enum { MAGIC = 16, NONCE = 24, TAG = 16 };
 

@@ -99,7 +99,7 @@ static void keeps_a_fork_from_the_end_of_a_thread(void **state) {
         pid_t child = fork();
         if (child == 0) {
             bool ok = atomic_load(&working) == 0 && were_visited(2);
-            end_child(ok && can_enter() && !auth_gate_is_torn());
+            end_child(ok && can_enter() && !auth_gate_is_fork_unsafe());
         }
         assert_int_equal(status_of(child), 0);
         pthread_join(thread, NULL);
@@ -111,7 +111,7 @@ static void *forks_inside(void *data) {
     assert_true(auth_gate_enter());
     pid_t child = fork();
     if (child == 0)
-        end_child(can_enter() && !auth_gate_is_torn());
+        end_child(can_enter() && !auth_gate_is_fork_unsafe());
     auth_gate_leave();
     *(int *)data = status_of(child);
     return NULL;
@@ -145,7 +145,7 @@ static void waits_for_what_hangs_no_longer_than_it_says(void **state) {
     int64_t begun = now_ns();
     pid_t child = fork();
     if (child == 0) {
-        end_child(auth_gate_is_torn() && can_enter());
+        end_child(auth_gate_is_fork_unsafe() && can_enter());
     }
     assert_int_equal(status_of(child), 0);
     assert_true(now_ns() - begun >= AUTH_GATE_WAIT_NS);
@@ -263,7 +263,7 @@ static void lets_go_of_a_thread_that_comes_in_at_its_end(void **state) {
     pthread_join(begin(enters_at_its_end, true), NULL);
     pid_t child = fork();
     if (child == 0)
-        end_child(!auth_gate_is_torn()); /* the fork's wait did not run out */
+        end_child(!auth_gate_is_fork_unsafe()); /* the fork's wait did not run out */
     assert_int_equal(status_of(child), 0);
 }
 

@@ -64,7 +64,7 @@ static void keeps_its_order_for_the_shortest_life(void **state) {
         for (double renew_before = 0; renew_before < 200000; renew_before = renew_before * 10 + 1) {
             struct auth_lifetime life = auth_lifetime_begin(
                 sent, (struct auth_lifetime_terms){
-                          .expires_in_s = lives[i], .renew_before_s = renew_before, .stretch = 1});
+                          .expires_in_s = lives[i], .renew_before_s = renew_before, .jitter = 1});
             assert_true(life.fresh_ns > 0);
             assert_true(life.fresh_ns <= life.usable_ns);
             assert_true(life.usable_ns < life.life_ns);
@@ -84,13 +84,13 @@ static void begins_in_time_for_a_slow_server(void **state) {
     assert_int_equal(auth_lifetime_begin((struct auth_instant){0}, terms).fresh_ns, 75 * AUTH_NS_PER_S);
 }
 
-static void stretches_the_window_by_up_to_a_quarter(void **state) {
+static void jitter_widens_the_window_by_up_to_a_quarter(void **state) {
     (void)state;
-    struct auth_lifetime_terms terms = {.expires_in_s = 7200, .stretch = 1};
+    struct auth_lifetime_terms terms = {.expires_in_s = 7200, .jitter = 1};
     assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7200 - 750));
-    terms.stretch = 17;
+    terms.jitter = 17;
     assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7200 - 750));
-    terms.stretch = (double)NAN;
+    terms.jitter = (double)NAN;
     assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(7200 - 600));
 }
 
@@ -199,7 +199,7 @@ int main(void) {
         cmocka_unit_test(caps_absurd_lives_before_any_multiplication),
         cmocka_unit_test(keeps_its_order_for_the_shortest_life),
         cmocka_unit_test(begins_in_time_for_a_slow_server),
-        cmocka_unit_test(stretches_the_window_by_up_to_a_quarter),
+        cmocka_unit_test(jitter_widens_the_window_by_up_to_a_quarter),
         cmocka_unit_test(obeys_the_user_up_to_half_the_life),
         cmocka_unit_test(obeys_the_server_within_the_life),
         cmocka_unit_test(ages_by_the_clock_that_saw_more),

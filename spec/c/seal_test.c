@@ -16,7 +16,9 @@ static void derive(struct auth_secret *out, char *out_name, const char *text, co
 }
 
 static struct auth_record example(void) {
-    struct auth_record record = {.sent = {.boot_ns = 1234567890123, .wall_ns = INT64_C(1795484800000000000)},
+    struct auth_record record = {.id = 0xFEDCBA9876543210,
+                                 .took_ns = -5,
+                                 .sent = {.boot_ns = 1234567890123, .wall_ns = INT64_C(1795484800000000000)},
                                  .date_s = -1,
                                  .retry_after_s = 17,
                                  .status = 429,
@@ -30,7 +32,7 @@ static struct auth_record example(void) {
 static struct auth_secret sealed_example(void) {
     struct auth_record record = example();
     struct auth_secret out = {0};
-    assert_true(auth_seal_encrypt(&out, &record, &key, "name.token"));
+    assert_true(auth_seal_encrypt(&out, &record, &key, name));
     return out;
 }
 
@@ -54,8 +56,10 @@ static void brings_back_what_was_sealed(void **state) {
     struct auth_record after;
     assert_int_equal(bytes.length, AUTH_SEAL_OVERHEAD + 23);
     assert_memory_equal(bytes.data, "central-auth/1\r\n", 16);
-    assert_true(auth_seal_decrypt(&after, &bytes, &key, "name.token"));
+    assert_true(auth_seal_decrypt(&after, &bytes, &key, name));
     assert_memory_equal(after.boot_id, before.boot_id, sizeof before.boot_id);
+    assert_true(after.id == before.id);
+    assert_int_equal(after.took_ns, -5);
     assert_int_equal(after.sent.boot_ns, before.sent.boot_ns);
     assert_int_equal(after.sent.wall_ns, before.sent.wall_ns);
     assert_int_equal(after.date_s, -1);
@@ -72,13 +76,13 @@ static void seals_empty_and_largest_bodies(void **state) {
     (void)state;
     static unsigned char zeros[AUTH_SEAL_BODY_MAX + 1];
     for (size_t length = 0; length <= sizeof zeros; length += AUTH_SEAL_BODY_MAX / 2) {
-        struct auth_record record = {.status = 200, .body = zeros, .body_length = length};
+        struct auth_record record = {.id = 1, .status = 200, .body = zeros, .body_length = length};
         struct auth_secret out = {0};
         assert_true(auth_seal_encrypt(&out, &record, &key, "n"));
         assert_true(opens(&out, &key, "n"));
         auth_secret_wipe(&out);
     }
-    struct auth_record record = {.status = 200, .body = zeros, .body_length = sizeof zeros};
+    struct auth_record record = {.id = 1, .status = 200, .body = zeros, .body_length = sizeof zeros};
     struct auth_secret out = {0};
     assert_false(auth_seal_encrypt(&out, &record, &key, "n"));
     assert_int_equal(out.length, 0);
@@ -99,11 +103,11 @@ static void tells_nothing_without_the_key(void **state) {
 static void takes_a_changed_byte_for_nothing(void **state) {
     (void)state;
     struct auth_secret bytes = sealed_example();
-    assert_true(opens(&bytes, &key, "name.token"));
+    assert_true(opens(&bytes, &key, name));
     for (size_t i = 0; i < bytes.length; i++) {
         for (unsigned bit = 1; bit < 256; bit <<= 1) {
             bytes.data[i] ^= (unsigned char)bit;
-            assert_false(opens(&bytes, &key, "name.token"));
+            assert_false(opens(&bytes, &key, name));
             bytes.data[i] ^= (unsigned char)bit;
         }
     }
@@ -115,9 +119,9 @@ static void takes_any_other_length_for_nothing(void **state) {
     struct auth_secret bytes = sealed_example();
     size_t length = bytes.length;
     for (bytes.length = 0; bytes.length < length; bytes.length++)
-        assert_false(opens(&bytes, &key, "name.token"));
+        assert_false(opens(&bytes, &key, name));
     assert_true(auth_secret_append(&bytes, "x", 1));
-    assert_false(opens(&bytes, &key, "name.token"));
+    assert_false(opens(&bytes, &key, name));
     auth_secret_wipe(&bytes);
 }
 
@@ -126,15 +130,15 @@ static void binds_name_key_secret_and_identity(void **state) {
     struct auth_secret bytes = sealed_example();
     struct auth_secret other = {0};
     char other_name[AUTH_SEAL_NAME_LENGTH + 1];
-    assert_false(opens(&bytes, &key, "name.failed"));
+    assert_false(opens(&bytes, &key, "name"));
     assert_false(opens(&bytes, &key, ""));
-    assert_false(opens(&bytes, &other, "name.token")); /* an empty key */
+    assert_false(opens(&bytes, &other, name)); /* an empty key */
     static const char *const others[][2] = {{"0123456789abcdefg", identity},
                                             {"0123456789abcdeg", identity},
                                             {"0123456789abcdef", "token_url=https%3A%2F%2Fa&client_id=c"}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         derive(&other, other_name, others[i][0], others[i][1]);
-        assert_false(opens(&bytes, &other, "name.token"));
+        assert_false(opens(&bytes, &other, name));
         assert_string_not_equal(name, other_name);
     }
     derive(&other, other_name, "0123456789abcdef", identity);
@@ -142,6 +146,16 @@ static void binds_name_key_secret_and_identity(void **state) {
     assert_string_equal(name, other_name);
     auth_secret_wipe(&other);
     auth_secret_wipe(&bytes);
+}
+
+static void takes_a_record_without_an_id_for_nothing(void **state) {
+    (void)state;
+    struct auth_record record = example();
+    struct auth_secret out = {0};
+    record.id = 0;
+    assert_true(auth_seal_encrypt(&out, &record, &key, name));
+    assert_false(opens(&out, &key, name));
+    auth_secret_wipe(&out);
 }
 
 static void derives_a_name_of_hexadecimal_digits(void **state) {
@@ -177,6 +191,7 @@ int main(void) {
         cmocka_unit_test(takes_a_changed_byte_for_nothing),
         cmocka_unit_test(takes_any_other_length_for_nothing),
         cmocka_unit_test(binds_name_key_secret_and_identity),
+        cmocka_unit_test(takes_a_record_without_an_id_for_nothing),
         cmocka_unit_test(derives_a_name_of_hexadecimal_digits),
         cmocka_unit_test(refuses_short_secrets_and_long_names),
     };

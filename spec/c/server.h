@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -30,23 +31,23 @@ static int listen_somewhere(char *url, size_t capacity) {
     return listener;
 }
 
-static void answer(int connection, const char *head, long filler) {
+/* false: the connection stays open for ever. */
+static bool answer(int connection, const char *head, long filler) {
     char request[4096];
     char block[4096];
     memset(block, 'x', sizeof block);
     ssize_t length = read(connection, request, sizeof request);
     if (length <= 0)
-        return;
+        return true;
     if (head == NULL) {
         (void)dprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: %zd\r\n\r\n%.*s", length, (int)length,
                       request);
-        return;
+        return true;
     }
     ssize_t sent = write(connection, head, strlen(head));
     for (long left = filler; left > 0 && sent > 0; left -= sent)
         sent = write(connection, block, left < (long)sizeof block ? (size_t)left : sizeof block);
-    if (filler == HANG)
-        pause();
+    return filler != HANG;
 }
 
 /* Answers each connection with `head` and `filler` bytes after it (HANG: then waits for ever), or, without
@@ -62,8 +63,8 @@ static struct server serve(const char *head, long filler) {
         (void)signal(SIGPIPE, SIG_IGN);
         for (;;) {
             int connection = accept(listener, NULL, NULL);
-            answer(connection, head, filler);
-            close(connection);
+            if (answer(connection, head, filler))
+                close(connection);
         }
     }
     close(listener);

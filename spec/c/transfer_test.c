@@ -5,17 +5,24 @@
 
 #include "http/transfer.h"
 #include "server.h"
+#include "worker/gate.h"
 
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+enum { MS = 1000000, MOMENT_NS = 5 * MS };
+
 static struct auth_clock wall;
 static struct auth_secret body;
+static struct auth_notifier cancel;
 
 /* The allocation that fails, counted from 1, and all after it; 0: none. One count for libcurl, one for us. */
 static long curl_fails_at;
@@ -57,7 +64,7 @@ static const struct auth_transfer_reply *fetch(struct auth_transfer *transfer,
                                                const struct auth_transfer_request *request) {
     if (auth_transfer_start(transfer, request, &wall))
         while (!auth_transfer_step(transfer))
-            auth_transfer_wait(transfer, 1000);
+            auth_transfer_wait(transfer, 1000, NULL);
     return auth_transfer_finish(transfer, &wall);
 }
 
@@ -87,14 +94,123 @@ static void brings_status_headers_and_body(void **state) {
     stop(server);
 }
 
-static void asks_no_proxy_for_plain_http_to_loopback(void **state) {
+/* --- the environment --- */
+
+/* So that libcurl finds it. */
+#define EXPORTED __attribute__((visibility("default")))
+
+static const char *const variables[] = {"http_proxy", "https_proxy",   "all_proxy",
+                                        "ALL_PROXY",  "HTTPS_PROXY",   "no_proxy",
+                                        "NO_PROXY",   "SSL_CERT_FILE", "SSL_CERT_DIR"};
+
+static void clear_environment(void) {
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        unsetenv(variables[i]);
+}
+
+/* As texts; "" is NULL. */
+static void check_environment(const char *url, const char *proxy, const char *expected,
+                              const char *expected_exceptions) {
+    struct auth_transfer_request request = {.url = url, .proxy = proxy};
+    assert_true(auth_transfer_read_environment(&request));
+    assert_string_equal(request.proxy != NULL ? request.proxy : "", expected);
+    assert_string_equal(request.proxy_exceptions != NULL ? request.proxy_exceptions : "",
+                        expected_exceptions);
+    auth_transfer_free_environment(&request);
+    assert_null(request.proxy);
+    assert_null(request.proxy_exceptions);
+    auth_transfer_free_environment(&request);
+}
+
+static void reads_the_proxy_from_the_environment(void **state) {
     (void)state;
-    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", 0);
+    check_environment("https://a.example/", NULL, "", "");
+    setenv("ALL_PROXY", "http://all", 1);
+    setenv("https_proxy", "", 1);
+    setenv("NO_PROXY", "b.example", 1);
+    check_environment("https://a.example/", NULL, "http://all", "b.example");
+    setenv("https_proxy", "http://small", 1);
+    check_environment("https://a.example/", NULL, "http://small", "b.example");
+    check_environment("https://a.example/", "http://given", "http://given", "b.example");
+    check_environment("https://a.example/", "", "", "b.example");
+    check_environment("https://127.0.0.1:8080/", NULL, "", "*");
+    check_environment("https://localhost/", "http://given", "http://given", "b.example");
+    check_environment("http://127.0.0.1/", "http://given", "", "*"); /* loopback is asked itself */
+    clear_environment();
+}
+
+static void reads_where_openssl_finds_trust(void **state) {
+    (void)state;
+    struct auth_transfer_request request = {.url = "https://a.example/"};
+    setenv("SSL_CERT_FILE", "/a/file", 1);
+    setenv("SSL_CERT_DIR", "", 1);
+    assert_true(auth_transfer_read_environment(&request));
+    assert_string_equal(request.ssl_cert_file, "/a/file");
+    assert_null(request.ssl_cert_dir);
+    auth_transfer_free_environment(&request);
+    setenv("SSL_CERT_DIR", "/a/folder", 1);
+    assert_true(auth_transfer_read_environment(&request));
+    assert_string_equal(request.ssl_cert_dir, "/a/folder");
+    auth_transfer_free_environment(&request);
+    clear_environment();
+}
+
+static atomic_bool watched;
+static atomic_int lookups; /* of variables of ours */
+
+/* In place of the C library's, for all that is linked into this test, libcurl included. */
+EXPORTED char *getenv(const char *name) { /* NOLINT: the name is the system's */
+    extern char **environ;                /* NOLINT: the system's */
+    size_t length = strlen(name);
+    if (atomic_load(&watched))
+        for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+            if (strcmp(name, variables[i]) == 0)
+                atomic_fetch_add(&lookups, 1);
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
+            return *entry + length + 1;
+    return NULL;
+}
+
+/* The environment changes while the request is under way, and is read by nobody. */
+static void reads_the_environment_nowhere_else(void **state) {
+    (void)state;
+    struct server server =
+        serve("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 0); /* a proxy that refuses */
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
-    setenv("http_proxy", "http://127.0.0.1:1", 1);
-    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_OK);
-    unsetenv("http_proxy");
+    struct auth_transfer_request request = request_to("https://192.0.2.1/");
+    setenv("https_proxy", server.url, 1);
+    atomic_store(&watched, true);
+    assert_true(auth_transfer_read_environment(&request));
+    assert_true(atomic_load(&lookups) > 0);
+    atomic_store(&lookups, 0);
+    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    setenv("SSL_CERT_FILE", "/no/such/file", 1);
+    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_CONNECT);
+    assert_int_equal(reply->proxy_status, 403);
+    auth_transfer_free_environment(&request);
+    reply = fetch(transfer, &request); /* without it there is no proxy */
+    assert_int_equal(reply->proxy_status, 0);
+    atomic_store(&watched, false);
+    assert_int_equal(atomic_load(&lookups), 0);
+    clear_environment();
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void takes_trust_from_what_was_read(void **state) {
+    (void)state;
+    struct server server = serve("", HANG);
+    char secure[72];
+    (void)snprintf(secure, sizeof secure, "https%s", server.url + 4);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(secure);
+    request.ssl_cert_file = "/no/such/file";
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_CONFIG);
+    request.timeout_ms = 50;
+    request.ca_path = "/etc/ssl/certs"; /* given, and alone */
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_TIMEOUT);
     auth_transfer_free(transfer);
     stop(server);
 }
@@ -420,8 +536,9 @@ static void cancels_and_starts_anew(void **state) {
     struct auth_transfer_request request = request_to(silent.url);
     assert_true(auth_transfer_start(transfer, &request, &wall));
     assert_false(auth_transfer_step(transfer));
-    auth_transfer_wake(transfer);
-    auth_transfer_wait(transfer, 60000);
+    auth_notifier_signal(&cancel);
+    auth_transfer_wait(transfer, 60000, &cancel);
+    auth_notifier_clear(&cancel);
     auth_transfer_cancel(transfer);
     auth_transfer_cancel(transfer);
     assert_true(auth_transfer_step(transfer)); /* nothing under way */
@@ -433,6 +550,215 @@ static void cancels_and_starts_anew(void **state) {
     auth_transfer_free(NULL);
     stop(silent);
     stop(good);
+}
+
+/* --- performing --- */
+
+static struct auth_deadline in_ns(int64_t left_ns) {
+    return (struct auth_deadline){
+        .clock = &wall, .at_ns = auth_clock_boot_ns(&wall) + left_ns, .cancel = &cancel};
+}
+
+static void performs_one_request_after_the_other(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbody", 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    request.timeout_ms = 0; /* it is the deadline's */
+    struct auth_deadline deadline = in_ns(10 * AUTH_NS_PER_S);
+    for (int i = 0; i < 3; i++) {
+        const struct auth_transfer_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
+        assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
+        assert_int_equal(reply->status, 429);
+        assert_int_equal(reply->retry_after_s, 7);
+        assert_content(reply->body, "body");
+    }
+    deadline = in_ns(0);
+    const struct auth_transfer_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_TIMEOUT);
+    assert_true(reply->message[0] != '\0');
+    assert_int_equal(reply->retry_after_s, -1); /* that was another reply's */
+    assert_int_equal(reply->body.length, 0);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+/* A peer whose backlog is full answers no connection. */
+static int listen_in_vain(char *url, size_t capacity, int fillers[4]) {
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t length = sizeof address;
+    int listener = listen_somewhere(url, capacity);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    for (int i = 0; i < 4; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)connect(fillers[i], (const struct sockaddr *)&address, sizeof address);
+    }
+    return listener;
+}
+
+static atomic_bool resolver_hangs;
+static atomic_int resolving; /* at the moment */
+static atomic_int resolved;  /* names, in all */
+
+/* In place of the C library's, for libcurl. */
+EXPORTED int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                         struct addrinfo **result) {
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    atomic_fetch_add(&resolving, 1);
+    while (atomic_load(&resolver_hangs) && strstr(name, ".example") != NULL)
+        auth_clock_sleep(MS / 10);
+    int error = strstr(name, ".example") != NULL ? EAI_NONAME : real(name, service, hints, result);
+    atomic_fetch_add(&resolved, 1);
+    atomic_fetch_sub(&resolving, 1);
+    return error;
+}
+
+/* Time for a request to come to where it hangs; longer once it was too short, on a busy machine. */
+static int64_t hang_ns = INT64_C(30) * MS;
+static int64_t cancelled_ns;
+
+static void *cancels_soon(void *data) {
+    auth_clock_sleep(hang_ns);
+    cancelled_ns = auth_clock_boot_ns(&wall);
+    auth_notifier_signal(&cancel);
+    return data;
+}
+
+/* How long it took to end after it was cancelled. */
+static int64_t cancel_soon(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+    pthread_t thread;
+    struct auth_deadline deadline = in_ns(60 * AUTH_NS_PER_S);
+    assert_int_equal(pthread_create(&thread, NULL, cancels_soon, NULL), 0);
+    (void)auth_transfer_perform(transfer, request, &deadline);
+    int64_t ended_ns = auth_clock_boot_ns(&wall);
+    pthread_join(thread, NULL);
+    assert_true(auth_deadline_is_cancelled(&deadline));
+    auth_notifier_clear(&cancel);
+    return ended_ns - cancelled_ns;
+}
+
+/* How long it took to end after its deadline. */
+static int64_t run_out_of_time(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+    struct auth_deadline deadline = in_ns(hang_ns);
+    (void)auth_transfer_perform(transfer, request, &deadline);
+    return auth_clock_boot_ns(&wall) - deadline.at_ns;
+}
+
+/* Where a request to `url` hangs, it ends a moment after its deadline, or after it is cancelled. */
+static void check_hanging(const char *url, const char *proxy, enum auth_transfer_reached expected) {
+    int64_t (*const ends[])(struct auth_transfer *, const struct auth_transfer_request *) = {run_out_of_time,
+                                                                                             cancel_soon};
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(url);
+    request.connect_timeout_ms = 60000;
+    request.proxy = proxy;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        int64_t took_ns = MOMENT_NS + 1;
+        for (int j = 0; j < 20 && took_ns > MOMENT_NS; j++) { /* other programs may have the processor */
+            took_ns = ends[i](transfer, &request);
+            const struct auth_transfer_reply *reply = auth_transfer_finish(transfer, &wall);
+            assert_int_equal(reply->failure, AUTH_TRANSFER_TIMEOUT);
+            assert_true(took_ns > -2 * MS);
+            if (reply->reached != expected && hang_ns < 2 * AUTH_NS_PER_S) {
+                hang_ns *= 2;
+                took_ns = MOMENT_NS + 1;
+            } else {
+                assert_int_equal(reply->reached, expected);
+            }
+        }
+        assert_true(took_ns <= MOMENT_NS || getenv("UNDER_VALGRIND") != NULL);
+    }
+    auth_transfer_free(transfer);
+}
+
+static void ends_wherever_it_hangs(void **state) {
+    (void)state;
+    char url[64];
+    char secure[72];
+    int fillers[4];
+    int listener = listen_in_vain(url, sizeof url, fillers);
+    check_hanging(url, NULL, AUTH_TRANSFER_ADDRESS);
+    for (int i = 0; i < 4; i++)
+        close(fillers[i]);
+    close(listener);
+    struct server silent = serve("", HANG);
+    struct server slow = serve("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", HANG);
+    struct server opening = serve("HTTP/1.1 200 OK\r\n\r\n", HANG);
+    (void)snprintf(secure, sizeof secure, "https%s", silent.url + 4);
+    check_hanging(secure, NULL, AUTH_TRANSFER_CONNECTION);
+    check_hanging("https://192.0.2.1/", silent.url, AUTH_TRANSFER_CONNECTION);
+    check_hanging("https://192.0.2.1/", opening.url, AUTH_TRANSFER_TUNNEL);
+    check_hanging(silent.url, NULL, AUTH_TRANSFER_SERVER);
+    check_hanging(slow.url, NULL, AUTH_TRANSFER_SERVER);
+    stop(silent);
+    stop(slow);
+    stop(opening);
+}
+
+static void ends_while_a_resolver_hangs(void **state) {
+    (void)state;
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to("https://hangs.example/");
+    assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_RESOLVE);
+    auth_transfer_free(transfer);
+    if (atomic_load(&resolved) == 0)
+        SKIP("this libcurl has a resolver of its own");
+    atomic_store(&resolver_hangs, true);
+    check_hanging("https://hangs.example/", NULL, AUTH_TRANSFER_NOTHING);
+    assert_true(atomic_load(&resolving) > 0);
+    atomic_store(&resolver_hangs, false);
+    while (atomic_load(&resolving) > 0)
+        auth_clock_sleep(MS);
+}
+
+static void asks_nobody_once_it_is_cancelled(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(server.url);
+    struct auth_deadline deadline = in_ns(10 * AUTH_NS_PER_S);
+    auth_notifier_signal(&cancel);
+    const struct auth_transfer_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
+    assert_int_equal(reply->failure, AUTH_TRANSFER_TIMEOUT);
+    assert_int_equal(reply->reached, AUTH_TRANSFER_NOTHING);
+    auth_notifier_clear(&cancel);
+    assert_content(auth_transfer_perform(transfer, &request, &deadline)->body, "ok");
+    deadline.cancel = NULL;
+    assert_content(auth_transfer_perform(transfer, &request, &deadline)->body, "ok");
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void *forks_meanwhile(void *data) {
+    auth_clock_sleep(INT64_C(10) * MS);
+    pid_t child = fork();
+    if (child == 0) {
+        bool ok = !auth_gate_is_fork_unsafe() && auth_gate_enter();
+        execl(ok ? "/bin/true" : "/bin/false", "", (char *)NULL);
+        _exit(2);
+    }
+    assert_int_equal(waitpid(child, data, 0), child);
+    auth_notifier_signal(&cancel);
+    return NULL;
+}
+
+static void does_not_hold_the_gate_while_it_waits(void **state) {
+    (void)state;
+    struct server silent = serve("", HANG);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_transfer_request request = request_to(silent.url);
+    struct auth_deadline deadline = in_ns(60 * AUTH_NS_PER_S);
+    pthread_t thread;
+    int status = -1;
+    assert_int_equal(pthread_create(&thread, NULL, forks_meanwhile, &status), 0);
+    assert_int_equal(auth_transfer_perform(transfer, &request, &deadline)->failure, AUTH_TRANSFER_TIMEOUT);
+    pthread_join(thread, NULL);
+    assert_int_equal(status, 0);
+    auth_notifier_clear(&cancel);
+    auth_transfer_free(transfer);
+    stop(silent);
 }
 
 static void needs_both_descriptors_of_its_wake_up(void **state) {
@@ -470,7 +796,10 @@ static void names_its_failures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(brings_status_headers_and_body),
-        cmocka_unit_test(asks_no_proxy_for_plain_http_to_loopback),
+        cmocka_unit_test(reads_the_proxy_from_the_environment),
+        cmocka_unit_test(reads_where_openssl_finds_trust),
+        cmocka_unit_test(reads_the_environment_nowhere_else),
+        cmocka_unit_test(takes_trust_from_what_was_read),
         cmocka_unit_test(takes_only_the_last_replys_headers),
         cmocka_unit_test(takes_a_wait_in_seconds),
         cmocka_unit_test(finds_the_bearer_challenge),
@@ -487,19 +816,22 @@ int main(void) {
         cmocka_unit_test(keeps_a_proxys_password_out_of_messages),
         cmocka_unit_test(gives_up_in_time),
         cmocka_unit_test(cancels_and_starts_anew),
+        cmocka_unit_test(performs_one_request_after_the_other),
+        cmocka_unit_test(ends_wherever_it_hangs),
+        cmocka_unit_test(ends_while_a_resolver_hangs),
+        cmocka_unit_test(asks_nobody_once_it_is_cancelled),
+        cmocka_unit_test(does_not_hold_the_gate_while_it_waits),
         cmocka_unit_test(needs_both_descriptors_of_its_wake_up),
         cmocka_unit_test(names_its_failures),
     };
-    static const char *const variables[] = {"http_proxy", "https_proxy", "all_proxy", "ALL_PROXY",
-                                            "HTTPS_PROXY"};
-    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
-        unsetenv(variables[i]);
+    clear_environment();
     if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, scarce_malloc, free, scarce_realloc, scarce_strdup,
                              scarce_calloc) != CURLE_OK ||
-        !auth_transfer_init() || !auth_transfer_init() ||
+        !auth_transfer_init() || !auth_transfer_init() || !auth_gate_init() || !auth_notifier_open(&cancel) ||
         !auth_secret_append(&body, "grant_type=client_credentials", 29))
         return 1;
     int failed = RUN(tests);
     auth_secret_wipe(&body);
+    auth_notifier_close(&cancel);
     return failed;
 }

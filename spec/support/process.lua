@@ -10,8 +10,8 @@ local lfs = require "lfs"
 local process = {}
 
 --- By how much bounds of time are to be stretched: `make check-gc` runs specs with the collector at every step,
---- `make check-valgrind` on a processor that valgrind makes up.
-process.SLOWER = (os.getenv "LUA_INIT_5_4" or os.getenv "UNDER_VALGRIND") and 10 or 1
+--- `make check-valgrind` on a processor that valgrind makes up, `make check-tsan` with a look at each access to memory.
+process.SLOWER = (os.getenv "LUA_INIT_5_4" or os.getenv "UNDER_VALGRIND") and 10 or os.getenv "TSAN_OPTIONS" and 4 or 1
 
 --- How many requests a wrong secret may cost all who share its cache in so many seconds: the refusal is remembered for
 --- two, then for four, and so on.

@@ -9,7 +9,7 @@ local redis = {}
 redis.user, redis.password = "auth", "the-password-of-the-user"
 
 -- What the README says a user needs.
-local RULES = "on >%s resetkeys ~central-auth:* resetchannels -@all +get +pttl +set +del +eval +select +auth"
+local RULES = "on >%s resetkeys ~central-auth:* resetchannels -@all +get +pttl +set +del +rename +eval +select +auth"
 
 local Redis = {}
 Redis.__index = Redis

@@ -26,7 +26,7 @@ function rude.reply(status, headers, body)
   return table.concat(lines, "\r\n") .. "\r\n\r\n" .. body
 end
 
--- Plain values as Lua source: what passes between the two Lua states.
+--- Plain values as Lua source: what passes between the two Lua states.
 local function literal(value)
   if type(value) ~= "table" then
     return ("%q"):format(value)
@@ -37,6 +37,8 @@ local function literal(value)
   end
   return "{" .. table.concat(fields, ",") .. "}"
 end
+
+rude.literal = literal
 
 local function send(pipe, value)
   local text = literal(value)

@@ -1,10 +1,12 @@
 -- A client whose network and time a spec directs: replies come from a list, time moves when told, sleeping moves it.
--- The native tracker, clock and getter, and the whole Lua layer above the transport, are the real ones.
+-- The native tracker, clock and getter, and the whole Lua layer above the transfer, are the real ones.
 -- SPDX-License-Identifier: MIT
 
 local client = require "central.auth.client"
 local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
+local transfer = require "spec.support.scripted_transfer"
+local world = require "spec.support.scripted_world"
 
 local scripted = {}
 
@@ -35,12 +37,31 @@ function scripted.broken(code, reached)
   return { code = code or "network", reached = reached or not is_early and "server" or nil }
 end
 
---- `replies` is a list, or a function of the request's number. Options as for auth.new; no cache unless they name one.
---- Clients with the same `clock` live at the same time.
-function scripted.new(replies, options, clock)
-  local self = setmetatable({ clock = clock or core.clock(), requests = 0, slept = 0, events = {}, took = 0 }, Scripted)
-  local given = { client_id = "an-identifier", client_secret = "a-long-enough-secret", timeout = 10,
-    cache = false }
+-- An object as a handle from which nothing of the spec can be reached, as from the userdata in its place.
+local function sealed(object)
+  local function close()
+    object:close()
+  end
+  return setmetatable({}, {
+    __index = function(handle, name)
+      local function method(_, ...)
+        return object[name](object, ...)
+      end
+      rawset(handle, name, method)
+      return method
+    end,
+    __gc = close, __close = close,
+  })
+end
+
+--- `replies` is a list, or a function of the request's number and of what it sends. Options as for auth.new; no cache
+--- unless they name one, which then is in memory: see scripted_world. Clients with the same `clock` live at the same
+--- time and share their folders. `parts` replaces what the client is made of.
+function scripted.new(replies, options, clock, parts)
+  clock = clock or core.clock()
+  local self = setmetatable({ clock = clock, world = world.of(clock), replies = replies, requests = 0, slept = 0,
+    events = {}, took = 0 }, Scripted)
+  local given = { client_id = "an-identifier", client_secret = "a-long-enough-secret", timeout = 10, cache = false }
   for name, value in pairs(options or {}) do
     given[name] = value
     if value == scripted.NONE then
@@ -48,61 +69,38 @@ function scripted.new(replies, options, clock)
     end
   end
   given.on_event = given.on_event or function(event) self.events[#self.events + 1] = event.event end
-  self.transport = {
-    start = function(_, request) self:start(request) end,
-    wait = function(_, seconds) return self:arrives(seconds) end,
-    finish = function() return self:finish() end,
-    close = function() self.on_its_way = nil end,
-  }
-  self.replies = replies
-  self.client = client.new(assert(config.resolve(given)), {
-    clock = self.clock, transport = self.transport, random = function() return self.chance or 1 end,
-    stretch = 1,
+  function self.random()
+    return self.chance or 1
+  end
+  local all = {
+    clock = clock, random = self.random, jitter = 1,
+    transfer = function() return sealed(transfer.new(self)) end,
+    budget = function() return self.world:budget() end,
+    folder_store = function(path) return sealed(self.world:store(path)) end,
     sleep = function(seconds)
       self.slept = self.slept + seconds
       self:wait(seconds)
     end,
-  })
+  }
+  for name, part in pairs(parts or {}) do
+    all[name] = part
+  end
+  self.config = assert(config.resolve(given))
+  self.client = client.new(self.config, all)
   return self
 end
 
+--- Lets so many seconds pass.
 function Scripted:wait(seconds)
-  self.clock:shift(seconds, seconds)
+  self.world:pass(seconds)
 end
 
--- The network: a request arrives after `took` seconds of the movable clock, or fails when its time is over.
-function Scripted:start(request)
-  self.requests = self.requests + 1
-  self.last_request = request
+--- The reply to the next request, which `last_request` shows: what a fetch sends, or what transfer:call was given.
+function Scripted:answer(request)
+  self.requests, self.last_request = self.requests + 1, request
   local n = self.requests
-  local answer = type(self.replies) == "function" and self.replies(n) or self.replies[n]
-  assert(answer, ("request %d was not expected"):format(n))
-  local raw = { sent_boot = self.clock:boot(), sent_wall = self.clock:wall() }
-  for name, value in pairs(answer) do
-    raw[name] = value
-  end
-  local took = answer.took or self.took
-  if took > request.timeout and not answer.code then
-    raw.code = "timeout"
-  end
-  self.on_its_way, self.arrival = raw, self.clock:boot() + math.min(took, request.timeout)
-end
-
-function Scripted:arrives(seconds)
-  local left = self.arrival - self.clock:boot()
-  if left > 0 and seconds > 0 then
-    self:wait(math.min(left, seconds))
-  end
-  return self.clock:boot() >= self.arrival
-end
-
-function Scripted:finish()
-  local raw = self.on_its_way
-  if raw.code then
-    return nil, "it broke", raw.code, { reached = raw.reached }
-  end
-  raw.received_wall, raw.received_boot = self.clock:wall(), self.arrival
-  return raw
+  local answer = type(self.replies) == "function" and self.replies(n, request) or self.replies[n]
+  return assert(answer, ("request %d was not expected"):format(n))
 end
 
 return scripted

@@ -14,7 +14,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 /* Lua's: from the n-th on, all, or it would collect garbage and try again. */
 struct torture {
@@ -75,9 +78,12 @@ void *__wrap_calloc(size_t count, size_t size);
 void __wrap_free(void *block);
 void *__wrap_sodium_malloc(size_t size);
 void __wrap_sodium_free(void *block);
-DIR *__wrap_opendir(const char *path);
+char *__wrap_strdup(const char *text);
 DIR *__wrap_fdopendir(int fd);
+int __wrap_eventfd(unsigned count, int flags);
 int __wrap_timerfd_create(int clock, int flags);
+int __wrap_pipe2(int pair[2], int flags);
+int __wrap_socketpair(int domain, int type, int protocol, int pair[2]);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *data);
 int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
@@ -106,16 +112,28 @@ void __wrap_sodium_free(void *block) {
     sodium_free(block);
 }
 
-DIR *__wrap_opendir(const char *path) {
-    return refused() ? NULL : opendir(path);
+char *__wrap_strdup(const char *text) {
+    return refused() ? NULL : counted(strdup(text));
 }
 
 DIR *__wrap_fdopendir(int fd) {
     return refused() ? NULL : fdopendir(fd);
 }
 
+int __wrap_eventfd(unsigned count, int flags) {
+    return refused() ? -1 : eventfd(count, flags);
+}
+
 int __wrap_timerfd_create(int clock, int flags) {
     return refused() ? -1 : timerfd_create(clock, flags);
+}
+
+int __wrap_pipe2(int pair[2], int flags) {
+    return refused() ? -1 : pipe2(pair, flags);
+}
+
+int __wrap_socketpair(int domain, int type, int protocol, int pair[2]) {
+    return refused() ? -1 : socketpair(domain, type, protocol, pair);
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),

@@ -1,248 +1,240 @@
--- A client: one identity, one token, the methods people call. Arguments are checked here; the policy is in `renew`.
+-- A client: one identity, one token, and its public methods. Checks their arguments; token/source decides what to do.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
 local lazy = require "central.auth.lazy"
-local renew = require "central.auth.token.source"
+local token_source = require "central.auth.token.source"
 
-local by_hand = lazy "central.auth.token.operations"
-local calls = lazy "central.auth.api.methods"
 local errors = lazy "central.auth.errors"
+local methods = lazy "central.auth.api.methods"
 local pending = lazy "central.auth.token.pending"
-local revocation = lazy "central.auth.token.revocation"
 local status = lazy "central.auth.token.status"
-local turns = lazy "central.auth.token.single_flight"
 
 ---@class central.auth.TokenOptions
----@field min_valid? number seconds the token must still be good for
+---@field min_valid? number seconds that the token must still be valid
 
 ---@class central.auth.StatusOptions
----@field shared? boolean look at what other processes share first; the server is not asked
+---@field shared? boolean read the shared token first; makes no request to the token endpoint
 
 ---@class central.auth.Client
 local Client = {}
 local metatable = { __name = "central.auth.client", __metatable = false }
 
--- What stands in `calls` is loaded when it is first used.
+-- The methods for API calls are loaded on first use.
 function metatable:__index(name)
-  return Client[name] or calls.look_up(self, name)
+  return Client[name] or methods.look_up(self, name)
 end
 
 local client = {}
 
--- The options of a call, of which there is one: its value.
-local function check_one(options, known, kind)
+-- Checks the options of a method that has one option; returns its value.
+local function check_option(options, known, kind)
   if options == nil then
     return nil
   elseif type(options) == "table" and type(options.token) == "function" then
-    errors.mistake("call functions of the module with a dot: auth.token()")
+    errors.argument_error("call functions of the module with a dot: auth.token()")
   end
   errors.check_options(options, { [known] = kind })
   return options[known]
 end
 
-local function check_options(options)
-  local seconds = check_one(options, "min_valid", "any")
+local function check_min_valid(options)
+  local seconds = check_option(options, "min_valid", "any")
   if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds or seconds < 0) then
-    errors.mistake("min_valid: a number of seconds, 0 or more, expected")
+    errors.argument_error("min_valid: a number of seconds, 0 or more, expected")
   end
   return seconds
 end
 
-local function check_status(options)
-  return check_one(options, "shared", "boolean")
-end
-
--- In an event loop within a task: a secret may come from a command.
-local function look(renewal)
-  if not renewal.config.wait then
-    return turns.look(renewal)
-  end
-  return renewal.host:run(function() return turns.look(renewal) end, renewal.clock:boot() + renewal.config.timeout)
+local function check_shared(options)
+  return check_option(options, "shared", "boolean")
 end
 
 local function check_token(token)
   if token ~= nil and type(token) ~= "string" then
-    errors.mistake("invalidate: the token, a string, expected, got " .. type(token))
+    errors.argument_error("invalidate: the token, a string, expected, got " .. type(token))
   end
 end
 
-local function check_none() end
+local function check_nothing() end
 
 local function check_close(options)
   if type(options) == "table" and type(options.token) == "function" then
-    errors.mistake("call functions of the module with a dot: auth.close()")
+    errors.argument_error("call functions of the module with a dot: auth.close()")
   end
   errors.check_options(options, { revoke = "boolean" })
   return options ~= nil and options.revoke or false
 end
 
 local CHECKS = {
-  token = check_options, header = check_options, pending = check_options, invalidate = check_token, renew = check_none,
-  status = check_status, close = check_close,
+  token = check_min_valid, header = check_min_valid, pending = check_min_valid, invalidate = check_token,
+  renew = check_nothing, status = check_shared, close = check_close,
 }
 
---- Raises a mistake in the arguments of a method.
+--- Raises if the arguments of a method are not valid.
 ---@param method string
 function client.check(method, ...)
-  local check = CHECKS[method] or calls.checks[method]
+  local check = CHECKS[method] or methods.checks[method]
   check(...)
 end
 
--- What was called with a colon, as it must be.
-local function own(self, method)
-  if type(self) ~= "table" or not rawget(self, "_token") then
-    errors.mistake(("call methods of a client with a colon: client:%s()"):format(method))
+-- The client that a method was called on. Loads `errors` only if it is not a client.
+local function check_self(self, method)
+  return type(self) == "table" and rawget(self, "_token") and self
+    or errors.check_self(self, "_token", "a client", "client:" .. method)
+end
+
+-- The token source; nil after it was closed, by this client or by the MSP's.
+local function open_source(self)
+  return not self._source.closed and self._source or nil
+end
+
+-- The results of a public function: a failure, which is one value inside the package, is unpacked.
+local function unpack_failure(...)
+  local result, failure = ...
+  if result == nil and type(failure) == "table" then
+    return errors.unpack(failure)
   end
-  return self
+  return ...
 end
 
--- The renewal; nil once it was closed, by this client or by that of the MSP.
-local function open_renewal(self)
-  local renewal = self._renewal
-  return not renewal.closed and renewal or nil
+local function finish(source, ...)
+  source:deliver()
+  return unpack_failure(...)
 end
 
--- Does something with the renewal, then tells its events; a closed client fails.
-local function act(self, method, does, ...)
-  local renewal = open_renewal(own(self, method))
-  if not renewal then
+-- Calls `action` with the token source and further arguments, then delivers events. Fails if the client is closed. Used
+-- by the methods in api/methods, too.
+function Client:_with_source(action, ...)
+  local source = open_source(self)
+  if not source then
     return errors.fail("closed", "this client is closed; auth.new or auth.configure make another")
   end
-  local results = table.pack(does(renewal, ...))
-  renewal:deliver()
-  return table.unpack(results, 1, results.n)
+  return finish(source, action(source, ...))
 end
 
-client.own, client.act = own, act
-
-local function wait_for_token(renewal, min_valid)
-  return renewal:token(min_valid)
+-- A client for a tenant, which is closed with this one. For api/methods.
+function Client:_new_tenant(config)
+  return client.new(config, self._source:tenant_parts())
 end
 
---- A usable access token, never one that has expired or is about to. Waits only when there is none, `timeout` at most.
+--- Returns a usable access token: never one that has expired or is about to. Waits only if there is none, at most
+--- `timeout`.
 ---@param options? central.auth.TokenOptions
 ---@return string? token
----@return string|number|nil message on failure; with `min_valid` the remaining seconds where they fall short
+---@return string|number|nil message on failure; with `min_valid` the remaining seconds if they are fewer
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:token(options)
-  return own(self, "token")._token(options)
+  return check_self(self, "token")._token(options)
 end
 
---- The value for an Authorization header: `Bearer …`.
+--- Returns the value for an Authorization header: `Bearer …`.
 ---@param options? central.auth.TokenOptions
 ---@return string? header
 ---@return string|number|nil message as of `token`
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:header(options)
-  return own(self, "header")._header(options)
+  return check_self(self, "header")._header(options)
 end
 
---- A new token now, whatever the old one's state. On failure the old one stays.
+--- Gets a new token now, whatever the state of the current one. On failure the current one stays.
 ---@return string? token
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:renew()
-  return act(self, "renew", by_hand.renew)
+  return check_self(self, "renew"):_with_source(token_source.refresh)
 end
 
---- Starts getting a token without waiting, for event loops.
+--- Starts to get a token and does not wait for it; for event loops.
 ---@param options? central.auth.TokenOptions
 ---@return central.auth.Pending? pending
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:pending(options)
-  own(self, "pending")
-  return act(self, "pending", pending.new, check_options(options))
+  return check_self(self, "pending"):_with_source(pending.new, check_min_valid(options))
 end
 
---- The API refused this token (401): forgets it if it is still the current one, so that the next `token` gets another.
----@param token? string without it, the current one whichever it is
+--- Forgets a token that an API refused (401), if it is still the current one; the next `token` gets another.
+---@param token? string default: the current token
 ---@return boolean? forgotten
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:invalidate(token)
+  check_self(self, "invalidate")
   check_token(token)
-  return act(self, "invalidate", by_hand.invalidate, token)
+  return self:_with_source(token_source.invalidate, token)
 end
 
---- What is known about the token and its renewal; no secrets in it. Prints readably. With `shared` also what other
---- processes share, which is first looked at when a token is.
+--- Returns the state of the token and of its renewal, without secrets; it prints readably. Reads the token that other
+--- processes share only with `shared`, or after the first token request.
 ---@param options? central.auth.StatusOptions
 ---@return central.auth.Status? status
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:status(options)
-  local renewal = open_renewal(own(self, "status"))
-  if check_status(options) and renewal then
-    local looked, message, code, detail = look(renewal)
-    renewal:deliver()
-    if not looked then
-      return nil, message, code, detail
+  local source = open_source(check_self(self, "status"))
+  if check_shared(options) and source then
+    local ok, failure = source:look()
+    source:deliver()
+    if not ok then
+      return errors.unpack(failure)
     end
   end
-  return status.of(open_renewal(self))
+  return status.of(open_source(self))
 end
 
--- Closes without a word more: what `close` and the end of a to-be-closed variable share.
+-- What the method `close` and the end of a to-be-closed variable have in common.
 local function close(self)
-  self._renewal:close()
+  self._source:close()
 end
 
---- Wipes the secret, forgets the token, closes connections; calls that wait, those of tenants too, end with the code
---- `closed`. Safe to call again. With `revoke` the token is revoked first (RFC 7009) where `revocation_url` is set,
---- for all who share it; that may fail, closing does not.
+--- Wipes the secret, forgets the token and closes connections. Waiting calls, of tenants too, end with the code
+--- `closed`. Safe to call again. With `revoke` the token is revoked first (RFC 7009), for all processes that share it;
+--- this needs `revocation_url`, and may fail; the client is closed in any case.
 ---@param options? { revoke?: boolean }
 ---@return boolean? closed
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:close(options)
-  own(self, "close")
-  local results = { true }
-  if check_close(options) and open_renewal(self) then
-    results = table.pack(act(self, "close", revocation.revoke))
+  check_self(self, "close")
+  if not check_close(options) or not open_source(self) then
+    close(self)
+    return true
   end
+  local revoked, message, code, detail = self:_with_source(token_source.revoke)
   close(self)
-  return table.unpack(results, 1, results.n)
+  return revoked, message, code, detail
 end
 
 metatable.__close = close
 
 function metatable:__tostring()
-  return "central.auth.client (" .. status.of(open_renewal(self)).state .. ")"
+  return "central.auth.client (" .. status.of(open_source(self)).state .. ")"
 end
 
---- `parts` holds what a spec, the default client or a tenant's parent brings along: clock, tracker, transport, sleep,
---- random, stretch, parent.
+--- `parts`: what the default client, the parent of a tenant or a spec provides; see token_source.new.
 ---@param config central.auth.Config
 ---@param parts? table
 ---@return central.auth.Client
 function client.new(config, parts)
   parts = parts or {}
-  local clock = parts.clock or core.clock()
-  local tracker = parts.tracker or core.tracker(clock)
-  local self = {
-    _renewal = renew.new(config, {
-      clock = clock, tracker = tracker, transport = parts.transport, sleep = parts.sleep, random = parts.random,
-      stretch = parts.stretch, parent = parts.parent,
-    }),
-  }
+  parts.clock = parts.clock or core.clock()
+  parts.tracker = parts.tracker or core.tracker(parts.clock)
+  local self = { _source = token_source.new(config, parts) }
   local function slow_token(options)
-    return act(self, "token", wait_for_token, check_options(options))
+    return self:_with_source(token_source.token, check_min_valid(options))
   end
-  self._token = core.getter(tracker, slow_token, "token")
-  self._header = core.getter(tracker, function(options)
+  self._token = core.getter(parts.tracker, slow_token, "token")
+  self._header = core.getter(parts.tracker, function(options)
     local results = table.pack(slow_token(options))
-    if results[1] then
-      results[1] = "Bearer " .. results[1]
-    end
+    results[1] = results[1] and "Bearer " .. results[1]
     return table.unpack(results, 1, results.n)
   end, "header")
   return setmetatable(self, metatable)

@@ -1,16 +1,16 @@
--- What a server says of a failure beside its status, fit to print: the members of GreenLake's and OAuth's error bodies,
--- and the reason in a `WWW-Authenticate: Bearer` challenge (RFC 6750, 3). Nothing is decided by it.
+-- The text of a server's error reply, safe to print: the members of GreenLake's and OAuth's error bodies, and the
+-- reason in a `WWW-Authenticate: Bearer` challenge (RFC 6750, 3). For messages only: no decision depends on it.
 -- SPDX-License-Identifier: MIT
 
 local error_text = {}
 
 local CHALLENGE_MAX = 4096 -- bytes of WWW-Authenticate that are read
 
--- The members that `detail` gets, and those that a message gets, in their order.
+-- The members that go into `detail`, and those that go into the message, in this order.
 local IN_DETAIL = { "error_description", "error_uri", "errorCode", "message", "debugId" }
 local IN_MESSAGE = { "errorCode", "error", "message", "error_description", "detail" }
 
-local function quoted(text, at)
+local function quoted_string(text, at)
   local parts = {}
   while true do
     local plain, mark, after = text:match('^([^"\\]*)(["\\])()', at)
@@ -25,8 +25,8 @@ local function quoted(text, at)
   end
 end
 
---- The parameters of the Bearer challenge among those of a WWW-Authenticate field, their names in lower case; nil
---- without one.
+--- Returns the parameters of the Bearer challenge in a WWW-Authenticate field, their names in lower case; nil without
+--- such a challenge.
 ---@param field? string
 ---@return table<string, string>?
 function error_text.challenge(field)
@@ -39,7 +39,7 @@ function error_text.challenge(field)
     end
     local value, next_at = text:match("^%s*=%s*([%w!#$%%&'*+.^_`|~:/-]*)()", after)
     if value == "" and text:sub(next_at, next_at) == '"' then
-      value, next_at = quoted(text, next_at + 1)
+      value, next_at = quoted_string(text, next_at + 1)
     end
     if value and scheme == "bearer" then
       found[name:lower()] = value
@@ -59,45 +59,45 @@ local function text_of(value)
   end
 end
 
--- What the server says, by name, fit to print; where the body leaves something open, the challenge may have it.
+-- The members by name, safe to print; those that the body does not have are taken from the challenge.
 local function collect(fields, challenge, clean)
-  local said = {}
+  local members = {}
   for _, source in ipairs { type(fields) == "table" and fields or {}, challenge or {} } do
     for _, names in ipairs { IN_DETAIL, IN_MESSAGE } do
       for _, name in ipairs(names) do
-        local text = said[name] == nil and text_of(source[name])
-        said[name] = text and clean(text) or said[name]
+        local text = members[name] == nil and text_of(source[name])
+        members[name] = text and clean(text) or members[name]
       end
     end
   end
-  return said
+  return members
 end
 
---- Adds to `detail` what the server says, and returns it as one text; nil where it says nothing. `but` is a member that
---- the message has already.
+--- Adds the server's error text to `detail`, and returns it as one text; nil if there is none. `except` is a member
+--- that the message has already.
 ---@param detail central.auth.Detail
 ---@param fields any the body's JSON
 ---@param challenge? table<string, string>
----@param clean fun(text: string): string makes text from the server fit to print
----@param but? string
+---@param clean fun(text: string): string makes text from the server safe to print
+---@param except? string
 ---@return string?
-function error_text.add(detail, fields, challenge, clean, but)
-  local said, parts, seen = collect(fields, challenge, clean), {}, {}
+function error_text.add(detail, fields, challenge, clean, except)
+  local members, parts, seen = collect(fields, challenge, clean), {}, {}
   for _, name in ipairs(IN_DETAIL) do
-    detail[name] = said[name]
+    detail[name] = members[name]
   end
   for _, name in ipairs(IN_MESSAGE) do
-    local text = name ~= but and said[name]
+    local text = name ~= except and members[name]
     if text and not seen[text] then
       parts[#parts + 1], seen[text] = text, true
     end
   end
   local text = #parts > 0 and "it says: " .. table.concat(parts, ": ") or nil
-  if said.debugId then
-    text = ("%s (debugId %s)"):format(text or "it says nothing", said.debugId)
+  if members.debugId then
+    text = ("%s (debugId %s)"):format(text or "it says nothing", members.debugId)
   end
-  if said.error_uri then
-    text = ("%s%s"):format(text and text .. "; see " or "see ", said.error_uri)
+  if members.error_uri then
+    text = ("%s%s"):format(text and text .. "; see " or "see ", members.error_uri)
   end
   return text
 end

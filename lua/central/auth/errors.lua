@@ -1,15 +1,15 @@
--- Failures as values: the closed list of codes, and text from elsewhere made fit to print.
+-- Failures as values, with a closed list of codes; argument errors, which raise; and foreign text made safe to print.
 -- SPDX-License-Identifier: MIT
 
 ---@alias central.auth.Code
----| "config"       # an option, environment variable, profile or secret file is missing or wrong
+---| "config"       # an option, environment variable, profile or secret file is missing or not valid
 ---| "resolve"      # the host name has no address
----| "connect"      # the server or the proxy refused
+---| "connect"      # the server or the proxy refused the connection
 ---| "tls"          # the server's certificate or protocol is not acceptable
----| "timeout"      # no answer within the limits
+---| "timeout"      # no reply in time
 ---| "network"      # the connection broke
----| "http"         # an HTTP status that is no token and no OAuth error
----| "reply"        # a reply that is not what RFC 6749 says
+---| "http"         # an HTTP status without an OAuth error
+---| "reply"        # a reply that does not follow RFC 6749
 ---| "oauth"        # an OAuth error; detail.oauth_error
 ---| "rate_limited" # too many requests; detail.retry_after
 ---| "api"          # an API call failed
@@ -18,16 +18,16 @@
 ---@class central.auth.Detail
 ---@field status? integer HTTP status
 ---@field oauth_error? string RFC 6749, 5.2; of an API call that of a Bearer challenge (RFC 6750, 3)
----@field error_description? string what the server says; so are the next ones
+---@field error_description? string from the server's reply; likewise the next ones
 ---@field error_uri? string
 ---@field errorCode? string GreenLake's
 ---@field message? string
----@field debugId? string what HPE's support asks for
----@field retry_after? number seconds until a new try makes sense
+---@field debugId? string HPE's support asks for it
+---@field retry_after? number seconds until another try makes sense
 ---@field option? string the option concerned
 ---@field source? string where its value came from
----@field reached? "address" | "connection" | "tunnel" | "server" how far a request came that had no reply
----@field proxy_status? integer HTTP status of a proxy that did not let us through
+---@field reached? "address" | "connection" | "tunnel" | "server" the last step that a request without a reply reached
+---@field proxy_status? integer HTTP status with which a proxy refused the connection
 ---@field reply? central.auth.Reply of an API call
 
 local sorted_names = require "central.auth.sorted_names"
@@ -39,10 +39,10 @@ errors.codes = {
   "http", "reply", "oauth", "rate_limited", "api", "closed",
 }
 
-local LIMIT = 200 -- characters of foreign text in a message
+local TEXT_MAX = 200 -- characters of a text that did not come from this package
 
--- Characters that turn the direction of text or hide it: a message must read as it is.
-local function hides(code)
+-- Control characters, and those that hide text or change its direction: a message must show what it contains.
+local function is_hidden(code)
   return code < 0x20
     or (code >= 0x7F and code <= 0x9F)
     or code == 0x061C
@@ -53,21 +53,21 @@ local function hides(code)
     or (code >= 0xE0000 and code <= 0xE0FFF)
 end
 
---- Text from a server or a library as it may be shown: one line, no control or bidirectional characters, no
---- invalid UTF-8, cut at 200 characters.
+--- Makes text from a server or a library safe to print: one line, no control or bidirectional characters, valid UTF-8,
+--- at most 200 characters.
 ---@param text string
 ---@return string
 function errors.printable(text)
-  if #text <= LIMIT and not text:find("[^\x20-\x7E]") then
+  if #text <= TEXT_MAX and not text:find("[^\x20-\x7E]") then
     return text
   end
   local out, at = {}, 1
-  while at <= #text and #out < LIMIT do
+  while at <= #text and #out < TEXT_MAX do
     local after = utf8.len(text, at, at) and utf8.offset(text, 2, at)
     local code = after and utf8.codepoint(text, at)
     if not code then
       out[#out + 1] = ("\\x%02X"):format(text:byte(at))
-    elseif hides(code) then
+    elseif is_hidden(code) then
       out[#out + 1] = ("\\u{%X}"):format(code)
     else
       out[#out + 1] = text:sub(at, after - 1)
@@ -79,7 +79,7 @@ end
 
 local Detail = { __name = "central.auth.detail" }
 
--- So that print(auth.token()) shows a failure whole.
+-- So that print(auth.token()) shows all of a failure.
 function Detail:__tostring()
   local parts = {}
   for name, value in pairs(self) do
@@ -89,7 +89,7 @@ function Detail:__tostring()
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
---- A failure as every function returns it.
+--- Returns a failure as every public function does.
 ---@param code central.auth.Code
 ---@param message string
 ---@param detail? central.auth.Detail
@@ -98,57 +98,88 @@ function errors.fail(code, message, detail)
   return nil, message, code, setmetatable(detail or {}, Detail)
 end
 
---- The failure of everything that a client does, or waits for, once it is closed.
+--- Returns the failure of a call on a closed client.
 ---@param call? string the call's name
 function errors.closed(call)
   return errors.fail("closed", (call and call .. ": " or "") .. "the client was closed")
 end
 
+---@class central.auth.Failure a failure as one value, within this package
+---@field code central.auth.Code
+---@field message string
+---@field detail central.auth.Detail
+---@field may_be_sent? boolean of a request that was under way when its client was closed
 local Failure = { __name = "central.auth.failure" }
 
 function Failure:__tostring()
   return self.message
 end
 
---- Raises a failure where there is nobody to return it to: a table with `message`, `code` and `detail`.
+--- A failure as one value; nil without a code.
+---@param code? central.auth.Code
+---@param message? string
+---@param detail? central.auth.Detail
+---@return central.auth.Failure?
+function errors.failure(code, message, detail)
+  return code and setmetatable({ message = message, code = code, detail = setmetatable(detail or {}, Detail) }, Failure)
+end
+
+--- Makes one value of the results of a public function.
+---@param _ nil
+---@param message? string
+---@param code? central.auth.Code
+---@param detail? central.auth.Detail
+---@return central.auth.Failure?
+function errors.pack(_, message, code, detail)
+  return errors.failure(code, message, detail)
+end
+
+--- Returns a failure's parts, as a public function does.
+---@param failure central.auth.Failure
+---@return nil, string, central.auth.Code, central.auth.Detail
+function errors.unpack(failure)
+  return nil, failure.message, failure.code, failure.detail
+end
+
+--- Raises a failure that cannot be returned, as in an iterator.
 ---@param message string
 ---@param code central.auth.Code
 ---@param detail? central.auth.Detail
 function errors.raise(message, code, detail)
-  error(setmetatable({ message = message, code = code, detail = detail or {} }, Failure), 0)
+  error(errors.failure(code, message, detail), 0)
 end
 
---- A wrong option, by name and by where it was set.
+--- Returns the failure of an option with an invalid value.
 ---@param name string
----@param from string
+---@param from string where the value was set
 ---@param problem string
-function errors.wrong(name, from, problem)
+function errors.invalid_option(name, from, problem)
   return errors.fail("config", ("%s (from %s): %s"):format(name, from, problem), { option = name, source = from })
 end
 
--- How the chunk names of this package begin, precompiled and as text: a mistake is reported where the user made it.
-local function ours()
-  local face = package.loaded["central.auth"]
-  local path = not face and package.searchpath("central.auth", package.path)
-  local source = face and debug.getinfo(face.new, "S").source or path and "@" .. path
+-- How the chunk names of this package begin, precompiled and as text: an error is reported at the caller's line.
+local function package_prefixes()
+  local module = package.loaded["central.auth"]
+  local path = not module and package.searchpath("central.auth", package.path)
+  local source = module and debug.getinfo(module.new, "S").source or path and "@" .. path
   return { "@central/auth/", source, source and source:gsub("%.lua$", "/") }
 end
 
-local function is_one_of(info, beginnings)
-  for _, beginning in ipairs(beginnings) do
-    if info.what == "C" or info.source:find(beginning, 1, true) == 1 then
+local function is_in_package(info, prefixes)
+  for _, prefix in ipairs(prefixes) do
+    if info.what == "C" or info.source:find(prefix, 1, true) == 1 then
       return true
     end
   end
 end
 
---- Raises a mistake of the caller at the first line outside this package.
+--- Raises an error in the caller's arguments, at the first line outside this package.
 ---@param message string
-function errors.mistake(message)
-  local level, beginnings = 2, ours()
+function errors.argument_error(message)
+  local level, prefixes = 2, package_prefixes()
   while debug do
     local info = debug.getinfo(level, "S")
-    if not info or not is_one_of(info, beginnings) then
+    if not info or not is_in_package(info, prefixes) then
       break
     end
     level = level + 1
@@ -156,7 +187,20 @@ function errors.mistake(message)
   error(message, level)
 end
 
--- What is wrong with one option; nil where nothing is.
+--- Returns the object that a method was called on. Raises if the method was called with a dot, or on another object.
+---@param self any
+---@param field string a private field that every such object has
+---@param kind string "a client"
+---@param call string "client:token"
+---@return table
+function errors.check_self(self, field, kind, call)
+  if type(self) ~= "table" or rawget(self, field) == nil then
+    errors.argument_error(("call methods of %s with a colon: %s()"):format(kind, call))
+  end
+  return self
+end
+
+-- Why an option is not valid; nil if it is valid.
 local function option_problem(name, value, types)
   local kind = types[name]
   if not kind then
@@ -166,23 +210,23 @@ local function option_problem(name, value, types)
   end
 end
 
---- Raises a mistake in what should be a table of options, or nil: a name that is not known, a value of another type
---- than the name has there ("any" takes all). Of several mistakes it names the first, in order of names.
+--- Raises unless `options` is nil or a table whose names are all in `types` and whose values have these types ("any"
+--- allows all). Of several errors it reports the first, in the order of names.
 ---@param options any
 ---@param types table<string, string>
 function errors.check_options(options, types)
   if options ~= nil and type(options) ~= "table" then
-    errors.mistake("a table of options expected, got " .. type(options))
+    errors.argument_error("a table of options expected, got " .. type(options))
   end
   local first, problem
   for name, value in pairs(options or {}) do
-    local wrong = option_problem(name, value, types)
-    if wrong and (not first or tostring(name) < first) then
-      first, problem = tostring(name), wrong
+    local found = option_problem(name, value, types)
+    if found and (not first or tostring(name) < first) then
+      first, problem = tostring(name), found
     end
   end
   if problem then
-    errors.mistake(problem)
+    errors.argument_error(problem)
   end
 end
 
@@ -202,7 +246,7 @@ local function distance(a, b)
   return row[#b]
 end
 
---- `; did you mean "…"?` when one of the known names is near, else an empty string.
+--- Returns `; did you mean "…"?` if one of the known names is similar, else an empty string.
 ---@param name string
 ---@param known string[]
 ---@return string

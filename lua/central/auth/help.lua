@@ -1,5 +1,4 @@
--- What the module says of itself at a prompt: what it is and how it stands, the documentation of each function, and
--- which name was meant.
+-- Help at a prompt: the state of the module, the documentation of each topic, and suggestions for mistyped names.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -14,7 +13,7 @@ local documented = lazy "central.auth.help.documented"
 
 local help = {}
 
-local SHORTEST = 4 -- letters of a name that is taken for another mistyped: shorter ones are near to each other
+local NAME_MIN = 4 -- letters of a name for which there is a suggestion: shorter names are too similar to each other
 
 -- --- topics -------------------------------------------------------------------------------------------------------
 
@@ -22,16 +21,16 @@ local function overview(auth)
   local lines = documented.index(documented.functions(auth))
   table.insert(lines, 1, help.greeting() .. "\n")
   lines[#lines + 1] = '\nMore: auth.help("token"); likewise of "options", "errors", "environment", and of "pending",'
-    .. ' "loops",\n"sandbox" and "box", which have functions, too.'
+    .. ' "loops",\n"sandbox" and "server", which have functions, too.'
   return table.concat(lines, "\n")
 end
 
 local function all_options()
-  local lines = { "auth.configure { … } and auth.new { … } take:", "" }
+  local lines = { "The options of auth.configure { … } and auth.new { … }:", "" }
   for _, field in ipairs(documented.class("central.auth.Options").fields) do
     lines[#lines + 1] = documented.row(field.name, field.type, field.text)
   end
-  lines[#lines + 1] = "\nEach may come from the environment (CENTRAL_CLIENT_ID …) or a profile as well."
+  lines[#lines + 1] = "\nEach can also be set in the environment (CENTRAL_CLIENT_ID …) or in a profile."
   return table.concat(lines, "\n")
 end
 
@@ -40,7 +39,7 @@ local function codes()
 end
 
 local function all_codes()
-  local lines = { "Every failure is nil, message, code, detail. The codes:", "" }
+  local lines = { "On failure every function returns nil, message, code, detail. The codes:", "" }
   for _, code in ipairs(codes()) do
     lines[#lines + 1] = documented.row(code.name, code.text, "")
   end
@@ -62,7 +61,7 @@ local function one_option(name)
 end
 
 local function all_variables()
-  local lines = { "Of each option: CENTRAL_ and its name in capitals. Besides:" }
+  local lines = { "For each option: CENTRAL_ and its name in capitals. Others:" }
   for _, variable in ipairs(environment) do
     lines[#lines + 1] = ("\n  %s\n      %s"):format(variable[1], variable[2])
   end
@@ -87,22 +86,23 @@ local function one_code(name)
   end
 end
 
--- The function of this name; the list of those whose names begin with it; all that end with it.
-local function some_functions(auth, name)
-  local whole, inner, ends = nil, {}, {}
+-- The text of the function with this name; the list of functions whose names start with it; the texts of all whose
+-- names end with it.
+local function find_functions(auth, name)
+  local text, inner, ends = nil, {}, {}
   for _, entry in ipairs(documented.all(auth)) do
     local known = documented.plain(entry[1])
-    whole = known == name and documented.show(table.unpack(entry)) or whole
+    text = known == name and documented.show(table.unpack(entry)) or text
     inner[#inner + 1] = known:sub(1, #name + 1) == name .. "." and entry or nil
     ends[#ends + 1] = known:match "[^.]+$" == name and documented.show(table.unpack(entry)) or nil
   end
-  return whole, #inner > 0 and table.concat(documented.index(inner), "\n") or nil, ends
+  return text, #inner > 0 and table.concat(documented.index(inner), "\n") or nil, ends
 end
 
 local TOPICS = { options = all_options, errors = all_codes, environment = all_variables }
 
--- Every word there is something about.
-local function words(auth)
+-- The names of all topics.
+local function topics(auth)
   local list = sorted_names(TOPICS)
   for _, entry in ipairs(documented.all(auth)) do
     local name = documented.plain(entry[1])
@@ -121,34 +121,34 @@ local function words(auth)
   return table.move(errors.codes, 1, #errors.codes, #list + 1, list)
 end
 
--- --- the face -----------------------------------------------------------------------------------------------------
+-- --- public functions ---------------------------------------------------------------------------------------------
 
---- The text for `auth.help(topic)`. An unknown topic is a mistake, and the nearest is named.
+--- Returns the text for `auth.help(topic)`. Raises for an unknown topic, with a suggestion.
 ---@param auth table
 ---@param topic? string
 ---@return string
 function help.about(auth, topic)
   if not package.searchpath("central.auth.config.options", package.path) then
-    errors.mistake "help: the texts are in the package's source, and that is not on package.path"
+    errors.argument_error "help: the texts are in the module's source files, which are not on package.path"
   end
   if topic == nil then
     return overview(auth)
   elseif type(topic) ~= "string" then
-    errors.mistake "help: the name of a function, in quotes, expected"
+    errors.argument_error "help: the name of a function, in quotes, expected"
   end
   local name = documented.plain(topic)
   local found = { TOPICS[name] and TOPICS[name]() }
-  local whole, inner, ends = some_functions(auth, name)
-  found[#found + 1] = whole
+  local text, inner, ends = find_functions(auth, name)
+  found[#found + 1] = text
   found[#found + 1] = inner
   found[#found + 1] = one_option(name)
   found[#found + 1] = one_variable(name)
-  found[#found + 1] = one_code(name) -- some are the names of options too
+  found[#found + 1] = one_code(name) -- some codes are names of options, too
   found = #found > 0 and found or ends
   if #found == 0 then
-    local suggestion = errors.suggest(name, words(auth))
-    errors.mistake(("help: there is nothing about %q%s"):format(errors.printable(topic),
-      suggestion ~= "" and suggestion or "; auth.help() lists what there is"))
+    local suggestion = errors.suggest(name, topics(auth))
+    errors.argument_error(("help: there is no topic %q%s"):format(errors.printable(topic),
+      suggestion ~= "" and suggestion or "; auth.help() lists all topics"))
   end
   return table.concat(found, "\n\n")
 end
@@ -156,14 +156,14 @@ end
 local function state_of(client)
   local status = client:status()
   if status.state == "closed" then
-    return "closed; auth.configure{ … } starts anew"
+    return "closed; auth.configure{ … } makes another client"
   elseif status.expires_in then
-    return ("a token that is %s, for %s more"):format(status.state, duration(status.expires_in))
+    return ("a %s token, valid for %s"):format(status.state, duration(status.expires_in))
   end
   return "no token yet, auth.token() gets one"
 end
 
---- What it is and how it stands.
+--- Returns the module's version and state.
 ---@param client? central.auth.Client
 ---@return string
 function help.greeting(client)
@@ -177,16 +177,16 @@ function help.greeting(client)
   return ("central.auth %s: %s"):format(config.VERSION, state)
 end
 
---- The value of a field that is not there: nil, unless it is nearly one that is.
+--- The value of an unknown field of the module: nil; raises if the name is similar to a known one.
 ---@param auth table
 ---@param name any
 function help.unknown(auth, name)
   if name == "_VERSION" then
     return "central.auth " .. config.VERSION
-  elseif type(name) == "string" and #name >= SHORTEST and not name:find "^_" then
+  elseif type(name) == "string" and #name >= NAME_MIN and not name:find "^_" then
     local nearest = errors.suggest(name, sorted_names(auth)):match '"([%w_]+)"'
     if nearest then
-      errors.mistake(("there is no auth.%s; did you mean auth.%s? auth.help() lists all"):format(name, nearest))
+      errors.argument_error(("there is no auth.%s; did you mean auth.%s? auth.help() lists all"):format(name, nearest))
     end
   end
 end

@@ -1,7 +1,7 @@
--- Modules that are loaded when they are first used: starting must not pay for what a cached token never needs.
+-- Loads modules on first use, so that a start with a cached token loads only what it needs.
 -- SPDX-License-Identifier: MIT
 
---- Stands for the module `name` until one of its fields is asked for.
+--- A table that loads the module `name` when one of its fields is first read.
 ---@param name string
 ---@return table
 return function(name)

@@ -1,5 +1,5 @@
--- Ready-made ways to wait, for the option `wait`: a coroutine of an event loop yields until a descriptor is readable,
--- and the loop goes on with others. Each loads its library when it is first used.
+-- Adapters of event loops, for the option `wait`: the coroutine yields until a descriptor is readable, and the loop
+-- resumes others meanwhile. Each loads its library on first use.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -12,7 +12,7 @@ local loops = {}
 function loops.cqueues(fd, seconds)
   local cqueues = require "cqueues"
   cqueues.poll({ pollfd = fd, events = "r" }, seconds)
-  cqueues.cancel(fd) -- which would keep the number in mind when it stands for something else
+  cqueues.cancel(fd) -- it would remember the number after the descriptor is closed
 end
 
 --- For coroutines that run in callbacks of luv, libuv's binding.
@@ -41,16 +41,16 @@ function loops.luv(fd, seconds)
   coroutine.yield()
 end
 
--- A descriptor as copas sees a socket, at which nothing lies ready the first time.
+-- A descriptor as a socket for copas; its first read times out, so that copas waits for it.
 local function socket_of(fd)
-  local looked = false
+  local was_read = false
   return {
     getfd = function() return fd end,
     dirty = function() return false end,
     close = function() end,
     receive = function()
-      if not looked then
-        looked = true
+      if not was_read then
+        was_read = true
         return nil, "timeout"
       end
       return ""
@@ -58,31 +58,29 @@ local function socket_of(fd)
   }
 end
 
---- For threads of copas. It knows no timeouts for single descriptors: a timer's descriptor is waited for beside this
---- one, in the set of sockets that copas.receive yields. Where none is left, this one alone, which is readable in time
---- as a rule.
+--- For threads of copas, which has no timeouts for single descriptors: a timer's descriptor is added to the set of
+--- sockets that copas.receive yields. If no descriptor is left for a timer, it waits for this one without a timeout.
 ---@param fd integer
 ---@param seconds number
 function loops.copas(fd, seconds)
   local receive = require("copas").receive
-  local timer <close> = core.alarm()
+  local timer <close> = core.timer(seconds)
   if not timer then
     receive(socket_of(fd))
     return
   end
-  timer:set(seconds)
-  local asked, late, look = socket_of(fd), socket_of(timer:fd()), coroutine.wrap(receive)
-  local _, reading = look(late)
-  look()
+  local awaited, expiry, start = socket_of(fd), socket_of(timer:fd()), coroutine.wrap(receive)
+  local _, reading = start(expiry) -- it yields its set of sockets
+  start()
   local _ <close> = setmetatable({}, { __close = function()
-    for _, socket in ipairs { asked, late } do
+    for _, socket in ipairs { awaited, expiry } do
       reading:remove(socket)
       reading:pop(socket)
     end
   end })
-  reading:insert(late)
-  reading:push(late, coroutine.running())
-  receive(asked)
+  reading:insert(expiry)
+  reading:push(expiry, coroutine.running())
+  receive(awaited)
 end
 
 return loops

@@ -1,7 +1,7 @@
--- The names in a table, in order: what depends on them comes out the same each time.
+-- The keys of a table in order, so that results do not depend on the order of pairs().
 -- SPDX-License-Identifier: MIT
 
---- The keys of a table whose keys are strings, sorted.
+--- Returns the sorted keys of a table whose keys are strings.
 ---@param map table<string, any>
 ---@return string[]
 return function(map)

@@ -1,4 +1,4 @@
--- Where an API call goes: a path or a URL, and a query -> a URL that the token may be sent to, or what is wrong.
+-- The URL of an API call: from a path or a URL, and a query, to a URL that the token may be sent to, or a problem.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require "central.auth.lazy"
@@ -9,32 +9,32 @@ local url = {}
 
 local PORTS = { https = "443", http = "80" }
 
--- What a URL may consist of (RFC 3986, 2), but for the fragment, which is never sent. Letters by their codes: %w takes
--- others, too, where the locale has one byte for each.
-local STRANGE = "[^A-Za-z0-9%-._~:/?%[%]@!$&'()*+,;=%%]"
+-- A character that a URL may not have (RFC 3986, 2), or the # of a fragment, which is never sent. A-Z and not %a, which
+-- matches more letters in some locales.
+local INVALID_CHAR = "[^A-Za-z0-9%-._~:/?%[%]@!$&'()*+,;=%%]"
 
---- What is in a text that no URL to be requested may hold, if anything is.
+--- Returns why a text cannot be part of a URL that is requested; nil if it can.
 ---@param text string
----@return string?
+---@return string? problem
 function url.problem(text)
-  local at = text:find(STRANGE) or text:find("%%%X") or text:find("%%%x%X") or text:find("%%%x?$")
+  local at = text:find(INVALID_CHAR) or text:find("%%%X") or text:find("%%%x%X") or text:find("%%%x?$")
     or text:find("%00", 1, true)
   if not at then
     return nil
   elseif text:find("^[%c\x7F]", at) then
     return ("byte %d is a control character"):format(at)
   elseif text:find("^%%00", at) then
-    return ("%%00 at byte %d: no NUL belongs there"):format(at)
+    return ("it contains a NUL, %%00 at byte %d"):format(at)
   elseif text:sub(at, at) == "#" then
     return "it has a fragment (#…), which is never sent"
   end
   return ("%q at byte %d must be percent-encoded"):format(errors.printable(text:sub(at, at)), at)
 end
 
--- Encoded or not, on whichever side of a slash: no way up.
-local function climbs(path)
-  local plain = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
-  for segment in plain:gmatch("[^/\\]+") do
+-- Whether a segment is "..", encoded or not, between slashes or backslashes.
+local function has_dot_segments(path)
+  local decoded = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
+  for segment in decoded:gmatch("[^/\\]+") do
     if segment == ".." then
       return true
     end
@@ -48,18 +48,18 @@ local function authority_problem(host, port)
   elseif host:find("^%[[^%]]*%%") then
     return "its address has a zone (%…), which is not supported"
   elseif host:find("[\x80-\xFF]") then
-    return "its host is not ASCII; write it as DNS has it, xn--…"
+    return "its host is not ASCII; write the name that DNS has, xn--…"
   elseif not (host:find("^[A-Za-z0-9._-]+$") or host:find("^%[[%x:.]+%]$")) then
-    return "its host is no name, no IPv4 address and no IPv6 address in brackets"
+    return "its host is neither a name, an IPv4 address nor an IPv6 address in brackets"
   elseif port ~= "" and not (tonumber(port) >= 1 and tonumber(port) <= 65535) then
-    return "its port is none from 1 to 65535"
+    return "its port is not from 1 to 65535"
   end
 end
 
---- The host and the port of what stands before a URL's path: `host:port`; or nil and what is wrong with it.
+--- Splits the authority of a URL, `host:port`, into host and port; or returns nil and why it is not valid.
 ---@param authority string
 ---@return string? host in lower case
----@return string port "" where there is none; or the problem
+---@return string port "" if there is none; or the problem
 function url.host(authority)
   local host, port = authority:match("^(.*):(%d*)$")
   host, port = (host or authority):lower(), (port or ""):gsub("^0+(%d)", "%1")
@@ -70,15 +70,16 @@ function url.host(authority)
   return host, port
 end
 
---- Scheme, host and port of a URL in one spelling, the host alone, and the rest; or nil and what is wrong with it.
+--- Splits a URL into its origin (scheme, host and port, normalized), its host, and the rest; or returns nil and why it
+--- is not valid.
 ---@param text string
 ---@return string? origin
----@return string? host
+---@return string? host or the problem
 ---@return string? rest
 function url.split(text)
   local scheme, authority, rest = text:match("^(%a+)://([^/?#]+)(.*)$")
   if not scheme then
-    return nil, "it is no URL like https://host/path"
+    return nil, "it is not a URL like https://host/path"
   end
   local host, port = url.host(authority)
   if not host then
@@ -88,7 +89,7 @@ function url.split(text)
   return ("%s://%s:%s"):format(scheme, host, port ~= "" and port or PORTS[scheme] or "0"), host, rest
 end
 
-local function is_named(origin, hosts)
+local function is_allowed(origin, hosts)
   for _, name in ipairs(hosts or {}) do
     if origin == url.split("https://" .. name) then
       return true
@@ -97,7 +98,7 @@ local function is_named(origin, hosts)
   return false
 end
 
---- The URL of a target: a path below the base, or a URL of the base's host or of one of `hosts`.
+--- Returns the URL of a target: a path below the base, or a URL of the base's host or of one of `hosts`.
 ---@param target string
 ---@param base? string
 ---@param hosts? string[]
@@ -105,33 +106,33 @@ end
 ---@return string? problem
 function url.resolve(target, base, hosts)
   local problem = url.problem(target)
-  local path, whole = target, base and base .. target
+  local path, address = target, base and base .. target
   if not problem and not target:find("^/") then
     local origin, host, rest = url.split(target)
-    path, whole = rest, target
+    path, address = rest, target
     if not origin then
       problem = target:find("://", 1, true) and host
         or "write a path that begins with /, or a URL like https://host/path"
-    elseif origin ~= (base and url.split(base)) and not (origin:find("^https:") and is_named(origin, hosts)) then
-      problem = ("the token does not go to %s: it is not the host of base_url, and the option hosts does not name it")
+    elseif origin ~= (base and url.split(base)) and not (origin:find("^https:") and is_allowed(origin, hosts)) then
+      problem = ("the token is not sent to %s: it is not the host of base_url, and not one of the option hosts")
         :format(host)
     end
   elseif not problem and target:find("^//") then
     problem = "it begins with two slashes"
   end
-  if not problem and climbs(path:match("^[^?]*")) then
-    problem = "it has a segment .."
-  elseif not problem and not whole then
-    problem = "for a path the option base_url is needed, or cluster: arguments, CENTRAL_BASE_URL or a profile"
+  if not problem and has_dot_segments(path:match("^[^?]*")) then
+    problem = "its path has a segment .."
+  elseif not problem and not address then
+    problem = "a path needs the option base_url, or cluster: an argument, CENTRAL_BASE_URL or a profile"
   end
-  return not problem and whole or nil, problem
+  return not problem and address or nil, problem
 end
 
 local function encode(text)
   return (text:gsub("[^A-Za-z0-9%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
---- A value as text; a number with all its digits and no more, whatever the locale's decimal point.
+--- Formats a value; a number with all its digits and no more, and with a point in any locale.
 ---@param value string | number | boolean
 ---@return string
 function url.text(value)
@@ -144,8 +145,8 @@ function url.text(value)
   return ((tonumber(short) == value and short or ("%.17g"):format(value)):gsub("[^%w+-]+", "."))
 end
 
--- What a value is that no query can hold.
-local function unfit(value)
+-- The kind of a value that a query cannot have; nil for others.
+local function unsupported_type(value)
   local kind = type(value)
   if kind == "number" and value - value ~= 0 then
     return "a number that is not finite"
@@ -162,22 +163,22 @@ local function is_list(value)
   return type(value) == "table" and count == #value
 end
 
---- A table as a query, its names in order: values are strings, numbers, booleans, or lists of these, which repeat the
---- name. nil and what is wrong with which.
+--- Encodes a table as a query, its names in order: values are strings, numbers, booleans, or lists of these, which
+--- repeat the name. Returns nil and the problem if another type is among them.
 ---@param fields table<string, any>
 ---@return string? query
 ---@return string? problem
 function url.query(fields)
   for name in pairs(fields) do
     if type(name) ~= "string" then
-      return nil, ("a name is a %s; a string is needed"):format(type(name))
+      return nil, ("a name is a %s; names must be strings"):format(type(name))
     end
   end
-  local parts, sorted_names = {}, require "central.auth.sorted_names" -- here: a start with a cached token has no query
+  local parts, sorted_names = {}, require "central.auth.sorted_names" -- a start with a cached token needs none
   for _, name in ipairs(sorted_names(fields)) do
     local values = fields[name]
     for _, value in ipairs(is_list(values) and values or { values }) do
-      local problem = unfit(value)
+      local problem = unsupported_type(value)
       if problem then
         return nil, ("%s: a string, a number, a boolean or a list of these is needed, not %s"):format(
           errors.printable(name), problem)
@@ -188,7 +189,7 @@ function url.query(fields)
   return table.concat(parts, "&")
 end
 
---- A URL with more of a query behind it.
+--- Appends a query to a URL, which may have one already.
 ---@param text string
 ---@param query string
 ---@return string

@@ -1,11 +1,10 @@
 -- GreenLake's personal API clients, by its credentials API
--- (developer.greenlake.hpe.com/docs/greenlake/services/credentials/public). The secret of a new or reset one is shown
--- once: it can go straight to a file, and when it is this client's own, this client goes on with it.
+-- (developer.greenlake.hpe.com/docs/greenlake/services/credentials/public). GreenLake shows a new secret only once: it
+-- can be saved to a file, and if it is this client's own secret, this client uses it from then on.
 -- SPDX-License-Identifier: MIT
 
-local by_hand = require "central.auth.token.operations"
-local client = require "central.auth.client"
 local core = require "central.auth.core"
+local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local lazy = require "central.auth.lazy"
@@ -17,29 +16,25 @@ local save = lazy "central.auth.config.save"
 ---@field id string
 ---@field name? string
 ---@field client_id string
----@field client_secret? string of `create` and `reset`, where it was not saved
----@field saved_to? string the file it was put into
+---@field client_secret? string from `create` and `reset`, if it was not saved
+---@field saved_to? string the file that has the secret
 ---@field created_at? string
 ---@field updated_at? string
----@field service? string the resource URI of what it is for
----@field workspace? string that of the tenant it is for
+---@field service? string the resource URI of its service
+---@field workspace? string the resource URI of its tenant
 
 ---@class central.auth.Credentials
 local Credentials = {}
 
-local credentials = { methods = Credentials }
+local api_clients = { methods = Credentials }
 
 local PATH = "/workspaces/v1/credentials"
 local SERVICE, WORKSPACE = "/service-catalog/v1beta1/service-manager-provisions/", "/workspaces/v1/workspaces/"
 
 -- --- arguments -----------------------------------------------------------------------------------------------------
 
-local function own(self, method)
-  local owner = type(self) == "table" and rawget(self, "_client")
-  if not owner then
-    errors.mistake(("call it with a colon on a client's credentials: client.credentials:%s()"):format(method))
-  end
-  return owner
+local function check_self(self, method)
+  return errors.check_self(self, "_with_source", "a client's credentials", "client.credentials:" .. method)
 end
 
 local CREATE = { name = "string", service = "string", workspace = "string", save_to = "any" }
@@ -53,7 +48,7 @@ end
 
 local function check_id(id)
   if type(id) ~= "string" then
-    errors.mistake("the id of a personal API client, a string, expected, got " .. type(id))
+    errors.argument_error("the id of a personal API client, a string, expected, got " .. type(id))
   end
 end
 
@@ -75,7 +70,7 @@ function metatable:__tostring()
     errors.printable(self.client_id or "?"), secret or "")
 end
 
-local function described(value)
+local function from_json(value)
   local service, workspace = value.associatedServiceManagerProvision, value.associatedTenant
   return setmetatable({
     id = text(value.id), name = text(value.credentialName), client_id = text(value.clientId) or text(value.id),
@@ -85,37 +80,37 @@ local function described(value)
   }, metatable)
 end
 
--- An API call of GreenLake's platform. `doubt` is added to the message of a failure where the server may have acted.
-local function call(renewal, method, path, body, doubt, resets)
-  local means = { base = renewal.config.greenlake_url, resets = resets }
-  local reply, message, code, detail = request.run(renewal, method, PATH .. path, { json = body }, means)
-  if not reply and doubt and means.may_have_acted then
-    message = ("%s; %s"):format(message, doubt)
+-- A call of GreenLake's API. `warning` is added to the message of a failure if the server may have acted.
+local function call(source, method, path, body, warning, resets)
+  local context = { base = source.config.greenlake_url, resets = resets }
+  local reply, message, code, detail = request.run(source, method, PATH .. path, { json = body }, context)
+  if not reply and warning and context.may_have_acted then
+    message = ("%s; %s"):format(message, warning)
   end
   return reply, message, code, detail
 end
 
-local function place(id)
+local function path_of(id)
   if not id:find("^[%w_-]+$") then
     return errors.fail("config", "the id of a personal API client has letters, digits and dashes only")
   end
   return "/" .. id
 end
 
--- The one in a reply that must have a secret, whatever else is missing: there is no other copy.
+-- The client in a reply with a new secret; also if other fields are missing, as there is no other copy of the secret.
 local function with_secret(reply, id)
   local value = reply.json or json.decode(reply.body)
-  local found = type(value) == "table" and described(value)
+  local found = type(value) == "table" and from_json(value)
   if not (found and found.client_secret and found.client_secret ~= "") then
-    return errors.fail("reply", "GreenLake's reply has no new secret in it; look under Personal API clients, and reset"
-      .. " it once more", { status = reply.status, reply = reply })
+    return errors.fail("reply", "GreenLake's reply has no new secret; look under Personal API clients, and reset it"
+      .. " again", { status = reply.status, reply = reply })
   end
   found.id, found.client_id = found.id or found.client_id or id, found.client_id or id
   return found
 end
 
--- Puts the secret where it was to go. Where that fails now it is returned, with the failure beside it.
-local function hand_over(found, to)
+-- Saves the secret. If that fails, the result has the secret, followed by the failure.
+local function save_secret(found, to)
   if to == nil then
     return found
   end
@@ -128,14 +123,14 @@ end
 
 -- --- methods -------------------------------------------------------------------------------------------------------
 
---- All of this user's in the workspace; no secrets in them.
+--- Lists the clients of this user in the workspace, without their secrets.
 ---@return central.auth.PersonalClient[]? list
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:list()
-  return client.act(own(self, "list"), "credentials", function(renewal)
-    local reply, message, code, detail = call(renewal, "GET", "")
+  return check_self(self, "list")._with_source(function(source)
+    local reply, message, code, detail = call(source, "GET", "")
     local items = reply and type(reply.json) == "table" and reply.json.items
     if reply and type(items) ~= "table" then
       return errors.fail("reply", "GreenLake's reply has no list of personal API clients", { status = reply.status })
@@ -144,30 +139,30 @@ function Credentials:list()
     end
     local list = {}
     for i, item in ipairs(items) do
-      list[i] = described(item)
+      list[i] = from_json(item)
     end
     return list
   end)
 end
 
---- A new one. The secret is in the result, or in the file that `save_to` names; where that can't be written after
---- all, it is in the result with the failure behind it.
+--- Creates a client. Its secret is in the result, or in the file of `save_to`; if that cannot be written after all, it
+--- is in the result, followed by the failure.
 ---@param options { name: string, service?: string, workspace?: string, save_to?: central.auth.SaveTo }
 ---@return central.auth.PersonalClient? made
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:create(options)
-  local owner = own(self, "create")
+  check_self(self, "create")
   options = check_options(options, CREATE)
   if not options.name then
-    errors.mistake("a name for the new personal API client is needed: create{ name = … }")
+    errors.argument_error("a name for the new personal API client is needed: create{ name = … }")
   end
-  return client.act(owner, "credentials", function(renewal)
+  return self._with_source(function(source)
     local ready, message, code, detail = save.prepare(options.save_to)
     local reply, made
     if ready then
-      reply, message, code, detail = call(renewal, "POST", "", {
+      reply, message, code, detail = call(source, "POST", "", {
         credentialName = options.name, associatedServiceManagerProvision = uri(options.service, SERVICE),
         associatedTenant = uri(options.workspace, WORKSPACE),
       }, "the client may have been created nevertheless: look for it in the list")
@@ -178,26 +173,27 @@ function Credentials:create(options)
     if not made then
       return nil, message, code, detail
     end
-    return hand_over(made, options.save_to)
+    return save_secret(made, options.save_to)
   end)
 end
 
-local function reset(renewal, path, id)
-  local reply, message, code, detail = call(renewal, "POST", path .. "/reset", nil,
-    "the secret may have been reset nevertheless: in that case reset it again", id == renewal.config.client_id)
+local function reset(source, path, id)
+  local deadline = deadlines.new(source.clock, source.config.timeout)
+  local reply, message, code, detail = call(source, "POST", path .. "/reset", nil,
+    "the secret may have been reset nevertheless: in that case reset it again", id == source.config.client_id)
   if not reply then
     return nil, message, code, detail
   end
   local found
   found, message, code, detail = with_secret(reply, id)
-  if found and found.client_id == renewal.config.client_id then
-    by_hand.use_secret(renewal, core.secret(found.client_secret))
+  if found and found.client_id == source.config.client_id then
+    source:set_secret(core.secret(found.client_secret), deadline)
   end
   return found, message, code, detail
 end
 
---- A new secret for one; all its tokens end at once. The secret as with `create`. Of the one this client uses, this
---- client and what it shares go on with the new secret.
+--- Gives a client a new secret; its tokens end at once. The secret is returned as by `create`. If it is this client's
+--- own secret, this client and its cache use the new one from then on.
 ---@param id string
 ---@param options? { save_to?: central.auth.SaveTo }
 ---@return central.auth.PersonalClient? found
@@ -205,39 +201,39 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:reset(id, options)
-  local owner = own(self, "reset")
+  check_self(self, "reset")
   check_id(id)
   options = check_options(options, RESET)
-  return client.act(owner, "credentials", function(renewal)
-    local path, message, code, detail = place(id)
+  return self._with_source(function(source)
+    local path, message, code, detail = path_of(id)
     local found
     if path then
       found, message, code, detail = save.prepare(options.save_to)
     end
     if found then
-      found, message, code, detail = reset(renewal, path, id)
+      found, message, code, detail = reset(source, path, id)
     end
     if not found then
       return nil, message, code, detail
     end
-    return hand_over(found, options.save_to)
+    return save_secret(found, options.save_to)
   end)
 end
 
---- Deletes one; all its tokens end at once.
+--- Deletes a client; its tokens end at once.
 ---@param id string
 ---@return boolean? deleted
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:delete(id)
-  local owner = own(self, "delete")
+  check_self(self, "delete")
   check_id(id)
-  return client.act(owner, "credentials", function(renewal)
-    local path, message, code, detail = place(id)
+  return self._with_source(function(source)
+    local path, message, code, detail = path_of(id)
     local reply
     if path then
-      reply, message, code, detail = call(renewal, "DELETE", path)
+      reply, message, code, detail = call(source, "DELETE", path)
     end
     if not reply then
       return nil, message, code, detail
@@ -246,4 +242,4 @@ function Credentials:delete(id)
   end)
 end
 
-return credentials
+return api_clients

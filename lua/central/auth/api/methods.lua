@@ -1,43 +1,46 @@
--- The methods of a client that use its token: API calls, pages, tenants, credentials. Loaded when one is first used.
+-- The methods of a client that use its token: API calls, pages, tenants, credentials. Loaded on first use.
 -- SPDX-License-Identifier: MIT
 
-local client = require "central.auth.client"
-local credentials = require "central.auth.api.api_clients"
+local api_clients = require "central.auth.api.api_clients"
+local errors = require "central.auth.errors"
 local pages = require "central.auth.api.pages"
 local request = require "central.auth.api.request"
 local tenant = require "central.auth.token.tenant"
 
 ---@class central.auth.Client
 ---@field credentials central.auth.Credentials GreenLake's personal API clients
-local Calls = {}
+local Methods = {}
 
-local act, own = client.act, client.own
+local function check_self(self, method)
+  return errors.check_self(self, "_token", "a client", "client:" .. method)
+end
 
-local calls = {
+local methods = {
   checks = { request = request.check, pages = pages.check, tenant = tenant.check },
 }
 
 for _, method in ipairs { "get", "post", "put", "patch", "delete" } do
-  calls.checks[method] = function(...) request.check(method, ...) end
+  methods.checks[method] = function(...) request.check(method, ...) end
 end
 
-local of_credentials = {
-  __index = credentials.methods, __name = "central.auth.credentials", __metatable = false,
+local credentials_metatable = {
+  __index = api_clients.methods, __name = "central.auth.credentials", __metatable = false,
 }
 
---- A method of this name, or `credentials`, whose methods know the client.
+--- Returns the method with this name, or the client's `credentials`.
 ---@param self central.auth.Client
 ---@param name any
 ---@return any
-function calls.look_up(self, name)
+function methods.look_up(self, name)
   if name == "credentials" then
-    self.credentials = setmetatable({ _client = self }, of_credentials)
+    self.credentials = setmetatable({ _with_source = function(...) return self:_with_source(...) end },
+      credentials_metatable)
     return self.credentials
   end
-  return Calls[name]
+  return Methods[name]
 end
 
---- One authorized API call: with a valid token, once more with another after a 401, later where the server is busy.
+--- Makes an authorized API call: with a valid token, again with another after a 401, again later if the server is busy.
 ---@param method string GET, POST, …
 ---@param target string a path below base_url, or a URL of its host or of one of `hosts`
 ---@param options? central.auth.RequestOptions
@@ -45,17 +48,17 @@ end
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function Calls:request(method, target, options)
-  own(self, "request")
+function Methods:request(method, target, options)
+  check_self(self, "request")
   request.check(method, target, options)
-  return act(self, "request", request.run, method, target, options)
+  return self:_with_source(request.run, method, target, options)
 end
 
--- `request` with the method in its name.
-local function short(method)
+-- A method for one HTTP method.
+local function call_with(method)
   local name = method:lower()
   return function(self, target, options)
-    return own(self, name):request(method, target, options)
+    return check_self(self, name):request(method, target, options)
   end
 end
 
@@ -64,69 +67,69 @@ end
 
 --- GET. See `request`.
 ---@type central.auth.Call
-Calls.get = short "GET"
+Methods.get = call_with "GET"
 
 --- POST. See `request`.
 ---@type central.auth.Call
-Calls.post = short "POST"
+Methods.post = call_with "POST"
 
 --- PUT. See `request`.
 ---@type central.auth.Call
-Calls.put = short "PUT"
+Methods.put = call_with "PUT"
 
 --- PATCH. See `request`.
 ---@type central.auth.Call
-Calls.patch = short "PATCH"
+Methods.patch = call_with "PATCH"
 
 --- DELETE. See `request`.
 ---@type central.auth.Call
-Calls.delete = short "DELETE"
+Methods.delete = call_with "DELETE"
 
---- The items of a paged collection, for the generic `for`: `for ap in client:pages(path) do … end`. A failure is
---- raised there, as a table with `message`, `code` and `detail` that prints as its message.
+--- Iterates over the items of a paged collection: `for ap in client:pages(path) do … end`. A failure is raised as a
+--- table with `message`, `code` and `detail`, which prints as its message.
 ---@param path string
 ---@param options? central.auth.PagesOptions
 ---@return fun(): any
-function Calls:pages(path, options)
-  own(self, "pages")
+function Methods:pages(path, options)
+  check_self(self, "pages")
   return pages.walk(function(...) return self:get(...) end, path, options)
 end
 
--- Those without options, by token endpoint, as long as the program holds them.
-local function tenants(self)
+-- The tenants without options, by token endpoint, as long as the program uses them.
+local function shared_tenants(self)
   if not rawget(self, "_tenant_at") then
     self._tenant_at = setmetatable({}, { __mode = "v" })
   end
   return self._tenant_at
 end
 
---- A client for a tenant of this MSP, by token exchange (RFC 8693); the same one for the same workspace, where
---- no options are given; with options a new one each time. It ends with this client.
+--- Returns a client for a tenant of this MSP, whose token comes by token exchange (RFC 8693). Without options it is the
+--- same client for the same workspace, with options a new one each time. It is closed with this client.
 ---@param workspace_id string
 ---@param options? central.auth.TenantOptions
 ---@return central.auth.Client? client
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function Calls:tenant(workspace_id, options)
-  own(self, "tenant")
+function Methods:tenant(workspace_id, options)
+  check_self(self, "tenant")
   tenant.check(workspace_id, options)
-  return act(self, "tenant", function(renewal)
-    local config, message, code, detail = tenant.config(renewal.config, workspace_id, options)
+  return self:_with_source(function(source)
+    local config, message, code, detail = tenant.config(source.config, workspace_id, options)
     if not config then
       return nil, message, code, detail
     end
     local plain = not (options and next(options))
-    local known = plain and tenants(self)[config.token_url]
-    if known and not known._renewal.closed then
+    local known = plain and shared_tenants(self)[config.token_url]
+    if known and not known._source.closed then
       return known
     end
-    local made = client.new(config, { clock = renewal.clock, parent = renewal, sleep = renewal.host.sleep })
+    local client = self:_new_tenant(config)
     if plain then
-      self._tenant_at[config.token_url] = made
+      self._tenant_at[config.token_url] = client
     end
-    return made
+    return client
   end)
 end
 
-return calls
+return methods

@@ -1,4 +1,4 @@
--- What one page of a collection says: its list, and by which of the many ways in use there are more pages.
+-- One page of a collection: its list of items, and the fields by which servers report further pages.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -9,16 +9,16 @@ local function is_list(value)
   return type(value) == "table" and (next(value) == nil or value[1] ~= nil)
 end
 
---- The value of a field; null, "" and false say nothing.
+--- Returns the value of a field; nil for null, "" and false.
 ---@param fields table
 ---@param name string
 ---@return any
-function page.said(fields, name)
+function page.value(fields, name)
   local value = fields[name]
   return value ~= cjson.null and value ~= "" and value or nil
 end
 
---- The first of these fields that is a number, 0 or more, or text that is one.
+--- Returns the first of these fields that is a number, 0 or more, or text with such a number.
 ---@param fields table
 ---@param ... string
 ---@return number?
@@ -32,15 +32,15 @@ function page.count(fields, ...)
   end
 end
 
---- How many items there are in all, if the page says.
+--- Returns how many items the collection has, if the page says so.
 ---@param fields table
 ---@return number?
 function page.total(fields)
   return page.count(fields, "total", "totalCount", "total_count", "totalItems")
 end
 
--- Whether it speaks of paging alone, as pages do that have no item.
-local function has_words_only(fields)
+-- Whether a page has only fields about paging, as some servers send it if there are no items.
+local function has_paging_fields_only(fields)
   for _, value in pairs(fields) do
     if type(value) == "table" then
       return false
@@ -54,14 +54,14 @@ local function has_words_only(fields)
   return false
 end
 
---- The list in a page: the one of this name, or `items`, or the only one, or the page itself. Where it is null, or the
---- page has words of paging alone, there is nothing in it.
+--- Returns the list in a page: the one with this name, or `items`, or the only one, or the page itself. It is empty if
+--- it is null, or if the page has only fields about paging.
 ---@param fields table
 ---@param name? string
 ---@return any[]?
 function page.list(fields, name)
   local list = fields[name or "items"]
-  if list == cjson.null or list == nil and has_words_only(fields) then
+  if list == cjson.null or list == nil and has_paging_fields_only(fields) then
     return {}
   elseif name or is_list(list) then
     return is_list(list) and list or nil
@@ -75,24 +75,24 @@ function page.list(fields, name)
   return #lists == 1 and lists[1] or nil
 end
 
--- Fields by which a page says that there are more, in ways that nothing here follows; without case and signs.
-local UNKNOWN_WAYS = {
+-- Fields that report more pages in a way that is not supported here; in lower case, letters only.
+local UNSUPPORTED = {
   nextpage = true, nextpagetoken = true, nextcursor = true, nextlink = true, nexttoken = true, nexturl = true,
   nexthref = true, nextoffset = true, odatanextlink = true, hasmore = true, hasnext = true, hasnextpage = true,
 }
 
---- The field by which a page, or an object in it, says in such a way that there are more.
+--- Returns the name of such a field of a page, or of an object in it; nil without one.
 ---@param fields table
----@param within? string the name of the object, and a dot
+---@param within? string the object's name and a dot
 ---@return string?
-function page.unknown_way(fields, within)
+function page.unsupported_field(fields, within)
   for name in pairs(fields) do
-    local value = type(name) == "string" and page.said(fields, name)
-    local plain = value and name:lower():gsub("%A", "")
-    if value and (UNKNOWN_WAYS[plain] or within and plain == "next") then
+    local value = type(name) == "string" and page.value(fields, name)
+    local letters = value and name:lower():gsub("%A", "")
+    if value and (UNSUPPORTED[letters] or within and letters == "next") then
       return (within or "") .. name
     elseif not within and type(value) == "table" and not is_list(value) then
-      local found = page.unknown_way(value, name .. ".")
+      local found = page.unsupported_field(value, name .. ".")
       if found then
         return found
       end
@@ -100,7 +100,7 @@ function page.unknown_way(fields, within)
   end
 end
 
---- The digits of a number as the server wrote them; nil where several fields of this name may be meant.
+--- Returns the digits of a number as the server wrote them; nil if several fields have this name.
 ---@param body string
 ---@param name string
 ---@param value number as it was decoded
@@ -118,7 +118,8 @@ function page.digits(body, name, value)
   return found
 end
 
--- A value as text that no other value has. Lengths separate its parts: quotes would double at each level.
+-- A value as text, different for different values. Parts have their lengths before them, as quotes would double at each
+-- level.
 local function text_of(value)
   if type(value) ~= "table" then
     return type(value) .. tostring(value)
@@ -131,8 +132,8 @@ local function text_of(value)
   return table.concat(parts)
 end
 
---- Texts by which items can be known again: of the first and the last, or of all where they are no objects, of which
---- several may be equal.
+--- Returns texts that identify the first and the last item; one text of all items if they are not objects, as several
+--- of those may be equal.
 ---@param items any[]
 ---@return string first
 ---@return string? last

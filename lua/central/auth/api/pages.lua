@@ -1,5 +1,5 @@
--- The items of a paged collection, one after the other, by a cursor or by an offset, whichever the endpoint has. Each
--- item comes once, or there is a failure. Holds one page at a time.
+-- Iterates over the items of a paged collection, by a cursor or by an offset, as the endpoint supports. Returns each
+-- item once, or raises a failure. Holds one page at a time.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -8,8 +8,8 @@ local request = require "central.auth.api.request"
 local url = require "central.auth.url"
 
 ---@class central.auth.PagesOptions
----@field by? "item" | "page" what the loop is given; default "item"
----@field items? string the name of the list in a page, where that is neither `items` nor the only list
+---@field by? "item" | "page" what each step of the loop gets; default "item"
+---@field items? string the name of the list in a page, if it is neither `items` nor the only list
 ---@field max_pages? integer default 100,000
 ---@field query? table<string, any> as of `request`
 ---@field headers? table<string, string | number> likewise
@@ -18,63 +18,63 @@ local url = require "central.auth.url"
 local pages = {}
 
 local MAX_PAGES = 100000
-local MAX_EMPTY = 10 -- pages without an item in a row
+local MAX_EMPTY = 10 -- consecutive pages without an item
 local OPTIONS = {
   by = "string", items = "string", max_pages = "number", query = "table", headers = "table", timeout = "number",
 }
 
 -- --- from page to page ---------------------------------------------------------------------------------------------
 
--- The field of a page that holds a cursor, and what a query calls it.
+-- The field of a page that has a cursor, and the cursor's name in a query.
 local CURSORS = { { "next", "next" }, { "nextPageToken", "pageToken" } }
 
--- Whose `offset` counts pages.
+-- The endpoint whose `offset` counts pages.
 local COUNTS_PAGES = "/workspaces/v1/msp%-tenants$"
 
-local function where(walk)
+local function place_of(walk)
   local place = walk.cursor and (" (next=%s)"):format(errors.printable(tostring(walk.cursor)))
     or walk.query.offset and (" (offset=%s)"):format(errors.printable(url.text(walk.query.offset))) or ""
   return ("page %d%s"):format(walk.number, place)
 end
 
-local function stop(walk, message, code, detail)
+local function fail(walk, message, code, detail)
   walk.query = nil
   errors.raise(("%s of %s: %s"):format(walk.place, errors.printable(walk.path), message), code or "reply", detail)
 end
 
-local function with(query, name, value)
+local function with_field(query, name, value)
   local copy = {}
-  for field, given in pairs(query) do
-    copy[field] = given
+  for field, other in pairs(query) do
+    copy[field] = other
   end
   copy[name] = value
   return copy
 end
 
--- Cursors that come again would lead around for ever. One in every power of two is kept in mind (Brent).
-local function comes_again(walk, cursor)
-  if cursor == walk.cursor or cursor == walk.kept then
+-- Whether a cursor is repeated: following it would never end. Remembers one cursor in every power of two (Brent).
+local function is_repeated(walk, cursor)
+  if cursor == walk.cursor or cursor == walk.remembered then
     return true
-  elseif walk.number >= walk.keep_at then
-    walk.kept, walk.keep_at = cursor, walk.number * 2
+  elseif walk.number >= walk.remember_at then
+    walk.remembered, walk.remember_at = cursor, walk.number * 2
   end
   return false
 end
 
--- As text: the server must get it back as it wrote it.
+-- The cursor as text, exactly as the server wrote it.
 local function cursor_text(walk, reply, name, value)
   if type(value) == "string" then
     return value
   elseif type(value) ~= "number" then
-    stop(walk, ("the cursor %s is neither text nor a number"):format(name))
+    fail(walk, ("the cursor %s is neither text nor a number"):format(name))
   elseif math.tointeger(value) and math.abs(value) < 2 ^ 53 then
     return url.text(value)
   end
   return page.digits(reply.body, name, value)
-    or stop(walk, ("the cursor %s is a number of more digits than Lua's numbers have"):format(name))
+    or fail(walk, ("the cursor %s is a number of more digits than Lua's numbers have"):format(name))
 end
 
--- Where a cursor leads that is a URL, whole or in part; nil for any other.
+-- The target of a cursor that is a URL, complete or relative; nil for other cursors.
 local function target_of(path, cursor)
   if cursor:find("^%a+://") then
     return cursor
@@ -87,61 +87,62 @@ end
 
 local function follow(walk, reply, name, value)
   local cursor = cursor_text(walk, reply, name[1], value)
-  if comes_again(walk, cursor) then
-    stop(walk, "its cursor came before: the endpoint leads around in a circle")
+  if is_repeated(walk, cursor) then
+    fail(walk, "its cursor is a repeated one: the endpoint leads around in a circle")
   end
   walk.cursor, walk.target = cursor, target_of(walk.path, cursor)
-  walk.query = walk.target and {} or with(walk.given, name[2], cursor)
+  walk.query = walk.target and {} or with_field(walk.given, name[2], cursor)
 end
 
--- This was the last page, unless something says that there must be more.
+-- Ends the iteration; fails if there must be more pages.
 local function finish(walk, fields)
-  local come = walk.before and walk.before + walk.seen
-  local way = not walk.cursor and not walk.least and page.unknown_way(fields)
-  if come and walk.least and come < walk.least then
-    stop(walk, ("it is the last, and with it only %s of %s items have come"):format(url.text(come),
+  local received = walk.before and walk.before + walk.seen
+  local unsupported = not walk.cursor and not walk.least and page.unsupported_field(fields)
+  if received and walk.least and received < walk.least then
+    fail(walk, ("it is the last page, and only %s of %s items were received"):format(url.text(received),
       url.text(walk.least)))
-  elseif way then
-    stop(walk, ("its field %s says that there are more, in a way that is not known here"):format(errors.printable(way)))
+  elseif unsupported then
+    fail(walk, ("its field %s says that there are more pages, in a way that is not supported"):format(
+      errors.printable(unsupported)))
   end
   walk.query = nil
 end
 
--- By offset. Whether the page is another than the one before. `hinted`: the endpoint is known to page.
-local function count_on(walk, fields, items, hinted)
-  local asked, answered = page.count(walk.query, "offset"), page.count(fields, "offset")
-  local come = walk.before and walk.before + walk.seen
+-- Prepares the next page by offset. Whether this page differs from the one before. `hinted`: the endpoint has pages.
+local function advance_offset(walk, fields, items, hinted)
+  local requested, answered = page.count(walk.query, "offset"), page.count(fields, "offset")
+  local received = walk.before and walk.before + walk.seen
   local first, last = page.marks(items)
   if first == walk.first and not hinted and #items ~= walk.limit then
-    walk.query = nil -- it ignores offset, and has given everything
+    walk.query = nil -- the endpoint ignores offset, and has sent everything
     return false
   elseif first == walk.first or first == walk.last then
-    stop(walk, "it begins with an item of the page before: the endpoint ignores offset, or counts otherwise")
-  elseif asked and answered and asked ~= answered then
-    stop(walk, ("the endpoint says that it is the one of offset %s"):format(url.text(answered)))
-  elseif walk.number > 1 and come and walk.most and come > walk.most then
-    stop(walk, ("with it %s items have come, and there are %s"):format(url.text(come), url.text(walk.most)))
-  elseif come and walk.total and come >= walk.total then
+    fail(walk, "it starts with an item of the page before: the endpoint ignores offset, or does not count items")
+  elseif requested and answered and requested ~= answered then
+    fail(walk, ("the endpoint says that its offset is %s"):format(url.text(answered)))
+  elseif walk.number > 1 and received and walk.most and received > walk.most then
+    fail(walk, ("%s items were received, and there are %s"):format(url.text(received), url.text(walk.most)))
+  elseif received and walk.total and received >= walk.total then
     finish(walk, fields)
     return true
   end
   walk.first, walk.last = first, last
-  walk.query = with(walk.given, "offset", (answered or asked or 0) + (walk.counts_pages and 1 or #items))
+  walk.query = with_field(walk.given, "offset", (answered or requested or 0) + (walk.counts_pages and 1 or #items))
   return true
 end
 
--- Makes ready for the page after this one. Whether this one is another than the one before.
+-- Prepares the request of the next page. Whether this page differs from the one before.
 local function advance(walk, reply, items)
   local fields = reply.json
   walk.total = page.total(fields)
-  if walk.total then -- of the totals, for items come and go while we walk
+  if walk.total then -- the least and the greatest, as items may be added and removed meanwhile
     walk.least = math.min(walk.least or walk.total, walk.total)
     walk.most = math.max(walk.most or walk.total, walk.total)
   end
   for _, name in ipairs(CURSORS) do
-    local cursor = page.said(fields, name[1])
-    local over = #items == 0 and walk.total and walk.before and walk.before + walk.seen >= walk.total
-    if cursor and not over then
+    local cursor = page.value(fields, name[1])
+    local is_last = #items == 0 and walk.total and walk.before and walk.before + walk.seen >= walk.total
+    if cursor and not is_last then
       follow(walk, reply, name, cursor)
       return true
     end
@@ -152,29 +153,29 @@ local function advance(walk, reply, items)
     finish(walk, fields)
     return true
   end
-  return count_on(walk, fields, items, hinted)
+  return advance_offset(walk, fields, items, hinted)
 end
 
--- The next page: its items and the reply they came in; nil where there is none.
+-- Requests the next page: its items and the reply; nil if there is none.
 local function fetch(walk)
   walk.number = walk.number + 1
-  walk.place = where(walk)
+  walk.place = place_of(walk)
   if walk.number > walk.max_pages then
-    stop(walk, ("more pages than max_pages, %d"):format(walk.max_pages))
+    fail(walk, ("more pages than max_pages, %d"):format(walk.max_pages))
   end
   walk.options.query = walk.query
   local reply, message, code, detail = walk.get(walk.target or walk.path, walk.options)
   if not reply then
-    stop(walk, message, code, detail)
+    fail(walk, message, code, detail)
   end
   local items = type(reply.json) == "table" and page.list(reply.json, walk.items)
   if not items then
-    stop(walk, walk.items and ("it has no list %q"):format(walk.items)
+    fail(walk, walk.items and ("it has no list %q"):format(walk.items)
       or "it has no list of items, or several; name it by the option items", "reply", { status = reply.status })
   end
   walk.empty = #items == 0 and walk.empty + 1 or 0
   if walk.empty > MAX_EMPTY then
-    stop(walk, ("it is the %dth in a row without an item"):format(walk.empty))
+    fail(walk, ("it is the %dth page in a row without an item"):format(walk.empty))
   end
   walk.seen = walk.seen + #items
   if advance(walk, reply, items) then
@@ -182,8 +183,8 @@ local function fetch(walk)
   end
 end
 
--- Items one by one; pages without any are passed over.
-local function item_after(walk)
+-- The next item; skips pages without items.
+local function next_item(walk)
   while not walk.page or walk.at >= #walk.page do
     walk.page, walk.at = walk.query and fetch(walk), 0
     if not walk.page then
@@ -194,20 +195,20 @@ local function item_after(walk)
   return walk.page[walk.at]
 end
 
-local function page_after(walk)
+local function next_page(walk)
   if walk.query then
     return fetch(walk)
   end
 end
 
---- Whether a path names the place where pages begin, which changes from page to page.
+--- Returns whether the query of a path has a cursor or an offset, which change from page to page.
 ---@param path string
 ---@return boolean
-function pages.names_place(path)
+function pages.has_position(path)
   return (path:find("[?&]next=") or path:find("[?&]offset=") or path:find("[?&]pageToken=")) ~= nil
 end
 
--- How many items there are before the first page; nil where that is not known.
+-- The number of items before the first page; nil if that is not known.
 local function items_before(walk)
   local offset = page.count(walk.given, "offset") or 0
   if walk.cursor then
@@ -218,7 +219,7 @@ local function items_before(walk)
   return offset
 end
 
---- Raises mistakes of the caller.
+--- Raises if the arguments are not valid.
 ---@param path string
 ---@param options? central.auth.PagesOptions
 function pages.check(path, options)
@@ -226,16 +227,16 @@ function pages.check(path, options)
   errors.check_options(options, OPTIONS)
   options = options or {}
   if options.by and options.by ~= "item" and options.by ~= "page" then
-    errors.mistake(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
+    errors.argument_error(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
   elseif options.max_pages and (math.tointeger(options.max_pages) or 0) < 1 then
-    errors.mistake(("max_pages: a whole number, 1 or more, expected, got %s"):format(options.max_pages))
-  elseif pages.names_place(path) then
-    errors.mistake("give next and offset in the option query, where they change from page to page")
+    errors.argument_error(("max_pages: a whole number, 1 or more, expected, got %s"):format(options.max_pages))
+  elseif pages.has_position(path) then
+    errors.argument_error("give next and offset in the option query, where they can change from page to page")
   end
 end
 
---- An iterator for the generic `for`. A failure is raised, at the loop, as a table with `message`, `code` and
---- `detail` that prints as its message.
+--- Returns an iterator for the generic `for`. A failure is raised as a table with `message`, `code` and `detail`, which
+--- prints as its message.
 ---@param get fun(path: string, options: table): central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
 ---@param path string
 ---@param options? central.auth.PagesOptions
@@ -246,13 +247,13 @@ function pages.walk(get, path, options)
   local given = options.query or {}
   local walk = {
     get = get, path = path, number = 0, empty = 0, seen = 0, given = given, query = given, items = options.items,
-    keep_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
+    remember_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
     options = { headers = options.headers, timeout = options.timeout }, cursor = given.next or given.pageToken,
     counts_pages = path:match("^[^?]*"):find(COUNTS_PAGES) ~= nil,
     limit = page.count(given, "limit") or tonumber(path:match("[?&]limit=(%d+)")),
   }
   walk.before = items_before(walk)
-  local step = options.by == "page" and page_after or item_after
+  local step = options.by == "page" and next_page or next_item
   return function() return step(walk) end
 end
 

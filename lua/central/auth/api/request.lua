@@ -1,13 +1,14 @@
--- One authorized API call: with a valid token, again with another after a 401, and later where the server is busy. A
--- token goes to the base URL's host and to those that `hosts` names, never elsewhere.
+-- One authorized API call: with a valid token, again with another after a 401, and again later if the server is busy. A
+-- token is sent to the host of base_url and to those in `hosts`, never elsewhere.
 -- SPDX-License-Identifier: MIT
 
-local api_reply = require "central.auth.api.response"
+local response = require "central.auth.api.response"
 local core = require "central.auth.core"
+local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local lazy = require "central.auth.lazy"
-local refusal = require "central.auth.token.refusal"
+local response_error = require "central.auth.token.response_error"
 local unauthorized = require "central.auth.api.unauthorized"
 local url = require "central.auth.url"
 
@@ -16,22 +17,22 @@ local proxy = lazy "central.auth.config.proxy"
 ---@class central.auth.RequestOptions
 ---@field query? table<string, any> strings, numbers, booleans; a list repeats the name
 ---@field json? any the body, encoded by lua-cjson
----@field body? string the body as it is
+---@field body? string the body, sent unchanged
 ---@field content_type? string of `body`; default application/octet-stream
 ---@field headers? table<string, string | number>
----@field timeout? number seconds, over all: token, tries, pauses
----@field raw? boolean hand the reply out whatever its status, and do not decode it
+---@field timeout? number seconds for all of it: token, attempts, pauses
+---@field raw? boolean return the reply whatever its status, and do not decode it
 
 local request = {}
 
-local TRIES = 4
+local ATTEMPTS_MAX = 4
 local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60 -- seconds of back-off, with full jitter
 local IDENTITY = "Accept-Encoding: identity"
-local LINES_MAX = 61                        -- header fields of a call
-local BODY_MAX = 16 * 1024 * 1024          -- bytes, either way
+local LINES_MAX = 61                       -- header fields of a call
+local BODY_MAX = 16 * 1024 * 1024          -- bytes of a request's body, and of a reply's
 
--- Whether a method may be repeated although the server may have acted (RFC 9110, 9.2.2).
-local METHODS = {
+-- Whether a method is idempotent: the call may be repeated even if the server has acted on it (RFC 9110, 9.2.2).
+local IDEMPOTENT = {
   GET = true, HEAD = true, OPTIONS = true, PUT = true, DELETE = true, POST = false, PATCH = false,
 }
 local CARRIES_BODY = {
@@ -44,53 +45,54 @@ request.options = {
   raw = "boolean",
 }
 
--- Header fields that are set by what they say: the token, the connection, the length.
+-- Header fields that this module or libcurl sets.
 local RESERVED = {
   authorization = true, host = true, connection = true, ["content-length"] = true, ["content-type"] = true,
   ["transfer-encoding"] = true, ["user-agent"] = true, expect = true, te = true, upgrade = true,
 }
 
---- Raises mistakes of the caller: of types and names.
+--- Raises if the arguments have wrong types or names.
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
 function request.check(method, target, options)
-  if type(method) ~= "string" or METHODS[method:upper()] == nil then
-    errors.mistake(("the method %s is none of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
+  if type(method) ~= "string" or IDEMPOTENT[method:upper()] == nil then
+    errors.argument_error(("the method %s is none of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
       errors.printable(tostring(method))))
   elseif type(target) ~= "string" then
-    errors.mistake("a path or a URL, a string, expected, got " .. type(target))
+    errors.argument_error("a path or a URL, a string, expected, got " .. type(target))
   end
   errors.check_options(options, request.options)
 end
 
--- --- the call as it is sent ---------------------------------------------------------------------------------------
+-- --- what is sent --------------------------------------------------------------------------------------------------
 
+-- The body and its content type; false without a body; nil and the problem if they are not valid.
 local function body_of(method, options)
   if options.json ~= nil and options.body then
     return nil, "json and body are two ways to give the same thing"
   elseif options.content_type and not options.body and options.json == nil then
     return nil, "content_type describes a body, and there is none"
   end
-  local text, problem, kind = options.body, nil, options.content_type
+  local text, problem, content_type = options.body, nil, options.content_type
   if options.json ~= nil then
     text, problem = json.encode(options.json)
-    kind = kind or "application/json"
+    content_type = content_type or "application/json"
   end
-  kind = kind or "application/octet-stream"
+  content_type = content_type or "application/octet-stream"
   if problem then
     return nil, "json: " .. problem
   elseif text and #text > BODY_MAX then
-    return nil, ("the body has %d bytes; %d may be sent"):format(#text, BODY_MAX)
+    return nil, ("the body has %d bytes; the maximum is %d"):format(#text, BODY_MAX)
   end
-  return text or (CARRIES_BODY[method] and ""), text and kind or "" -- false: none at all
+  return text or (CARRIES_BODY[method] and ""), text and content_type or ""
 end
 
 local function header_problem(name, value)
   if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
-    return ("headers: %q is no name of a header field"):format(errors.printable(tostring(name)))
+    return ("headers: %q is not the name of a header field"):format(errors.printable(tostring(name)))
   elseif RESERVED[name:lower()] then
-    return ("headers: %s is not for the caller to set"):format(name)
+    return ("headers: %s cannot be set by the caller"):format(name)
   elseif type(value) ~= "string" and type(value) ~= "number" then
     return ("headers: %s: a string is needed, not a %s"):format(name, type(value))
   elseif type(value) == "string" and value:find("[%c\x7F]") then
@@ -98,40 +100,41 @@ local function header_problem(name, value)
   end
 end
 
+-- The lines of the header; or nil and the problem with a field.
 local function lines_of(options, content_type)
-  local lines, own = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, {}
+  local lines, set = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, {}
   for name, value in pairs(options.headers or {}) do
     local problem = header_problem(name, value)
     if problem then
       return nil, problem
     end
     value = url.text(value)
-    lines[#lines + 1] = name .. (value == "" and ";" or ": " .. value) -- libcurl's way to say that it is empty
-    own[name:lower()] = true
+    lines[#lines + 1] = name .. (value == "" and ";" or ": " .. value) -- libcurl's syntax for an empty field
+    set[name:lower()] = true
   end
-  lines[#lines + 1] = not own.accept and "Accept: application/json" or nil
-  lines[#lines + 1] = not own["accept-encoding"] and IDENTITY or nil
+  lines[#lines + 1] = not set.accept and "Accept: application/json" or nil
+  lines[#lines + 1] = not set["accept-encoding"] and IDENTITY or nil
   if #lines > LINES_MAX then
-    return nil, ("headers: %d fields; %d may be sent"):format(#lines, LINES_MAX)
+    return nil, ("headers: %d fields; the maximum is %d"):format(#lines, LINES_MAX)
   end
   return lines
 end
 
--- The call, or nil and what is wrong with it.
-local function describe(config, method, target, options, base)
+-- The call as a table; or nil and the problem with its arguments.
+local function new_call(config, method, target, options, base)
   local address, problem = url.resolve(target, base or config.base_url, config.hosts)
-  local query, body, kind, lines
+  local query, body, content_type, lines
   if address then
     query, problem = url.query(options.query or {})
   end
   if query then
-    body, kind = body_of(method, options)
-    problem = body == nil and kind or nil
+    body, content_type = body_of(method, options)
+    problem = body == nil and content_type or nil
   end
-  if not problem and kind:find("[%c\x7F]") then
+  if not problem and content_type:find("[%c\x7F]") then
     problem = "content_type: it holds a control character"
   elseif not problem then
-    lines, problem = lines_of(options, kind)
+    lines, problem = lines_of(options, content_type)
   end
   local timeout = options.timeout or config.timeout
   if not problem and not (timeout > 0 and timeout <= 3600) then
@@ -143,37 +146,32 @@ local function describe(config, method, target, options, base)
   local origin, host = url.split(address)
   return {
     method = method, url = url.extend(address, query), origin = origin, host = host, lines = lines, body = body,
-    timeout = timeout, raw = options.raw, tries = 0, wants_identity = lines[#lines] == IDENTITY,
+    timeout = timeout, raw = options.raw, attempts = 0, wants_identity = lines[#lines] == IDENTITY,
   }
 end
 
--- --- tries ---------------------------------------------------------------------------------------------------------
+-- --- attempts ------------------------------------------------------------------------------------------------------
 
-local function send(renewal, call, token, deadline)
-  call.tries = call.tries + 1
-  renewal.resetting[call] = call.resets and deadline or nil
-  local _ <close> = setmetatable({}, { __close = function() renewal.resetting[call] = nil end })
-  return renewal.host:run(function(alarm)
-    call.may_be_sent = true -- until a failure says how far the request came: the client may be closed before that
-    local raw, message, code, detail = renewal.pool:exchange({
-      url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
-      authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX, http2 = true,
-      once = not METHODS[call.method],
-    }, deadline, { alarm = alarm })
-    call.may_be_sent = raw ~= nil or detail.reached == "server"
-    return raw, message, code, detail
-  end, deadline)
+local function send(source, call, token, deadline)
+  call.attempts = call.attempts + 1
+  local _ <close> = call.resets and source:begin_reset(deadline) or nil
+  local raw, failure = source:call({
+    url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
+    authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX,
+    no_repeat = not IDEMPOTENT[call.method],
+  }, deadline)
+  call.may_be_sent = raw ~= nil or failure.may_be_sent or failure.detail.reached == "server"
+  return raw, failure
 end
 
--- Whether the server surely did not act, or acting twice does not matter.
+-- Whether a second attempt is safe: the method is idempotent, or the server certainly did not act.
 local function is_repeatable(call, raw, code)
-  return METHODS[call.method] or code == "connect" or code == "resolve" or (raw and raw.status == 429)
+  return IDEMPOTENT[call.method] or code == "connect" or code == "resolve" or (raw and raw.status == 429)
 end
 
 local ACTED_CODES = { timeout = true, network = true, reply = true, closed = true }
 
--- Whether the server may have acted on this try: it says so, its reply was lost, or is one of those by which servers
--- and the proxies before them say that something broke on the way.
+-- Whether the server may have acted on this attempt: its status says so or leaves it open, or its reply was lost.
 local function may_have_acted(call, raw, code)
   local status = raw and raw.status
   if status then
@@ -182,102 +180,109 @@ local function may_have_acted(call, raw, code)
   return call.may_be_sent and ACTED_CODES[code] or false
 end
 
--- Seconds until the call may be tried again; nil where another try makes no sense.
-local function pause(renewal, call, raw, code, detail, said)
-  if call.tries >= TRIES or not is_repeatable(call, raw, code)
-    or not refusal.transient(code or "http", detail or { status = raw.status }) then
+-- Seconds to wait before the next attempt; nil if there is none.
+local function retry_delay(source, call, raw, failure, retry_after)
+  local code, detail = failure and failure.code or "http", failure and failure.detail or { status = raw.status }
+  if call.attempts >= ATTEMPTS_MAX or not is_repeatable(call, raw, failure and code)
+    or not response_error.transient(code, detail) then
     return nil
   end
-  return (said or 0) + renewal.random() * math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ (call.tries - 1))
+  return (retry_after or 0) + source:random() * math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ (call.attempts - 1))
 end
 
 local function is_success(raw)
   return raw.status >= 200 and raw.status < 300 or raw.status == 304
 end
 
--- A DELETE that is repeated finds nothing any more where the try before it was the one that deleted.
+-- A repeated DELETE gets 404 or 410 if the attempt before it deleted the resource.
 local function is_deleted(call, raw)
   return call.method == "DELETE" and (raw.status == 404 or raw.status == 410)
     and (call.may_have_acted or raw.sent_twice)
 end
 
-local function conclude(call, raw, reply, clean, said)
+-- The results of a call that ends with this reply.
+local function finish(call, raw, reply, clean, retry_after)
   if not is_success(raw) and not is_deleted(call, raw) and not call.raw then
-    return api_reply.failure(call, raw, reply, clean, said)
-  elseif not call.raw and reply.json == nil and (api_reply.claims_json(reply)
-    or call.wants_identity and reply.body ~= "" and refusal.encoding(raw, clean) ~= "") then
-    return api_reply.unreadable(call, raw, reply, clean)
+    return response.failure(call, raw, reply, clean, retry_after)
+  elseif not call.raw and reply.json == nil and (response.is_json(reply)
+    or call.wants_identity and reply.body ~= "" and response_error.encoding(raw, clean) ~= "") then
+    return response.unreadable(call, raw, reply, clean)
   end
   return reply
 end
 
--- One try, with a token. Its end: the results of the call; or nil, and how many seconds to wait before another.
-local function try(renewal, call, deadline)
-  local token, message, code, detail = renewal:token(nil, deadline)
+-- One attempt, with a token. Returns true and the results of the call; or false and the seconds before the next
+-- attempt.
+local function attempt(source, call, deadline)
+  local token, failure = source:token(nil, deadline)
   if not token then
-    local after = call.refused_at and call.name .. ": the API refused the token, and there is no other: " or ""
-    return true, nil, after .. message, code, detail
+    local prefix = call.refused_at and call.name .. ": the API refused the token, and there is no other: " or ""
+    return true, nil, prefix .. failure.message, failure.code, failure.detail
+  elseif deadline:over() then
+    return true, errors.fail("timeout", call.name .. ": no time is left for the request after waiting for a token")
   end
-  call.sent_boot, call.seen_resets = renewal.sent_boot or 0, renewal.resets
+  call.sent_boot, call.sent_wall = source:sent()
+  call.seen_resets = source.resets
   local function clean(text)
-    return errors.printable(core.redact(text, token, renewal.credential.secret))
+    return errors.printable(core.redact(text, token, source:secret()))
   end
   local raw
-  raw, message, code, detail = send(renewal, call, token, deadline)
-  call.tries = call.tries + (raw and raw.sent_twice and 1 or 0)
+  raw, failure = send(source, call, token, deadline)
+  local code = failure and failure.code
+  call.attempts = call.attempts + (raw and raw.sent_twice and 1 or 0)
   call.may_have_acted = call.may_have_acted or may_have_acted(call, raw, code)
-  if raw and raw.status == 401 and unauthorized.replace(renewal, call, token, deadline) then
-    return nil, 0
+  if raw and raw.status == 401 and unauthorized.replace(source, call, token, deadline) then
+    return false, 0
   elseif raw and is_success(raw) then
-    unauthorized.succeeded(renewal, call)
+    unauthorized.succeeded(source, call)
   end
-  local reply = raw and api_reply.of(raw, not call.raw)
-  local said = raw and api_reply.retry_after(raw, reply)
-  local wait = pause(renewal, call, raw, code, detail, said)
-  if wait and renewal.clock:boot() + wait < deadline then
-    renewal:note("retry", { code = code or "http", message = ("%s: %s"):format(call.name,
-      code and clean(message) or ("HTTP status %d"):format(raw.status)) })
-    return nil, wait
+  local reply = raw and response.new(raw, not call.raw)
+  local retry_after = raw and response.retry_after(raw, reply)
+  local delay = retry_delay(source, call, raw, failure, retry_after)
+  if delay and delay < deadline:left() then
+    source:note("retry", { code = code or "http", message = ("%s: %s"):format(call.name,
+      failure and clean(failure.message) or ("HTTP status %d"):format(raw.status)) })
+    return false, delay
   elseif raw then
-    return true, conclude(call, raw, reply, clean, said)
+    return true, finish(call, raw, reply, clean, retry_after)
   end
-  return true, errors.fail(code, ("%s: %s (asking %s%s)"):format(call.name, clean(message), call.host,
-    proxy.source(renewal.config, call.url)), detail)
+  return true, errors.fail(code, ("%s: %s (asking %s%s)"):format(call.name, clean(failure.message), call.host,
+    proxy.source(source.config, call.url)), failure.detail)
 end
 
 --- Makes a call.
----@param renewal central.auth.Renewal
+---@param source central.auth.TokenSource
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param means? { base?: string, resets?: boolean, may_have_acted?: boolean } in place of base_url; whether it resets
----this client's credential; set at the end: whether the server may have acted, though the call failed
+---@param context? { base?: string, resets?: boolean, may_have_acted?: boolean } a base in place of base_url; whether
+---the call resets this client's credential; set at the end: whether the server may have acted although the call failed
 ---@return central.auth.Reply? reply
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function request.run(renewal, method, target, options, means)
+function request.run(source, method, target, options, context)
   method = method:upper()
-  local shown = target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- there may be a password before it
+  local shown = target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- without a password
   local name = ("%s %s"):format(method, errors.printable(shown))
-  local call, problem = describe(renewal.config, method, target, options or {}, means and means.base)
+  local call, problem = new_call(source.config, method, target, options or {}, context and context.base)
   if not call then
     return errors.fail("config", ("%s: %s"):format(name, problem))
   end
-  call.name, call.resets = name, means and means.resets
-  local deadline = renewal.clock:boot() + call.timeout
+  call.name, call.resets = name, context and context.resets
+  local deadline = deadlines.new(source.clock, call.timeout)
   while true do
-    if renewal.closed then
+    if source.closed then
       return errors.closed(name)
     end
-    local ended = table.pack(try(renewal, call, deadline))
-    if means then
-      means.may_have_acted = call.may_have_acted
+    local result = table.pack(attempt(source, call, deadline))
+    if context then
+      context.may_have_acted = call.may_have_acted
     end
-    if ended[1] then
-      return table.unpack(ended, 2, ended.n)
+    if result[1] then
+      return table.unpack(result, 2, result.n)
     end
-    renewal.host:pause(ended[2])
+    source:pause(result[2])
   end
 end
 

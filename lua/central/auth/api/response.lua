@@ -1,27 +1,27 @@
--- A raw reply of an API -> what the caller of an API sees of it, or the failure it stands for, in words.
+-- Makes of an API's raw reply what the caller gets: a reply, or a failure with a message.
 -- SPDX-License-Identifier: MIT
 
 local clusters = require "central.auth.config.clusters"
 local error_text = require "central.auth.error_text"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
-local refusal = require "central.auth.token.refusal"
+local response_error = require "central.auth.token.response_error"
 
 ---@class central.auth.Reply
 ---@field status integer HTTP
----@field headers table<string, string> by name in any case; what came more than once is joined by ", "
----@field body string as it came
----@field json? any decoded, where the reply says that it is JSON: numbers are floats, null is cjson.null
+---@field headers table<string, string> by name in any case; repeated fields are joined by ", "
+---@field body string as it was received
+---@field json? any decoded, if the reply's Content-Type is JSON: numbers are floats, null is cjson.null
 ---@field rate_limit? central.auth.RateLimit
 
 ---@class central.auth.RateLimit
----@field limit? number requests the server grants in a period
----@field remaining? number of them
+---@field limit? number requests that the server allows in a period
+---@field remaining? number requests left in this period
 ---@field reset? number seconds until there are more
 
-local api_reply = {}
+local response = {}
 
-local RESET_MAX = 31 * 86400 -- seconds; what is beyond that is no time to wait for
+local RESET_MAX = 31 * 86400 -- seconds; longer ones are ignored
 
 local metatable = { __name = "central.auth.reply", __metatable = false }
 
@@ -29,23 +29,24 @@ function metatable:__tostring()
   return ("central.auth.reply (HTTP %d, %d bytes)"):format(self.status, #self.body)
 end
 
-local any_case = {
+local case_insensitive = {
   __index = function(self, name)
     return type(name) == "string" and rawget(self, name:lower()) or nil
   end,
 }
 
-local function fields(flat)
+-- From a list of names and values.
+local function headers_of(flat)
   local headers = {}
   for i = 1, #flat, 2 do
     local name = flat[i]:lower()
     headers[name] = headers[name] and headers[name] .. ", " .. flat[i + 1] or flat[i + 1]
   end
-  return setmetatable(headers, any_case)
+  return setmetatable(headers, case_insensitive)
 end
 
 -- Seconds since 1970 of a date like 2026-11-24T20:00:00Z (RFC 3339; offsets are not in use here).
-local function moment(text)
+local function parse_rfc3339(text)
   local year, month, day, hour, minute, second = text:match("^(%d+)-(%d%d)-(%d%d)[T ](%d%d):(%d%d):(%d%d)")
   if not year then
     return nil
@@ -58,17 +59,16 @@ local function moment(text)
   return days * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second)
 end
 
--- The first of a list like "100, 100;w=60": what follows are the windows it is made of.
-local function number_of(text)
+-- The first number of a list like "100, 100;w=60", whose further items describe periods.
+local function first_number(text)
   local digits = text:match("^[^,;]*"):match("^%s*(%d[%d.]*)%s*$")
   return digits and #digits < 16 and tonumber(digits) or nil
 end
 
--- GreenLake counts seconds, Central names the moment; both under names like these, and others write the moment in
--- seconds or milliseconds since 1970.
+-- Seconds until the limit resets. GreenLake sends seconds, Central a date, others seconds or milliseconds since 1970.
 local function reset_in(text, now)
-  local number = number_of(text)
-  local at = number and number > 1e9 and (number > 1e12 and number / 1000 or number) or moment(text)
+  local number = first_number(text)
+  local at = number and number > 1e9 and (number > 1e12 and number / 1000 or number) or parse_rfc3339(text)
   local seconds = at and math.max(at - now, 0) or number
   return seconds and seconds <= RESET_MAX and seconds or nil
 end
@@ -77,15 +77,15 @@ local function rate_limit(headers, now)
   local function field(name)
     return headers["ratelimit-" .. name] or headers["x-ratelimit-" .. name] or ""
   end
-  local limit = { limit = number_of(field("limit")), remaining = number_of(field("remaining")),
+  local limit = { limit = first_number(field("limit")), remaining = first_number(field("remaining")),
     reset = reset_in(field("reset"), now) }
   return next(limit) and limit or nil
 end
 
---- Whether a reply says that its body is JSON, in one of its Content-Type lines. A blank body is none.
+--- Whether one of the reply's Content-Type fields is a JSON type, and its body is not blank.
 ---@param reply central.auth.Reply
 ---@return boolean
-function api_reply.claims_json(reply)
+function response.is_json(reply)
   for media in (reply.headers["content-type"] or ""):lower():gmatch("[^,]+") do
     media = media:match("^%s*([^;%s]*)")
     if media == "application/json" or media == "text/json" or media:find("^%w+/[%w.-]+%+json$") then
@@ -95,29 +95,29 @@ function api_reply.claims_json(reply)
   return false
 end
 
---- What the caller sees of it. `decode`: as JSON, where it says so.
+--- Makes the reply that the caller gets.
 ---@param raw central.auth.RawReply
----@param decode boolean
+---@param decode boolean decode a JSON body
 ---@return central.auth.Reply
-function api_reply.of(raw, decode)
-  local headers = fields(raw.headers)
+function response.new(raw, decode)
+  local headers = headers_of(raw.headers)
   local reply = setmetatable({
     status = raw.status, headers = headers, body = raw.body,
     rate_limit = rate_limit(headers, raw.date or raw.received_wall),
   }, metatable)
-  if decode and api_reply.claims_json(reply) then
+  if decode and response.is_json(reply) then
     reply.json = json.decode(raw.body)
   end
   return reply
 end
 
---- Seconds after which the server takes more requests, if it says so.
+--- Returns the seconds after which the server accepts more requests, if the reply has them.
 ---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@return number?
-function api_reply.retry_after(raw, reply)
+function response.retry_after(raw, reply)
   local limit = reply.rate_limit
-  return refusal.detail(raw).retry_after or (limit and limit.remaining == 0 and limit.reset)
+  return response_error.detail(raw).retry_after or (limit and limit.remaining == 0 and limit.reset)
     or (raw.status == 429 and limit and limit.reset) or nil
 end
 
@@ -130,43 +130,43 @@ local function advice(raw, call, clean)
     return (": %s accepts this token for other calls; the role of the credential's user, or its workspace, probably"
       .. " lacks a permission for this one"):format(host)
   elseif raw.status == 401 then
-    return (": %s refuses even tokens that were just issued, so the credential is neither reset nor deleted: it is of"
-      .. " another workspace or region, or was not created for this service"):format(host)
+    return (": %s refuses even tokens that were just issued, so the credential was neither reset nor deleted: it"
+      .. " belongs to another workspace or region, or was not created for this service"):format(host)
   elseif raw.status == 403 then
-    return ": the token is good; the role of the credential's user, or its workspace, does not permit this"
+    return ": the token is valid; the role of the credential's user, or its workspace, does not permit this"
   elseif raw.status >= 300 and raw.status < 400 then
-    return (": a redirect to %s, not followed: it would carry the token along"):format(
+    return (": a redirect to %s, not followed, as it would send the token there"):format(
       clean(raw.location_host or "elsewhere"))
   end
   return ""
 end
 
---- The failure that a reply stands for.
+--- Returns the failure of an unsuccessful reply.
 ---@param call { name: string, host: string, is_accepted_elsewhere?: boolean }
 ---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
 ---@param retry_after? number
-function api_reply.failure(call, raw, reply, clean, retry_after)
+function response.failure(call, raw, reply, clean, retry_after)
   local detail = { status = raw.status, retry_after = retry_after, reply = reply }
-  local again = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
+  local retry = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
   local challenge = error_text.challenge(reply.headers["www-authenticate"])
-  local said = error_text.add(detail, reply.json, challenge, clean)
+  local server_text = error_text.add(detail, reply.json, challenge, clean)
   detail.oauth_error = challenge and challenge.error and clean(challenge.error)
   local code = (raw.status == 429 or raw.status == 503 and retry_after) and "rate_limited" or "api"
   return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.name, raw.status, advice(raw, call, clean),
-    said and "; " .. said or refusal.encoding(raw, clean), again), detail)
+    server_text and "; " .. server_text or response_error.encoding(raw, clean), retry), detail)
 end
 
---- A reply that says it is JSON and is not, or whose body is in an encoding.
+--- Returns the failure of a reply that is not the JSON of its Content-Type, or whose body is encoded.
 ---@param call { name: string }
 ---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
-function api_reply.unreadable(call, raw, reply, clean)
-  local what = api_reply.claims_json(reply) and "the reply says it is JSON and is not" or "the reply can't be read"
-  return errors.fail("reply", ("%s: %s (%d bytes)%s"):format(call.name, what, #reply.body,
-    refusal.encoding(raw, clean)), { status = reply.status, reply = reply })
+function response.unreadable(call, raw, reply, clean)
+  local problem = response.is_json(reply) and "the reply says it is JSON and is not" or "the reply can't be read"
+  return errors.fail("reply", ("%s: %s (%d bytes)%s"):format(call.name, problem, #reply.body,
+    response_error.encoding(raw, clean)), { status = reply.status, reply = reply })
 end
 
-return api_reply
+return response

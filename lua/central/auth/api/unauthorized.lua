@@ -1,24 +1,27 @@
--- After a 401 of an API: whether the token is at fault, and is replaced, or the call lacks a permission, which must not
--- cost the processes that share the token another one. Remembers which calls the current token was good for.
+-- After a 401 of an API: decides whether the token is at fault and is replaced, or the call lacks a permission, which
+-- must not cost the processes that share the token a new one. Remembers which calls succeeded with the current token.
 -- SPDX-License-Identifier: MIT
 
-local by_hand = require "central.auth.token.operations"
+local deadlines = require "central.auth.deadline"
 
 local unauthorized = {}
 
-local POLL = 0.02     -- seconds between checks while the credential is being reset
-local YOUNG = 60      -- seconds in which a token that the host accepted is not suspected
-local TRIES = 4       -- tokens of one call, those of other processes included
-local CALLS_MAX = 64  -- calls that are remembered; the oldest is forgotten first
-local KEY_MAX = 512   -- bytes of one; a longer one is not remembered
+local RESET_POLL = 0.02 -- seconds between checks whether the credential is still being reset
+local YOUNG = 60        -- seconds in which a token that the host has accepted is not at fault
+local TOKENS_MAX = 4    -- tokens that one call may use, those of other processes included
+local CALLS_MAX = 64    -- calls that are remembered; the oldest is forgotten first
+local KEY_MAX = 512     -- bytes of a call's key; longer ones are not remembered
 
--- What names a call, and its path; both have the method, for a role may read what it must not write.
-local function names(call)
+-- For each token source the calls that succeeded with its token.
+local accepted_by = setmetatable({}, { __mode = "k" })
+
+-- The keys of a call and of its path. Both include the method, as a role may be allowed to read and not to write.
+local function keys_of(call)
   return call.method .. " " .. call.url, call.method .. " " .. call.url:match("^[^?]*")
 end
 
-local function remember(accepted, name)
-  if #name > KEY_MAX or accepted.calls[name] then
+local function remember(accepted, key)
+  if #key > KEY_MAX or accepted.calls[key] then
     return
   end
   accepted.at = accepted.at % CALLS_MAX + 1
@@ -26,72 +29,70 @@ local function remember(accepted, name)
   if oldest then
     accepted.calls[oldest] = nil
   end
-  accepted.order[accepted.at], accepted.calls[name] = name, true
+  accepted.order[accepted.at], accepted.calls[key] = key, true
 end
 
--- What is remembered of the token that the call carried; nil where that is of another one.
-local function accepted_of(renewal, call)
-  local accepted = renewal.accepted
+-- What is remembered for the token of the call; nil if that is for another token.
+local function accepted_of(source, call)
+  local accepted = accepted_by[source]
   return accepted and accepted.sent_boot == call.sent_boot and accepted or nil
 end
 
---- Takes notice of a call that succeeded with the token that was asked for at `call.sent_boot`.
----@param renewal central.auth.Renewal
+--- Notes that a call succeeded with the token that was requested at `call.sent_boot`.
+---@param source central.auth.TokenSource
 ---@param call table
-function unauthorized.succeeded(renewal, call)
-  local accepted = renewal.accepted
+function unauthorized.succeeded(source, call)
+  local accepted = accepted_by[source]
   if not accepted or accepted.sent_boot < call.sent_boot then
     accepted = { sent_boot = call.sent_boot, origins = {}, calls = {}, order = {}, at = 0 }
-    renewal.accepted = accepted
+    accepted_by[source] = accepted
   elseif accepted.sent_boot > call.sent_boot then
     return
   end
-  local name, path = names(call)
+  local key, path_key = keys_of(call)
   accepted.origins[call.origin] = true
-  remember(accepted, name)
-  remember(accepted, path)
+  remember(accepted, key)
+  remember(accepted, path_key)
 end
 
--- While this client resets its own credential, a refused token is expected, and the next one is on its way.
-local function wait_for_reset(renewal, deadline)
-  local now = renewal.clock:boot()
-  while by_hand.is_resetting(renewal) and now < deadline do
-    renewal.host:pause(POLL)
-    now = renewal.clock:boot()
+-- While this client resets its own credential, a refused token is expected; the next token comes after the reset.
+local function wait_for_reset(source, deadline)
+  while source:is_resetting() and not deadline:over() do
+    source:pause(RESET_POLL)
   end
-  return now
+  return source.clock:boot()
 end
 
--- Whether the token may be at fault, and whether the very same call succeeded with it before.
-local function is_suspect(renewal, call, now)
-  local accepted = accepted_of(renewal, call)
-  local name, path = names(call)
+-- Whether the token may be at fault, and whether the same call succeeded with it before.
+local function is_suspect(source, call, now)
+  local accepted = accepted_of(source, call)
+  local key, path_key = keys_of(call)
   call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.origin] or false
   if call.refused_at and call.sent_boot > call.refused_at then
-    return false -- it is the one that replaced the token this call was refused with first
+    return false -- this token replaced the one that was refused first
   elseif now - call.sent_boot >= YOUNG or not call.is_accepted_elsewhere then
     return true, false
   end
-  return accepted.calls[path] or accepted.calls[name] or false, accepted.calls[name] or false
+  return accepted.calls[path_key] or accepted.calls[key] or false, accepted.calls[key] or false
 end
 
---- Whether the call is to be made again, with another token: then the refused one is forgotten, here and in the cache.
---- Otherwise the 401 is the answer. Half the time that is left is kept for another token and the call.
----@param renewal central.auth.Renewal
+--- Returns whether the call should be made again with another token; the refused one is then forgotten, here and in the
+--- cache. Otherwise the 401 is the result. Leaves half of the remaining time for another token and the call.
+---@param source central.auth.TokenSource
 ---@param call table
 ---@param token string
----@param deadline number boot time
+---@param deadline central.auth.Deadline
 ---@return boolean
-function unauthorized.replace(renewal, call, token, deadline)
-  local now = wait_for_reset(renewal, deadline)
-  if call.seen_resets ~= renewal.resets then -- that ended the token, which is forgotten already
-    return now < deadline
+function unauthorized.replace(source, call, token, deadline)
+  local now = wait_for_reset(source, deadline)
+  if call.seen_resets ~= source.resets then -- the reset ended the token, which is forgotten already
+    return not deadline:over()
   end
-  local suspect, proven = is_suspect(renewal, call, now)
+  local suspect, proven = is_suspect(source, call, now)
   call.refused_at = call.refused_at or now
   call.refusals = (call.refusals or 0) + 1
-  return suspect and call.refusals < TRIES and now < deadline
-    and by_hand.replace(renewal, token, call.sent_boot, proven, now + (deadline - now) / 2)
+  return suspect and call.refusals < TOKENS_MAX and not deadline:over()
+    and source:replace(token, call.sent_wall, proven, deadlines.new(source.clock, deadline:left() / 2))
 end
 
 return unauthorized

@@ -1,4 +1,4 @@
--- Before something is destroyed: --yes, or a person at the terminal who says so.
+-- Asks before something is destroyed, unless --yes is set.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -6,31 +6,31 @@ local terminal = require "central.auth.cli.terminal"
 
 local consent = {}
 
---- Whether something may be done; else a failure that says what stays as it is.
+--- Returns whether something may be done; else a failure, which says what is kept.
 ---@param options { yes?: boolean }
 ---@param question string
----@param stays string "the profile stays"
----@param yes string what --yes would do: "removes it"
+---@param kept string "the profile stays"
+---@param yes string what --yes does: "removes it"
 ---@return boolean? agreed
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function consent.to(options, question, stays, yes)
+function consent.to(options, question, kept, yes)
   if options.yes then
     return true
   elseif not terminal.can_ask() then
-    return errors.fail("config", ("%s; --yes %s"):format(stays, yes))
+    return errors.fail("config", ("%s; --yes %s"):format(kept, yes))
   elseif terminal.confirm(question) then
     return true
   end
-  return errors.fail("config", stays)
+  return errors.fail("config", kept)
 end
 
 --- The same for a profile that gets other credentials.
 ---@param options { yes?: boolean }
 ---@param name string
 ---@param before? table the profile as it is
----@param client_id? string of the new credentials, where that is known
+---@param client_id? string of the new credentials, if it is known
 ---@return boolean? agreed
 ---@return string? message
 ---@return central.auth.Code? code

@@ -1,23 +1,23 @@
--- Credentials in a file that somebody wrote for another program: JSON, or lines like NAME=value and name: value.
+-- Reads credentials from a file of another program: JSON, or lines like NAME=value and name: value.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 
-local handed_over = {}
+local credentials_file = {}
 
-local DEEPEST = 3
+local DEPTH_MAX = 3 -- of objects in each other
 
-local FORMATS = 'what is taken is JSON like {"client_id": "ID", "client_secret": "SECRET"}, or lines like'
+local FORMATS = 'accepted are JSON like {"client_id": "ID", "client_secret": "SECRET"}, or lines like'
   .. " CENTRAL_CLIENT_ID=ID"
 
-local ALIASES = { cluster_name = "cluster", token_endpoint = "token_url" } -- what pycentral calls them
+local ALIASES = { cluster_name = "cluster", token_endpoint = "token_url" } -- the names of pycentral
 
--- The objects that have a client_id, at most so deep: clients of Central keep theirs below a name. `beside` gets the
--- plain values around them.
+-- The objects that have a client_id; other programs have them in further objects. `beside` gets the plain values around
+-- them.
 local function objects_with_id(value, depth, found, beside)
-  if type(value) ~= "table" or depth > DEEPEST then
+  if type(value) ~= "table" or depth > DEPTH_MAX then
     return found
   elseif type(value.client_id) == "string" then
     found[#found + 1] = value
@@ -32,7 +32,7 @@ local function objects_with_id(value, depth, found, beside)
   return found
 end
 
--- Adds what is not empty, by the names that we use.
+-- Adds the values that are not empty, by the names of this package's options.
 local function add(values, more)
   for name, value in pairs(more) do
     local known = ALIASES[name]
@@ -53,24 +53,24 @@ local function from_lines(text)
   return values
 end
 
---- What to call it.
+--- Returns the name of the file for messages.
 ---@param path string
 ---@return string
-function handed_over.name(path)
+function credentials_file.name(path)
   return path == "-" and "standard input" or path
 end
 
-local function wrong(path, problem)
-  return errors.fail("config", ("%s: %s"):format(handed_over.name(path), problem))
+local function fail(path, problem)
+  return errors.fail("config", ("%s: %s"):format(credentials_file.name(path), problem))
 end
 
---- A file's text, or with - what comes on standard input. Others may read the file, but not write it.
+--- Reads a file, or with - standard input. The file may be readable by other users, but not writable.
 ---@param path string
 ---@return string? text
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function handed_over.text(path)
+function credentials_file.text(path)
   local text, why, kind
   if path == "-" then
     text = io.read "a"
@@ -81,25 +81,25 @@ function handed_over.text(path)
     why = why .. "; copy it, or give it on standard input (-)"
   end
   if not text then
-    return wrong(path, why)
+    return fail(path, why)
   end
   return (text:gsub("^\xEF\xBB\xBF", ""))
 end
 
--- Where it stops to be JSON, by what lua-cjson says of it.
-local function broken(text, why)
+-- The problem with invalid JSON, with the line from lua-cjson's message.
+local function json_problem(text, why)
   local _, before = text:sub(1, tonumber(tostring(why):match "at character (%d+)")):gsub("\n", "")
   return ("line %d: not valid JSON; %s"):format(before + 1, FORMATS)
 end
 
---- All values in such a file that are not empty; those of options by their names.
+--- Reads the values of such a file that are not empty; values of options by the options' names.
 ---@param path string
 ---@return table<string, any>? values
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function handed_over.read(path)
-  local text, message, code, detail = handed_over.text(path)
+function credentials_file.read(path)
+  local text, message, code, detail = credentials_file.text(path)
   if not text then
     return nil, message, code, detail
   end
@@ -108,17 +108,17 @@ function handed_over.read(path)
   local beside = {}
   local found = ok and objects_with_id(decoded, 1, {}, beside) or {}
   if is_json and not ok then
-    return wrong(path, broken(text, decoded))
+    return fail(path, json_problem(text, decoded))
   elseif #found > 1 then
-    return wrong(path, "it has several clients; leave one in it")
+    return fail(path, "it has several clients; leave only one")
   end
   local values = {}
   add(values, is_json and beside or {})
   add(values, found[1] or is_json and {} or from_lines(text))
   if type(values.client_id) ~= "string" then
-    return wrong(path, "there is no client_id in it; " .. FORMATS)
+    return fail(path, "it has no client_id; " .. FORMATS)
   end
   return values
 end
 
-return handed_over
+return credentials_file

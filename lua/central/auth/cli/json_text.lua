@@ -1,13 +1,13 @@
--- JSON as text: read into its parts and written for people, keys in order, a line each. Numbers and strings stay as the
--- server wrote them, an empty list stays a list, which values decoded by lua-cjson could not promise.
+-- Formats JSON for people: keys sorted, one per line. Works on its text and not on values decoded by lua-cjson, so that
+-- numbers and strings stay as the server wrote them, and an empty list stays a list.
 -- SPDX-License-Identifier: MIT
 
 local json_text = {}
 
 ---@class central.auth.cli.Json
 ---@field open string { or [
----@field [1] string | central.auth.cli.Json its parts, one after the other: the text of a value, or such a table
----@field keys string[] of an object the names of its parts, with their quotes
+---@field [1] string | central.auth.cli.Json its parts in their order: the text of a value, or such a table
+---@field keys string[] of an object: the names of its parts, in quotes
 
 local CLOSE = { ["{"] = "}", ["["] = "]" }
 
@@ -15,8 +15,8 @@ local function escape(char)
   return ("\\u%04x"):format(char:byte())
 end
 
--- A slash needs no backslash. Control characters, which a terminal would obey, have another way to be written.
-local function tame(text)
+-- Removes backslashes before slashes, and escapes control characters, which a terminal would execute.
+local function clean(text)
   return (text:gsub("\\(.)", { ["/"] = "/" }):gsub("[\0-\31\127]", escape):gsub("\xC2([\x80-\x9F])", escape))
 end
 
@@ -29,10 +29,10 @@ local function read(text, at)
       local escaped = text:sub(stop, stop) == "\\"
       stop = escaped and stop + 1 or stop
     until not escaped
-    return tame(text:sub(at, stop)), stop + 1
+    return clean(text:sub(at, stop)), stop + 1
   elseif not CLOSE[char] then
     local word, after = text:match("^([^%s,%]}]+)()", at)
-    return tame(word), after
+    return clean(word), after
   end
   local node = { open = char, keys = {} }
   at = text:match("^%s*()", at + 1)
@@ -47,16 +47,16 @@ local function read(text, at)
   return node, at + 1
 end
 
---- Reads a text that lua-cjson has found to be JSON.
+--- Parses a text, which lua-cjson must have accepted as JSON.
 ---@param text string
 ---@return string | central.auth.cli.Json
 function json_text.read(text)
   return (read(text, text:match "^\xEF?\xBB?\xBF?%s*()"))
 end
 
---- Writes it for people.
+--- Formats it for people.
 ---@param node string | central.auth.cli.Json
----@param indent? string of the line it begins in
+---@param indent? string of the line it starts in
 ---@return string
 function json_text.write(node, indent)
   if type(node) == "string" then

@@ -1,7 +1,7 @@
--- The manual page, in man(7), from the same words as the help. `make` writes it.
+-- The manual page, in man(7), from the same texts as the help. `make` writes it.
 -- SPDX-License-Identifier: MIT
 
-local program = require "central.auth.cli.texts"
+local texts = require "central.auth.cli.texts"
 
 local man = {}
 
@@ -62,37 +62,37 @@ local function add_command(lines, name, description)
 end
 
 local function add_examples(lines)
-  for _, description in program.commands() do
+  for _, description in texts.commands() do
     for _, example in ipairs(description.examples or {}) do
       table.move({ ".TP", bold(example[1]), escape(example[2]) }, 1, 3, #lines + 1, lines)
     end
   end
 end
 
---- The whole page.
+--- Returns the manual page.
 ---@return string
 function man.page()
   local lines = {
-    (".TH CENTRAL\\-AUTH 1 \"\" \"central\\-auth %s\" \"User Commands\""):format(escape(program.version)),
-    ".nh\n.ad l", -- names of options and variables stay whole
-    ".SH NAME", "central\\-auth \\- " .. escape(program.summary),
+    (".TH CENTRAL\\-AUTH 1 \"\" \"central\\-auth %s\" \"User Commands\""):format(escape(texts.version)),
+    ".nh\n.ad l", -- names of options and variables are not broken
+    ".SH NAME", "central\\-auth \\- " .. escape(texts.summary),
     ".SH SYNOPSIS", bold "central-auth" .. " [" .. italic "general options" .. "] " .. italic "COMMAND" .. " ...",
-    ".SH DESCRIPTION", escape(program.description),
+    ".SH DESCRIPTION", escape(texts.description),
     ".SH GENERAL OPTIONS",
   }
-  add_rows(lines, program.options, option_head)
-  add_rows(lines, { { "-h", "--help", help = "Show help, also of each command." },
-    { "--version", help = "Say which version this is." } }, option_head)
+  add_rows(lines, texts.options, option_head)
+  add_rows(lines, { { "-h", "--help", help = "Show help, also for each command." },
+    { "--version", help = "Print the version." } }, option_head)
   lines[#lines + 1] = ".SH COMMANDS"
-  for name, description in program.commands() do
+  for name, description in texts.commands() do
     add_command(lines, name, description)
   end
   lines[#lines + 1] = ".SH EXIT STATUS"
-  add_rows(lines, program.statuses, number_head)
+  add_rows(lines, texts.statuses, number_head)
   lines[#lines + 1] = ".SH ENVIRONMENT"
-  add_rows(lines, program.environment, number_head)
+  add_rows(lines, texts.environment, number_head)
   lines[#lines + 1] = ".SH FILES"
-  add_rows(lines, program.files, number_head)
+  add_rows(lines, texts.files, number_head)
   lines[#lines + 1] = ".SH EXAMPLES"
   add_examples(lines)
   return table.concat(lines, "\n") .. "\n"

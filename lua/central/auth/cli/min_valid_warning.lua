@@ -1,15 +1,15 @@
--- What a token is good for that falls short of --min-valid: whoever needs more should know before it ends.
+-- Warns about a token that is valid for less time than --min-valid.
 -- SPDX-License-Identifier: MIT
 
 local duration = require "central.auth.duration"
 local terminal = require "central.auth.cli.terminal"
 
---- Says so.
+--- Prints the warning.
 ---@param options table
----@param remaining? number seconds; nil: it does not fall short
+---@param remaining? number seconds; nil: the token is valid long enough
 return function(options, remaining)
   if remaining then
-    terminal.note(options, ("central-auth: this token is good for %s, less than --min-valid asks for"):format(
+    terminal.note(options, ("central-auth: this token is valid for %s, less than --min-valid"):format(
       duration(remaining)))
   end
 end

@@ -1,8 +1,8 @@
--- The arguments of the command, by argparse, from what each subcommand says of itself.
+-- Parses the arguments of the command, by argparse, from the descriptions of the subcommands.
 -- SPDX-License-Identifier: MIT
 
-local dashes = require "central.auth.cli.arguments"
-local program = require "central.auth.cli.texts"
+local check_exec = require "central.auth.cli.arguments"
+local texts = require "central.auth.cli.texts"
 local result = require "central.auth.cli.result"
 local values = require "central.auth.cli.values"
 
@@ -47,8 +47,8 @@ local function add_options(to, description)
   end
 end
 
--- Prints what was asked about the command itself, and ends it.
-local function answer(text)
+-- Prints help or the version, and ends the program.
+local function print_and_exit(text)
   local written, why = pcall(result, text)
   if not written then
     io.stderr:write("central-auth: ", why, "\n")
@@ -56,22 +56,24 @@ local function answer(text)
   os.exit(written)
 end
 
--- Help, with the exit statuses at its end: the usual ones, or what the subcommand says of them.
+-- Adds the help, with the exit statuses at its end: the usual ones, and those of the subcommand.
 local function add_help(to, more)
-  local words, numbers = {}, {}
-  for _, rows in ipairs { program.statuses, more or {} } do
+  local text_of, numbers = {}, {}
+  for _, rows in ipairs { texts.statuses, more or {} } do
     for _, row in ipairs(rows) do
-      numbers[#numbers + 1] = not words[row[1]] and row[1] or nil
-      words[row[1]] = row[2]
+      numbers[#numbers + 1] = not text_of[row[1]] and row[1] or nil
+      text_of[row[1]] = row[2]
     end
   end
   table.sort(numbers)
   local lines = { "Exit status:" }
   for _, number in ipairs(numbers) do
-    lines[#lines + 1] = ("   %-23d %s"):format(number, words[number])
+    lines[#lines + 1] = ("   %-23d %s"):format(number, text_of[number])
   end
   to:epilog(table.concat(lines, "\n"))
-  to:add_help { description = "Show this help.", action = function() answer((to:get_help():gsub("\n$", ""))) end }
+  to:add_help { description = "Show this help.", action = function()
+    print_and_exit((to:get_help():gsub("\n$", "")))
+  end }
 end
 
 local function add_command(to, name, description)
@@ -97,45 +99,48 @@ local function add_command(to, name, description)
   end
 end
 
---- The parser of argparse.
+--- Iterates over the subcommands: see central.auth.cli.texts.
+parser.commands = texts.commands
+
+--- Makes the parser of argparse.
 function parser.new()
-  local made = argparse(program.name, program.description):command_target "command":require_command(true)
+  local made = argparse(texts.name, texts.description):command_target "command":require_command(true)
   made:help_max_width(80):help_description_margin(27)
   add_help(made)
-  made:epilog(made._epilog .. "\n\n`central-auth COMMAND --help` tells more of each; so does `man central-auth`.")
-  add_options(made, program)
-  made:flag "--version":description "Say which version this is.":action(function()
-    answer(("%s %s"):format(program.name, program.version))
+  made:epilog(made._epilog .. "\n\nSee `central-auth COMMAND --help` and `man central-auth` for details.")
+  add_options(made, texts)
+  made:flag "--version":description "Print the version.":action(function()
+    print_and_exit(("%s %s"):format(texts.name, texts.version))
   end)
-  for name, description in program.commands() do
+  for name, description in texts.commands() do
     add_command(made, name, description)
   end
   return made
 end
 
-local NO_SECRETS =
-  ": others see arguments; central-auth login --client-secret-file FILE reads it, with - from standard input"
+local NO_SECRETS = ": other users can see arguments; central-auth login --client-secret-file FILE reads the secret from"
+  .. " a file, or with - from standard input"
 
---- What the words ask for; --help and --version answer and end the program.
+--- Parses the arguments; --help and --version print and end the program.
 ---@param words string[]
 ---@return table? options
 ---@return string? problem
 function parser.parse(words)
   local made = parser.new()
-  local problem = dashes(words)
+  local problem = check_exec(words)
   if problem then
     return nil, problem
   end
-  local understood, found = made:pparse(words)
-  if understood then
-    return found
+  local parsed, options = made:pparse(words)
+  if parsed then
+    return options
   end
   local command = ""
-  for name in program.commands() do
+  for name in texts.commands() do
     command = name == words[1] and name .. " " or command
   end
-  local hint = tostring(found):find "'%-%-client%-secret'" and NO_SECRETS or ""
-  return nil, ("%s%s\nSee central-auth %s--help."):format(found, hint, command)
+  local hint = tostring(options):find "'%-%-client%-secret'" and NO_SECRETS or ""
+  return nil, ("%s%s\nSee central-auth %s--help."):format(options, hint, command)
 end
 
 return parser

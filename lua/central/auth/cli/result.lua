@@ -1,7 +1,7 @@
--- Results go to standard output, whole: a full disk or a closed pipe is a failure.
+-- Prints results to standard output: a full disk or a closed pipe is a failure.
 -- SPDX-License-Identifier: MIT
 
---- Prints a text and a line end; raises where that fails.
+--- Prints a text and a line end; raises if that fails.
 ---@param text string
 return function(text)
   local ok, why = io.write(text, "\n")

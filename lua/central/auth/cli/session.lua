@@ -1,4 +1,4 @@
--- The default client as the subcommands use it: of the chosen profile, waiting in a way that lets a person see it.
+-- The default client of the subcommands: with the chosen profile, and with a way to wait that shows progress.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -6,16 +6,16 @@ local result = require "central.auth.cli.result"
 
 local session = {}
 
-local FINISH = 3 -- seconds
+local RENEWAL_MAX = 3 -- seconds that a renewal may take before the command ends
 
---- Where the command waits, cli.run waits for it.
+--- Waits by yielding to central.auth.cli.main.
 ---@param fd integer
 ---@param seconds number
 function session.wait(fd, seconds)
   coroutine.yield(fd, seconds)
 end
 
---- Sets the default client up.
+--- Configures the default client.
 ---@param options { profile?: string }
 ---@return table? auth the module
 ---@return string? message
@@ -27,15 +27,15 @@ function session.open(options)
     return nil, message, code, detail
   elseif options.profile and (os.getenv "CENTRAL_CLIENT_ID" or "") ~= "" then
     require("central.auth.cli.terminal").note(options,
-      ("central-auth: CENTRAL_CLIENT_ID in the environment overrules the profile %q"):format(options.profile))
+      ("central-auth: CENTRAL_CLIENT_ID in the environment overrides the profile %q"):format(options.profile))
   end
   return auth
 end
 
---- The token of the chosen profile.
+--- Returns the token of the chosen profile.
 ---@param options { profile?: string, min_valid?: number }
 ---@return string? token
----@return (string | number)? message or, of a token that falls short of min_valid, the seconds left of its life
+---@return (string | number)? message; or the remaining seconds of a token, if they are fewer than min_valid
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function session.token(options)
@@ -46,7 +46,7 @@ function session.token(options)
   return auth.token(options.min_valid and { min_valid = options.min_valid })
 end
 
---- The state of the token that is shared; nobody is asked.
+--- Returns the state of the shared token; makes no request.
 ---@param options { profile?: string }
 ---@return central.auth.Status? status
 ---@return string? message
@@ -60,22 +60,22 @@ function session.status(options)
   return auth.status { shared = true }
 end
 
---- Where a usable token is shared even after it was to be forgotten; nil where none is.
+--- Returns the cache that still has a usable token after it was invalidated; nil if there is none.
 ---@param options { profile?: string }
 ---@return string? cache
-function session.left(options)
-  local look <close> = auth.new { profile = options.profile, wait = session.wait }
-  local status = look and look:status { shared = true }
+function session.cache_with_token(options)
+  local client <close> = auth.new { profile = options.profile, wait = session.wait }
+  local status = client and client:status { shared = true }
   return status and (status.state == "fresh" or status.state == "stale") and status.cache or nil
 end
 
---- A renewal in the background ends with the process that began it, and this one ends soon: a token in its window is
---- renewed here, once for all processes, after the one at hand was given away. Its failure costs nothing.
+--- Finishes a renewal that is due, for all processes, after the result was printed: a renewal in the background would
+--- end with this process. A failure has no effect.
 ---@return string? token the new one
-function session.finish()
-  auth.token() -- begins what is due
-  if not package.loaded["central.auth.token.fetch"] then
-    return -- what asks a server was never needed
+function session.finish_renewal()
+  auth.token() -- starts a renewal that is due
+  if not package.loaded["central.auth.http"] then
+    return -- it was not due
   end
   local status = auth.status()
   if status.state ~= "stale" or status.next_try_in then
@@ -83,31 +83,31 @@ function session.finish()
   end
   local pending <close> = auth.pending { min_valid = status.expires_in + 1 }
   local clock = require("central.auth.core").clock()
-  local deadline = clock:boot() + FINISH
+  local deadline = clock:boot() + RENEWAL_MAX
   while pending and not pending:done() and clock:boot() < deadline do
     session.wait(pending:fd(), deadline - clock:boot())
   end
   local newest = pending and pending:done() and pending:result() or nil
-  auth.close() -- gives it up where it takes longer
+  auth.close() -- cancels a renewal that takes longer
   return newest
 end
 
---- Prints what was asked for, and then sees to what is due.
+--- Prints a result, then finishes a renewal that is due.
 ---@param text string
-function session.give(text)
+function session.print_result(text)
   result(text)
-  io.stdout:close() -- who reads it need not wait for the rest
-  session.finish()
+  io.stdout:close() -- its reader need not wait for the renewal
+  session.finish_renewal()
 end
 
---- The plain `central-auth token`, which is in a hurry: all that it needs is here.
+--- Runs `central-auth token` without other options. It is here so that this module is enough, for a fast start.
 ---@param options { header?: boolean }
-function session.plain(options)
+function session.print_token(options)
   local token, message, code, detail = session.token(options)
   if not token then
     return nil, message, code, detail
   end
-  session.give(options.header and "Bearer " .. token or token)
+  session.print_result(options.header and "Bearer " .. token or token)
 end
 
 return session

@@ -1,24 +1,24 @@
--- What options and arguments take: a check of what was given, which says what is wanted, with an example.
+-- Checks the values of options and arguments; a message says what is expected, with an example.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
 
 local values = {}
 
-local function whole(number)
+local function is_integer(number)
   return math.type(number) == "integer"
 end
 
--- In words with an example, and what a number must be beyond finite and not negative.
+-- The text of each kind with an example, and a check, beside being finite and not negative.
 local NUMBERS = {
   seconds = { "a number of seconds, like 30" },
   timeout = { "a number of seconds above 0 and up to 3600, like 30", function(n) return n > 0 and n <= 3600 end },
   milliseconds = { "a number of milliseconds, like 250" },
-  count = { "a whole number above 0, like 60", function(n) return whole(n) and n > 0 end },
-  port = { "the number of a port, like 8443", function(n) return whole(n) and n <= 65535 end },
+  count = { "a whole number above 0, like 60", function(n) return is_integer(n) and n > 0 end },
+  port = { "the number of a port, like 8443", function(n) return is_integer(n) and n <= 65535 end },
 }
 
---- For whatever takes any text but none, which is what an unset variable of the shell leaves.
+--- For any text that is not empty; an unset variable of the shell gives an empty one.
 ---@param name string
 ---@return fun(text: string): string?, string?
 function values.text(name)
@@ -30,25 +30,25 @@ function values.text(name)
   end
 end
 
-local function wrong(option, what, text)
-  return nil, ("%s: not %s: %s"):format(option[2] or option[1], what, errors.printable(text))
+local function invalid(option, expected, text)
+  return nil, ("%s: not %s: %s"):format(option[2] or option[1], expected, errors.printable(text))
 end
 
 --- For an option that takes a number.
 ---@param option central.auth.cli.Option
 ---@return fun(text: string): number?, string?
 function values.number(option)
-  local words, fits = NUMBERS[option.number][1], NUMBERS[option.number][2]
+  local expected, is_valid = NUMBERS[option.number][1], NUMBERS[option.number][2]
   return function(text)
     local number = text:find "^%d+%.?%d*$" and tonumber(text)
-    if number and number < math.huge and (not fits or fits(number)) then
+    if number and number < math.huge and (not is_valid or is_valid(number)) then
       return number
     end
-    return wrong(option, words, text)
+    return invalid(option, expected, text)
   end
 end
 
---- For one that takes name=value.
+--- For an option whose value is name=value.
 ---@param option central.auth.cli.Option
 ---@return fun(text: string): string[]?, string?
 function values.pair(option)
@@ -57,7 +57,7 @@ function values.pair(option)
     if name then
       return { name, value }
     end
-    return wrong(option, "like " .. option.value, text)
+    return invalid(option, "like " .. option.value, text)
   end
 end
 

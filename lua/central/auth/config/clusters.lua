@@ -1,5 +1,5 @@
--- Where new Central's clusters are, by the names HPE gives them, and the gateways of classic Central, where their
--- tokens do not work (developer.arubanetworks.com/new-central/docs/getting-started-with-rest-apis; HPE's pycentral).
+-- The base URLs of new Central's clusters, by HPE's names, and the gateways of classic Central, where their tokens do
+-- not work (developer.arubanetworks.com/new-central/docs/getting-started-with-rest-apis; HPE's pycentral).
 -- SPDX-License-Identifier: MIT
 
 local clusters = {}
@@ -11,7 +11,7 @@ local LABELS = {
 }
 
 clusters.names = { "china" }
-local known = {} -- labels, those of former years among them
+local known = {} -- labels, former ones included
 for name, label in pairs(LABELS) do
   clusters.names[#clusters.names + 1] = name
   known[label] = true
@@ -21,7 +21,7 @@ for _, label in ipairs { "ge1", "ge2", "ge3", "in" } do
 end
 table.sort(clusters.names)
 
---- The base URL of a cluster, by HPE's name for it in any case, or by the label in its host name.
+--- Returns the base URL of a cluster, by HPE's name in any case, or by the label in its host name.
 ---@param name string
 ---@return string?
 function clusters.base_url(name)
@@ -33,7 +33,7 @@ function clusters.base_url(name)
   return label and ("https://%s.api.central.arubanetworks.com"):format(label) or nil
 end
 
---- Whether a host is a gateway of classic Central.
+--- Returns whether a host is a gateway of classic Central.
 ---@param host string
 ---@return boolean
 function clusters.is_classic(host)

@@ -1,5 +1,5 @@
--- The variables of the environment that are read beside those of the options: by us, by libcurl and OpenSSL as we use
--- them, by the command. For `auth.help`, the manual page and the README's table, which have no others.
+-- The environment variables that are read beside those of the options: by this package, by libcurl and OpenSSL as it
+-- uses them, and by the command. For `auth.help`, the manual page and the README's table, which have no others.
 -- SPDX-License-Identifier: MIT
 
 ---@class central.auth.Variable
@@ -8,20 +8,19 @@
 
 return {
   { "HOME, XDG_CONFIG_HOME",
-    "Where the profiles are: $XDG_CONFIG_HOME/central-auth/config.lua, else ~/.config/central-auth/config.lua." },
+    "The file of the profiles: $XDG_CONFIG_HOME/central-auth/config.lua, else ~/.config/central-auth/config.lua." },
   { "XDG_RUNTIME_DIR, XDG_CACHE_HOME",
-    "Where the shared token is: the folder central-auth in the first of them that can be used, else in ~/.cache." },
+    "The folder of the shared token: central-auth in the first of them that can be used, else in ~/.cache." },
   { "CREDENTIALS_DIRECTORY",
     "Set by systemd for LoadCredential: a secret file below it may have any mode and owner." },
   { "https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY",
-    "The proxy, where the option proxy names none: the first of them that is set. None of them leads to the loopback"
-    .. " address." },
-  { "no_proxy, NO_PROXY", "Hosts that are asked without a proxy, the one of the option proxy included." },
-  { "SSL_CERT_FILE, SSL_CERT_DIR", "Trust this file or hashed folder, where neither ca_file nor ca_path is set." },
-  { "OPENSSL_CONF", "OpenSSL's configuration file, as of every program." },
-  { "SSLKEYLOGFILE", "A file to which libcurl appends the keys of all TLS connections, as of every program: who has it"
-    .. " can read what was sent. For debugging alone." },
-  { "NO_COLOR", "Of the command: when it is not empty, there are no colours." },
-  { "TERM, LC_ALL, LC_CTYPE, LANG", "Of the command: what a terminal can show." },
-  { "CENTRAL_TOKEN", "Not read, but set by central-auth exec for the program it becomes: the token." },
+    "The proxy, if the option proxy is not set: the first of them that is set. Not used for the loopback address." },
+  { "no_proxy, NO_PROXY", "Hosts that are reached without a proxy, also without the one of the option proxy." },
+  { "SSL_CERT_FILE, SSL_CERT_DIR", "Trust this file or hashed folder, if neither ca_file nor ca_path is set." },
+  { "OPENSSL_CONF", "OpenSSL's configuration file, as in every program." },
+  { "SSLKEYLOGFILE", "A file to which libcurl appends the keys of all TLS connections, as in every program: with it the"
+    .. " traffic can be decrypted. For debugging only." },
+  { "NO_COLOR", "For the command: if it is not empty, there are no colours." },
+  { "TERM, LC_ALL, LC_CTYPE, LANG", "For the command: what the terminal supports." },
+  { "CENTRAL_TOKEN", "Not read, but set by central-auth exec for the program that it executes: the token." },
 }

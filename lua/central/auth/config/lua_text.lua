@@ -1,5 +1,5 @@
--- Changes a Lua table that a person wrote, as text: what is not concerned stays as it is, comments and layout included.
--- Knows the shape `return { name = { key = value } }`; whoever changes anything checks what came out.
+-- Edits a Lua table as text; everything else in the text stays as it is, comments and layout included. Supports the
+-- form `return { name = { key = value } }`. The caller has to check the result.
 -- SPDX-License-Identifier: MIT
 
 local sorted_names = require "central.auth.sorted_names"
@@ -20,7 +20,7 @@ local function string_end(text, at)
   return position
 end
 
--- The end of the token at `at`, and whether it means something to Lua.
+-- The end of the token at `at`, and whether it is more than a comment or white space.
 local function token_at(text, at)
   local char = text:sub(at, at)
   if text:find("^%-%-", at) then
@@ -33,7 +33,7 @@ local function token_at(text, at)
   return long_end(text, at) or select(2, text:find("^[%w_]+", at)) or at, true
 end
 
--- Where each token is: { from, to, text }.
+-- The tokens: each { from, to, text }.
 local function tokens_of(text)
   local list, at = {}, 1
   while at <= #text do
@@ -46,7 +46,7 @@ end
 
 local DEEPER = { ["{"] = 1, ["("] = 1, ["["] = 1, ["}"] = -1, [")"] = -1, ["]"] = -1 }
 
--- The token that ends the value which begins with token `i`: a separator, or what closes the table around it.
+-- The token after the value that starts with token `i`: a separator, or the end of the table around it.
 local function value_end(tokens, i)
   local depth = 0
   while tokens[i] do
@@ -59,7 +59,7 @@ local function value_end(tokens, i)
   end
 end
 
--- The key that token `i` begins, and the token its value begins with.
+-- The key that starts with token `i`, and the first token of its value.
 local function key_at(tokens, i)
   local function text(at) return tokens[at] and tokens[at].text end
   if text(i + 1) == "=" then
@@ -71,7 +71,7 @@ local function key_at(tokens, i)
   return nil, i
 end
 
--- The fields of the table that opens with token `open`: { key, start, first, stop }, and the token that closes it.
+-- The fields of the table that starts with token `open`: each { key, start, first, stop }; and the token at its end.
 local function fields_of(tokens, open)
   local fields, i = {}, open + 1
   while tokens[i] and tokens[i].text ~= "}" do
@@ -116,8 +116,8 @@ local function literal(values)
   return "{\n" .. table.concat(parts) .. "  }"
 end
 
--- Cuts a field with its separator, and the line it had alone.
-local function cut(text, tokens, field)
+-- Removes a field with its separator, and its line if that has nothing else.
+local function remove_field(text, tokens, field)
   local from, stop = tokens[field.start].from, tokens[field.stop]
   local to = stop.text == "}" and tokens[field.stop - 1].to or stop.to
   local indent, line_end = text:sub(1, from - 1):match "\n([ \t]*)$", text:match("^[ \t]*\n()", to + 1)
@@ -133,7 +133,7 @@ local function set_field(text, profile, name, value)
   local fields = fields_of(tokens, entry.first)
   local field = find(fields, name)
   if field and value == false then
-    return cut(text, tokens, field)
+    return remove_field(text, tokens, field)
   elseif field then
     local last = tokens[field.stop - 1]
     return text:sub(1, tokens[field.first].from - 1) .. ("%q"):format(value) .. text:sub(last.to + 1)
@@ -157,7 +157,7 @@ local function add(text, profile, values)
   return ("%s%s  %s = %s,\n%s"):format(text:sub(1, at - 1), gap, key_text(profile), literal(values), text:sub(at))
 end
 
---- The text with these values in the profile; `false` takes one away. nil where the text has another shape.
+--- Returns the text with these values in the profile; `false` removes a value. nil if the text has another form.
 ---@param text string
 ---@param profile string
 ---@param values table<string, string | number | boolean>
@@ -179,7 +179,7 @@ function lua_text.set(text, profile, values)
   return text
 end
 
---- The text without the profile. nil where the text has another shape or there is no such profile.
+--- Returns the text without the profile; nil if the text has another form or no such profile.
 ---@param text string
 ---@param profile string
 ---@return string?
@@ -187,7 +187,7 @@ function lua_text.remove(text, profile)
   local tokens = tokens_of(text)
   local fields = root(tokens)
   local entry = fields and find(fields, profile)
-  return entry and cut(text, tokens, entry)
+  return entry and remove_field(text, tokens, entry)
 end
 
 return lua_text

@@ -1,77 +1,78 @@
--- The options: what each may be, and the check of its content. One table, one row an option.
+-- The options: the types of each and the check of its value. One table, one row per option.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require "central.auth.lazy"
 
-local checks = lazy "central.auth.config.validate"
 local redis_url = lazy "central.auth.config.redis_url"
 local url = lazy "central.auth.url"
 
 ---@alias central.auth.EventName
----| "fetched"     # the server gave the first token
----| "renewed"     # the server gave another token
----| "shared"      # a token that another process got was taken from the cache
----| "retry"       # a try failed and there will be another
----| "failed"      # a try for a token failed and there will be none
+---| "fetched"     # the server issued the first token
+---| "renewed"     # the server issued another token
+---| "shared"      # a token of another process was taken from the cache
+---| "retry"       # an attempt failed and there will be another
+---| "failed"      # the last attempt for a token failed
 ---| "invalidated" # the API refused the token
----| "cache_error" # the cache can't be used; the token came all the same
----| "odd_reply"   # the server's reply was unusual, and usable
+---| "cache_error" # the cache cannot be used; tokens still come
+---| "odd_reply"   # the server's reply was unusual but usable
 
 ---@class central.auth.Event
 ---@field event central.auth.EventName
----@field expires_in? number seconds, of a token
+---@field expires_in? number seconds until the token expires
 ---@field code? central.auth.Code of a failure
 ---@field message? string
----@field what? string is odd
+---@field what? string what is odd in a reply
 
 ---@class central.auth.Options
 ---@field client_id? string CENTRAL_CLIENT_ID: the client's identifier
 ---@field client_secret? string | fun(): string CENTRAL_CLIENT_SECRET
----@field client_secret_file? string CENTRAL_CLIENT_SECRET_FILE: holds the secret and nothing else, mode 0600
+---@field client_secret_file? string CENTRAL_CLIENT_SECRET_FILE: contains only the secret, mode 0600
 ---@field client_secret_command? string CENTRAL_CLIENT_SECRET_COMMAND: a shell command that prints the secret
 ---@field client_assertion? string | fun(): string CENTRAL_CLIENT_ASSERTION: a signed JWT in place of a secret (RFC
---- 7523), obtained anew for each try
----@field client_assertion_file? string CENTRAL_CLIENT_ASSERTION_FILE: holds the JWT
+--- 7523), obtained anew for each attempt
+---@field client_assertion_file? string CENTRAL_CLIENT_ASSERTION_FILE: contains the JWT
 ---@field client_assertion_command? string CENTRAL_CLIENT_ASSERTION_COMMAND: prints the JWT
 ---@field token_url? string CENTRAL_TOKEN_URL: default GreenLake's; HTTPS, or HTTP to the loopback address
----@field workspace_id? string CENTRAL_WORKSPACE_ID: takes GreenLake's endpoint of this workspace
----@field base_url? string CENTRAL_BASE_URL: where API calls go; or `cluster`
+---@field workspace_id? string CENTRAL_WORKSPACE_ID: selects GreenLake's endpoint of this workspace
+---@field base_url? string CENTRAL_BASE_URL: the base of API calls; or `cluster`
 ---@field cluster? string CENTRAL_CLUSTER: HPE's name of new Central's cluster, like "US-1"
----@field hosts? string | string[] CENTRAL_HOSTS: further hosts that API calls may carry the token to
----@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: workspaces' tokens, credentials
+---@field hosts? string | string[] CENTRAL_HOSTS: further hosts to which API calls may send the token
+---@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: tokens of workspaces, credentials
 ---@field revocation_url? string CENTRAL_REVOCATION_URL: RFC 7009, for close{ revoke = true }
 ---@field scope? string | string[] CENTRAL_SCOPE
 ---@field audience? string | string[] CENTRAL_AUDIENCE: words in the environment; a list repeats the field
 ---@field resource? string | string[] CENTRAL_RESOURCE: likewise
 ---@field params? table<string, string | string[]> CENTRAL_PARAMS: further form fields; name=value&… in the environment
----@field auth_style? "post" | "basic" | "basic_raw" CENTRAL_AUTH_STYLE: in the body (default), or by Basic
+---@field auth_style? "post" | "basic" | "basic_raw" CENTRAL_AUTH_STYLE: credentials in the body (default), or by Basic
 ---@field cert_file? string CENTRAL_CERT_FILE: PEM, for mutual TLS
----@field key_file? string CENTRAL_KEY_FILE: PEM, to cert_file
+---@field key_file? string CENTRAL_KEY_FILE: PEM, the key of cert_file
 ---@field ca_file? string CENTRAL_CA_FILE: PEM, in place of the system's trust store
 ---@field ca_path? string CENTRAL_CA_PATH: a hashed folder, likewise
----@field crl_file? string CENTRAL_CRL_FILE: PEM, certificates that are revoked
+---@field crl_file? string CENTRAL_CRL_FILE: PEM, revoked certificates
 ---@field proxy? string CENTRAL_PROXY: http://user:password@host:port; else the environment's https_proxy
----@field timeout? number CENTRAL_TIMEOUT: seconds, over everything one call may wait for; default 30
+---@field timeout? number CENTRAL_TIMEOUT: seconds that a call may take in all; default 30
 ---@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds; default 10
 ---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry
 ---@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token, or the URL of a Redis server
 --- (redis://…); false, off in the environment: none
 ---@field cache_password? string CENTRAL_CACHE_PASSWORD: of the Redis server
----@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: holds it and nothing else, mode 0600
+---@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: contains only this password, mode 0600
 ---@field user_agent? string CENTRAL_USER_AGENT
----@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, whatever there is
----@field on_event? fun(event: central.auth.Event) told of what happened, after the fact
----@field wait? fun(fd: integer, seconds: number) how this host waits for a descriptor to be readable, in a coroutine
+---@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, not even the default one
+---@field on_event? fun(event: central.auth.Event) called after each event
+---@field wait? fun(fd: integer, seconds: number) waits in a coroutine until a descriptor is readable: for event loops
 
 local options = {}
 
--- --- the usual checks: a value as it came -> the value as it is used, or nil and what is wrong ---------------------
+-- --- the usual checks: from a value as it was set to the value as it is used, or nil and the problem ---------------
+
+local checks = {}
 
 --- Text without control characters.
 ---@param value string
 ---@return string? value
 ---@return string? problem
-function options.text(value)
+function checks.text(value)
   if value == "" then
     return nil, "it is empty"
   end
@@ -88,8 +89,8 @@ local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 ---@param value string
 ---@return string? value
 ---@return string? problem
-function options.url(value)
-  local checked, problem = options.text(value)
+function checks.url(value)
+  local checked, problem = checks.text(value)
   local origin, host = nil, nil
   if checked then
     origin, host = url.split(value)
@@ -101,8 +102,12 @@ function options.url(value)
   return not problem and value or nil, problem
 end
 
-local function readable(value)
-  local checked, problem = options.text(value)
+--- The path of a file that this process can open.
+---@param value string
+---@return string? value
+---@return string? problem
+function checks.readable(value)
+  local checked, problem = checks.text(value)
   local file, why = io.open(checked or "", "rb")
   if not file then
     return nil, problem or why
@@ -111,21 +116,27 @@ local function readable(value)
   return value
 end
 
-local function cache(value)
+--- Where tokens are shared: a folder, or the URL of a Redis server; true: the usual folder; false: nowhere.
+---@param value boolean | string
+---@return boolean | string | nil value
+---@return string? problem
+function checks.cache(value)
   if type(value) == "string" and value:find("^redis") then
     return redis_url.check(value)
   elseif type(value) == "string" and not value:find("^/") then
     return nil, "an absolute path or the URL of a Redis server (redis://host) is needed, or false"
   end
-  return value == true and true or value and options.text(value)
+  return value == true and true or value and checks.text(value)
 end
+
+--- The checks of the options that most programs set; config/validate has the others.
+---@type table<string, fun(value: any): any, string?>
+options.checks = checks
 
 -- --- the options --------------------------------------------------------------------------------------------------
 
-local USUAL = { text = options.text, url = options.url, readable = readable, cache = cache }
-
--- Each: the Lua types an argument may have; its check, one of the usual or of `checks`; and what a string of the
--- environment stands for (a function of text_value) where it is not taken as it is.
+-- For each option: the Lua types that an argument may have, the name of its check, and the function of text_value that
+-- parses a value of the environment, if it is not a string.
 local OPTIONS = {
   client_id = { "string", check = "text" },
   client_secret = { "string", "function" },
@@ -170,37 +181,24 @@ for name in pairs(OPTIONS) do
 end
 table.sort(options.names)
 
---- What is known of an option; nil where there is none of this name.
+--- Returns the row of an option; nil if there is no option with this name.
 ---@param name any
 ---@return table?
 function options.get(name)
   return OPTIONS[name]
 end
 
---- Whether a value has one of the option's Lua types.
+--- Returns whether a value has one of the option's Lua types.
 ---@param name string
 ---@param value any
 ---@return boolean
-function options.fits(name, value)
+function options.has_type(name, value)
   for _, kind in ipairs(OPTIONS[name]) do
     if type(value) == kind then
       return true
     end
   end
   return false
-end
-
---- The value as it is used, or nil and what is wrong with it.
----@param name string
----@param value any
----@return any value
----@return string? problem
-function options.check(name, value)
-  local check = OPTIONS[name].check
-  if check then
-    return (USUAL[check] or checks[check])(value)
-  end
-  return value
 end
 
 return options

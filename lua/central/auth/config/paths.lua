@@ -1,9 +1,9 @@
--- Where our files are (XDG Base Directory Specification). Looks at the environment alone.
+-- The paths of this package's files (XDG Base Directory Specification). Reads only the environment.
 -- SPDX-License-Identifier: MIT
 
 local paths = {}
 
--- Relative paths are invalid, says the specification.
+-- By the specification, relative paths are not valid.
 local function folder(variable)
   local path = os.getenv(variable)
   return path and path:find("^/") and path or nil
@@ -14,15 +14,15 @@ local function below_home(name)
   return home and home .. name
 end
 
---- The file of profiles; nil where the environment names no home.
+--- Returns the path of the profile file; nil if no variable names a folder.
 ---@return string?
 function paths.profiles()
   local base = folder "XDG_CONFIG_HOME" or below_home "/.config"
   return base and base .. "/central-auth/config.lua"
 end
 
---- The folders that the shared token may be in, the best one first. The system makes and removes that of
---- XDG_RUNTIME_DIR: only below the others is the folder above it to be made.
+--- Returns the folders that may contain the shared token, the preferred one first. `by_system`: the system creates and
+--- removes the folder above, as for XDG_RUNTIME_DIR; for the others it is created if missing.
 ---@return { path: string, by_system: boolean }[]
 function paths.caches()
   local list = {}

@@ -1,5 +1,5 @@
--- Writes the profile file: one profile at a time, whatever else is in it stays byte for byte. What can't be changed
--- without a loss is refused.
+-- Writes the profile file: one profile at a time; everything else in it stays byte for byte. A file that cannot be
+-- changed without losing something is refused.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -8,17 +8,17 @@ local lua_text = require "central.auth.config.lua_text"
 local paths = require "central.auth.config.paths"
 local profile = require "central.auth.config.profile"
 
-local profile_writer = {}
+local profile_store = {}
 
 local EMPTY = "return {\n}\n"
-local PATIENCE, PAUSE = 2, 0.02 -- seconds
+local LOCK_TIMEOUT, LOCK_POLL = 2, 0.02 -- seconds
 
-local function same(a, b)
+local function is_equal(a, b)
   if type(a) ~= "table" or type(b) ~= "table" then
     return a == b
   end
   for key, value in pairs(a) do
-    if not same(value, b[key]) then
+    if not is_equal(value, b[key]) then
       return false
     end
   end
@@ -30,41 +30,41 @@ local function same(a, b)
   return true
 end
 
-local function nowhere()
-  return errors.fail("config", "neither XDG_CONFIG_HOME nor HOME says where the profile file is")
+local function no_path()
+  return errors.fail("config", "the profile file has no path: neither XDG_CONFIG_HOME nor HOME is set")
 end
 
---- What the file holds: its profiles, its text and its path.
+--- Reads the file: its profiles, its text and its path.
 ---@return table<string, table>? profiles
 ---@return string text or message
 ---@return string path or code
-function profile_writer.read()
+function profile_store.read()
   local path = paths.profiles()
   if not path then
-    return nowhere()
+    return no_path()
   end
   local text, why, unusable = core.read_file(path)
   if not text and unusable ~= "absent" then
     return errors.fail("config", ("the profile file %s: %s"):format(path, why))
   end
   text = text and text:find "%S" and text or EMPTY
-  local found, message, code, detail = profile.evaluate(path, text)
-  if not found then
+  local profiles, message, code, detail = profile.evaluate(path, text)
+  if not profiles then
     return nil, message, code, detail
   end
-  return found, text, path
+  return profiles, text, path
 end
 
--- Taken on a file beside it that stays, as the profile file itself is replaced. Others wait in line.
+-- Locks a file beside it that stays, as the profile file itself is replaced. Other processes wait.
 local function lock(path)
   if not path then
-    return nowhere()
+    return no_path()
   end
   local clock = core.clock()
-  local deadline = clock:boot() + PATIENCE
+  local deadline = clock:boot() + LOCK_TIMEOUT
   local held, why = core.lock_file(path .. ".lock")
   while held == false and clock:boot() < deadline do
-    clock:sleep(PAUSE)
+    clock:sleep(LOCK_POLL)
     held, why = core.lock_file(path .. ".lock")
   end
   if not held then
@@ -74,24 +74,25 @@ local function lock(path)
   return held
 end
 
--- Changes text and table alike, and writes the text if it says what the table has; `dry`: only tries.
+-- Changes the text and the table in the same way, and writes the text if evaluating it gives the table. `dry`: does not
+-- write.
 local function change(edit, expect, dry)
   local path = paths.profiles()
   local held <close>, message, code, detail = lock(path)
-  local found, text
+  local profiles, text
   if held then
-    found, text, code, detail = profile_writer.read()
+    profiles, text, code, detail = profile_store.read()
     message = text
   end
-  if not found then
+  if not profiles then
     return nil, message, code, detail
   end
   local edited = edit(text)
-  expect(found)
-  local again = edited and profile.evaluate(path, edited)
-  if not again or not same(again, found) then
+  expect(profiles)
+  local result = edited and profile.evaluate(path, edited)
+  if not result or not is_equal(result, profiles) then
     return errors.fail("config",
-      ("the profile file %s is not plain enough to be changed by a program; change it by hand"):format(path))
+      ("the profile file %s is too complex to be changed by a program; change it by hand"):format(path))
   end
   local ok, why = core.replace_file(path, not dry and edited or nil)
   if not ok then
@@ -100,31 +101,31 @@ local function change(edit, expect, dry)
   return path
 end
 
---- Puts values into a profile, which is made where there is none; `false` takes one away. The path of the file.
+--- Sets values in a profile, which is created if it is missing; `false` removes a value. Returns the path of the file.
 ---@param name string
 ---@param values table<string, string | number | boolean>
----@param dry? boolean only try whether that could be done
+---@param dry? boolean only check whether it is possible
 ---@return string? path
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function profile_writer.set(name, values, dry)
-  return change(function(text) return lua_text.set(text, name, values) end, function(found)
-    found[name] = type(found[name]) == "table" and found[name] or {}
+function profile_store.set(name, values, dry)
+  return change(function(text) return lua_text.set(text, name, values) end, function(profiles)
+    profiles[name] = type(profiles[name]) == "table" and profiles[name] or {}
     for key, value in pairs(values) do
-      found[name][key] = value ~= false and value or nil
+      profiles[name][key] = value ~= false and value or nil
     end
   end, dry)
 end
 
---- Takes a profile away. The path of the file.
+--- Removes a profile. Returns the path of the file.
 ---@param name string
 ---@return string? path
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function profile_writer.remove(name)
-  return change(function(text) return lua_text.remove(text, name) end, function(found) found[name] = nil end)
+function profile_store.remove(name)
+  return change(function(text) return lua_text.remove(text, name) end, function(profiles) profiles[name] = nil end)
 end
 
-return profile_writer
+return profile_store

@@ -1,5 +1,5 @@
--- The URL of a Redis server: redis://user@host:port/db, rediss://… for TLS, redis+unix:///path?db=1. No password in it:
--- a URL is shown and logged.
+-- The URL of a Redis server: redis://user@host:port/db, rediss://… for TLS, redis+unix:///path?db=1. It has no
+-- password, as URLs are shown and logged.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require "central.auth.lazy"
@@ -11,13 +11,13 @@ local redis_url = {}
 redis_url.NO_LIBRARY = "the library hiredis can't be loaded: install it (on Debian it is among what the package"
   .. " recommends)"
 
-local PART = "central.auth.redis"
+local MODULE = "central.auth.redis"
 local PORT = "6379"
-local HOW = "write it like redis://user@host:6379/0, rediss://host:6379/0?ca_file=/path"
+local SYNTAX = "write it like redis://user@host:6379/0, rediss://host:6379/0?ca_file=/path"
   .. " or redis+unix:///path?db=0"
-local NO_PART = "this build has no part for Redis: install hiredis with its headers (libhiredis-dev), and build again"
-local NO_TLS = "rediss:// needs hiredis 1.0 or newer with its TLS part, which this build has not: let stunnel bring"
-  .. " TLS to a loopback port and use redis://127.0.0.1:port, or a unix socket by redis+unix:///path"
+local NO_REDIS = "this build does not support Redis: install hiredis with its headers (libhiredis-dev), and build again"
+local NO_TLS = "rediss:// needs hiredis 1.0 or newer with TLS, which this build does not have: use stunnel with"
+  .. " redis://127.0.0.1:port, or a unix socket by redis+unix:///path"
 
 local function decode(text)
   return (text:gsub("%%(%x%x)", function(hex)
@@ -25,7 +25,7 @@ local function decode(text)
   end))
 end
 
--- "a=1&b=2", of which only `allowed` may be there.
+-- Parses "a=1&b=2"; nil if there is a field that is not in `allowed`.
 local function fields_of(query, allowed)
   local fields = {}
   for pair in query:gmatch "[^&]+" do
@@ -38,8 +38,8 @@ local function fields_of(query, allowed)
   return fields
 end
 
--- Those of %-escapes: a NUL would end the name early.
-local function control_in(parts)
+-- Control characters from percent-encoding: a NUL would end the name early.
+local function control_problem(parts)
   for _, name in ipairs { "user", "path", "ca_file" } do
     if parts[name] and parts[name]:find "%c" then
       return ("its %s has a control character"):format(name)
@@ -52,29 +52,29 @@ local function database(text)
   return number and number <= 0xFFFF and number or nil
 end
 
-local function to_host(parts, authority, path, query, tls)
+local function parse_host(parts, authority, path, query, tls)
   local host, port = url.host(authority)
   local fields = fields_of(query, { ca_file = tls })
   parts.database = database(path:gsub("^/", ""))
   if not (host and fields and parts.database and #host <= 255) then
-    return nil, HOW
+    return nil, SYNTAX
   end
   parts.host, parts.port = host:gsub("[%[%]]", ""), port ~= "" and port or PORT
   parts.tls, parts.ca_file = tls, fields.ca_file
   return parts
 end
 
-local function to_socket(parts, authority, path, query)
+local function parse_socket(parts, authority, path, query)
   local fields = fields_of(query, { db = true })
   parts.path = decode(path)
   parts.database = fields and database(fields.db or "")
   if authority ~= "" or #path < 2 or #parts.path > 107 or not parts.database then
-    return nil, HOW
+    return nil, SYNTAX
   end
   return parts
 end
 
---- What `central.auth.redis` takes of it, or nil and what is wrong, without a word of the URL.
+--- Parses the URL for `central.auth.redis`; or returns nil and the problem, which never quotes the URL.
 ---@param text string
 ---@return table? parts path or host and port; user, database, tls, ca_file
 ---@return string? problem
@@ -82,30 +82,30 @@ function redis_url.parse(text)
   local scheme, authority, path, query = text:match "^([%w+]+)://([^/?#]*)([^?#]*)%??([^#]*)$"
   local user, where = (authority or ""):match "^(.*)@(.*)$"
   if not scheme or text:find "[%s%c]" then
-    return nil, HOW
+    return nil, SYNTAX
   elseif user and user:find ":" then
     return nil, "it carries a password, and URLs are shown: give it in cache_password or cache_password_file"
   end
   local parts = { user = user and user ~= "" and decode(user) or nil }
   local problem
   if parts.user and #parts.user > 255 then
-    return nil, HOW
+    return nil, SYNTAX
   elseif scheme == "redis" or scheme == "rediss" then
-    parts, problem = to_host(parts, where or authority, path, query, scheme == "rediss")
+    parts, problem = parse_host(parts, where or authority, path, query, scheme == "rediss")
   elseif scheme == "redis+unix" then
-    parts, problem = to_socket(parts, where or authority, path, query)
+    parts, problem = parse_socket(parts, where or authority, path, query)
   else
-    return nil, HOW
+    return nil, SYNTAX
   end
-  problem = problem or control_in(parts)
+  problem = problem or control_problem(parts)
   return not problem and parts or nil, problem
 end
 
-local function is_here()
-  return package.loaded[PART] or package.preload[PART] or package.searchpath(PART, package.cpath)
+local function is_installed()
+  return package.loaded[MODULE] or package.preload[MODULE] or package.searchpath(MODULE, package.cpath)
 end
 
---- The same, and whether this build can do it.
+--- Checks the URL, and whether this build supports it.
 ---@param text string
 ---@return string? url
 ---@return string? problem
@@ -113,10 +113,10 @@ function redis_url.check(text)
   local parts, problem = redis_url.parse(text)
   if not parts then
     return nil, problem
-  elseif not is_here() then
-    return nil, NO_PART
+  elseif not is_installed() then
+    return nil, NO_REDIS
   elseif parts.tls then
-    local loaded, redis = pcall(require, PART)
+    local loaded, redis = pcall(require, MODULE)
     if not (loaded and redis.tls) then
       return nil, loaded and NO_TLS or redis_url.NO_LIBRARY
     end

@@ -1,5 +1,5 @@
--- Options from arguments, then the environment, then a profile -> one checked, immutable description of how to get a
--- token. Each mistake is named with its option and its source. Knows no network.
+-- Merges options from arguments, then the environment, then a profile, into one checked configuration that says how to
+-- get a token. An invalid value is reported with its option and its source. Makes no requests.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -11,6 +11,7 @@ local clusters = lazy "central.auth.config.clusters"
 local errors = lazy "central.auth.errors"
 local profile = lazy "central.auth.config.profile"
 local text_value = lazy "central.auth.config.text_value"
+local validate = lazy "central.auth.config.validate"
 
 ---@class central.auth.Config: central.auth.Options
 ---@field secret? central.auth.Source
@@ -26,21 +27,22 @@ local TOKEN_URL = "https://sso.common.cloud.hpe.com/as/token.oauth2"
 local GREENLAKE_URL = "https://global.api.greenlake.hpe.com"
 local WORKSPACE_PATH = "/authorization/v2/oauth2/%s/token"
 
--- --- sources: a function from an option's name to its value, where it came from, and what is wrong with it ----------
+-- --- sources: functions from an option's name to its value, where it was set, and the problem with it --------------
 
--- Arguments are code: a wrong name or type is the caller's mistake and raises.
+-- An unknown name or a wrong type is an error in the calling program, and raises.
 local function arguments(given)
   if type(given) ~= "table" then
-    errors.mistake("a table of options expected, got " .. type(given))
+    errors.argument_error("a table of options expected, got " .. type(given))
   elseif type(given.configure) == "function" then
-    errors.mistake("call functions of the module with a dot: auth.configure{ … }")
+    errors.argument_error("call functions of the module with a dot: auth.configure{ … }")
   end
   for name, value in pairs(given) do
     local option = options.get(name)
     if not option then
-      errors.mistake(("unknown option %q%s"):format(tostring(name), errors.suggest(tostring(name), options.names)))
-    elseif not options.fits(name, value) then
-      errors.mistake(("option %s: %s expected, got %s"):format(name, table.concat(option, " or "), type(value)))
+      name = tostring(name)
+      errors.argument_error(("unknown option %q%s"):format(name, errors.suggest(name, options.names)))
+    elseif not options.has_type(name, value) then
+      errors.argument_error(("option %s: %s expected, got %s"):format(name, table.concat(option, " or "), type(value)))
     end
   end
   return function(name)
@@ -68,7 +70,7 @@ end
 
 -- --- collecting -----------------------------------------------------------------------------------------------------
 
--- Options that say the same thing in different ways: the first source that sets one overrules the sources below.
+-- Options that set the same thing: the first source that sets one of them overrides the sources after it.
 local SECRETS = {
   "client_secret", "client_secret_file", "client_secret_command",
   "client_assertion", "client_assertion_file", "client_assertion_command",
@@ -92,19 +94,32 @@ end
 
 local GROUPS = groups()
 
--- The one of `names` that a source sets, checked: name, value, where. Setting two is a mistake.
+--- Checks the value of an option; returns it as it is used, or nil and the problem.
+---@param name string
+---@param value any
+---@return any value
+---@return string? problem
+function config.check(name, value)
+  local check = options.get(name).check
+  if check then
+    return (options.checks[check] or validate[check])(value)
+  end
+  return value
+end
+
+-- The one of `names` that a source sets: its name, its checked value, and where it was set. Fails if it sets two.
 local function pick_from(source, names)
   local found, value, from
   for _, name in ipairs(names) do
     local candidate, where, problem = source(name)
     if candidate ~= nil and found then
-      return errors.wrong(name, where, ("%s says the same thing another way; give one of them"):format(found))
+      return errors.invalid_option(name, where, ("it conflicts with %s; set only one of them"):format(found))
     elseif candidate ~= nil then
-      candidate, problem = options.check(name, candidate)
+      candidate, problem = config.check(name, candidate)
       found, value, from = name, candidate, where
     end
     if problem then
-      return errors.wrong(name, where, problem)
+      return errors.invalid_option(name, where, problem)
     end
   end
   return found, value, from
@@ -127,11 +142,11 @@ local function collect(sources, lists)
   return values
 end
 
--- --- the description --------------------------------------------------------------------------------------------
+-- --- the configuration ------------------------------------------------------------------------------------------
 
 local KINDS = { [""] = "value", _file = "file", _command = "command" }
 
--- Takes a secret out of the values: from now on it is native memory, or a way to get it.
+-- Removes a secret from the values, and returns its source: the secret in native memory, or how to read it.
 local function take_source(values, base, entry)
   for suffix, kind in pairs(KINDS) do
     local name = base .. suffix
@@ -152,18 +167,22 @@ local function take_source(values, base, entry)
   end
 end
 
-local MISSING = "%s is needed%s: give it as an argument (auth.configure{ %s = … }), in the environment variable"
-  .. " CENTRAL_%s, or in the profile %s%s. To create one: sign in to HPE GreenLake, open Manage Workspace, Personal API"
-  .. " clients, Create Personal API client, choose Aruba Central, and copy the client id and the client secret, which"
-  .. " is shown once"
+local MISSING = 'no %s: run "central-auth login", or set %s\nThe profile file is %s%s. Create credentials in HPE'
+  .. " GreenLake: Manage Workspace, Personal API clients, Create Personal API client."
 
-local function missing(name, alternatives, no_profile)
-  local path = paths.profiles() or "central-auth/config.lua"
-  return errors.fail("config", MISSING:format(name, alternatives, name, name:upper(), path,
-    no_profile and (" (%s)"):format(no_profile) or ""), { option = name })
+-- The failure of credentials that are not set anywhere. `reason`: why no profile was used, if there is one.
+local function missing(option, reason)
+  local name, variables = "client id", "CENTRAL_CLIENT_ID"
+  if option == "client_secret" then
+    name, variables = "client secret", "CENTRAL_CLIENT_SECRET or CENTRAL_CLIENT_SECRET_FILE"
+  elseif option == nil then
+    name, variables = "credentials", "CENTRAL_CLIENT_ID and CENTRAL_CLIENT_SECRET"
+  end
+  return errors.fail("config", MISSING:format(name, variables, paths.profiles() or "central-auth/config.lua",
+    reason and ": " .. reason or ""), { option = option or "client_id" })
 end
 
---- GreenLake's token endpoint of a workspace.
+--- Returns GreenLake's token endpoint of a workspace.
 ---@param values { greenlake_url: string }
 ---@param workspace string
 ---@return string
@@ -171,23 +190,24 @@ function config.workspace_url(values, workspace)
   return values.greenlake_url .. WORKSPACE_PATH:format(workspace)
 end
 
---- Where API calls go; nil where neither base_url nor cluster says.
+--- Returns the base URL of API calls; nil if neither base_url nor cluster is set.
 ---@param values { base_url?: string, cluster?: string }
 ---@return string?
 function config.base_url(values)
   return values.base_url or values.cluster and clusters.base_url(values.cluster) or nil
 end
 
-local function describe(values, entry, no_profile)
+local function complete(values, entry, no_profile)
   values.secret = take_source(values, "client_secret", entry)
   values.assertion = take_source(values, "client_assertion", entry)
   values.cache_secret = take_source(values, "cache_password", entry)
+  local can_authenticate = values.secret or values.assertion or values.cert_file
   if not values.client_id then
-    return missing("client_id", "", no_profile)
-  elseif not (values.secret or values.assertion or values.cert_file) then
-    return missing("client_secret", " (or client_secret_file, or client_secret_command)", no_profile)
+    return missing(can_authenticate and "client_id" or nil, no_profile)
+  elseif not can_authenticate then
+    return missing("client_secret", no_profile)
   elseif values.key_file and not values.cert_file then
-    return errors.wrong("key_file", values.from.key_file, "it needs a cert_file beside it")
+    return errors.invalid_option("key_file", values.from.key_file, "it needs cert_file, too")
   end
   local workspace = values.workspace_id
   values.greenlake_url = values.greenlake_url or GREENLAKE_URL
@@ -202,7 +222,7 @@ end
 
 local ENOENT = 2
 
--- Most have no profiles; then there is no need to load what reads them.
+-- Most programs use no profile, and need not load the module that reads it.
 local function may_exist(path)
   local file, _, errno = io.open(path or "", "rb")
   if file then
@@ -211,7 +231,7 @@ local function may_exist(path)
   return path ~= nil and errno ~= ENOENT
 end
 
---- Options from all sources, checked. Mistakes in the argument table itself raise.
+--- Merges and checks the options of all sources. Raises if the argument table has unknown names or wrong types.
 ---@param given central.auth.Options
 ---@return central.auth.Config? config
 ---@return string? message
@@ -239,7 +259,7 @@ function config.resolve(given)
   if not values then
     return nil, message, code, detail
   end
-  return describe(values, entry, no_profile)
+  return complete(values, entry, no_profile)
 end
 
 return config

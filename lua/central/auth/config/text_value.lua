@@ -1,21 +1,21 @@
--- What a string of the environment stands for where an option is no string: a number, words, fields, a switch.
+-- Parses values of environment variables for options that are not strings: numbers, words, fields, switches.
 -- SPDX-License-Identifier: MIT
 
 local text_value = {}
 
 local function decode_pair(part)
   local name, value = part:match("^([^=]+)=(.*)$")
-  local function plain(s)
+  local function decode(s)
     return (s:gsub("+", " "):gsub("%%(%x%x)", function(hex)
       return string.char(tonumber(hex, 16))
     end))
   end
   if name then
-    return plain(name), plain(value)
+    return decode(name), decode(value)
   end
 end
 
---- "a=1&b=2&b=3", as in a URL
+--- Parses "a=1&b=2&b=3", as in a URL.
 ---@param value string
 ---@return table? fields
 ---@return string? problem
@@ -38,7 +38,7 @@ function text_value.fields(value)
   return out
 end
 
---- "one two three"
+--- Parses "one two three".
 ---@param value string
 ---@return string[]
 function text_value.words(value)
@@ -52,16 +52,16 @@ end
 local SWITCH = { ["true"] = true, ["1"] = true, on = true, yes = true,
   ["false"] = false, ["0"] = false, off = false, no = false }
 
---- "30"
+--- Parses "30".
 ---@param value string
 ---@return number?
 ---@return string? problem
 function text_value.number(value)
   local number = tonumber(value)
-  return number, not number and "it is no number" or nil
+  return number, not number and "it is not a number" or nil
 end
 
---- "on", "off", or something else that stays as it is
+--- Parses "on", "off" and the like; returns any other text unchanged.
 ---@param value string
 ---@return boolean | string
 function text_value.switch(value)

@@ -1,4 +1,4 @@
--- Checks of the less usual options: a value as it came -> the value as it is used, or nil and what is wrong.
+-- Checks of the less usual options: from a value as it was set to the value as it is used, or nil and the problem.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require "central.auth.lazy"
@@ -8,19 +8,19 @@ local clusters = lazy "central.auth.config.clusters"
 local errors = lazy "central.auth.errors"
 local url = lazy "central.auth.url"
 
-local checks = {}
+local validate = {}
 
-local text = options.text
+local text = options.checks.text
 
 local PROXIES = { http = true, https = true, socks4 = true, socks4a = true, socks5 = true, socks5h = true }
 
--- No word of the value in a problem: it may carry a password.
-function checks.proxy(value)
+-- The problem never quotes the value, which may contain a password.
+function validate.proxy(value)
   local checked, problem = text(value)
   local scheme, rest = value:match("^(%w+)://(.*)$")
   local address = (rest or value):gsub("^.*@", ""):gsub("/$", "")
   if not checked or value:find("%s") then
-    return nil, problem or "it holds a space"
+    return nil, problem or "it contains a space"
   elseif scheme and not PROXIES[scheme:lower()] then
     return nil, "a proxy speaks http, https, socks4, socks4a, socks5 or socks5h"
   elseif not url.host(address) then
@@ -29,9 +29,9 @@ function checks.proxy(value)
   return value
 end
 
-function checks.header_text(value)
+function validate.header_text(value)
   if value:find("[^\x20-\x7E]") then
-    return nil, "a header takes printable ASCII only"
+    return nil, "a header may have printable ASCII only"
   end
   return text(value)
 end
@@ -76,7 +76,7 @@ local function texts(value)
   return copy
 end
 
-function checks.scope(value)
+function validate.scope(value)
   local checked, problem = texts(value)
   if type(checked) == "table" then
     checked = table.concat(checked, " ")
@@ -93,7 +93,7 @@ local RESERVED = {
   subject_token = true, subject_token_type = true,
 }
 
-function checks.params(value)
+function validate.params(value)
   local copy = {}
   for name, item in pairs(value) do
     if type(name) ~= "string" or not text(name) then
@@ -113,7 +113,7 @@ function checks.params(value)
   return copy
 end
 
-function checks.profile(value)
+function validate.profile(value)
   if value == true then
     return nil, "the name of a profile is needed, or false"
   elseif value == false then
@@ -122,19 +122,19 @@ function checks.profile(value)
   return text(value)
 end
 
--- GreenLake shows workspace ids with dashes and wants them without.
-function checks.workspace(value)
+-- GreenLake shows workspace ids with dashes, and expects them without.
+function validate.workspace(value)
   if not value:find("^[%w_-]+$") then
     return nil, "a workspace id has letters, digits and dashes only"
   end
   return value:find("^%x+%-%x+%-%x+%-%x+%-%x+$") and (value:gsub("-", "")) or value
 end
 
-function checks.base_url(value)
-  if value:find("^[%w_%[]") and not value:find("^%a[%w+.-]*:/") then -- no scheme, as HPE's own examples have it
+function validate.base_url(value)
+  if value:find("^[%w_%[]") and not value:find("^%a[%w+.-]*:/") then -- no scheme, as in HPE's own examples
     value = "https://" .. value
   end
-  local checked, problem = options.url(value)
+  local checked, problem = options.checks.url(value)
   local host = checked and select(2, url.split(checked))
   if checked and checked:find("?", 1, true) then
     return nil, "it has a query"
@@ -145,7 +145,7 @@ function checks.base_url(value)
   return checked and (checked:gsub("/+$", "")) or nil, problem
 end
 
-function checks.cluster(value)
+function validate.cluster(value)
   if not clusters.base_url(value) then
     return nil, ("%q is no cluster of new Central%s; known are %s (or give base_url)"):format(errors.printable(value),
       errors.suggest(value, clusters.names), table.concat(clusters.names, ", "))
@@ -153,7 +153,7 @@ function checks.cluster(value)
   return value
 end
 
-function checks.hosts(value)
+function validate.hosts(value)
   for i, name in ipairs(type(value) == "table" and value or { value }) do
     local origin, host, rest = nil, "a string is needed", nil
     if type(name) == "string" then
@@ -168,9 +168,9 @@ function checks.hosts(value)
   return type(checked) == "string" and { checked } or checked, problem
 end
 
-checks.texts = texts
-checks.hour = seconds(3600)
-checks.day = seconds(86400)
-checks.auth_style = one_of("post", "basic", "basic_raw")
+validate.texts = texts
+validate.hour = seconds(3600)
+validate.day = seconds(86400)
+validate.auth_style = one_of("post", "basic", "basic_raw")
 
-return checks
+return validate

@@ -1,5 +1,5 @@
--- Reads what our Lua sources say of themselves: LuaCATS comments as a list of items a file. `auth.help` shows them, and
--- the reference is made of them.
+-- Reads the LuaCATS annotations of this package's Lua sources, as a list of items per file. For `auth.help`, and for
+-- the reference.
 -- SPDX-License-Identifier: MIT
 
 local annotations = {}
@@ -13,24 +13,24 @@ local annotations = {}
 ---@class central.auth.annotations.Item
 ---@field kind "function" | "class" | "value"
 ---@field name string
----@field owner? string of a function: the variable, or type, it belongs to
+---@field owner? string of a function: the variable, or type, that has it
 ---@field text string
----@field lines string[] the same as the source has it
+---@field lines string[] the text in the source's lines
 ---@field params? central.auth.annotations.Value[] of a function
 ---@field returns? central.auth.annotations.Value[]
 ---@field fields? central.auth.annotations.Value[] of a class
 ---@field arguments? string[] as the code has them
----@field type? string of a value; of an alias, what it stands for
+---@field type? string of a value; of an alias: its definition
 
 -- --- types -----------------------------------------------------------------------------------------------------------
 
 local function one_type(text, at)
   for _, pattern in ipairs { '^"[^"]*"()', "^%b{}()", "^fun%b():?()", "^[%w_.]+%b<>()", "^[%w_.]+()" } do
     local after = text:match(pattern, at)
-    if after and text:sub(after - 1, after - 1) == ":" then -- what a function returns
+    if after and text:sub(after - 1, after - 1) == ":" then -- the types that a function returns
       repeat
         after = one_type(text, text:match("^%s*()", after))
-        local more = text:match("^,%s*()[%w_.]+%?", after) or text:match("^,%s*()[%w_.]+$", after) -- and no words
+        local more = text:match("^,%s*()[%w_.]+%?", after) or text:match("^,%s*()[%w_.]+$", after) -- and no text
         after = more or after
       until not more
     end
@@ -41,7 +41,7 @@ local function one_type(text, at)
   return at
 end
 
--- The type that a text begins with, alternatives and all, and the rest.
+-- The type at the start of a text, with its alternatives, and the rest.
 local function split_type(text)
   local after = one_type(text, 1)
   while true do
@@ -59,7 +59,7 @@ local function named(text)
   return { name = name, type = kind, text = about, optional = optional == "?" }
 end
 
--- `fun(options?: T): A, B`, as params and returns.
+-- The params and returns of `fun(options?: T): A, B`.
 local function of_function_type(text)
   local inside, results = text:match "^fun(%b()):?%s*(.*)"
   local params, returns = {}, {}
@@ -93,7 +93,7 @@ local READ = {
 -- A block of `---` lines: an item without its name.
 local function read_block(lines)
   local item = { kind = "function", params = {}, returns = {}, fields = {} }
-  local said, tags = {}, {}
+  local text_lines, tags = {}, {}
   for _, line in ipairs(lines) do
     local text = line:match "^%-%-%-%s?(.*)"
     local choice, about = text:match '^|%s*"([^"]*)"%s*#?%s*(.*)'
@@ -104,18 +104,18 @@ local function read_block(lines)
     elseif #tags > 0 then
       tags[#tags] = tags[#tags] .. " " .. text
     else
-      said[#said + 1] = text
+      text_lines[#text_lines + 1] = text
     end
   end
   for _, text in ipairs(tags) do
     local tag, rest = text:match "^@(%w+)%s*(.*)"
     assert(READ[tag], "no such tag: " .. text)(item, rest)
   end
-  item.text, item.lines = table.concat(said, " "), said
+  item.text, item.lines = table.concat(text_lines, " "), text_lines
   return item
 end
 
-local function words(text)
+local function split(text)
   local list = {}
   for word in text:gmatch "[%w_.]+" do
     list[#list + 1] = word
@@ -123,7 +123,7 @@ local function words(text)
   return list
 end
 
--- What the code after a block says it is about.
+-- Names an item by the line of code after its block.
 local function name_item(item, code, classes)
   local owner, name, arguments = code:match "^function ([%w_]+)[.:]([%w_]+)%((.-)%)"
   if not owner then
@@ -133,14 +133,14 @@ local function name_item(item, code, classes)
     classes[code:match "^local ([%w_]+) = " or false] = item
   elseif name then
     item.owner, item.name, item.arguments = classes[owner] and classes[owner].name or owner, name,
-      arguments and words(arguments)
+      arguments and split(arguments)
   else
     item.name = code:match "^local function ([%w_]+)" or code:match "^return function" and "module"
   end
   return item
 end
 
--- A function told by its type, which may be an alias of this file; else it is a value.
+-- An item with a type is a function if the type is one, which may be an alias of this file; else it is a value.
 local function resolve(items)
   local aliases = {}
   for _, item in ipairs(items) do
@@ -156,21 +156,21 @@ local function resolve(items)
   return items
 end
 
--- The comment that opens a file, without the licence.
+-- The comment at the start of a file, without the licence.
 local function opening(text, mark, licence)
   local lines = {}
   for line in (text .. "\n"):gmatch "(.-)\n" do
-    local said = line:match(mark)
-    if not said or said:find("SPDX", 1, true) then
-      lines[#lines + 1] = said and said:match(licence) or nil
+    local comment = line:match(mark)
+    if not comment or comment:find("SPDX", 1, true) then
+      lines[#lines + 1] = comment and comment:match(licence) or nil
       break
     end
-    lines[#lines + 1] = said
+    lines[#lines + 1] = comment
   end
   return table.concat(lines, " ")
 end
 
---- What a Lua file says of itself: its opening comment, and its items.
+--- Returns the first comment of a Lua file, and its items.
 ---@param text string
 ---@return string about
 ---@return central.auth.annotations.Item[] items
@@ -186,7 +186,7 @@ function annotations.of_lua(text)
   return opening(text, "^%-%- ?(.*)", "^$"), resolve(items)
 end
 
---- The items of a module; none where its source can't be read.
+--- Returns the items of a module; none if its source cannot be read.
 ---@param module string
 ---@return central.auth.annotations.Item[]
 function annotations.of(module)

@@ -1,5 +1,4 @@
--- The functions that people call, and the values they take and return, as the comments in the sources describe them;
--- as text for `auth.help`.
+-- The public functions with their parameters and results, from the annotations in the sources; as text for `auth.help`.
 -- SPDX-License-Identifier: MIT
 
 local annotations = require "central.auth.help.annotations"
@@ -10,25 +9,26 @@ local documented = {}
 ---@field [1] string the function's name, as it is called
 ---@field [2] central.auth.annotations.Item
 
-local FACE = "central.auth"
+local MODULE = "central.auth"
 local SOURCES = {
   "central.auth.client", "central.auth.api.methods", "central.auth.config.options", "central.auth.api.request",
   "central.auth.api.pages", "central.auth.token.tenant", "central.auth.token.status", "central.auth.api.response",
   "central.auth.api.api_clients", "central.auth.sandbox", "central.auth.errors",
 }
 
--- The modules of tables of functions that the module has.
+-- The modules of the tables of functions in central.auth.
 local TABLES = { credentials = "central.auth.api.api_clients" }
 
--- Functions beside those of the face: where they are told of, whose they are there, and how their names begin here.
-local FURTHER = {
+-- Functions beside those of central.auth: the module with their annotations, their owner there, and the start of their
+-- names in the help.
+local OTHERS = {
   { "central.auth.token.pending", "central.auth.Pending", "pending:" },
   { "central.auth.loops", "loops", "loops." },
   { "central.auth.sandbox", "sandbox", "sandbox." },
-  { "central.auth.sandbox", "central.auth.sandbox.Box", "box:" },
+  { "central.auth.sandbox", "central.auth.sandbox.Server", "server:" },
 }
 
--- --- looking comments up ---------------------------------------------------------------------------------------------
+-- --- finding annotations ---------------------------------------------------------------------------------------------
 
 local function find(fits)
   for _, module in ipairs(SOURCES) do
@@ -40,15 +40,15 @@ local function find(fits)
   end
 end
 
---- The class, or list of values, of this name.
+--- Returns the class, or list of values, with this name.
 ---@param name string
 ---@return central.auth.annotations.Item?
 function documented.class(name)
   return find(function(item) return item.kind == "class" and item.name == name end)
 end
 
--- Functions of the module that act on the default client are documented at the client's methods; those that stand for
--- `request` with a method have no such argument.
+-- Functions of the module that act on the default client are documented at the client's methods. The ones that call
+-- `request` with a fixed method do not have its first parameter.
 local function resolve(name, item)
   local method = item.text:match "See Client:([%w_]+)"
   local found = method and find(function(other)
@@ -57,28 +57,28 @@ local function resolve(name, item)
   if not found then
     return item
   elseif name ~= method then
-    table.insert(found.lines, 1, name:upper() .. ", else as auth." .. method .. ".")
+    table.insert(found.lines, 1, name:upper() .. ", otherwise like auth." .. method .. ".")
     table.remove(found.params, 1)
   end
   return found
 end
 
--- The functions of a table of the module: their comments stand in a source of their own.
+-- Adds the functions of a table in central.auth: their annotations are in another module.
 local function add_inner(list, auth, name)
-  for _, item in ipairs(annotations.of(TABLES[name] or FACE .. "." .. name)) do
+  for _, item in ipairs(annotations.of(TABLES[name] or MODULE .. "." .. name)) do
     if item.kind == "function" and item.owner ~= name and auth[name][item.name] then
       list[#list + 1] = { "auth." .. name .. "." .. item.name, item }
     end
   end
 end
 
---- The functions of the module.
+--- Returns the functions of central.auth.
 ---@param auth table
 ---@return central.auth.documented.Entry[]
 function documented.functions(auth)
   local list = {}
-  for _, item in ipairs(annotations.of(FACE)) do
-    local value = item.owner == FACE and rawget(auth, item.name)
+  for _, item in ipairs(annotations.of(MODULE)) do
+    local value = item.owner == MODULE and rawget(auth, item.name)
     if type(value) == "table" then
       add_inner(list, auth, item.name)
     elseif value then
@@ -88,13 +88,13 @@ function documented.functions(auth)
   return list
 end
 
---- All there are, methods of objects among them.
+--- Returns all public functions, with the methods of objects.
 ---@param auth table
 ---@return central.auth.documented.Entry[]
 function documented.all(auth)
   local list = documented.functions(auth)
-  for _, further in ipairs(FURTHER) do
-    local module, owner, start = table.unpack(further)
+  for _, other in ipairs(OTHERS) do
+    local module, owner, start = table.unpack(other)
     for _, item in ipairs(annotations.of(module)) do
       if item.kind == "function" and item.owner == owner then
         list[#list + 1] = { start .. item.name, item }
@@ -104,24 +104,24 @@ function documented.all(auth)
   return list
 end
 
---- A function's name as people may write it, without what is the same for many.
+--- Returns the name of a function as the user may write it, without `auth.`, `client:` and arguments.
 ---@param name string
 ---@return string
 function documented.plain(name)
   return (name:gsub("%(.*$", ""):gsub("^auth%.", ""):gsub("^client[.:]", ""):gsub(":", "."))
 end
 
--- --- showing them ----------------------------------------------------------------------------------------------------
+-- --- formatting ------------------------------------------------------------------------------------------------------
 
 local function signature(name, item)
-  local words = {}
+  local names = {}
   for _, param in ipairs(item.params) do
-    words[#words + 1] = param.name ~= "self" and (param.optional and ("[%s]"):format(param.name) or param.name) or nil
+    names[#names + 1] = param.name ~= "self" and (param.optional and ("[%s]"):format(param.name) or param.name) or nil
   end
-  return ("%s(%s)"):format(name, table.concat(words, ", "))
+  return ("%s(%s)"):format(name, table.concat(names, ", "))
 end
 
---- A value in a line.
+--- Formats a value in one line.
 ---@param name string
 ---@param kind string
 ---@param text string
@@ -132,7 +132,7 @@ end
 
 local FAILURE = { message = true, code = true, detail = true }
 
--- A value, and its fields where its type has some and they are not a topic of their own.
+-- Adds a value, and the fields of its type, unless they are a topic of their own.
 local function add_value(lines, value)
   lines[#lines + 1] = documented.row(value.name or "", value.type, value.text)
   local known = documented.class((value.type:gsub("[%[%]?]+$", "")))
@@ -141,7 +141,7 @@ local function add_value(lines, value)
   end
 end
 
---- A function whole.
+--- Formats a function with its parameters and results.
 ---@param name string
 ---@param item central.auth.annotations.Item
 ---@return string
@@ -165,7 +165,7 @@ function documented.show(name, item)
   return table.concat(lines, "\n")
 end
 
---- A line each.
+--- Formats functions in one line each.
 ---@param entries central.auth.documented.Entry[]
 ---@return string[]
 function documented.index(entries)

@@ -1,53 +1,54 @@
--- What the sandbox's server does beside its work: keeps a log of requests, turns away what is over the rate limit, and
--- obeys on /sandbox what the box obeys: a test in any language can make it fail.
+-- What the sandbox's server has beside its endpoints: the log of requests, the rate limit, and admin commands on
+-- /sandbox, by which tests in any language control it as the methods of central.auth.sandbox.Server do.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
 local cqueues = require "cqueues"
 local http_util = require "http.util"
 
-local control = {}
+local admin = {}
 
 local LOG_MAX = 1000
 local MINUTE = 60 -- seconds
 
--- What may be asked for, and the fields that are needed for it.
-local ORDERS = {
+-- The commands, and the numbers that each needs in its query.
+local COMMANDS = {
   revoke = {}, fail = { "status" }, recover = {}, lifetime = { "seconds" }, latency = { "seconds" },
   rate_limit = { "per_minute" },
 }
 
 -- --- the log ------------------------------------------------------------------------------------------------------
 
---- Answers a request by `route` and takes notice of it.
+--- Answers a request by `route` and adds it to the log.
 ---@param state table
 ---@param stream table
 ---@param route fun(state: table, stream: table)
-function control.watched(state, stream, route)
+function admin.logged(state, stream, route)
   local started = cqueues.monotime()
   route(state, stream)
-  local asked, log = stream.asked, state.log or {}
+  local request, log = stream.request, state.log or {}
   state.log = log
-  if asked and not asked.control and #log < LOG_MAX then
+  if request and not request.is_admin and #log < LOG_MAX then
     log[#log + 1] = {
-      at = os.time(), method = asked.method, path = asked.path, status = stream.answered,
+      at = os.time(), method = request.method, path = request.path, status = stream.answered,
       ms = (cqueues.monotime() - started) * 1000,
     }
   end
 end
 
---- What came since the last look.
+--- The requests since the last call.
 ---@param state table
 ---@return table
-function control.log(state)
+function admin.log(state)
   local list = state.log or {}
   state.log = {}
   return { list = setmetatable(list, cjson.array_mt) }
 end
 
--- --- the rate limit, as GreenLake tells of it ---------------------------------------------------------------------
+-- --- the rate limit, reported as GreenLake reports it --------------------------------------------------------------
 
-local function over_limit(state, stream, answer)
+-- Answers with 429 where the request is over the limit. Whether it did.
+local function limit_rate(state, stream, answer)
   local now, window = cqueues.monotime(), state.window
   if not window or now - window.start >= MINUTE then
     window = { start = now, count = 0 }
@@ -65,7 +66,7 @@ local function over_limit(state, stream, answer)
   return true
 end
 
--- --- orders -------------------------------------------------------------------------------------------------------
+-- --- commands -----------------------------------------------------------------------------------------------------
 
 local function fields_of(query)
   local fields = {}
@@ -75,18 +76,18 @@ local function fields_of(query)
   return fields
 end
 
-local function obey(state, stream, method, name, query, answer)
+local function dispatch(state, stream, method, name, query, answer)
   local fields = fields_of(query)
   if name == "" and method == "GET" then
     return answer(stream, 200, {
       requests = state.requests, lifetime = state.lifetime, latency = state.latency, fail = state.fail,
       rate_limit = state.rate_limit,
     })
-  elseif method ~= "POST" or not ORDERS[name] then
+  elseif method ~= "POST" or not COMMANDS[name] then
     return answer(stream, 404, { message = "POST to /sandbox/ and one of: revoke, fail?status=&times=&of=, recover,"
       .. " lifetime?seconds=, latency?seconds=, rate_limit?per_minute=" })
   end
-  for _, field in ipairs(ORDERS[name]) do
+  for _, field in ipairs(COMMANDS[name]) do
     if type(fields[field]) ~= "number" or not (fields[field] >= 0 and fields[field] < math.huge) then
       return answer(stream, 400, { message = ("%s: a number is needed, 0 or more"):format(field) })
     end
@@ -104,22 +105,23 @@ local function obey(state, stream, method, name, query, answer)
   answer(stream, 200, { done = true })
 end
 
---- Answers what is not for the server behind it. Whether it did.
+--- Answers an admin command, and any request over the rate limit. Returns whether it answered; other requests are for
+--- the server's endpoints.
 ---@param state table
 ---@param stream table
 ---@param headers table
 ---@param answer fun(stream: table, status: integer, body?: table, more?: table)
 ---@return boolean
-function control.answers(state, stream, headers, answer)
-  local method, whole = headers:get ":method", headers:get ":path"
-  local path, query = whole:match "^([^?]*)%??(.*)$"
-  local order = path:match "^/sandbox/?([%w_]*)$"
-  stream.asked = { method = method, path = whole, control = order ~= nil }
-  if order then
-    obey(state, stream, method, order, query, answer)
+function admin.answers(state, stream, headers, answer)
+  local method, target = headers:get ":method", headers:get ":path"
+  local path, query = target:match "^([^?]*)%??(.*)$"
+  local command = path:match "^/sandbox/?([%w_]*)$"
+  stream.request = { method = method, path = target, is_admin = command ~= nil }
+  if command then
+    dispatch(state, stream, method, command, query, answer)
     return true
   end
-  return over_limit(state, stream, answer)
+  return limit_rate(state, stream, answer)
 end
 
-return control
+return admin

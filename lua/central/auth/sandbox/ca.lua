@@ -1,5 +1,5 @@
--- A certificate authority to throw away: keys and certificates for servers on this machine, for the sandbox and for
--- specs. Never for anything that another machine reaches.
+-- A temporary certificate authority: keys and certificates for servers on this machine, for the sandbox and for specs.
+-- Never for a server that other machines can reach.
 -- SPDX-License-Identifier: MIT
 
 local altname = require "openssl.x509.altname"
@@ -23,9 +23,9 @@ CA.__index = CA
 
 local ca = {}
 
-local WEEK = 7 * 86400 -- longer than specs move a clock
+local WEEK = 7 * 86400 -- seconds; longer than specs move a clock
 
--- No instant at which a key is open to others: the file is made empty and closed to them first.
+-- A key is never readable by others, not even for a moment: the file is made empty, and gets its mode first.
 local function write(path, text, private)
   local file = assert(io.open(path, "wb"))
   if private then
@@ -94,9 +94,9 @@ end
 ---@field not_before? integer seconds since 1970, default a day ago
 ---@field not_after? integer default in a day
 ---@field usage? "serverAuth" | "clientAuth"
----@field self_signed? boolean leaves the authority out
+---@field self_signed? boolean not signed by the authority
 
---- A key and its certificate.
+--- Makes a key and its certificate.
 ---@param options central.auth.sandbox.LeafOptions
 ---@return central.auth.sandbox.Leaf
 function CA:issue(options)
@@ -119,14 +119,14 @@ function CA:issue(options)
   }
 end
 
---- Puts a certificate on the list that `crl` writes.
+--- Adds a certificate to the list that `crl` writes.
 ---@param leaf central.auth.sandbox.Leaf
 function CA:revoke(leaf)
   self._revoked[#self._revoked + 1] = leaf.certificate:getSerial()
 end
 
---- Writes the list of what is revoked, PEM; its path.
----@return string
+--- Writes the list of revoked certificates, PEM.
+---@return string path
 function CA:crl()
   local list = crl.new()
   list:setVersion(2)

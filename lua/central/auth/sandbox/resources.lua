@@ -1,5 +1,5 @@
--- What the sandbox knows of Central's and GreenLake's APIs: a few collections with their ways of paging, the
--- credentials API, and an echo. Each call arrives here with a valid token.
+-- The sandbox's part of Central's and GreenLake's APIs: a few collections with their kinds of paging, the credentials
+-- API, and an echo. Each call that arrives here has a valid token.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -7,18 +7,18 @@ local cqueues = require "cqueues"
 local json = require "central.auth.json"
 local rand = require "openssl.rand"
 
-local apis = {}
+local resources = {}
 
-local NONE = cjson.decode "[]"
-local WAIT_MAX = 60 -- seconds an echo may be asked to take
+local EMPTY = cjson.decode "[]"
+local WAIT_MAX = 60 -- seconds that an echo may take
 
 local function not_found()
   return 404, { message = "There is no such resource in the sandbox.", httpStatusCode = 404,
     errorCode = "HPE_GL_ERROR_NOT_FOUND" }
 end
 
-local function whole(text, otherwise, least, most)
-  return math.max(least, math.min(math.tointeger(tonumber(text)) or otherwise, most))
+local function integer(text, default, least, most)
+  return math.max(least, math.min(math.tointeger(tonumber(text)) or default, most))
 end
 
 -- --- Central's collections -----------------------------------------------------------------------------------------
@@ -39,13 +39,13 @@ local function slice(kind, first, limit)
   for n = first, math.min(first + limit - 1, kind[3]) do
     items[#items + 1] = kind.item(kind, n)
   end
-  return items[1] and items or NONE, #items
+  return items[1] and items or EMPTY, #items
 end
 
--- A cursor that is to be echoed, null at the end.
+-- By a cursor that the client sends back; null on the last page.
 local function by_cursor(kind, fields)
-  local first = whole(fields.next, 1, 1, kind[3] + 1)
-  local items, count = slice(kind, first, whole(fields.limit, 100, 1, 1000))
+  local first = integer(fields.next, 1, 1, kind[3] + 1)
+  local items, count = slice(kind, first, integer(fields.limit, 100, 1, 1000))
   return 200, {
     items = items, count = count, total = kind[3],
     next = first + count <= kind[3] and tostring(first + count) or cjson.null,
@@ -53,12 +53,12 @@ local function by_cursor(kind, fields)
 end
 
 local function by_offset(kind, fields)
-  local offset = whole(fields.offset, 0, 0, kind[3])
-  local items, count = slice(kind, offset + 1, whole(fields.limit, 10, 1, 100))
+  local offset = integer(fields.offset, 0, 0, kind[3])
+  local items, count = slice(kind, offset + 1, integer(fields.limit, 10, 1, 100))
   return 200, { items = items, count = count, total = kind[3], offset = offset }
 end
 
--- Of each: model, name, number, and how it is paged.
+-- For each: model, name, number of items, and how it is paged.
 local COLLECTIONS = {
   ["/network-monitoring/v1/aps"] = { "AP-635", "lobby", 12, item = device, page = by_cursor },
   ["/network-monitoring/v1/switches"] = { "CX-6300M", "closet", 4, item = device, page = by_cursor },
@@ -72,7 +72,7 @@ local function random_text(bytes)
   return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
 end
 
--- Those it was told to create, and the one it was started with.
+-- The clients that were created, and the one that the server was started with.
 local function clients(state)
   state.clients = state.clients or {
     { id = state.client_id, clientId = state.client_id, credentialName = "sandbox", type = "credentials",
@@ -81,25 +81,25 @@ local function clients(state)
   return state.clients
 end
 
-local function find(state, id)
-  for i, one in ipairs(clients(state)) do
-    if one.id == id then
-      return one, i
+local function find_client(state, id)
+  for i, client in ipairs(clients(state)) do
+    if client.id == id then
+      return client, i
     end
   end
 end
 
-local function with_secret(one, secret)
-  local shown = { clientSecret = secret }
-  for name, value in pairs(one) do
-    shown[name] = value
+local function with_secret(client, secret)
+  local copy = { clientSecret = secret }
+  for name, value in pairs(client) do
+    copy[name] = value
   end
-  return shown
+  return copy
 end
 
 local function create(state, call)
-  local ok, given = pcall(json.cjson().decode, call.body)
-  if not ok or type(given) ~= "table" or type(given.credentialName) ~= "string" then
+  local ok, body = pcall(json.cjson().decode, call.body)
+  if not ok or type(body) ~= "table" or type(body.credentialName) ~= "string" then
     return 400, { message = "credentialName is missing.", httpStatusCode = 400, errorCode = "HPE_GL_ERROR_BAD_REQUEST" }
   elseif #clients(state) >= 7 then
     return 409, { message = "A user has at most seven personal API clients.", httpStatusCode = 409,
@@ -107,27 +107,27 @@ local function create(state, call)
   end
   local id = random_text(16)
   local made = {
-    id = id, clientId = id, credentialName = given.credentialName, type = "credentials", generation = 1,
+    id = id, clientId = id, credentialName = body.credentialName, type = "credentials", generation = 1,
     createdAt = os.date "!%Y-%m-%d %H:%M:%S.000000",
-    associatedServiceManagerProvision = given.associatedServiceManagerProvision,
-    associatedTenant = given.associatedTenant,
+    associatedServiceManagerProvision = body.associatedServiceManagerProvision,
+    associatedTenant = body.associatedTenant,
   }
   table.insert(clients(state), made)
   return 201, with_secret(made, random_text(16))
 end
 
-local function reset(state, one)
+local function reset(state, client)
   local secret = random_text(16)
-  one.generation = one.generation + 1
-  if one.id == state.client_id then
+  client.generation = client.generation + 1
+  if client.id == state.client_id then
     state.client_secret, state.tokens = secret, {}
   end
-  return 200, with_secret(one, secret)
+  return 200, with_secret(client, secret)
 end
 
-local function delete(state, one, at)
+local function delete(state, client, at)
   table.remove(clients(state), at)
-  if one.id == state.client_id then
+  if client.id == state.client_id then
     state.client_secret, state.tokens = nil, {}
   end
   return 204, nil
@@ -135,16 +135,16 @@ end
 
 local function credentials(state, call)
   local id, verb = call.path:match("^/workspaces/v1/credentials/?([^/]*)/?(.*)$")
-  local one, at = find(state, id)
+  local client, at = find_client(state, id)
   if id == "" and call.method == "GET" then
     local list = clients(state)
-    return 200, { items = list[1] and list or NONE, count = #list }
+    return 200, { items = list[1] and list or EMPTY, count = #list }
   elseif id == "" and call.method == "POST" then
     return create(state, call)
-  elseif one and verb == "reset" and call.method == "POST" then
-    return reset(state, one)
-  elseif one and verb == "" and call.method == "DELETE" then
-    return delete(state, one, at)
+  elseif client and verb == "reset" and call.method == "POST" then
+    return reset(state, client)
+  elseif client and verb == "" and call.method == "DELETE" then
+    return delete(state, client, at)
   end
   return not_found()
 end
@@ -156,7 +156,7 @@ end
 ---@param call table method, HTTP version, path, query and its fields, content_type, body
 ---@return integer status
 ---@return table? body
-function apis.answer(state, call)
+function resources.answer(state, call)
   local collection = COLLECTIONS[call.path]
   if collection and call.method == "GET" then
     return collection.page(collection, call.fields)
@@ -172,4 +172,4 @@ function apis.answer(state, call)
   return not_found()
 end
 
-return apis
+return resources

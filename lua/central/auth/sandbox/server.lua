@@ -1,9 +1,9 @@
--- The sandbox's server: GreenLake's token endpoint and a few of Central's API calls, on lua-http, told what to do by
--- commands on a socket. Runs in a thread's own Lua state.
+-- The sandbox's server, on lua-http: GreenLake's token endpoint and a few of Central's API calls. Takes commands on a
+-- socket. Runs in the Lua state of its own thread.
 -- SPDX-License-Identifier: MIT
 
-local apis = require "central.auth.sandbox.resources"
-local control = require "central.auth.sandbox.admin"
+local resources = require "central.auth.sandbox.resources"
+local admin = require "central.auth.sandbox.admin"
 local cqueues = require "cqueues"
 local http_headers = require "http.headers"
 local http_server = require "http.server"
@@ -17,7 +17,7 @@ local x509 = require "openssl.x509"
 local server = {}
 
 local BODY_MAX, API_BODY_MAX = 64 * 1024, 1024 * 1024
-local WAIT = 10 -- seconds for a request's body
+local BODY_TIMEOUT = 10 -- seconds for a request's headers, and for its body
 
 local function random_base64url(bytes)
   local base64 = require("basexx").to_base64(rand.bytes(bytes))
@@ -45,10 +45,12 @@ function server.answer(stream, status, body, more)
   for name, value in pairs(more or {}) do
     headers:append(name, value)
   end
-  local text = type(body) == "table" and json.cjson().encode(body) or body or ""
+  local text = not stream.is_head and (type(body) == "table" and json.cjson().encode(body) or body) or ""
   stream.answered = status
-  assert(stream:write_headers(headers, false))
-  assert(stream:write_chunk(text, true))
+  assert(stream:write_headers(headers, text == ""))
+  if text ~= "" then
+    assert(stream:write_chunk(text, true))
+  end
 end
 
 local answer = server.answer
@@ -58,7 +60,7 @@ local ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 -- --- the token endpoint (RFC 6749, 4.4 and 5) ---------------------------------------------------------------------
 
---- The fields of a form or of a query; of those that come again the last.
+--- The fields of a form or of a query; of repeated ones the last.
 ---@param text string
 function server.fields(text)
   local fields = {}
@@ -115,8 +117,8 @@ local function exchange(state, stream, fields, path)
   return answer(stream, 200, issue(state, { issued_token_type = ACCESS_TOKEN }))
 end
 
--- Whether one of the configured failures is due: it is sent then.
-local function fails(failure, stream)
+-- Answers with a configured failure if one is due. Whether it did.
+local function send_failure(failure, stream)
   if failure.times == 0 then
     return false
   end
@@ -138,10 +140,10 @@ local function is_authenticated(state, stream, request_headers, fields)
 end
 
 local function token_endpoint(state, stream, request_headers, path)
-  if fails(state.fail.token, stream) then
+  if send_failure(state.fail.token, stream) then
     return
   end
-  local fields = server.fields(stream:get_body_chars(BODY_MAX, WAIT) or "")
+  local fields = server.fields(stream:get_body_chars(BODY_MAX, BODY_TIMEOUT) or "")
   if fields.grant_type == TOKEN_EXCHANGE then
     return exchange(state, stream, fields, path)
   elseif not fields.grant_type then
@@ -154,9 +156,9 @@ local function token_endpoint(state, stream, request_headers, path)
   return answer(stream, 200, issue(state))
 end
 
--- RFC 7009: an unknown token is no failure.
+-- RFC 7009: an unknown token is not an error.
 local function revocation_endpoint(state, stream, request_headers)
-  local fields = server.fields(stream:get_body_chars(BODY_MAX, WAIT) or "")
+  local fields = server.fields(stream:get_body_chars(BODY_MAX, BODY_TIMEOUT) or "")
   if is_authenticated(state, stream, request_headers, fields) then
     state.tokens[fields.token or ""] = nil
     answer(stream, 200)
@@ -168,7 +170,7 @@ end
 local function api(state, stream, request_headers, path, query)
   state.requests.api = state.requests.api + 1
   local token = (request_headers:get("authorization") or ""):match("^[Bb]earer +(.+)$")
-  if fails(state.fail.api, stream) then
+  if send_failure(state.fail.api, stream) then
     return
   elseif not is_live(state, token) then
     return answer(stream, 401, { message = "The access token is missing, expired or revoked.", httpStatusCode = 401 },
@@ -177,19 +179,20 @@ local function api(state, stream, request_headers, path, query)
   local call = {
     method = request_headers:get(":method"), version = stream.connection.version,
     path = path, query = query, fields = server.fields(query),
-    content_type = request_headers:get("content-type"), body = stream:get_body_chars(API_BODY_MAX, WAIT) or "",
+    content_type = request_headers:get("content-type"), body = stream:get_body_chars(API_BODY_MAX, BODY_TIMEOUT) or "",
   }
-  local status, body = apis.answer(state, call)
+  local status, body = resources.answer(state, call)
   return answer(stream, status, body, { ["ratelimit-limit"] = "600", ["ratelimit-remaining"] = "599",
     ["ratelimit-reset"] = "60" })
 end
 
 local function route(state, stream)
-  local request_headers = assert(stream:get_headers(WAIT))
+  local request_headers = assert(stream:get_headers(BODY_TIMEOUT))
   local path, query = request_headers:get(":path"):match("^([^?]*)%??(.*)$")
   local is_token = path == "/as/token.oauth2" or path:find("^/authorization/v2/oauth2/[^/]+/token$")
   local is_post = request_headers:get(":method") == "POST"
-  if control.answers(state, stream, request_headers, answer) then
+  stream.is_head = request_headers:get(":method") == "HEAD"
+  if admin.answers(state, stream, request_headers, answer) then
     return
   elseif is_token and is_post then
     state.requests.token = state.requests.token + 1
@@ -212,11 +215,11 @@ local COMMANDS = {
   latency = function(state, command) state.latency = command.seconds end,
   rate_limit = function(state, command) state.rate_limit = command.per_minute end,
   requests = function(state) return state.requests end,
-  log = function(state) return control.log(state) end,
+  log = function(state) return admin.log(state) end,
   stop = function(state) state.stopped = true end,
 }
 
-local function obey(state, connection)
+local function run_commands(state, connection)
   for line in connection:lines("*l") do
     local command = json.cjson().decode(line)
     local result = COMMANDS[command.name](state, command) or { done = true }
@@ -238,7 +241,7 @@ local function listen(state, settings)
   context:setOptions(ssl_context.OP_NO_SSLv3 + ssl_context.OP_NO_TLSv1 + ssl_context.OP_NO_TLSv1_1)
   context:setCertificate(x509.new(read_file(settings.cert_file)))
   context:setPrivateKey(pkey.new(read_file(settings.key_file)))
-  context:setAlpnSelect(function(_, protocols) -- HTTP/2 for who knows it
+  context:setAlpnSelect(function(_, protocols) -- HTTP/2 for clients that offer it
     for _, protocol in ipairs(protocols) do
       if protocol == "h2" or protocol == "http/1.1" then
         return protocol
@@ -247,16 +250,16 @@ local function listen(state, settings)
   end)
   local http = assert(http_server.listen {
     host = "127.0.0.1", port = math.tointeger(settings.port), tls = true, ctx = context,
-    onstream = function(_, stream) control.watched(state, stream, route) end,
-    onerror = function() end, -- a client that hangs up is no matter here
+    onstream = function(_, stream) admin.logged(state, stream, route) end,
+    onerror = function() end, -- a client that closes its connection is not an error
   })
   assert(http:listen())
   state.http = http
   state.port = select(3, http:localname())
 end
 
---- Serves until told to stop.
----@param connection userdata the socket commands come from
+--- Serves until the command `stop`.
+---@param connection userdata the socket that commands come from
 ---@param settings table
 function server.serve(connection, settings)
   local state = {
@@ -277,9 +280,9 @@ function server.serve(connection, settings)
     return
   end
   local loop = cqueues.new()
-  loop:wrap(function() obey(state, connection) end)
+  loop:wrap(function() run_commands(state, connection) end)
   loop:wrap(function() state.http:loop() end)
-  repeat -- not loop(): connections that clients keep open would hold it
+  repeat -- not loop(): it would not return while clients keep connections open
     assert(loop:step())
   until state.stopped
   state.http:close()

@@ -1,5 +1,5 @@
--- The token that processes of one user share: a sealed file in a folder of ours. Nothing it does can fail a call: at
--- worst it costs one request, and an event says why.
+-- The records that processes of one user share in a folder of theirs, and where `cache` names a Redis server, those
+-- that machines share. Nothing it does can fail a call: at worst it costs one request, and an event says why.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -36,7 +36,8 @@ local function identity(config)
   return pack(parts)
 end
 
-local HOMELESS = "none: neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder"
+local NO_FOLDER = "none: neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder"
+local SHORT_SECRET = "none: a client secret under 16 bytes is too short to seal it with"
 
 -- The first folder that can be used; nil, why there is none, and whether that is worth an event: what is not there or
 -- may not be entered is no fault.
@@ -52,149 +53,152 @@ local function usual_folder()
   return nil, why, fault
 end
 
-local function names_server(config)
-  return type(config.cache) == "string" and config.cache:find "^redis" ~= nil
+local function is_redis(place)
+  return type(place) == "string" and place:find "^redis" ~= nil
 end
 
---- `parts`: clock and random. `report(why)` is told when something is wrong with it, once for each reason in a row.
---- Where `cache` names a server, it is that of a fleet, with the same methods and a few more.
+--- `parts`: clock, random, and for specs folder_store. `report(why)` is called when something begins to be wrong.
 ---@param config central.auth.Config
----@param parts { clock: userdata, random: fun(): number }
+---@param parts { clock: userdata, random: fun(): number, folder_store?: function }
 ---@param report fun(why: string)
----@return central.auth.Cache | central.auth.Fleet
+---@return central.auth.Cache
 function cache.new(config, parts, report)
   local self = setmetatable({ _config = config, _clock = parts.clock, _report = report }, Cache)
-  local beyond = names_server(config)
   if config.cache == false then
     self._why = "none: switched off"
+    return self
   elseif not config.secret then
     self._why = "none: without a client secret there is nothing to seal it with"
-  else
-    self._folder = not beyond and type(config.cache) == "string" and config.cache or nil
-    if not self._folder then
-      local why, fault
-      self._folder, why, fault = usual_folder()
-      self._homeless = not self._folder and (why and "none: " .. why or HOMELESS) or nil
-      self._fault = fault and why or nil
-    end
-    self._store = self._folder and core.folder(self._folder)
-    self._why = self._homeless
-    self._seals = self._folder ~= nil or beyond
+    return self
   end
-  return self._seals and beyond and require("central.auth.token.redis_cache").new(self, config, parts, report) or self
+  local remote = is_redis(config.cache)
+  self._folder = not remote and type(config.cache) == "string" and config.cache or nil
+  if not self._folder then
+    local why, fault
+    self._folder, why, fault = usual_folder()
+    self._no_folder = not self._folder and (why and "none: " .. why or NO_FOLDER) or nil
+    self._fault = fault and why or nil
+  end
+  self._remote = remote and require("central.auth.token.redis_cache").new(config, parts, report) or nil
+  self._store = self._folder and (parts.folder_store or core.folder_store)(self._folder)
+  self._why = not remote and self._no_folder or nil
+  self._seals = self._store ~= nil or remote
+  return self
+end
+
+local function folder_words(self)
+  if self._no_folder then
+    return self._no_folder
+  elseif self._problem then
+    return ("none: %s: %s"):format(self._folder, self._problem)
+  elseif self._lock_problem then
+    return ("%s (without locks: %s)"):format(self._folder, self._lock_problem)
+  end
+  return self._folder
 end
 
 --- Where it is, or why there is none.
 ---@return string
 function Cache:where()
-  if self._why or not (self._trouble or self._lockless) then
-    return self._why or self._folder
-  elseif self._trouble then
-    return ("none: %s: %s"):format(self._folder, self._trouble)
+  if self._why then
+    return self._why
+  elseif not self._remote then
+    return folder_words(self)
+  elseif self._remote:problem() then
+    return ("%s (without %s: %s)"):format(folder_words(self), self._config.cache, self._remote:problem())
   end
-  return ("%s (without locks: %s)"):format(self._folder, self._lockless)
+  return ("%s, %s"):format(self._config.cache, folder_words(self))
 end
 
---- Makes it that of this secret; the one before is let go.
+--- Whether the records of other machines may be looked at now.
+---@return boolean
+function Cache:has_remote()
+  return self._remote ~= nil and self._key ~= nil and self._remote:may_be_asked()
+end
+
+-- Says once what is wrong; nil: nothing is.
+local function note(self, name, why, what)
+  if why and why ~= self[name] then
+    self._report(("the cache %s%s: %s"):format(self._folder, what, why))
+  end
+  self[name] = why
+end
+
+--- Makes it that of this secret; the former one's key is wiped.
 ---@param secret? userdata
 function Cache:attach(secret)
   if self._fault then
     self._report("the cache " .. self._fault)
     self._fault = nil
   end
-  if not self._seals or (self._key and self._of == secret) then
+  if not self._seals or not secret or self._secret == secret then
     return
   end
   self:close()
-  self._of = secret
-  self._key, self._name = core.seal_key(secret, identity(self._config))
-  self._why = not self._key and "none: a client secret under 16 bytes is too short to seal it with" or self._homeless
+  self._secret = secret
+  self._key, self._name = core.record_key(secret, identity(self._config))
+  self._why = not self._key and SHORT_SECRET or not self._remote and self._no_folder or nil
 end
 
---- Key and name of what it keeps; nil without.
----@return userdata? key
----@return string? name
-function Cache:identity()
-  return self._key, self._name
-end
-
---- Where there is more than this machine: begins to use it. Here there is nothing to begin.
-function Cache.visit()
-  return nil
-end
-
--- Passes results on; says once what is wrong.
-local function noted(self, result, why)
-  if why and why ~= self._trouble then
-    self._report(("the cache %s: %s"):format(self._folder, why))
-  end
-  self._trouble = why
-  return result
-end
-
---- The reply that brought the shared token, its times by this process's clocks.
----@return central.auth.RawReply?
-function Cache:token()
-  return self._key and self._store
-    and noted(self, self._store:read(self._clock, self._name .. ".token", self._key)) or nil
-end
-
---- The reply that was the last failure, with `failures`, how many there were in a row.
----@return central.auth.RawReply?
-function Cache:failure()
-  return self._key and self._store
-    and noted(self, self._store:read(self._clock, self._name .. ".failed", self._key)) or nil
-end
-
---- What whoever brings a reply needs to share it, as its `failures`th failure if it is one; nil without cache.
----@param failures integer
----@param held? string the token that its owner must recognise in the reply
----@return table?
-function Cache:share(failures, held)
-  return self._key and { near = self._store, name = self._name, key = self._key, failures = failures, held = held }
-end
-
---- Shares a reply that nobody has shared yet; takes notice where that failed.
----@param raw central.auth.RawReply
----@param kind "token" | "refusal"
----@param failures? integer
-function Cache:keep(raw, kind, failures)
-  if not self._key or not self._store then
-    return
-  elseif raw.shared then
-    noted(self, true, raw.near_problem)
-  else
-    noted(self, true, (core.cache_share(self:share(failures or 0), raw, kind, self._clock)))
-  end
-end
-
---- Takes the shared token away. Hold the lock, or another process's newer one may go.
-function Cache:drop()
-  if self._key and self._store then
-    noted(self, self._store:remove(self._name .. ".token"))
-  end
-end
-
---- The lock of this identity; false while another process has it; nil where there is none: without cache, or where the
---- file system knows no locks. Then processes that start together may make a request each.
----@return userdata|false|nil
-function Cache:lock()
+--- The machine's records: the last one known to be good, and the last reply of all.
+---@return central.auth.RawReply? token
+---@return central.auth.RawReply? last
+function Cache:read()
   if not self._key or not self._store then
     return nil
   end
-  local lock, why = self._store:lock(self._name .. ".lock", 0)
-  if why and why ~= self._lockless and why ~= self._trouble then
-    self._report(("the cache %s, its lock: %s"):format(self._folder, why))
+  local token, last, why = self._store:read(self._clock, self._key, self._name)
+  note(self, "_problem", why, "")
+  return token, last
+end
+
+--- Adds what a fetch shares by.
+---@param order table
+function Cache:complete(order)
+  if not self._seals then
+    return
   end
-  self._lockless = why
-  return lock
+  order.identity, order.folder = identity(self._config), self._folder
+  if self._remote then
+    self._remote:complete(order)
+  end
+end
+
+--- Takes over what a fetch found wrong.
+---@param result table
+function Cache:note(result)
+  if self._store then
+    note(self, "_problem", result.local_problem, "")
+    note(self, "_lock_problem", result.lock_problem, ", its lock")
+  end
+  if self._remote then
+    self._remote:note(result)
+  end
+end
+
+--- Removes the machine's records with these ids, or both. With `sent_wall`, when the token was asked for that an API
+--- refused, only if it may be replaced (see csrc/cache/budget.h). Whether one was removed, and whether that was
+--- allowed.
+---@param ids? integer[]
+---@param budget userdata
+---@param sent_wall? number
+---@param proven? boolean
+---@return boolean removed
+---@return boolean allowed
+function Cache:forget(ids, budget, sent_wall, proven)
+  if not self._key or not self._store then
+    return false, not sent_wall or budget:may_replace(self._clock, sent_wall, proven or false)
+  end
+  local removed, allowed, why = self._store:forget(self._clock, self._key, self._name, ids, budget, sent_wall, proven)
+  note(self, "_problem", why, "")
+  return removed, allowed
 end
 
 function Cache:close()
   if self._key then
     self._key:wipe()
   end
-  self._key, self._of = nil, nil
+  self._key, self._secret = nil, nil
 end
 
 return cache

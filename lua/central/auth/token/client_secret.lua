@@ -1,15 +1,12 @@
 -- Where a secret comes from: a value, a function, a file or a command; read when needed and read again after the
--- server turned it down, so that rotation needs no restart. The result is native memory, never a Lua string we keep.
+-- server refused it, so that rotation needs no restart. Files and commands are read by the fetch, on its thread; the
+-- result is native memory, never a Lua string that is kept.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
 local lazy = require "central.auth.lazy"
 
 local errors = lazy "central.auth.errors"
-local task = lazy "central.auth.token.task"
-
-local LOOK = 0.02 -- seconds between looks at a command of ours that runs
-local STEP = 1    -- seconds between looks at signals: Ctrl-C reaches Lua at least so often
 
 ---@class central.auth.Source
 ---@field name string the option, for messages
@@ -18,188 +15,237 @@ local STEP = 1    -- seconds between looks at signals: Ctrl-C reaches Lua at lea
 ---@field value any a secret (userdata), a function, a path or a command line
 ---@field reload? fun(): string? asks the profile again for a value that came from it
 
-local credential = {}
+local client_secret = {}
 
-local function problem(source, text)
-  return errors.wrong(source.name, source.from, text)
+--- A failure to read a source.
+---@param source central.auth.Source
+---@param problem string
+---@return central.auth.Failure
+function client_secret.failure(source, problem)
+  return errors.pack(errors.invalid_option(source.name, source.from, problem))
 end
 
-local function from_file(source)
-  local secret, why = core.secret_from_file(source.value)
-  if not secret then
-    return problem(source, ("%s: %s"):format(source.value, why))
+local function check(source, secret)
+  local problem = core.secret_problem(secret)
+  if problem then
+    return nil, client_secret.failure(source, problem)
   end
   return secret
 end
 
+-- The text of an error that it raises may hold anything.
 local function from_function(source)
   local ok, value = pcall(source.value)
   if not ok then
-    return problem(source, "the function raised an error") -- its text may hold anything
+    return nil, client_secret.failure(source, "the function raised an error")
   elseif type(value) ~= "string" then
-    return problem(source, "the function returned a " .. type(value) .. " where a string is needed")
+    return nil, client_secret.failure(source, "the function returned a " .. type(value) .. " where a string is needed")
   end
-  return core.secret(value)
-end
-
--- Within a task others go on while the command runs. A child forked in between runs the command again: the output is
--- its parent's.
-local function from_command(source, limit)
-  local command <close>, why = core.command(source.value, limit)
-  if not command then
-    return problem(source, "the command can't be started: " .. why)
-  elseif task.inside() then
-    task.wait(command, LOOK)
-  end
-  while not command:wait(STEP) do end
-  if command:is_inherited() then
-    return from_command(source, limit)
-  end
-  local secret
-  secret, why = command:secret()
-  if not secret then
-    return problem(source, "the command " .. why)
-  end
-  return secret
+  return check(source, core.secret(value))
 end
 
 local function from_value(source)
   local value = source.reload and source.reload()
-  return value and core.secret(value) or source.value
+  return check(source, value and core.secret(value) or source.value)
 end
 
-local READ = { value = from_value, ["function"] = from_function, file = from_file, command = from_command }
-
---- Reads the secret.
+--- Reads a source, of whatever kind. Blocks while a command runs.
 ---@param source central.auth.Source
----@param limit number seconds a command may take
+---@param seconds number that a command may take
 ---@return userdata? secret
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function credential.read(source, limit)
-  local secret, message, code, detail = READ[source.kind](source, limit)
-  if not secret then
-    return nil, message, code, detail
-  elseif secret:length() == 0 then
-    return problem(source, "it is empty")
+---@return central.auth.Failure? failure
+function client_secret.read(source, seconds)
+  if source.kind == "function" then
+    return from_function(source)
+  elseif source.kind == "value" then
+    return from_value(source)
   end
-  local position, byte = secret:bad_byte()
-  if byte == 0x0A or byte == 0x0D then
-    return problem(source, "it has more than one line; the secret must stand alone")
-  elseif position then
-    return problem(source, ("byte %d is a control character (0x%02X): this is no text"):format(position, byte))
+  local secret, problem = core.read_secret(source, seconds)
+  if not secret then
+    return nil, client_secret.failure(source, problem)
   end
   return secret
 end
 
 --- Wipes what is held of it.
 ---@param source? central.auth.Source
-function credential.forget(source)
+function client_secret.wipe(source)
   if source and source.kind == "value" then
     source.value:wipe()
   end
 end
 
----@class central.auth.Credential
----@field secret? userdata as last read
-local Credential = {}
-Credential.__index = Credential
+---@class central.auth.ClientSecret
+---@field current? userdata as last read
+local ClientSecret = {}
+ClientSecret.__index = ClientSecret
 
--- Reads a source; a failure where the client was closed before, or by the function that is the source.
-local function read(self, source, limit)
-  local secret, message, code, detail
-  if not self._closed then
-    secret, message, code, detail = credential.read(source, limit)
-  end
-  if self._closed then
-    if secret then
-      secret:wipe()
-    end
-    return errors.closed()
-  end
-  return secret, message, code, detail
-end
-
---- What a client authenticates with.
+--- The client secret or the assertion of a client, or neither.
 ---@param config central.auth.Config
----@return central.auth.Credential
-function credential.new(config)
-  return setmetatable({ _secret = config.secret, _assertion = config.assertion }, Credential)
+---@return central.auth.ClientSecret
+function client_secret.new(config)
+  return setmetatable({ _source = config.secret, _assertion = config.assertion }, ClientSecret)
 end
 
---- Reads the client secret where that has not been done yet. True also where the client has none.
----@param limit number seconds
----@return boolean? ready
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Credential:prepare(limit)
-  if self.secret or not self._secret then
-    return true
-  end
-  local secret, message, code, detail = read(self, self._secret, limit)
-  if secret and self.secret then -- somebody else has read it meanwhile
+--- Whether its source is a function of the user's, which may take its time and yield.
+---@return boolean
+function ClientSecret:is_function()
+  return self._source ~= nil and self._source.kind == "function"
+end
+
+--- Whether its source is a command, which only a fetch runs.
+---@return boolean
+function ClientSecret:is_command()
+  return self._source ~= nil and self._source.kind == "command"
+end
+
+-- The option's own value stays until the client is closed.
+local function discard(self, secret)
+  if secret ~= self._source.value and secret ~= self.current then
     secret:wipe()
+  end
+end
+
+--- Reads the secret where that has not been done and takes no thread: all but commands, which the fetch runs. True
+--- also where the client has none.
+---@return boolean? ready
+---@return central.auth.Failure? failure
+function ClientSecret:prepare()
+  local source = self._source
+  if self.current or not source or self:is_command() then
     return true
   end
-  self.secret = secret
-  return secret and true, message, code, detail
+  local secret, failure = client_secret.read(source, 0)
+  if not secret then
+    return nil, failure
+  elseif self._closed or self.current then -- read by another coroutine while the function yielded
+    discard(self, secret)
+    return true
+  end
+  self.current = secret
+  return true
 end
 
---- Whether reading it again holds nobody up: a function may take its time, and waits in its own way.
----@return boolean
-function Credential:is_quick()
-  return not self._secret or self._secret.kind ~= "function"
-end
-
---- A rotated secret: reads its source again, and says whether it changed.
----@param limit number seconds
----@return boolean
-function Credential:changed(limit)
-  local fresh = self._secret and read(self, self._secret, limit)
-  if not fresh or fresh:equal(self.secret) or self._former and fresh:equal(self._former) then
+-- A new secret in place of the one that was refused. Whether it is one.
+local function renew(self, secret)
+  if self._closed or secret:equal(self.current) or self._former and secret:equal(self._former) then
+    discard(self, secret)
     return false
   end
-  self.secret:wipe()
-  self.secret = fresh
+  local refused = self.current
+  self.current = secret
+  discard(self, refused)
   return true
+end
+
+--- After a refusal: reads the secret again, unless that takes a fetch, and says whether it changed.
+---@return boolean
+function ClientSecret:reread()
+  local may_read = self._source and self.current and not self:is_command()
+  local secret = may_read and client_secret.read(self._source, 0)
+  return secret and renew(self, secret) or false
+end
+
+--- Whether the fetch reads its source: a file or a command.
+---@return boolean
+function ClientSecret:is_read_by_fetch()
+  local kind = self._source and self._source.kind
+  return kind == "file" or kind == "command"
+end
+
+local function order_of(source)
+  return { kind = source.kind, value = source.value }
+end
+
+--- Fills in what a fetch needs. A function that gives an assertion is called here.
+---@param order table
+---@return boolean? ready
+---@return central.auth.Failure? failure
+function ClientSecret:complete(order)
+  local assertion = self._assertion
+  order.current, order.former = self.current, self._former
+  if self:is_read_by_fetch() then
+    order.secret = order_of(self._source)
+  end
+  if not assertion then
+    return true
+  elseif assertion.kind ~= "function" then
+    order.assertion = order_of(assertion)
+    return true
+  end
+  local value, failure = from_function(assertion)
+  if not value then
+    return nil, failure
+  end
+  order.assertion, order.tries = { kind = "value", value = value }, 1 -- each try needs one of its own
+  return true
+end
+
+--- Whether each try needs an assertion that a function gives.
+---@return boolean
+function ClientSecret:asserts_by_function()
+  return self._assertion ~= nil and self._assertion.kind == "function"
+end
+
+--- Takes over the secret that a fetch has read.
+---@param secret userdata
+function ClientSecret:take(secret)
+  if self._closed or self.current and self.current:equal(secret) then
+    secret:wipe()
+    return
+  end
+  if self.current then
+    self.current:wipe()
+  end
+  self.current = secret
+end
+
+--- A failure to read what this option names.
+---@param option string
+---@param problem string
+---@return central.auth.Failure
+function ClientSecret:failure(option, problem)
+  return client_secret.failure(option == "client_assertion" and self._assertion or self._source, problem)
+end
+
+--- The assertion for a request that no fetch makes.
+---@param seconds number
+---@return userdata? assertion nil, without a failure: there is none
+---@return central.auth.Failure? failure
+function ClientSecret:assertion(seconds)
+  if self._assertion then
+    return client_secret.read(self._assertion, seconds)
+  end
+end
+
+--- Where it came from, for the message of a refusal; nil for a client without one.
+---@return central.auth.Source?
+function ClientSecret:origin()
+  return self._source
 end
 
 --- A new secret, which a reset gave. Its source may still give the former one, which is none any more.
 ---@param secret userdata
-function Credential:replace(secret)
-  if self._former then
+function ClientSecret:replace(secret)
+  if self._closed then
+    secret:wipe()
+    return
+  elseif self._former then
     self._former:wipe()
   end
-  self._former, self.secret = self.secret, secret
-end
-
---- Whether each try needs an assertion of its own.
-function Credential:asserts()
-  return self._assertion ~= nil
-end
-
---- A new assertion; the caller wipes it.
----@param limit number seconds
----@return userdata? assertion
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Credential:assertion(limit)
-  return read(self, self._assertion, limit)
+  self._former, self.current = self.current, secret
 end
 
 --- Wipes all it holds; nothing is read any more.
-function Credential:close()
+function ClientSecret:close()
   self._closed = true
-  for _, name in ipairs { "secret", "_former" } do
+  for _, name in ipairs { "current", "_former" } do
     if self[name] then
       self[name]:wipe()
       self[name] = nil
     end
   end
-  credential.forget(self._secret)
+  client_secret.wipe(self._source)
 end
 
-return credential
+return client_secret

@@ -1,152 +1,107 @@
--- The requests of one client over the network, several at a time: on few connections that are kept. Tenants use that of
--- their parent.
+-- The API calls of one client, several at a time, and looks at shared records beside its renewal.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require "central.auth.lazy"
-local task = require "central.auth.token.task"
 
 local errors = lazy "central.auth.errors"
 
-local KEPT = 4          -- unused connections of a lane that are kept
-local LIMIT = 16        -- requests of a lane at a time; more wait
-local LOOK_AGAIN = 0.01 -- seconds between looks for a place
+local MAX_ACTIVE = 16 -- API calls at a time; more wait. Token requests never do
+local LOOK = 0.1      -- seconds for which a free place is kept for who has waited longest, and between looks for one
+local STEP = 1        -- seconds between looks at signals, for a caller that blocks
 
-local pool = {}
+local connection_pool = {}
 
 ---@class central.auth.Pool
 local Pool = {}
 Pool.__index = Pool
 
--- A request and, once it has come, its reply. What is waited for in place of the transport, which may serve another
--- request before this reply is read.
-local Order = {}
-Order.__index = Order
-
-function Order:wait(seconds)
-  return self.reply ~= nil or self.transport:wait(seconds)
-end
-
--- The orders that have a place; a coroutine that is collected takes its order along. And tickets of those that wait for
--- a place, the oldest first.
-local function lane()
-  return { idle = {}, busy = setmetatable({}, { __mode = "k" }), queue = {}, tickets = 0 }
-end
-
---- Empty: the first transport is made when it is needed.
+--- Nothing is under way yet.
 ---@param config central.auth.Config
 ---@param clock userdata
----@param make? fun(): table another transport than the network's, for specs
+---@param waiter central.auth.Waiter
+---@param transfers central.auth.Transfers
 ---@return central.auth.Pool
-function pool.new(config, clock, make)
+function connection_pool.new(config, clock, waiter, transfers)
   return setmetatable({
-    _config = config, _clock = clock, _tokens = lane(), _calls = lane(),
-    _make = make or function() return require("central.auth.token.transport").new(clock) end,
+    _config = config, _clock = clock, _waiter = waiter, _transfers = transfers,
+    _active = setmetatable({}, { __mode = "k" }), -- a coroutine that is collected takes its transfer along
+    _looks = setmetatable({}, { __mode = "k" }),  -- likewise
+    _queue = setmetatable({}, { __mode = "k" }), _tickets = 0, -- of who waits: ticket and last look, by notifier
   }, Pool)
 end
 
--- Calls never keep tokens waiting; and a request by HTTP/1.1 must not find a connection that speaks HTTP/2: libcurl
--- would use it.
-local function lane_of(self, request)
-  return request.http2 and self._calls or self._tokens
-end
-
-local function give_back(self, own, order, unharmed)
-  local transport = order.transport
-  own.busy[order], order.transport = nil, nil
-  if not unharmed or self._closed or #own.idle >= KEPT then
-    transport:close()
-  else
-    own.idle[#own.idle + 1] = transport
-  end
-end
-
--- Reads a reply that has come; its place and its connection are free for others.
-local function read(self, own, order)
-  order.reply = table.pack(order.transport:finish())
-  give_back(self, own, order, true)
-end
-
-local function places_taken(own)
-  local count = 0
-  for _ in pairs(own.busy) do
+-- Whether all places are taken: by requests on their way, not by those whose coroutine did not look since.
+local function is_full(self)
+  local count, under_way = 0, 0
+  for _ in pairs(self._active) do
     count = count + 1
   end
-  return count
+  for transfer in pairs(count >= MAX_ACTIVE and self._active or {}) do
+    under_way = under_way + (transfer:wait(0) and 0 or 1)
+  end
+  return under_way >= MAX_ACTIVE
 end
 
--- Places that are free. Only requests on their way have one: replies that have come, and that nothing has read yet, are
--- read now.
-local function free_places(self, own)
-  if places_taken(own) < LIMIT then
-    return LIMIT - places_taken(own)
-  end
-  for order in pairs(own.busy) do
-    if order:wait(0) then
-      read(self, own, order)
+-- Whoever has waited longest, but for those who have not looked since a place was found free long enough ago.
+local function first_in_queue(self)
+  local first, lowest = nil, math.huge
+  local free_since = self._free_since or math.huge
+  local is_due = self._clock:boot() - free_since >= LOOK
+  for notifier, entry in pairs(self._queue) do
+    if not notifier:ours() then -- this is a forked child
+      self._queue[notifier] = nil
+    elseif entry.ticket < lowest and not (is_due and entry.looked < free_since) then
+      first, lowest = notifier, entry.ticket
     end
   end
-  return LIMIT - places_taken(own)
+  return first
 end
 
--- The position of a ticket among those that wait. A ticket before this one loses its position when its owner has not
--- checked since it was due, and this one has checked twice: its coroutine may never run again. When it checks again,
--- the ticket gets its position back.
-local function position_of(own, ticket)
-  local queue, i = own.queue, 1
-  while queue[i] and queue[i].number < ticket.number do
-    if ticket.earlier and queue[i].due < ticket.earlier then
-      table.remove(queue, i)
-    else
-      i = i + 1
-    end
-  end
-  if queue[i] ~= ticket then
-    table.insert(queue, i, ticket)
-  end
-  return i
-end
-
-local function withdraw(own, ticket)
-  for i, other in ipairs(own.queue) do
-    if other == ticket then
-      table.remove(own.queue, i)
-      return
-    end
+local function wake_first(self)
+  local first = first_in_queue(self)
+  if first then
+    first:signal()
   end
 end
 
--- Waits until there is a place, first come, first served. Whether there is one before the deadline. Tickets far from
--- the front look less often: any number of them costs about the same.
-local function wait_for_place(self, own, deadline)
-  own.tickets = own.tickets + 1
-  local ticket = { number = own.tickets }
-  local _ <close> = setmetatable({}, { __close = function() withdraw(own, ticket) end })
-  while true do
-    local now, position = self._clock:boot(), position_of(own, ticket)
-    if position <= LIMIT and position <= free_places(self, own) then
-      return true
-    elseif now >= deadline then
-      return false
-    end
-    ticket.earlier, ticket.before = ticket.before, now
-    ticket.due = now + LOOK_AGAIN * ((position - 1) // LIMIT + 1)
-    task.wait(ticket.due)
+-- Whether there is a free place for who waits by this notifier.
+local function has_place(self, notifier)
+  local now = self._clock:boot()
+  self._queue[notifier].looked = now
+  if is_full(self) then
+    self._free_since = nil
+    return false
   end
+  self._free_since = self._free_since or now
+  return first_in_queue(self) == notifier
 end
 
--- An order with a transport; nil and a failure where there is no place in time.
-local function take(self, own, deadline)
-  if (own.queue[1] or places_taken(own) >= LIMIT) and not wait_for_place(self, own, deadline) then
-    return errors.fail("timeout", ("%d requests of this client are under way, and none ended in time"):format(LIMIT))
+-- Waits until a place is free. nil and a failure where there is none in time.
+local function wait_for_place(self, deadline)
+  local notifier <close>, failure = self._waiter:notifier()
+  if failure then
+    return nil, failure
+  elseif notifier then
+    self._tickets = self._tickets + 1
+    self._queue[notifier] = { ticket = self._tickets, looked = 0 }
+  else
+    collectgarbage() -- only coroutines that were dropped can have the places
   end
-  local order = setmetatable({ transport = table.remove(own.idle) or self._make() }, Order)
-  own.busy[order] = order.transport
-  return order
+  local _ <close> = setmetatable({}, { __close = function() self._queue[notifier or 0] = nil end })
+  while notifier and not has_place(self, notifier) and not deadline:over() and not self._closed do
+    notifier:clear()
+    self._waiter:poll(notifier, math.min(deadline:left(), LOOK))
+  end
+  if self._closed or not is_full(self) then
+    return true
+  end
+  return nil, errors.failure("timeout",
+    ("%d requests of this client are under way, and none ended in time"):format(MAX_ACTIVE))
 end
 
 -- What all requests of this client have in common.
 local function complete(self, request, deadline)
-  local config, seconds = self._config, math.max(deadline - self._clock:boot(), 0.001)
+  local config, seconds = self._config, math.max(deadline:left(), 0.001)
   for _, name in ipairs { "user_agent", "ca_file", "ca_path", "crl_file", "cert_file", "key_file", "proxy" } do
     request[name] = config[name]
   end
@@ -154,48 +109,125 @@ local function complete(self, request, deadline)
   return request
 end
 
---- Makes a request and waits for its reply, within a task; when the task is closed, the request ends. `means`: `share`,
---- `lock` and `alarm` as of Transport:start.
----@param request table url, body, authorization, and for API calls what else transport knows
----@param deadline number boot time
----@param means table
----@return central.auth.RawReply? raw
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Pool:exchange(request, deadline, means)
-  local own = lane_of(self, request)
-  local order, message, code, detail = take(self, own, deadline)
-  if not order then
-    return nil, message, code, detail
-  end
-  local _ <close> = setmetatable({}, { __close = function()
-    if order.transport then
-      give_back(self, own, order, false)
+local function await(self, transfer, notifier, deadline)
+  while not self._closed and not transfer:wait(0) do
+    if notifier then
+      self._waiter:poll(notifier, deadline:left() + STEP)
+    else
+      transfer:wait(STEP)
     end
-  end })
-  message, code, detail = select(2, order.transport:start(complete(self, request, deadline), means.share, means.lock,
-    means.alarm))
-  if message then
-    return nil, message, code, detail
   end
-  while not order:wait(0) do
-    task.wait(order)
+  if self._closed then
+    local failure = errors.pack(errors.closed())
+    failure.may_be_sent = true
+    return nil, failure
   end
-  if not order.reply then
-    read(self, own, order)
+  local raw, message, code, proxy_status, reached = transfer:finish()
+  if raw then
+    return raw
   end
-  return table.unpack(order.reply, 1, order.reply.n)
+  return nil, errors.failure(code, message,
+    { proxy_status = proxy_status ~= 0 and proxy_status or nil, reached = reached })
 end
 
---- Closes the connections; requests under way close theirs when they end.
+-- Makes room for who waits for it.
+local function release(self, transfer, unharmed)
+  self._active[transfer] = nil
+  if unharmed then
+    self._transfers:give_back(transfer)
+  else
+    transfer:close()
+  end
+  wake_first(self)
+end
+
+--- Makes a request and waits for its reply.
+---@param request table url, body, authorization, and what else transfer:call knows
+---@param deadline central.auth.Deadline
+---@return central.auth.RawReply? raw
+---@return central.auth.Failure? failure
+function Pool:call(request, deadline)
+  if is_full(self) or next(self._queue) and self._waiter:yields() then
+    local free, failure = wait_for_place(self, deadline)
+    if not free then
+      return nil, failure
+    end
+  end
+  if self._closed then
+    return nil, errors.pack(errors.closed())
+  end
+  local notifier <close>, failure = self._waiter:notifier()
+  local transfer
+  if not failure then
+    transfer, failure = self._transfers:take()
+  end
+  if failure then
+    return nil, failure
+  end
+  local unharmed = false
+  self._active[transfer] = true
+  local _ <close> = setmetatable({}, { __close = function() release(self, transfer, unharmed) end })
+  local started, why = transfer:call(complete(self, request, deadline), notifier)
+  if not started then
+    return nil, errors.failure("config", why)
+  elseif not is_full(self) then
+    wake_first(self)
+  end
+  local raw
+  raw, failure = await(self, transfer, notifier, deadline)
+  unharmed = raw ~= nil or not self._closed
+  return raw, failure
+end
+
+--- Runs a fetch that makes no request, beside the renewal under way, until the deadline at most. Its result; nil where
+--- there is none in time.
+---@param order table
+---@param more? table to be added to the order
+---@param deadline central.auth.Deadline
+---@return table?
+function Pool:look(order, more, deadline)
+  order.look_only, order.waits, order.tries = true, true, 1
+  for name, value in pairs(more or {}) do
+    order[name] = value
+  end
+  local notifier <close> = self._waiter:notifier()
+  local transfer = self._transfers:take()
+  if not transfer then
+    return nil
+  end
+  self._looks[transfer] = true
+  local _ <close> = setmetatable({}, { __close = function()
+    self._looks[transfer] = nil
+    if not transfer:wait(0) then
+      transfer:cancel()
+    end
+    self._transfers:give_back(transfer)
+  end })
+  local started, is_inline = transfer:fetch(order, notifier)
+  while started and not self._closed and not transfer:wait(0) and not deadline:over() do
+    if notifier and not is_inline then
+      self._waiter:poll(notifier, deadline:left())
+    else
+      transfer:wait(math.min(deadline:left(), STEP))
+    end
+  end
+  return started and not self._closed and transfer:wait(0) and transfer:finish() or nil
+end
+
+--- Requests under way, and those that wait for a place, end with the code `closed`; also where the coroutine that waits
+--- was dropped.
 function Pool:close()
   self._closed = true
-  for _, own in ipairs { self._tokens, self._calls } do
-    while own.idle[1] do
-      table.remove(own.idle):close()
+  for _, transfers in ipairs { self._active, self._looks } do
+    for transfer in pairs(transfers) do
+      if transfer:ours() then
+        transfer:cancel()
+      end
     end
+  end
+  for notifier in pairs(self._queue) do
+    notifier:signal()
   end
 end
 
-return pool
+return connection_pool

@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
+local deadlines = require "central.auth.deadline"
 local lazy = require "central.auth.lazy"
 
 local errors = lazy "central.auth.errors"
@@ -14,45 +15,41 @@ local Pending = {}
 local metatable = { __index = Pending, __name = "central.auth.pending", __metatable = false }
 
 local function check(self, method)
-  if type(self) ~= "table" or not rawget(self, "_alarm") then
-    errors.mistake(("call methods of a pending token with a colon: pending:%s()"):format(method))
+  if type(self) ~= "table" or not rawget(self, "_notifier") then
+    errors.argument_error(("call methods of a pending token with a colon: pending:%s()"):format(method))
   end
 end
 
--- What it came to, a failure or none; then it holds nothing any more but its descriptor: a token could die here.
-local function settle(self, _, message, code, detail)
-  self._failure = table.pack(message, code, detail)
-  self._task = nil
-  if self._alarm:fd() >= 0 and not self._shared then
-    self._alarm:set(0)
+-- It has come to an end; it keeps nothing but its descriptor, for a token could expire here.
+local function finish(self, failure)
+  self._done, self._failure, self._call.renewal = true, failure, nil
+  if self._notifier:fd() >= 0 then
+    self._notifier:signal()
   end
 end
 
 --- What `token` would wait for, begun and not waited for.
----@param renewal central.auth.Renewal
+---@param source central.auth.TokenSource
 ---@param min_valid? number
 ---@return central.auth.Pending? pending
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function pending.new(renewal, min_valid)
-  local current, message, code, detail = renewal:want(min_valid, true)
-  local shared = current and current.alarm
-  local alarm, why = (shared and shared.copy or core.alarm)(shared)
-  if not alarm then
-    return errors.fail("config", "no descriptor for a pending token: " .. why)
+---@return central.auth.Failure? failure
+function pending.new(source, min_valid)
+  local call = { min_valid = min_valid, deadline = deadlines.new(source.clock, source.config.timeout) }
+  local done = source:step(call)
+  local notifier, why
+  if done then
+    notifier, why = core.notifier()
+  else
+    notifier, why = call.renewal:notifier()
+  end
+  if not notifier then
+    return nil, errors.failure("config", "no descriptor for a pending token: " .. why)
   end
   local self = setmetatable({
-    _renewal = renewal, _task = current, _alarm = alarm, _shared = shared ~= nil, _min_valid = min_valid,
-    _deadline = renewal.clock:boot() + renewal.config.timeout,
+    _source = source, _call = call, _notifier = notifier, _renewal = call.renewal, _done = false,
   }, metatable)
-  if not current then
-    settle(self, nil, message, code, detail)
-  else
-    if not shared then
-      alarm:set(0) -- nobody rings: whoever polls moves it on
-    end
-    self:done()
+  if done then
+    finish(self, call.failure)
   end
   return self
 end
@@ -61,58 +58,66 @@ end
 ---@return boolean
 function Pending:done()
   check(self, "done")
-  local current, renewal = self._task, self._renewal
-  if self._failure then
+  local source, call = self._source, self._call
+  if self._done then
     return true
-  elseif not current:ours() then
-    settle(self, errors.fail("closed", "this began in another process, which was forked"))
-  elseif current:look() then
-    settle(self, table.unpack(current.results, 1, current.results.n))
-  elseif renewal.clock:boot() >= self._deadline then
-    settle(self, errors.fail("timeout", "the renewal under way took too long"))
+  elseif not self._notifier:ours() then
+    finish(self, errors.pack(errors.fail("closed", "this began in another process, which was forked")))
+  elseif source:step(call) then
+    finish(self, call.failure)
+  elseif call.deadline:over() then
+    finish(self, errors.failure("timeout", "the renewal under way took too long"))
+  elseif call.renewal ~= self._renewal then -- of another descriptor: whoever polls this one looks again at once
+    self._renewal = call.renewal
+    self._notifier:signal()
   end
-  renewal:deliver()
-  return self._failure ~= nil
+  source:deliver()
+  return self._done
 end
 
---- What `token` would have returned. Waits as `token` does where it is not done yet, or what came is dead by now.
+--- What `token` would have returned. Waits as `token` does where it is not done yet, or what came has expired by now.
 ---@return string? token
 ---@return string|number|nil message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Pending:result()
   check(self, "result")
-  local current, renewal = self._task, self._renewal
-  if current and current:ours() then
-    renewal.host:await(current, self._deadline)
+  local source, call = self._source, self._call
+  if not self:done() and self._notifier:ours() then
+    source:await(call)
+    finish(self, call.failure)
   end
-  self:done()
-  if renewal.closed or self._failure[2] or renewal.clock:boot() >= self._deadline then
-    return renewal:outcome(self._min_valid, table.unpack(self._failure, 1, 3))
+  local token, more
+  if self._failure or source.closed or call.deadline:over() then
+    token, more = source:outcome(call.min_valid, self._failure)
+  else
+    token, more = source:token(call.min_valid, call.deadline)
   end
-  local results = table.pack(renewal:token(self._min_valid, self._deadline))
-  renewal:deliver()
-  return table.unpack(results, 1, results.n)
+  source:deliver()
+  if token then
+    return token, more
+  end
+  return errors.unpack(more)
 end
 
---- The descriptor to wait for: readable when `done` is worth a call, for good once it is done. -1 after close. Do not
---- read from it.
+--- The descriptor to wait for: it becomes readable when `done` should be called, and stays readable once it is done.
+--- -1 after close. Do not read from it.
 ---@return integer
 function Pending:fd()
   check(self, "fd")
-  return self._alarm:fd()
+  return self._notifier:fd()
 end
 
---- Lets go of the descriptor. The renewal goes on: others may wait for it, and other processes.
+--- Closes the descriptor. The renewal goes on: others may wait for it, and other processes.
 function Pending:close()
   check(self, "close")
   local cqueues = package.loaded.cqueues
-  if cqueues and self._alarm:fd() >= 0 then
-    cqueues.cancel(self._alarm:fd()) -- it would keep the number in mind when it stands for something else
+  if cqueues and self._notifier:fd() >= 0 then
+    cqueues.cancel(self._notifier:fd()) -- it would keep the number in mind when it stands for something else
   end
-  self._alarm:close()
-  if not self._failure then
-    settle(self, errors.fail("closed", "the pending token was closed"))
+  self._notifier:close()
+  if not self._done then
+    finish(self, errors.pack(errors.fail("closed", "the pending token was closed")))
   end
 end
 
@@ -120,7 +125,7 @@ metatable.__close = Pending.close
 metatable.__gc = Pending.close
 
 function metatable:__tostring()
-  return "central.auth.pending (" .. (self._failure and "done" or "under way") .. ")"
+  return "central.auth.pending (" .. (self._done and "done" or "under way") .. ")"
 end
 
 -- --- cqueues polls objects by these three: cqueues.poll(pending) --------------------------------------------------
@@ -139,7 +144,7 @@ end
 ---@return number
 function Pending:timeout()
   check(self, "timeout")
-  return self._failure and 0 or math.max(self._deadline - self._renewal.clock:boot(), 0)
+  return self._done and 0 or self._call.deadline:left()
 end
 
 return pending

@@ -8,7 +8,7 @@ local json = require "central.auth.json"
 local lazy = require "central.auth.lazy"
 
 local errors = lazy "central.auth.errors"
-local refusal = lazy "central.auth.token.refusal"
+local response_error = lazy "central.auth.token.response_error"
 
 ---@class central.auth.RawReply
 ---@field status integer
@@ -17,9 +17,9 @@ local refusal = lazy "central.auth.token.refusal"
 ---@field sent_wall number the same on the wall clock
 ---@field received_boot number
 ---@field received_wall number
----@field shared? boolean whether it is in the cache already …
----@field near_problem? string … and why it could not be put there on this machine …
----@field far_problem? string … or beyond it
+---@field id? integer of the record that holds it
+---@field shared? boolean it was read from a record, which another process may have written
+---@field failures? integer of a record: in a row, this one counted
 ---@field sent_twice? boolean as a kept connection was silent: the server may have acted twice
 ---@field date? integer the server's clock
 ---@field retry_after? number
@@ -28,14 +28,14 @@ local refusal = lazy "central.auth.token.refusal"
 ---@field challenge? string WWW-Authenticate
 ---@field location_host? string of a redirect
 
----@class central.auth.Grant
+---@class central.auth.TokenResponse
 ---@field access_token string
 ---@field expires_in? number absent when the server does not say or says nonsense
 ---@field refresh_in? number
 ---@field scope? string
 ---@field odd string[] what was unusual, in words
 
-local reply = {}
+local response = {}
 
 local DIGITS_MAX = 40 -- characters of a number that comes as a string; matching takes the cube of their count
 
@@ -105,7 +105,7 @@ local function token_problem(token)
   return nil
 end
 
-local function grant_of(fields, clean)
+local function token_of(fields, clean)
   local odd = {}
   local problem = token_problem(fields.access_token) or type_problem(fields.token_type, odd, clean)
   if problem then
@@ -128,20 +128,41 @@ end
 --- The token in a raw reply, or why there is none.
 ---@param raw central.auth.RawReply
 ---@param clean? fun(text: string): string makes text from the server fit to print; the caller knows the secrets
----@return central.auth.Grant? grant
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function reply.read(raw, clean)
+---@return central.auth.TokenResponse? token
+---@return central.auth.Failure? failure
+function response.read(raw, clean)
   local fields = json.object(raw.body)
   if raw.status < 200 or raw.status >= 300 or not fields or is_error(fields.error) then
-    return refusal.of(raw, fields, clean or errors.printable)
+    return response_error.of(raw, fields, clean or errors.printable)
   end
-  local grant, problem = grant_of(fields, clean)
-  if grant then
-    return grant
+  local token, problem = token_of(fields, clean)
+  if token then
+    return token
   end
-  return errors.fail("reply", problem, refusal.detail(raw))
+  return nil, errors.failure("reply", problem, response_error.detail(raw))
 end
 
-return reply
+local function same_scope(a, b)
+  local words = {}
+  for word in a:gmatch "%S+" do
+    words[word] = true
+  end
+  for word in b:gmatch "%S+" do
+    if not words[word] then
+      return false
+    end
+    words[word] = nil
+  end
+  return next(words) == nil
+end
+
+--- Adds to what was unusual that the granted scope is another one.
+---@param token central.auth.TokenResponse
+---@param asked? string
+function response.check_scope(token, asked)
+  if asked and token.scope and not same_scope(asked, token.scope) then
+    token.odd[#token.odd + 1] = "the granted scope differs from the one asked for"
+  end
+end
+
+return response

@@ -53,39 +53,36 @@ function status.mask(id)
   return #id < 12 and id:sub(1, 2) .. "…" or id:sub(1, 4) .. "…" .. id:sub(-4)
 end
 
---- The status of a renewal; of a closed client when there is none.
----@param renewal table?
+--- The status of a token source; of a closed client when there is none.
+---@param source? central.auth.TokenSource
 ---@return central.auth.Status
-function status.of(renewal)
-  if not renewal then
+function status.of(source)
+  if not source then
     return setmetatable({ state = "closed" }, metatable)
   end
-  local tracker, sent_boot, source = renewal.tracker, renewal.sent_boot, renewal.source
-  if tracker:state() == "none" and renewal.ended then
-    tracker, sent_boot, source = renewal.ended.tracker, renewal.ended.sent_boot, "cache"
-  end
-  local state, remaining, life, renews_in = tracker:state()
-  local held = state ~= "none"
+  local now = source:snapshot()
+  local held, failures = now.state ~= "none", now.backoff
   -- The end of an expired token lies in the past.
-  local left = held and (remaining > 0 and remaining or math.min(sent_boot + life - renewal.clock:boot(), 0))
-  local waits, failure = renewal:waits(), renewal.backoff and renewal.backoff.last
+  local left = held and (now.remaining > 0 and now.remaining
+    or math.min(now.sent_boot + now.life - source.clock:boot(), 0))
+  local pause, failure = failures and failures:left() or 0, failures and failures.last
   -- The Date header has whole seconds: a difference below one says nothing.
-  local skew = renewal.skew and (math.abs(renewal.skew) < 1 and 0 or renewal.skew)
+  local skew = now.skew and (math.abs(now.skew) < 1 and 0 or now.skew)
   return setmetatable({
-    state = state,
-    expires_in = held and remaining or nil,
-    expires_at = held and math.floor(renewal.clock:wall() + left) or nil,
-    renews_in = held and renews_in or nil,
-    lifetime = held and life or nil,
-    source = held and source or nil,
-    client = status.mask(renewal.config.client_id),
-    token_url = renewal.config.token_url,
-    renewals = renewal.renewals,
-    next_try_in = waits > 0 and waits or nil,
-    last_error = failure and failure[1] or nil,
-    granted_scope = renewal.granted_scope,
+    state = now.state,
+    expires_in = held and now.remaining or nil,
+    expires_at = held and math.floor(source.clock:wall() + left) or nil,
+    renews_in = held and now.renews_in or nil,
+    lifetime = held and now.life or nil,
+    source = held and now.origin or nil,
+    client = status.mask(source.config.client_id),
+    token_url = source.config.token_url,
+    renewals = now.renewals,
+    next_try_in = pause > 0 and pause or nil,
+    last_error = failure and failure.message or nil,
+    granted_scope = now.granted_scope,
     clock_skew = skew,
-    cache = renewal.cache:where(),
+    cache = now.cache,
   }, metatable)
 end
 

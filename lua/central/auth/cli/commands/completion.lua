@@ -1,13 +1,12 @@
--- central-auth completion: a script by which a shell completes the command's words.
+-- central-auth completion: a script with which a shell completes the command's arguments.
 -- SPDX-License-Identifier: MIT
 
-local program = require "central.auth.cli.texts"
 local result = require "central.auth.cli.result"
 
 local completion = {}
 
 completion.summary = "Print a completion script for a shell."
-completion.description = "Prints a script by which a shell completes subcommands and options. In bash:"
+completion.description = "Prints a script with which a shell completes subcommands and options. In bash:"
   .. " source <(central-auth completion bash). In zsh, into a file _central-auth in a folder of $fpath. In fish:"
   .. " central-auth completion fish | source."
 completion.arguments = { { name = "shell", choices = { "bash", "zsh", "fish" }, help = "bash, zsh or fish." } }
@@ -19,10 +18,10 @@ local BASH = [[
 ]]
 local FISH = "complete -c central-auth -n '__fish_central-auth_seen_command %s' -xa '%s'\n"
 
--- The values that arguments of subcommands take, which argparse forgets but for zsh.
-local function choices(format)
+-- The values of the subcommands' arguments, which argparse supports for zsh only.
+local function choices(parser, format)
   local lines = {}
-  for name, description in program.commands() do
+  for name, description in parser.commands() do
     for _, argument in ipairs(description.arguments or {}) do
       lines[#lines + 1] = argument.choices and format:format(name, table.concat(argument.choices, " "))
     end
@@ -32,13 +31,14 @@ end
 
 --- Prints the script of `options.shell`.
 ---@param options table
-function completion.run(options)
-  local parser = require("central.auth.cli.parser").new()
-  local script = parser[("get_%s_complete"):format(options.shell)](parser)
+---@param parser table central.auth.cli.parser, which knows all subcommands
+function completion.run(options, parser)
+  local made = parser.new()
+  local script = made[("get_%s_complete"):format(options.shell)](made)
   if options.shell == "bash" then
-    script = script:gsub('\n +case "%$cmd" in\n', function(head) return head .. choices(BASH) end, 1)
+    script = script:gsub('\n +case "%$cmd" in\n', function(head) return head .. choices(parser, BASH) end, 1)
   elseif options.shell == "fish" then
-    script = script .. choices(FISH)
+    script = script .. choices(parser, FISH)
   end
   result(script)
 end

@@ -1,4 +1,4 @@
--- central-auth get: asks an API, and prints what it answers.
+-- central-auth get: makes an API call and prints the reply.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -11,18 +11,18 @@ local terminal = require "central.auth.cli.terminal"
 
 local get = {}
 
-get.summary = "Ask an API with a valid token, and print its answer."
-get.description = "Makes an API call by GET and prints the answer: JSON for people to read, names in order, numbers and"
-  .. " strings as the server wrote them; anything else as it is. PATH is below base_url, which the option cluster gives"
-  .. " too, or a URL of a host that may have the token. It is tried again where the server is busy, and with another"
-  .. " token after a 401. A status that is no success is a failure: nothing is printed, standard error says why."
+get.summary = "Make an API call with a valid token, and print the reply."
+get.description = "Makes an API call by GET and prints the reply: JSON formatted for people, names sorted, numbers and"
+  .. " strings as the server wrote them; any other body unchanged. PATH is below base_url or the base of the option"
+  .. " cluster, or a URL of a host that may get the token. The call is repeated if the server is busy, and with another"
+  .. " token after a 401. For a status other than success nothing is printed, and standard error says why."
 get.options = {
-  { "--query", value = "NAME=VALUE", pairs = true, help = "A part of the query, encoded as needed; may come again." },
-  { "--pages", help = "Follow the pages of a collection to the end, and print one list of all items. Where a page fails"
-    .. " nothing is printed." },
-  { "--items", value = "NAME", help = "With --pages: which list of a page has the items, where that is not clear." },
-  { "--timeout", value = "SECONDS", number = "timeout", help = "How long a call may take, tries and pauses"
-    .. " and all; 30." },
+  { "--query", value = "NAME=VALUE", pairs = true, help = "A part of the query, encoded as needed; may be repeated." },
+  { "--pages", help = "Request all pages of a collection, and print one list of all items. If a page fails, nothing is"
+    .. " printed." },
+  { "--items", value = "NAME", help = "With --pages: the name of the list in a page, if a page has several." },
+  { "--timeout", value = "SECONDS", number = "timeout", help = "Time limit of a call with its repetitions;"
+    .. " default 30." },
 }
 get.arguments = { { name = "path", help = "Like /network-monitoring/v1/aps." } }
 get.examples = {
@@ -30,9 +30,9 @@ get.examples = {
   { "central-auth get /network-config/v1/sites --pages | jq '.[].siteName'", "All pages, for another program." },
 }
 
-local function query_of(pairs_given)
+local function query_of(list)
   local query = {}
-  for _, pair in ipairs(pairs_given or {}) do
+  for _, pair in ipairs(list or {}) do
     local name, value = table.unpack(pair)
     local before = query[name]
     if type(before) == "table" then
@@ -44,12 +44,12 @@ local function query_of(pairs_given)
   return query
 end
 
--- What is no JSON goes to a program as it is; of a terminal it could make anything.
+-- A body that is not JSON is printed unchanged, but on a terminal without control characters.
 local function printable(body)
   return terminal.columns(1) and body:gsub("[^%C\n\t]", "?") or body
 end
 
-local function one(options, call)
+local function one_call(options, call)
   local reply, message, code, detail = auth.get(options.path, call)
   if not reply then
     return nil, message, code, detail
@@ -57,21 +57,21 @@ local function one(options, call)
   return reply.json ~= nil and json_text.write(json_text.read(json.mend(reply.body))) or printable(reply.body)
 end
 
--- The items of a page, as text: the loop has them as values, and the list by which they came.
+-- Adds the items of a page, as text; `items` are the same items as values.
 local function add_items(all, items, reply)
   local page = json_text.read(json.mend(reply.body))
   local list = page.open == "[" and page or nil
   for at, key in ipairs(page.keys) do
     list = rawequal(reply.json[json.decode(key)], items) and page[at] or list
   end
-  if list then -- null, where there is nothing in it
+  if list then -- nil if the page has null in its place
     table.move(list, 1, #list, #all + 1, all)
   end
 end
 
 local function all_pages(options, call)
-  if pages.names_place(options.path) then
-    return nil, "with --pages give next and offset by --query, for they change from page to page", "usage"
+  if pages.has_position(options.path) then
+    return nil, "with --pages give next and offset by --query, as they change from page to page", "usage"
   end
   local all = { open = "[", keys = {} }
   call.by, call.items = "page", options.items
@@ -88,11 +88,11 @@ local function all_pages(options, call)
   error(failure, 0)
 end
 
---- Asks, and prints the answer.
+--- Makes the call and prints the reply.
 ---@param options table
 function get.run(options)
   if options.items and not options.pages then
-    return nil, "--items goes with --pages", "usage"
+    return nil, "--items needs --pages", "usage"
   elseif not (options.path:find "^/" or options.path:find "^%a+://") then
     return nil, ("PATH: begins neither with / nor with https://: %s"):format(errors.printable(options.path)), "usage"
   end
@@ -102,14 +102,14 @@ function get.run(options)
   end
   local text
   local call = { query = query_of(options.query), timeout = options.timeout }
-  text, message, code, detail = (options.pages and all_pages or one)(options, call)
+  text, message, code, detail = (options.pages and all_pages or one_call)(options, call)
   if not text then
     return nil, message, code, detail
   elseif text == "" then
-    session.finish()
+    session.finish_renewal()
     return
   end
-  session.give((text:gsub("\n$", "")))
+  session.print_result((text:gsub("\n$", "")))
 end
 
 return get

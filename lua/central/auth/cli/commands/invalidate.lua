@@ -1,4 +1,4 @@
--- central-auth invalidate: the API refused the token.
+-- central-auth invalidate: forgets a token that an API refused.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -9,9 +9,9 @@ local terminal = require "central.auth.cli.terminal"
 local invalidate = {}
 
 invalidate.summary = "Forget a token that the API refused (401)."
-invalidate.description = "Forgets the shared token, so that whoever asks next gets a new one. With - it reads from"
-  .. " standard input which token was refused, and forgets it only if it is still the current one: then a hundred"
-  .. " refusals of one token cost one renewal."
+invalidate.description = "Forgets the shared token, so that the next call gets a new one. With - it reads the refused"
+  .. " token from standard input, and forgets it only if it is still the current one: then a hundred refusals of one"
+  .. " token cause one renewal."
 invalidate.arguments = {
   { name = "token", shown = "-", args = "?", choices = { "-" }, help = "Read the refused token from standard input." },
 }
@@ -19,7 +19,7 @@ invalidate.examples = {
   { 'printf %s "$token" | central-auth invalidate -', "After a 401 to $token." },
 }
 
---- Forgets the token, or the one on standard input if it is still shared.
+--- Forgets the shared token, or the one on standard input if it is still the shared one.
 ---@param options table
 function invalidate.run(options)
   local status, message, code, detail = session.status(options)
@@ -35,13 +35,13 @@ function invalidate.run(options)
   if code then
     return nil, message, code, detail
   end
-  local left = forgotten and not refused and session.left(options)
+  local left = forgotten and not refused and session.cache_with_token(options)
   if left then
     terminal.note(options, ("A token is shared in %s: another process has just renewed it, or has its lock.")
       :format(left))
   end
-  terminal.note(options, forgotten and "Forgotten; whoever asks next gets a new one."
-    or "Nothing to forget: it is not the token that is shared now.")
+  terminal.note(options, forgotten and "Forgotten; the next call gets a new one."
+    or "Nothing to forget: it is not the shared token.")
 end
 
 return invalidate

@@ -1,53 +1,53 @@
--- central-auth login: asks for credentials, tries them at the server, keeps them in a profile.
+-- central-auth login: asks for credentials, checks them at the server, and saves them in a profile.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
 local consent = require "central.auth.cli.consent"
 local duration = require "central.auth.duration"
 local errors = require "central.auth.errors"
-local given = require "central.auth.cli.input_sources"
-local profile_writer = require "central.auth.config.profile_store"
+local input_sources = require "central.auth.cli.input_sources"
+local profile_store = require "central.auth.config.profile_store"
 local save = require "central.auth.config.save"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 
 local login = {}
 
-local SAME = { token_url = "workspace_id", base_url = "cluster" } -- of which a profile has one
+local EITHER = { token_url = "workspace_id", base_url = "cluster" } -- a profile has one of the two
 
-login.summary = "Ask for credentials, try them, keep them in a profile."
+login.summary = "Ask for credentials, check them, save them in a profile."
 login.description = "Asks for the client id and, without showing it, for the client secret of a personal API client,"
-  .. " gets a token with them, and writes them into the profile file, mode 0600. What else is in the file stays as it"
-  .. " is. Without a terminal the credentials come from a file, standard input or the environment."
+  .. " gets a token with them, and saves them in the profile file, mode 0600. The rest of the file stays unchanged."
+  .. " Without a terminal the credentials come from a file, standard input or the environment."
 login.options = {
   { "--client-id", value = "ID", help = "Do not ask for the client id." },
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
-  { "--from-file", value = "FILE", help = "Read credentials and what belongs to them from JSON or from lines like"
+  { "--from-file", value = "FILE", help = "Read credentials and related options from JSON or from lines like"
     .. " CENTRAL_CLIENT_ID=ID; - is standard input." },
   { "--cluster", value = "NAME", help = "The cluster of Central, like EU-1 or its label." },
-  { "--workspace-id", value = "ID", help = "Take GreenLake's endpoint of this workspace." },
-  { "--token-url", value = "URL", help = "Take this endpoint." },
-  { "--ca-file", value = "FILE", help = "Trust these authorities, PEM." },
-  { "--no-check", help = "Write them without trying them." },
+  { "--workspace-id", value = "ID", help = "Use GreenLake's endpoint of this workspace." },
+  { "--token-url", value = "URL", help = "Use this token endpoint." },
+  { "--ca-file", value = "FILE", help = "Trust these certificate authorities, PEM." },
+  { "--no-check", help = "Save them without checking them." },
   { "-y", "--yes", help = "Replace the credentials of a profile without asking." },
 }
 login.examples = {
-  { "central-auth login", "The first thing to do: keeps your credentials in the profile default." },
+  { "central-auth login", "The first step: saves your credentials in the profile default." },
   { "pass show lab | central-auth login -p lab --client-id ID --client-secret-file -", "Without a terminal." },
 }
 
-local function needed(what, why, how)
-  return errors.fail("config", ("a client %s is needed and %s; %s gives it"):format(what, why, how))
+local function fail_missing(name, why, option)
+  return errors.fail("config", ("no client %s: %s; set it by %s"):format(name, why, option))
 end
 
 local TYPED = "the keyboard"
 
-local function ask_for_the_rest(values, origins, before)
+local function ask_for_missing(values, origins, before)
   local can_ask = terminal.can_ask()
   if not values.client_id then
     values.client_id, origins.client_id = can_ask and terminal.ask("Client id", before.client_id) or nil, TYPED
     if not values.client_id then
-      return needed("id", "there is no answer", "--client-id")
+      return fail_missing("id", "there is no answer", "--client-id")
     end
   end
   local asked = not values.client_secret
@@ -56,7 +56,7 @@ local function ask_for_the_rest(values, origins, before)
     values.client_secret, why = terminal.ask_secret "Client secret"
     origins.client_secret = TYPED
     if not values.client_secret then
-      return needed("secret", why, "--client-secret-file (- is standard input)")
+      return fail_missing("secret", why, "--client-secret-file (- is standard input)")
     end
   end
   if asked and can_ask and not (values.cluster or values.base_url) then
@@ -70,9 +70,9 @@ local function ask_for_the_rest(values, origins, before)
   return values
 end
 
--- A client as the profile will have it, and nothing of another profile; unless it is not to be tried, it gets a token.
--- How long that is good for; false where there is none.
-local function try(values, before, no_check)
+-- Makes a client with the options that the profile will have, and gets a token unless `no_check` is set. Returns the
+-- seconds until it expires, or false without a token.
+local function check(values, before, no_check)
   local arguments = { profile = false, wait = session.wait }
   for _, source in ipairs { before, values } do
     for name, value in pairs(source) do
@@ -80,7 +80,7 @@ local function try(values, before, no_check)
     end
   end
   local ok, made, message, code, detail = pcall(auth.new, arguments)
-  if not ok then -- what we pass ourselves is text of known names: it is in the profile
+  if not ok then -- the error is in the profile's own options; `values` has only known names
     return errors.fail("config", ("the profile: %s. Nothing was written."):format(made))
   end
   local client <close> = made
@@ -88,7 +88,7 @@ local function try(values, before, no_check)
   if client and no_check then
     return false
   elseif client then
-    token, message, code, detail = client:renew() -- a shared token would prove nothing
+    token, message, code, detail = client:renew() -- a shared token would not prove that they are valid
   end
   if not token then
     return nil, ("%s. Nothing was written."):format(message), code, detail
@@ -96,22 +96,22 @@ local function try(values, before, no_check)
   return client:status().expires_in
 end
 
--- What the profile gets: the new credentials, and none of the ways in which it got them before.
+-- The changes of the profile: the new credentials, and the removal of former ones.
 local function for_profile(values)
-  for one, other in pairs(SAME) do
+  for one, other in pairs(EITHER) do
     if values[one] or values[other] then
       values[one], values[other] = values[one] or false, values[other] or false
     end
   end
-  return save.alone(values)
+  return save.without_other_secrets(values)
 end
 
--- The values, asked for where they are not given, that may take the place of those in the profile; and their origins.
-local function wanted(options, name, before)
-  local values, origins, code, detail = given.values(options)
+-- The new values for the profile, some of them asked for, after consent to replace former ones; and their origins.
+local function new_values(options, name, before)
+  local values, origins, code, detail = input_sources.values(options)
   local message = origins
   if values then
-    values, message, code, detail = ask_for_the_rest(values, origins, before)
+    values, message, code, detail = ask_for_missing(values, origins, before)
   end
   local agreed
   if values then
@@ -126,27 +126,27 @@ local function wanted(options, name, before)
   return for_profile(values), origins
 end
 
---- Asks for what is not given, tries it, and writes the profile.
+--- Asks for missing values, checks the credentials, and saves the profile.
 ---@param options table
 function login.run(options)
-  local name = options.profile or given.environment "profile" or "default"
-  local found, message, code, detail = profile_writer.read()
+  local name = options.profile or input_sources.environment "profile" or "default"
+  local found, message, code, detail = profile_store.read()
   local before = found and type(found[name]) == "table" and found[name] or {}
-  local values, origins, life, path
+  local values, origins, expires_in, path
   if found then
-    values, origins, code, detail = wanted(options, name, before)
+    values, origins, code, detail = new_values(options, name, before)
     message = origins
   end
   if values then
-    life, message, code, detail = try(values, before, options.no_check)
+    expires_in, message, code, detail = check(values, before, options.no_check)
   end
-  if values and life == nil then
-    return given.explain(origins, message, code, detail)
-  elseif life then
-    terminal.note(options, ("The server accepted them; a token is good for %s."):format(duration(life)))
+  if values and expires_in == nil then
+    return input_sources.explain(origins, message, code, detail)
+  elseif expires_in then
+    terminal.note(options, ("The server accepted them; a token is valid for %s."):format(duration(expires_in)))
   end
   if values then
-    path, message, code, detail = profile_writer.set(name, values)
+    path, message, code, detail = profile_store.set(name, values)
   end
   if not path then
     return nil, message, code, detail

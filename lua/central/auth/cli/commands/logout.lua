@@ -1,10 +1,10 @@
--- central-auth logout: forgets the token and, where a profile is named, the profile.
+-- central-auth logout: removes the shared token and, with --profile, the profile.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
 local consent = require "central.auth.cli.consent"
 local errors = require "central.auth.errors"
-local profile_writer = require "central.auth.config.profile_store"
+local profile_store = require "central.auth.config.profile_store"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 
@@ -12,8 +12,8 @@ local logout = {}
 
 logout.summary = "Forget the shared token; with --profile NAME the profile too."
 logout.description = "Removes the shared token from the cache. With --profile NAME it also removes that profile and the"
-  .. " secret in it from the profile file, after a question. It ends nothing at the server: reset or delete the"
-  .. " credential there if somebody else has it."
+  .. " secret in it from the profile file, after a question. It changes nothing at the server: reset or delete the"
+  .. " credential there if it is known to others."
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
 local function forget_token(options)
@@ -21,18 +21,18 @@ local function forget_token(options)
   if not status then
     return nil, message, code, detail
   end
-  local there = auth.invalidate()
-  local left = there and session.left(options)
+  local removed = auth.invalidate()
+  local left = removed and session.cache_with_token(options)
   if left then
     return errors.fail("config",
       ("a token is still shared in %s: another process has its lock; try again"):format(left))
   end
-  terminal.note(options, there and "The shared token is removed." or "There was no shared token.")
+  terminal.note(options, removed and "The shared token is removed." or "There was no shared token.")
   return true
 end
 
 local function forget_profile(options)
-  local found, message, code, detail = profile_writer.read()
+  local found, message, code, detail = profile_store.read()
   if not found then
     return nil, message, code, detail
   elseif not found[options.profile] then
@@ -46,18 +46,18 @@ local function forget_profile(options)
     return nil, message, code, detail
   end
   local path
-  path, message, code, detail = profile_writer.remove(options.profile)
+  path, message, code, detail = profile_store.remove(options.profile)
   if not path then
     return nil, message, code, detail
   end
   terminal.note(options, ("The profile %q is removed from %s."):format(options.profile, path))
 end
 
---- Forgets the shared token, and the profile that was named.
+--- Removes the shared token, and the profile of --profile.
 ---@param options table
 function logout.run(options)
   local forgotten, message, code, detail = forget_token(options)
-  if options.profile then -- a profile that no token can be had with can go all the same
+  if options.profile then -- a profile whose credentials do not work can be removed, too
     if not forgotten then
       terminal.note(options, message)
     end

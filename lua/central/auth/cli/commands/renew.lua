@@ -1,4 +1,4 @@
--- central-auth renew: a new token now.
+-- central-auth renew: gets a new token now.
 -- SPDX-License-Identifier: MIT
 
 local duration = require "central.auth.duration"
@@ -7,11 +7,11 @@ local terminal = require "central.auth.cli.terminal"
 
 local renew = {}
 
-renew.summary = "Get a new token now, whatever the old one's state."
-renew.description = "Gets a new token and shares it, although the old one may still be good: after a change of rights,"
-  .. " for example. It is not printed. A refusal that is remembered is passed over; a server's Retry-After is not."
+renew.summary = "Get a new token now, whatever the state of the current one."
+renew.description = "Gets a new token and shares it, although the current one may still be valid: after a change of"
+  .. " rights, for example. Does not print it. Ignores a remembered refusal, but not a server's Retry-After."
 
---- Gets a new token and says how long it is good for.
+--- Gets a new token and prints how long it is valid.
 ---@param options table
 function renew.run(options)
   local auth, message, code, detail = session.open(options)
@@ -23,7 +23,7 @@ function renew.run(options)
   if not value then
     return nil, message, code, detail
   end
-  terminal.note(options, ("A new token, good for %s."):format(duration(auth.status().expires_in)))
+  terminal.note(options, ("A new token, valid for %s."):format(duration(auth.status().expires_in)))
 end
 
 return renew

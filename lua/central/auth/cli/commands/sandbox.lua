@@ -1,4 +1,4 @@
--- central-auth sandbox: a stand-in for GreenLake on this machine, to try things with; shows who asks for what.
+-- central-auth sandbox: a mock of GreenLake on this machine, for trying things; shows each request.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -7,33 +7,33 @@ local terminal = require "central.auth.cli.terminal"
 
 local sandbox = {}
 
-local LOOK = 0.1 -- seconds between looks at the log
+local LOG_POLL = 0.1 -- seconds between reads of the log
 
 local HINT = [[
 
-Paste these four lines into another shell. Ctrl-C ends it. USR1 revokes all tokens, USR2 begins and ends an outage;
-or, for example: curl --cacert %s -X POST '%s/sandbox/fail?status=503&times=3'
+Paste these four lines into another shell. Ctrl-C stops the server. USR1 revokes all tokens, USR2 starts and ends an
+outage; or, for example: curl --cacert %s -X POST '%s/sandbox/fail?status=503&times=3'
 ]]
 
-sandbox.summary = "Run a stand-in for GreenLake and Central on this machine."
-sandbox.description = "Serves GreenLake's token endpoint and a little of Central's API on the loopback address, over"
+sandbox.summary = "Run a mock of GreenLake and Central on this machine."
+sandbox.description = "Serves GreenLake's token endpoint and a part of Central's API on the loopback address, over"
   .. " TLS, and prints the four lines that make programs use it: paste them into another shell. On a terminal it"
-  .. " shows each request. It can be told to misbehave: by options; by signals, USR1 revokes all tokens, USR2 begins"
+  .. " shows each request. It simulates failures: by options; by signals, USR1 revokes all tokens, USR2 starts"
   .. " and ends an outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=,"
-  .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP end it. Needs lua-http."
+  .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP stop it. Needs lua-http."
 sandbox.options = {
-  { "--port", value = "N", number = "port", help = "Listen on this port; else on any that is free." },
-  { "--lifetime", value = "SECONDS", number = "seconds", help = "How long its tokens live; 7199, as GreenLake's." },
-  { "--fail", value = "STATUSxTIMES", help = "The first token requests fail: 503x3, or 503x* for all." },
+  { "--port", value = "N", number = "port", help = "Listen on this port; default: any free port." },
+  { "--lifetime", value = "SECONDS", number = "seconds", help = "Lifetime of tokens; default 7199, as GreenLake's." },
+  { "--fail", value = "STATUSxTIMES", help = "Fail the first token requests: 503x3, or 503x* for all." },
   { "--latency", value = "MS", number = "milliseconds", help = "How long each token request takes." },
-  { "--rate-limit", value = "N", number = "count", help = "Answer so many requests a minute, others with 429." },
+  { "--rate-limit", value = "N", number = "count", help = "Answer so many requests per minute, and others with 429." },
 }
 sandbox.examples = {
-  { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lives, and a bad start." },
-  { "kill -USR1 PID", "Revoke what was issued: programs meet a 401." },
+  { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lifetimes, and two failures at first." },
+  { "kill -USR1 PID", "Revoke all tokens: programs get a 401." },
 }
 
--- "503x3" -> what Box:fail takes
+-- "503x3" -> the argument of Server:fail
 local function failure_of(text)
   local status, times = text:match "^([45]%d%d)x(.+)$"
   status, times = status or text:match "^[45]%d%d$", times or "1"
@@ -43,18 +43,17 @@ local function failure_of(text)
   return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) }
 end
 
--- What to set in another shell, a line for each purpose: who asks, trust, tokens, API calls.
+-- The options to set in another shell, a line for each purpose: credentials, trust, tokens, API calls.
 local LINES = {
   { "client_id", "client_secret" }, { "ca_file" }, { "token_url", "revocation_url" }, { "base_url", "greenlake_url" },
 }
 
--- From what any client would be given.
-local function print_exports(box)
-  local given, lines = box:options(), {}
+local function print_exports(server)
+  local values, lines = server:options(), {}
   for i, names in ipairs(LINES) do
     local words = { "export" }
     for _, name in ipairs(names) do
-      words[#words + 1] = ("CENTRAL_%s='%s'"):format(name:upper(), given[name])
+      words[#words + 1] = ("CENTRAL_%s='%s'"):format(name:upper(), values[name])
     end
     lines[i] = table.concat(words, " ")
   end
@@ -65,35 +64,35 @@ local function colour_of(status)
   return status < 300 and "32" or status < 500 and "33" or "31"
 end
 
-local function show(entry)
+local function print_entry(entry)
   io.stderr:write(("%s  %s  %-4s %s  %.0f ms\n"):format(os.date("%H:%M:%S", entry.at),
     terminal.paint(colour_of(entry.status), ("%d"):format(entry.status), 2), entry.method, errors.printable(entry.path),
     entry.ms))
 end
 
-local function on_signal(signal, number, box, state)
+local function on_signal(signal, number, server, state)
   if number == signal.SIGUSR1 then
-    box:revoke()
+    server:revoke()
     return "all tokens are revoked"
   elseif number == signal.SIGUSR2 then
     state.outage = not state.outage
     if state.outage then
-      box:fail { status = 503, times = math.huge }
-      return "an outage begins: 503"
+      server:fail { status = 503, times = math.huge }
+      return "an outage starts: 503"
     end
-    box:recover()
+    server:recover()
     return "the outage is over"
   end
   state.ended = true
 end
 
-local function serve(options, box, signal, listener)
+local function serve(options, server, signal, listener)
   local state, live = {}, terminal.columns(2) ~= nil and not options.quiet
   repeat
-    local number = listener:wait(LOOK)
-    local said = number and on_signal(signal, number, box, state)
-    for _, entry in ipairs(live and box:log() or {}) do
-      show(entry)
+    local number = listener:wait(LOG_POLL)
+    local said = number and on_signal(signal, number, server, state)
+    for _, entry in ipairs(live and server:log() or {}) do
+      print_entry(entry)
     end
     if said then
       terminal.note(options, ("%s  %s"):format(os.date "%H:%M:%S", said))
@@ -106,12 +105,13 @@ end
 function sandbox.run(options)
   local failure = options.fail and failure_of(options.fail)
   if options.fail and not failure then
-    return nil, ("--fail: not a status and how often, like 503x3: %s"):format(errors.printable(options.fail)), "usage"
+    return nil, ("--fail: not a status and a number of times, like 503x3: %s"):format(errors.printable(options.fail)),
+      "usage"
   end
   local start = require("central.auth.sandbox").start
   local signal = require "cqueues.signal"
   local numbers = { signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2 }
-  signal.block(table.unpack(numbers)) -- first: the server's thread must not get them
+  signal.block(table.unpack(numbers)) -- first: the server's thread must not receive them
   local listener = signal.listen(table.unpack(numbers))
   local started, made = pcall(start, {
     port = options.port, lifetime = options.lifetime, fail = failure,
@@ -120,10 +120,10 @@ function sandbox.run(options)
   if not started then
     return nil, (tostring(made):gsub("[^ ]*%.lua:%d+: ", "")), "config"
   end
-  local box <close> = made
-  print_exports(box)
-  terminal.note(options, HINT:format(box.ca_file, box.base_url))
-  serve(options, box, signal, listener)
+  local server <close> = made
+  print_exports(server)
+  terminal.note(options, HINT:format(server.ca_file, server.base_url))
+  serve(options, server, signal, listener)
 end
 
 return sandbox

@@ -1,21 +1,21 @@
--- central-auth token: prints it, in the form that is wanted.
+-- central-auth token: prints a token in one of several forms.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
-local note_shortfall = require "central.auth.cli.min_valid_warning"
+local warn_of_short_life = require "central.auth.cli.min_valid_warning"
 local session = require "central.auth.cli.session"
 
 local token = {}
 
 token.summary = "Print a valid access token."
 token.description = "Prints an access token that is valid now: the one that processes of this user share, or a new one"
-  .. " where there is none. A token that is about to expire is renewed after it was printed."
+  .. " if there is none. A token that is about to expire is renewed after it was printed."
 token.options = {
   { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
-  { "--curl", help = "Print a line of a curl configuration, for curl -K -: so the token is in no argument list." },
-  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get one that is good for at least so long,"
-    .. " where one can be had; else standard error says how long this one is." },
+  { "--curl", help = "Print a line of a curl configuration, for curl -K -: then the token is not an argument." },
+  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get one that is valid for at least this time, if"
+    .. " possible; else standard error says how long this one is valid." },
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
@@ -30,18 +30,18 @@ local function as_json(value)
   }
 end
 
---- Prints the token, then renews it where that is due.
+--- Prints the token, then renews it if that is due.
 ---@param options table
 function token.run(options)
   local value, message, code, detail = session.token(options)
   if not value then
     return nil, message, code, detail
   end
-  note_shortfall(options, message)
+  warn_of_short_life(options, message)
   local shown = options.header and "Bearer " .. value
     or options.curl and ('header = "Authorization: Bearer %s"'):format(value:gsub('["\\]', "\\%0"))
     or options.json and as_json(value) or value
-  session.give(shown)
+  session.print_result(shown)
 end
 
 return token

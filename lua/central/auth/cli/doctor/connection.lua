@@ -1,5 +1,4 @@
--- The stations of the way to the server, in words: what is said where one is behind us, and what to do where the way
--- ends at it.
+-- The stages of a connection to the server: for each the message if it was passed, and the advice if it failed.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -9,38 +8,38 @@ local url = require "central.auth.url"
 ---@field raw? central.auth.RawReply
 ---@field took number seconds
 ---@field advice? string in place of the usual one
----@field message? string of the failure; so are the others
+---@field message? string of the failure; likewise the next ones
 ---@field code? central.auth.Code
 ---@field detail? central.auth.Detail
 
--- What `reached` of a failure says, as the last of the stations that are behind us.
-local BEHIND = { address = 1, connection = 2, tunnel = 3, server = 4 }
+-- By `reached` of a failure: the last stage that was passed.
+local PASSED = { address = 1, connection = 2, tunnel = 3, server = 4 }
 local TUNNEL, TLS = 3, 4
 
--- Each: what is said where it is behind us, and what to do where it is not: by the status of the proxy, the failure's
--- code, or else. `by_proxy` has what differs there. Words in braces come from `words_of`.
-local STATIONS = {
-  { check = "dns", said = "{name}", "look the name up (getent hosts {host}); check /etc/resolv.conf, or set a proxy",
-    by_proxy = { said = "{proxy_name}", "look the proxy's name up (getent hosts {proxy_host})" } },
-  { check = "tcp", said = "{server} takes connections",
+-- For each: the message if it was passed, and the advice if it failed: by the proxy's status, by the failure's code, or
+-- the usual one. `by_proxy` has other ones for a connection by a proxy. Names in braces are replaced by `placeholders`.
+local STAGES = {
+  { check = "dns", passed = "{name}", "look the name up (getent hosts {host}); check /etc/resolv.conf, or set a proxy",
+    by_proxy = { passed = "{proxy_name}", "look the proxy's name up (getent hosts {proxy_host})" } },
+  { check = "tcp", passed = "{server} takes connections",
     "a firewall, a wrong port, or a missing proxy: set https_proxy, or the option proxy",
-    by_proxy = { said = "the proxy {proxy} takes connections", "check the proxy's address and port" } },
-  { check = "tunnel", said = "the proxy connects us to {server}",
-    "ask who runs the proxy to let {server} through",
-    tls = "the proxy's own certificate is not trusted: name its authority in ca_file",
-    timeout = "the proxy is silent: check its address and port; ask who runs it",
-    [407] = "the proxy wants a name and a password: http://user:password@host:port" },
-  { check = "tls", said = "its certificate is good, by {trust}",
-    "no TLS is spoken there, or something between ends it: check the port in {option}; ask who runs the network",
-    tls = "behind a proxy that inspects TLS, name its authority in ca_file; else update ca-certificates",
-    config = "name files that hold PEM" },
-  { check = "http", said = "it answers in {ms} ms", "try again; ask who runs the server",
-    timeout = "the way is good and the server is silent: try again later; ask who runs it" },
+    by_proxy = { passed = "the proxy {proxy} takes connections", "check the proxy's address and port" } },
+  { check = "tunnel", passed = "the proxy connects to {server}",
+    "ask the proxy's administrator to allow {server}",
+    tls = "the proxy's own certificate is not trusted: add its authority to ca_file",
+    timeout = "the proxy does not reply: check its address and port, or ask its administrator",
+    [407] = "the proxy needs a user and a password: http://user:password@host:port" },
+  { check = "tls", passed = "its certificate is valid, by {trust}",
+    "the server does not use TLS, or a device in between interferes: check the port in {option}; ask the administrator",
+    tls = "behind a proxy that inspects TLS, add its authority to ca_file; else update ca-certificates",
+    config = "use files in the format PEM" },
+  { check = "http", passed = "it replies in {ms} ms", "try again; ask the server's administrator",
+    timeout = "the connection works, but the server does not reply: try again later, or ask its administrator" },
 }
 
-local function name_of(host, has)
+local function name_of(host, format)
   local is_address = host:find "^%[" or host:find "^%d+%.%d+%.%d+%.%d+$"
-  return (is_address and "%s is an address" or has):format(host)
+  return (is_address and "%s is an address" or format):format(host)
 end
 
 local function trust(found)
@@ -52,7 +51,7 @@ local function trust(found)
   return "the system's trust store"
 end
 
-local function words_of(found, proxy, outcome)
+local function placeholders(found, proxy, outcome)
   local server, host = found.token_url:match "^%a+://([^/?#]+)", select(2, url.split(found.token_url))
   return {
     server = server, host = host, name = name_of(host, "the name %s has an address"), trust = trust(found),
@@ -63,39 +62,40 @@ local function words_of(found, proxy, outcome)
   }
 end
 
--- Whether a station is behind us. TLS 1.3 turns a certificate of ours down after the handshake; SOCKS tells no status.
-local function is_behind(at, proxy, outcome)
+-- Whether a stage was passed. With TLS 1.3 a server refuses a client certificate after the handshake; SOCKS has no
+-- status.
+local function is_passed(at, proxy, outcome)
   if outcome.raw then
     return true
   elseif outcome.code == "tls" and at >= TLS then
     return false
   end
-  return at <= (BEHIND[outcome.detail.reached] or 0) or at == TUNNEL and proxy.socks and outcome.code == "tls"
+  return at <= (PASSED[outcome.detail.reached] or 0) or at == TUNNEL and proxy.socks and outcome.code == "tls"
 end
 
-local function advice_of(station, proxy, outcome)
-  return outcome.advice or station[outcome.detail.proxy_status] or station[outcome.code]
-    or proxy and station.by_proxy and station.by_proxy[1] or station[1]
+local function advice_of(stage, proxy, outcome)
+  return outcome.advice or stage[outcome.detail.proxy_status] or stage[outcome.code]
+    or proxy and stage.by_proxy and stage.by_proxy[1] or stage[1]
 end
 
---- Tells of each station, as far as the way goes.
+--- Reports each stage up to the first that failed.
 ---@param found central.auth.Config
 ---@param proxy? central.auth.Proxy
 ---@param outcome central.auth.cli.doctor.Outcome
----@param tell fun(result: string, check: string, message: string, advice?: string)
-return function(found, proxy, outcome, tell)
-  local words = words_of(found, proxy, outcome)
+---@param report fun(result: string, check: string, message: string, advice?: string)
+return function(found, proxy, outcome, report)
+  local values = placeholders(found, proxy, outcome)
   local function fill(text)
-    return (text:gsub("{([%l_]+)}", words))
+    return (text:gsub("{([%l_]+)}", values))
   end
-  for at, station in ipairs(STATIONS) do
-    local here = at ~= TUNNEL or proxy
+  for at, stage in ipairs(STAGES) do
+    local is_used = at ~= TUNNEL or proxy
     if at == TLS and found.token_url:lower():find "^http:" then
-      tell("note", "tls", "none: this is plain HTTP to the loopback address", "for tests only")
-    elseif here and is_behind(at, proxy, outcome) then
-      tell("ok", station.check, fill(proxy and station.by_proxy and station.by_proxy.said or station.said))
-    elseif here then
-      return tell("bad", station.check, errors.printable(outcome.message), fill(advice_of(station, proxy, outcome)))
+      report("note", "tls", "none: this is plain HTTP to the loopback address", "for tests only")
+    elseif is_used and is_passed(at, proxy, outcome) then
+      report("ok", stage.check, fill(proxy and stage.by_proxy and stage.by_proxy.passed or stage.passed))
+    elseif is_used then
+      return report("bad", stage.check, errors.printable(outcome.message), fill(advice_of(stage, proxy, outcome)))
     end
   end
 end

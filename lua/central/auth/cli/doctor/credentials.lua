@@ -1,48 +1,48 @@
--- What the doctor sees of credentials: whether there are any, where they come from, whether files are closed to others.
+-- The doctor's checks of credentials: whether they are set, where, and whether files are protected from other users.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
-local credential = require "central.auth.token.client_secret"
+local client_secret = require "central.auth.token.client_secret"
 local paths = require "central.auth.config.paths"
 local status = require "central.auth.token.status"
 
-local SHORTEST = 16 -- bytes of a secret that is fit to be a key
-local COMMAND = 10  -- seconds
+local SECRET_MIN = 16      -- bytes of a secret that can be a key
+local COMMAND_TIMEOUT = 10 -- seconds
 
--- What is wrong with a file, and what to run.
-local function parts(problem)
-  local what, advice = problem:match "^(.-): (.*)$"
-  return what or problem, advice and advice:gsub("^run ", "") or nil
+-- Splits the problem of a file into what is wrong and what to run.
+local function split(problem)
+  local fault, advice = problem:match "^(.-): (.*)$"
+  return fault or problem, advice and advice:gsub("^run ", "") or nil
 end
 
-local function profile_file(tell)
+local function profile_file(report)
   local path = paths.profiles()
   local text, problem, unusable
   if path then
     text, problem, unusable = core.read_file(path)
   end
   if not path then
-    tell("note", "profile file", "neither XDG_CONFIG_HOME nor HOME says where it is")
+    report("note", "profile file", "it has no path: neither XDG_CONFIG_HOME nor HOME is set")
   elseif unusable == "absent" then
-    tell("ok", "profile file", ("there is none (%s)"):format(path))
+    report("ok", "profile file", ("there is none (%s)"):format(path))
   elseif not text then
-    local what, advice = parts(problem)
-    tell(unusable and "note" or "bad", "profile file", ("%s %s"):format(path, what)
-      .. (unusable and "; it is ignored unless a profile is asked for" or ""),
+    local fault, advice = split(problem)
+    report(unusable and "note" or "bad", "profile file", ("%s %s"):format(path, fault)
+      .. (unusable and "; it is ignored unless a profile is requested" or ""),
       advice or "it must be a file that you can read")
   elseif problem then
-    local what, advice = parts(problem)
-    tell("note", "profile file", ("%s %s"):format(path, what), advice)
+    local fault, advice = split(problem)
+    report("note", "profile file", ("%s %s"):format(path, fault), advice)
   else
-    tell("ok", "profile file", ("%s can be used"):format(path))
+    report("ok", "profile file", ("%s can be used"):format(path))
   end
 end
 
-local function files(found, tell)
+local function files(found, report)
   for _, name in ipairs { "cert_file", "key_file", "ca_file", "ca_path", "crl_file" } do
     if found[name] then
-      tell("ok", name, ("%s can be read (from %s)"):format(found[name], found.from[name]))
+      report("ok", name, ("%s can be read (from %s)"):format(found[name], found.from[name]))
     end
   end
   local key, problem = nil, nil
@@ -50,40 +50,40 @@ local function files(found, tell)
     key, problem = core.secret_from_file(found.key_file)
   end
   if found.key_file and not key then
-    local what, advice = parts(problem)
-    tell("note", "key_file", "it " .. what, advice)
+    local fault, advice = split(problem)
+    report("note", "key_file", "it " .. fault, advice)
   end
 end
 
-local function secret(source, tell)
-  local value <close>, message = credential.read(source, COMMAND)
+local function secret(source, report)
+  local value <close>, failure = client_secret.read(source, COMMAND_TIMEOUT)
   if not value then
-    tell("bad", "secret", message, "see what is said of " .. source.name .. " in the manual")
-  elseif value:length() < SHORTEST then
-    tell("note", "secret", ("it is there (%s from %s), %d bytes"):format(source.name, source.from, value:length()),
-      "under 16 bytes it is too short to seal a shared token with: each process gets its own")
+    report("bad", "secret", failure.message, "see " .. source.name .. " in the manual")
+  elseif value:length() < SECRET_MIN then
+    report("note", "secret", ("it was read (%s from %s), %d bytes"):format(source.name, source.from, value:length()),
+      "under 16 bytes it is too short to seal a shared token: each process gets its own")
   else
-    tell("ok", "secret", ("it is there (%s from %s)"):format(source.name, source.from))
+    report("ok", "secret", ("it was read (%s from %s)"):format(source.name, source.from))
   end
   return value ~= nil
 end
 
---- Tells of them, and puts into `known` what the other rooms need.
----@param known table
----@param tell fun(result: string, check: string, message: string, advice?: string)
-return function(known, tell)
-  profile_file(tell)
-  local found, message, _, detail = config.resolve { profile = known.options.profile }
-  if not found then -- of what is missing no source is known
-    return tell("bad", "credentials", message,
-      detail.option and not detail.source and "central-auth login asks for them and keeps them" or nil)
+--- Reports them, and adds to `context` what other checks need.
+---@param context table
+---@param report fun(result: string, check: string, message: string, advice?: string)
+return function(context, report)
+  profile_file(report)
+  local found, message, _, detail = config.resolve { profile = context.options.profile }
+  if not found then -- a missing option has no source
+    return report("bad", "credentials", message:match "[^\n]*",
+      detail.option and not detail.source and "run central-auth login" or nil)
   end
-  known.config = found
-  tell("ok", "credentials", ("client %s (from %s)"):format(status.mask(found.client_id), found.from.client_id))
-  files(found, tell)
+  context.config = found
+  report("ok", "credentials", ("client %s (from %s)"):format(status.mask(found.client_id), found.from.client_id))
+  files(found, report)
   local source = found.secret or found.assertion
-  known.ready = not source or secret(source, tell)
-  tell("ok", "token_url", ("%s (%s)"):format(found.token_url,
+  context.ready = not source or secret(source, report)
+  report("ok", "token_url", ("%s (%s)"):format(found.token_url,
     found.from.token_url and "from " .. found.from.token_url or found.from.workspace_id and "of the workspace"
     or "the default"))
 end

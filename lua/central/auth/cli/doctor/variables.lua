@@ -1,4 +1,4 @@
--- What the doctor sees of the environment: variables that look like ours and are none, which nobody else would notice.
+-- The doctor's check of environment variables: names like those of options that are not, and so have no effect.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -12,20 +12,21 @@ for _, name in ipairs(options.names) do
   end
 end
 
--- Of the process as it began; of values, which may be secrets, nothing is kept.
+-- The environment as it was when the process started. Its values may be secrets and are not kept.
 local function environment()
   local file <close> = io.open "/proc/self/environ"
   return file and file:read "a" or ""
 end
 
---- Tells of each.
----@param _ table what is known so far
----@param tell fun(result: string, check: string, message: string, advice?: string)
-return function(_, tell)
+--- Reports each.
+---@param _ table the context
+---@param report fun(result: string, check: string, message: string, advice?: string)
+return function(_, report)
   for name in ("\0" .. environment()):gmatch "%z([^=%z]*)=" do
     if name:lower():find "^central_" and not known[name] then
       local near = errors.suggest(name, names):gsub('"(.-)"', string.upper)
-      tell("note", "variables", ("%s is none of ours, and ignored%s"):format(errors.printable(name), near))
+      report("note", "variables", ("%s is not a variable of central-auth, and is ignored%s"):format(
+        errors.printable(name), near))
     end
   end
 end

@@ -1,0 +1,76 @@
+/* The deadline; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "base/deadline.h"
+
+#include <string.h>
+
+enum { NS_PER_MS = 1000000 };
+
+/* poll(2) waits on a clock that stops in suspend, so the time that has passed is checked this often. */
+#define POLL_NS AUTH_NS_PER_S
+
+int64_t auth_deadline_left_ns(const struct auth_deadline *deadline) {
+    int64_t left_ns = deadline->at_ns - auth_clock_boot_ns(deadline->clock);
+    return left_ns > 0 ? left_ns : 0;
+}
+
+int auth_deadline_left_ms(const struct auth_deadline *deadline, int limit_ms) {
+    int64_t left_ns = auth_deadline_left_ns(deadline);
+    int64_t left_ms = left_ns / NS_PER_MS + (left_ns % NS_PER_MS != 0);
+    return left_ms < limit_ms ? (int)left_ms : limit_ms;
+}
+
+bool auth_deadline_is_cancelled(const struct auth_deadline *deadline) {
+    return deadline->cancel != NULL && auth_notifier_is_signalled(deadline->cancel);
+}
+
+bool auth_deadline_is_over(const struct auth_deadline *deadline) {
+    return auth_deadline_left_ns(deadline) == 0 || auth_deadline_is_cancelled(deadline);
+}
+
+struct auth_deadline auth_deadline_within(const struct auth_deadline *deadline, int64_t in_ns) {
+    struct auth_deadline earlier = *deadline;
+    if (in_ns < auth_deadline_left_ns(deadline))
+        earlier.at_ns = auth_clock_boot_ns(deadline->clock) + in_ns;
+    return earlier;
+}
+
+/* Of poll(2), whose last descriptor is the one that cancels. */
+static int poll_once(struct pollfd *fds, size_t count, int64_t limit_ns) {
+    struct timespec limit = {.tv_sec = (time_t)(limit_ns / AUTH_NS_PER_S),
+                             .tv_nsec = (long)(limit_ns % AUTH_NS_PER_S)};
+    return ppoll(fds, (nfds_t)count, &limit, NULL);
+}
+
+bool auth_deadline_poll(const struct auth_deadline *deadline, struct pollfd *fds, size_t count,
+                        int64_t limit_ns) {
+    struct auth_deadline end = auth_deadline_within(deadline, limit_ns);
+    struct pollfd all[AUTH_DEADLINE_FDS_MAX + 1] = {{0}};
+    struct pollfd *cancel = &all[count];
+    int ready = 0;
+    if (count > 0)
+        memcpy(all, fds, count * sizeof *fds);
+    *cancel = (struct pollfd){.fd = deadline->cancel != NULL ? deadline->cancel->fd : -1, .events = POLLIN};
+    for (bool waits = true; waits && ready == 0;) {
+        int64_t left_ns = auth_deadline_left_ns(&end);
+        waits = left_ns > POLL_NS;
+        ready = poll_once(all, count + 1, waits ? POLL_NS : left_ns);
+    }
+    if (ready < 0)
+        memset(all, 0, sizeof all); /* interrupted */
+    for (size_t i = 0; i < count; i++)
+        fds[i].revents = all[i].revents;
+    return ready > 0 && cancel->revents == 0;
+}
+
+bool auth_deadline_sleep(const struct auth_deadline *deadline, int64_t duration_ns) {
+    int64_t until_ns = auth_clock_boot_ns(deadline->clock) + duration_ns;
+    for (;;) {
+        int64_t rest_ns = until_ns - auth_clock_boot_ns(deadline->clock);
+        if (auth_deadline_is_over(deadline))
+            return false;
+        if (rest_ns <= 0)
+            return true;
+        (void)auth_deadline_poll(deadline, NULL, 0, rest_ns);
+    }
+}

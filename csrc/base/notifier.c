@@ -1,0 +1,63 @@
+/* The notifier; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "base/notifier.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+enum { LOWEST = 3 }; /* never where standard streams are */
+
+bool auth_notifier_open(struct auth_notifier *notifier) {
+    notifier->fd = auth_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return notifier->fd >= 0;
+}
+
+bool auth_notifier_open_timer(struct auth_notifier *notifier, int64_t in_ns) {
+    int64_t later_ns = in_ns > 0 ? in_ns : 1; /* 0 would switch it off */
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(later_ns / AUTH_NS_PER_S),
+                                           .tv_nsec = (long)(later_ns % AUTH_NS_PER_S)}};
+    notifier->fd = auth_descriptor_keep(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK));
+    return notifier->fd >= 0 && timerfd_settime(notifier->fd, 0, &when, NULL) == 0;
+}
+
+bool auth_notifier_copy(struct auth_notifier *copy, const struct auth_notifier *notifier) {
+    copy->fd = fcntl(notifier->fd, F_DUPFD_CLOEXEC, LOWEST);
+    return copy->fd >= 0;
+}
+
+/* A counter that is full is readable already. */
+void auth_notifier_signal(const struct auth_notifier *notifier) {
+    const uint64_t one = 1;
+    ssize_t ignored = write(notifier->fd, &one, sizeof one);
+    (void)ignored;
+}
+
+void auth_notifier_clear(const struct auth_notifier *notifier) {
+    uint64_t count = 0;
+    ssize_t ignored = read(notifier->fd, &count, sizeof count);
+    (void)ignored;
+}
+
+bool auth_notifier_is_signalled(const struct auth_notifier *notifier) {
+    return auth_notifier_wait(notifier, 0);
+}
+
+bool auth_notifier_wait(const struct auth_notifier *notifier, int64_t limit_ns) {
+    struct pollfd ready = {.fd = notifier->fd, .events = POLLIN};
+    int64_t wait_ns = limit_ns > 0 ? limit_ns : 0;
+    struct timespec limit = {.tv_sec = (time_t)(wait_ns / AUTH_NS_PER_S),
+                             .tv_nsec = (long)(wait_ns % AUTH_NS_PER_S)};
+    return ppoll(&ready, 1, &limit, NULL) > 0 && (ready.revents & POLLIN) != 0;
+}
+
+void auth_notifier_close(struct auth_notifier *notifier) {
+    int fd = notifier->fd;
+    notifier->fd = -1;
+    if (fd >= 0)
+        close(fd);
+}

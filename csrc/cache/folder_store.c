@@ -1,0 +1,333 @@
+/* The folder as a store; the contract is in the header. The only file that takes file locks.
+ * SPDX-License-Identifier: MIT */
+#include "cache/folder_store.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/file.h"
+#include "base/path.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LAST ".last"
+
+enum { ENTRIES_MAX = 10000, RECORD_DIGITS = 32 };
+
+struct folder {
+    struct auth_store store;
+    char path[];
+};
+
+static const char *path_of(const struct auth_store *store) {
+    return ((const struct folder *)store)->path;
+}
+
+static enum auth_store_result refuse(const char **why, const char *text) {
+    *why = text;
+    return AUTH_STORE_ERROR;
+}
+
+static enum auth_store_result failed(const char **why, int error) {
+    return error == ENOENT ? AUTH_STORE_ABSENT : refuse(why, strerror(error));
+}
+
+static bool is_closed_to_others(const struct stat *info) {
+    return (info->st_mode & 077) == 0;
+}
+
+/* The folder's descriptor in `fd`, once it is found to be ours alone. */
+static enum auth_store_result open_folder(const char *folder, int *fd, const char **why) {
+    struct stat info;
+    enum auth_store_result result = AUTH_STORE_OK;
+    *fd = auth_descriptor_keep(open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (*fd < 0)
+        return errno == ELOOP || errno == ENOTDIR ? refuse(why, "it is a link or no folder")
+                                                  : failed(why, errno);
+    if (fstat(*fd, &info) != 0)
+        result = failed(why, errno);
+    else if (info.st_uid != geteuid())
+        result = refuse(why, "it belongs to another user");
+    else if (!is_closed_to_others(&info))
+        result = refuse(why, "it is open to others; chmod 700 closes it");
+    if (result != AUTH_STORE_OK)
+        close(*fd);
+    return result;
+}
+
+static enum auth_store_result open_or_make_folder(const char *folder, int *fd, const char **why) {
+    enum auth_store_result result = open_folder(folder, fd, why);
+    if (result == AUTH_STORE_ABSENT) {
+        int error = auth_file_make_folder(folder);
+        result = error == 0 ? open_folder(folder, fd, why) : refuse(why, auth_file_problem(error));
+    }
+    return result;
+}
+
+static enum auth_store_result check_file(int fd, size_t *size, const char **why) {
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return failed(why, errno);
+    if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() || !is_closed_to_others(&info))
+        return refuse(why, "a file in it is not ours alone");
+    if (info.st_size > (off_t)AUTH_STORE_RECORD_MAX)
+        return refuse(why, "a file in it is too large");
+    *size = (size_t)info.st_size;
+    return AUTH_STORE_OK;
+}
+
+/* No more than `size` bytes: records are replaced whole and never grow. */
+static enum auth_store_result read_all(int fd, size_t size, struct auth_secret *out, const char **why) {
+    if (!auth_secret_reserve(out, out->length + size))
+        return failed(why, ENOMEM);
+    while (size > 0) {
+        ssize_t got = read(fd, out->data + out->length, size);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return failed(why, errno);
+        if (got == 0)
+            break;
+        out->length += (size_t)got;
+        size -= (size_t)got;
+    }
+    out->data[out->length] = '\0';
+    return AUTH_STORE_OK;
+}
+
+static enum auth_store_result read_file(int at, const char *name, struct auth_secret *out, const char **why) {
+    size_t size = 0;
+    int fd = auth_descriptor_keep(openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (fd < 0)
+        return failed(why, errno);
+    enum auth_store_result result = check_file(fd, &size, why);
+    if (result == AUTH_STORE_OK)
+        result = read_all(fd, size, out, why);
+    close(fd);
+    return result;
+}
+
+/* --- records --- */
+
+static enum auth_store_result get(struct auth_store *store, const char *name, struct auth_secret *out,
+                                  int64_t *age_ns, const struct auth_deadline *deadline, const char **why) {
+    int at = -1;
+    (void)deadline;
+    *age_ns = -1;
+    enum auth_store_result result = open_folder(path_of(store), &at, why);
+    if (result != AUTH_STORE_OK)
+        return result;
+    result = read_file(at, name, out, why);
+    close(at);
+    return result;
+}
+
+/* A record or its temporary: the folder may hold what another program put there. */
+static bool is_record(const char *name) {
+    if (strspn(name, "0123456789abcdef") != RECORD_DIGITS)
+        return false;
+    const char *suffix = name + RECORD_DIGITS;
+    return strncmp(suffix, ".token", 6) == 0 || strncmp(suffix, LAST, strlen(LAST)) == 0;
+}
+
+static bool is_dead(int at, const char *name, int64_t now_s) {
+    struct stat info;
+    return fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+           info.st_uid == geteuid() && now_s - info.st_mtime > AUTH_FOLDER_DEAD_S;
+}
+
+static void sweep(int at) {
+    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
+    int fd = auth_descriptor_keep(openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    if (entries == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    const struct dirent *entry = readdir(entries);
+    for (int i = 0; entry != NULL && i < ENTRIES_MAX; i++) {
+        const char *name = entry->d_name;
+        if (is_record(name) && (is_dead(at, name, now_s) || auth_file_is_unfinished(at, name, now_s)))
+            (void)unlinkat(at, name, 0);
+        entry = readdir(entries);
+    }
+    closedir(entries);
+}
+
+static bool ends_in_last(const char *name) {
+    size_t length = strlen(name);
+    return length >= strlen(LAST) && strcmp(name + length - strlen(LAST), LAST) == 0;
+}
+
+static enum auth_store_result put(struct auth_store *store, const char *name, const struct auth_secret *bytes,
+                                  const struct auth_deadline *deadline, const char **why) {
+    int at = -1;
+    (void)deadline;
+    enum auth_store_result result = open_or_make_folder(path_of(store), &at, why);
+    if (result != AUTH_STORE_OK)
+        return result;
+    int error = auth_file_replace(at, name, bytes, false);
+    if (error == 0 && ends_in_last(name))
+        sweep(at);
+    close(at);
+    return error == 0 ? AUTH_STORE_OK : refuse(why, strerror(error));
+}
+
+static enum auth_store_result take_away(struct auth_store *store, const char *name,
+                                        const struct auth_deadline *deadline, const char **why) {
+    int at = -1;
+    (void)deadline;
+    enum auth_store_result result = open_folder(path_of(store), &at, why);
+    if (result != AUTH_STORE_OK)
+        return result;
+    if (unlinkat(at, name, 0) != 0)
+        result = failed(why, errno);
+    close(at);
+    return result;
+}
+
+/* --- locks --- */
+
+static enum auth_store_result take_lock(int at, const char *name, int *lock, const char **why) {
+    int fd =
+        auth_descriptor_keep(openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+    if (fd < 0)
+        return refuse(why, strerror(errno));
+    size_t size = 0;
+    auth_descriptor_withhold(fd);
+    enum auth_store_result result = check_file(fd, &size, why);
+    if (result == AUTH_STORE_OK && flock(fd, LOCK_EX | LOCK_NB) != 0)
+        result = errno == EWOULDBLOCK ? AUTH_STORE_BUSY : refuse(why, strerror(errno));
+    if (result == AUTH_STORE_OK)
+        *lock = fd;
+    else
+        auth_descriptor_close(fd);
+    return result;
+}
+
+enum auth_store_result auth_folder_lock_file(const char *path, int *fd, const char **why) {
+    char folder[PATH_MAX];
+    struct auth_path place;
+    if (!auth_path_parent(folder, path))
+        return refuse(why, strerror(EINVAL));
+    int error = auth_file_make_folder(folder);
+    if (error == 0)
+        error = auth_path_open(&place, path, NULL);
+    if (error != 0)
+        return refuse(why, auth_file_problem(error));
+    enum auth_store_result result = auth_path_may_create(&place)
+                                        ? take_lock(place.at, place.name, fd, why)
+                                        : refuse(why, auth_file_problem(AUTH_FILE_FOREIGN_FOLDER));
+    auth_path_close(&place);
+    return result;
+}
+
+/* Opens the path of the folder or, where the folder above it is missing, too, the path of that one. */
+static int open_place(struct auth_path *path, const char *folder, bool parent_is_there) {
+    char parent[PATH_MAX];
+    int error = auth_path_open(path, folder, NULL);
+    if (error != ENOENT || parent_is_there || !auth_path_parent(parent, folder))
+        return error;
+    return auth_path_open(path, parent, NULL);
+}
+
+enum auth_store_result auth_folder_try(const char *folder, bool parent_is_there, const char **why) {
+    struct auth_path path;
+    int fd = -1;
+    if (geteuid() != 0 &&
+        open_folder(folder, &fd, why) == AUTH_STORE_OK) { /* the usual case, at each start */
+        close(fd);
+        return AUTH_STORE_OK;
+    }
+    fd = -1;
+    int error = open_place(&path, folder, parent_is_there);
+    if (error == ENOENT || error == EACCES)
+        *why = strerror(error);
+    if (error != 0)
+        return error == ENOENT || error == EACCES ? AUTH_STORE_ABSENT : refuse(why, auth_file_problem(error));
+    enum auth_store_result result = AUTH_STORE_OK;
+    if (path.is_missing ? !auth_path_may_create(&path) : auth_path_is_closed_to_root(&path))
+        result = refuse(why, auth_file_problem(AUTH_FILE_FOREIGN_FOLDER));
+    else if (path.is_missing && faccessat(path.at, ".", W_OK | X_OK, AT_EACCESS) != 0)
+        result = refuse(why, strerror(errno));
+    else if (!path.is_missing)
+        result = open_folder(folder, &fd, why);
+    if (fd >= 0 && result == AUTH_STORE_OK)
+        close(fd);
+    auth_path_close(&path);
+    return result;
+}
+
+void auth_folder_unlock_file(int fd) {
+    (void)flock(fd, LOCK_UN);
+    auth_descriptor_close(fd);
+}
+
+static bool is_held(const struct auth_lock *lock) {
+    return lock->held && lock->owner == getpid() && lock->fd > STDERR_FILENO;
+}
+
+size_t auth_folder_read_note(const struct auth_lock *lock, char *note) {
+    ssize_t got = is_held(lock) ? pread(lock->fd, note, AUTH_FOLDER_NOTE_MAX, 0) : 0;
+    return got > 0 ? (size_t)got : 0;
+}
+
+void auth_folder_write_note(const struct auth_lock *lock, const char *note, size_t length) {
+    if (is_held(lock) && length <= AUTH_FOLDER_NOTE_MAX &&
+        pwrite(lock->fd, note, length, 0) == (ssize_t)length)
+        (void)!ftruncate(lock->fd, (off_t)length);
+}
+
+/* The kernel releases it when its holder dies. */
+static enum auth_store_result lock_folder(struct auth_store *store, const char *name, int64_t lease_ns,
+                                          struct auth_lock *lock, const struct auth_deadline *deadline,
+                                          const char **why) {
+    int at = -1;
+    (void)lease_ns;
+    (void)deadline;
+    *lock = (struct auth_lock){.fd = -1, .owner = getpid()};
+    enum auth_store_result result = open_or_make_folder(path_of(store), &at, why);
+    if (result != AUTH_STORE_OK)
+        return result;
+    result = take_lock(at, name, &lock->fd, why);
+    lock->held = result == AUTH_STORE_OK;
+    close(at);
+    return result;
+}
+
+static void unlock_folder(struct auth_store *store, struct auth_lock *lock) {
+    (void)store;
+    if (is_held(lock))
+        auth_folder_unlock_file(lock->fd);
+    lock->held = false;
+}
+
+static void free_folder(struct auth_store *store) {
+    free(store);
+}
+
+/* --- the store --- */
+
+static const struct auth_store_kind kind = {.get = get,
+                                            .put = put,
+                                            .remove = take_away,
+                                            .lock = lock_folder,
+                                            .unlock = unlock_folder,
+                                            .free = free_folder};
+
+struct auth_store *auth_folder_store_new(const char *path) {
+    size_t length = strlen(path) + 1;
+    struct folder *folder = malloc(sizeof *folder + length);
+    if (folder == NULL)
+        return NULL;
+    folder->store.kind = &kind;
+    memcpy(folder->path, path, length);
+    return &folder->store;
+}

@@ -1,0 +1,165 @@
+/* The records of one token; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "cache/records.h"
+#include "base/lifetime.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct name {
+    char text[AUTH_STORE_NAME_MAX + 1];
+};
+
+static struct name name_of(const struct auth_records *records, const char *suffix) {
+    struct name name;
+    (void)snprintf(name.text, sizeof name.text, "%s%s", records->name, suffix);
+    return name;
+}
+
+static struct name record_name(const struct auth_records *records, enum auth_record_kind kind) {
+    return name_of(records, kind == AUTH_RECORD_TOKEN ? ".token" : ".last");
+}
+
+/* Reads and opens it; its times are as its writer noted them. */
+static enum auth_store_result open_record(const struct auth_records *records, enum auth_record_kind kind,
+                                          struct auth_record *record, struct auth_secret *bytes,
+                                          int64_t *age_ns, const struct auth_deadline *deadline,
+                                          const char **why) {
+    struct auth_store *store = records->store;
+    struct name name = record_name(records, kind);
+    enum auth_store_result result = store->kind->get(store, name.text, bytes, age_ns, deadline, why);
+    if (result == AUTH_STORE_OK && !auth_seal_decrypt(record, bytes, records->key, records->name))
+        result = AUTH_STORE_ABSENT;
+    return result;
+}
+
+static bool is_this_boot(const struct auth_record *record) {
+    static const unsigned char unknown[AUTH_CLOCK_BOOT_ID];
+    unsigned char id[AUTH_CLOCK_BOOT_ID];
+    auth_clock_boot_id(id);
+    return memcmp(id, unknown, sizeof id) != 0 && memcmp(id, record->boot_id, sizeof id) == 0;
+}
+
+/* The times of a record by this process's clocks. false: they can't be trusted. A store that tells an age
+ * counts from when the reply was there. */
+static bool rebase(struct auth_record *record, struct auth_instant now, int64_t age_ns) {
+    if (record->took_ns < 0 || record->took_ns > (int64_t)AUTH_LIFETIME_MAX_S * AUTH_NS_PER_S)
+        return false;
+    if (age_ns < 0)
+        return auth_lifetime_rebase(&record->sent, now, is_this_boot(record));
+    return auth_lifetime_receive(&record->sent, now, record->date_s, age_ns + record->took_ns);
+}
+
+enum auth_store_result auth_records_read(const struct auth_records *records, enum auth_record_kind kind,
+                                         struct auth_record *record, struct auth_secret *bytes,
+                                         const struct auth_deadline *deadline, const char **why) {
+    int64_t age_ns = -1;
+    enum auth_store_result result = open_record(records, kind, record, bytes, &age_ns, deadline, why);
+    if (result == AUTH_STORE_OK && !rebase(record, auth_clock_now(records->clock), age_ns))
+        result = AUTH_STORE_ABSENT;
+    return result;
+}
+
+static uint64_t new_id(void) {
+    uint64_t id = 0;
+    while (id == 0)
+        id = auth_secret_random();
+    return id;
+}
+
+enum auth_store_result auth_records_write(const struct auth_records *records, enum auth_record_kind kind,
+                                          struct auth_record *record, const struct auth_deadline *deadline,
+                                          const char **why) {
+    struct auth_secret bytes = {0};
+    struct auth_store *store = records->store;
+    struct name name = record_name(records, kind);
+    enum auth_store_result result = AUTH_STORE_ERROR;
+    auth_clock_boot_id(record->boot_id);
+    record->id = record->id != 0 ? record->id : new_id();
+    if (auth_seal_encrypt(&bytes, record, records->key, records->name))
+        result = store->kind->put(store, name.text, &bytes, deadline, why);
+    else
+        *why = "the reply is too large, or memory is short";
+    auth_secret_wipe(&bytes);
+    return result;
+}
+
+static enum auth_store_result read_id(const struct auth_records *records, enum auth_record_kind kind,
+                                      uint64_t *id, const struct auth_deadline *deadline, const char **why) {
+    struct auth_secret bytes = {0};
+    struct auth_record record = {0};
+    int64_t age_ns = -1;
+    enum auth_store_result result = open_record(records, kind, &record, &bytes, &age_ns, deadline, why);
+    *id = record.id;
+    auth_secret_wipe(&bytes);
+    return result;
+}
+
+static bool has_id(const struct auth_records *records, const struct auth_secret *bytes, uint64_t id) {
+    struct auth_secret copy = {0};
+    struct auth_record record = {0};
+    bool has = auth_secret_append(&copy, bytes->data, bytes->length) &&
+               auth_seal_decrypt(&record, &copy, records->key, records->name) && record.id == id;
+    auth_secret_wipe(&copy);
+    return has;
+}
+
+/* Where that can be, the very bytes that were looked at: a process that does without the lock may be writing
+ * another reply. */
+enum auth_store_result auth_records_promote(const struct auth_records *records, uint64_t good,
+                                            const struct auth_deadline *deadline, const char **why) {
+    struct auth_secret bytes = {0};
+    struct auth_store *store = records->store;
+    struct name last = record_name(records, AUTH_RECORD_LAST);
+    struct name token = record_name(records, AUTH_RECORD_TOKEN);
+    int64_t age_ns = -1;
+    enum auth_store_result result = store->kind->get(store, last.text, &bytes, &age_ns, deadline, why);
+    if (result == AUTH_STORE_OK && !has_id(records, &bytes, good))
+        result = AUTH_STORE_ABSENT;
+    else if (result == AUTH_STORE_OK && store->kind->rename != NULL)
+        result = store->kind->rename(store, last.text, token.text, deadline, why);
+    else if (result == AUTH_STORE_OK)
+        result = store->kind->put(store, token.text, &bytes, deadline, why);
+    auth_secret_wipe(&bytes);
+    return result;
+}
+
+static bool contains(const uint64_t *ids, size_t count, uint64_t id) {
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return id != 0;
+    return false;
+}
+
+static enum auth_store_result remove_one(const struct auth_records *records, enum auth_record_kind kind,
+                                         const uint64_t *ids, size_t count,
+                                         const struct auth_deadline *deadline, const char **why) {
+    struct auth_store *store = records->store;
+    struct name name = record_name(records, kind);
+    uint64_t id = 0;
+    if (count > 0) {
+        enum auth_store_result result = read_id(records, kind, &id, deadline, why);
+        if (result != AUTH_STORE_OK || !contains(ids, count, id))
+            return result == AUTH_STORE_OK ? AUTH_STORE_ABSENT : result;
+    }
+    return store->kind->remove(store, name.text, deadline, why);
+}
+
+enum auth_store_result auth_records_remove(const struct auth_records *records, const uint64_t *ids,
+                                           size_t count, const struct auth_deadline *deadline,
+                                           const char **why) {
+    enum auth_store_result all = AUTH_STORE_ABSENT;
+    for (int kind = 0; kind < AUTH_RECORD_KINDS && all != AUTH_STORE_ERROR; kind++) {
+        enum auth_store_result one =
+            remove_one(records, (enum auth_record_kind)kind, ids, count, deadline, why);
+        all = one == AUTH_STORE_ABSENT ? all : one;
+    }
+    return all;
+}
+
+enum auth_store_result auth_records_lock(const struct auth_records *records, int64_t lease_ns,
+                                         struct auth_lock *lock, const struct auth_deadline *deadline,
+                                         const char **why) {
+    struct name name = name_of(records, ".lock");
+    return records->store->kind->lock(records->store, name.text, lease_ns, lock, deadline, why);
+}

@@ -1,0 +1,532 @@
+/* The fetch; the contract is in the header. Steps return whether to go on; where not, they have set the
+ * outcome. SPDX-License-Identifier: MIT */
+#include "fetch/fetch.h"
+#include "base/form.h"
+#include "fetch/stores.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MS (AUTH_NS_PER_S / 1000)
+
+#define POLL_NS (20 * MS)         /* between looks while another process has the lock, with jitter */
+#define REMOTE_FIRST_NS (50 * MS) /* the same while another machine has it; doubles … */
+#define REMOTE_LONGEST_NS AUTH_NS_PER_S
+#define LOOK_NS AUTH_NS_PER_S     /* between looks in a longer pause */
+#define PAUSE_FIRST_NS (500 * MS) /* after a failure; doubles … */
+#define PAUSE_LONGEST_NS (60 * AUTH_NS_PER_S)
+#define TRY_NS                                                                                               \
+    (100 * MS) /* what a try needs at least: a shorter one would only hide the failure before it             \
+                */
+#define RETRY_AFTER_MAX_S 86400 /* longer than any deadline */
+
+struct auth_fetch {
+    struct auth_fetch_order order;
+    struct auth_fetch_result result;
+    struct auth_notifier cancel;
+    struct auth_deadline deadline;
+    struct auth_stores stores;
+    struct auth_secret body; /* of the request */
+    struct auth_secret authorization;
+};
+
+static bool end(struct auth_fetch *fetch, enum auth_fetch_outcome outcome) {
+    fetch->result.outcome = outcome;
+    return false;
+}
+
+/* No time is left. */
+static bool end_in_time(struct auth_fetch *fetch) {
+    return end(fetch,
+               auth_deadline_is_cancelled(&fetch->deadline) ? AUTH_FETCH_CANCELLED : AUTH_FETCH_TIMEOUT);
+}
+
+static int64_t now_ns(const struct auth_fetch *fetch) {
+    return auth_clock_boot_ns(&fetch->order.clock);
+}
+
+static double random_part(const struct auth_fetch *fetch) {
+    return fetch->order.random != NULL ? fetch->order.random()
+                                       : (double)(auth_secret_random() >> 11) * 0x1p-53;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Between half of it and one and a half. */
+static int64_t jittered(const struct auth_fetch *fetch, int64_t duration_ns) {
+    return (int64_t)((double)duration_ns * (0.5 + random_part(fetch)));
+}
+
+static bool copy(struct auth_secret *to, const struct auth_secret *from) {
+    auth_secret_wipe(to);
+    return from->length == 0 || auth_secret_append(to, from->data, from->length);
+}
+
+/* --- 1. the client secret --- */
+
+/* Reads a secret from its source; `name` is the option's. */
+static bool read_source(struct auth_fetch *fetch, const struct auth_secret_source *source, const char *name,
+                        struct auth_secret *out) {
+    struct auth_fetch_result *result = &fetch->result;
+    auth_secret_wipe(out);
+    if (auth_secret_source_read(source, fetch->order.credentials, &fetch->deadline, out, result->problem))
+        return true;
+    auth_secret_wipe(out);
+    if (auth_deadline_is_cancelled(&fetch->deadline))
+        return end(fetch, AUTH_FETCH_CANCELLED);
+    result->option = name;
+    return end(fetch, AUTH_FETCH_CONFIG);
+}
+
+static bool get_secret(struct auth_fetch *fetch) {
+    const struct auth_fetch_order *order = &fetch->order;
+    struct auth_secret *secret = &fetch->result.secret;
+    bool is_given = order->current.length > 0 || order->secret.kind == AUTH_SECRET_NONE;
+    if (is_given && !copy(secret, &order->current))
+        return end(fetch, AUTH_FETCH_MEMORY);
+    if (is_given && !order->reread)
+        return true;
+    if (order->secret.kind == AUTH_SECRET_NONE)
+        return end(fetch, AUTH_FETCH_UNCHANGED);
+    if (!read_source(fetch, &order->secret, "client_secret", secret))
+        return false;
+    fetch->result.secret_was_read = true;
+    bool is_unchanged =
+        auth_secret_equal(secret, &order->current) || auth_secret_equal(secret, &order->former);
+    return order->reread && is_unchanged ? end(fetch, AUTH_FETCH_UNCHANGED) : true;
+}
+
+/* --- 2. records --- */
+
+static bool contains(const uint64_t ids[AUTH_FETCH_IDS_MAX], uint64_t id) {
+    for (size_t i = 0; i < AUTH_FETCH_IDS_MAX; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+static bool is_known(const struct auth_fetch *fetch, uint64_t id) {
+    for (size_t i = 0; i < fetch->result.count; i++)
+        if (fetch->result.attempts[i].id == id)
+            return true;
+    return id == fetch->order.good || contains(fetch->order.seen, id) || contains(fetch->order.forget, id);
+}
+
+static int64_t bounded_retry_after_ns(int64_t seconds) {
+    int64_t bounded_s = smaller(seconds, RETRY_AFTER_MAX_S);
+    return bounded_s > 0 ? bounded_s * AUTH_NS_PER_S : 0;
+}
+
+static bool is_new(const struct auth_fetch *fetch, const struct auth_record *record) {
+    int64_t received_ns = record->sent.boot_ns + record->took_ns;
+    bool is_late = record->sent.boot_ns >= fetch->order.since_boot_ns || fetch->order.since_boot_ns == 0;
+    bool runs = received_ns + bounded_retry_after_ns(record->retry_after_s) > now_ns(fetch);
+    return !is_known(fetch, record->id) && (is_late || runs);
+}
+
+/* Lets the machine's other processes find what came from another machine. */
+static void write_locally(struct auth_fetch *fetch, enum auth_record_kind kind, struct auth_record *record) {
+    struct auth_record local;
+    struct auth_secret bytes = {0};
+    bool is_newer = !auth_stores_read(&fetch->stores, AUTH_LOCAL, kind, &local, &bytes) ||
+                    local.sent.boot_ns < record->sent.boot_ns;
+    auth_secret_wipe(&bytes);
+    if (is_newer && kind == AUTH_RECORD_LAST)
+        auth_stores_promote(&fetch->stores, AUTH_LOCAL, fetch->order.good);
+    if (is_newer)
+        (void)auth_stores_write(&fetch->stores, AUTH_LOCAL, kind, record);
+}
+
+static bool find(struct auth_fetch *fetch, enum auth_side side, enum auth_record_kind kind) {
+    struct auth_fetch_shared *shared = &fetch->result.records[kind];
+    auth_secret_wipe(&shared->bytes);
+    shared->present = auth_stores_read(&fetch->stores, side, kind, &shared->record, &shared->bytes) &&
+                      is_new(fetch, &shared->record);
+    if (!shared->present)
+        auth_secret_wipe(&shared->bytes);
+    else if (side == AUTH_REMOTE)
+        write_locally(fetch, kind, &shared->record);
+    return shared->present;
+}
+
+/* Whether a store has records that the caller does not know. */
+static bool look(struct auth_fetch *fetch, enum auth_side side) {
+    bool token = find(fetch, side, AUTH_RECORD_TOKEN);
+    bool last = find(fetch, side, AUTH_RECORD_LAST);
+    return token || last;
+}
+
+/* The same for both stores; for the remote one if no other process of this machine is about to ask it. Takes
+ * and releases the locks. */
+static bool look_around(struct auth_fetch *fetch) {
+    bool found = look(fetch, AUTH_LOCAL);
+    if (!found && auth_stores_has(&fetch->stores, AUTH_REMOTE) &&
+        auth_stores_lock(&fetch->stores, AUTH_LOCAL))
+        found = look(fetch, AUTH_REMOTE);
+    auth_stores_unlock(&fetch->stores);
+    return found;
+}
+
+/* Removes the records of an invalidated token. */
+static void forget(struct auth_fetch *fetch) {
+    static const uint64_t none[AUTH_FETCH_IDS_MAX];
+    const struct auth_fetch_order *order = &fetch->order;
+    if (!order->forget_all && memcmp(order->forget, none, sizeof none) == 0)
+        return;
+    (void)auth_stores_lock(&fetch->stores, AUTH_LOCAL);
+    auth_stores_remove(&fetch->stores, order->forget, order->forget_all ? 0 : AUTH_FETCH_IDS_MAX);
+    auth_stores_unlock(&fetch->stores);
+}
+
+/* --- 3. waiting --- */
+
+static bool sleep_for(struct auth_fetch *fetch, int64_t duration_ns) {
+    bool (*sleep)(const struct auth_deadline *, int64_t) =
+        fetch->order.sleep != NULL ? fetch->order.sleep : auth_deadline_sleep;
+    return sleep(&fetch->deadline, duration_ns) || end_in_time(fetch);
+}
+
+/* Waits without locks, and looks at the records meanwhile. */
+static bool pause_until(struct auth_fetch *fetch, int64_t due_ns) {
+    auth_stores_unlock(&fetch->stores);
+    for (int64_t rest_ns = due_ns - now_ns(fetch); rest_ns > 0; rest_ns = due_ns - now_ns(fetch)) {
+        if (!sleep_for(fetch, smaller(rest_ns, LOOK_NS)))
+            return false;
+        if (rest_ns > LOOK_NS && look_around(fetch))
+            return end(fetch, AUTH_FETCH_SHARED);
+    }
+    return true;
+}
+
+static bool look_once(struct auth_fetch *fetch) {
+    bool found = look_around(fetch);
+    if (!found && auth_deadline_is_cancelled(&fetch->deadline))
+        return end(fetch, AUTH_FETCH_CANCELLED);
+    return end(fetch, found ? AUTH_FETCH_SHARED : AUTH_FETCH_NOTHING);
+}
+
+static bool wait_for_first_try(struct auth_fetch *fetch) {
+    int64_t due_ns = fetch->order.not_before_ns;
+    if (due_ns > now_ns(fetch) && look_around(fetch))
+        return end(fetch, AUTH_FETCH_SHARED);
+    return pause_until(fetch, due_ns);
+}
+
+/* --- 4. the turn: one process of all that want this token makes the request --- */
+
+struct turn {
+    int64_t began_ns;
+    double chance;        /* of this process: not all that wait overtake a holder at once */
+    bool leads;           /* of this machine's processes, this one asks the remote store */
+    int64_t next_look_ns; /* at the remote store */
+    int64_t remote_pause_ns;
+};
+
+/* When a holder is taken to hang. A process that waits for another machine goes ahead before those that wait
+ * for it. */
+static int64_t patience_ends_ns(const struct auth_fetch *fetch, const struct turn *turn) {
+    double part = 0.5;
+    double spread = 0.25;
+    if (auth_stores_has(&fetch->stores, AUTH_REMOTE)) {
+        part = turn->leads ? 0.75 : 0.9;
+        spread = turn->leads ? 0.15 : 0.08;
+    }
+    double span_ns = (double)(fetch->deadline.at_ns - turn->began_ns);
+    return turn->began_ns + (int64_t)(span_ns * (part + spread * turn->chance));
+}
+
+/* With the machine's lock: tries that of all machines, and looks at what they have. false: another one has
+ * it. */
+static bool take_remote_turn(struct auth_fetch *fetch, struct turn *turn, bool *found) {
+    bool is_ours = auth_stores_lock(&fetch->stores, AUTH_REMOTE);
+    *found = look(fetch, AUTH_REMOTE);
+    turn->next_look_ns = now_ns(fetch) + jittered(fetch, turn->remote_pause_ns);
+    turn->remote_pause_ns = smaller(2 * turn->remote_pause_ns, REMOTE_LONGEST_NS);
+    return is_ours;
+}
+
+static bool wait_for_holder(struct auth_fetch *fetch, const struct turn *turn, int64_t until_ns) {
+    int64_t next_ns = turn->leads ? turn->next_look_ns : now_ns(fetch) + jittered(fetch, POLL_NS);
+    return sleep_for(fetch, smaller(next_ns, until_ns) - now_ns(fetch));
+}
+
+/* Ends with the lock, or without one where that can't be had or its holder hangs. */
+static bool take_turn(struct auth_fetch *fetch) {
+    struct turn turn = {
+        .began_ns = now_ns(fetch), .chance = random_part(fetch), .remote_pause_ns = REMOTE_FIRST_NS};
+    while (!auth_deadline_is_over(&fetch->deadline)) {
+        turn.leads = auth_stores_lock(&fetch->stores, AUTH_LOCAL);
+        int64_t patience_ns = patience_ends_ns(fetch, &turn);
+        bool hangs = now_ns(fetch) >= patience_ns;
+        bool found = look(fetch, AUTH_LOCAL);
+        bool is_ours = !found && turn.leads && (hangs || now_ns(fetch) >= turn.next_look_ns) &&
+                       take_remote_turn(fetch, &turn, &found);
+        if (found)
+            return end(fetch, AUTH_FETCH_SHARED);
+        if (is_ours || (hangs && fetch->order.waits))
+            return true;
+        if (!fetch->order.waits)
+            return end(fetch, AUTH_FETCH_BUSY);
+        if (!wait_for_holder(fetch, &turn, patience_ns))
+            return false;
+    }
+    return end_in_time(fetch);
+}
+
+/* --- 5. the budget: kept in the folder with its lock, else by this process --- */
+
+/* How long until the request may be made; 0: now. */
+static int64_t take_from_budget(struct auth_fetch *fetch) {
+    struct auth_budget *budget = &fetch->result.budget;
+    const struct auth_lock *lock = &fetch->stores.locks[AUTH_LOCAL];
+    auth_budget_load(budget, lock);
+    int64_t wait_ns = auth_budget_take(budget, auth_clock_wall_ns(&fetch->order.clock));
+    auth_budget_save(budget, lock);
+    return wait_ns;
+}
+
+static bool wait_for_budget(struct auth_fetch *fetch, int64_t wait_ns) {
+    if (fetch->order.waits && wait_ns < auth_deadline_left_ns(&fetch->deadline))
+        return pause_until(fetch, now_ns(fetch) + wait_ns);
+    fetch->result.retry_after_ns = wait_ns;
+    return end(fetch, AUTH_FETCH_LIMITED);
+}
+
+/* --- 6. the request --- */
+
+static bool add_field(struct auth_secret *form, const char *name, const void *value, size_t length) {
+    return auth_form_field(form, name, strlen(name), value, length);
+}
+
+/* Names the client and proves that it is the one: by an assertion, a header, or the secret in the form. */
+static bool add_client(struct auth_fetch *fetch) {
+    static const char type[] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    const struct auth_fetch_order *order = &fetch->order;
+    const struct auth_secret *secret = &fetch->result.secret;
+    const struct auth_secret *assertion = &fetch->result.assertion;
+    size_t id_length = strlen(order->client_id);
+    if (assertion->length > 0)
+        return add_field(&fetch->body, "client_id", order->client_id, id_length) &&
+               add_field(&fetch->body, "client_assertion_type", type, sizeof type - 1) &&
+               add_field(&fetch->body, "client_assertion", assertion->data, assertion->length);
+    if (secret->length > 0 && order->style != AUTH_FETCH_POST)
+        return auth_form_basic(&fetch->authorization, order->client_id, id_length, secret->data,
+                               secret->length, order->style == AUTH_FETCH_BASIC);
+    return add_field(&fetch->body, "client_id", order->client_id, id_length) &&
+           (secret->length == 0 || add_field(&fetch->body, "client_secret", secret->data, secret->length));
+}
+
+static bool write_request(struct auth_fetch *fetch) {
+    const struct auth_fetch_order *order = &fetch->order;
+    auth_secret_wipe(&fetch->authorization);
+    if (order->client_id != NULL && order->assertion.kind != AUTH_SECRET_NONE &&
+        !read_source(fetch, &order->assertion, "client_assertion", &fetch->result.assertion))
+        return false;
+    bool ok = copy(&fetch->body, &order->form) && (order->client_id == NULL || add_client(fetch));
+    return ok || end(fetch, AUTH_FETCH_MEMORY);
+}
+
+/* The reply is the transfer's, until the next one. */
+static const struct auth_transfer_reply *send(struct auth_fetch *fetch) {
+    struct auth_transfer_request *request = &fetch->order.request;
+    request->body = &fetch->body;
+    request->authorization = fetch->authorization.length > 0 ? &fetch->authorization : NULL;
+    return fetch->order.transfer.perform(fetch->order.transfer.context, request, &fetch->deadline);
+}
+
+/* Whatever it says: who reads the record judges it. */
+static void share(struct auth_fetch *fetch, struct auth_fetch_attempt *attempt) {
+    const struct auth_transfer_reply *reply = &attempt->reply;
+    struct auth_record record = {.sent = reply->sent,
+                                 .took_ns = reply->received.boot_ns - reply->sent.boot_ns,
+                                 .date_s = reply->date_s,
+                                 .retry_after_s = reply->retry_after_s,
+                                 .status = (uint32_t)reply->status,
+                                 .failures = fetch->order.failures + (uint32_t)fetch->result.count,
+                                 .body = reply->body.data,
+                                 .body_length = reply->body.length};
+    bool here = auth_stores_write(&fetch->stores, AUTH_LOCAL, AUTH_RECORD_LAST, &record);
+    bool there = auth_stores_write(&fetch->stores, AUTH_REMOTE, AUTH_RECORD_LAST, &record);
+    attempt->id = here || there ? record.id : 0;
+}
+
+static bool make_request(struct auth_fetch *fetch) {
+    struct auth_fetch_result *result = &fetch->result;
+    struct auth_fetch_attempt *attempt = &result->attempts[result->count];
+    for (int side = AUTH_LOCAL; side < AUTH_SIDES && result->count == 0; side++)
+        auth_stores_promote(&fetch->stores, (enum auth_side)side, fetch->order.good);
+    if (!write_request(fetch))
+        return false;
+    if (auth_deadline_is_over(&fetch->deadline))
+        return end_in_time(fetch);
+    const struct auth_transfer_reply *reply = send(fetch);
+    if (reply->failure != AUTH_TRANSFER_OK && auth_deadline_is_cancelled(&fetch->deadline))
+        return end(fetch, AUTH_FETCH_CANCELLED);
+    attempt->reply = *reply;
+    attempt->reply.body = (struct auth_secret){0};
+    if (!copy(&attempt->reply.body, &reply->body))
+        return end(fetch, AUTH_FETCH_MEMORY);
+    result->count++;
+    if (reply->failure == AUTH_TRANSFER_OK)
+        share(fetch, attempt);
+    return true;
+}
+
+/* --- 7. what may pass is tried again --- */
+
+static bool may_pass(const struct auth_transfer_reply *reply) {
+    switch (reply->failure) {
+    case AUTH_TRANSFER_OK:
+        break;
+    case AUTH_TRANSFER_RESOLVE:
+    case AUTH_TRANSFER_CONNECT:
+    case AUTH_TRANSFER_NETWORK:
+    case AUTH_TRANSFER_TIMEOUT:
+        return reply->proxy_status == 0; /* a proxy's refusal stays */
+    default:
+        return false;
+    }
+    long status = reply->status;
+    bool is_gateways =
+        status >= 520 && status <= 524; /* what some proxies say of a server they can't reach */
+    return status == 408 || status == 425 || status == 429 || status == 502 || status == 503 ||
+           status == 504 || is_gateways; /* what 500 means, its body says: see the Lua layer */
+}
+
+/* Jitter also in the first, so that those who failed at once do not come back at once. */
+static int64_t pause_ns(const struct auth_fetch *fetch, const struct auth_transfer_reply *reply) {
+    int64_t most_ns = PAUSE_FIRST_NS;
+    for (size_t i = 1; i < fetch->order.failures + fetch->result.count && most_ns < PAUSE_LONGEST_NS; i++)
+        most_ns *= 2;
+    most_ns = smaller(most_ns, PAUSE_LONGEST_NS);
+    return bounded_retry_after_ns(reply->retry_after_s) + (int64_t)((double)most_ns * random_part(fetch));
+}
+
+static bool wait_for_next_try(struct auth_fetch *fetch) {
+    const struct auth_transfer_reply *reply = &fetch->result.attempts[fetch->result.count - 1].reply;
+    size_t tries = fetch->order.tries < AUTH_FETCH_TRIES_MAX ? fetch->order.tries : AUTH_FETCH_TRIES_MAX;
+    int64_t wait_ns = pause_ns(fetch, reply);
+    if (fetch->result.count < tries && may_pass(reply) &&
+        wait_ns + TRY_NS <= auth_deadline_left_ns(&fetch->deadline))
+        return pause_until(fetch, now_ns(fetch) + wait_ns);
+    return end(fetch, reply->failure == AUTH_TRANSFER_OK ? AUTH_FETCH_REPLY : AUTH_FETCH_FAILED);
+}
+
+/* --- all of it --- */
+
+static bool open_stores(struct auth_fetch *fetch) {
+    return auth_stores_open(&fetch->stores, &fetch->order, &fetch->result, &fetch->deadline) ||
+           end(fetch, AUTH_FETCH_MEMORY);
+}
+
+static void run(struct auth_fetch *fetch) {
+    bool goes_on = get_secret(fetch) && open_stores(fetch);
+    if (goes_on)
+        forget(fetch);
+    goes_on = goes_on && (fetch->order.look_only ? look_once(fetch) : wait_for_first_try(fetch));
+    while (goes_on && take_turn(fetch)) {
+        int64_t wait_ns = take_from_budget(fetch);
+        goes_on =
+            wait_ns > 0 ? wait_for_budget(fetch, wait_ns) : make_request(fetch) && wait_for_next_try(fetch);
+    }
+}
+
+void auth_fetch_run(struct auth_fetch *fetch) {
+    struct auth_fetch_result *result = &fetch->result;
+    fetch->deadline = (struct auth_deadline){
+        .clock = &fetch->order.clock, .at_ns = fetch->order.deadline_ns, .cancel = &fetch->cancel};
+    result->budget = fetch->order.budget;
+    run(fetch);
+    auth_stores_close(&fetch->stores);
+    auth_secret_wipe(&fetch->body);
+    auth_secret_wipe(&fetch->authorization);
+    if (strcmp(result->lock_problem, result->local_problem) == 0)
+        result->lock_problem[0] = '\0'; /* it is the folder's */
+}
+
+/* --- the fetch as a value --- */
+
+struct auth_fetch *auth_fetch_new(void) {
+    struct auth_fetch *fetch = calloc(1, sizeof *fetch);
+    if (fetch != NULL && !auth_notifier_open(&fetch->cancel)) {
+        free(fetch);
+        fetch = NULL;
+    }
+    return fetch;
+}
+
+struct auth_fetch_order *auth_fetch_order(struct auth_fetch *fetch) {
+    return &fetch->order;
+}
+
+static const struct auth_transfer_reply *perform(void *context, const struct auth_transfer_request *request,
+                                                 const struct auth_deadline *deadline) {
+    return auth_transfer_perform(context, request, deadline);
+}
+
+void auth_fetch_use_network(struct auth_fetch *fetch, struct auth_transfer *transfer) {
+    fetch->order.transfer = (struct auth_fetch_transfer){.perform = perform, .context = transfer};
+}
+
+void auth_fetch_cancel(struct auth_fetch *fetch) {
+    auth_notifier_signal(&fetch->cancel);
+}
+
+struct auth_fetch_result *auth_fetch_result(struct auth_fetch *fetch) {
+    return &fetch->result;
+}
+
+static void free_text(const char *text) {
+    free((void *)(uintptr_t)text);
+}
+
+static void free_request(struct auth_transfer_request *request) {
+    free_text(request->url);
+    free_text(request->user_agent);
+    free_text(request->ca_file);
+    free_text(request->ca_path);
+    free_text(request->crl_file);
+    free_text(request->cert_file);
+    free_text(request->key_file);
+    auth_transfer_free_environment(request);
+}
+
+static void free_store(struct auth_store *store) {
+    if (store != NULL)
+        store->kind->free(store);
+}
+
+static void free_order(struct auth_fetch_order *order) {
+    free_store(order->local);
+    free_store(order->remote);
+    free_request(&order->request);
+    free(order->client_id);
+    free(order->credentials);
+    auth_secret_source_wipe(&order->secret);
+    auth_secret_source_wipe(&order->assertion);
+    auth_secret_source_wipe(&order->remote_password);
+    auth_secret_wipe(&order->form);
+    auth_secret_wipe(&order->current);
+    auth_secret_wipe(&order->former);
+    auth_secret_wipe(&order->identity);
+}
+
+static void wipe_result(struct auth_fetch_result *result) {
+    for (size_t i = 0; i < AUTH_FETCH_TRIES_MAX; i++)
+        auth_secret_wipe(&result->attempts[i].reply.body);
+    for (size_t i = 0; i < AUTH_RECORD_KINDS; i++)
+        auth_secret_wipe(&result->records[i].bytes);
+    auth_secret_wipe(&result->secret);
+    auth_secret_wipe(&result->assertion);
+}
+
+void auth_fetch_free(struct auth_fetch *fetch) {
+    if (fetch == NULL)
+        return;
+    wipe_result(&fetch->result);
+    free_order(&fetch->order);
+    auth_notifier_close(&fetch->cancel);
+    free(fetch);
+}

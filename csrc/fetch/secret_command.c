@@ -1,0 +1,270 @@
+/* Runs a shell command; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "fetch/secret_command.h"
+#include "base/descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CHUNK = 4096, REPORT_FD = 3 };
+
+/* An inner shell runs the line, and the outer shell waits for it. They write the process number of the inner
+ * shell and then its exit status to descriptor 3, for waitpid may find nothing to wait for: a host may ignore
+ * SIGCHLD, or reap all its children. As the line has its own shell, it may `exec`, set traps and end in a
+ * here-document. */
+static const char reporting[] =
+    "/bin/sh -c 'echo $$ >&3; exec /bin/sh -c \"$1\" 3>&-' sh \"$1\"; echo $? >&3";
+
+extern char **environ;
+
+static bool holds_secret(const char *variable) {
+    static const char *const names[] = {
+        "CENTRAL_CLIENT_SECRET=", "CENTRAL_CLIENT_ASSERTION=", "CENTRAL_CACHE_PASSWORD=", "CENTRAL_PROXY=",
+        "CENTRAL_PARAMS=",        "CENTRAL_ACCESS_TOKEN=",     "CENTRAL_TOKEN="};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(variable, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+char **auth_secret_command_environment(void) {
+    size_t count = 0;
+    size_t bytes = 0;
+    for (; environ != NULL && environ[count] != NULL; count++)
+        bytes += strlen(environ[count]) + 1;
+    char **kept = calloc(1, (count + 1) * sizeof *kept + bytes);
+    if (kept == NULL)
+        return NULL;
+    char *place = (char *)&kept[count + 1];
+    for (size_t i = 0, next = 0; i < count; i++) {
+        if (!holds_secret(environ[i])) {
+            kept[next++] = place;
+            place = stpcpy(place, environ[i]) + 1;
+        }
+    }
+    return kept;
+}
+
+/* --- the shells --- */
+
+/* A command that was started. */
+struct command {
+    pid_t pid;     /* of the outer shell, which waits for the inner one; 0: it has ended */
+    pid_t shell;   /* of the inner shell, which runs the line; 0: not known yet */
+    int output;    /* -1: it has closed its output */
+    int report;    /* on which the shells write how it ended */
+    char said[32]; /* on `report`, so far */
+    int status;    /* its exit status, 128 + n where signal n ended it */
+};
+
+/* `output` and `report` are above REPORT_FD. */
+static int spawn_shell(const char *line, char *const *variables, int output, int report, pid_t *pid) {
+    const char *const words[] = {"sh", "-c", reporting, "sh", line, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    sigset_t defaults;
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGCHLD);
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0)
+        return error;
+    error = posix_spawnattr_init(&attributes);
+    if (error == 0) {
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        posix_spawnattr_setsigmask(&attributes, &none);
+        posix_spawnattr_setsigdefault(&attributes, &defaults);
+        error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        if (error == 0)
+            error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+        if (error == 0)
+            error = posix_spawn_file_actions_adddup2(&actions, report, REPORT_FD);
+        if (error == 0)
+            error = posix_spawn(pid, "/bin/sh", &actions, &attributes, (char *const *)(uintptr_t)words,
+                                variables); /* which writes to no word */
+        posix_spawnattr_destroy(&attributes);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+/* Both ends of the output and of the report; reading does not block. 0 or an errno; the caller closes what is
+ * open.
+ */
+static int open_ends(int output[2], int report[2]) {
+    if (pipe2(output, O_CLOEXEC) != 0)
+        return errno;
+    /* A socket can be shut down: see end. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, report) != 0)
+        return errno;
+    output[0] = auth_descriptor_keep(output[0]);
+    if (output[0] < 0)
+        return errno;
+    report[0] = auth_descriptor_keep(report[0]);
+    if (report[0] < 0)
+        return errno;
+    output[1] = auth_descriptor_keep_from(output[1], REPORT_FD + 1);
+    if (output[1] < 0)
+        return errno;
+    report[1] = auth_descriptor_keep_from(report[1], REPORT_FD + 1);
+    if (report[1] < 0 || fcntl(output[0], F_SETFL, O_NONBLOCK) != 0 ||
+        fcntl(report[0], F_SETFL, O_NONBLOCK) != 0)
+        return errno;
+    return 0;
+}
+
+static void close_fd(int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static int start(struct command *command, const char *line, char *const *variables) {
+    int output[2] = {-1, -1};
+    int report[2] = {-1, -1};
+    int error = open_ends(output, report);
+    if (error == 0)
+        error = spawn_shell(line, variables, output[1], report[1], &command->pid);
+    close_fd(&output[1]);
+    close_fd(&report[1]);
+    command->output = output[0];
+    command->report = report[0];
+    return error;
+}
+
+/* 0 at its end, EAGAIN where there may come more, or another errno. */
+static int read_output(struct command *command, struct auth_secret *out) {
+    for (;;) {
+        if (!auth_secret_reserve(out, out->length + CHUNK))
+            return ENOMEM;
+        ssize_t got = read(command->output, out->data + out->length, CHUNK);
+        if (got == 0)
+            return 0;
+        if (got < 0 && errno != EINTR)
+            return errno;
+        if (got > 0)
+            out->length += (size_t)got;
+        out->data[out->length] = '\0';
+        if (out->length > AUTH_SECRET_COMMAND_MAX)
+            return EFBIG;
+    }
+}
+
+/* Two lines: the process number of the inner shell, and its exit status. */
+static bool understand_report(struct command *command) {
+    const char *first_end = strchr(command->said, '\n');
+    if (first_end == NULL)
+        return false;
+    command->shell = (pid_t)strtol(command->said, NULL, 10);
+    if (strchr(first_end + 1, '\n') == NULL)
+        return false;
+    command->status = (int)strtol(first_end + 1, NULL, 10);
+    return true;
+}
+
+/* 0 once the line has ended and `status` says how, EAGAIN before, EPIPE where the report ended without it, or
+ * another errno. */
+static int read_report(struct command *command) {
+    while (!understand_report(command)) {
+        size_t said = strlen(command->said);
+        ssize_t got = read(command->report, command->said + said, sizeof command->said - 1 - said);
+        if (got == 0)
+            return EPIPE;
+        if (got < 0 && errno != EINTR)
+            return errno;
+    }
+    return 0;
+}
+
+/* The outer shell was killed, or could not start the inner one. 0, or ECHILD where its status is unknown. */
+static int ask_system(struct command *command) {
+    int raw = 0;
+    pid_t ended;
+    do
+        ended = waitpid(command->pid, &raw, 0);
+    while (ended < 0 && errno == EINTR);
+    command->pid = 0;
+    command->status = ended < 0 ? 0 : WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    return command->status != 0 ? 0 : ECHILD;
+}
+
+/* Until it is over. 0: `status` tells how it ended; else an errno. */
+static int follow(struct command *command, const struct auth_deadline *deadline, struct auth_secret *out) {
+    for (;;) {
+        int ended = read_report(command); /* before the output, which is complete then */
+        int error = command->output < 0 ? 0 : read_output(command, out);
+        if (error == 0)
+            close_fd(&command->output);
+        if (error == 0 || error == EAGAIN) /* what it left running may hold its output open */
+            error = ended;
+        if (error == EPIPE)
+            error = ask_system(command);
+        if (error != EAGAIN)
+            return error;
+        if (auth_deadline_is_over(deadline))
+            return auth_deadline_is_cancelled(deadline) ? ECANCELED : ETIMEDOUT;
+        struct pollfd ends[] = {{.fd = command->output, .events = POLLIN},
+                                {.fd = command->report, .events = POLLIN}};
+        (void)auth_deadline_poll(deadline, ends, sizeof ends / sizeof *ends, INT64_MAX);
+    }
+}
+
+static void kill_and_wait(pid_t pid) {
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+/* Of whatever still runs. After the shutdown SIGPIPE ends an inner shell that writes its number only now, so
+ * none is missed. */
+static void end(struct command *command) {
+    close_fd(&command->output);
+    if (command->pid > 0) {
+        shutdown(command->report, SHUT_RD);
+        bool ended = read_report(command) == 0;
+        /* Where the host has reaped it the number may be another process's. */
+        if (waitpid(command->pid, NULL, WNOHANG) == 0)
+            kill_and_wait(command->pid);
+        if (!ended && command->shell > 0) /* a child of this process now, if that adopts orphans */
+            kill_and_wait(command->shell);
+    }
+    close_fd(&command->report);
+}
+
+/* --- reading --- */
+
+static void explain(int error, int status, char *problem) {
+    if (error == 0)
+        (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "the command ended with status %d", status);
+    else if (error == ETIMEDOUT || error == ECANCELED)
+        (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "the command %s",
+                       error == ETIMEDOUT ? "did not end in time" : "was cancelled");
+    else if (error == ECHILD)
+        (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "the command ended in an unknown way");
+    else
+        (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "the output of the command: %s",
+                       error == EFBIG ? "more than 64 KiB" : strerror(error));
+}
+
+bool auth_secret_command_read(const char *line, char *const *variables, const struct auth_deadline *deadline,
+                              struct auth_secret *out, char problem[AUTH_SECRET_PROBLEM_MAX]) {
+    struct command command = {.output = -1, .report = -1};
+    int error = start(&command, line, variables);
+    if (error != 0)
+        (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "the command can't be started: %s", strerror(error));
+    else if ((error = follow(&command, deadline, out)) != 0 || command.status != 0)
+        explain(error, command.status, problem);
+    end(&command);
+    return error == 0 && command.status == 0;
+}

@@ -1,0 +1,285 @@
+/* Sessions; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "fetch/session.h"
+#include "worker/gate.h"
+#include "worker/worker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { STEP_MS = 1000, NS_PER_MS = 1000000 };
+
+/* Everything that a worker uses, so that it can go on without its owner, and frees it at its end. */
+struct auth_session_work {
+    struct auth_transfer *transfer;
+    struct auth_clock clock;
+    struct auth_fetch *fetch;                /* NULL: a call, or nothing */
+    struct auth_secret body;                 /* of the call … */
+    struct auth_secret authorization;        /* … which libcurl has pointers to */
+    struct auth_notifier cancel;             /* of calls on a worker; closed before the first one */
+    const struct auth_transfer_reply *reply; /* of the call, once it has ended */
+};
+
+static bool initialised;
+
+static void initialise(void) {
+    initialised = auth_transfer_init() && auth_gate_init();
+}
+
+bool auth_session_init(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    return pthread_once(&once, initialise) == 0 && initialised;
+}
+
+/* --- what is done, on whichever thread --- */
+
+static bool step(struct auth_session_work *work) {
+    if (!auth_gate_enter())
+        return true; /* with what `finish` says of it */
+    bool done = auth_transfer_step(work->transfer);
+    auth_gate_leave();
+    return done;
+}
+
+static void finish(struct auth_session_work *work) {
+    static const struct auth_transfer_reply exiting = {.failure = AUTH_TRANSFER_NETWORK,
+                                                       .message = "the process is exiting"};
+    work->reply = &exiting;
+    if (!auth_gate_enter())
+        return;
+    work->reply = auth_transfer_finish(work->transfer, &work->clock);
+    auth_gate_leave();
+}
+
+static void run_call(void *data) {
+    struct auth_session_work *work = data;
+    while (!step(work)) {
+        auth_transfer_wait(work->transfer, STEP_MS, &work->cancel);
+        if (auth_notifier_is_signalled(&work->cancel))
+            return;
+    }
+    finish(work);
+}
+
+static void run_fetch(void *data) {
+    auth_fetch_run(((struct auth_session_work *)data)->fetch);
+}
+
+static void wipe(struct auth_session_work *work) {
+    if (auth_gate_enter()) {
+        auth_transfer_cancel(work->transfer); /* first: it may point to the secrets */
+        auth_gate_leave();
+    }
+    auth_secret_wipe(&work->body);
+    auth_secret_wipe(&work->authorization);
+    auth_fetch_free(work->fetch);
+    work->fetch = NULL;
+    work->reply = NULL;
+}
+
+/* While the process exits libcurl's part stays. */
+static void release(void *data) {
+    struct auth_session_work *work = data;
+    wipe(work);
+    auth_notifier_close(&work->cancel);
+    if (auth_gate_enter()) {
+        auth_transfer_free(work->transfer);
+        auth_gate_leave();
+    }
+    free(work);
+}
+
+/* --- its owner --- */
+
+static struct auth_session_work *new_work(void) {
+    struct auth_session_work *work = calloc(1, sizeof *work);
+    if (work == NULL)
+        return NULL;
+    work->cancel = AUTH_NOTIFIER_CLOSED;
+    bool entered = auth_gate_enter(); /* while the process exits, without */
+    work->transfer = auth_transfer_new();
+    if (entered)
+        auth_gate_leave();
+    if (work->transfer == NULL) {
+        free(work);
+        return NULL;
+    }
+    return work;
+}
+
+bool auth_session_is_ours(const struct auth_session *session) {
+    return session->work == NULL || session->owner == getpid();
+}
+
+/* In a forked child: connections and memory are the parent's. */
+static void forget(struct auth_session *session) {
+    auth_notifier_close(&session->work->cancel);
+    if (session->worker != NULL)
+        (void)auth_worker_end(session->worker, 0);
+    *session = (struct auth_session){.state = AUTH_SESSION_IDLE};
+}
+
+bool auth_session_open(struct auth_session *session) {
+    if (!auth_session_is_ours(session))
+        forget(session);
+    if (session->work == NULL)
+        session->work = new_work();
+    session->owner = getpid();
+    return session->work != NULL;
+}
+
+bool auth_session_is_under_way(const struct auth_session *session) {
+    return session->state == AUTH_SESSION_INLINE || session->state == AUTH_SESSION_WORKER;
+}
+
+static bool start_worker(struct auth_session *session, void (*run)(void *data),
+                         const struct auth_notifier *done) {
+    session->worker = auth_worker_start(run, release, session->work, done);
+    session->state = session->worker != NULL ? AUTH_SESSION_WORKER : AUTH_SESSION_INLINE;
+    return session->worker != NULL;
+}
+
+bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
+                        const struct auth_notifier *done) {
+    session->work->fetch = fetch;
+    auth_fetch_use_network(fetch, session->work->transfer);
+    if (start_worker(session, run_fetch, done))
+        return true;
+    if (!auth_fetch_order(fetch)->waits) {
+        session->work->fetch = NULL;
+        session->state = AUTH_SESSION_IDLE;
+        return false;
+    }
+    if (done != NULL)
+        auth_notifier_signal(done);
+    return true;
+}
+
+static bool start_call(struct auth_session_work *work, struct auth_transfer_request *request) {
+    static const struct auth_transfer_reply no_memory = {.failure = AUTH_TRANSFER_MEMORY};
+    if (!auth_transfer_read_environment(request)) {
+        work->reply = &no_memory;
+        return false;
+    }
+    bool entered = auth_gate_enter();
+    bool started = entered && auth_transfer_start(work->transfer, request, &work->clock);
+    if (entered)
+        auth_gate_leave();
+    auth_transfer_free_environment(request);
+    if (!started)
+        finish(work);
+    return started;
+}
+
+static bool open_cancel(struct auth_notifier *cancel) {
+    if (cancel->fd < 0)
+        return auth_notifier_open(cancel);
+    auth_notifier_clear(cancel);
+    return true;
+}
+
+void auth_session_call(struct auth_session *session, struct auth_transfer_request *request,
+                       struct auth_secret *body, struct auth_secret *authorization,
+                       const struct auth_clock *clock, const struct auth_notifier *done) {
+    struct auth_session_work *work = session->work;
+    work->clock = *clock;
+    work->body = *body;
+    work->authorization = *authorization;
+    *body = *authorization = (struct auth_secret){0};
+    request->body = &work->body;
+    request->authorization = &work->authorization;
+    bool started = start_call(work, request);
+    session->state = started ? AUTH_SESSION_INLINE : AUTH_SESSION_DONE;
+    if (done != NULL && !(started && open_cancel(&work->cancel) && start_worker(session, run_call, done)))
+        auth_notifier_signal(done);
+}
+
+/* Of a call in the caller's own thread. */
+static bool drive(struct auth_session_work *work, int64_t limit_ns) {
+    bool done = step(work);
+    if (!done && limit_ns > 0) {
+        int64_t limit_ms = (limit_ns - 1) / NS_PER_MS + 1;
+        auth_transfer_wait(work->transfer, limit_ms > STEP_MS ? STEP_MS : (int)limit_ms, NULL);
+        done = step(work);
+    }
+    if (done)
+        finish(work);
+    return done;
+}
+
+/* The worker has ended by itself, or was told to. */
+static void end_worker(struct auth_session *session) {
+    if (!auth_worker_end(session->worker, AUTH_SESSION_GRACE_NS))
+        session->work = NULL; /* now the worker's own */
+    session->worker = NULL;
+    session->state = session->work != NULL ? AUTH_SESSION_DONE : AUTH_SESSION_IDLE;
+}
+
+bool auth_session_wait(struct auth_session *session, int64_t limit_ns) {
+    if (!auth_session_is_ours(session))
+        return true;
+    if (session->state == AUTH_SESSION_INLINE && session->work->fetch != NULL) {
+        run_fetch(session->work);
+        session->state = AUTH_SESSION_DONE;
+    } else if (session->state == AUTH_SESSION_INLINE) {
+        if (drive(session->work, limit_ns))
+            session->state = AUTH_SESSION_DONE;
+    } else if (session->state == AUTH_SESSION_WORKER && auth_worker_wait(session->worker, limit_ns)) {
+        end_worker(session);
+    }
+    return !auth_session_is_under_way(session);
+}
+
+bool auth_session_notify(struct auth_session *session, const struct auth_notifier *notifier) {
+    if (auth_session_is_ours(session) && session->state == AUTH_SESSION_WORKER)
+        return auth_worker_notify(session->worker, notifier);
+    auth_notifier_signal(notifier);
+    return true;
+}
+
+static bool has_ended(const struct auth_session *session) {
+    return session->state == AUTH_SESSION_DONE && session->owner == getpid();
+}
+
+struct auth_fetch_result *auth_session_result(const struct auth_session *session) {
+    return has_ended(session) && session->work->fetch != NULL ? auth_fetch_result(session->work->fetch)
+                                                              : NULL;
+}
+
+const struct auth_transfer_reply *auth_session_reply(const struct auth_session *session) {
+    return has_ended(session) ? session->work->reply : NULL;
+}
+
+bool auth_session_next_header(const struct auth_session *session, void **place, const char **name,
+                              const char **value) {
+    return auth_transfer_next_header(session->work->transfer, place, name, value);
+}
+
+void auth_session_cancel(struct auth_session *session) {
+    if (!auth_session_is_ours(session) || session->state != AUTH_SESSION_WORKER)
+        return;
+    if (session->work->fetch != NULL)
+        auth_fetch_cancel(session->work->fetch);
+    else
+        auth_notifier_signal(&session->work->cancel);
+    end_worker(session);
+}
+
+void auth_session_discard(struct auth_session *session) {
+    if (!auth_session_is_ours(session)) {
+        forget(session);
+        return;
+    }
+    auth_session_cancel(session);
+    if (session->state != AUTH_SESSION_IDLE)
+        wipe(session->work);
+    session->state = AUTH_SESSION_IDLE;
+}
+
+void auth_session_close(struct auth_session *session) {
+    auth_session_discard(session);
+    if (session->work != NULL)
+        release(session->work);
+    *session = (struct auth_session){.state = AUTH_SESSION_IDLE};
+}

@@ -1,0 +1,231 @@
+/* Lua's view of what processes share: the key of a record, the folder of records, the budget of requests,
+ * locks. SPDX-License-Identifier: MIT */
+#include "cache/folder_store.h"
+#include "cache/records.h"
+#include "lua/lauth.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define LOCK_TYPE "central.auth.lock" /* body: struct file_lock */
+
+enum { IDS_MAX = 16 };
+
+/* For a store that waits for others; a folder does not. */
+#define STORE_LIMIT_NS (2 * AUTH_NS_PER_S)
+
+static struct auth_secret *check_secret(lua_State *L, int index) {
+    return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
+}
+
+/* record_key(secret, identity) -> key, name | nil: the secret is too short */
+static int record_key(lua_State *L) {
+    char name[AUTH_SEAL_NAME_LENGTH + 1];
+    size_t length = 0;
+    const struct auth_secret *secret = check_secret(L, 1);
+    const void *identity = auth_lua_check_bytes(L, 2, &length);
+    struct auth_secret *key = auth_lua_new_secret(L);
+    if (secret->length < AUTH_SEAL_SECRET_MIN)
+        return 0;
+    if (!auth_seal_derive(key, name, secret, identity, length))
+        return auth_lua_no_memory(L);
+    lua_pushstring(L, name);
+    return 2;
+}
+
+/* --- stores --- */
+
+/* store:…(clock, key, name): all that a method needs to find the records. */
+static struct auth_records check_records(lua_State *L) {
+    const struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
+    struct auth_records records = {.store = box->store,
+                                   .clock = luaL_checkudata(L, 2, AUTH_CLOCK_TYPE),
+                                   .key = check_secret(L, 3),
+                                   .name = auth_lua_check_text(L, 4)};
+    if (records.store == NULL)
+        luaL_error(L, "the store is closed");
+    luaL_argcheck(L, strlen(records.name) == AUTH_SEAL_NAME_LENGTH, 4, "not a name that record_key returns");
+    return records;
+}
+
+static struct auth_deadline deadline_of(const struct auth_records *records) {
+    return (struct auth_deadline){.clock = records->clock,
+                                  .at_ns = auth_clock_boot_ns(records->clock) + STORE_LIMIT_NS};
+}
+
+/* store:read(clock, key, name) -> raw reply of the token record | nil, raw reply of the last record | nil,
+ * why | nil */
+static int store_read(lua_State *L) {
+    struct auth_records records = check_records(L);
+    struct auth_deadline deadline = deadline_of(&records);
+    const char *why = NULL;
+    lua_settop(L, 4);
+    for (int kind = 0; kind < AUTH_RECORD_KINDS; kind++) {
+        struct auth_record record = {0};
+        struct auth_secret *bytes = auth_lua_new_secret(L); /* below the result, which needs it */
+        if (auth_records_read(&records, (enum auth_record_kind)kind, &record, bytes, &deadline, &why) ==
+            AUTH_STORE_OK)
+            auth_lua_push_record(L, &record);
+        else
+            lua_pushnil(L);
+        auth_secret_wipe(bytes);
+        lua_remove(L, -2);
+    }
+    lua_pushstring(L, why); /* nil for NULL */
+    return 3;
+}
+
+struct ids {
+    bool all;
+    size_t count;
+    uint64_t ids[IDS_MAX];
+};
+
+static struct ids check_ids(lua_State *L, int index) {
+    struct ids list = {.all = lua_isnoneornil(L, index)};
+    if (list.all)
+        return list;
+    luaL_checktype(L, index, LUA_TTABLE);
+    size_t count = lua_rawlen(L, index);
+    luaL_argcheck(L, count <= IDS_MAX, index, "too many ids");
+    while (list.count < count) {
+        lua_rawgeti(L, index, (lua_Integer)list.count + 1);
+        list.ids[list.count++] = (uint64_t)luaL_checkinteger(L, -1);
+        lua_pop(L, 1);
+    }
+    return list;
+}
+
+/* store:forget(clock, key, name, ids | nil, budget [, sent_wall [, proven]]) -> whether a record was removed,
+ * whether that was allowed, why | nil: removes the records whose id is in the list, or both. With the time at
+ * which their token was requested only if the budget allows that it is replaced. The lock is taken unless
+ * another process has it; then the budget is not asked. */
+static int store_forget(lua_State *L) {
+    struct auth_records records = check_records(L);
+    struct ids list = check_ids(L, 5);
+    struct auth_budget *budget = luaL_checkudata(L, 6, AUTH_BUDGET_TYPE);
+    bool asks = !lua_isnoneornil(L, 7);
+    int64_t sent_wall_ns = asks ? auth_lua_check_ns(L, 7) : 0;
+    bool proven = lua_toboolean(L, 8) != 0;
+    struct auth_deadline deadline = deadline_of(&records);
+    struct auth_lock lock = {.held = false};
+    const char *why = NULL;
+    bool allowed = true;
+    bool removed = false;
+    bool locked = auth_records_lock(&records, STORE_LIMIT_NS, &lock, &deadline, &why) == AUTH_STORE_OK;
+    if (locked && asks) {
+        auth_budget_load(budget, &lock);
+        allowed = auth_budget_may_replace(budget, sent_wall_ns, proven, auth_clock_wall_ns(records.clock));
+        auth_budget_save(budget, &lock);
+    }
+    if (allowed && (list.all || list.count > 0))
+        removed = auth_records_remove(&records, list.ids, list.count, &deadline, &why) == AUTH_STORE_OK;
+    if (locked)
+        records.store->kind->unlock(records.store, &lock);
+    lua_pushboolean(L, removed);
+    lua_pushboolean(L, allowed);
+    lua_pushstring(L, why);
+    return 3;
+}
+
+static int store_close(lua_State *L) {
+    struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
+    struct auth_store *store = box->store;
+    box->store = NULL;
+    if (store != NULL)
+        store->kind->free(store);
+    return 0;
+}
+
+/* folder_store(path) -> store */
+static int new_folder_store(lua_State *L) {
+    const char *path = auth_lua_check_text(L, 1);
+    struct auth_lua_store *box = auth_lua_new_store(L);
+    box->store = auth_folder_store_new(path);
+    return box->store != NULL ? 1 : auth_lua_no_memory(L);
+}
+
+/* folder_problem(path, parent_is_there) -> nil: it can be used, or made | why not, and whether there is no
+ * place for it, so that the next one is to be tried */
+static int folder_problem(lua_State *L) {
+    const char *path = auth_lua_check_text(L, 1);
+    const char *why = NULL;
+    enum auth_store_result result = auth_folder_try(path, lua_toboolean(L, 2) != 0, &why);
+    if (result == AUTH_STORE_OK)
+        return 0;
+    lua_pushstring(L, why);
+    lua_pushboolean(L, result == AUTH_STORE_ABSENT);
+    return 2;
+}
+
+/* --- the budget --- */
+
+/* budget() -> a full one, for a process that shares no folder */
+static int new_budget(lua_State *L) {
+    struct auth_budget *budget = lua_newuserdatauv(L, sizeof *budget, 0);
+    *budget = (struct auth_budget){0};
+    luaL_setmetatable(L, AUTH_BUDGET_TYPE);
+    return 1;
+}
+
+/* budget:may_replace(clock, sent_wall, proven) -> boolean */
+static int budget_may_replace(lua_State *L) {
+    struct auth_budget *budget = luaL_checkudata(L, 1, AUTH_BUDGET_TYPE);
+    const struct auth_clock *clock = luaL_checkudata(L, 2, AUTH_CLOCK_TYPE);
+    int64_t sent_wall_ns = auth_lua_check_ns(L, 3);
+    bool proven = lua_toboolean(L, 4) != 0;
+    lua_pushboolean(L, auth_budget_may_replace(budget, sent_wall_ns, proven, auth_clock_wall_ns(clock)));
+    return 1;
+}
+
+/* --- the lock of a file --- */
+
+struct file_lock {
+    int fd;      /* -1: not held */
+    pid_t owner; /* the process that took it; a forked child does not hold it */
+};
+
+/* lock_file(path) -> lock | false: another process holds it | nil, why. An absolute path, in any folder. */
+static int lock_file(lua_State *L) {
+    const char *path = auth_lua_check_text(L, 1);
+    const char *why = "there is no such folder";
+    int fd = -1;
+    struct file_lock *lock = lua_newuserdatauv(L, sizeof *lock, 0);
+    *lock = (struct file_lock){.fd = -1, .owner = getpid()};
+    luaL_setmetatable(L, LOCK_TYPE);
+    enum auth_store_result result = auth_folder_lock_file(path, &fd, &why);
+    if (result == AUTH_STORE_BUSY) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    if (result != AUTH_STORE_OK)
+        return auth_lua_fail(L, why);
+    lock->fd = fd;
+    return 1;
+}
+
+static int lock_release(lua_State *L) {
+    struct file_lock *lock = luaL_checkudata(L, 1, LOCK_TYPE);
+    int fd = lock->fd;
+    lock->fd = -1;
+    if (fd >= 0 && lock->owner == getpid())
+        auth_folder_unlock_file(fd);
+    return 0;
+}
+
+void auth_lua_open_store(lua_State *L) {
+    static const luaL_Reg none[] = {{NULL, NULL}};
+    static const luaL_Reg store[] = {
+        {"read", store_read}, {"forget", store_forget}, {"close", store_close}, {NULL, NULL}};
+    static const luaL_Reg store_meta[] = {{"__gc", store_close}, {"__close", store_close}, {NULL, NULL}};
+    static const luaL_Reg budget[] = {{"may_replace", budget_may_replace}, {NULL, NULL}};
+    static const luaL_Reg lock[] = {{"release", lock_release}, {NULL, NULL}};
+    static const luaL_Reg lock_meta[] = {{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"record_key", record_key}, {"folder_store", new_folder_store}, {"folder_problem", folder_problem},
+        {"budget", new_budget},     {"lock_file", lock_file},           {NULL, NULL}};
+    auth_lua_type(L, AUTH_STORE_TYPE, store, store_meta);
+    auth_lua_type(L, AUTH_BUDGET_TYPE, budget, none);
+    auth_lua_type(L, LOCK_TYPE, lock, lock_meta);
+    luaL_setfuncs(L, functions, 0);
+}

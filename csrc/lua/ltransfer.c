@@ -1,0 +1,598 @@
+/* Opens central.auth.http: Lua's view of a session, a libcurl handle that fetches tokens and makes API calls.
+ * Loaded only when something really goes to the network, or to other machines. SPDX-License-Identifier: MIT
+ */
+#include "cache/folder_store.h"
+#include "fetch/session.h"
+#include "lua/lauth.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRANSFER_TYPE "central.auth.transfer"
+
+/* What a handle borrows must not be collected before it. */
+enum { CLOCK_SLOT = 1, BUDGET_SLOT = 2, SLOTS = BUDGET_SLOT };
+
+enum { HEADER_LINES_MAX = 64, NS_PER_MS = 1000000 };
+
+struct handle {
+    struct auth_session session;
+    bool fetches; /* what was started last: a fetch, or a call */
+    bool tells_headers;
+    struct auth_fetch *fetch; /* while its order is filled in */
+    const struct auth_clock *clock;
+    struct auth_budget *budget; /* gets that of the fetch when it has ended; NULL: it did, or none */
+    const char *headers[HEADER_LINES_MAX + 1]; /* those of the request's table, while it starts */
+};
+
+static struct handle *check_handle(lua_State *L) {
+    return luaL_checkudata(L, 1, TRANSFER_TYPE);
+}
+
+/* transfer(clock) -> closed; closed again on collection */
+static int new_transfer(lua_State *L) {
+    const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
+    struct handle *handle = lua_newuserdatauv(L, sizeof *handle, SLOTS);
+    *handle = (struct handle){.clock = clock};
+    luaL_setmetatable(L, TRANSFER_TYPE);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, CLOCK_SLOT);
+    return 1;
+}
+
+/* --- the start of either --- */
+
+/* NULL where none is given. */
+static const struct auth_notifier *check_notifier(lua_State *L, int index) {
+    if (lua_isnoneornil(L, index))
+        return NULL;
+    const struct auth_lua_notifier *handle = luaL_checkudata(L, index, AUTH_NOTIFIER_TYPE);
+    luaL_argcheck(L, handle->notifier.fd >= 0, index, "the notifier is closed");
+    return &handle->notifier;
+}
+
+/* Tells Lua what the fetch has spent, once. */
+static void return_budget(struct handle *handle) {
+    const struct auth_fetch_result *result = auth_session_result(&handle->session);
+    if (result != NULL && handle->budget != NULL)
+        *handle->budget = result->budget;
+    handle->budget = NULL;
+}
+
+/* A session of this process with nothing in it. false: errno says why there is none. */
+static bool prepare(lua_State *L, struct handle *handle) {
+    struct auth_session *session = &handle->session;
+    if (auth_session_is_under_way(session) && !auth_session_wait(session, 0))
+        luaL_error(L, "a request is under way");
+    return_budget(handle);
+    auth_session_discard(session);
+    auth_fetch_free(handle->fetch); /* of a start that failed half-way */
+    handle->fetch = NULL;
+    errno = 0;
+    return auth_session_open(session);
+}
+
+/* nil, why: the process has no descriptor left, which passes. Else it is memory that is short. */
+static int fail_to_start(lua_State *L) {
+    if (errno != EMFILE && errno != ENFILE)
+        return auth_lua_no_memory(L);
+    return auth_lua_fail(L, "no descriptor is left for a connection");
+}
+
+static long limit_ms(int64_t limit_ns) {
+    int64_t ms = limit_ns / NS_PER_MS;
+    return ms < 1 ? 1 : ms > INT_MAX ? INT_MAX : (long)ms; /* 0 would mean "no limit" */
+}
+
+static void move(struct auth_secret *to, struct auth_secret *from) {
+    if (from != NULL) {
+        *to = *from;
+        *from = (struct auth_secret){0};
+    }
+}
+
+/* --- calls --- */
+
+/* NULL where the request names none. The strings stay in its table. */
+static const char *const *check_headers(lua_State *L, struct handle *handle) {
+    lua_Integer count = 0;
+    bool given = lua_getfield(L, 2, "headers") != LUA_TNIL;
+    if (given) {
+        luaL_checktype(L, -1, LUA_TTABLE);
+        count = (lua_Integer)lua_rawlen(L, -1);
+        if (count > HEADER_LINES_MAX)
+            luaL_error(L, "more than %d header lines", HEADER_LINES_MAX);
+    }
+    for (lua_Integer i = 0; i < count; i++)
+        handle->headers[i] = auth_lua_text_item(L, -1, i + 1);
+    handle->headers[count] = NULL;
+    lua_pop(L, 1);
+    return given ? handle->headers : NULL;
+}
+
+static size_t check_body_max(lua_State *L) {
+    int64_t bytes = auth_lua_integer_field(L, 2, "body_max", 0);
+    return bytes < 0 || bytes > (int64_t)AUTH_TRANSFER_BODY_LIMIT ? AUTH_TRANSFER_BODY_LIMIT : (size_t)bytes;
+}
+
+static struct auth_transfer_request check_request(lua_State *L, struct handle *handle) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct auth_transfer_request request = {.url = auth_lua_text_field(L, 2, "url"),
+                                            .method = auth_lua_text_field(L, 2, "method"),
+                                            .headers = check_headers(L, handle),
+                                            .body_max = check_body_max(L),
+                                            .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
+                                            .user_agent = auth_lua_text_field(L, 2, "user_agent"),
+                                            .ca_file = auth_lua_text_field(L, 2, "ca_file"),
+                                            .ca_path = auth_lua_text_field(L, 2, "ca_path"),
+                                            .crl_file = auth_lua_text_field(L, 2, "crl_file"),
+                                            .cert_file = auth_lua_text_field(L, 2, "cert_file"),
+                                            .key_file = auth_lua_text_field(L, 2, "key_file"),
+                                            .proxy = auth_lua_text_field(L, 2, "proxy"),
+                                            .timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout")),
+                                            .connect_timeout_ms =
+                                                limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"))};
+    luaL_argcheck(L, request.url != NULL, 2, "a request needs a url");
+    return request;
+}
+
+/* transfer:call(request [, notifier]) -> true | nil, why: starts an API call. The request as struct
+ * auth_transfer_request, `timeout` and `connect_timeout` in seconds, `headers` a list of lines; its secrets
+ * `body` and `authorization` are moved out of their userdata. With a notifier it runs on a worker, else in
+ * `wait`. */
+static int handle_call(lua_State *L) {
+    struct handle *handle = check_handle(L);
+    struct auth_transfer_request request = check_request(L, handle);
+    struct auth_secret *body = auth_lua_userdata_field(L, 2, "body", AUTH_SECRET_TYPE);
+    struct auth_secret *authorization = auth_lua_userdata_field(L, 2, "authorization", AUTH_SECRET_TYPE);
+    const struct auth_notifier *notifier = check_notifier(L, 3);
+    struct auth_secret secrets[2] = {{0}};
+    if (!prepare(L, handle))
+        return fail_to_start(L);
+    move(&secrets[0], body);
+    move(&secrets[1], authorization);
+    handle->fetches = false;
+    handle->tells_headers = request.headers != NULL;
+    auth_session_call(&handle->session, &request, &secrets[0], &secrets[1], handle->clock, notifier);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* --- the order of a fetch: whatever is allocated for it is stored in it at once --- */
+
+static char *copy_text(lua_State *L, int index, const char *name) {
+    const char *text = auth_lua_text_field(L, index, name);
+    char *copy = text != NULL ? strdup(text) : NULL;
+    if (text != NULL && copy == NULL)
+        auth_lua_no_memory(L);
+    return copy;
+}
+
+/* Of a string or a secret in a field; nothing where it is nil. */
+static void copy_bytes(lua_State *L, int index, const char *name, struct auth_secret *to) {
+    size_t length = 0;
+    if (lua_getfield(L, index, name) != LUA_TNIL) {
+        const void *bytes = auth_lua_check_bytes(L, -1, &length);
+        if (!auth_secret_append(to, bytes, length))
+            auth_lua_no_memory(L);
+    }
+    lua_pop(L, 1);
+}
+
+static int64_t optional_ns_field(lua_State *L, const char *name) {
+    int64_t ns = lua_getfield(L, 2, name) == LUA_TNIL ? 0 : auth_lua_check_ns(L, -1);
+    lua_pop(L, 1);
+    return ns;
+}
+
+/* The position of the field's string in `names`. */
+static int option_field(lua_State *L, int index, const char *name, const char *const *names) {
+    const char *text = auth_lua_text_field(L, index, name);
+    for (int i = 0; text != NULL && names[i] != NULL; i++)
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    return luaL_error(L, "%s: %s is none of its values", name, text != NULL ? text : "nil");
+}
+
+/* { kind = "value" | "file" | "command", value = secret or string } | nil */
+static void copy_source(lua_State *L, const char *name, struct auth_secret_source *source) {
+    static const char *const names[] = {"value", "file", "command", NULL};
+    static const enum auth_secret_kind kinds[] = {AUTH_SECRET_VALUE, AUTH_SECRET_FILE, AUTH_SECRET_COMMAND};
+    if (lua_getfield(L, 2, name) != LUA_TNIL) {
+        int index = lua_gettop(L);
+        luaL_checktype(L, index, LUA_TTABLE);
+        enum auth_secret_kind kind = kinds[option_field(L, index, "kind", names)];
+        if (kind == AUTH_SECRET_VALUE)
+            copy_bytes(L, index, "value", &source->value);
+        else
+            source->text = copy_text(L, index, "value");
+        if (kind != AUTH_SECRET_VALUE && source->text == NULL)
+            luaL_error(L, "%s: a value expected", name);
+        source->kind = kind;
+    }
+    lua_pop(L, 1);
+}
+
+static void copy_ids(lua_State *L, const char *name, uint64_t ids[AUTH_FETCH_IDS_MAX]) {
+    if (lua_getfield(L, 2, name) != LUA_TNIL) {
+        luaL_checktype(L, -1, LUA_TTABLE);
+        size_t count = lua_rawlen(L, -1);
+        if (count > AUTH_FETCH_IDS_MAX)
+            luaL_error(L, "%s: more than %d ids", name, AUTH_FETCH_IDS_MAX);
+        for (size_t i = 0; i < count; i++) {
+            lua_rawgeti(L, -1, (lua_Integer)i + 1);
+            ids[i] = (uint64_t)luaL_checkinteger(L, -1);
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+}
+
+static void fill_request(lua_State *L, struct auth_transfer_request *request) {
+    request->url = copy_text(L, 2, "url");
+    request->user_agent = copy_text(L, 2, "user_agent");
+    request->ca_file = copy_text(L, 2, "ca_file");
+    request->ca_path = copy_text(L, 2, "ca_path");
+    request->crl_file = copy_text(L, 2, "crl_file");
+    request->cert_file = copy_text(L, 2, "cert_file");
+    request->key_file = copy_text(L, 2, "key_file");
+    request->connect_timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"));
+}
+
+static void fill_secrets(lua_State *L, struct auth_fetch_order *order) {
+    static const char *const styles[] = {"post", "basic", "basic_raw", NULL};
+    order->client_id = copy_text(L, 2, "client_id");
+    if (order->client_id != NULL)
+        order->style = (enum auth_fetch_style)option_field(L, 2, "style", styles);
+    copy_source(L, "secret", &order->secret);
+    copy_source(L, "assertion", &order->assertion);
+    copy_bytes(L, 2, "current", &order->current);
+    copy_bytes(L, 2, "former", &order->former);
+    order->reread = auth_lua_flag_field(L, 2, "reread");
+}
+
+static void fill_records(lua_State *L, struct auth_fetch_order *order) {
+    const char *folder = auth_lua_text_field(L, 2, "folder");
+    copy_bytes(L, 2, "identity", &order->identity);
+    copy_source(L, "password", &order->remote_password);
+    copy_ids(L, "seen", order->seen);
+    copy_ids(L, "forget", order->forget);
+    order->forget_all = auth_lua_flag_field(L, 2, "forget_all");
+    order->good = (uint64_t)auth_lua_integer_field(L, 2, "good", 0);
+    order->since_boot_ns = optional_ns_field(L, "since");
+    int64_t failures = auth_lua_integer_field(L, 2, "failures", 0);
+    order->failures = (uint32_t)(failures < 0 ? 0 : failures > INT_MAX ? INT_MAX : failures);
+    if (folder != NULL && (order->local = auth_folder_store_new(folder)) == NULL)
+        auth_lua_no_memory(L);
+}
+
+static void fill_order(lua_State *L, const struct handle *handle, struct auth_fetch_order *order) {
+    order->clock = *handle->clock;
+    fill_request(L, &order->request);
+    fill_secrets(L, order);
+    fill_records(L, order);
+    int64_t tries = auth_lua_integer_field(L, 2, "tries", AUTH_FETCH_TRIES_MAX);
+    order->tries = (unsigned)(tries < 1 ? 1 : tries > AUTH_FETCH_TRIES_MAX ? AUTH_FETCH_TRIES_MAX : tries);
+    order->look_only = auth_lua_flag_field(L, 2, "look_only");
+    order->waits = auth_lua_flag_field(L, 2, "waits");
+    order->not_before_ns = optional_ns_field(L, "not_before");
+    order->deadline_ns = auth_clock_boot_ns(&order->clock) + auth_lua_ns_field(L, 2, "timeout");
+    luaL_argcheck(L, order->request.url != NULL || order->look_only, 2, "an order needs a url");
+}
+
+/* What the fetch needs of the environment: on this thread, for the host may change it while the fetch runs.
+ */
+static bool read_environment(struct auth_fetch_order *order, const char *proxy) {
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    order->credentials = credentials != NULL ? strdup(credentials) : NULL;
+    if ((credentials != NULL && order->credentials == NULL) ||
+        !auth_secret_source_read_environment(&order->secret) ||
+        !auth_secret_source_read_environment(&order->assertion) ||
+        !auth_secret_source_read_environment(&order->remote_password))
+        return false;
+    if (order->look_only)
+        return true;
+    order->request.proxy = proxy; /* Lua's, until it is replaced by a copy */
+    return auth_transfer_read_environment(&order->request);
+}
+
+/* transfer:fetch(order [, notifier]) -> true, and true again if `wait` is to run it | nil, why: starts a
+ * fetch on a worker. The order as struct auth_fetch_order: times in seconds, `timeout` from now; `form` and
+ * `remote` are moved out of their userdata, other secrets are copied; `budget` gets what the fetch has spent
+ * when it has ended. A copy of the notifier is signalled at the end. Where no thread can be started and the
+ * order says `waits`, the next `wait` runs the fetch. */
+static int handle_fetch(lua_State *L) {
+    struct handle *handle = check_handle(L);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 3);
+    const struct auth_notifier *notifier = check_notifier(L, 3);
+    struct auth_secret *form = auth_lua_userdata_field(L, 2, "form", AUTH_SECRET_TYPE);
+    struct auth_lua_store *remote = auth_lua_userdata_field(L, 2, "remote", AUTH_STORE_TYPE);
+    const char *proxy = auth_lua_text_field(L, 2, "proxy");
+    if (!prepare(L, handle) || (handle->fetch = auth_fetch_new()) == NULL)
+        return fail_to_start(L);
+    struct auth_fetch_order *order = auth_fetch_order(handle->fetch);
+    fill_order(L, handle, order);
+    if (!read_environment(order, proxy))
+        return auth_lua_no_memory(L);
+    lua_getfield(L, 2, "budget");
+    struct auth_budget *budget = lua_isnil(L, -1) ? NULL : luaL_checkudata(L, -1, AUTH_BUDGET_TYPE);
+    lua_setiuservalue(L, 1, BUDGET_SLOT);
+    if (budget != NULL)
+        order->budget = *budget;
+    move(&order->form, form);
+    if (remote != NULL) {
+        order->remote = remote->store;
+        remote->store = NULL;
+    }
+    handle->fetches = true;
+    if (!auth_session_fetch(&handle->session, handle->fetch, notifier))
+        return auth_lua_fail(L, "no thread can be started");
+    handle->fetch = NULL;
+    handle->budget = budget;
+    lua_pushboolean(L, 1);
+    lua_pushboolean(L, 1);
+    return handle->session.state == AUTH_SESSION_INLINE ? 2 : 1;
+}
+
+/* --- waiting --- */
+
+/* transfer:wait(seconds) -> whether nothing is under way; waits one second at most, so that Ctrl-C is heard.
+ * True at once in a forked child. */
+static int handle_wait(lua_State *L) {
+    struct handle *handle = check_handle(L);
+    int64_t limit_ns = auth_lua_check_ns(L, 2);
+    limit_ns = limit_ns < AUTH_LUA_WAIT_NS ? limit_ns : AUTH_LUA_WAIT_NS;
+    lua_pushboolean(L, auth_session_wait(&handle->session, limit_ns));
+    return 1;
+}
+
+/* transfer:notify(notifier) -> true | nil, why: a copy of this one, too, is signalled at the end of what is
+ * under way on a worker; at once where nothing is */
+static int handle_notify(lua_State *L) {
+    struct handle *handle = check_handle(L);
+    const struct auth_notifier *notifier = check_notifier(L, 2);
+    luaL_argcheck(L, notifier != NULL, 2, "a notifier expected");
+    if (!auth_session_notify(&handle->session, notifier))
+        return auth_lua_fail(L, "no descriptor is left for a notifier");
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* --- results --- */
+
+static void push_reply(lua_State *L, const struct auth_transfer_reply *reply) {
+    lua_createtable(L, 0, 16);
+    auth_lua_set_integer(L, "status", reply->status);
+    auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
+    auth_lua_set_seconds(L, "sent_wall", reply->sent.wall_ns);
+    auth_lua_set_seconds(L, "received_boot", reply->received.boot_ns);
+    auth_lua_set_seconds(L, "received_wall", reply->received.wall_ns);
+    if (reply->date_s >= 0)
+        auth_lua_set_integer(L, "date", reply->date_s);
+    if (reply->retry_after_s >= 0)
+        auth_lua_set_integer(L, "retry_after", reply->retry_after_s);
+    auth_lua_set_text(L, "content_type", reply->content_type);
+    auth_lua_set_text(L, "content_encoding", reply->content_encoding);
+    auth_lua_set_text(L, "challenge", reply->challenge);
+    auth_lua_set_text(L, "location_host", reply->location_host);
+    lua_pushboolean(L, reply->sent_twice);
+    lua_setfield(L, -2, "sent_twice");
+    lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);
+    lua_setfield(L, -2, "body");
+}
+
+/* raw.headers = { name, value, name, value … }, as they came. */
+static void set_headers(lua_State *L, const struct auth_session *session) {
+    void *place = NULL;
+    const char *name = NULL;
+    const char *value = NULL;
+    lua_Integer count = 0;
+    lua_newtable(L);
+    while (auth_session_next_header(session, &place, &name, &value)) {
+        lua_pushstring(L, name);
+        lua_seti(L, -2, ++count);
+        lua_pushstring(L, value);
+        lua_seti(L, -2, ++count);
+    }
+    lua_setfield(L, -2, "headers");
+}
+
+static int push_failure(lua_State *L, const struct auth_transfer_reply *reply) {
+    lua_pushnil(L);
+    lua_pushstring(L, reply->message);
+    lua_pushstring(L, auth_transfer_failure_name(reply->failure));
+    lua_pushinteger(L, reply->proxy_status);
+    lua_pushstring(L, auth_transfer_reached_name(reply->reached)); /* nil for NULL */
+    return 5;
+}
+
+static void push_attempt(lua_State *L, const struct auth_fetch_attempt *attempt) {
+    const struct auth_transfer_reply *reply = &attempt->reply;
+    if (reply->failure == AUTH_TRANSFER_OK) {
+        push_reply(L, reply);
+        if (attempt->id != 0)
+            auth_lua_set_integer(L, "id", (int64_t)attempt->id);
+        return;
+    }
+    lua_createtable(L, 0, 5);
+    auth_lua_set_text(L, "code", auth_transfer_failure_name(reply->failure));
+    auth_lua_set_text(L, "message", reply->message);
+    auth_lua_set_text(L, "reached", auth_transfer_reached_name(reply->reached));
+    auth_lua_set_seconds(L, "at", reply->received.boot_ns);
+    if (reply->proxy_status != 0)
+        auth_lua_set_integer(L, "proxy_status", reply->proxy_status);
+}
+
+static void set_attempts(lua_State *L, const struct auth_fetch_result *result) {
+    lua_createtable(L, (int)result->count, 0);
+    for (size_t i = 0; i < result->count; i++) {
+        push_attempt(L, &result->attempts[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "attempts");
+}
+
+static void set_record(lua_State *L, const char *name, const struct auth_fetch_shared *shared) {
+    if (!shared->present)
+        return;
+    auth_lua_push_record(L, &shared->record);
+    lua_setfield(L, -2, name);
+}
+
+/* An empty one in the field, or NULL if there is nothing to put into it. */
+static struct auth_secret *set_secret(lua_State *L, const char *name, bool present) {
+    if (!present)
+        return NULL;
+    struct auth_secret *secret = auth_lua_new_secret(L);
+    lua_setfield(L, -2, name);
+    return secret;
+}
+
+static const char *const OUTCOMES[] = {
+    [AUTH_FETCH_REPLY] = "reply",         [AUTH_FETCH_SHARED] = "shared",
+    [AUTH_FETCH_NOTHING] = "nothing",     [AUTH_FETCH_BUSY] = "busy",
+    [AUTH_FETCH_UNCHANGED] = "unchanged", [AUTH_FETCH_LIMITED] = "limited",
+    [AUTH_FETCH_FAILED] = "failed",       [AUTH_FETCH_CONFIG] = "config",
+    [AUTH_FETCH_TIMEOUT] = "timeout",     [AUTH_FETCH_CANCELLED] = "cancelled",
+    [AUTH_FETCH_MEMORY] = "memory"};
+
+/* Secrets are moved last, when nothing can fail any more: until then a result can be taken again. */
+static void push_result(lua_State *L, struct auth_fetch_result *result) {
+    lua_createtable(L, 0, 12);
+    auth_lua_set_text(L, "outcome", OUTCOMES[result->outcome]);
+    set_attempts(L, result);
+    set_record(L, "token", &result->records[AUTH_RECORD_TOKEN]);
+    set_record(L, "last", &result->records[AUTH_RECORD_LAST]);
+    if (result->outcome == AUTH_FETCH_CONFIG) {
+        auth_lua_set_text(L, "option", result->option);
+        auth_lua_set_text(L, "problem", result->problem);
+    }
+    if (result->outcome == AUTH_FETCH_LIMITED)
+        auth_lua_set_seconds(L, "retry_after", result->retry_after_ns);
+    auth_lua_set_text(L, "local_problem", result->local_problem);
+    auth_lua_set_text(L, "lock_problem", result->lock_problem);
+    auth_lua_set_text(L, "remote_problem", result->remote_problem);
+    lua_pushboolean(L, result->remote_wrote);
+    lua_setfield(L, -2, "remote_wrote");
+    struct auth_secret *secret = set_secret(L, "secret", result->secret_was_read);
+    struct auth_secret *assertion = set_secret(L, "assertion", result->assertion.length > 0);
+    if (secret != NULL)
+        move(secret, &result->secret);
+    if (assertion != NULL)
+        move(assertion, &result->assertion);
+}
+
+static int push_forked(lua_State *L, const struct handle *handle) {
+    static const struct auth_transfer_reply forked = {.failure = AUTH_TRANSFER_NETWORK,
+                                                      .message = "the process was forked meanwhile"};
+    if (!handle->fetches)
+        return push_failure(L, &forked);
+    lua_createtable(L, 0, 1);
+    auth_lua_set_text(L, "outcome", "forked");
+    return 1;
+}
+
+static bool lacks_memory(const struct auth_fetch_result *result) {
+    return result->outcome == AUTH_FETCH_MEMORY ||
+           (result->outcome == AUTH_FETCH_FAILED &&
+            result->attempts[result->count - 1].reply.failure == AUTH_TRANSFER_MEMORY);
+}
+
+static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_result *result) {
+    return_budget(handle);
+    if (lacks_memory(result)) {
+        auth_session_discard(&handle->session);
+        return auth_lua_no_memory(L);
+    }
+    push_result(L, result);
+    auth_session_discard(&handle->session);
+    return 1;
+}
+
+static int finish_call(lua_State *L, struct handle *handle, const struct auth_transfer_reply *reply) {
+    int count = 1;
+    if (reply->failure == AUTH_TRANSFER_MEMORY) {
+        auth_session_discard(&handle->session);
+        return auth_lua_no_memory(L);
+    }
+    if (reply->failure != AUTH_TRANSFER_OK)
+        count = push_failure(L, reply);
+    else
+        push_reply(L, reply);
+    if (reply->failure == AUTH_TRANSFER_OK && handle->tells_headers)
+        set_headers(L, &handle->session);
+    auth_session_discard(&handle->session);
+    return count;
+}
+
+/* transfer:finish() -> what has ended, once. Of a call: raw reply, with `headers` where the request has its
+ * own | nil, message, code, proxy's status, what was reached. Of a fetch: { outcome, attempts, … } as struct
+ * auth_fetch_result, an attempt being a raw reply or { code, message, proxy_status, reached, at }, its
+ * records raw replies. */
+static int handle_finish(lua_State *L) {
+    struct handle *handle = check_handle(L);
+    struct auth_session *session = &handle->session;
+    if (!auth_session_is_ours(session) && session->state != AUTH_SESSION_IDLE) {
+        int count = push_forked(L, handle);
+        auth_session_discard(session);
+        return count;
+    }
+    if (session->state == AUTH_SESSION_WORKER)
+        (void)auth_session_wait(session, 0);
+    struct auth_fetch_result *result = auth_session_result(session);
+    const struct auth_transfer_reply *reply = auth_session_reply(session);
+    if (result == NULL && reply == NULL)
+        return luaL_error(L, "nothing has come yet");
+    return result != NULL ? finish_fetch(L, handle, result) : finish_call(L, handle, reply);
+}
+
+/* --- the end --- */
+
+static void cancel(struct handle *handle) {
+    auth_session_cancel(&handle->session);
+    return_budget(handle);
+    auth_fetch_free(handle->fetch);
+    handle->fetch = NULL;
+}
+
+/* transfer:cancel(): what is under way ends without a result; the next can start at once */
+static int handle_cancel(lua_State *L) {
+    struct handle *handle = check_handle(L);
+    cancel(handle);
+    auth_session_discard(&handle->session);
+    return 0;
+}
+
+static int handle_close(lua_State *L) {
+    struct handle *handle = check_handle(L);
+    cancel(handle);
+    auth_session_close(&handle->session);
+    return 0;
+}
+
+/* transfer:ours() -> whether this process started what it does; true where it does nothing yet */
+static int handle_ours(lua_State *L) {
+    lua_pushboolean(L, auth_session_is_ours(&check_handle(L)->session));
+    return 1;
+}
+
+int luaopen_central_auth_http(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"fetch", handle_fetch},   {"call", handle_call},     {"wait", handle_wait},
+        {"notify", handle_notify}, {"finish", handle_finish}, {"cancel", handle_cancel},
+        {"ours", handle_ours},     {"close", handle_close},   {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__gc", handle_close}, {"__close", handle_close}, {NULL, NULL}};
+    luaL_checkversion(L);
+    if (!auth_session_init())
+        return luaL_error(L, "central.auth.http: libcurl can't start");
+    auth_lua_type(L, TRANSFER_TYPE, methods, meta);
+    lua_newtable(L);
+    lua_pushcfunction(L, new_transfer);
+    lua_setfield(L, -2, "transfer");
+    lua_pushstring(L, auth_transfer_version());
+    lua_setfield(L, -2, "version");
+    return 1;
+}

@@ -1,0 +1,351 @@
+/* Connections; the contract is in the header. Never waits inside hiredis: its contexts are non-blocking, and
+ * each wait is a poll that ends with the deadline. What is done inside hiredis and OpenSSL is done within the
+ * gate. SPDX-License-Identifier: MIT */
+#include "redis/redis_connection.h"
+#include "base/descriptor.h"
+#include "http/trust.h"
+#include "redis/redis_dial.h"
+#include "worker/gate.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TLS_FAILS "TLS fails: %s"
+
+enum {
+    NUMBER_BYTES = 24,
+    CODE_MAX = 20,     /* characters shown of an error's code */
+    SLACK_BYTES = 4096 /* around a record, in what is read of it */
+};
+
+static enum auth_store_result fail(const char **why, const char *text) {
+    *why = text;
+    return AUTH_STORE_ERROR;
+}
+
+/* --- opening and closing --- */
+
+static bool read_in(struct auth_redis_connection *connection) {
+    return redisBufferRead(connection->context) == REDIS_OK;
+}
+
+static bool write_out(struct auth_redis_connection *connection) {
+    int done = 0;
+    return redisBufferWrite(connection->context, &done) == REDIS_OK;
+}
+
+/* Reading may write, too: TLS does. */
+static bool write_and_read(struct auth_redis_connection *connection) {
+    return write_out(connection) && read_in(connection);
+}
+
+/* hiredis and OpenSSL write without MSG_NOSIGNAL: a connection that broke must not end the host. */
+static bool quietly(bool (*act)(struct auth_redis_connection *), struct auth_redis_connection *connection) {
+    sigset_t pipe;
+    sigset_t before;
+    sigset_t pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    auth_redis_tls_clear_errors();
+    bool ok = act(connection);
+    if (!ok && sigismember(&pending, SIGPIPE) == 0)
+        while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
+static void forget_replies(struct auth_redis_connection *connection) {
+    for (int i = 0; i < connection->replied; i++)
+        freeReplyObject(connection->replies[i]);
+    connection->replied = 0;
+}
+
+/* Reads what nobody waited for, or else closing would reset the connection, and the server might not see the
+ * last command. In a forked child it closes the child's descriptor alone, and leaves a context as it is that
+ * a thread of the parent may have been changing. */
+static void disconnect(struct auth_redis_connection *connection) {
+    redisContext *context = connection->context;
+    bool is_ours = connection->owner == getpid();
+    if (context == NULL || !auth_gate_enter())
+        return;
+    if (is_ours && connection->skipped > 0)
+        (void)quietly(read_in, connection);
+    if (is_ours)
+        auth_descriptor_forget(context->fd);
+    else
+        context->fd = -1; /* closed at the fork: the number may be another file's */
+    if (is_ours || !auth_gate_is_fork_unsafe()) {
+        forget_replies(connection);
+        redisFree(context);
+    }
+    connection->context = NULL;
+    connection->session = NULL;
+    connection->replied = connection->skipped = 0;
+    connection->spent = false;
+    auth_redis_tls_clear_errors();
+    auth_gate_leave();
+}
+
+/* Arrays are no answer to anything asked here, and the memory for one is the server's to choose. */
+#if HIREDIS_MAJOR >= 1
+static void *no_array(const redisReadTask *task, size_t elements) {
+#else
+static void *no_array(const redisReadTask *task, int elements) {
+#endif
+    (void)task;
+    (void)elements;
+    return NULL;
+}
+
+static bool begin_tls(struct auth_redis_connection *connection) {
+    const char *why = auth_redis_tls_begin(connection->context, connection->host, connection->ca_file,
+                                           connection->ca_path, &connection->session);
+    if (why != NULL)
+        (void)snprintf(connection->why, sizeof connection->why, TLS_FAILS, why);
+    return why == NULL;
+}
+
+/* Takes the descriptor over, whatever happens. Within the gate. */
+static bool begin(struct auth_redis_connection *connection, int fd) {
+    redisContext *context = redisConnectFd(fd);
+    if (context == NULL) {
+        auth_descriptor_close(fd);
+        (void)snprintf(connection->why, sizeof connection->why, "no memory");
+        return false;
+    }
+    context->flags &= ~REDIS_BLOCK;
+    connection->context = context;
+    connection->owner = getpid();
+    connection->makers = *context->reader->fn;
+    connection->makers.createArray = no_array;
+    context->reader->fn = &connection->makers;
+    return !connection->tls || quietly(begin_tls, connection);
+}
+
+/* --- commands and replies --- */
+
+/* Of the server's own words only the code is shown: the rest could be anything. */
+static const char *refusal(struct auth_redis_connection *connection, const char *words) {
+    static const struct {
+        const char *start;
+        const char *meaning;
+    } known[] = {
+        {"NOAUTH ", "it needs a password: cache_password, cache_password_file"},
+        {"WRONGPASS ", "user or password are wrong"},
+        {"ERR invalid password", "the password is wrong"},
+        {"ERR AUTH <password> called without", "it has no password, but one was given"},
+        {"ERR Client sent AUTH, but no", "it has no password, but one was given"},
+        {"ERR DB index", "it has no such database"},
+        {"ERR max number of clients", "it accepts no more clients"},
+        {"ERR unknown command", "it lacks a command that is needed"},
+        {"NOPERM ", "its access list does not permit this user all commands and keys that are needed"},
+        {"DENIED ", "it is in protected mode, which admits clients of its own machine alone"},
+        {"READONLY ", "it is a replica, which cannot be written to"},
+        {"LOADING ", "it is starting and loads its data"},
+        {"MOVED ", "it is part of a cluster, and the key is elsewhere"},
+        {"MISCONF ", "it cannot save its data, so it accepts no writes"},
+        {"OOM ", "its memory is full"}};
+    const char *meaning = "it refuses the command";
+    int code = (int)strspn(words, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strncmp(known[i].start, words, strlen(known[i].start)) == 0)
+            meaning = known[i].meaning;
+    (void)snprintf(connection->why, sizeof connection->why, "%s (%.*s)", meaning,
+                   code < CODE_MAX ? code : CODE_MAX, words);
+    return connection->why;
+}
+
+/* What another program has put there, of another type, is as good as nothing. */
+static bool means_absent(const redisReply *reply) {
+    return strncmp(reply->str, "WRONGTYPE ", strlen("WRONGTYPE ")) == 0 ||
+           strncmp(reply->str, "ERR no such key", strlen("ERR no such key")) == 0;
+}
+
+static enum auth_store_result check_replies(struct auth_redis_connection *connection, const char **why) {
+    for (int i = 0; i < connection->replied; i++) {
+        const redisReply *reply = connection->replies[i];
+        if (reply->type != REDIS_REPLY_ERROR || means_absent(reply))
+            continue;
+        connection->spent = true;
+        return fail(why, refusal(connection, reply->str));
+    }
+    return AUTH_STORE_OK;
+}
+
+static const char *fault(struct auth_redis_connection *connection) {
+    const redisContext *context = connection->context;
+    const char *problem = auth_redis_tls_problem(connection->session);
+    if (context->reader->len > AUTH_STORE_RECORD_MAX)
+        return "its answer is too long";
+    if (context->err == REDIS_ERR_PROTOCOL || context->err == REDIS_ERR_OOM)
+        return "what answers is not a Redis server";
+    if (problem == NULL)
+        return "it closed the connection";
+    (void)snprintf(connection->why, sizeof connection->why, TLS_FAILS, problem);
+    return connection->why;
+}
+
+static void say(struct auth_redis_connection *connection, const struct auth_redis_command *command) {
+    size_t lengths[AUTH_REDIS_WORDS_MAX];
+    for (int i = 0; i < command->count; i++)
+        lengths[i] = command->lengths[i] > 0 ? command->lengths[i] : strlen(command->words[i]);
+    (void)redisAppendCommandArgv(connection->context, command->count, (const char **)command->words, lengths);
+}
+
+enum progress { GOES_ON, COMPLETE, BROKEN };
+
+/* Writes and reads what can be without waiting, and takes apart what was read. */
+static enum progress advance(struct auth_redis_connection *connection, int count) {
+    redisContext *context = connection->context;
+    if (!quietly(write_and_read, connection) || context->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
+        return BROKEN;
+    while (connection->replied < count) {
+        void *reply = NULL;
+        if (redisGetReplyFromReader(context, &reply) != REDIS_OK)
+            return BROKEN;
+        if (reply == NULL)
+            return GOES_ON;
+        if (connection->skipped == 0) {
+            connection->replies[connection->replied++] = reply;
+            continue;
+        }
+        freeReplyObject(reply);
+        connection->skipped--;
+    }
+    return COMPLETE;
+}
+
+static bool wait_for_server(struct auth_redis_connection *connection, const struct auth_deadline *deadline) {
+    const redisContext *context = connection->context;
+    short events = auth_redis_tls_awaits(connection->session);
+    if (events == 0)
+        events = context->obuf[0] != '\0' ? POLLIN | POLLOUT : POLLIN;
+    return auth_redis_wait(context->fd, events, deadline);
+}
+
+static const char *end_of(const struct auth_deadline *deadline) {
+    return auth_deadline_is_cancelled(deadline) ? "cancelled" : "it does not answer in time";
+}
+
+/* Gives the commands and waits for a reply to each of them. ERROR without a connection: it broke. */
+static enum auth_store_result exchange(struct auth_redis_connection *connection,
+                                       const struct auth_redis_command *commands, int count,
+                                       const struct auth_deadline *deadline, const char **why) {
+    enum progress progress = GOES_ON;
+    for (int said = 0; progress == GOES_ON;) {
+        if (!auth_gate_enter())
+            return fail(why, "the process exits");
+        if (said == 0)
+            forget_replies(connection);
+        while (said < count)
+            say(connection, &commands[said++]);
+        progress = advance(connection, count);
+        if (progress == BROKEN) {
+            *why = fault(connection);
+            disconnect(connection);
+        }
+        auth_gate_leave();
+        if (progress == GOES_ON && !wait_for_server(connection, deadline)) {
+            connection->spent = true;
+            return fail(why, end_of(deadline));
+        }
+    }
+    return progress == COMPLETE ? check_replies(connection, why) : AUTH_STORE_ERROR;
+}
+
+static enum auth_store_result greet(struct auth_redis_connection *connection,
+                                    const struct auth_deadline *deadline, const char **why) {
+    const char *user = connection->user;
+    const char *password = (const char *)connection->password.data;
+    size_t length = connection->password.length;
+    char database[NUMBER_BYTES];
+    struct auth_redis_command auth = {.count = 2, .words = {"AUTH", password}, .lengths = {0, length}};
+    if (user[0] != '\0')
+        auth = (struct auth_redis_command){
+            .count = 3, .words = {"AUTH", user, password}, .lengths = {0, 0, length}};
+    (void)snprintf(database, sizeof database, "%d", connection->database);
+    const struct auth_redis_command commands[] = {auth, {.count = 2, .words = {"SELECT", database}}};
+    int first = length > 0 ? 0 : 1;
+    int last = connection->database > 0 ? 1 : 0;
+    return first <= last ? exchange(connection, &commands[first], last - first + 1, deadline, why)
+                         : AUTH_STORE_OK;
+}
+
+static enum auth_store_result connect_to_it(struct auth_redis_connection *connection,
+                                            const struct auth_deadline *deadline, const char **why) {
+    int fd = auth_redis_dial(connection->path, connection->host, connection->port, deadline, why);
+    if (fd < 0)
+        return auth_deadline_is_cancelled(deadline) ? fail(why, end_of(deadline)) : AUTH_STORE_ERROR;
+    if (!auth_gate_enter()) {
+        auth_descriptor_close(fd);
+        return fail(why, "the process exits");
+    }
+    bool begun = begin(connection, fd);
+    if (!begun)
+        disconnect(connection);
+    auth_gate_leave();
+    return begun ? greet(connection, deadline, why) : fail(why, connection->why);
+}
+
+/* A connection that the server has closed since it was last used is replaced, once. */
+enum auth_store_result auth_redis_connection_ask(struct auth_redis_connection *connection,
+                                                 const struct auth_redis_command *commands, int count,
+                                                 const struct auth_deadline *until, const char **why) {
+    struct auth_deadline deadline = auth_deadline_within(until, connection->limit_ns);
+    enum auth_store_result result = AUTH_STORE_ERROR;
+    if (auth_deadline_is_over(&deadline))
+        return fail(why, end_of(&deadline));
+    if (connection->spent || connection->owner != getpid())
+        disconnect(connection);
+    if (connection->context != NULL)
+        result = exchange(connection, commands, count, &deadline, why);
+    if (connection->context != NULL)
+        return result;
+    result = connect_to_it(connection, &deadline, why);
+    return result == AUTH_STORE_OK ? exchange(connection, commands, count, &deadline, why) : result;
+}
+
+void auth_redis_connection_tell(struct auth_redis_connection *connection,
+                                const struct auth_redis_command *command) {
+    if (connection->context == NULL || connection->owner != getpid() || !auth_gate_enter())
+        return;
+    say(connection, command);
+    connection->skipped++;
+    (void)quietly(write_out, connection); /* the next call finds out whether it broke */
+    auth_gate_leave();
+}
+
+static bool copy_text(char **to, const char *from) {
+    *to = strdup(from != NULL ? from : "");
+    return *to != NULL;
+}
+
+bool auth_redis_connection_init(struct auth_redis_connection *connection,
+                                const struct auth_redis_options *options) {
+    struct auth_trust trust = {.file = options->ca_file};
+    *connection = (struct auth_redis_connection){
+        .database = options->database, .tls = options->tls, .limit_ns = options->limit_ns};
+    if (options->tls)
+        auth_trust_complete(&trust);
+    return copy_text(&connection->path, options->path) && copy_text(&connection->host, options->host) &&
+           copy_text(&connection->port, options->port) && copy_text(&connection->user, options->user) &&
+           copy_text(&connection->ca_file, trust.file) && copy_text(&connection->ca_path, trust.path);
+}
+
+void auth_redis_connection_wipe(struct auth_redis_connection *connection) {
+    disconnect(connection);
+    auth_secret_wipe(&connection->password);
+    free(connection->path);
+    free(connection->host);
+    free(connection->port);
+    free(connection->user);
+    free(connection->ca_file);
+    free(connection->ca_path);
+}

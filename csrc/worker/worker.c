@@ -1,0 +1,169 @@
+/* The worker; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "worker/worker.h"
+#include "base/clock.h"
+#include "worker/gate.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { STACK_BYTES = 512 * 1024, GLANCE_NS = 100000 };
+
+enum state {
+    RUNNING,
+    DONE,      /* `run` has returned */
+    SIGNALLED, /* and the thread uses nothing of this any more */
+    ABANDONED  /* its owner is gone: the thread frees it */
+};
+
+/* Of a list that its owner adds to while the thread may read it. */
+struct listener {
+    struct auth_notifier notifier; /* a copy: who gave it may close it while the thread runs */
+    struct listener *next;
+};
+
+struct auth_worker {
+    void (*run)(void *data);
+    void (*release)(void *data);
+    void *data;
+    struct auth_notifier ended; /* the worker's own: the others may be signalled for other reasons */
+    _Atomic(struct listener *) listeners;
+    pthread_t thread;
+    pid_t owner;
+    _Atomic enum state state;
+};
+
+static void close_notifiers(struct auth_worker *worker) {
+    auth_notifier_close(&worker->ended);
+    for (struct listener *one = atomic_load(&worker->listeners); one != NULL; one = one->next)
+        auth_notifier_close(&one->notifier);
+}
+
+static void destroy(struct auth_worker *worker) {
+    close_notifiers(worker);
+    for (struct listener *one = atomic_load(&worker->listeners); one != NULL;) {
+        struct listener *next = one->next;
+        free(one);
+        one = next;
+    }
+    free(worker);
+}
+
+/* --- the thread --- */
+
+static void *run(void *argument) {
+    struct auth_worker *worker = argument;
+    enum state expected = RUNNING;
+    (void)pthread_setname_np(pthread_self(), "central-auth");
+    worker->run(worker->data);
+    if (atomic_compare_exchange_strong(&worker->state, &expected, DONE)) {
+        auth_notifier_signal(&worker->ended);
+        for (const struct listener *one = atomic_load(&worker->listeners); one != NULL; one = one->next)
+            auth_notifier_signal(&one->notifier);
+        atomic_store(&worker->state, SIGNALLED);
+    } else {
+        worker->release(worker->data);
+        destroy(worker);
+    }
+    return NULL;
+}
+
+/* It blocks all signals, which are the host's. */
+static bool start_thread(struct auth_worker *worker) {
+    sigset_t all;
+    sigset_t before;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&worker->thread, &attributes, run, worker) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return started;
+}
+
+/* --- its owner --- */
+
+struct auth_worker *auth_worker_start(void (*function)(void *data), void (*release)(void *data), void *data,
+                                      const struct auth_notifier *done) {
+    struct auth_worker *worker = malloc(sizeof *worker);
+    if (worker == NULL)
+        return NULL;
+    *worker = (struct auth_worker){
+        .run = function, .release = release, .data = data, .ended = AUTH_NOTIFIER_CLOSED, .owner = getpid()};
+    if (auth_notifier_open(&worker->ended) && (done == NULL || auth_worker_notify(worker, done)) &&
+        start_thread(worker))
+        return worker;
+    destroy(worker);
+    return NULL;
+}
+
+/* The thread may end at the same moment: it reads the list after its state has changed, so either it sees the
+ * new one there, or its end is seen here, or both. */
+bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *notifier) {
+    struct listener *one = malloc(sizeof *one);
+    if (one == NULL || !auth_notifier_copy(&one->notifier, notifier)) {
+        free(one);
+        return false;
+    }
+    one->next = atomic_load(&worker->listeners);
+    atomic_store(&worker->listeners, one);
+    if (auth_worker_is_done(worker))
+        auth_notifier_signal(notifier);
+    return true;
+}
+
+bool auth_worker_is_done(const struct auth_worker *worker) {
+    return atomic_load(&worker->state) != RUNNING;
+}
+
+bool auth_worker_wait(const struct auth_worker *worker, int64_t limit_ns) {
+    if (!auth_worker_is_done(worker))
+        (void)auth_notifier_wait(&worker->ended, limit_ns);
+    return auth_worker_is_done(worker);
+}
+
+bool auth_worker_is_ours(const struct auth_worker *worker) {
+    return worker->owner == getpid();
+}
+
+static int64_t now_ns(void) {
+    return auth_clock_boot_ns(&(struct auth_clock){0});
+}
+
+/* While the process exits, a thread may take AUTH_GATE_LINGER_NS to end; nothing of the worker is used in
+ * that. */
+static void join(struct auth_worker *worker) {
+    if (!auth_gate_is_exiting()) {
+        pthread_join(worker->thread, NULL);
+        return;
+    }
+    while (atomic_load(&worker->state) != SIGNALLED)
+        auth_clock_sleep(GLANCE_NS);
+    pthread_detach(worker->thread);
+}
+
+bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns) {
+    enum state expected = RUNNING;
+    if (!auth_worker_is_ours(worker)) {
+        close_notifiers(worker);
+        return false;
+    }
+    pthread_t thread = worker->thread; /* an abandoned worker may be gone at once */
+    int64_t begun_ns = now_ns();
+    int64_t left_ns = grace_ns;
+    while (left_ns > 0 && !auth_worker_wait(worker, left_ns))
+        left_ns = grace_ns - (now_ns() - begun_ns);
+    if (atomic_compare_exchange_strong(&worker->state, &expected, ABANDONED)) {
+        pthread_detach(thread);
+        return false;
+    }
+    join(worker);
+    destroy(worker);
+    return true;
+}

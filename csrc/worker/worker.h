@@ -1,0 +1,40 @@
+/* Runs one blocking function on one short-lived thread: the only way this package does anything in the
+ * background. The thread blocks all signals, has a small stack, and never touches Lua. The only file that
+ * starts threads. SPDX-License-Identifier: MIT */
+#ifndef AUTH_WORKER_H
+#define AUTH_WORKER_H
+
+#include "base/notifier.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct auth_worker;
+
+/* Starts `run(data)` on a thread and returns at once. At its end the thread signals a copy of `done`, which
+ * the caller may close meanwhile; NULL: nobody waits. Until the worker has ended, `data` belongs to it.
+ * `release` frees `data` if the worker is abandoned: see auth_worker_end. NULL: no memory, no descriptor or
+ * no thread is left; then nothing was started and `data` stays the caller's. */
+struct auth_worker *auth_worker_start(void (*run)(void *data), void (*release)(void *data), void *data,
+                                      const struct auth_notifier *done);
+
+/* Signals a copy of this notifier, too, at the end; at once if it has come. From the thread that started the
+ * worker. false: no memory, or no descriptor is left. */
+bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *notifier);
+
+bool auth_worker_is_done(const struct auth_worker *worker);
+
+/* Waits until it is done, `limit_ns` at most, less when a signal of the system arrives. Whether it is. */
+bool auth_worker_wait(const struct auth_worker *worker, int64_t limit_ns);
+
+/* Whether it was started by this process. A forked child has a copy of the memory, but no thread. */
+bool auth_worker_is_ours(const struct auth_worker *worker);
+
+/* Frees the worker, once `run` has been told to return by means of its own. true: the thread has ended, and
+ * `data` is the caller's again. false: it did not within `grace_ns`: the thread goes on, and at its end
+ * signals nothing but calls `release`; the caller must not use `data` any more. In a forked child false, too:
+ * it closes descriptors and leaves all memory as it is, for a thread of the parent may have been writing to
+ * it. */
+bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns);
+
+#endif

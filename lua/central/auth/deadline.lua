@@ -1,0 +1,30 @@
+-- The time at which a call must return. Made once per call and passed to everything that waits.
+-- SPDX-License-Identifier: MIT
+
+local deadline = {}
+
+---@class central.auth.Deadline
+---@field at number seconds on the boot clock
+local Deadline = {}
+Deadline.__index = Deadline
+
+--- A deadline `seconds` from now.
+---@param clock userdata
+---@param seconds number
+---@return central.auth.Deadline
+function deadline.new(clock, seconds)
+  return setmetatable({ _clock = clock, at = clock:boot() + seconds }, Deadline)
+end
+
+--- The seconds left; 0 after the deadline.
+---@return number
+function Deadline:left()
+  return math.max(self.at - self._clock:boot(), 0)
+end
+
+---@return boolean
+function Deadline:over()
+  return self._clock:boot() >= self.at
+end
+
+return deadline

@@ -1,0 +1,223 @@
+-- The token that is held: taken from a reply or from a record, compared, forgotten. Never returns one that has expired.
+-- SPDX-License-Identifier: MIT
+
+local core = require "central.auth.core"
+local response = require "central.auth.token.response"
+
+local GRACE = 1           -- seconds after its arrival a token is still returned to who asked, though it is expired
+local YOUNG = 60          -- seconds in which min_valid renews no token, or a quarter of a short life
+local INVALIDATED_MAX = 8 -- invalidated tokens that are remembered
+
+local current_token = {}
+
+---@class central.auth.CurrentToken
+---@field adoptions integer how often a new token was taken into use
+---@field id? integer of the record that brought it
+---@field sent_boot? number when it was asked for; likewise sent_wall
+---@field replaced boolean whether there was one before
+local CurrentToken = {}
+CurrentToken.__index = CurrentToken
+
+--- None yet. `tracker`: native, which the getter of the client returns the token from.
+---@param config central.auth.Config
+---@param clock userdata
+---@param tracker userdata
+---@param jitter? number for specs
+---@return central.auth.CurrentToken
+function current_token.new(config, clock, tracker, jitter)
+  return setmetatable({
+    _config = config, _clock = clock, _tracker = tracker, _jitter = jitter, _invalidated = {}, _arrived = 0,
+    adoptions = 0,
+  }, CurrentToken)
+end
+
+--- Whether there is one to return, in which state, and its remaining and whole life in seconds.
+---@return boolean usable
+---@return "none"|"fresh"|"stale"|"expired" state
+---@return number remaining
+---@return number life
+function CurrentToken:state()
+  local state, remaining, life = self._tracker:state()
+  return state == "fresh" or state == "stale", state, remaining, life
+end
+
+--- Whether there is a usable one, or one that is expired and has only just arrived.
+---@return boolean
+function CurrentToken:is_there()
+  local usable, state = self:state()
+  return usable or state == "expired" and self._clock:boot() - self._arrived < GRACE
+end
+
+--- Whether a usable token is to be renewed for `min_valid`: where a new one would do, and otherwise once three quarters
+--- of a life or less are left. A young token is not, or such calls would renew one after the other.
+---@param min_valid number
+---@return boolean
+function CurrentToken:falls_short(min_valid)
+  local _, state, remaining, life = self:state()
+  local wanted = min_valid < life and min_valid or life * 0.75
+  return remaining < wanted and (state == "stale" or life - remaining >= math.min(YOUNG, life / 4))
+end
+
+---@return string?
+function CurrentToken:token()
+  return self._tracker:token()
+end
+
+---@param token string
+---@return boolean
+function CurrentToken:is_invalidated(token)
+  for _, other in ipairs(self._invalidated) do
+    if token == other then
+      return true
+    end
+  end
+  return false
+end
+
+function CurrentToken:_begin(tracker, token, raw)
+  tracker:begin(token.access_token, {
+    sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = token.expires_in, refresh_in = token.refresh_in,
+    renew_before = self._config.renew_before, jitter = self._jitter or core.jitter(token.access_token),
+    took = raw.received_boot and raw.received_boot - raw.sent_boot,
+  })
+end
+
+function CurrentToken:_hold(token, raw, origin)
+  self:_begin(self._tracker, token, raw)
+  self._origin, self._scope, self._ended, self._arrived = origin, token.scope, nil, raw.received_boot or 0
+  self.sent_boot, self.sent_wall, self.id = raw.sent_boot, raw.sent_wall, raw.id
+  self.adoptions = self.adoptions + 1
+end
+
+-- A server that returns the token that is held renews nothing: the first schedule stands, unless it says that less of
+-- its life is left.
+function CurrentToken:_keeps_schedule(token, raw)
+  local usable, _, remaining = self:state()
+  if not usable or token.access_token ~= self:token() then
+    return false
+  end
+  token.odd[#token.odd + 1] = "the server returned the token already held"
+  local said = token.expires_in and token.expires_in - (self._clock:boot() - raw.sent_boot)
+  return not (said and said < remaining)
+end
+
+--- Whether the token that is held is usable, and another one from the network expired before anybody looked at it. Then
+--- that one counts as taken, but the one that is held stays.
+---@param token central.auth.TokenResponse
+---@param raw central.auth.RawReply
+---@return boolean
+function CurrentToken:outlives(token, raw)
+  if not self:state() or token.access_token == self:token() then
+    return false
+  end
+  local other = core.tracker(self._clock)
+  self:_begin(other, token, raw)
+  local has_expired = other:state() == "expired"
+  self.adoptions = self.adoptions + (has_expired and 1 or 0)
+  return has_expired
+end
+
+--- Takes a token that came from the network. Returns whether it is the one that was held before.
+---@param token central.auth.TokenResponse
+---@param raw central.auth.RawReply
+---@return boolean same
+function CurrentToken:take(token, raw)
+  if self:is_invalidated(token.access_token) then
+    token.odd[#token.odd + 1] = "the server returned the token that was just invalidated"
+    self._invalidated = {}
+  end
+  local same = token.access_token == self:token()
+  self.replaced, self._had_one = self._had_one or false, true
+  if self:_keeps_schedule(token, raw) then
+    self.id, self.adoptions = self.id or raw.id, self.adoptions + 1 -- others are to find the first record, too
+  else
+    self:_hold(token, raw, "network")
+  end
+  return same
+end
+
+--- Takes the token of a record if it is better than the one held: usable, not invalidated, good for longer; with
+--- `since` (boot time) only one that was asked for after that. Returns whether it did.
+---@param raw? central.auth.RawReply
+---@param since? number
+---@return boolean
+function CurrentToken:take_record(raw, since)
+  local token = raw and (not since or raw.sent_boot > since) and response.read(raw)
+  if not token or self:is_invalidated(token.access_token) then
+    return false
+  elseif token.access_token == self:token() then
+    self.id = self.id or raw.id
+    return false
+  end
+  local other = core.tracker(self._clock)
+  self:_begin(other, token, raw)
+  local state, remaining = other:state()
+  if state == "expired" then
+    self._ended = { tracker = other, sent_boot = raw.sent_boot }
+    return false
+  elseif remaining <= select(2, self._tracker:state()) then
+    return false
+  end
+  self:_hold(token, raw, "cache")
+  self._had_one = true
+  return true
+end
+
+--- Takes no such token from a record again, only from the server. Returns whether it was the one held.
+---@param token string
+---@return boolean
+function CurrentToken:invalidate(token)
+  table.insert(self._invalidated, 1, token)
+  self._invalidated[INVALIDATED_MAX + 1] = nil
+  if self:token() ~= token then
+    return false
+  end
+  self:forget()
+  return true
+end
+
+function CurrentToken:forget()
+  self._tracker:forget()
+  self.id = nil
+end
+
+--- The ids of the records that bring a token, or one that was requested before it: what replaced that is of no use, and
+--- so is it. Of `raws`, some may be nil.
+---@param token string
+---@param ... central.auth.RawReply?
+---@return integer[]
+function CurrentToken:ids_of(token, ...)
+  local is_held = self:token() == token
+  local sent_boot = is_held and self.sent_boot or -math.huge
+  local ids, found = { is_held and self.id or nil }, {}
+  for i = 1, select("#", ...) do
+    local raw = select(i, ...)
+    found[i] = raw and response.read(raw)
+    if found[i] and found[i].access_token == token then
+      sent_boot = math.max(sent_boot, raw.sent_boot)
+    end
+  end
+  for i, other in pairs(found) do
+    local raw = select(i, ...)
+    if other and (other.access_token == token or raw.sent_boot < sent_boot) then
+      ids[#ids + 1] = raw.id
+    end
+  end
+  return ids
+end
+
+--- What `status` shows.
+---@return table
+function CurrentToken:snapshot()
+  local tracker, sent_boot, origin = self._tracker, self.sent_boot, self._origin
+  if tracker:state() == "none" and self._ended then
+    tracker, sent_boot, origin = self._ended.tracker, self._ended.sent_boot, "cache"
+  end
+  local state, remaining, life, renews_in = tracker:state()
+  return {
+    state = state, remaining = remaining, life = life, renews_in = renews_in, sent_boot = sent_boot, origin = origin,
+    granted_scope = self._scope,
+  }
+end
+
+return current_token

@@ -1,0 +1,121 @@
+-- A reply that brings no token -> the failure it stands for, in words, and what follows from it: whether a new try may
+-- succeed, whether the credentials were turned down. Bodies may be missing and codes other than the RFC's.
+-- SPDX-License-Identifier: MIT
+
+local error_text = require "central.auth.error_text"
+local errors = require "central.auth.errors"
+
+local response_error = {}
+
+local function fail(code, message, detail)
+  return nil, errors.failure(code, message, detail)
+end
+
+local ADVICE = {
+  invalid_client = "the client id or secret is wrong, or the credential was reset or deleted: look under Personal API"
+    .. " clients in HPE GreenLake",
+  invalid_scope = "the scope is unknown or not granted to this client",
+  unauthorized_client = "this client may not use the client-credentials grant",
+  unsupported_grant_type = "the endpoint does not know this grant: is token_url right?",
+}
+
+local function oauth_failure(fields, detail, clean, challenge)
+  local name = clean(fields.error)
+  local parts = { ("the server answered %s"):format(name) }
+  parts[#parts + 1] = error_text.add(detail, fields, challenge, clean, "error")
+  parts[#parts + 1] = ADVICE[detail.status == 401 and name == "unauthorized_client" and "invalid_client" or name]
+  detail.oauth_error = name
+  return fail("oauth", table.concat(parts, "; "), detail)
+end
+
+--- What is to be said of a body in an encoding; "" where it has none.
+---@param raw central.auth.RawReply
+---@param clean fun(text: string): string
+---@return string
+function response_error.encoding(raw, clean)
+  local name = (raw.content_encoding or "identity"):lower()
+  return name ~= "identity" and ("; its Content-Encoding is %s, which is not decoded here"):format(clean(name)) or ""
+end
+
+local function http_failure(raw, fields, detail, clean, challenge)
+  local status = raw.status
+  if status >= 300 and status < 400 then
+    local where = raw.location_host and (" to " .. clean(raw.location_host)) or ""
+    return fail("http", ("HTTP status %d: a redirect%s, not followed: it would carry the secret along"):format(
+      status, where), detail)
+  end
+  local said = error_text.add(detail, fields, challenge, clean)
+  if status >= 200 and status < 300 then
+    return fail("reply", ("the reply is not a JSON object (Content-Type %s, %d bytes)%s"):format(
+      clean(raw.content_type or "missing"), #raw.body, response_error.encoding(raw, clean)), detail)
+  elseif said then
+    return fail("http", ("HTTP status %d; %s"):format(status, said), detail)
+  end
+  local hint = status < 500 and ": refused without an OAuth error; wrong credentials, wrong token_url, or something"
+    .. " between here and the server" or ""
+  return fail("http", ("HTTP status %d%s%s"):format(status, hint, response_error.encoding(raw, clean)), detail)
+end
+
+--- What is known of a reply beside its words.
+---@param raw central.auth.RawReply
+---@return central.auth.Detail
+function response_error.detail(raw)
+  return { status = raw.status, retry_after = raw.retry_after }
+end
+
+--- The failure that a reply stands for. `fields` is its JSON object, if it is one.
+---@param raw central.auth.RawReply
+---@param fields? table
+---@param clean fun(text: string): string makes text from the server fit to print
+---@return nil
+---@return central.auth.Failure failure
+function response_error.of(raw, fields, clean)
+  local detail, challenge = response_error.detail(raw), error_text.challenge(raw.challenge)
+  local names_error = fields and type(fields.error) == "string" and fields.error ~= ""
+  if raw.status == 429 then
+    local said = error_text.add(detail, fields, challenge, clean)
+    return fail("rate_limited",
+      "HTTP status 429: too many token requests" .. (said and "; " .. said or ""), detail)
+  elseif names_error and (raw.status < 300 or raw.status >= 400) then
+    return oauth_failure(fields, detail, clean, challenge)
+  end
+  return http_failure(raw, fields, detail, clean, challenge)
+end
+
+local TRANSIENT_CODES = { resolve = true, connect = true, timeout = true, network = true, rate_limited = true }
+-- 520 to 524 are what some proxies say of a server that they can't reach.
+local TRANSIENT_STATUS = {
+  [408] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true,
+  [520] = true, [521] = true, [522] = true, [523] = true, [524] = true,
+}
+local TRANSIENT_ERRORS = { temporarily_unavailable = true, server_error = true }
+-- Those of RFC 6749, 5.2, mean the request, also with the status 500.
+local FINAL_ERRORS = {
+  invalid_client = true, invalid_grant = true, invalid_request = true, invalid_scope = true,
+  unauthorized_client = true, unsupported_grant_type = true,
+}
+
+--- Whether a new try may succeed without anybody changing anything.
+---@param code central.auth.Code
+---@param detail central.auth.Detail
+---@return boolean
+function response_error.transient(code, detail)
+  if TRANSIENT_ERRORS[detail.oauth_error] then
+    return true
+  elseif FINAL_ERRORS[detail.oauth_error] and detail.status == 500 then
+    return false
+  end
+  return TRANSIENT_STATUS[detail.status] or (TRANSIENT_CODES[code] and not detail.proxy_status) or false
+end
+
+--- Whether the server turned these credentials down: in the RFC's words or, as some do, with a 401 and other words, or
+--- with a bare 401 or 403.
+---@param code central.auth.Code
+---@param detail central.auth.Detail
+---@return boolean
+function response_error.rejected(code, detail)
+  return detail.oauth_error == "invalid_client" or detail.status == 401 and (code == "oauth" or code == "http")
+    or detail.status == 403 and code == "http"
+end
+
+return response_error

@@ -1,0 +1,73 @@
+-- The transfers of one client and its tenants: each has a connection that is kept for the next request. Loads libcurl
+-- (central.auth.http) when the first request is made.
+-- SPDX-License-Identifier: MIT
+
+local lazy = require "central.auth.lazy"
+
+local errors = lazy "central.auth.errors"
+
+local MAX_IDLE = 4 -- transfers that are kept
+
+local transfers = {}
+
+---@class central.auth.Transfers
+local Transfers = {}
+Transfers.__index = Transfers
+
+--- None yet. `make`: another maker of transfers, for specs.
+---@param clock userdata
+---@param make? fun(clock: userdata): userdata
+---@return central.auth.Transfers
+function transfers.new(clock, make)
+  return setmetatable({ _clock = clock, _make = make, _idle = {} }, Transfers)
+end
+
+-- It can't be loaded once the program has changed its root, or while no descriptor is left.
+local function load()
+  local ok, http = pcall(require, "central.auth.http")
+  if ok then
+    return http.transfer
+  elseif not tostring(http):find("central.auth.http", 1, true) then
+    error(http, 0) -- an interruption, or memory that is short
+  end
+  return nil, errors.failure("config", errors.printable("the part that makes requests can't be loaded (see \"Daemons\""
+    .. " in the README): " .. tostring(http):gsub("%s+", " ")))
+end
+
+--- One on which nothing is under way, with a connection where there is an idle one.
+---@return userdata? transfer
+---@return central.auth.Failure? failure
+function Transfers:take()
+  if not self._make then
+    local make, failure = load()
+    if not make then
+      return nil, failure
+    end
+    self._make = make
+  end
+  local transfer
+  repeat -- a forked child has those of its parent
+    transfer = table.remove(self._idle)
+  until not transfer or transfer:ours()
+  return transfer or self._make(self._clock)
+end
+
+--- Keeps a transfer, on which nothing is under way any more, for the next request.
+---@param transfer userdata
+function Transfers:give_back(transfer)
+  if self._closed or #self._idle >= MAX_IDLE then
+    transfer:close()
+  else
+    self._idle[#self._idle + 1] = transfer
+  end
+end
+
+--- Closes the connections; those given back later are closed then.
+function Transfers:close()
+  self._closed = true
+  while self._idle[1] do
+    table.remove(self._idle):close()
+  end
+end
+
+return transfers

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "base/file.h"
+#include "cache/folder_store.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char root[] = "/tmp/central-auth-XXXXXX";
+static char folder[64];
+static struct auth_store *store;
+static const char *why;
+
+static const char *at(const char *name) {
+    static char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static enum auth_store_result put(const char *name, const char *text) {
+    struct auth_secret bytes = {0};
+    assert_true(auth_secret_append(&bytes, text, strlen(text)));
+    enum auth_store_result result = store->kind->put(store, name, &bytes, NULL, &why);
+    auth_secret_wipe(&bytes);
+    return result;
+}
+
+static void check(const char *name, const char *text) {
+    struct auth_secret bytes = {0};
+    int64_t age_ns = 0;
+    assert_int_equal(store->kind->get(store, name, &bytes, &age_ns, NULL, &why), AUTH_STORE_OK);
+    assert_content(bytes, text);
+    assert_int_equal(age_ns, -1);
+    auth_secret_wipe(&bytes);
+}
+
+static enum auth_store_result result_of(const char *name) {
+    struct auth_secret bytes = {0};
+    int64_t age_ns = 0;
+    enum auth_store_result result = store->kind->get(store, name, &bytes, &age_ns, NULL, &why);
+    auth_secret_wipe(&bytes);
+    return result;
+}
+
+static enum auth_store_result take_away(const char *name) {
+    return store->kind->remove(store, name, NULL, &why);
+}
+
+static enum auth_store_result lock(const char *name, struct auth_lock *lock) {
+    return store->kind->lock(store, name, 0, lock, NULL, &why);
+}
+
+static void unlock(struct auth_lock *lock) {
+    store->kind->unlock(store, lock);
+}
+
+static int start(void **state) {
+    (void)state;
+    (void)snprintf(folder, sizeof folder, "%s/a/b", root);
+    store = auth_folder_store_new(folder);
+    return store == NULL;
+}
+
+static int clean(void **state) {
+    char command[128];
+    (void)state;
+    store->kind->free(store);
+    (void)snprintf(command, sizeof command, "chmod -R u+rwx %s; rm -rf %s/*", root, root);
+    return system(command);
+}
+
+static void makes_the_folder_and_replaces_files(void **state) {
+    (void)state;
+    struct stat info;
+    assert_int_equal(result_of("x"), AUTH_STORE_ABSENT);
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
+    check("x", "one");
+    assert_int_equal(put("x", "two, and longer"), AUTH_STORE_OK);
+    check("x", "two, and longer");
+    assert_int_equal(put("empty", ""), AUTH_STORE_OK);
+    check("empty", "");
+    assert_int_equal(stat(folder, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0700);
+    assert_int_equal(stat(at("x"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    assert_int_equal(take_away("x"), AUTH_STORE_OK);
+    assert_int_equal(take_away("x"), AUTH_STORE_ABSENT);
+    assert_int_equal(result_of("x"), AUTH_STORE_ABSENT);
+}
+
+static void tells_whether_a_folder_can_be_used(void **state) {
+    (void)state;
+    char deep[80];
+    (void)snprintf(deep, sizeof deep, "%s/c", folder);
+    assert_int_equal(auth_folder_try(folder, false, &why), AUTH_STORE_OK); /* both can be made */
+    assert_int_equal(auth_folder_try(folder, true, &why), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_folder_try(deep, false, &why), AUTH_STORE_ABSENT);
+    assert_non_null(strstr(why, "No such file"));
+    assert_int_equal(result_of("x"), AUTH_STORE_ABSENT); /* nothing was made */
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
+    assert_int_equal(auth_folder_try(folder, true, &why), AUTH_STORE_OK);
+    assert_int_equal(chmod(folder, 0750), 0);
+    assert_int_equal(auth_folder_try(folder, true, &why), AUTH_STORE_ERROR);
+    assert_non_null(strstr(why, "chmod 700"));
+    assert_int_equal(chmod(folder, 0700), 0);
+    assert_int_equal(symlink(".", at("link")), 0);
+    assert_int_equal(auth_folder_try(at("link"), true, &why), AUTH_STORE_ERROR);
+}
+
+static void leaves_no_temporary_behind(void **state) {
+    (void)state;
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
+    assert_int_equal(mkdir(at("taken"), 0700), 0);
+    assert_int_equal(mkdir(at("taken/inside"), 0700), 0);
+    assert_int_equal(put("taken", "one"), AUTH_STORE_ERROR); /* rename fails after writing */
+    char command[128];
+    (void)snprintf(command, sizeof command, "test \"$(ls -A %s | wc -l)\" = 2", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void does_without_a_folder_that_is_not_ours_alone(void **state) {
+    (void)state;
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
+    struct auth_lock held;
+    static const mode_t modes[] = {0750, 0705, 0770, 0777, 0710};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        assert_int_equal(chmod(folder, modes[i]), 0);
+        assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
+        assert_non_null(strstr(why, "chmod 700"));
+        assert_int_equal(put("x", "two"), AUTH_STORE_ERROR);
+        assert_int_equal(lock("x.lock", &held), AUTH_STORE_ERROR);
+        assert_int_equal(take_away("x"), AUTH_STORE_ERROR);
+    }
+    assert_int_equal(chmod(folder, 0700), 0);
+    check("x", "one");
+}
+
+static void follows_no_link(void **state) {
+    (void)state;
+    char moved[80];
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
+    assert_int_equal(symlink("x", at("link")), 0);
+    assert_int_equal(symlink("/etc/passwd", at("link.lock")), 0);
+    struct auth_lock held;
+    assert_int_equal(result_of("link"), AUTH_STORE_ERROR);
+    assert_int_equal(lock("link.lock", &held), AUTH_STORE_ERROR);
+    assert_int_equal(put("link", "two"), AUTH_STORE_OK); /* replaces the link, not what it names */
+    check("x", "one");
+    (void)snprintf(moved, sizeof moved, "%s/moved", root);
+    assert_int_equal(rename(folder, moved), 0);
+    assert_int_equal(symlink(moved, folder), 0);
+    assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
+    assert_non_null(strstr(why, "link"));
+    assert_int_equal(unlink(folder), 0);
+    assert_int_equal(close(open(folder, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
+    assert_int_equal(put("x", "two"), AUTH_STORE_ERROR);
+}
+
+static void does_without_files_that_are_not_ours_alone(void **state) {
+    (void)state;
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
+    assert_int_equal(chmod(at("x"), 0640), 0);
+    assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
+    assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+    assert_int_equal(result_of("fifo"), AUTH_STORE_ERROR); /* at once */
+    assert_int_equal(mkdir(at("folder"), 0700), 0);
+    assert_int_equal(result_of("folder"), AUTH_STORE_ERROR);
+    assert_int_equal(truncate(at("x"), (off_t)AUTH_STORE_RECORD_MAX + 1), 0);
+    assert_int_equal(chmod(at("x"), 0600), 0);
+    assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
+    assert_non_null(strstr(why, "too large"));
+}
+
+static void locks_one_holder_at_a_time(void **state) {
+    (void)state;
+    struct auth_lock first;
+    struct auth_lock second;
+    assert_int_equal(lock("x.lock", &first), AUTH_STORE_OK);
+    assert_int_equal(lock("x.lock", &second), AUTH_STORE_BUSY);
+    assert_int_equal(lock("y.lock", &second), AUTH_STORE_OK);
+    unlock(&second);
+    unlock(&first);
+    assert_int_equal(lock("x.lock", &first), AUTH_STORE_OK);
+    unlock(&first);
+}
+
+static void locks_a_file_of_its_own_in_any_folder(void **state) {
+    (void)state;
+    struct stat info;
+    int first = -1;
+    int second = -1;
+    assert_int_equal(auth_folder_lock_file(at("p.lock"), &first, &why), AUTH_STORE_OK); /* folder and all */
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(auth_folder_lock_file(at("p.lock"), &second, &why), AUTH_STORE_BUSY);
+    auth_folder_unlock_file(first);
+    assert_int_equal(auth_folder_lock_file(at("p.lock"), &second, &why), AUTH_STORE_OK);
+    auth_folder_unlock_file(second);
+    assert_int_equal(stat(at("p.lock"), &info), 0);
+    assert_int_equal(info.st_mode & 07777u, 0600);
+    assert_int_equal(chmod(at("p.lock"), 0644), 0);
+    assert_int_equal(auth_folder_lock_file(at("p.lock"), &first, &why), AUTH_STORE_ERROR);
+    assert_int_equal(auth_folder_lock_file("relative", &first, &why), AUTH_STORE_ERROR);
+    assert_int_equal(auth_folder_lock_file("/proc/nowhere/x", &first, &why), AUTH_STORE_ERROR);
+}
+
+static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {
+    (void)state;
+    struct auth_lock held;
+    int pipe_ends[2];
+    assert_int_equal(lock("x.lock", &held), AUTH_STORE_OK);
+    assert_int_equal(pipe2(pipe_ends, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char byte = 0;
+        close(pipe_ends[1]);
+        _exit(read(pipe_ends[0], &byte, 1) == 0 ? 0 : 1); /* until the parent is done */
+    }
+    close(pipe_ends[0]);
+    unlock(&held);
+    assert_int_equal(lock("x.lock", &held), AUTH_STORE_OK);
+    unlock(&held);
+    close(pipe_ends[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void dies_with_its_holder_though_a_child_lives_on(void **state) {
+    (void)state;
+    struct auth_lock held;
+    int stays[2];
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe2(stays, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t holder = fork();
+    if (holder == 0) {
+        close(stays[1]);
+        if (lock("x.lock", &held) != AUTH_STORE_OK)
+            _exit(1);
+        int next = dup(held.fd);
+        close(next);
+        if (fork() == 0) {
+            bool closed = fcntl(held.fd, F_GETFD) == -1 && fcntl(next, F_GETFD) == -1;
+            (void)!write(ready[1], closed ? "y" : "n", 1);
+            _exit((int)read(stays[0], &byte, 1));
+        }
+        _exit(0);
+    }
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    assert_int_equal(lock("x.lock", &held), AUTH_STORE_OK);
+    unlock(&held);
+    for (int i = 0; i < 2; i++) {
+        close(stays[i]);
+        close(ready[i]);
+    }
+}
+
+static void hands_notes_to_the_next_holder(void **state) {
+    (void)state;
+    char note[AUTH_FOLDER_NOTE_MAX];
+    char long_note[AUTH_FOLDER_NOTE_MAX + 1] = {0};
+    struct auth_lock held;
+    assert_int_equal(lock("x.lock", &held), AUTH_STORE_OK);
+    assert_int_equal(auth_folder_read_note(&held, note), 0);
+    auth_folder_write_note(&held, "a longer note", 13);
+    auth_folder_write_note(&held, "short", 5);
+    auth_folder_write_note(&held, long_note, sizeof long_note);
+    unlock(&held);
+    assert_int_equal(lock("x.lock", &held), AUTH_STORE_OK);
+    assert_int_equal(auth_folder_read_note(&held, note), 5);
+    assert_memory_equal(note, "short", 5);
+    held.owner++; /* as in a forked child */
+    assert_int_equal(auth_folder_read_note(&held, note), 0);
+    held.owner--;
+    unlock(&held);
+    assert_int_equal(auth_folder_read_note(&held, note), 0);
+    auth_folder_write_note(&held, "unheard", 7);
+    struct auth_lock lease = {.held = true, .owner = getpid()}; /* of a server: no file of its own */
+    auth_folder_write_note(&lease, "unheard", 7);
+    assert_int_equal(auth_folder_read_note(&lease, note), 0);
+}
+
+#define OLD "0123456789abcdef0123456789abcdef"
+
+static void put_aged(const char *name, int64_t age_s) {
+    struct timespec then = {.tv_sec = time(NULL) - (time_t)age_s};
+    assert_int_equal(put(name, "x"), AUTH_STORE_OK);
+    assert_int_equal(utimensat(AT_FDCWD, at(name), (struct timespec[2]){then, then}, 0), 0);
+}
+
+static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
+    (void)state;
+    static const char *const dead[] = {OLD ".token", OLD ".last.new-0123456789abcdef", OLD ".token.new-17-0"};
+    static const char *const kept[] = {OLD ".lock", "someones.token", "thesis.txt", OLD "1.token",
+                                       "1" OLD ".token"};
+    static const char *const unfinished[] = {OLD ".last.new-fedcba9876543210", OLD ".token.new-18-1"};
+    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        put_aged(kept[i], AUTH_FOLDER_DEAD_S + 60);
+    for (size_t i = 0; i < sizeof dead / sizeof *dead; i++)
+        put_aged(dead[i], AUTH_FOLDER_DEAD_S + 60);
+    for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++)
+        put_aged(unfinished[i], 2L * AUTH_FILE_UNFINISHED_S);
+    put_aged(OLD ".token.new-19-2", 60); /* another process may be writing it */
+    assert_int_equal(mkdir(at("folder"), 0700), 0);
+    assert_int_equal(utimensat(AT_FDCWD, at("folder"), old, 0), 0);
+    assert_int_equal(put("a.token", "x"), AUTH_STORE_OK);
+    check(OLD ".token", "x"); /* swept where a last reply is written, and nowhere else */
+    assert_int_equal(put("a.last", "x"), AUTH_STORE_OK);
+    for (size_t i = 0; i < sizeof dead / sizeof *dead; i++)
+        assert_int_equal(result_of(dead[i]), AUTH_STORE_ABSENT);
+    for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++)
+        assert_int_equal(result_of(unfinished[i]), AUTH_STORE_ABSENT);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        check(kept[i], "x"); /* the folder may be one that a person uses for other things */
+    check(OLD ".token.new-19-2", "x");
+    assert_int_equal(access(at("folder"), F_OK), 0);
+}
+
+static void keeps_records_until_they_are_dead(void **state) {
+    (void)state;
+    put_aged(OLD ".token", AUTH_FOLDER_DEAD_S - 60);
+    assert_int_equal(put(OLD ".last", "x"), AUTH_STORE_OK);
+    check(OLD ".token", "x");
+    check(OLD ".last", "x");
+}
+
+static void leaves_the_parents_lock_alone_in_a_child(void **state) {
+    (void)state;
+    struct auth_lock held;
+    struct auth_lock other;
+    int status = -1;
+    assert_int_equal(lock("x.lock", &held), AUTH_STORE_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        int number = dup2(STDOUT_FILENO, held.fd); /* another file has the number of the lock's */
+        unlock(&held);
+        _exit(number == held.fd && fcntl(number, F_GETFD) != -1 && lock("x.lock", &other) == AUTH_STORE_BUSY
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(lock("x.lock", &other), AUTH_STORE_BUSY);
+    unlock(&held);
+    unlock(&held);
+    assert_int_equal(lock("x.lock", &other), AUTH_STORE_OK);
+    unlock(&other);
+}
+
+static void leaves_no_descriptor_open(void **state) {
+    (void)state;
+    int before = dup(0);
+    close(before);
+    struct auth_lock held;
+    assert_int_equal(put("x", "one"), AUTH_STORE_OK);
+    check("x", "one");
+    assert_int_equal(result_of("none"), AUTH_STORE_ABSENT);
+    assert_int_equal(lock("x.lock", &held), AUTH_STORE_OK);
+    struct auth_lock busy;
+    assert_int_equal(lock("x.lock", &busy), AUTH_STORE_BUSY);
+    unlock(&held);
+    assert_int_equal(put("x.last", "one"), AUTH_STORE_OK);
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(put("x", "one"), AUTH_STORE_ERROR);
+    int after = dup(0);
+    close(after);
+    assert_int_equal(before, after);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, clean)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(makes_the_folder_and_replaces_files),
+        TEST(tells_whether_a_folder_can_be_used),
+        TEST(leaves_no_temporary_behind),
+        TEST(does_without_a_folder_that_is_not_ours_alone),
+        TEST(follows_no_link),
+        TEST(does_without_files_that_are_not_ours_alone),
+        TEST(locks_one_holder_at_a_time),
+        TEST(locks_a_file_of_its_own_in_any_folder),
+        TEST(gives_the_lock_back_though_a_child_has_a_copy),
+        TEST(dies_with_its_holder_though_a_child_lives_on),
+        TEST(hands_notes_to_the_next_holder),
+        TEST(sweeps_the_dead_and_keeps_locks_and_folders),
+        TEST(keeps_records_until_they_are_dead),
+        TEST(leaves_the_parents_lock_alone_in_a_child),
+        TEST(leaves_no_descriptor_open),
+    };
+    if (!auth_secret_init() || mkdtemp(root) == NULL)
+        return 1;
+    int failed = RUN(tests);
+    return rmdir(root) == 0 ? failed : 1;
+}

@@ -1,0 +1,399 @@
+/* Sessions at a server that answers, is silent, or does not exist: on workers and without, cancelled,
+ * abandoned, in forked children and at the exit. What a fetch does is in fetch_test. SPDX-License-Identifier:
+ * MIT */
+#include "fetch/session.h"
+#include "server.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { MS = 1000000 };
+
+static const char good[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+static const char secret[] = "a-long-enough-secret";
+
+static struct auth_clock wall;
+static struct auth_notifier done;
+static atomic_int threads_refused; /* that many are, from now on */
+static atomic_bool hangs;          /* a fetch that `hang` holds up */
+static atomic_bool goes_on;
+
+/* In place of the system's, for all that is linked into this test. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data) {
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    if (atomic_load(&threads_refused) > 0) {
+        atomic_fetch_sub(&threads_refused, 1);
+        return EAGAIN;
+    }
+    return real(thread, attributes, run, data);
+}
+
+static int entries(const char *folder) {
+    DIR *all = opendir(folder);
+    int count = -2; /* . and .. */
+    while (readdir(all) != NULL)
+        count++;
+    closedir(all);
+    return count;
+}
+
+/* A thread that was joined may be listed for a moment more. */
+static bool falls_to(const char *folder, int most) {
+    int64_t until_ns = auth_clock_boot_ns(&wall) + 5 * AUTH_NS_PER_S;
+    while (entries(folder) > most && auth_clock_boot_ns(&wall) < until_ns)
+        auth_clock_sleep(MS);
+    return entries(folder) <= most;
+}
+
+/* In place of a sleep: hears no cancel. */
+static bool hang(const struct auth_deadline *deadline, int64_t duration_ns) {
+    (void)deadline, (void)duration_ns;
+    atomic_store(&hangs, true);
+    while (!atomic_load(&goes_on))
+        auth_clock_sleep(MS / 10);
+    atomic_store(&hangs, false);
+    return false;
+}
+
+static struct auth_fetch *fetch_from(const char *url) {
+    struct auth_fetch *fetch = auth_fetch_new();
+    assert_non_null(fetch);
+    struct auth_fetch_order *order = auth_fetch_order(fetch);
+    order->request.url = strdup(url);
+    order->request.user_agent = strdup("test");
+    order->request.connect_timeout_ms = 10000;
+    order->client_id = strdup("id");
+    order->secret.kind = AUTH_SECRET_VALUE;
+    assert_true(auth_secret_append(&order->secret.value, secret, sizeof secret - 1));
+    assert_true(auth_secret_append(&order->form, "a=b", 3));
+    order->clock = wall;
+    order->tries = 1;
+    order->waits = true;
+    order->deadline_ns = auth_clock_boot_ns(&wall) + 10 * AUTH_NS_PER_S;
+    assert_true(auth_transfer_read_environment(&order->request));
+    return fetch;
+}
+
+static void start_fetch(struct auth_session *session, struct auth_fetch *fetch,
+                        const struct auth_notifier *notifier) {
+    assert_true(auth_session_open(session));
+    assert_true(auth_session_fetch(session, fetch, notifier));
+}
+
+static void start_call(struct auth_session *session, const char *url, const char *proxy,
+                       const struct auth_notifier *notifier) {
+    struct auth_transfer_request request = {
+        .url = url, .user_agent = "test", .proxy = proxy, .timeout_ms = 10000, .connect_timeout_ms = 10000};
+    struct auth_secret body = {0};
+    struct auth_secret authorization = {0};
+    assert_true(auth_secret_append(&body, "a=b", 3));
+    assert_true(auth_secret_append(&authorization, "Authorization: x", 16));
+    assert_true(auth_session_open(session));
+    auth_session_call(session, &request, &body, &authorization, &wall, notifier);
+    assert_true(body.data == NULL && authorization.data == NULL);
+}
+
+static void wait_for(struct auth_session *session) {
+    int64_t until_ns = auth_clock_boot_ns(&wall) + 10 * AUTH_NS_PER_S;
+    while (!auth_session_wait(session, 100 * MS))
+        assert_true(auth_clock_boot_ns(&wall) < until_ns);
+}
+
+static void assert_fetched(const struct auth_session *session) {
+    const struct auth_fetch_result *result = auth_session_result(session);
+    assert_non_null(result);
+    assert_null(auth_session_reply(session));
+    assert_int_equal(result->outcome, AUTH_FETCH_REPLY);
+    assert_content(result->attempts[0].reply.body, "ok");
+}
+
+static void assert_called(const struct auth_session *session) {
+    const struct auth_transfer_reply *reply = auth_session_reply(session);
+    assert_non_null(reply);
+    assert_null(auth_session_result(session));
+    assert_int_equal(reply->status, 200);
+    assert_content(reply->body, "ok");
+}
+
+static void does_one_after_the_other_and_signals(void **state) {
+    (void)state;
+    struct server server = serve(good, 0);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    for (int i = 0; i < 6; i++) {
+        bool fetches = i % 2 == 0;
+        auth_notifier_clear(&done);
+        if (fetches)
+            start_fetch(&session, fetch_from(server.url), &done);
+        else
+            start_call(&session, server.url, NULL, &done);
+        assert_true(auth_session_is_under_way(&session));
+        assert_null(auth_session_result(&session));
+        assert_null(auth_session_reply(&session));
+        assert_true(auth_notifier_wait(&done, 5 * AUTH_NS_PER_S)); /* it does all by itself */
+        assert_true(auth_session_wait(&session, 0));
+        if (fetches)
+            assert_fetched(&session);
+        else
+            assert_called(&session);
+        auth_session_discard(&session);
+        assert_null(auth_session_result(&session));
+        assert_null(auth_session_reply(&session));
+        assert_true(auth_session_wait(&session, 0));
+    }
+    auth_session_close(&session);
+    auth_session_close(&session);
+    stop(server);
+}
+
+static void runs_a_call_where_it_is_waited_for(void **state) {
+    (void)state;
+    struct server server = serve(good, 0);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    int before = entries("/proc/self/task");
+    start_call(&session, server.url, NULL, NULL);
+    assert_true(falls_to("/proc/self/task", before));
+    wait_for(&session);
+    assert_called(&session);
+    auth_session_close(&session);
+    stop(server);
+}
+
+static void needs_no_thread_where_somebody_waits(void **state) {
+    (void)state;
+    struct server server = serve(good, 0);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    atomic_store(&threads_refused, 2);
+    auth_notifier_clear(&done);
+    start_call(&session, server.url, NULL, &done);
+    assert_true(auth_notifier_is_signalled(&done));
+    wait_for(&session);
+    assert_called(&session);
+    auth_session_discard(&session);
+    auth_notifier_clear(&done);
+    start_fetch(&session, fetch_from(server.url), &done);
+    assert_true(auth_notifier_is_signalled(&done));
+    assert_true(auth_session_wait(&session, 0)); /* whole */
+    assert_fetched(&session);
+    auth_session_discard(&session);
+    assert_int_equal(atomic_load(&threads_refused), 0);
+
+    atomic_store(&threads_refused, 1);
+    struct auth_fetch *fetch = fetch_from(server.url);
+    auth_fetch_order(fetch)->waits = false;
+    assert_true(auth_session_open(&session));
+    assert_false(auth_session_fetch(&session, fetch, &done));
+    assert_false(auth_session_is_under_way(&session));
+    auth_fetch_free(fetch);
+    auth_session_close(&session);
+    stop(server);
+}
+
+static void reports_failures_at_once(void **state) {
+    (void)state;
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    auth_notifier_clear(&done);
+    start_call(&session, "https://127.0.0.1:1/", "nonsense://x", &done);
+    assert_true(auth_notifier_wait(&done, 5 * AUTH_NS_PER_S));
+    assert_true(auth_session_wait(&session, 0));
+    assert_int_equal(auth_session_reply(&session)->failure, AUTH_TRANSFER_CONFIG);
+    auth_session_close(&session);
+}
+
+static void start_any(struct auth_session *session, int kind, const char *url) {
+    if (kind == 0)
+        start_fetch(session, fetch_from(url), &done);
+    else
+        start_call(session, url, NULL, kind == 1 ? &done : NULL);
+}
+
+static void is_cancelled_in_a_moment(void **state) {
+    (void)state;
+    struct server silent = serve("", HANG);
+    struct server server = serve(good, 0);
+    int threads = entries("/proc/self/task");
+    int descriptors = entries("/proc/self/fd");
+    for (int kind = 0; kind < 3; kind++) {
+        struct auth_session session = {.state = AUTH_SESSION_IDLE};
+        start_any(&session, kind, silent.url);
+        assert_false(auth_session_wait(&session, 50 * MS));
+        int64_t begun_ns = auth_clock_boot_ns(&wall);
+        auth_session_discard(&session);
+        assert_true(auth_clock_boot_ns(&wall) - begun_ns < AUTH_SESSION_GRACE_NS / 2);
+        assert_true(falls_to("/proc/self/task", threads));
+        start_any(&session, kind, server.url);
+        wait_for(&session);
+        assert_true(auth_session_result(&session) != NULL || auth_session_reply(&session) != NULL);
+        auth_session_discard(&session);
+        start_any(&session, kind, silent.url);
+        auth_session_close(&session);
+    }
+    assert_true(falls_to("/proc/self/task", threads));
+    assert_int_equal(entries("/proc/self/fd"), descriptors);
+    stop(silent);
+    stop(server);
+}
+
+/* And goes on with another transfer. */
+static void abandons_what_does_not_end(void **state) {
+    (void)state;
+    struct server server = serve(good, 0);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    int threads = entries("/proc/self/task");
+    int descriptors = entries("/proc/self/fd");
+    for (int closes = 0; closes < 2; closes++) {
+        struct auth_fetch *fetch = fetch_from(server.url);
+        auth_fetch_order(fetch)->not_before_ns = auth_clock_boot_ns(&wall) + 5 * AUTH_NS_PER_S;
+        auth_fetch_order(fetch)->sleep = hang;
+        atomic_store(&goes_on, false);
+        auth_notifier_clear(&done);
+        start_fetch(&session, fetch, &done);
+        while (!atomic_load(&hangs))
+            auth_clock_sleep(MS);
+        int64_t begun_ns = auth_clock_boot_ns(&wall);
+        auth_session_cancel(&session);
+        assert_true(auth_clock_boot_ns(&wall) - begun_ns < 2 * AUTH_SESSION_GRACE_NS);
+        assert_true(auth_session_wait(&session, 0));
+        assert_null(auth_session_result(&session));
+        if (closes) {
+            auth_session_close(&session);
+        } else {
+            start_call(&session, server.url, NULL, NULL);
+            wait_for(&session);
+            assert_called(&session);
+        }
+        atomic_store(&goes_on, true);
+        assert_true(falls_to("/proc/self/task", threads));
+        assert_false(auth_notifier_is_signalled(&done));
+    }
+    assert_int_equal(entries("/proc/self/fd"), descriptors);
+    stop(server);
+}
+
+static void is_left_alone_by_a_forked_child(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    SKIP("ThreadSanitizer allows a forked child no threads");
+#endif
+    struct server silent = serve("", HANG);
+    struct server server = serve(good, 0);
+    for (int kind = 0; kind < 3; kind++) {
+        struct auth_session session = {.state = AUTH_SESSION_IDLE};
+        start_any(&session, kind, silent.url);
+        pid_t child = fork();
+        if (child == 0) {
+            bool ok = !auth_session_is_ours(&session) && auth_session_wait(&session, AUTH_NS_PER_S) &&
+                      auth_session_result(&session) == NULL && auth_session_reply(&session) == NULL;
+            auth_session_discard(&session);
+            start_any(&session, kind, server.url);
+            wait_for(&session);
+            ok = ok && auth_session_is_ours(&session) &&
+                 (auth_session_result(&session) != NULL || auth_session_reply(&session)->status == 200);
+            auth_session_close(&session);
+            execl(ok ? "/bin/true" : "/bin/false", "", (char *)NULL); /* so that valgrind counts no leak */
+            _exit(2);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        assert_false(auth_session_wait(&session, 0)); /* the parent's goes on */
+        auth_session_close(&session);
+    }
+    stop(silent);
+    stop(server);
+}
+
+static void lets_the_process_exit(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    SKIP("ThreadSanitizer allows a forked child no threads");
+#endif
+    struct server silent = serve("", HANG);
+    for (int kind = 0; kind < 3; kind++) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct auth_session session = {.state = AUTH_SESSION_IDLE};
+            start_any(&session, kind, silent.url);
+            exit(0);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    stop(silent);
+}
+
+static struct auth_session left;
+static atomic_bool ends;
+
+static void *closes_at_the_end(void *url) {
+    while (!atomic_load(&ends))
+        auth_clock_sleep(MS);
+    auth_session_close(&left);
+    start_call(&left, url, NULL, NULL);
+    const struct auth_transfer_reply *reply =
+        auth_session_wait(&left, 10 * AUTH_NS_PER_S) ? auth_session_reply(&left) : NULL;
+    bool failed = reply != NULL && reply->failure == AUTH_TRANSFER_NETWORK;
+    auth_session_close(&left);
+    return failed ? url : NULL;
+}
+
+static pthread_t closer;
+static bool end_at_exit;
+
+/* Of a host that ends its threads at exit, and was there before us. */
+static void at_exit(void) {
+    void *closed = NULL;
+    if (!end_at_exit)
+        return;
+    atomic_store(&ends, true);
+    pthread_join(closer, &closed);
+    _exit(closed != NULL ? 0 : 1);
+}
+
+static void is_closed_by_other_threads_while_the_process_exits(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    SKIP("ThreadSanitizer allows a forked child no threads");
+#endif
+    if (getenv("UNDER_VALGRIND") != NULL)
+        SKIP("under valgrind: what is left behind there on purpose is a leak to it");
+    struct server silent = serve("", HANG);
+    for (int kind = 0; kind < 2; kind++) {
+        pid_t child = fork();
+        if (child == 0) {
+            end_at_exit = true;
+            start_any(&left, kind, silent.url);
+            alarm(10);
+            pthread_create(&closer, NULL, closes_at_the_end, silent.url);
+            exit(2);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    stop(silent);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(does_one_after_the_other_and_signals),
+        cmocka_unit_test(runs_a_call_where_it_is_waited_for),
+        cmocka_unit_test(needs_no_thread_where_somebody_waits),
+        cmocka_unit_test(reports_failures_at_once),
+        cmocka_unit_test(is_cancelled_in_a_moment),
+        cmocka_unit_test(abandons_what_does_not_end),
+        cmocka_unit_test(is_left_alone_by_a_forked_child),
+        cmocka_unit_test(lets_the_process_exit),
+        cmocka_unit_test(is_closed_by_other_threads_while_the_process_exits),
+    };
+    if (atexit(at_exit) != 0 || !auth_session_init() || !auth_session_init() || !auth_notifier_open(&done))
+        return 1;
+    int failed = RUN(tests);
+    auth_notifier_close(&done);
+    return failed;
+}

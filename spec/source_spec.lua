@@ -1,0 +1,342 @@
+-- What the token source makes of what other processes do and of secrets that take their time: permits, refused tokens,
+-- what replies share, functions that yield, slow commands, forks. Processes are clients of one clock and one folder.
+-- SPDX-License-Identifier: MIT
+
+local child = require "spec.support.child"
+local core = require "central.auth.core"
+local neighbour = require "spec.support.neighbour"
+local process = require "spec.support.process"
+local rude = require "spec.support.rude"
+local scripted = require "spec.support.scripted"
+
+local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
+
+local function wait_by_yielding()
+  coroutine.yield "waiting"
+end
+
+describe("a shared token #valgrind", function()
+  local root, clock
+
+  before_each(function() root, clock = process.scratch(), core.clock() end)
+  after_each(function() process.remove(root) end)
+
+  -- A process of its own, at the same time as the others.
+  local function another(replies, options)
+    local all = { cache = root .. "/cache" }
+    for name, value in pairs(options or {}) do
+      all[name] = value
+    end
+    return scripted.new(replies or {}, all, clock)
+  end
+
+  it("is not renewed in the background while there is no permit, nor is one waited for", function()
+    local sleeper = another({ token("t1", 1000) }, { timeout = 30 })
+    sleeper.client:token()
+    local greedy = another(function(n) return token("g" .. n, 1000) end)
+    clock:shift(950, 950)
+    for _ = 1, 10 do
+      greedy.client:renew()
+    end
+    greedy.client:invalidate()
+    for _ = 1, 3 do
+      assert.equal("t1", sleeper.client:token()) -- stale
+    end
+    assert.same({ "fetched", "failed" }, sleeper.events)
+    assert.equal(1, sleeper.requests)
+  end)
+
+  it("is not locked by who waits for a permit", function()
+    local server <close> = neighbour.server(20, 1000)
+    local greedy <close> = neighbour.new(server, clock, { cache = root .. "/cache" })
+    for _ = 1, 10 do
+      greedy:renew()
+    end
+    greedy:invalidate()
+    local sleeper <close> = neighbour.new(server, clock, { cache = root .. "/cache" })
+    local pending <close> = sleeper:pending()
+    local path = process.run(("ls %s/cache/*.lock"):format(root)):match "%S+"
+    process.wait_until(function()
+      local lock = core.lock_file(path)
+      return lock and (lock:release() or true)
+    end, 1, "the lock")
+    assert.is_false(pending:done())
+    assert.equal(10, #server:requests())
+  end)
+
+  it("that is invalidated while it is being renewed is gone when that fails, and so is nothing newer", function()
+    for _, second in ipairs { broken(), token("t2", 1000) } do
+      second.took = 1
+      local s = another { token("t1", 1000), second }
+      assert.equal("t1", s.client:renew())
+      clock:shift(950, 950)
+      s.client:token()
+      assert.is_true(s.client:invalidate "t1")
+      s:wait(1)
+      local other = another { token("t3", 1000) }
+      assert.equal(second.code and "t3" or "t2", other.client:token())
+      clock:shift(2000, 2000)
+    end
+  end)
+end)
+
+describe("a secret that takes its time, refused in the background #valgrind", function()
+  local secret, reads
+
+  -- One second before the old token is of no more use.
+  local function refused(replies)
+    secret, reads = "the-first-secret", 0
+    local s = scripted.new({ token("t1", 1000), refusal "invalid_client", table.unpack(replies) }, {
+      client_secret = function()
+        reads = reads + 1
+        return secret
+      end,
+    })
+    s.client:token()
+    s:wait(969)
+    assert.equal("t1", s.client:token())
+    assert.equal(2, s.requests)
+    return s
+  end
+
+  it("is read again once somebody has to wait, and a changed one gets its try", function()
+    local s = refused { token("t3", 1000) }
+    secret = "the-second-secret"
+    assert.equal("t1", s.client:token())
+    assert.equal(1, reads)
+    s:wait(1)
+    assert.equal("t3", s.client:token())
+    assert.equal(2, reads)
+  end)
+
+  it("is read again once, where it did not change; then the failure is remembered as any other", function()
+    local s = refused {}
+    s:wait(1)
+    for _ = 1, 3 do
+      local _, message, code = s.client:token()
+      assert.equal("oauth", code)
+      assert.matches("not tried again", message)
+    end
+    assert.equal(2, reads)
+    assert.equal(2, s.requests)
+  end)
+
+  it("is read again by renew", function()
+    local s = refused { token("t3", 1000) }
+    secret = "the-second-secret"
+    assert.equal("t3", s.client:renew())
+    assert.equal(2, reads)
+  end)
+end)
+
+describe("a secret's function that yields #valgrind", function()
+  local function asks(replies, options)
+    options = options or {}
+    options.client_secret = options.client_secret
+      or function() return coroutine.yield "please read the secret" end
+    return scripted.new(replies or { token("t1", 1000) }, options)
+  end
+
+  it("is asked by whoever needs the token, whatever becomes of the others", function()
+    local s = asks()
+    local killed = coroutine.create(function() return s.client:token() end)
+    local waits = coroutine.create(function() return s.client:token() end)
+    for _, thread in ipairs { killed, waits } do
+      assert.equal("please read the secret", select(2, coroutine.resume(thread)))
+    end
+    coroutine.close(killed)
+    assert.equal("t1", select(2, coroutine.resume(waits, "a-long-enough-secret")))
+    assert.equal("t1", s.client:token())
+  end)
+
+  it("holds nobody up who cannot yield, and goes on after that", function()
+    local s = asks()
+    local reads = coroutine.wrap(function() return s.client:token() end)
+    reads()
+    assert.equal("config", (select(3, s.client:token())))
+    assert.equal("t1", reads "a-long-enough-secret")
+  end)
+
+  it("fails where nobody is there to yield to", function()
+    local s = asks(nil, { client_secret = function() return coroutine.yield() or "a-long-enough-secret" end })
+    assert.equal("config", (select(3, s.client:pending():result())))
+    assert.equal("config", (select(3, s.client:token())))
+    local waiter = coroutine.wrap(function() return s.client:token() end)
+    waiter()
+    assert.equal("t1", waiter())
+  end)
+end)
+
+describe("a command that takes its time", function()
+  local folder, path, clock, server, client
+
+  before_each(function()
+    folder, clock = process.scratch(), core.clock()
+    path = process.write(folder .. "/printed", "from-a-command-1")
+  end)
+  after_each(function()
+    client:close()
+    server:close()
+    process.remove(folder)
+  end)
+
+  -- From now on the command hangs until something is written there.
+  local function hang()
+    os.remove(path)
+    os.execute("mkfifo " .. path)
+  end
+
+  -- A client of a server that gives the tokens t1, t2 and t3, but for the second request the reply `second`.
+  local function start(option, more, second)
+    local options = { client_secret = scripted.NONE, [option] = "exec cat " .. path, timeout = 30 }
+    for name, value in pairs(more or {}) do
+      options[name] = value
+    end
+    server = rude.start { replies = { neighbour.reply("t1", 1000), second or neighbour.reply("t2", 1000),
+      neighbour.reply("t3", 1000) } }
+    client = neighbour.new(server, clock, options)
+  end
+
+  -- The old token goes on while the command hangs, with so many requests made; another comes by what is then printed.
+  local function assert_goes_on(requests, another)
+    assert.equal("t1", client:token())
+    hang()
+    clock:shift(960, 960)
+    process.wait_until(function()
+      assert.equal("t1", client:token())
+      return #server:requests() == requests
+    end, 5, "the requests before")
+    for _ = 1, 3 do
+      assert.equal("t1", client:token())
+    end
+    process.write(path, "from-a-command-2")
+    process.wait_until(function() return client:token() == another end, 30, "the renewal")
+    assert.equal(requests + 1, #server:requests())
+  end
+
+  it("to give an assertion holds nobody up who has a token", function()
+    start "client_assertion_command"
+    assert_goes_on(1, "t2")
+  end)
+
+  it("to give the secret is run again in the background, too", function()
+    start("client_secret_command", nil, rude.reply(401, nil, '{"error":"invalid_client"}'))
+    assert_goes_on(2, "t3")
+  end)
+
+  it("lets others go on in an event loop", function()
+    hang()
+    start("client_secret_command", { wait = wait_by_yielding })
+    local ask = coroutine.wrap(function() return client:token() end)
+    assert.equal("waiting", ask())
+    assert.equal("waiting", ask())
+    process.write(path, "from-a-command")
+    process.wait_until(function() return ask() == "t1" end, 30, "the token")
+  end)
+
+  it("is ended with its client", function()
+    hang()
+    start("client_secret_command", { wait = wait_by_yielding })
+    coroutine.wrap(function() return client:token() end)()
+    local running = "pgrep -f " .. process.quote("^cat " .. path)
+    process.wait_until(function() return process.run(running) ~= "" end, 5, "the command")
+    client:close()
+    assert.equal("", (process.run(running)))
+  end)
+end)
+
+describe("what a reply shares by itself", function()
+  local root, clock
+
+  before_each(function() root, clock = process.scratch(), core.clock() end)
+  after_each(function() process.remove(root) end)
+
+  local function another(server)
+    return neighbour.new(server, clock, { cache = root .. "/cache" })
+  end
+
+  it("is not the held token's longer life, which its owner does not believe", function()
+    local same = rude.reply(200, nil, '{"access_token":"same","token_type":"Bearer","expires_in":100}')
+    local server <close> = rude.start { replies = same }
+    local first <close> = another(server)
+    first:token()
+    clock:shift(60, 60)
+    assert.equal("same", first:renew())
+    local second <close> = another(server)
+    assert.equal("same", second:token())
+    assert.equal("cache", second:status().source)
+    assert.near(40, first:status().expires_in, 1)
+    assert.near(40, second:status().expires_in, 1)
+    clock:shift(45, 45) -- over: from here on the server is believed
+    assert.equal("same", first:token())
+    local third <close> = another(server)
+    assert.equal("same", third:token())
+    assert.equal("cache", third:status().source)
+    assert.near(100, third:status().expires_in, 2)
+  end)
+
+  it("is no token that nobody can use", function()
+    local server <close> = rude.start { replies = {
+      rude.reply(200, nil, '{"access_token":"good","token_type":"Bearer","expires_in":1000}'),
+      rude.reply(200, nil, '{"access_token":"bad","token_type":"DPoP","expires_in":1000}') } }
+    local first <close> = another(server)
+    first:token()
+    assert.equal("reply", (select(3, first:renew())))
+    local second <close> = another(server)
+    assert.equal("good", second:token())
+    assert.equal(2, #server:requests())
+  end)
+
+  it("is a usable token also where it takes a reader of JSON to see it", function()
+    local server <close> = rude.start { replies = rude.reply(200, nil,
+      '{"access_token":"good","token_type":"Bearer","expires_in":1000,"more":{"error":null}}') }
+    local first <close> = another(server)
+    first:token()
+    local second <close> = another(server)
+    assert.equal("good", second:token())
+    assert.equal(1, #server:requests())
+  end)
+end)
+
+describe("a renewal under way in a process that forks #slow #forks", function()
+  -- What the scripts have in common: a request of a second, asked for by a scripted client.
+  local FORKS = [[
+    local cqueues, host, scripted = require "cqueues", require "spec_fork", require "spec.support.scripted"
+    local function wait() coroutine.yield() end
+    local s = scripted.new(function(n) return scripted.token("t" .. n, 1000) end, { wait = wait })
+    s.took = 1
+    local function rings(fd)
+      local polled = { pollfd = fd, events = "r" }
+      return cqueues.poll(polled, 0.02) == polled
+    end
+  ]]
+
+  it("is not heard of in the parent because the child closes its client", function()
+    assert.equal("false\ntrue\ttrue\n", (child.run(FORKS .. [[
+      local pending = s.client:pending()
+      local pid = host.fork()
+      if pid == 0 then
+        s.client:close()
+        os.exit(true, true)
+      end
+      assert(host.wait(pid) == 0)
+      print(rings(pending:fd()))
+      s:wait(1)
+      print(pending:done(), rings(pending:fd()))
+    ]])))
+  end)
+
+  it("is begun anew by a coroutine that goes on in the child", function()
+    assert.equal("t2\nt1\n", (child.run(FORKS .. [[
+      local waiter = coroutine.wrap(function() return s.client:token() end)
+      waiter()
+      local pid = host.fork()
+      if pid == 0 then
+        waiter()
+      end
+      s:wait(1)
+      print(pid == 0 and waiter() or host.wait(pid) == 0 and waiter())
+      os.exit(true, true)
+    ]])))
+  end)
+end)

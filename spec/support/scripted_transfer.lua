@@ -1,0 +1,136 @@
+-- In place of central.auth.http: fetches and API calls with the replies, the time and the records of a spec. Each is a
+-- thread of the world that the clients of one clock share.
+-- SPDX-License-Identifier: MIT
+
+local fetch = require "spec.support.scripted_fetch"
+
+local Transfer = {}
+Transfer.__index = Transfer
+
+local transfer = {}
+
+--- `network`: answer(request) -> reply, random(), world, took; gets requests, slept and on_its_way.
+function transfer.new(network)
+  local all = network.world
+  return setmetatable({ network = network, world = all, mark = all:mark(), notifiers = {} }, Transfer)
+end
+
+local function signal(self)
+  while self.notifiers[1] do
+    local copy <close> = table.remove(self.notifiers)
+    copy:signal()
+  end
+end
+
+local function start(self, body, deadline)
+  self.thread = self.world:start(body, function() signal(self) end, self.network, deadline)
+end
+
+-- Whatever is begun. Whether it may be.
+local function begin(self, notifier)
+  assert(not self.thread or self.thread.done, "one thing at a time")
+  self.world:catch_up()
+  self.thread, self.inline = nil, nil
+  if self.network.why then
+    return nil, self.network.why
+  end
+  self:notify(notifier)
+  return true
+end
+
+--- Starts a fetch. With `network.threadless` as where no thread can be started, with `network.why` not at all.
+function Transfer:fetch(order, notifier)
+  local network = self.network
+  if network.threadless and not order.waits then
+    return nil, "no thread can be started"
+  end
+  local ok, why = begin(self, notifier)
+  if not ok then
+    return nil, why
+  end
+  local current = fetch.new(network, order)
+  self.is_call = false
+  if network.threadless then
+    self.inline = current
+    signal(self)
+    return true, true
+  end
+  start(self, function() return current:run() end, current.deadline)
+  self.world:catch_up()
+  return true
+end
+
+--- Starts an API call.
+function Transfer:call(request, notifier)
+  local ok, why = begin(self, notifier)
+  if not ok then
+    return nil, why
+  end
+  local network, deadline = self.network, self.world:boot() + request.timeout
+  self.is_call = true
+  start(self, function() return fetch.exchange(network, request, deadline) end, deadline)
+  self.world:catch_up()
+  return true
+end
+
+--- Whether it is done, after so many seconds at most; 0 only looks. A fetch without a thread runs in here, as a whole.
+function Transfer:wait(seconds)
+  local current = self.inline
+  if current and self:ours() then
+    self.inline = nil
+    start(self, function() return current:run() end, current.deadline)
+    self.world:pass(math.huge, self.thread)
+  elseif self.thread and not self.thread.done and self:ours() then
+    self.world:pass(math.min(seconds, 1), self.thread)
+  end
+  return not self:ours() or not self.inline and (not self.thread or self.thread.done == true)
+end
+
+--- What a fetch, or a call, came to.
+function Transfer:finish()
+  local thread = assert(self.thread, "nothing was started")
+  self.thread = nil
+  if not self:ours() then
+    if self.is_call then
+      return nil, "the process was forked meanwhile", "network", 0
+    end
+    return { outcome = "forked" }
+  end
+  assert(thread.done, "it is not done")
+  if thread.failure then
+    error(thread.failure, 0)
+  elseif thread.result.code then
+    return nil, thread.result.message, thread.result.code, thread.result.proxy_status or 0, thread.result.reached
+  end
+  return thread.result
+end
+
+--- This notifier, too, is signalled at the end.
+function Transfer:notify(notifier)
+  local copy = notifier and assert(notifier:copy())
+  self.notifiers[#self.notifiers + 1] = copy
+  if copy and self.thread and self.thread.done then
+    copy:signal()
+    copy:close()
+    self.notifiers[#self.notifiers] = nil
+  end
+end
+
+function Transfer:cancel()
+  if self.thread and not self.thread.done and self:ours() then
+    self.world:cancel(self.thread)
+  end
+  self.thread, self.inline = nil, nil
+  while self.notifiers[1] do
+    table.remove(self.notifiers):close()
+  end
+end
+
+Transfer.close = Transfer.cancel
+
+--- Whether this process made it.
+function Transfer:ours()
+  return self.mark:ours()
+end
+
+return transfer
