@@ -206,9 +206,12 @@ describe("within a host #hosts #slow", function()
   it("lighttpd's workers share one token and put it on requests #job_lighttpd", function()
     start({ "lighttpd", "-D", "-f", SCRIPTS .. "/lighttpd.conf" }):wait_for_port(port, 10)
     box:latency(0.2) -- so that more than one has to wait, from a cold start
-    local output = process.run(
-      ("for i in $(seq 16); do { a=$(curl -s -m 10 -w ' %%header{worker}' %s); echo \"$a\"; } & done; wait"):format(
-        url "/api/x"))
+    local call = ("for i in $(seq 16); do { a=$(curl -s -m 10 -w ' %%header{worker}' %s); echo \"$a\"; } & done; wait")
+      :format(url "/api/x")
+    local output, late = process.run(call), 0
+    while output:find "it took too long" and late < 5 do -- a machine that is busy for seconds
+      output, late = process.run(call), late + 1
+    end
     local workers, tokens = {}, {}
     for token, worker in output:gmatch "Bearer (%S+) (%d+)\n" do
       workers[worker], tokens[#tokens + 1] = true, token
@@ -218,7 +221,7 @@ describe("within a host #hosts #slow", function()
       assert.equal(tokens[1], token)
     end
     assert.is_truthy(next(workers, (next(workers))), output)
-    assert.equal(1, box:requests().token)
+    assert.is_true(box:requests().token <= 1 + late, box:requests().token)
     box:latency(0)
     live_through(call_at "/api/x", function()
       assert.equal("200", (get "/seen/x"))

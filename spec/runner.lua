@@ -1,7 +1,8 @@
 -- Runs C units and spec files side by side, as `make test` does: runner.lua UNIT… SPEC…
 -- Each has a home and a folder for temporary files, in which it must leave nothing, and all its processes end with it.
 -- What a file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time. Specs
--- tagged #job_NAME run beside the rest of their file.
+-- tagged #job_NAME run beside the rest of their file. Up to three files that fail beside others run once more, alone:
+-- where they pass then, the machine was too busy for them, and the summary names them.
 -- Environment: JOBS (how many at once), TAGS and EXCLUDE (which specs), INIT (Lua to run first in each), RUNNER (a
 -- command before each, such as valgrind), LUA, BUILD (where `contain` is).
 -- SPDX-License-Identifier: MIT
@@ -18,6 +19,7 @@ end
 local LUA, TAGS, EXCLUDE = assert(setting "LUA"), setting "TAGS", setting "EXCLUDE"
 local JOBS = tonumber(setting "JOBS") or 2
 local LIMIT_S = 900 -- for one file
+local MAX_SECOND_RUNS = 3 -- more files than that do not fail for lack of time
 
 local function read(path)
   local file <close> = io.open(path, "rb")
@@ -160,7 +162,7 @@ local function surroundings()
 end
 
 local HERE, ENVIRONMENT = surroundings()
-local total = { passed = 0, failed = 0, skipped = 0, bad = {}, reasons = {} }
+local total = { passed = 0, failed = 0, skipped = 0, bad = {}, reasons = {}, only_alone = {} }
 
 -- What is in a folder, a line each.
 local function contents(folder)
@@ -182,20 +184,32 @@ local function report(job, code)
   elseif failed == 0 and (code ~= 0 or output:find("left behind: ", 1, true)) then
     failed = 1
   end
-  total.passed, total.failed = total.passed + passed, total.failed + failed
-  total.skipped = total.skipped + skipped
   if passed + failed + skipped > 0 then
     print(("%-4s %6.1f s  %s: %d passed%s%s"):format(failed == 0 and "ok" or "FAIL", seconds, job.name, passed,
       failed > 0 and (", %d failed"):format(failed) or "", skipped > 0 and (", %d skipped"):format(skipped) or ""))
   end
-  for _, reason in ipairs(reasons(output)) do
-    table.insert(total.reasons, ("  %s: %s"):format(job.name, reason))
-  end
   if failed > 0 then
     io.write(output)
-    table.insert(total.bad, ("== %s (exit status %d)\n%s"):format(job.name, code, output))
   end
   io.flush()
+  job.result = { passed = passed, failed = failed, skipped = skipped, code = code, output = output,
+    first = job.result }
+end
+
+-- Adds up what came of a job in its last run.
+local function add_up(job)
+  local result = job.result
+  total.passed, total.failed = total.passed + result.passed, total.failed + result.failed
+  total.skipped = total.skipped + result.skipped
+  for _, reason in ipairs(reasons(result.output)) do
+    table.insert(total.reasons, ("  %s: %s"):format(job.name, reason))
+  end
+  if result.failed > 0 then
+    table.insert(total.bad, ("== %s (exit status %d)\n%s"):format(job.name, result.code, result.output))
+  elseif result.first then
+    table.insert(total.only_alone, ("== %s (exit status %d)\n%s"):format(job.name, result.first.code,
+      result.first.output))
+  end
 end
 
 local running, count, interrupted = {}, 0, false
@@ -264,13 +278,26 @@ end
 local beside, alone = plan(arg)
 run(beside, JOBS)
 run(alone, 1)
+local failed = {}
+for _, job in ipairs(beside) do
+  failed[#failed + 1] = job.result and job.result.failed > 0 and job or nil
+end
+if #failed <= MAX_SECOND_RUNS then
+  run(failed, 1)
+end
 if interrupted then
   print "\ninterrupted"
   finish(130)
 end
 
+for _, job in ipairs(append(beside, alone)) do
+  add_up(job)
+end
 if #total.reasons > 0 then
   print("\nskipped, and why:\n" .. table.concat(total.reasons, "\n"))
+end
+if #total.only_alone > 0 then
+  print("\nfailed beside others, passed alone:\n" .. table.concat(total.only_alone, "\n"))
 end
 if #total.bad > 0 then
   print("\nfailures once more:\n" .. table.concat(total.bad, "\n"))

@@ -42,6 +42,36 @@ describe("the runner of specs #foreign #forks", function()
     assert.matches("ok%s+[%d.]+ s  %S+late_spec.lua %(timing%): 1 passed\n", output)
   end)
 
+  it("runs what fails beside others once more, alone, and says so", function()
+    local mark = folder .. "/mark"
+    local output, status = run {
+      good = 'it("one", function() end)',
+      once = ([[it("fails once", function()
+        local is_second = io.open(%q)
+        io.open(%q, "w"):close()
+        assert(is_second, "the first run")
+      end)]]):format(mark, mark),
+    }
+    assert.equal(0, status)
+    assert.equal("2 passed, 0 failed, 0 skipped", last_line(output))
+    assert.matches("\nfailed beside others, passed alone:\n== %S+once_spec.lua %(exit status 1%)\n.*the first run", output)
+    assert.is_nil(output:find("failures once more", 1, true))
+  end)
+
+  it("does so for three files at most", function()
+    local specs, count = {}, folder .. "/count"
+    for i = 1, 4 do
+      specs["bad" .. i] = ([[it("fails", function()
+        os.execute "echo >>%s"
+        error "always"
+      end)]]):format(count)
+    end
+    local output, status = run(specs)
+    assert.equal(1, status)
+    assert.equal("0 passed, 4 failed, 0 skipped", last_line(output))
+    assert.equal(4, select(2, process.read(count):gsub("\n", "")))
+  end)
+
   it("fails where nothing is run, or a file does not load", function()
     assert.same({ "0 passed, 0 failed, 0 skipped", 1 },
       { last_line((run { none = "" })), (select(2, run { none = "" })) })
