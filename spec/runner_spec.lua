@@ -54,7 +54,8 @@ describe("the runner of specs #foreign #forks", function()
     }
     assert.equal(0, status)
     assert.equal("2 passed, 0 failed, 0 skipped", last_line(output))
-    assert.matches("\nfailed beside others, passed alone:\n== %S+once_spec.lua %(exit status 1%)\n.*the first run", output)
+    assert.matches("\nfailed beside others, passed alone:\n== %S+once_spec.lua %(exit status 1%)\n.*the first run",
+      output)
     assert.is_nil(output:find("failures once more", 1, true))
   end)
 
