@@ -28,7 +28,8 @@ CORE    := $(filter-out $(addprefix lua/,ltransfer lconsole lredis),$(call in_fo
 HTTP    := lua/ltransfer lua/lauth $(call in_folders,fetch http worker cache base)
 CONSOLE := lua/lconsole lua/lauth $(call in_folders,base)
 REDIS   := lua/lredis lua/lauth $(call in_folders,redis worker cache base) http/trust
-LUAS := $(shell cd lua && find central -name '*.lua')
+LUAS := $(sort $(shell cd lua && find central -name '*.lua'))
+HELP := $(BUILD)/lua/central/auth/help_texts.lua
 # What core.so holds precompiled: all but the command, the sandbox, and the face, by which `require` begins.
 MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
 
@@ -60,9 +61,13 @@ $(BUILD)/obj/%.o: csrc/%.c | versions
 	@echo "cc $<"
 	@$(COMPILE) -Icsrc -MMD -c $< -o $@
 
-$(BUILD)/obj/modules.h: .ci/precompile.lua $(MODULES:%=lua/%) | versions
+$(HELP): .ci/help_texts.lua .ci/annotations.lua $(LUAS:%=lua/%) | versions
 	@mkdir -p $(@D)
-	@$(LUA) $< lua $(MODULES) >$@.new && mv $@.new $@
+	@$(LUA) $< lua $(LUAS) >$@.new && mv $@.new $@
+
+$(BUILD)/obj/modules.h: .ci/precompile.lua $(MODULES:%=lua/%) $(HELP) | versions
+	@mkdir -p $(@D)
+	@$(LUA) $^ >$@.new && mv $@.new $@
 
 $(BUILD)/obj/lua/lmodules.o: $(BUILD)/obj/modules.h
 $(BUILD)/obj/lua/lmodules.o: CPPFLAGS += -I$(BUILD)/obj
@@ -295,6 +300,7 @@ fuzz: deps-fuzz $(BUILD)/obj/modules.h ## the readers of cache files and of repl
 # The command names its interpreter, which saves a search, and finds its modules wherever they are installed.
 install: build ## into PREFIX (default /usr/local)
 	@for file in $(LUAS); do install -D -m 644 lua/$$file "$(DESTDIR)$(LUADIR)/$$file" || exit 1; done
+	@install -D -m 644 $(HELP) "$(DESTDIR)$(LUADIR)/central/auth/help_texts.lua"
 	@for name in $(OBJECTS:%=central/auth/%.so); do install -D -m 755 $(BUILD)/$$name "$(DESTDIR)$(LIBDIR)/$$name" || exit 1; done
 	install -D -m 644 $(BUILD)/central-auth.1 "$(DESTDIR)$(MANDIR)/man1/central-auth.1"
 	@install -d "$(DESTDIR)$(BINDIR)"

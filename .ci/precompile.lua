@@ -1,4 +1,4 @@
--- Writes C tables of precompiled Lua modules, for lmodules.c: lua precompile.lua FOLDER MODULE-FILE … >modules.h
+-- Writes C tables of precompiled Lua modules, for lmodules.c: lua precompile.lua MODULE-FILE … >modules.h
 -- The first is an empty one, by which a Lua of another make is known. SPDX-License-Identifier: MIT
 
 local function bytes(chunk)
@@ -9,10 +9,10 @@ local function bytes(chunk)
   return table.concat(numbers, ",")
 end
 
-local folder = table.remove(arg, 1)
 local modules = { { name = "", chunk = string.dump(load "") } }
-for _, file in ipairs(arg) do
-  local source = assert(io.open(folder .. "/" .. file)):read("a")
+for _, path in ipairs(arg) do
+  local source = assert(io.open(path)):read("a")
+  local file = path:match ".*lua/(central/.*)"
   local chunk = string.dump(assert(load(source, "@" .. file, "t"))) -- its names and lines stay, for messages
   modules[#modules + 1] = { name = file:gsub("%.lua$", ""):gsub("/", "."), chunk = chunk }
 end

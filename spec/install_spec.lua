@@ -80,7 +80,7 @@ describe("installing #slow", function()
     assert_command_works(tree)
     assert.equal("", (process.run(("find %s -name central-auth.1 | grep -q . || echo no manual"):format(tree))))
     local listed = process.run(("ls %s/share/lua/5.4/central/auth"):format(tree))
-    assert.equal(process.run("ls lua/central/auth"), listed)
+    assert.equal(process.run("{ ls lua/central/auth; echo help_texts.lua; } | sort"), listed)
   end
 
   it("by LuaRocks makes a rock that works from its tree", function()
@@ -185,6 +185,7 @@ describe("installing #slow", function()
     local output, status = run("make install LUA=lua5.3 BUILD=%s PREFIX=%s", folder .. "/other", tree)
     assert.equal(0, status, output)
     assert.equal(("@%s/share/lua/5.4/central/auth/token/source.lua\n"):format(tree), (lua(tree, ORIGIN)))
+    assert.matches("^auth.token%(%[options%]%)\n", (lua(tree, "print(require('central.auth').help 'token')")))
     assert_works(tree)
   end)
 

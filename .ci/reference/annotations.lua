@@ -1,8 +1,8 @@
--- What the sources say of themselves, for the reference and its spec: what central.auth.help.annotations reads from
+-- What the sources say of themselves, for the reference and its spec: what .ci/annotations.lua reads from
 -- Lua, contracts in C headers, and in the binding the comments that show a function as Lua calls it.
 -- SPDX-License-Identifier: MIT
 
-local annotations = require "central.auth.help.annotations"
+local annotations = dofile(debug.getinfo(1, "S").source:match "^@(.*)reference/" .. "annotations.lua")
 
 local reference = { of_lua = annotations.of_lua }
 

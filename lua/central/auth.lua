@@ -173,7 +173,7 @@ end
 ---@param topic? string without it, the list of all topics
 ---@return string text
 function auth.help(topic)
-  return require("central.auth.help").about(auth, topic)
+  return require("central.auth.help").about(topic)
 end
 
 local metatable = { __name = "central.auth", __metatable = false }

@@ -1,5 +1,5 @@
--- Reads the LuaCATS annotations of this package's Lua sources, as a list of items per file. For `auth.help`, and for
--- the reference.
+-- Reads the LuaCATS annotations of this package's Lua sources, as a list of items per file. For the texts of
+-- `auth.help`, and for the reference.
 -- SPDX-License-Identifier: MIT
 
 local annotations = {}
@@ -184,15 +184,6 @@ function annotations.of_lua(text)
     end
   end
   return opening(text, "^%-%- ?(.*)", "^$"), resolve(items)
-end
-
---- Returns the items of a module; none if its source cannot be read.
----@param module string
----@return central.auth.annotations.Item[]
-function annotations.of(module)
-  local path = package.searchpath(module, package.path)
-  local file <close> = path and io.open(path) or nil
-  return file and select(2, annotations.of_lua(file:read "a")) or {}
 end
 
 return annotations
