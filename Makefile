@@ -258,7 +258,7 @@ check-tsan: deps-test .build/tsan/bin/lua5.4 ## workers, and many states in many
 	@chmod 755 $@
 
 # The core's own allocations, and what takes memory on its behalf, go through spec_torture.so, which lets them fail.
-TORTURED := malloc calloc free strdup sodium_malloc sodium_free fdopendir eventfd timerfd_create pipe2 socketpair \
+TORTURED := malloc calloc free strdup sodium_malloc sodium_free fdopendir eventfd timerfd_create pipe2 \
             pthread_create posix_spawn curl_global_init
 check-torture: deps-test .build/torture/bin/lua5.4 ## every allocation fails once, in each public function, under AddressSanitizer
 	@$(MAKE) --no-print-directory .build/torture/spec_torture.so BUILD=.build/torture

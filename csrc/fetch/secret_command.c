@@ -11,18 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { CHUNK = 4096, REPORT_FD = 3 };
 
-/* An inner shell runs the line, and the outer shell waits for it. They write the process number of the inner
- * shell and then its exit status to descriptor 3, for waitpid may find nothing to wait for: a host may ignore
- * SIGCHLD, or reap all its children. As the line has its own shell, it may `exec`, set traps and end in a
- * here-document. */
-static const char reporting[] =
-    "/bin/sh -c 'echo $$ >&3; exec /bin/sh -c \"$1\" 3>&-' sh \"$1\"; echo $? >&3";
+/* An inner shell runs the line, and the outer shell writes its exit status to descriptor 3, for waitpid may
+ * find nothing to wait for: a host may ignore SIGCHLD, or reap all its children. As the line has its own
+ * shell, it may `exec`, set traps and end in a here-document. In a process group of its own it may not read
+ * from the terminal: without the trap it would be stopped there and hang. */
+static const char reporting[] = "trap '' TTIN TTOU; /bin/sh -c \"$1\" 3>&-; echo $? >&3";
 
 extern char **environ;
 
@@ -58,12 +56,10 @@ char **auth_secret_command_environment(void) {
 
 /* A command that was started. */
 struct command {
-    pid_t pid;     /* of the outer shell, which waits for the inner one; 0: it has ended */
-    pid_t shell;   /* of the inner shell, which runs the line; 0: not known yet */
-    int output;    /* -1: it has closed its output */
-    int report;    /* on which the shells write how it ended */
-    char said[32]; /* on `report`, so far */
-    int status;    /* its exit status, 128 + n where signal n ended it */
+    pid_t pid;  /* of the outer shell, and the number of the process group; 0: the shell has ended */
+    int output; /* -1: it has closed its output */
+    int report; /* on which the outer shell writes how the line ended */
+    int status; /* its exit status, 128 + n where signal n ended it */
 };
 
 /* `output` and `report` are above REPORT_FD. */
@@ -82,7 +78,8 @@ static int spawn_shell(const char *line, char *const *variables, int output, int
         return error;
     error = posix_spawnattr_init(&attributes);
     if (error == 0) {
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                  POSIX_SPAWN_SETPGROUP); /* of its own number */
         posix_spawnattr_setsigmask(&attributes, &none);
         posix_spawnattr_setsigdefault(&attributes, &defaults);
         error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -99,29 +96,15 @@ static int spawn_shell(const char *line, char *const *variables, int output, int
     return error;
 }
 
-/* Both ends of the output and of the report; reading does not block. 0 or an errno; the caller closes what is
- * open.
- */
-static int open_ends(int output[2], int report[2]) {
-    if (pipe2(output, O_CLOEXEC) != 0)
+/* Reading from it does not block. 0 or an errno; the caller closes what is open. */
+static int open_pipe(int ends[2]) {
+    if (pipe2(ends, O_CLOEXEC) != 0)
         return errno;
-    /* A socket can be shut down: see end. */
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, report) != 0)
+    ends[0] = auth_descriptor_keep(ends[0]);
+    if (ends[0] < 0)
         return errno;
-    output[0] = auth_descriptor_keep(output[0]);
-    if (output[0] < 0)
-        return errno;
-    report[0] = auth_descriptor_keep(report[0]);
-    if (report[0] < 0)
-        return errno;
-    output[1] = auth_descriptor_keep_from(output[1], REPORT_FD + 1);
-    if (output[1] < 0)
-        return errno;
-    report[1] = auth_descriptor_keep_from(report[1], REPORT_FD + 1);
-    if (report[1] < 0 || fcntl(output[0], F_SETFL, O_NONBLOCK) != 0 ||
-        fcntl(report[0], F_SETFL, O_NONBLOCK) != 0)
-        return errno;
-    return 0;
+    ends[1] = auth_descriptor_keep_from(ends[1], REPORT_FD + 1);
+    return ends[1] >= 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0 ? 0 : errno;
 }
 
 static void close_fd(int *fd) {
@@ -133,7 +116,9 @@ static void close_fd(int *fd) {
 static int start(struct command *command, const char *line, char *const *variables) {
     int output[2] = {-1, -1};
     int report[2] = {-1, -1};
-    int error = open_ends(output, report);
+    int error = open_pipe(output);
+    if (error == 0)
+        error = open_pipe(report);
     if (error == 0)
         error = spawn_shell(line, variables, output[1], report[1], &command->pid);
     close_fd(&output[1]);
@@ -161,29 +146,14 @@ static int read_output(struct command *command, struct auth_secret *out) {
     }
 }
 
-/* Two lines: the process number of the inner shell, and its exit status. */
-static bool understand_report(struct command *command) {
-    const char *first_end = strchr(command->said, '\n');
-    if (first_end == NULL)
-        return false;
-    command->shell = (pid_t)strtol(command->said, NULL, 10);
-    if (strchr(first_end + 1, '\n') == NULL)
-        return false;
-    command->status = (int)strtol(first_end + 1, NULL, 10);
-    return true;
-}
-
 /* 0 once the line has ended and `status` says how, EAGAIN before, EPIPE where the report ended without it, or
  * another errno. */
 static int read_report(struct command *command) {
-    while (!understand_report(command)) {
-        size_t said = strlen(command->said);
-        ssize_t got = read(command->report, command->said + said, sizeof command->said - 1 - said);
-        if (got == 0)
-            return EPIPE;
-        if (got < 0 && errno != EINTR)
-            return errno;
-    }
+    char text[16] = ""; /* written at once, so read at once */
+    ssize_t got = read(command->report, text, sizeof text - 1);
+    if (got <= 0)
+        return got == 0 ? EPIPE : errno;
+    command->status = (int)strtol(text, NULL, 10);
     return 0;
 }
 
@@ -220,25 +190,16 @@ static int follow(struct command *command, const struct auth_deadline *deadline,
     }
 }
 
-static void kill_and_wait(pid_t pid) {
-    kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-}
-
-/* Of whatever still runs. After the shutdown SIGPIPE ends an inner shell that writes its number only now, so
- * none is missed. */
-static void end(struct command *command) {
-    close_fd(&command->output);
+/* With `kills` of whatever still runs in the group: while nothing has closed the report, its outer shell
+ * does, and its number is no other group's. */
+static void end(struct command *command, bool kills) {
     if (command->pid > 0) {
-        shutdown(command->report, SHUT_RD);
-        bool ended = read_report(command) == 0;
-        /* Where the host has reaped it the number may be another process's. */
-        if (waitpid(command->pid, NULL, WNOHANG) == 0)
-            kill_and_wait(command->pid);
-        if (!ended && command->shell > 0) /* a child of this process now, if that adopts orphans */
-            kill_and_wait(command->shell);
+        if (kills && read_report(command) == EAGAIN)
+            kill(-command->pid, SIGKILL);
+        while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
     }
+    close_fd(&command->output);
     close_fd(&command->report);
 }
 
@@ -265,6 +226,6 @@ bool auth_secret_command_read(const char *line, char *const *variables, const st
         (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "the command can't be started: %s", strerror(error));
     else if ((error = follow(&command, deadline, out)) != 0 || command.status != 0)
         explain(error, command.status, problem);
-    end(&command);
+    end(&command, error != 0);
     return error == 0 && command.status == 0;
 }

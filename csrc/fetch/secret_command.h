@@ -14,8 +14,9 @@ char **auth_secret_command_environment(void);
 
 /* Runs `/bin/sh -c line` with no standard input, our standard error and `variables` for its environment, and
  * appends to `out` what it prints. It has ended when its shell has, whatever that left running in the
- * background. A command that prints too much, does not end by the deadline or is cancelled is killed, but not
- * the programs that it started. false: `problem` says why; `out` keeps what was read so far: wipe it. Blocks.
+ * background. A command that prints too much, does not end by the deadline or is cancelled is killed, and so
+ * are the programs that it started: it has a process group of its own, and so can't read from the terminal.
+ * false: `problem` says why; `out` keeps what was read so far: wipe it. Blocks.
  */
 bool auth_secret_command_read(const char *line, char *const *variables, const struct auth_deadline *deadline,
                               struct auth_secret *out, char problem[AUTH_SECRET_PROBLEM_MAX]);

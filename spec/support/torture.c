@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -83,7 +82,6 @@ DIR *__wrap_fdopendir(int fd);
 int __wrap_eventfd(unsigned count, int flags);
 int __wrap_timerfd_create(int clock, int flags);
 int __wrap_pipe2(int pair[2], int flags);
-int __wrap_socketpair(int domain, int type, int protocol, int pair[2]);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *data);
 int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
@@ -130,10 +128,6 @@ int __wrap_timerfd_create(int clock, int flags) {
 
 int __wrap_pipe2(int pair[2], int flags) {
     return refused() ? -1 : pipe2(pair, flags);
-}
-
-int __wrap_socketpair(int domain, int type, int protocol, int pair[2]) {
-    return refused() ? -1 : socketpair(domain, type, protocol, pair);
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
