@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { MS = 1000000, END_MS = 8 };
@@ -68,18 +67,6 @@ static pthread_t begin(void *(*run)(void *), bool at_once) {
 static void wait_for_work(void) {
     while (atomic_load(&working) == 0)
         auth_clock_sleep(MS / 10);
-}
-
-/* By another program: sanitizers and valgrind would look for what only the parent's threads have. */
-static void end_child(bool ok) {
-    execl(ok ? "/bin/true" : "/bin/false", "", (char *)NULL);
-    _exit(2);
-}
-
-static int status_of(pid_t child) {
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 static bool can_enter(void) {

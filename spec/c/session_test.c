@@ -294,12 +294,9 @@ static void is_left_alone_by_a_forked_child(void **state) {
             ok = ok && auth_session_is_ours(&session) &&
                  (auth_session_result(&session) != NULL || auth_session_reply(&session)->status == 200);
             auth_session_close(&session);
-            execl(ok ? "/bin/true" : "/bin/false", "", (char *)NULL); /* so that valgrind counts no leak */
-            _exit(2);
+            end_child(ok);
         }
-        int status = -1;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
+        assert_int_equal(status_of(child), 0);
         assert_false(auth_session_wait(&session, 0)); /* the parent's goes on */
         auth_session_close(&session);
     }
@@ -320,9 +317,7 @@ static void lets_the_process_exit(void **state) {
             start_any(&session, kind, silent.url);
             exit(0);
         }
-        int status = -1;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
+        assert_int_equal(status_of(child), 0);
     }
     stop(silent);
 }
@@ -372,9 +367,7 @@ static void is_closed_by_other_threads_while_the_process_exits(void **state) {
             pthread_create(&closer, NULL, closes_at_the_end, silent.url);
             exit(2);
         }
-        int status = -1;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
+        assert_int_equal(status_of(child), 0);
     }
     stop(silent);
 }

@@ -5,9 +5,12 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #undef stop /* a macro of cmocka 2; server.h has a function of this name */
@@ -28,5 +31,19 @@
         assert_true((secret).length == 0 ||                                                                  \
                     memcmp((secret).data, text, strlen(text) + 1) == 0); /* the NUL, too */                  \
     } while (0)
+
+/* Ends a forked child, well or not: by another program, for sanitizers and valgrind would look for what only
+ * the parent's threads have. */
+static inline void end_child(bool ok) {
+    execl(ok ? "/bin/true" : "/bin/false", "", (char *)NULL);
+    _exit(2);
+}
+
+/* Waits for a forked child. Its exit status, or minus the signal that ended it. */
+static inline int status_of(pid_t child) {
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
 
 #endif

@@ -14,7 +14,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { MS = 1000000, MOMENT_NS = 2 * MS, NAME_BYTES = 16 };
@@ -359,18 +358,6 @@ static void is_not_started_without_thread_or_descriptor(void **state) {
     assert_int_equal(atomic_load(&finished), 0);
     assert_int_equal(atomic_load(&works), 1); /* it is still the caller's */
     free_work(work);
-}
-
-/* By another program: sanitizers and valgrind would look for what only the parent's threads have. */
-static void end_child(bool ok) {
-    execl(ok ? "/bin/true" : "/bin/false", "", (char *)NULL);
-    _exit(2);
-}
-
-static int status_of(pid_t child) {
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 static void is_left_alone_by_a_forked_child(void **state) {
