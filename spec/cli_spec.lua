@@ -305,15 +305,19 @@ describe("central-auth", function()
       assert.equal(126, select(3, home:run "exec -- /etc/passwd"))
     end)
 
-    it("wants -- before a program with options, which would be taken for its own", function()
-      for _, line in ipairs { "exec sh -c x", "-q exec --min-valid 3 sh -q", "exec sh --help", "exec sh -- -x" } do
+    it("takes the first word that is no option as the program, and all after it as its arguments", function()
+      for line, words in pairs {
+        ["exec echo hi"] = "hi", ["exec echo -p -- --help"] = "-p -- --help", ["exec --min-valid 3 echo -q"] = "-q",
+        ["-q exec --min-valid=3 echo -x"] = "-x", ["exec -- echo -l"] = "-l",
+        ["exec --min-valid=3 -q -- echo -p"] = "-p", ["exec echo exec -q"] = "exec -q",
+      } do
         local output, errors, status = home:run(line)
-        assert.equal("2 ", status .. " " .. output, line)
-        assert.matches("write %-%- before CMD, .*: central%-auth exec %-%- sh %.%.%.\n$", errors)
+        assert.equal("0 " .. words .. "\n", status .. " " .. output, line .. errors)
       end
-      assert.equal("hi\n", (home:run "exec echo hi"))
-      assert.equal("-l\n", (home:run "exec -- echo -l"))
-      assert.equal("-p\n", (home:run "exec --min-valid=3 -q -- echo -p"))
+      assert.matches("profile", home:fails "exec -qp none echo --help")
+      assert.matches("profile", home:fails "exec -pnone echo --help")
+      assert.equal("2", tostring(select(3, home:run "exec")))
+      assert.equal("2", tostring(select(3, home:run "exec --")))
     end)
 
     it("runs nothing without a token", function()

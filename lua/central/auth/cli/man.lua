@@ -38,7 +38,6 @@ local function synopsis(name, description)
   words[#words + 1] = description.options and ("[%s]"):format(italic "options") or nil
   words[#words + 1] = description.commands and italic "ACTION" or nil
   for _, argument in ipairs(description.arguments or {}) do
-    words[#words + 1] = argument.args == "+" and "\\-\\-" or nil
     words[#words + 1] = argument_head(argument)
   end
   return table.concat(words, " ")

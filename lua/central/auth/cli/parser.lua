@@ -1,7 +1,7 @@
 -- Parses the arguments of the command, by argparse, from the descriptions of the subcommands.
 -- SPDX-License-Identifier: MIT
 
-local check_exec = require "central.auth.cli.arguments"
+local end_options = require "central.auth.cli.end_of_options"
 local texts = require "central.auth.cli.texts"
 local result = require "central.auth.cli.result"
 local values = require "central.auth.cli.values"
@@ -90,7 +90,7 @@ local function add_command(to, name, description)
     if argument.shown then
       made:argname(argument.shown)
     elseif argument.args == "+" then
-      made:argname { "-- " .. argument.name:upper(), "ARGUMENT" }
+      made:argname { argument.name:upper(), "ARGUMENT" }
     end
   end
   for _, inner in ipairs(description.commands or {}) do
@@ -127,10 +127,7 @@ local NO_SECRETS = ": other users can see arguments; central-auth login --client
 ---@return string? problem
 function parser.parse(words)
   local made = parser.new()
-  local problem = check_exec(words)
-  if problem then
-    return nil, problem
-  end
+  end_options(words)
   local parsed, options = made:pparse(words)
   if parsed then
     return options

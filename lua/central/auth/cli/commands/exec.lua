@@ -18,12 +18,12 @@ exec.options = {
   { "--min-valid", value = "SECONDS", number = "seconds", help = "Get a token that is valid for at least this time,"
     .. " if possible: CMD keeps the token that it got." },
 }
-exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments; write -- before it." } }
+exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments." } }
 exec.statuses = {
   { NOT_EXECUTABLE, "CMD can't be executed." },
   { NOT_FOUND, "CMD was not found. Any other status is that of CMD." },
 }
-exec.examples = { { "central-auth exec --min-valid 600 -- ./report.sh --all", "A script that takes ten minutes." } }
+exec.examples = { { "central-auth exec --min-valid 600 ./report.sh --all", "A script that takes ten minutes." } }
 
 --- Executes the program; returns only on failure.
 ---@param options table

@@ -1,0 +1,45 @@
+-- Lets the options of `central-auth exec` end at CMD, as those of env and sudo do: writes -- before it, for the parser
+-- would take the options of CMD as those of exec.
+-- SPDX-License-Identifier: MIT
+
+local exec = require "central.auth.cli.commands.exec"
+local texts = require "central.auth.cli.texts"
+
+local takes_value = {}
+for _, description in ipairs { texts, exec } do
+  for _, option in ipairs(description.options) do
+    for _, name in ipairs(option) do
+      takes_value[name] = option.value ~= nil
+    end
+  end
+end
+
+-- Whether the next word is the value of this option, or of the last one of short options in one word.
+local function value_follows(word)
+  if word:find "^%-%-" then
+    return takes_value[word]
+  end
+  for i = 2, #word do
+    if takes_value["-" .. word:sub(i, i)] then
+      return i == #word
+    end
+  end
+end
+
+-- The index, from `at` on, of the first word that is neither an option of this command nor the value of one.
+local function after_options(words, at)
+  while words[at] and words[at]:find "^%-." and words[at] ~= "--" do
+    at = at + (value_follows(words[at]) and 2 or 1)
+  end
+  return at
+end
+
+--- Inserts a -- before CMD into the words of such a command, if there is none.
+---@param words string[]
+return function(words)
+  local command = after_options(words, 1)
+  local cmd = after_options(words, command + 1)
+  if words[command] == "exec" and words[cmd] and words[cmd] ~= "--" then
+    table.insert(words, cmd, "--")
+  end
+end
