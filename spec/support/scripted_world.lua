@@ -14,10 +14,18 @@ World.__index = World
 
 local of_clock = setmetatable({}, { __mode = "k" })
 
+-- What knows by itself whether this process made it.
+local function new_mark()
+  local mark = assert(core.notifier())
+  mark:close()
+  return mark
+end
+
 --- The world of a clock; clients with the same clock are processes of one machine.
 function world.of(clock)
   of_clock[clock] = of_clock[clock] or setmetatable({
     clock = clock,
+    own_mark = new_mark(),
     moved = 0,    -- seconds that the clock was moved by all who waited
     threads = {}, -- those under way, the oldest first
     folders = {}, -- by path
@@ -29,11 +37,10 @@ function world.of(clock)
   return of_clock[clock]
 end
 
---- What only knows whether this process made it. In a forked child the parent's threads are gone.
+--- What knows by itself whether this process made it. In a forked child the parent's threads are gone.
 function World:mark()
-  if not self.own_mark or not self.own_mark:ours() then
-    self.threads, self.own_mark = {}, core.notifier()
-    self.own_mark:close()
+  if not self.own_mark:ours() then
+    self.threads, self.own_mark = {}, new_mark()
   end
   return self.own_mark
 end
