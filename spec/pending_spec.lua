@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
+local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
 
@@ -12,6 +13,11 @@ local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
 local function slow(reply, took)
   reply.took = took or 1
   return reply
+end
+
+local function is_readable(pending)
+  local polled = { pollfd = pending:fd(), events = "r" }
+  return cqueues.poll(polled, 0.02) == polled
 end
 
 local function stale(replies, options)
@@ -261,6 +267,26 @@ describe("a pending token #valgrind", function()
     local none, _, code = first:result()
     assert.is_nil(none)
     assert.equal("timeout", code)
+    assert.equal(2, s.requests)
+  end)
+
+  it("is begun anew after an error in the middle of the renewal, which wakes the others", function()
+    local s = scripted.new({ refusal "invalid_client", token("t2", 1000) },
+      { client_secret = scripted.NONE, client_secret_command = "printf a-long-enough-secret" })
+    s.took = 1
+    local first <close> = s.client:pending()
+    local second <close> = s.client:pending()
+    s:wait(1)
+    function s.world.start()
+      s.world.start = nil
+      error("not enough memory", 0)
+    end
+    assert.error_matches(function() first:done() end, "not enough memory")
+    assert.is_true(is_readable(second))
+    assert.is_false(second:done())
+    s:wait(1)
+    assert.equal("t2", first:result())
+    assert.equal("t2", second:result())
     assert.equal(2, s.requests)
   end)
 

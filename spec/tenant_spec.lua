@@ -89,6 +89,29 @@ describe("a tenant's client", function()
     assert.equal(5, s.requests)
   end)
 
+  it("does not wait for a coroutine that gives such a token up and waits for Redis in that", function()
+    local s = scripted.new({ token("p1", 7200), scripted.refusal "invalid_token", token("p2", 7200), token("a1", 900) },
+      { cache = "redis://127.0.0.1:1", wait = function() coroutine.yield "waiting" end })
+    s.took = 1
+    local tenant = assert(s.client:tenant "abc")
+    local function get() return tenant:token() end
+    local first, second = coroutine.wrap(get), coroutine.wrap(get)
+    for _ = 1, 2 do
+      assert.equal("waiting", first())
+      assert.equal("waiting", second())
+      s:wait(1)
+    end
+    s.world.redis.answers = false
+    assert.equal("waiting", first())
+    for _ = 1, 2 do
+      assert.equal("waiting", second())
+      s:wait(5)
+    end
+    assert.equal("a1", second())
+    assert.equal("a1", first())
+    assert.equal(4, s.requests)
+  end)
+
   it("has fields and authentication of its own where a server wants them", function()
     local s = scripted.new({ token("parent", 1000), token("tenant", 900) },
       { scope = "hpe-tenant", auth_style = "basic" })

@@ -366,7 +366,7 @@ static bool make_request(struct auth_fetch *fetch) {
         return end(fetch, AUTH_FETCH_CANCELLED);
     attempt->reply = *reply;
     attempt->reply.body = (struct auth_secret){0};
-    if (!copy(&attempt->reply.body, &reply->body))
+    if (reply->failure == AUTH_TRANSFER_MEMORY || !copy(&attempt->reply.body, &reply->body))
         return end(fetch, AUTH_FETCH_MEMORY);
     result->count++;
     if (reply->failure == AUTH_TRANSFER_OK)

@@ -495,18 +495,8 @@ static int push_forked(lua_State *L, const struct handle *handle) {
     return 1;
 }
 
-static bool lacks_memory(const struct auth_fetch_result *result) {
-    return result->outcome == AUTH_FETCH_MEMORY ||
-           (result->outcome == AUTH_FETCH_FAILED &&
-            result->attempts[result->count - 1].reply.failure == AUTH_TRANSFER_MEMORY);
-}
-
 static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_result *result) {
     return_budget(handle);
-    if (lacks_memory(result)) {
-        auth_session_discard(&handle->session);
-        return auth_lua_no_memory(L);
-    }
     push_result(L, result);
     auth_session_discard(&handle->session);
     return 1;

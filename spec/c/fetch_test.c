@@ -498,7 +498,6 @@ static void leaves_what_will_not_pass(void **state) {
                                             {.status = 519},
                                             {.failure = AUTH_TRANSFER_TLS},
                                             {.failure = AUTH_TRANSFER_CONFIG},
-                                            {.failure = AUTH_TRANSFER_MEMORY},
                                             {.failure = AUTH_TRANSFER_REPLY},
                                             {.failure = AUTH_TRANSFER_CONNECT, .proxy_status = 407}};
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
@@ -509,6 +508,15 @@ static void leaves_what_will_not_pass(void **state) {
         assert_int_equal(world.result->attempts[0].reply.failure, answers[i].failure);
         move_clock(60 * S);
     }
+}
+
+static void ends_where_the_transfer_has_no_memory(void **state) {
+    (void)state;
+    world.script[0] = (struct answer){.status = 503};
+    world.script[1] = (struct answer){.failure = AUTH_TRANSFER_MEMORY};
+    new_fetch();
+    assert_int_equal(run_fetch(), AUTH_FETCH_MEMORY);
+    assert_int_equal(world.result->count, 1);
 }
 
 static void makes_no_more_tries_than_it_may(void **state) {
@@ -1107,6 +1115,7 @@ int main(void) {
         TEST(overtakes_a_holder_that_hangs),
         TEST(tries_again_what_may_pass),
         TEST(leaves_what_will_not_pass),
+        TEST(ends_where_the_transfer_has_no_memory),
         TEST(makes_no_more_tries_than_it_may),
         TEST(backs_off_by_the_failures_so_far),
         TEST(waits_as_long_as_the_server_says),

@@ -86,23 +86,33 @@ function Transfer:wait(seconds)
   return not self:ours() or not self.inline and (not self.thread or self.thread.done == true)
 end
 
+-- Of a thread that is done. Its failure is the spec's, except that its memory may have ended.
+local function outcome(self, thread)
+  local is_memory = tostring(thread.failure):find "not enough memory"
+  if is_memory and not self.is_call then
+    return { outcome = "memory", attempts = {} }
+  elseif thread.failure then
+    error(thread.failure, 0)
+  elseif thread.result.code then
+    return nil, thread.result.message, thread.result.code, thread.result.proxy_status or 0, thread.result.reached
+  end
+  return thread.result
+end
+
 --- What a fetch, or a call, came to.
 function Transfer:finish()
   local thread = assert(self.thread, "nothing was started")
-  self.thread = nil
   if not self:ours() then
+    self.thread = nil
     if self.is_call then
       return nil, "the process was forked meanwhile", "network", 0
     end
     return { outcome = "forked" }
   end
   assert(thread.done, "it is not done")
-  if thread.failure then
-    error(thread.failure, 0)
-  elseif thread.result.code then
-    return nil, thread.result.message, thread.result.code, thread.result.proxy_status or 0, thread.result.reached
-  end
-  return thread.result
+  local result = table.pack(outcome(self, thread))
+  self.thread = nil
+  return table.unpack(result, 1, result.n)
 end
 
 --- This notifier, too, is signalled at the end.

@@ -30,11 +30,13 @@ Renewal.__index = Renewal
 ---@param purpose table
 ---@return central.auth.Renewal
 function renewal.new(source, purpose)
+  local notifier, why = core.notifier()
   return setmetatable({
-    _source = source, _notifier = core.notifier(), -- nil: no descriptor is left, and nothing can wait by one
+    _source = source,
+    _notifier = notifier, _no_notifier = why, -- where no descriptor is left, nothing can wait by one
     _deadline = purpose.deadline, _waits = not purpose.early, _tries = purpose.early and 1 or renewal.TRIES,
     _since = purpose.since, _look_only = purpose.look_only, _began = source.clock:boot(), done = false,
-    _refusal = purpose.refusal, _has_reread = purpose.refusal ~= nil,
+    _is_moving = false, _refusal = purpose.refusal, _has_reread = purpose.refusal ~= nil,
   }, Renewal)
 end
 
@@ -57,7 +59,7 @@ end
 ---@return string? why
 function Renewal:notifier()
   if not self._notifier then
-    return nil, "no descriptor is left"
+    return nil, self._no_notifier
   end
   return self._notifier:copy()
 end
@@ -143,10 +145,11 @@ function Renewal:_form()
   return token and request.token_exchange(self._source.config, token), failure
 end
 
---- Whether a coroutine is starting a fetch, and a function of the user's has yielded in it: it may never go on.
+--- Whether a coroutine began to move it on and did not come to the end of that: an error broke it off, for instance of
+--- memory, or a function of the user's, or `wait`, has yielded in it, and it may never go on.
 ---@return boolean
-function Renewal:is_starting()
-  return self._is_starting or false
+function Renewal:is_moving()
+  return self._is_moving
 end
 
 -- The order of a fetch; nil: there is none yet, or the failure behind says why. Others who wait here look again: should
@@ -155,24 +158,35 @@ function Renewal:_order()
   if self._has_started and self._notifier then
     self._notifier:signal()
   end
-  self._is_starting, self._has_started = true, true
+  self._has_started = true
   local form, failure = self:_form()
   local order
   if not failure and not self._subject then
     order, failure = self._source:order(self._deadline:left())
     self._source:note_before_request(failure)
   end
-  self._is_starting = false
   if order then
     order.form = form
   end
   return order, failure
 end
 
---- Starts a fetch, or waits for the subject token first; ends the renewal where neither can be. `more`: `not_before`
---- (boot time), `reread`.
----@param more? table
-function Renewal:start(more)
+-- Starts a fetch by this order. Where an error prevents that, those who wait look again.
+function Renewal:_fetch(order)
+  local notifier = self._notifier
+  if notifier then
+    notifier:clear()
+  end
+  local ok, started, more = pcall(self._transfer.fetch, self._transfer, order, notifier)
+  if ok then
+    return started, more
+  elseif notifier then
+    notifier:signal()
+  end
+  error(started, 0)
+end
+
+function Renewal:_start(more)
   self._more, self._subject = more or {}, nil
   local order, failure
   if not self._deadline:over() then
@@ -194,12 +208,9 @@ function Renewal:start(more)
   if not self._transfer then
     self._transfer, failure = self._source:transfers():take()
   end
-  if self._notifier then
-    self._notifier:clear()
-  end
   local started, why
   if self._transfer then
-    started, why = self._transfer:fetch(order, self._notifier)
+    started, why = self:_fetch(order)
   end
   if not started then
     failure = failure or errors.failure("config", why)
@@ -207,6 +218,15 @@ function Renewal:start(more)
     return self:finish(failure)
   end
   self._is_inline = why == true
+end
+
+--- Starts a fetch, or waits for the subject token first; ends the renewal where neither can be. `more`: `not_before`
+--- (boot time), `reread`.
+---@param more? table
+function Renewal:start(more)
+  self._is_moving = true
+  self:_start(more)
+  self._is_moving = false
 end
 
 --- Moves it on as far as it can go without waiting. Whether it is done.
@@ -219,7 +239,10 @@ function Renewal:advance()
   elseif self._subject then
     self:start(self._more)
   elseif self._transfer and self._transfer:wait(0) then
-    self:_take(self._transfer:finish())
+    local result = self._transfer:finish() -- after an error in there it can be called again
+    self._is_moving = true
+    self:_take(result)
+    self._is_moving = false
   end
   return self.done
 end
@@ -353,6 +376,12 @@ function Renewal:_on_timeout()
     return self:start() -- somebody joined who has more time
   end
   self:_failed(errors.failure("timeout", "no token in time: another process is requesting one, and has none yet"))
+end
+
+function Renewal:_on_memory()
+  local failure = errors.failure("config", "there is not enough memory for a token request")
+  self._source:failed(failure)
+  self:_failed(failure)
 end
 
 function Renewal:_on_cancelled()

@@ -379,11 +379,11 @@ function TokenSource:note_result(result)
   end
 end
 
--- The renewal under way, moved on as far as it goes; nil where there is none. One that starts in another coroutine does
+-- The renewal under way, moved on as far as it goes; nil where there is none. One that another coroutine moves on does
 -- not count: that coroutine may have been dropped.
 function TokenSource:_under_way()
   local renewal = self._renewal
-  if renewal and (renewal:is_starting() or renewal:advance()) and self._renewal == renewal then
+  if renewal and (renewal:is_moving() or renewal:advance()) and self._renewal == renewal then
     self._renewal = nil
   end
   return self._renewal
@@ -394,7 +394,7 @@ end
 ---@return boolean
 function TokenSource:claim(renewal)
   local other = self._renewal
-  if other and other ~= renewal and not other.done and not other:is_starting() then
+  if other and other ~= renewal and not other.done and not other:is_moving() then
     return false
   end
   self._renewal = renewal
@@ -580,7 +580,7 @@ end
 function TokenSource:step(call)
   while true do
     local renewal = call.renewal
-    if renewal and renewal:is_starting() then
+    if renewal and renewal:is_moving() then
       call.renewal = nil -- as in _under_way
     elseif renewal then
       if not renewal:advance() then
