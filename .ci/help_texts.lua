@@ -7,7 +7,7 @@ package.path = folder .. "/?.lua;" .. package.path
 local annotations = dofile(arg[0]:match "^(.*/)" .. "annotations.lua")
 local environment = require "central.auth.config.environment"
 local options = require "central.auth.config.options"
-local sorted_names = require "central.auth.sorted_names"
+local sorted_names = require("central.auth.util").sorted_names
 
 local MODULE = "central.auth"
 

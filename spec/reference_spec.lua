@@ -127,7 +127,7 @@ describe("annotations", function()
 end)
 
 describe("methods and fields", function()
-  local sorted_names = require "central.auth.sorted_names"
+  local sorted_names = require("central.auth.util").sorted_names
 
   -- The value of a local variable that a function uses.
   local function upvalue(used_by, name)

@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 local token_source = require "central.auth.token.source"
 
 local errors = lazy "central.auth.errors"

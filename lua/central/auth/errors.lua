@@ -30,7 +30,7 @@
 ---@field proxy_status? integer HTTP status with which a proxy refused the connection
 ---@field reply? central.auth.Reply of an API call
 
-local sorted_names = require "central.auth.sorted_names"
+local sorted_names = require("central.auth.util").sorted_names
 
 local errors = {}
 

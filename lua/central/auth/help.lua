@@ -2,12 +2,10 @@
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
-local duration = require "central.auth.duration"
 local errors = require "central.auth.errors"
-local lazy = require "central.auth.lazy"
-local sorted_names = require "central.auth.sorted_names"
+local util = require "central.auth.util"
 
-local texts = lazy "central.auth.help_texts" -- made by .ci/help_texts.lua
+local texts = util.lazy "central.auth.help_texts" -- made by .ci/help_texts.lua
 
 local help = {}
 
@@ -43,7 +41,7 @@ local function state_of(client)
   if status.state == "closed" then
     return "closed; auth.configure{ … } makes another client"
   elseif status.expires_in then
-    return ("a %s token, valid for %s"):format(status.state, duration(status.expires_in))
+    return ("a %s token, valid for %s"):format(status.state, util.duration(status.expires_in))
   end
   return "no token yet, auth.token() gets one"
 end
@@ -69,7 +67,7 @@ function help.unknown(auth, name)
   if name == "_VERSION" then
     return "central.auth " .. config.VERSION
   elseif type(name) == "string" and #name >= NAME_MIN and not name:find "^_" then
-    local nearest = errors.suggest(name, sorted_names(auth)):match '"([%w_]+)"'
+    local nearest = errors.suggest(name, util.sorted_names(auth)):match '"([%w_]+)"'
     if nearest then
       errors.argument_error(("there is no auth.%s; did you mean auth.%s? auth.help() lists all"):format(name, nearest))
     end

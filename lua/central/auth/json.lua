@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 
 local url = lazy "central.auth.url"
 

@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
+local defer = require("central.auth.util").defer
 
 local loops = {}
 
@@ -33,11 +34,11 @@ function loops.luv(fd, seconds)
   end
   poll:start("r", wake)
   timer:start(math.ceil(seconds * 1000), 0, wake)
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     waiting = false
     poll:close()
     timer:close()
-  end })
+  end)
   coroutine.yield()
 end
 
@@ -72,12 +73,12 @@ function loops.copas(fd, seconds)
   local awaited, expiry, start = socket_of(fd), socket_of(timer:fd()), coroutine.wrap(receive)
   local _, reading = start(expiry) -- it yields its set of sockets
   start()
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     for _, socket in ipairs { awaited, expiry } do
       reading:remove(socket)
       reading:pop(socket)
     end
-  end })
+  end)
   reading:insert(expiry)
   reading:push(expiry, coroutine.running())
   receive(awaited)

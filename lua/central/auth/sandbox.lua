@@ -17,6 +17,7 @@ end
 
 local ca = require "central.auth.sandbox.ca"
 local condition = require "cqueues.condition"
+local defer = require("central.auth.util").defer
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local rand = require "openssl.rand"
@@ -84,10 +85,10 @@ local function send_command(self, command)
     error("the sandbox is closed", 3)
   end
   self._in_command[1], self._sent = coroutine.running(), self._sent + 1
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     self._in_command[1] = nil
     self._free:signal()
-  end })
+  end)
   local number, answer = self._sent
   command.number = number
   assert(self._connection:write(json.cjson().encode(command), "\n"))

@@ -1,9 +1,9 @@
 -- The URL of an API call: from a path or a URL, and a query, to a URL that the token may be sent to, or a problem.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require "central.auth.lazy"
+local util = require "central.auth.util"
 
-local errors = lazy "central.auth.errors"
+local errors = util.lazy "central.auth.errors"
 
 local url = {}
 
@@ -174,8 +174,8 @@ function url.query(fields)
       return nil, ("a name is a %s; names must be strings"):format(type(name))
     end
   end
-  local parts, sorted_names = {}, require "central.auth.sorted_names" -- a start with a cached token needs none
-  for _, name in ipairs(sorted_names(fields)) do
+  local parts = {}
+  for _, name in ipairs(util.sorted_names(fields)) do
     local values = fields[name]
     for _, value in ipairs(is_list(values) and values or { values }) do
       local problem = unsupported_type(value)

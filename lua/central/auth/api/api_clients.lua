@@ -7,7 +7,7 @@ local core = require "central.auth.core"
 local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 local request = require "central.auth.api.request"
 
 local save = lazy "central.auth.config.save"

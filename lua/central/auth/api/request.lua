@@ -7,12 +7,12 @@ local core = require "central.auth.core"
 local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
-local lazy = require "central.auth.lazy"
+local util = require "central.auth.util"
 local response_error = require "central.auth.token.response_error"
 local unauthorized = require "central.auth.api.unauthorized"
 local url = require "central.auth.url"
 
-local proxy = lazy "central.auth.config.proxy"
+local proxy = util.lazy "central.auth.config.proxy"
 
 ---@class central.auth.RequestOptions
 ---@field query? table<string, any> strings, numbers, booleans; a list repeats the name
@@ -26,7 +26,7 @@ local proxy = lazy "central.auth.config.proxy"
 local request = {}
 
 local ATTEMPTS_MAX = 4
-local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60 -- seconds of back-off, with full jitter
+local FIRST_PAUSE = 0.5                    -- seconds of back-off; doubles, with full jitter
 local IDENTITY = "Accept-Encoding: identity"
 local LINES_MAX = 61                       -- header fields of a call
 local BODY_MAX = 16 * 1024 * 1024          -- bytes of a request's body, and of a reply's
@@ -187,7 +187,7 @@ local function retry_delay(source, call, raw, failure, retry_after)
     or not response_error.transient(code, detail) then
     return nil
   end
-  return (retry_after or 0) + source:random() * math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ (call.attempts - 1))
+  return (retry_after or 0) + source:random() * util.doubled(FIRST_PAUSE, call.attempts - 1)
 end
 
 local function is_success(raw)

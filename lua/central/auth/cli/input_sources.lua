@@ -4,7 +4,7 @@
 
 local errors = require "central.auth.errors"
 local credentials_file = require "central.auth.cli.credentials_file"
-local sorted_names = require "central.auth.sorted_names"
+local sorted_names = require("central.auth.util").sorted_names
 local terminal = require "central.auth.cli.terminal"
 
 local input_sources = {}

@@ -3,10 +3,10 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require "central.auth.lazy"
+local util = require "central.auth.util"
 
-local parser = lazy "central.auth.cli.parser"
-local terminal = lazy "central.auth.cli.terminal"
+local parser = util.lazy "central.auth.cli.parser"
+local terminal = util.lazy "central.auth.cli.terminal"
 
 local cli = {}
 
@@ -32,7 +32,7 @@ end
 -- the terminal shows progress; and Ctrl-C works, which Lua delivers to the main thread only.
 local function run(options)
   local thread = coroutine.create(function_of(options))
-  local _ <close> = setmetatable({}, { __close = function() coroutine.close(thread) end })
+  local _ <close> = util.defer(function() coroutine.close(thread) end)
   local results = table.pack(coroutine.resume(thread, options, parser))
   while results[1] and coroutine.status(thread) == "suspended" do
     terminal.wait(options, results[2], results[3])

@@ -1,7 +1,7 @@
 -- Warns about a token that is valid for less time than --min-valid.
 -- SPDX-License-Identifier: MIT
 
-local duration = require "central.auth.duration"
+local duration = require("central.auth.util").duration
 local terminal = require "central.auth.cli.terminal"
 
 --- Prints the warning.

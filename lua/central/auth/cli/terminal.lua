@@ -1,9 +1,9 @@
 -- What the command does only on a terminal: colours, progress, questions.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require "central.auth.lazy"
+local util = require "central.auth.util"
 
-local console = lazy "central.auth.console"
+local console = util.lazy "central.auth.console"
 
 local terminal = {}
 
@@ -88,7 +88,7 @@ function terminal.wait(options, fd, seconds)
     return console.wait(fd, math.min(seconds, WAIT_MAX))
   end
   local frames = terminal.is_utf8() and DOTS or LINES
-  local _ <close> = setmetatable({}, { __close = function() io.stderr:write "\r\27[K" end })
+  local _ <close> = util.defer(function() io.stderr:write "\r\27[K" end)
   local turn = 0
   repeat
     draw(frames, turn, "waiting for the server …")

@@ -1,7 +1,7 @@
 -- Draws a token's lifetime as a bar: the part that has passed, the time until renewal, and the end.
 -- SPDX-License-Identifier: MIT
 
-local duration = require "central.auth.duration"
+local duration = require("central.auth.util").duration
 
 local token_bar = {}
 

@@ -2,7 +2,7 @@
 -- form `return { name = { key = value } }`. The caller has to check the result.
 -- SPDX-License-Identifier: MIT
 
-local sorted_names = require "central.auth.sorted_names"
+local sorted_names = require("central.auth.util").sorted_names
 
 local lua_text = {}
 

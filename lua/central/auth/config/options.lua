@@ -1,7 +1,7 @@
 -- The options: the types of each and the check of its value. One table, one row per option.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 
 local redis_url = lazy "central.auth.config.redis_url"
 local url = lazy "central.auth.url"

@@ -2,7 +2,7 @@
 -- password, as URLs are shown and logged.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 
 local url = lazy "central.auth.url"
 

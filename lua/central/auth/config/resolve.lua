@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 local options = require "central.auth.config.options"
 local paths = require "central.auth.config.paths"
 

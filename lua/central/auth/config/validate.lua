@@ -1,7 +1,7 @@
 -- Checks of the less usual options: from a value as it was set to the value as it is used, or nil and the problem.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 local options = require "central.auth.config.options"
 
 local clusters = lazy "central.auth.config.clusters"

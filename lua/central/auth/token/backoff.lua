@@ -1,13 +1,12 @@
 -- How long the token endpoint is left alone after failures, whatever the callers do.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require "central.auth.lazy"
+local util = require "central.auth.util"
 
-local errors = lazy "central.auth.errors"
-local response_error = lazy "central.auth.token.response_error"
+local errors = util.lazy "central.auth.errors"
+local response_error = util.lazy "central.auth.token.response_error"
 
-local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles …
-local LONGEST_PAUSE = 60      -- … up to here, with full jitter
+local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles, with full jitter
 local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
 local RETRY_AFTER_MAX = 3600  -- seconds that a server may ask for; a longer time is reported, and not waited for
 
@@ -29,19 +28,15 @@ function backoff.new(clock, random)
   return setmetatable({ _clock = clock, _random = random, failures = 0, next_try = 0, not_before = 0, at = 0 }, Backoff)
 end
 
-local function doubled(self, first)
-  return math.min(LONGEST_PAUSE, first * 2 ^ math.min(self.failures - 1, 16))
-end
-
 -- Seconds until the next try. Jitter also on the first, so that a fleet does not come back at once.
 local function pause(self, failure, retry_after)
   if failure.code == "config" then
     return 0 -- costs the server nothing, and whoever mends it wants to see the effect
   elseif (failure.code == "http" or failure.code == "oauth")
     and not response_error.transient(failure.code, failure.detail) then
-    return math.max(doubled(self, REFUSED_PAUSE), retry_after)
+    return math.max(util.doubled(REFUSED_PAUSE, self.failures - 1), retry_after)
   end
-  return retry_after + self._random() * doubled(self, FIRST_PAUSE)
+  return retry_after + self._random() * util.doubled(FIRST_PAUSE, self.failures - 1)
 end
 
 --- Takes notice of a failure that came at `at`, by default now; `failures`: how many in a row it makes, by default
@@ -61,7 +56,7 @@ end
 --- Seconds for which a usable token is left alone after a failure that costs the server nothing.
 ---@return number
 function Backoff:rest()
-  return self._random() * doubled(self, FIRST_PAUSE)
+  return self._random() * util.doubled(FIRST_PAUSE, self.failures - 1)
 end
 
 function Backoff:succeeded()

@@ -4,7 +4,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
 

@@ -1,7 +1,8 @@
 -- The API calls of one client, several at a time, and looks at shared records beside its renewal.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require "central.auth.lazy"
+local defer = require("central.auth.util").defer
+local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
 
@@ -87,7 +88,7 @@ local function wait_for_place(self, deadline)
   else
     collectgarbage() -- only coroutines that were dropped can have the places
   end
-  local _ <close> = setmetatable({}, { __close = function() self._queue[notifier or 0] = nil end })
+  local _ <close> = defer(function() self._queue[notifier or 0] = nil end)
   while notifier and not has_place(self, notifier) and not deadline:over() and not self._closed do
     notifier:clear()
     self._waiter:poll(notifier, math.min(deadline:left(), LOOK))
@@ -166,7 +167,7 @@ function Pool:call(request, deadline)
   end
   local unharmed = false
   self._active[transfer] = true
-  local _ <close> = setmetatable({}, { __close = function() release(self, transfer, unharmed) end })
+  local _ <close> = defer(function() release(self, transfer, unharmed) end)
   local started, why = transfer:call(complete(self, request, deadline), notifier)
   if not started then
     return nil, errors.failure("config", why)
@@ -196,13 +197,13 @@ function Pool:look(order, more, deadline)
     return nil
   end
   self._looks[transfer] = true
-  local _ <close> = setmetatable({}, { __close = function()
+  local _ <close> = defer(function()
     self._looks[transfer] = nil
     if not transfer:wait(0) then
       transfer:cancel()
     end
     self._transfers:give_back(transfer)
-  end })
+  end)
   local started, is_inline = transfer:fetch(order, notifier)
   while started and not self._closed and not transfer:wait(0) and not deadline:over() do
     if notifier and not is_inline then

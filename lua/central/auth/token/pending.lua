@@ -4,7 +4,7 @@
 
 local core = require "central.auth.core"
 local deadlines = require "central.auth.deadline"
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
 

@@ -3,9 +3,10 @@
 -- SPDX-License-Identifier: MIT
 
 local redis_url = require "central.auth.config.redis_url"
+local util = require "central.auth.util"
 
-local LIMIT = 2                          -- seconds for each call, or connect_timeout where that is less
-local FIRST_PAUSE, LONGEST_PAUSE = 1, 60 -- seconds Redis is left alone after a failure; doubles, with jitter
+local LIMIT = 2       -- seconds for each call, or connect_timeout where that is less
+local FIRST_PAUSE = 1 -- seconds Redis is left alone after a failure; doubles, with jitter
 
 local NO_PASSWORD = "its URL names a user, and there is no password: cache_password, cache_password_file"
 
@@ -44,8 +45,8 @@ local function failed(self, why)
   end
   self._problem = why
   self._not_before = self._clock:boot()
-    + jittered(self, math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ self._failures))
-  self._failures = math.min(self._failures + 1, 16)
+    + jittered(self, util.doubled(FIRST_PAUSE, self._failures))
+  self._failures = self._failures + 1
 end
 
 local function open(self)

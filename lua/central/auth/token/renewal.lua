@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 local request = require "central.auth.token.request"
 local response = require "central.auth.token.response"
 

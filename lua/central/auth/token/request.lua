@@ -3,8 +3,8 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require "central.auth.lazy"
-local sorted_names = require "central.auth.sorted_names"
+local lazy = require("central.auth.util").lazy
+local sorted_names = require("central.auth.util").sorted_names
 
 local errors = lazy "central.auth.errors"
 local json = lazy "central.auth.json"

@@ -5,7 +5,7 @@
 local cjson = require "cjson"
 local core = require "central.auth.core"
 local json = require "central.auth.json"
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
 local response_error = lazy "central.auth.token.response_error"

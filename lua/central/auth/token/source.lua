@@ -7,7 +7,8 @@ local client_secret = require "central.auth.token.client_secret"
 local core = require "central.auth.core"
 local current_token = require "central.auth.token.current_token"
 local deadlines = require "central.auth.deadline"
-local lazy = require "central.auth.lazy"
+local defer = require("central.auth.util").defer
+local lazy = require("central.auth.util").lazy
 local response = require "central.auth.token.response"
 
 local backoff = lazy "central.auth.token.backoff"
@@ -287,7 +288,7 @@ function TokenSource:_ask_secret(method, ...)
       "a token was asked for by the function that provides the client's own secret or assertion")
   end
   -- First, for it needs memory: a mark that stayed would refuse each later call.
-  local _ <close> = setmetatable({}, { __close = function() self._in_function[thread] = nil end })
+  local _ <close> = defer(function() self._in_function[thread] = nil end)
   self._in_function[thread] = true
   local result, failure = method(self._secret, ...)
   if self.closed then

@@ -2,7 +2,7 @@
 -- (central.auth.http) when the first request is made.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require "central.auth.lazy"
+local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
 

@@ -3,7 +3,8 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require "central.auth.lazy"
+local defer = require("central.auth.util").defer
+local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
 
@@ -52,7 +53,7 @@ end
 ---@param seconds number
 function Waiter:poll(notifier, seconds)
   self._notifiers[notifier] = true
-  local _ <close> = setmetatable({}, { __close = function() self._notifiers[notifier] = nil end })
+  local _ <close> = defer(function() self._notifiers[notifier] = nil end)
   self._wait(notifier:fd(), seconds)
 end
 

@@ -3,7 +3,7 @@
 
 local auth = require "central.auth"
 local consent = require "central.auth.cli.consent"
-local duration = require "central.auth.duration"
+local duration = require("central.auth.util").duration
 local errors = require "central.auth.errors"
 local input_sources = require "central.auth.cli.input_sources"
 local profile_store = require "central.auth.config.profile_store"

@@ -1,7 +1,7 @@
 -- central-auth renew: gets a new token now.
 -- SPDX-License-Identifier: MIT
 
-local duration = require "central.auth.duration"
+local duration = require("central.auth.util").duration
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 

@@ -3,7 +3,7 @@
 
 local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
-local duration = require "central.auth.duration"
+local duration = require("central.auth.util").duration
 local session = require "central.auth.cli.session"
 local token_source = require "central.auth.token.source"
 

@@ -1,0 +1,64 @@
+-- Small functions for every module.
+-- SPDX-License-Identifier: MIT
+
+local util = {}
+
+local LONGEST_PAUSE = 60 -- seconds
+local DOUBLINGS_MAX = 16
+
+--- Returns a table that loads the module `name` when one of its fields is first read, so that a start with a cached
+--- token loads only what it needs.
+---@param name string
+---@return table
+function util.lazy(name)
+  return setmetatable({}, {
+    __index = function(self, key)
+      local module = require(name)
+      getmetatable(self).__index = module
+      return module[key]
+    end,
+  })
+end
+
+--- Returns a value for a to-be-closed variable, `local _ <close> = defer(…)`: the function is called when the variable
+--- goes out of scope.
+---@param act fun()
+---@return table
+function util.defer(act)
+  return setmetatable({}, { __close = act })
+end
+
+--- Returns the seconds of a pause that doubles with each failure, up to a minute.
+---@param first number seconds, where none failed before
+---@param failures integer before
+---@return number
+function util.doubled(first, failures)
+  return math.min(LONGEST_PAUSE, first * 2 ^ math.min(failures, DOUBLINGS_MAX))
+end
+
+--- Returns the sorted keys of a table whose keys are strings, so that results do not depend on the order of pairs().
+---@param map table<string, any>
+---@return string[]
+function util.sorted_names(map)
+  local names = {}
+  for name in pairs(map) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+--- Formats a duration in seconds for people, without fractions: "1 h 57 min", "4 min 3 s", "12 s".
+---@param seconds number
+---@return string
+function util.duration(seconds)
+  local total = math.floor(math.max(seconds, 0))
+  if total >= 3600 then
+    return ("%d h %d min"):format(total // 3600, total % 3600 // 60)
+  elseif total >= 60 then
+    return ("%d min %d s"):format(total // 60, total % 60)
+  end
+  return ("%d s"):format(total)
+end
+
+return util
