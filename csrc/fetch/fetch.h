@@ -95,7 +95,7 @@ enum auth_fetch_outcome {
     AUTH_FETCH_TIMEOUT,   /* the deadline was reached while another process had the lock, or before the first
                              try */
     AUTH_FETCH_CANCELLED,
-    AUTH_FETCH_MEMORY /* not enough of it; an attempt that it ended is not in `attempts` */
+    AUTH_FETCH_MEMORY, /* not enough of it; an attempt that it ended is not in `attempts` */
 };
 
 /* A request that was made. Replies are copies; their bodies are the result's. */
