@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 
-#include <ctype.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -53,30 +53,24 @@ struct auth_instant auth_clock_coarse_now(const struct auth_clock *clock) {
 }
 #endif
 
-static unsigned digit(char c) {
-    return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-}
-
 void auth_clock_boot_id(unsigned char *id) {
-    char text[64]; /* 8-4-4-4-12 hexadecimal digits */
-    size_t nibbles = 0;
+    char text[64] = ""; /* 8-4-4-4-12 hexadecimal digits */
     memset(id, 0, AUTH_CLOCK_BOOT_ID);
     int fd = auth_descriptor_keep(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
     ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text);
-    for (ssize_t i = 0; i < length && nibbles < 2 * (size_t)AUTH_CLOCK_BOOT_ID; i++) {
-        if (isxdigit((unsigned char)text[i])) {
-            id[nibbles / 2] = (unsigned char)((unsigned)id[nibbles / 2] << 4 | digit(text[i]));
-            nibbles++;
-        }
-    }
+    if (length > 0)
+        (void)sodium_hex2bin(id, AUTH_CLOCK_BOOT_ID, text, (size_t)length, "-\n", NULL, NULL);
     if (fd >= 0)
         close(fd);
 }
 
+struct timespec auth_clock_timespec(int64_t duration_ns) {
+    int64_t ns = duration_ns > 0 ? duration_ns : 0;
+    return (struct timespec){.tv_sec = (time_t)(ns / AUTH_NS_PER_S), .tv_nsec = (long)(ns % AUTH_NS_PER_S)};
+}
+
 void auth_clock_sleep(int64_t duration_ns) {
-    if (duration_ns <= 0)
-        return;
-    struct timespec pause = {.tv_sec = (time_t)(duration_ns / AUTH_NS_PER_S),
-                             .tv_nsec = (long)(duration_ns % AUTH_NS_PER_S)};
-    nanosleep(&pause, NULL);
+    struct timespec pause = auth_clock_timespec(duration_ns);
+    if (duration_ns > 0)
+        nanosleep(&pause, NULL);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define AUTH_NS_PER_S INT64_C(1000000000)
+#define AUTH_NS_PER_MS INT64_C(1000000)
 #define AUTH_CLOCK_BOOT_ID 16 /* bytes */
 
 /* All zero in use. A test moves time by the shifts instead of waiting, and may stop it: then the shifts alone
@@ -39,6 +40,10 @@ struct auth_instant auth_clock_coarse_now(const struct auth_clock *clock);
  * has none; such an id equals no other, not even itself. `id` has AUTH_CLOCK_BOOT_ID
  * bytes. */
 void auth_clock_boot_id(unsigned char *id);
+
+/* A span of time as the system takes it; a negative one is none. */
+struct timespec;
+struct timespec auth_clock_timespec(int64_t duration_ns);
 
 /* Sleeps `duration_ns` at most; ends early when a signal handler ran, so that Ctrl-C reaches Lua. Blocks. */
 void auth_clock_sleep(int64_t duration_ns);

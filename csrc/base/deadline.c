@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-enum { NS_PER_MS = 1000000 };
-
 /* poll(2) waits on a clock that stops in suspend, so the time that has passed is checked this often. */
 #define POLL_NS AUTH_NS_PER_S
 
@@ -16,7 +14,7 @@ int64_t auth_deadline_left_ns(const struct auth_deadline *deadline) {
 
 int auth_deadline_left_ms(const struct auth_deadline *deadline, int limit_ms) {
     int64_t left_ns = auth_deadline_left_ns(deadline);
-    int64_t left_ms = left_ns / NS_PER_MS + (left_ns % NS_PER_MS != 0);
+    int64_t left_ms = left_ns / AUTH_NS_PER_MS + (left_ns % AUTH_NS_PER_MS != 0);
     return left_ms < limit_ms ? (int)left_ms : limit_ms;
 }
 
@@ -37,8 +35,7 @@ struct auth_deadline auth_deadline_within(const struct auth_deadline *deadline, 
 
 /* Of poll(2), whose last descriptor is the one that cancels. */
 static int poll_once(struct pollfd *fds, size_t count, int64_t limit_ns) {
-    struct timespec limit = {.tv_sec = (time_t)(limit_ns / AUTH_NS_PER_S),
-                             .tv_nsec = (long)(limit_ns % AUTH_NS_PER_S)};
+    struct timespec limit = auth_clock_timespec(limit_ns);
     return ppoll(fds, (nfds_t)count, &limit, NULL);
 }
 

@@ -49,23 +49,22 @@ void auth_file_explain(const struct auth_file_access *access, const char *path, 
     }
 }
 
-static int read_all(int fd, struct auth_secret *out) {
-    auth_secret_truncate(out, 0);
-    if (!auth_secret_reserve(out, AUTH_FILE_MAX + 1)) /* one more, to notice a longer file */
+int auth_file_read_all(int fd, size_t limit, struct auth_secret *out) {
+    if (!auth_secret_reserve(out, out->length + limit))
         return ENOMEM;
-    for (;;) {
-        ssize_t got = read(fd, out->data + out->length, AUTH_FILE_MAX + 1 - out->length);
+    for (size_t left = limit; left > 0;) {
+        ssize_t got = read(fd, out->data + out->length, left);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return errno;
         if (got == 0)
-            return 0;
+            break;
         out->length += (size_t)got;
         out->data[out->length] = '\0';
-        if (out->length > AUTH_FILE_MAX)
-            return EFBIG;
+        left -= (size_t)got;
     }
+    return 0;
 }
 
 /* A service that does not run as root can read a file of root's through its group alone. */
@@ -99,7 +98,10 @@ static int read_regular(int fd, const struct auth_path *path, struct auth_secret
     access->verdict = classify(fd, path, &info);
     access->mode = (unsigned)info.st_mode & 07777u;
     access->owner = (unsigned)info.st_uid;
-    int error = read_all(fd, out);
+    auth_secret_truncate(out, 0);
+    int error = auth_file_read_all(fd, AUTH_FILE_MAX + 1, out); /* one more, to notice a longer file */
+    if (error == 0 && out->length > AUTH_FILE_MAX)
+        return EFBIG;
     if (error == 0)
         auth_secret_drop_mark(out);
     return error;
@@ -163,36 +165,43 @@ static int open_temporary(int at, const char *name, char *temporary) {
         openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
-bool auth_file_is_unfinished(int at, const char *name, int64_t now_s) {
+/* --- sweeping --- */
+
+DIR *auth_file_list(int at, const char *folder) {
+    int fd = auth_descriptor_keep(openat(at, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    if (entries == NULL && fd >= 0)
+        close(fd);
+    return entries;
+}
+
+bool auth_file_is_old(int at, const char *name, int64_t seconds) {
     struct stat info;
+    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
+    return fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+           info.st_uid == geteuid() && now_s - info.st_mtime > seconds;
+}
+
+bool auth_file_is_unfinished(int at, const char *name) {
     const char *mark = strstr(name, AUTH_FILE_TEMPORARY);
     const char *digits = mark != NULL ? mark + strlen(AUTH_FILE_TEMPORARY) : "";
     return digits[0] != '\0' && digits[strspn(digits, "0123456789abcdef-")] == '\0' &&
-           fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
-           info.st_uid == geteuid() && now_s - info.st_mtime > AUTH_FILE_UNFINISHED_S;
+           auth_file_is_old(at, name, AUTH_FILE_UNFINISHED_S);
 }
 
-/* Removes temporaries of this file that killed processes left. */
-static void remove_unfinished(int at, const char *name) {
-    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
-    size_t length = strlen(name);
-    int fd = auth_descriptor_keep(openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
-    if (entries == NULL) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    const struct dirent *entry = readdir(entries);
+void auth_file_sweep(int at, const char *start, bool (*is_dead)(int at, const char *name)) {
+    DIR *entries = auth_file_list(at, ".");
+    const struct dirent *entry = entries != NULL ? readdir(entries) : NULL;
     for (int i = 0; entry != NULL && i < ENTRIES_MAX; i++) {
-        if (strncmp(entry->d_name, name, length) == 0 &&
-            strncmp(entry->d_name + length, AUTH_FILE_TEMPORARY, strlen(AUTH_FILE_TEMPORARY)) == 0 &&
-            auth_file_is_unfinished(at, entry->d_name, now_s))
+        if (strncmp(entry->d_name, start, strlen(start)) == 0 && is_dead(at, entry->d_name))
             (void)unlinkat(at, entry->d_name, 0);
         entry = readdir(entries);
     }
-    closedir(entries);
+    if (entries != NULL)
+        closedir(entries);
 }
+
+/* --- writing --- */
 
 int auth_file_replace(int at, const char *name, const struct auth_secret *bytes, bool durable) {
     char temporary[TEMPORARY_BYTES];
@@ -234,6 +243,7 @@ static int check_target(const struct auth_path *path) {
 }
 
 int auth_file_write(const char *path, const struct auth_secret *bytes) {
+    char temporary[TEMPORARY_BYTES];
     struct auth_path place;
     int error = path[0] == '/' ? auth_path_open(&place, path, NULL) : EINVAL;
     if (error != 0)
@@ -246,8 +256,9 @@ int auth_file_write(const char *path, const struct auth_secret *bytes) {
         error = errno;
     if (error == 0)
         error = bytes == NULL ? probe(at, place.name) : auth_file_replace(at, place.name, bytes, true);
+    (void)snprintf(temporary, sizeof temporary, "%s%s", place.name, AUTH_FILE_TEMPORARY);
     if (error == 0 && bytes != NULL)
-        remove_unfinished(at, place.name);
+        auth_file_sweep(at, temporary, auth_file_is_unfinished);
     if (at >= 0)
         close(at);
     auth_path_close(&place);

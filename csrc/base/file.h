@@ -6,6 +6,7 @@
 
 #include "base/secret.h"
 
+#include <dirent.h>
 #include <stdint.h>
 
 #define AUTH_FILE_MAX ((size_t)64 * 1024) /* bytes */
@@ -45,6 +46,10 @@ void auth_file_explain(const struct auth_file_access *access, const char *path, 
 int auth_file_read(const char *path, const char *credentials, struct auth_secret *out,
                    struct auth_file_access *access);
 
+/* Appends what is to be read, `limit` bytes at most. Returns 0 or an errno; then `out` has what came before.
+ */
+int auth_file_read_all(int fd, size_t limit, struct auth_secret *out);
+
 /* Creates the folder, and the one above it, with mode 0700 if they are missing; but not in or below a folder
  * of another user. Returns 0, an errno or AUTH_FILE_FOREIGN_FOLDER. */
 int auth_file_make_folder(const char *folder);
@@ -66,7 +71,16 @@ int auth_file_write(const char *path, const struct auth_secret *bytes);
 #define AUTH_FILE_TEMPORARY ".new-"
 #define AUTH_FILE_UNFINISHED_S 3600L
 
-/* Whether this entry of the folder `at` is such a temporary of this user, and so old. `now_s`: wall clock. */
-bool auth_file_is_unfinished(int at, const char *name, int64_t now_s);
+/* Whether this entry of the folder `at` is such a temporary of this user, and so old. */
+bool auth_file_is_unfinished(int at, const char *name);
+
+/* Whether this entry of the folder `at` is a regular file of this user that was written longer ago. */
+bool auth_file_is_old(int at, const char *name, int64_t seconds);
+
+/* Removes the entries of the folder `at` whose names begin with `start` and that are dead. */
+void auth_file_sweep(int at, const char *start, bool (*is_dead)(int at, const char *name));
+
+/* Opens the folder `folder`, seen from the folder `at`, to list it. NULL with an errno. */
+DIR *auth_file_list(int at, const char *folder);
 
 #endif

@@ -18,9 +18,7 @@ bool auth_notifier_open(struct auth_notifier *notifier) {
 }
 
 bool auth_notifier_open_timer(struct auth_notifier *notifier, int64_t in_ns) {
-    int64_t later_ns = in_ns > 0 ? in_ns : 1; /* 0 would switch it off */
-    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(later_ns / AUTH_NS_PER_S),
-                                           .tv_nsec = (long)(later_ns % AUTH_NS_PER_S)}};
+    struct itimerspec when = {.it_value = auth_clock_timespec(in_ns > 0 ? in_ns : 1)}; /* 0: switched off */
     notifier->fd = auth_descriptor_keep(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK));
     return notifier->fd >= 0 && timerfd_settime(notifier->fd, 0, &when, NULL) == 0;
 }
@@ -49,9 +47,7 @@ bool auth_notifier_is_signalled(const struct auth_notifier *notifier) {
 
 bool auth_notifier_wait(const struct auth_notifier *notifier, int64_t limit_ns) {
     struct pollfd ready = {.fd = notifier->fd, .events = POLLIN};
-    int64_t wait_ns = limit_ns > 0 ? limit_ns : 0;
-    struct timespec limit = {.tv_sec = (time_t)(wait_ns / AUTH_NS_PER_S),
-                             .tv_nsec = (long)(wait_ns % AUTH_NS_PER_S)};
+    struct timespec limit = auth_clock_timespec(limit_ns);
     return ppoll(&ready, 1, &limit, NULL) > 0 && (ready.revents & POLLIN) != 0;
 }
 

@@ -1,12 +1,10 @@
 /* The folder as a store; the contract is in the header. The only file that takes file locks.
  * SPDX-License-Identifier: MIT */
 #include "cache/folder_store.h"
-#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/file.h"
 #include "base/path.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,7 +16,7 @@
 
 #define LAST ".last"
 
-enum { ENTRIES_MAX = 10000, RECORD_DIGITS = 32 };
+enum { RECORD_DIGITS = 32 };
 
 struct folder {
     struct auth_store store;
@@ -82,35 +80,15 @@ static enum auth_store_result check_file(int fd, size_t *size, const char **why)
     return AUTH_STORE_OK;
 }
 
-/* No more than `size` bytes: records are replaced whole and never grow. */
-static enum auth_store_result read_all(int fd, size_t size, struct auth_secret *out, const char **why) {
-    if (!auth_secret_reserve(out, out->length + size))
-        return failed(why, ENOMEM);
-    while (size > 0) {
-        ssize_t got = read(fd, out->data + out->length, size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return failed(why, errno);
-        if (got == 0)
-            break;
-        out->length += (size_t)got;
-        size -= (size_t)got;
-    }
-    out->data[out->length] = '\0';
-    return AUTH_STORE_OK;
-}
-
 static enum auth_store_result read_file(int at, const char *name, struct auth_secret *out, const char **why) {
     size_t size = 0;
     int fd = auth_descriptor_keep(openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (fd < 0)
         return failed(why, errno);
     enum auth_store_result result = check_file(fd, &size, why);
-    if (result == AUTH_STORE_OK)
-        result = read_all(fd, size, out, why);
+    int error = result == AUTH_STORE_OK ? auth_file_read_all(fd, size, out) : 0; /* records never grow */
     close(fd);
-    return result;
+    return error == 0 ? result : failed(why, error);
 }
 
 /* --- records --- */
@@ -129,36 +107,11 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
 }
 
 /* A record or its temporary: the folder may hold what another program put there. */
-static bool is_record(const char *name) {
-    if (strspn(name, "0123456789abcdef") != RECORD_DIGITS)
-        return false;
-    const char *suffix = name + RECORD_DIGITS;
-    return strncmp(suffix, ".token", 6) == 0 || strncmp(suffix, LAST, strlen(LAST)) == 0;
-}
-
-static bool is_dead(int at, const char *name, int64_t now_s) {
-    struct stat info;
-    return fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
-           info.st_uid == geteuid() && now_s - info.st_mtime > AUTH_FOLDER_DEAD_S;
-}
-
-static void sweep(int at) {
-    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
-    int fd = auth_descriptor_keep(openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
-    if (entries == NULL) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    const struct dirent *entry = readdir(entries);
-    for (int i = 0; entry != NULL && i < ENTRIES_MAX; i++) {
-        const char *name = entry->d_name;
-        if (is_record(name) && (is_dead(at, name, now_s) || auth_file_is_unfinished(at, name, now_s)))
-            (void)unlinkat(at, name, 0);
-        entry = readdir(entries);
-    }
-    closedir(entries);
+static bool is_dead(int at, const char *name) {
+    const char *suffix = name + strspn(name, "0123456789abcdef");
+    bool is_record = suffix == name + RECORD_DIGITS &&
+                     (strncmp(suffix, ".token", 6) == 0 || strncmp(suffix, LAST, strlen(LAST)) == 0);
+    return is_record && (auth_file_is_old(at, name, AUTH_FOLDER_DEAD_S) || auth_file_is_unfinished(at, name));
 }
 
 static bool ends_in_last(const char *name) {
@@ -175,7 +128,7 @@ static enum auth_store_result put(struct auth_store *store, const char *name, co
         return result;
     int error = auth_file_replace(at, name, bytes, false);
     if (error == 0 && ends_in_last(name))
-        sweep(at);
+        auth_file_sweep(at, "", is_dead);
     close(at);
     return error == 0 ? AUTH_STORE_OK : refuse(why, strerror(error));
 }
@@ -274,15 +227,13 @@ static bool is_held(const struct auth_lock *lock) {
     return lock->held && lock->owner == getpid() && lock->fd > STDERR_FILENO;
 }
 
-size_t auth_folder_read_note(const struct auth_lock *lock, char *note) {
-    ssize_t got = is_held(lock) ? pread(lock->fd, note, AUTH_FOLDER_NOTE_MAX, 0) : 0;
-    return got > 0 ? (size_t)got : 0;
+bool auth_folder_read_note(const struct auth_lock *lock, void *note, size_t size) {
+    return is_held(lock) && pread(lock->fd, note, size, 0) == (ssize_t)size;
 }
 
-void auth_folder_write_note(const struct auth_lock *lock, const char *note, size_t length) {
-    if (is_held(lock) && length <= AUTH_FOLDER_NOTE_MAX &&
-        pwrite(lock->fd, note, length, 0) == (ssize_t)length)
-        (void)!ftruncate(lock->fd, (off_t)length);
+void auth_folder_write_note(const struct auth_lock *lock, const void *note, size_t size) {
+    if (is_held(lock))
+        (void)!pwrite(lock->fd, note, size, 0);
 }
 
 /* The kernel releases it when its holder dies. */

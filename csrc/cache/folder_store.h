@@ -10,7 +10,6 @@
 #include "cache/store.h"
 
 #define AUTH_FOLDER_DEAD_S 172800L /* a record so old holds no usable token */
-#define AUTH_FOLDER_NOTE_MAX 64    /* bytes of the note in a lock file */
 
 /* NULL: no memory. Makes nothing before the first `put` or `lock`; then the folder, and the one above it,
  * where they are missing, but nothing in or below a folder of another user. Texts of `why` are static. A
@@ -32,9 +31,9 @@ enum auth_store_result auth_folder_lock_file(const char *path, int *fd, const ch
  * closed its copy right after the fork: the number may be another file's there. */
 void auth_folder_unlock_file(int fd);
 
-/* A few bytes that each holder of a lock of the folder leaves in its file for the next one. `note` has
- * AUTH_FOLDER_NOTE_MAX bytes. The length; 0 where there is none, or the lock is not of a folder. */
-size_t auth_folder_read_note(const struct auth_lock *lock, char *note);
-void auth_folder_write_note(const struct auth_lock *lock, const char *note, size_t length);
+/* What each holder of a lock of the folder leaves in its file for the next one: `size` bytes, always as many.
+ * false: there is nothing yet, or the lock is not of a folder; then `note` is undefined. */
+bool auth_folder_read_note(const struct auth_lock *lock, void *note, size_t size);
+void auth_folder_write_note(const struct auth_lock *lock, const void *note, size_t size);
 
 #endif

@@ -7,17 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MS (AUTH_NS_PER_S / 1000)
-
-#define POLL_NS (20 * MS)         /* between looks while another process has the lock, with jitter */
-#define REMOTE_FIRST_NS (50 * MS) /* the same while another machine has it; doubles … */
+#define POLL_NS (20 * AUTH_NS_PER_MS) /* between looks while another process has the lock, with jitter */
+#define REMOTE_FIRST_NS (50 * AUTH_NS_PER_MS) /* the same while another machine has it; doubles … */
 #define REMOTE_LONGEST_NS AUTH_NS_PER_S
-#define LOOK_NS AUTH_NS_PER_S     /* between looks in a longer pause */
-#define PAUSE_FIRST_NS (500 * MS) /* after a failure; doubles … */
+#define LOOK_NS AUTH_NS_PER_S                 /* between looks in a longer pause */
+#define PAUSE_FIRST_NS (500 * AUTH_NS_PER_MS) /* after a failure; doubles … */
 #define PAUSE_LONGEST_NS (60 * AUTH_NS_PER_S)
 #define TRY_NS                                                                                               \
-    (100 * MS) /* what a try needs at least: a shorter one would only hide the failure before it             \
-                */
+    (100 * AUTH_NS_PER_MS) /* what a try needs at least: a shorter one would only hide the failure before it \
+                            */
 #define RETRY_AFTER_MAX_S 86400 /* longer than any deadline */
 
 struct auth_fetch {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { STEP_MS = 1000, NS_PER_MS = 1000000 };
+enum { STEP_MS = 1000 };
 
 /* Everything that a worker uses, so that it can go on without its owner, and frees it at its end. */
 struct auth_session_work {
@@ -199,7 +199,7 @@ void auth_session_call(struct auth_session *session, struct auth_transfer_reques
 static bool drive(struct auth_session_work *work, int64_t limit_ns) {
     bool done = step(work);
     if (!done && limit_ns > 0) {
-        int64_t limit_ms = (limit_ns - 1) / NS_PER_MS + 1;
+        int64_t limit_ms = (limit_ns - 1) / AUTH_NS_PER_MS + 1;
         auth_transfer_wait(work->transfer, limit_ms > STEP_MS ? STEP_MS : (int)limit_ms, NULL);
         done = step(work);
     }

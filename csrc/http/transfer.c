@@ -24,7 +24,6 @@
 #endif
 
 enum {
-    NS_PER_MS = 1000000,
     STEP_MS = 1000, /* libcurl waits on a clock that stands still in suspend: so often the deadline is seen */
     SILENCE_PART = 4 /* of the time: so long a kept connection may be silent */
 };
@@ -472,7 +471,7 @@ bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_trans
     transfer->reply.sent = auth_clock_now(clock);
     if (!request->no_repeat)
         transfer->second_at_ns =
-            transfer->reply.sent.boot_ns + (int64_t)request->timeout_ms * (NS_PER_MS / SILENCE_PART);
+            transfer->reply.sent.boot_ns + (int64_t)request->timeout_ms * (AUTH_NS_PER_MS / SILENCE_PART);
     if (curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK)
         return fail(transfer, CURLE_OUT_OF_MEMORY);
     transfer->under_way = true;
@@ -493,7 +492,7 @@ static bool is_silent(const struct auth_transfer *transfer) {
 static void start_second(struct auth_transfer *transfer) {
     struct try *try = &transfer->tries[1];
     int64_t spent_ns = auth_clock_boot_ns(&transfer->clock) - transfer->reply.sent.boot_ns;
-    long left_ms = transfer->timeout_ms - (long)(spent_ns / NS_PER_MS);
+    long left_ms = transfer->timeout_ms - (long)(spent_ns / AUTH_NS_PER_MS);
     CURL *easy = left_ms > 0 ? curl_easy_duphandle(transfer->easy) : NULL;
     CURLcode error = easy == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
     SET(CURLOPT_FRESH_CONNECT, 1L);
@@ -679,7 +678,7 @@ void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struc
     struct curl_waitfd woken = {.fd = cancel != NULL ? cancel->fd : -1, .events = CURL_WAIT_POLLIN};
     if (transfer->second_at_ns > 0) {
         int64_t left_ns = transfer->second_at_ns - auth_clock_boot_ns(&transfer->clock);
-        int64_t left_ms = left_ns > 0 ? left_ns / NS_PER_MS + 1 : 0;
+        int64_t left_ms = left_ns > 0 ? left_ns / AUTH_NS_PER_MS + 1 : 0;
         wait_ms = left_ms < wait_ms ? (int)left_ms : wait_ms;
     }
     (void)curl_multi_poll(transfer->multi, &woken, woken.fd >= 0 ? 1 : 0, wait_ms, NULL);

@@ -1,10 +1,8 @@
 /* Where trust comes from; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "http/trust.h"
-#include "base/descriptor.h"
 #include "base/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,20 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static const char system_folder[] =
     "/etc/ssl/certs"; /* Debian, Ubuntu, SUSE, Arch, Alpine, Fedora 38 and later */
 
 bool auth_trust_hashed(const char *path) {
-    int fd = auth_descriptor_keep(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-    if (folder == NULL) {
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
+    DIR *folder = auth_file_list(AT_FDCWD, path);
     bool found = false;
+    if (folder == NULL)
+        return false;
     for (const struct dirent *entry = readdir(folder); entry != NULL && !found; entry = readdir(folder))
         found = strspn(entry->d_name, "0123456789abcdef") == 8 && strcmp(entry->d_name + 8, ".0") == 0;
     closedir(folder);

@@ -15,7 +15,7 @@
 /* What a handle borrows must not be collected before it. */
 enum { CLOCK_SLOT = 1, BUDGET_SLOT = 2, SLOTS = BUDGET_SLOT };
 
-enum { HEADER_LINES_MAX = 64, NS_PER_MS = 1000000 };
+enum { HEADER_LINES_MAX = 64 };
 
 struct handle {
     struct auth_session session;
@@ -82,7 +82,7 @@ static int fail_to_start(lua_State *L) {
 }
 
 static long limit_ms(int64_t limit_ns) {
-    int64_t ms = limit_ns / NS_PER_MS;
+    int64_t ms = limit_ns / AUTH_NS_PER_MS;
     return ms < 1 ? 1 : ms > INT_MAX ? INT_MAX : (long)ms; /* 0 would mean "no limit" */
 }
 

@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NS_PER_MS INT64_C(1000000)
-#define KEPT_MS (AUTH_STORE_KEPT_NS / NS_PER_MS)
+#define KEPT_MS (AUTH_STORE_KEPT_NS / AUTH_NS_PER_MS)
 
 enum { KEY_BYTES = 80, NUMBER_BYTES = 24, NO_EXPIRY = -1 /* of PTTL */ };
 
@@ -40,7 +39,7 @@ static const char *key_of(char *key, const char *name) {
 }
 
 static const char *ms_of(char *text, int64_t duration_ns) {
-    int64_t ms = duration_ns / NS_PER_MS;
+    int64_t ms = duration_ns / AUTH_NS_PER_MS;
     (void)snprintf(text, NUMBER_BYTES, "%lld", ms > 0 ? (long long)ms : 1LL);
     return text;
 }
@@ -63,7 +62,7 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
         return AUTH_STORE_ABSENT;
     if ((size_t)value->len > AUTH_STORE_RECORD_MAX)
         return fail(why, "its answer is too long");
-    *age_ns = (KEPT_MS - left->integer) * NS_PER_MS + auth_clock_boot_ns(deadline->clock) - asked_ns;
+    *age_ns = (KEPT_MS - left->integer) * AUTH_NS_PER_MS + auth_clock_boot_ns(deadline->clock) - asked_ns;
     return auth_secret_append(out, value->str, (size_t)value->len) ? AUTH_STORE_OK : fail(why, "no memory");
 }
 
