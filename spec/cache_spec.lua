@@ -221,6 +221,24 @@ describe("the cache #valgrind", function()
       assert.equal("t1", (another { token("t1", 1000) }).client:token())
     end)
 
+    it("of rate limits, which a renewal by force does not pass over either, from the moment of the reply", function()
+      local s = another({ { status = 429, body = "", retry_after = 50, took = 8 } }, { timeout = 10 })
+      assert.equal("rate_limited", (select(3, s.client:token())))
+      for _ = 1, 3 do
+        local late = another(nil, { timeout = 5 })
+        local _, _, code = late.client:renew()
+        assert.equal("rate_limited", code)
+        assert.equal(0, late.requests)
+        clock:shift(15, 15)
+      end
+      local late = another(nil, { timeout = 5 }) -- 53 s after the request was sent
+      assert.equal("rate_limited", (select(3, late.client:renew())))
+      assert.equal("rate_limited", (select(3, another(nil, { timeout = 5 }).client:token())))
+      assert.equal(0, late.requests)
+      clock:shift(6, 6)
+      assert.equal("t1", (another { token("t1", 1000) }).client:renew())
+    end)
+
     it("until somebody succeeds: renew passes over them", function()
       another({ refusal "invalid_client" }).client:token()
       local s = another { token("t1", 1000) }
@@ -334,6 +352,38 @@ describe("the cache #valgrind", function()
       assert.equal("t2", waiter.client:token())
       assert.near(15, clock:boot() - before, 1) -- three quarters: the dice say 1
       assert.equal("t2", another().client:token())
+    end)
+
+    it("no longer than its own deadline: nobody waits for an API call that has ended", function()
+      local s = another({ token("t1", 1000) }, { timeout = 30, base_url = "https://api.example" })
+      s.took = 25
+      assert.equal("timeout", (select(3, s.client:get("/x", { timeout = 1 }))))
+      local waiter = another({ token("t2", 1000) }, { timeout = 30 })
+      local before = clock:boot()
+      assert.equal("t2", waiter.client:token())
+      assert.near(0, clock:boot() - before, 0.1)
+    end)
+
+    it("and nobody, when who asked has closed its pending token and the request has failed", function()
+      local s = holder(1, { broken "tls" })
+      s:wait(1)
+      local waiter = another { token("t2", 1000) }
+      local before = clock:boot()
+      assert.equal("t2", waiter.client:token())
+      assert.near(0, clock:boot() - before, 0.1)
+    end)
+
+    it("but no tenant that waits for its parent's token", function()
+      local other = another { token("p1", 1000), token("a1", 1000) }
+      other.client:token()
+      local s = another { token("p2", 1000) }
+      assert.is_true(s.client:invalidate "p1")
+      s.took = 9
+      local pending <close> = assert(s.client:tenant "abc"):pending()
+      assert.is_false(pending:done())
+      local before = clock:boot()
+      assert.equal("a1", assert(other.client:tenant "abc"):token())
+      assert.near(0, clock:boot() - before, 0.1)
     end)
 
     it("and who has a usable token does not wait", function()

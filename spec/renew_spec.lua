@@ -296,6 +296,19 @@ describe("renewal #valgrind", function()
       assert.equal("t2", s.client:token())
     end)
 
+    it("remembers a bare 401 or 403 as long, however often it is asked", function()
+      for _, status in ipairs { 401, 403 } do
+        local s = scripted.new(function() return { status = status, body = "" } end)
+        s.chance = 0 -- no jitter makes a pause longer
+        local began = s.clock:boot()
+        while s.clock:boot() - began < 600 do
+          assert.equal("http", (select(3, s.client:token())))
+          s:wait(2)
+        end
+        assert.is_true(s.requests >= 12 and s.requests <= 14, s.requests) -- after 0, 2, 6, 14, 30, 62, 122 s, …
+      end
+    end)
+
     it("does the same for a bare 401 or 403, and asks once only where the secret is the same", function()
       for _, status in ipairs { 401, 403 } do
         local s = scripted.new({ { status = status, body = "" } }, {

@@ -8,6 +8,7 @@ local neighbour = require "spec.support.neighbour"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local scripted = require "spec.support.scripted"
+local world = require "spec.support.scripted_world"
 
 local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
 
@@ -80,6 +81,105 @@ describe("a shared token #valgrind", function()
   end)
 end)
 
+describe("a renewal that nobody looked at #valgrind", function()
+  local clock
+
+  before_each(function() clock = core.clock() end)
+
+  local function another(replies, options)
+    local all = { cache = "/shared" }
+    for name, value in pairs(options or {}) do
+      all[name] = value
+    end
+    return scripted.new(replies or {}, all, clock)
+  end
+
+  -- A client with the token t1, whose renewal has begun and takes a second.
+  local function renewing(replies, options)
+    replies[2].took = 1
+    local s = another(replies, options)
+    s.client:token()
+    s:wait(950)
+    assert.equal("t1", s.client:token())
+    assert.equal(2, s.requests)
+    return s
+  end
+
+  it("failed when its reply came: 70 s later its pause is over, whatever the failure was", function()
+    for _, failure in ipairs { { status = 503, body = "", retry_after = 30 }, { status = 429, body = "",
+      retry_after = 60 }, { status = 403, body = "" }, refusal "invalid_client", broken "timeout" } do
+      local s = renewing({ token("t1", 1000), failure, token("t3", 1000) }, { cache = false })
+      s:wait(70)
+      assert.equal("t3", s.client:token())
+      assert.equal(3, s.requests)
+    end
+  end)
+
+  it("leaves of a longer Retry-After what is left when somebody looks", function()
+    local s = renewing({ token("t1", 1000), { status = 503, body = "", retry_after = 100 } }, { cache = false })
+    s:wait(70)
+    local _, message, code, detail = s.client:token()
+    assert.equal("http", code)
+    assert.matches("not tried again", message)
+    assert.near(31, detail.retry_after, 1.5) -- 100 s from the reply, and the jitter of the first pause
+  end)
+
+  it("has brought the token that invalidate takes away, here and from all", function()
+    local s = renewing { token("t1", 1000), token("t2", 1000), token("t3", 1000) }
+    s:wait(1)
+    assert.is_true(s.client:invalidate())
+    assert.equal("t4", another({ token("t4", 1000) }).client:token())
+    assert.equal("t4", s.client:token())
+  end)
+
+  it("replaces no usable token where its own has expired meanwhile", function()
+    local s = scripted.new { token("t1", 10000), token("t2", 5), token("t3", 10000) }
+    s.client:token()
+    s:wait(9500)
+    assert.equal("t1", s.client:token())
+    s:wait(60)
+    assert.equal("t1", s.client:token())
+    s:wait(2)
+    assert.equal("t1", s.client:token())
+    assert.equal("t3", s.client:token())
+    assert.equal(3, s.requests)
+  end)
+
+  it("brings no token back into the cache that is invalidated before the process ends", function()
+    local s = renewing { token("t1", 1000), token("t2", 1000) }
+    assert.is_true(s.client:invalidate())
+    s.client:close()
+    local other = another { token("t3", 1000) }
+    assert.equal("t3", other.client:token())
+    assert.equal("t3", another().client:token())
+  end)
+
+  it("brings no token back into the cache that is revoked with its client", function()
+    local s = renewing({ token("t1", 1000), token("t2", 1000), { status = 200, body = "", took = 2 } },
+      { revocation_url = "https://as.example/revoke" })
+    assert.is_true(s.client:close { revoke = true })
+    s:wait(5)
+    local other = another { token("t3", 1000) }
+    assert.equal("t3", other.client:token())
+  end)
+end)
+
+describe("invalidated tokens #valgrind", function()
+  it("are remembered, though the older one is invalidated last: neither comes back from the cache", function()
+    local clock = core.clock()
+    local s = scripted.new({ token("t1", 1000), token("t2", 1000), token("t3", 1000) }, { cache = "/shared" }, clock)
+    assert.equal("t1", s.client:token())
+    assert.equal("t2", s.client:renew())
+    local records = select(2, next(world.of(clock):folder("/shared").records))
+    local again = world.copy(records.last)
+    again.id = again.id + 1000
+    assert.is_true(s.client:invalidate "t2")
+    assert.is_false(s.client:invalidate "t1")
+    records.last = again -- by another process that was not told
+    assert.equal("t3", s.client:token())
+  end)
+end)
+
 describe("a secret that takes its time, refused in the background #valgrind", function()
   local secret, reads
 
@@ -147,6 +247,24 @@ describe("a secret's function that yields #valgrind", function()
     coroutine.close(killed)
     assert.equal("t1", select(2, coroutine.resume(waits, "a-long-enough-secret")))
     assert.equal("t1", s.client:token())
+  end)
+
+  it("is asked by whoever needs the token, where the coroutine that it yielded in is dropped", function()
+    for _, option in ipairs { "client_secret", "client_assertion" } do
+      local s = scripted.new({ token("t1", 1000) }, { client_secret = scripted.NONE,
+        [option] = function() return coroutine.yield "please read it" end })
+      local function ask()
+        local thread = coroutine.create(function() return s.client:token() end)
+        assert.equal("please read it", select(2, coroutine.resume(thread)))
+        return thread
+      end
+      local dropped = ask()
+      local later = ask()
+      assert.equal("suspended", coroutine.status(dropped))
+      assert.equal("t1", select(2, coroutine.resume(later, "a-long-enough-secret")))
+      assert.equal("t1", s.client:token())
+      assert.equal(1, s.requests)
+    end
   end)
 
   it("holds nobody up who cannot yield, and goes on after that", function()

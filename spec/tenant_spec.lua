@@ -112,6 +112,65 @@ describe("a tenant's client", function()
     assert.equal(4, s.requests)
   end)
 
+  it("gets over a parent's token that is dead while they share by a cache, and so do other processes", function()
+    local clock = core.clock()
+    local function process_of(replies)
+      return scripted.new(replies, { cache = "/shared" }, clock)
+    end
+    local s = process_of { token("p1", 7200), scripted.refusal "invalid_token", token("p2", 7200), token("a1", 900) }
+    assert.equal("a1", assert(s.client:tenant "abc"):token())
+    assert.equal(4, s.requests)
+    local other = process_of {}
+    assert.equal("a1", assert(other.client:tenant "abc"):token())
+    assert.equal("p2", other.client:token())
+  end)
+
+  it("gets over one that dies later, however often its exchange was refused before", function()
+    local clock = core.clock()
+    local is_dead = false
+    local s = scripted.new(function(n, request)
+      return kind(request) == "exchange" and is_dead and scripted.refusal("invalid_grant", 400)
+        or token(kind(request) .. n, kind(request) == "client" and 7200 or 900)
+    end, { cache = "/shared" }, clock)
+    local tenant = assert(s.client:tenant "abc")
+    assert.equal("exchange2", tenant:token())
+    is_dead = true
+    s:wait(1000)
+    for _ = 1, 5 do
+      assert.equal("invalid_grant", select(4, tenant:token()).oauth_error)
+      s:wait(100)
+    end
+    is_dead = false
+    assert.matches("^exchange", tenant:token())
+  end)
+
+  it("has the parent's failure as it is, though that may pass, and the parent's tries are all there are", function()
+    local s = scripted.new(function() return scripted.broken "connect" end)
+    for n = 1, 3 do
+      local before = s.clock:boot()
+      assert.equal("connect", (select(3, assert(s.client:tenant("a" .. n)):token())))
+      assert.is_true(s.clock:boot() - before < 4)
+      assert.equal(4, s.requests)
+    end
+  end)
+
+  it("asks again, and nothing is closed, where the parent's token is invalidated while it waits for that", function()
+    local s = scripted.new({ token("p1", 7200), token("p2", 7200), token("a1", 900) }, { wait = coroutine.yield })
+    s.took = 1
+    local tenant = assert(s.client:tenant "abc")
+    local waiter = coroutine.wrap(function() return tenant:token() end)
+    local got = waiter()
+    s:wait(1)
+    assert.equal("p1", s.client:token())
+    assert.is_true(s.client:invalidate "p1")
+    for _ = 1, 5 do
+      got = math.type(got) == "integer" and waiter() or got -- a descriptor to wait for
+      s:wait(1)
+    end
+    assert.equal("a1", got)
+    assert.equal(3, s.requests)
+  end)
+
   it("has fields and authentication of its own where a server wants them", function()
     local s = scripted.new({ token("parent", 1000), token("tenant", 900) },
       { scope = "hpe-tenant", auth_style = "basic" })
