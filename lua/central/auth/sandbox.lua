@@ -16,6 +16,7 @@ for _, name in ipairs { "cqueues.thread", "openssl.rand", "http.server" } do
 end
 
 local ca = require "central.auth.sandbox.ca"
+local cjson = require "cjson"
 local condition = require "cqueues.condition"
 local defer = require("central.auth.util").defer
 local errors = require "central.auth.errors"
@@ -50,6 +51,14 @@ local function random_text(bytes)
   return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
 end
 
+local encoder = cjson.new()
+encoder.encode_invalid_numbers(true) -- infinity: it is valid for `times`, and reported for others
+
+local function encode(value)
+  json.cjson() -- updates the decimal point
+  return encoder.encode(value)
+end
+
 local function temporary_folder()
   local pipe = assert(io.popen("mktemp -d", "r"))
   local folder = pipe:read("l")
@@ -77,9 +86,10 @@ local function wait_for_turn(self)
   end
 end
 
--- Sends a command and returns its answer; each is a line of JSON, and both have the same number. Coroutines take turns;
--- an answer to a command whose coroutine was closed or abandoned is skipped.
-local function send_command(self, command)
+-- Sends a command and returns its result; raises if the server says that a field is wrong. Each command and each answer
+-- is a line of JSON, and both have the same number. Coroutines take turns; an answer to a command whose coroutine was
+-- closed or abandoned is skipped.
+local function send(self, name, fields)
   wait_for_turn(self)
   if not self._connection then
     error("the sandbox is closed", 3)
@@ -90,14 +100,15 @@ local function send_command(self, command)
     self._free:signal()
   end)
   local number, answer = self._sent
-  command.number = number
-  assert(self._connection:write(json.cjson().encode(command), "\n"))
+  assert(self._connection:write(encode { number = number, name = name, fields = fields }, "\n"))
   repeat
     local line, why = self._connection:read("*l")
     answer = json.cjson().decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
-  until answer.number == nil or answer.number == number
-  answer.number = nil
-  return answer
+  until answer.number == number
+  if answer.problem then
+    errors.argument_error(answer.problem)
+  end
+  return answer.result
 end
 
 local OPTIONS = {
@@ -106,28 +117,27 @@ local OPTIONS = {
 }
 local FAILURE = { status = "number", times = "number", retry_after = "number", of = "string" }
 
--- A number that JSON can hold, 0 or more; nil if it is optional.
-local function check_number(name, value, optional)
-  if not (optional and value == nil or type(value) == "number" and value >= 0 and value < math.huge) then
-    errors.argument_error(("%s: a number, 0 or more, expected, got %s"):format(name, tostring(value)))
+-- Starts the server's thread, and gives it the settings of the options.
+local function start(self, options)
+  local authority = ca.new { folder = self._folder }
+  local leaf = authority:issue { name = "server" }
+  self._thread, self._connection = thread.start(serve, package.path, package.cpath, encode {
+    cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, client_id = self.client_id,
+    client_secret = self.client_secret,
+  })
+  self._connection:settimeout(START_MAX)
+  local started = send(self, "hello")
+  if not started.port then
+    error(("the sandbox can't start: %s"):format(started.problem), 0)
   end
-  return value
-end
-
--- The command for a failure; `times` is -1 for all requests, as JSON has no infinity.
-local function failure_command(failure)
-  errors.check_options(failure, FAILURE)
-  local status = math.tointeger(check_number("status", failure and failure.status))
-  if not status or status < 200 or status > 599 then
-    errors.argument_error(("status: a whole number from 200 to 599 expected, got %s"):format(failure.status))
+  for _, name in ipairs { "lifetime", "latency", "rate_limit", "fail" } do
+    if options[name] ~= nil then
+      self[name](self, options[name])
+    end
   end
-  check_number("retry_after", failure.retry_after, true)
-  if failure.of ~= nil and failure.of ~= "token" and failure.of ~= "api" then
-    errors.argument_error(("of: token or api expected, got %s"):format(failure.of))
-  end
-  local times = failure.times == math.huge and -1 or failure.times or 1
-  return { name = "fail", status = failure.status, times = times, retry_after = failure.retry_after,
-    of = failure.of or "token" }
+  self.ca_file = authority.file
+  self.base_url = ("https://127.0.0.1:%d"):format(started.port)
+  self.token_url = self.base_url .. "/as/token.oauth2"
 end
 
 --- Starts a server. It stops with `close`, or when the to-be-closed variable that holds it goes out of scope.
@@ -136,35 +146,19 @@ end
 function sandbox.start(options)
   errors.check_options(options, OPTIONS)
   options = options or {}
-  for _, name in ipairs { "lifetime", "port", "latency", "rate_limit" } do
-    check_number(name, options[name], true)
-  end
-  local failure = options.fail and failure_command(options.fail)
-  local folder = temporary_folder()
   local self = setmetatable({
-    _folder = folder,
+    _folder = temporary_folder(),
     _free = condition.new(),
     _in_command = setmetatable({}, { __mode = "v" }), -- the coroutine that waits for an answer
     _sent = 0, -- commands
     client_id = options.client_id or random_text(16),
     client_secret = options.client_secret or random_text(16),
   }, metatable)
-  local authority = ca.new { folder = folder }
-  local leaf = authority:issue { name = "server" }
-  self._thread, self._connection = thread.start(serve, package.path, package.cpath, json.cjson().encode {
-    cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, latency = options.latency or 0,
-    lifetime = options.lifetime or 7199, client_id = self.client_id, client_secret = self.client_secret,
-    rate_limit = options.rate_limit, fail = failure,
-  })
-  self._connection:settimeout(START_MAX)
-  local started = send_command(self, { name = "hello" })
-  if not started.port then
+  local ok, why = pcall(start, self, options)
+  if not ok then
     self:close()
-    error(("the sandbox can't start: %s"):format(started.problem), 2)
+    error(why, 0)
   end
-  self.ca_file = authority.file
-  self.base_url = ("https://127.0.0.1:%d"):format(started.port)
-  self.token_url = self.base_url .. "/as/token.oauth2"
   return self
 end
 
@@ -180,50 +174,49 @@ end
 
 --- Revokes all tokens issued so far.
 function Server:revoke()
-  send_command(self, { name = "revoke" })
+  send(self, "revoke")
 end
 
 --- Makes the next requests fail: token requests, or API calls. `times` may be math.huge.
 ---@param failure { status: integer, times?: number, retry_after?: number, of?: "token" | "api" }
 function Server:fail(failure)
-  send_command(self, failure_command(failure))
+  errors.check_options(failure, FAILURE)
+  send(self, "fail", failure or {})
 end
 
 --- Cancels every `fail`.
 function Server:recover()
-  for _, of in ipairs { "token", "api" } do
-    send_command(self, { name = "fail", status = 0, times = 0, of = of })
-  end
+  send(self, "recover")
 end
 
 --- Sets the lifetime of tokens issued from now on.
 ---@param seconds number
 function Server:lifetime(seconds)
-  send_command(self, { name = "lifetime", seconds = check_number("lifetime", seconds) })
+  send(self, "lifetime", { seconds = seconds })
 end
 
 --- Sets how long token requests take from now on.
 ---@param seconds number
 function Server:latency(seconds)
-  send_command(self, { name = "latency", seconds = check_number("latency", seconds) })
+  send(self, "latency", { seconds = seconds })
 end
 
 --- Sets how many requests per minute are answered from now on; nil: all.
 ---@param per_minute? integer
 function Server:rate_limit(per_minute)
-  send_command(self, { name = "rate_limit", per_minute = check_number("rate_limit", per_minute, true) })
+  send(self, "rate_limit", { per_minute = per_minute })
 end
 
 --- The requests answered since the last call, oldest first.
 ---@return { at: integer, method: string, path: string, status: integer, ms: number }[]
 function Server:log()
-  return send_command(self, { name = "log" }).list
+  return send(self, "log")
 end
 
 --- The number of requests received so far.
 ---@return { token: integer, api: integer }
 function Server:requests()
-  return send_command(self, { name = "requests" })
+  return send(self, "requests")
 end
 
 --- Stops the server and removes its files. Safe to call again.
@@ -233,7 +226,7 @@ function Server:close()
     self._connection = nil
     os.execute("rm -rf '" .. self._folder .. "'") -- first: the thread and the connection may be finalized already
     pcall(function()
-      connection:write(json.cjson().encode { name = "stop" }, "\n")
+      connection:write(encode { name = "stop" }, "\n")
       connection:read("*l")
       local _ = self._thread:join(START_MAX) or self._thread:join(START_MAX) -- one fails if the thread has just ended
       connection:close()

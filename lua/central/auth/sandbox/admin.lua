@@ -1,5 +1,5 @@
--- What the sandbox's server has beside its endpoints: the log of requests, the rate limit, and admin commands on
--- /sandbox, by which tests in any language control it as the methods of central.auth.sandbox.Server do.
+-- What the sandbox's server has beside its endpoints: the log of requests, the rate limit, and the commands, which come
+-- from the methods of central.auth.sandbox.Server, and on /sandbox from tests in any language.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -10,12 +10,6 @@ local admin = {}
 
 local LOG_MAX = 1000
 local MINUTE = 60 -- seconds
-
--- The commands, and the numbers that each needs in its query.
-local COMMANDS = {
-  revoke = {}, fail = { "status" }, recover = {}, lifetime = { "seconds" }, latency = { "seconds" },
-  rate_limit = { "per_minute" },
-}
 
 -- --- the log ------------------------------------------------------------------------------------------------------
 
@@ -42,7 +36,7 @@ end
 function admin.log(state)
   local list = state.log or {}
   state.log = {}
-  return { list = setmetatable(list, cjson.array_mt) }
+  return setmetatable(list, cjson.array_mt)
 end
 
 -- --- the rate limit, reported as GreenLake reports it --------------------------------------------------------------
@@ -68,16 +62,57 @@ end
 
 -- --- commands -----------------------------------------------------------------------------------------------------
 
+local function number(name, value)
+  if type(value) ~= "number" or not (value >= 0 and value < math.huge) then
+    local got = type(value) == "number" and ("%g"):format(value) or tostring(value)
+    error(("%s: a number, 0 or more, expected, got %s"):format(name, got), 0)
+  end
+  return value
+end
+
+-- The commands; each raises the problem with its fields.
+local COMMANDS = {
+  revoke = function(state) state.tokens = {} end,
+  recover = function(state) state.fail = { token = { times = 0 }, api = { times = 0 } } end,
+  lifetime = function(state, fields) state.lifetime = number("lifetime", fields.seconds) end,
+  latency = function(state, fields) state.latency = number("latency", fields.seconds) end,
+  rate_limit = function(state, fields)
+    state.rate_limit = fields.per_minute and number("rate_limit", fields.per_minute)
+  end,
+}
+
+-- `times` counts down to 0; as JSON has no infinity, that is -1, from which 0 is never reached.
+function COMMANDS.fail(state, fields)
+  local status, times, of = number("status", fields.status), fields.times or 1, fields.of or "token"
+  times = times == math.huge and -1 or number("times", times)
+  if not math.tointeger(status) or status < 200 or status > 599 then
+    error(("status: a whole number from 200 to 599 expected, got %g"):format(status), 0)
+  elseif of ~= "token" and of ~= "api" then
+    error(("of: token or api expected, got %s"):format(of), 0)
+  end
+  local retry_after = fields.retry_after and number("retry_after", fields.retry_after)
+  state.fail[of] = { status = status, times = times, retry_after = retry_after }
+end
+
+--- Runs a command. Returns the problem with its fields, if there is one.
+---@param state table
+---@param name string
+---@param fields? table
+---@return string? problem
+function admin.run(state, name, fields)
+  local ok, problem = pcall(COMMANDS[name], state, fields)
+  return not ok and problem or nil
+end
+
 local function fields_of(query)
   local fields = {}
   for name, value in http_util.query_args(query) do
-    fields[name] = value == "always" and -1 or tonumber(value) or value
+    fields[name] = value == "always" and math.huge or tonumber(value) or value
   end
   return fields
 end
 
 local function dispatch(state, stream, method, name, query, answer)
-  local fields = fields_of(query)
   if name == "" and method == "GET" then
     return answer(stream, 200, {
       requests = state.requests, lifetime = state.lifetime, latency = state.latency, fail = state.fail,
@@ -87,22 +122,8 @@ local function dispatch(state, stream, method, name, query, answer)
     return answer(stream, 404, { message = "POST to /sandbox/ and one of: revoke, fail?status=&times=&of=, recover,"
       .. " lifetime?seconds=, latency?seconds=, rate_limit?per_minute=" })
   end
-  for _, field in ipairs(COMMANDS[name]) do
-    if type(fields[field]) ~= "number" or not (fields[field] >= 0 and fields[field] < math.huge) then
-      return answer(stream, 400, { message = ("%s: a number is needed, 0 or more"):format(field) })
-    end
-  end
-  if name == "fail" and not (math.tointeger(fields.status) and fields.status >= 200 and fields.status <= 599) then
-    return answer(stream, 400, { message = "status: a whole number from 200 to 599 is needed" })
-  end
-  fields.times, fields.of = fields.times or 1, fields.of == "api" and "api" or "token"
-  if name == "recover" then
-    state.commands.fail(state, { times = 0, of = "token" })
-    state.commands.fail(state, { times = 0, of = "api" })
-  else
-    state.commands[name](state, fields)
-  end
-  answer(stream, 200, { done = true })
+  local problem = admin.run(state, name, fields_of(query))
+  answer(stream, problem and 400 or 200, problem and { message = problem } or { done = true })
 end
 
 --- Answers an admin command, and any request over the rate limit. Returns whether it answered; other requests are for

@@ -18,6 +18,7 @@ local server = {}
 
 local BODY_MAX, API_BODY_MAX = 64 * 1024, 1024 * 1024
 local BODY_TIMEOUT = 10 -- seconds for a request's headers, and for its body
+local LIFETIME = 7199   -- seconds of a token, as GreenLake's for Central
 
 local function random_base64url(bytes)
   local base64 = require("basexx").to_base64(rand.bytes(bytes))
@@ -207,27 +208,24 @@ end
 
 -- --- commands -----------------------------------------------------------------------------------------------------
 
-local COMMANDS = {
-  hello = function(state) return { port = state.port } end,
-  revoke = function(state) state.tokens = {} end,
-  fail = function(state, command) state.fail[command.of] = command end,
-  lifetime = function(state, command) state.lifetime = command.seconds end,
-  latency = function(state, command) state.latency = command.seconds end,
-  rate_limit = function(state, command) state.rate_limit = command.per_minute end,
+-- What only the methods of central.auth.sandbox.Server ask for.
+local QUESTIONS = {
+  hello = function(state) return { port = state.port, problem = state.problem } end,
   requests = function(state) return state.requests end,
-  log = function(state) return admin.log(state) end,
+  log = admin.log,
   stop = function(state) state.stopped = true end,
 }
 
 local function run_commands(state, connection)
   for line in connection:lines("*l") do
     local command = json.cjson().decode(line)
-    local result = COMMANDS[command.name](state, command) or { done = true }
-    local numbered = { number = command.number }
-    for name, value in pairs(result) do
-      numbered[name] = value
+    local ask, answered = QUESTIONS[command.name], { number = command.number }
+    if ask then
+      answered.result = ask(state)
+    else
+      answered.problem = admin.run(state, command.name, command.fields)
     end
-    connection:write(json.cjson().encode(numbered), "\n")
+    connection:write(json.cjson().encode(answered), "\n")
     connection:flush()
     if state.stopped then
       break
@@ -263,29 +261,24 @@ end
 ---@param settings table
 function server.serve(connection, settings)
   local state = {
-    tokens = {}, fail = { token = { times = 0 }, api = { times = 0 } }, requests = { token = 0, api = 0 },
-    latency = settings.latency, lifetime = settings.lifetime,
+    tokens = {}, requests = { token = 0, api = 0 }, latency = 0, lifetime = LIFETIME,
     client_id = settings.client_id, client_secret = settings.client_secret,
-    rate_limit = settings.rate_limit, commands = COMMANDS,
   }
+  admin.run(state, "recover")
   connection:setmode("bl", "bl")
-  if settings.fail then
-    COMMANDS.fail(state, settings.fail)
-  end
   local ok, why = pcall(listen, state, settings)
-  if not ok then
-    connection:read("*l")
-    connection:write(json.cjson().encode { problem = tostring(why) }, "\n")
-    connection:flush()
-    return
-  end
+  state.problem = not ok and tostring(why) or nil
   local loop = cqueues.new()
   loop:wrap(function() run_commands(state, connection) end)
-  loop:wrap(function() state.http:loop() end)
+  if ok then
+    loop:wrap(function() state.http:loop() end)
+  end
   repeat -- not loop(): it would not return while clients keep connections open
     assert(loop:step())
   until state.stopped
-  state.http:close()
+  if ok then
+    state.http:close()
+  end
 end
 
 return server
