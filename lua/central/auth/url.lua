@@ -1,4 +1,5 @@
--- The URL of an API call: from a path or a URL, and a query, to a URL that the token may be sent to, or a problem.
+-- URLs: their parts, and the URL of an API call, from a path or a URL and a query to a URL that the token may be sent
+-- to, or a problem.
 -- SPDX-License-Identifier: MIT
 
 local util = require "central.auth.util"
@@ -8,6 +9,7 @@ local errors = util.lazy "central.auth.errors"
 local url = {}
 
 local PORTS = { https = "443", http = "80" }
+local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 
 -- A character that a URL may not have (RFC 3986, 2), or the # of a fragment, which is never sent. A-Z and not %a, which
 -- matches more letters in some locales.
@@ -31,10 +33,16 @@ function url.problem(text)
   return ("%q at byte %d must be percent-encoded"):format(errors.printable(text:sub(at, at)), at)
 end
 
+--- Decodes what is percent-encoded.
+---@param text string
+---@return string
+function url.decode(text)
+  return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
 -- Whether a segment is "..", encoded or not, between slashes or backslashes.
 local function has_dot_segments(path)
-  local decoded = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
-  for segment in decoded:gmatch("[^/\\]+") do
+  for segment in url.decode(path):gmatch("[^/\\]+") do
     if segment == ".." then
       return true
     end
@@ -43,9 +51,7 @@ local function has_dot_segments(path)
 end
 
 local function authority_problem(host, port)
-  if host:find("@", 1, true) then
-    return "it carries a user name or password; use client_id and client_secret"
-  elseif host:find("^%[[^%]]*%%") then
+  if host:find("^%[[^%]]*%%") then
     return "its address has a zone (%…), which is not supported"
   elseif host:find("[\x80-\xFF]") then
     return "its host is not ASCII; write the name that DNS has, xn--…"
@@ -56,13 +62,25 @@ local function authority_problem(host, port)
   end
 end
 
---- Splits the authority of a URL, `host:port`, into host and port; or returns nil and why it is not valid.
----@param authority string
+--- Splits a URL into its parts, without checking them. Returns nil if the text is no URL.
+---@param text string
+---@return string? scheme in lower case
+---@return string? address host and port
+---@return string? rest path, query and fragment
+---@return string? user with the password
+function url.parts(text)
+  local scheme, authority, rest = text:match("^(%a[%w+.-]*)://([^/?#]*)(.*)$")
+  local user, address = (authority or ""):match("^(.*)@(.*)$")
+  return scheme and scheme:lower(), address or authority, rest, user
+end
+
+--- Splits an address, `host:port`; or returns nil and why it is not valid.
+---@param address string
 ---@return string? host in lower case
 ---@return string port "" if there is none; or the problem
-function url.host(authority)
-  local host, port = authority:match("^(.*):(%d*)$")
-  host, port = (host or authority):lower(), (port or ""):gsub("^0+(%d)", "%1")
+function url.host(address)
+  local host, port = address:match("^(.*):(%d*)$")
+  host, port = (host or address):lower(), (port or ""):gsub("^0+(%d)", "%1")
   local problem = authority_problem(host, port)
   if problem then
     return nil, problem
@@ -70,22 +88,30 @@ function url.host(authority)
   return host, port
 end
 
---- Splits a URL into its origin (scheme, host and port, normalized), its host, and the rest; or returns nil and why it
---- is not valid.
+--- Returns whether a host is this machine, by a name or an address for it.
+---@param host string
+---@return boolean
+function url.is_loopback(host)
+  return LOOPBACK[host] == true
+end
+
+--- Splits a URL of a server into its origin (scheme, host and port, normalized), its host, and the rest; or returns
+--- nil and why it is not valid.
 ---@param text string
 ---@return string? origin
 ---@return string? host or the problem
 ---@return string? rest
 function url.split(text)
-  local scheme, authority, rest = text:match("^(%a+)://([^/?#]+)(.*)$")
-  if not scheme then
+  local scheme, address, rest, user = url.parts(text)
+  if not scheme or address == "" then
     return nil, "it is not a URL like https://host/path"
+  elseif user then
+    return nil, "it carries a user name or password; use client_id and client_secret"
   end
-  local host, port = url.host(authority)
+  local host, port = url.host(address)
   if not host then
     return nil, port
   end
-  scheme = scheme:lower()
   return ("%s://%s:%s"):format(scheme, host, port ~= "" and port or PORTS[scheme] or "0"), host, rest
 end
 

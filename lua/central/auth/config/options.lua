@@ -83,8 +83,6 @@ function checks.text(value)
   return value
 end
 
-local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
-
 --- A URL that secrets may be sent to.
 ---@param value string
 ---@return string? value
@@ -96,7 +94,7 @@ function checks.url(value)
     origin, host = url.split(value)
     problem = not origin and host or url.problem(value)
   end
-  if not problem and not origin:find("^https:") and not (origin:find("^http:") and LOOPBACK[host]) then
+  if not problem and not origin:find("^https:") and not (origin:find("^http:") and url.is_loopback(host)) then
     problem = "only https:// is safe (http:// works for the loopback address alone)"
   end
   return not problem and value or nil, problem

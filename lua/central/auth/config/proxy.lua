@@ -15,7 +15,6 @@ local proxy = {}
 ---@field others string where other proxies are set, which are not used; empty if there are none
 
 local VARIABLES = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" } -- the first one that is set is used
-local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 
 -- The first of these variables that is not empty, and its name.
 local function variable(...)
@@ -72,10 +71,17 @@ local function names(list, first)
   return table.concat(all, ", ")
 end
 
-local function new_proxy(value, from, others)
+--- Splits the URL of a proxy. All before the last @ is left out, as it may be a password.
+---@param value string
+---@return string scheme in lower case; by default http
+---@return string address host and port
+function proxy.split(value)
   local scheme, rest = value:match "^(%w+)://(.*)$"
-  local address = (rest or value):gsub("^.*@", ""):gsub("/*$", "")
-  scheme = scheme and scheme:lower() or "http"
+  return (scheme or "http"):lower(), ((rest or value):gsub("^.*@", ""):gsub("/$", ""))
+end
+
+local function new_proxy(value, from, others)
+  local scheme, address = proxy.split(value)
   return { url = errors.printable(scheme .. "://" .. address), from = from, others = others,
     host = url.host(address) or address, socks = scheme:find "^socks" ~= nil }
 end
@@ -91,7 +97,7 @@ function proxy.of(config, target)
   local list, list_name = variable("no_proxy", "NO_PROXY")
   if #all == 0 then
     return nil, "none"
-  elseif origin:find "^http:" or not config.proxy and LOOPBACK[host] then
+  elseif origin:find "^http:" or not config.proxy and url.is_loopback(host) then
     return nil, ("none, as %s is on this machine (one is set by %s)"):format(host, names(all, 1))
   elseif list and excludes(list, host) then
     return nil, ("none, as %s excludes %s (one is set by %s)"):format(list_name, host, names(all, 1))

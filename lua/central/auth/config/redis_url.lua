@@ -19,12 +19,6 @@ local NO_REDIS = "this build does not support Redis: install hiredis with its he
 local NO_TLS = "rediss:// needs hiredis 1.0 or newer with TLS, which this build does not have: use stunnel with"
   .. " redis://127.0.0.1:port, or a unix socket by redis+unix:///path"
 
-local function decode(text)
-  return (text:gsub("%%(%x%x)", function(hex)
-    return string.char(tonumber(hex, 16))
-  end))
-end
-
 -- Parses "a=1&b=2"; nil if there is a field that is not in `allowed`.
 local function fields_of(query, allowed)
   local fields = {}
@@ -33,7 +27,7 @@ local function fields_of(query, allowed)
     if not name or not allowed[name] then
       return nil
     end
-    fields[name] = decode(value)
+    fields[name] = url.decode(value)
   end
   return fields
 end
@@ -52,8 +46,8 @@ local function database(text)
   return number and number <= 0xFFFF and number or nil
 end
 
-local function parse_host(parts, authority, path, query, tls)
-  local host, port = url.host(authority)
+local function parse_host(parts, address, path, query, tls)
+  local host, port = url.host(address)
   local fields = fields_of(query, { ca_file = tls })
   parts.database = database(path:gsub("^/", ""))
   if not (host and fields and parts.database and #host <= 255) then
@@ -64,11 +58,11 @@ local function parse_host(parts, authority, path, query, tls)
   return parts
 end
 
-local function parse_socket(parts, authority, path, query)
+local function parse_socket(parts, address, path, query)
   local fields = fields_of(query, { db = true })
-  parts.path = decode(path)
+  parts.path = url.decode(path)
   parts.database = fields and database(fields.db or "")
-  if authority ~= "" or #path < 2 or #parts.path > 107 or not parts.database then
+  if address ~= "" or #path < 2 or #parts.path > 107 or not parts.database then
     return nil, SYNTAX
   end
   return parts
@@ -79,21 +73,21 @@ end
 ---@return table? parts path or host and port; user, database, tls, ca_file
 ---@return string? problem
 function redis_url.parse(text)
-  local scheme, authority, path, query = text:match "^([%w+]+)://([^/?#]*)([^?#]*)%??([^#]*)$"
-  local user, where = (authority or ""):match "^(.*)@(.*)$"
-  if not scheme or text:find "[%s%c]" then
+  local scheme, address, rest, user = url.parts(text)
+  local path, query = (rest or "#"):match "^([^?#]*)%??([^#]*)$"
+  if not path or text:find "[%s%c]" then
     return nil, SYNTAX
   elseif user and user:find ":" then
     return nil, "it carries a password, and URLs are shown: give it in cache_password or cache_password_file"
   end
-  local parts = { user = user and user ~= "" and decode(user) or nil }
+  local parts = { user = user and user ~= "" and url.decode(user) or nil }
   local problem
   if parts.user and #parts.user > 255 then
     return nil, SYNTAX
   elseif scheme == "redis" or scheme == "rediss" then
-    parts, problem = parse_host(parts, where or authority, path, query, scheme == "rediss")
+    parts, problem = parse_host(parts, address, path, query, scheme == "rediss")
   elseif scheme == "redis+unix" then
-    parts, problem = parse_socket(parts, where or authority, path, query)
+    parts, problem = parse_socket(parts, address, path, query)
   else
     return nil, SYNTAX
   end

@@ -1,19 +1,9 @@
 -- Parses values of environment variables for options that are not strings: numbers, words, fields, switches.
 -- SPDX-License-Identifier: MIT
 
-local text_value = {}
+local url = require("central.auth.util").lazy "central.auth.url"
 
-local function decode_pair(part)
-  local name, value = part:match("^([^=]+)=(.*)$")
-  local function decode(s)
-    return (s:gsub("+", " "):gsub("%%(%x%x)", function(hex)
-      return string.char(tonumber(hex, 16))
-    end))
-  end
-  if name then
-    return decode(name), decode(value)
-  end
-end
+local text_value = {}
 
 --- Parses "a=1&b=2&b=3", as in a URL.
 ---@param value string
@@ -21,11 +11,12 @@ end
 ---@return string? problem
 function text_value.fields(value)
   local out = {}
-  for part in value:gmatch("[^&]+") do
-    local name, item = decode_pair(part)
+  for part in value:gsub("+", " "):gmatch("[^&]+") do
+    local name, item = part:match("^([^=]+)=(.*)$")
     if not name then
       return nil, "write it like name=value&name=value"
     end
+    name, item = url.decode(name), url.decode(item)
     local before = out[name]
     if before == nil then
       out[name] = item

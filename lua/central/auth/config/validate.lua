@@ -6,6 +6,7 @@ local options = require "central.auth.config.options"
 
 local clusters = lazy "central.auth.config.clusters"
 local errors = lazy "central.auth.errors"
+local proxy = lazy "central.auth.config.proxy"
 local url = lazy "central.auth.url"
 
 local validate = {}
@@ -17,11 +18,10 @@ local PROXIES = { http = true, https = true, socks4 = true, socks4a = true, sock
 -- The problem never quotes the value, which may contain a password.
 function validate.proxy(value)
   local checked, problem = text(value)
-  local scheme, rest = value:match("^(%w+)://(.*)$")
-  local address = (rest or value):gsub("^.*@", ""):gsub("/$", "")
+  local scheme, address = proxy.split(value)
   if not checked or value:find("%s") then
     return nil, problem or "it contains a space"
-  elseif scheme and not PROXIES[scheme:lower()] then
+  elseif not PROXIES[scheme] then
     return nil, "a proxy speaks http, https, socks4, socks4a, socks5 or socks5h"
   elseif not url.host(address) then
     return nil, "write it like http://user:password@host:port"

@@ -10,6 +10,7 @@ local errors = lazy "central.auth.errors"
 local json = lazy "central.auth.json"
 local proxy = lazy "central.auth.config.proxy"
 local response_error = lazy "central.auth.token.response_error"
+local url = lazy "central.auth.url"
 
 local request = {}
 
@@ -124,7 +125,7 @@ function request.failure(config, attempt, clean)
   local hint = attempt.code == "tls" and not (config.ca_file or config.ca_path)
     and "; where the certificate is of a private authority, or a proxy's, name that in ca_file" or ""
   return errors.failure(attempt.code, ("%s (asking %s%s%s%s)"):format(clean(attempt.message),
-    config.token_url:match "^%w+://([^/?#]+)", from and ", token_url from " .. from or "",
+    (select(2, url.parts(config.token_url))), from and ", token_url from " .. from or "",
     proxy.source(config, config.token_url), hint),
     { proxy_status = attempt.proxy_status, reached = attempt.reached })
 end

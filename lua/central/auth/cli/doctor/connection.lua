@@ -52,7 +52,8 @@ local function trust(found)
 end
 
 local function placeholders(found, proxy, outcome)
-  local server, host = found.token_url:match "^%a+://([^/?#]+)", select(2, url.split(found.token_url))
+  local _, server = url.parts(found.token_url)
+  local host = url.host(server)
   return {
     server = server, host = host, name = name_of(host, "the name %s has an address"), trust = trust(found),
     option = found.option or "token_url",
