@@ -476,21 +476,6 @@ struct auth_fetch_result *auth_fetch_result(struct auth_fetch *fetch) {
     return &fetch->result;
 }
 
-static void free_text(const char *text) {
-    free((void *)(uintptr_t)text);
-}
-
-static void free_request(struct auth_transfer_request *request) {
-    free_text(request->url);
-    free_text(request->user_agent);
-    free_text(request->ca_file);
-    free_text(request->ca_path);
-    free_text(request->crl_file);
-    free_text(request->cert_file);
-    free_text(request->key_file);
-    auth_transfer_free_environment(request);
-}
-
 static void free_store(struct auth_store *store) {
     if (store != NULL)
         store->kind->free(store);
@@ -499,7 +484,7 @@ static void free_store(struct auth_store *store) {
 static void free_order(struct auth_fetch_order *order) {
     free_store(order->local);
     free_store(order->remote);
-    free_request(&order->request);
+    auth_transfer_free_request(&order->request);
     free(order->client_id);
     free(order->credentials);
     auth_secret_source_wipe(&order->secret);

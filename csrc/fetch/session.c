@@ -34,32 +34,11 @@ bool auth_session_init(void) {
 
 /* --- what is done, on whichever thread --- */
 
-static bool step(struct auth_session_work *work) {
-    if (!auth_gate_enter())
-        return true; /* with what `finish` says of it */
-    bool done = auth_transfer_step(work->transfer);
-    auth_gate_leave();
-    return done;
-}
-
-static void finish(struct auth_session_work *work) {
-    static const struct auth_transfer_reply exiting = {.failure = AUTH_TRANSFER_NETWORK,
-                                                       .message = "the process is exiting"};
-    work->reply = &exiting;
-    if (!auth_gate_enter())
-        return;
-    work->reply = auth_transfer_finish(work->transfer, &work->clock);
-    auth_gate_leave();
-}
-
 static void run_call(void *data) {
     struct auth_session_work *work = data;
-    while (!step(work)) {
-        auth_transfer_wait(work->transfer, STEP_MS, &work->cancel);
-        if (auth_notifier_is_signalled(&work->cancel))
-            return;
-    }
-    finish(work);
+    const struct auth_deadline when_cancelled = {
+        .clock = &work->clock, .at_ns = INT64_MAX, .cancel = &work->cancel}; /* libcurl keeps its time-out */
+    work->reply = auth_transfer_run(work->transfer, &when_cancelled);
 }
 
 static void run_fetch(void *data) {
@@ -67,10 +46,7 @@ static void run_fetch(void *data) {
 }
 
 static void wipe(struct auth_session_work *work) {
-    if (auth_gate_enter()) {
-        auth_transfer_cancel(work->transfer); /* first: it may point to the secrets */
-        auth_gate_leave();
-    }
+    auth_transfer_cancel(work->transfer); /* first: it may point to the secrets */
     auth_secret_wipe(&work->body);
     auth_secret_wipe(&work->authorization);
     auth_fetch_free(work->fetch);
@@ -78,15 +54,11 @@ static void wipe(struct auth_session_work *work) {
     work->reply = NULL;
 }
 
-/* While the process exits libcurl's part stays. */
 static void release(void *data) {
     struct auth_session_work *work = data;
     wipe(work);
     auth_notifier_close(&work->cancel);
-    if (auth_gate_enter()) {
-        auth_transfer_free(work->transfer);
-        auth_gate_leave();
-    }
+    auth_transfer_free(work->transfer);
     free(work);
 }
 
@@ -97,10 +69,7 @@ static struct auth_session_work *new_work(void) {
     if (work == NULL)
         return NULL;
     work->cancel = AUTH_NOTIFIER_CLOSED;
-    bool entered = auth_gate_enter(); /* while the process exits, without */
     work->transfer = auth_transfer_new();
-    if (entered)
-        auth_gate_leave();
     if (work->transfer == NULL) {
         free(work);
         return NULL;
@@ -158,17 +127,14 @@ bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
 
 static bool start_call(struct auth_session_work *work, struct auth_transfer_request *request) {
     static const struct auth_transfer_reply no_memory = {.failure = AUTH_TRANSFER_MEMORY};
-    if (!auth_transfer_read_environment(request)) {
+    if (!auth_transfer_complete_request(request)) {
         work->reply = &no_memory;
         return false;
     }
-    bool entered = auth_gate_enter();
-    bool started = entered && auth_transfer_start(work->transfer, request, &work->clock);
-    if (entered)
-        auth_gate_leave();
-    auth_transfer_free_environment(request);
+    bool started = auth_transfer_start(work->transfer, request, &work->clock);
+    auth_transfer_free_request(request);
     if (!started)
-        finish(work);
+        work->reply = auth_transfer_reply(work->transfer);
     return started;
 }
 
@@ -197,14 +163,14 @@ void auth_session_call(struct auth_session *session, struct auth_transfer_reques
 
 /* Of a call in the caller's own thread. */
 static bool drive(struct auth_session_work *work, int64_t limit_ns) {
-    bool done = step(work);
+    bool done = auth_transfer_step(work->transfer);
     if (!done && limit_ns > 0) {
         int64_t limit_ms = (limit_ns - 1) / AUTH_NS_PER_MS + 1;
         auth_transfer_wait(work->transfer, limit_ms > STEP_MS ? STEP_MS : (int)limit_ms, NULL);
-        done = step(work);
+        done = auth_transfer_step(work->transfer);
     }
     if (done)
-        finish(work);
+        work->reply = auth_transfer_reply(work->transfer);
     return done;
 }
 

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,12 +192,17 @@ static bool open_handles(struct auth_transfer *transfer) {
 
 struct auth_transfer *auth_transfer_new(void) {
     struct auth_transfer *transfer = calloc(1, sizeof *transfer);
-    if (transfer != NULL && !open_handles(transfer)) {
+    if (transfer == NULL)
+        return NULL;
+    bool entered = auth_gate_enter(); /* while the process exits, without */
+    bool opened = open_handles(transfer);
+    if (entered)
+        auth_gate_leave();
+    if (!opened) {
         free(transfer);
         return NULL;
     }
-    if (transfer != NULL)
-        transfer->tries[0].transfer = transfer->tries[1].transfer = transfer;
+    transfer->tries[0].transfer = transfer->tries[1].transfer = transfer;
     return transfer;
 }
 
@@ -249,28 +255,39 @@ static int take_ready(void *data, char *address, char *local_address, int port, 
 
 /* --- the environment --- */
 
-static bool copy(const char *text, const char **copied) {
-    *copied = text != NULL && text[0] != '\0' ? strdup(text) : NULL;
-    return text == NULL || text[0] == '\0' || *copied != NULL;
+#define STRING(name) offsetof(struct auth_transfer_request, name)
+static const size_t strings[] = {STRING(url),           STRING(user_agent),  STRING(ca_file),
+                                 STRING(ca_path),       STRING(crl_file),    STRING(cert_file),
+                                 STRING(key_file),      STRING(proxy),       STRING(proxy_exceptions),
+                                 STRING(ssl_cert_file), STRING(ssl_cert_dir)};
+enum { STRINGS = sizeof strings / sizeof *strings };
+
+static char **string_at(struct auth_transfer_request *request, size_t i) {
+    return (char **)(void *)((char *)request + strings[i]);
 }
 
-bool auth_transfer_read_environment(struct auth_transfer_request *request) {
+bool auth_transfer_complete_request(struct auth_transfer_request *request) {
     struct auth_proxy proxy = auth_proxy_of(request->url, request->proxy);
-    request->proxy = request->proxy_exceptions = request->ssl_cert_file = request->ssl_cert_dir = NULL;
-    if (copy(proxy.url, &request->proxy) && copy(proxy.exceptions, &request->proxy_exceptions) &&
-        copy(getenv("SSL_CERT_FILE"), &request->ssl_cert_file) &&
-        copy(getenv("SSL_CERT_DIR"), &request->ssl_cert_dir))
-        return true;
-    auth_transfer_free_environment(request);
-    return false;
+    bool ok = true;
+    request->proxy = proxy.url;
+    request->proxy_exceptions = proxy.exceptions;
+    request->ssl_cert_file = getenv("SSL_CERT_FILE");
+    request->ssl_cert_dir = getenv("SSL_CERT_DIR");
+    for (size_t i = 0; i < STRINGS; i++) {
+        char **string = string_at(request, i);
+        bool is_set = *string != NULL && **string != '\0';
+        *string = is_set ? strdup(*string) : NULL;
+        ok = ok && (*string != NULL || !is_set);
+    }
+    if (!ok)
+        auth_transfer_free_request(request);
+    return ok;
 }
 
-void auth_transfer_free_environment(struct auth_transfer_request *request) {
-    const char **all[] = {&request->proxy, &request->proxy_exceptions, &request->ssl_cert_file,
-                          &request->ssl_cert_dir};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        free((char *)*all[i]);
-        *all[i] = NULL;
+void auth_transfer_free_request(struct auth_transfer_request *request) {
+    for (size_t i = 0; i < STRINGS; i++) {
+        free(*string_at(request, i));
+        *string_at(request, i) = NULL;
     }
 }
 
@@ -447,8 +464,7 @@ static void clear(struct auth_transfer *transfer) {
     transfer->error[0] = '\0';
 }
 
-bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_transfer_request *request,
-                         const struct auth_clock *clock) {
+static bool start(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
     bool given = request->ca_file != NULL || request->ca_path != NULL;
     struct auth_trust trust = {.file = given ? request->ca_file : request->ssl_cert_file,
                                .path = given ? request->ca_path : request->ssl_cert_dir};
@@ -467,8 +483,7 @@ bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_trans
         error = set_tls(transfer, request, &trust);
     if (error != CURLE_OK)
         return fail(transfer, error);
-    transfer->clock = *clock;
-    transfer->reply.sent = auth_clock_now(clock);
+    transfer->reply.sent = auth_clock_now(&transfer->clock);
     if (!request->no_repeat)
         transfer->second_at_ns =
             transfer->reply.sent.boot_ns + (int64_t)request->timeout_ms * (AUTH_NS_PER_MS / SILENCE_PART);
@@ -650,10 +665,8 @@ static bool is_too_large(const struct auth_transfer *transfer, CURLcode error) {
            (error == CURLE_RECV_ERROR && strcmp(transfer->error, "Out of memory in chunked-encoding") == 0);
 }
 
-bool auth_transfer_step(struct auth_transfer *transfer) {
+static bool step(struct auth_transfer *transfer) {
     int running = 0;
-    if (!transfer->under_way)
-        return true;
     look_for_silence(transfer);
     CURLcode result = CURLE_OUT_OF_MEMORY;
     CURLMcode error = perform(transfer, &running);
@@ -751,70 +764,91 @@ static void take_headers(struct auth_transfer *transfer) {
     take_location_host(transfer, header(transfer, "Location"));
 }
 
-const struct auth_transfer_reply *auth_transfer_finish(struct auth_transfer *transfer,
-                                                       const struct auth_clock *clock) {
-    transfer->reply.received = auth_clock_now(clock);
+static void finish(struct auth_transfer *transfer) {
+    transfer->reply.received = auth_clock_now(&transfer->clock);
     if (transfer->heard != NULL) /* else libcurl may still have those of the reply before */
         take_headers(transfer);
-    return &transfer->reply;
 }
 
-/* --- all of that --- */
+/* --- all of that, within the gate --- */
 
-static bool begin(struct auth_transfer *transfer, const struct auth_transfer_request *request,
-                  const struct auth_deadline *deadline) {
-    struct auth_transfer_request limited = *request;
-    limited.timeout_ms = auth_deadline_left_ms(deadline, INT_MAX);
-    if (limited.timeout_ms > 0 && !auth_deadline_is_cancelled(deadline))
-        return auth_transfer_start(transfer, &limited, deadline->clock);
-    auth_transfer_cancel(transfer);
-    return fail(transfer, CURLE_OPERATION_TIMEDOUT);
+/* The libraries must not be used any more. false. */
+static bool say_exiting(struct auth_transfer *transfer) {
+    clear(transfer);
+    transfer->reply.failure = AUTH_TRANSFER_NETWORK;
+    (void)snprintf(transfer->reply.message, sizeof transfer->reply.message, "the process is exiting");
+    return false;
+}
+
+bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+                         const struct auth_clock *clock) {
+    transfer->clock = *clock;
+    if (!auth_gate_enter())
+        return say_exiting(transfer);
+    bool started = start(transfer, request);
+    if (!started)
+        finish(transfer);
+    auth_gate_leave();
+    return started;
+}
+
+bool auth_transfer_step(struct auth_transfer *transfer) {
+    if (!transfer->under_way)
+        return true;
+    if (!auth_gate_enter())
+        return !say_exiting(transfer);
+    bool over = step(transfer);
+    if (over)
+        finish(transfer);
+    auth_gate_leave();
+    return over;
 }
 
 /* What libcurl would do at its own end of time. */
 static void give_up(struct auth_transfer *transfer) {
+    if (!auth_gate_enter()) {
+        (void)say_exiting(transfer);
+        return;
+    }
     if (transfer->second != NULL)
         drop(transfer, transfer->second);
     tell_way(transfer);
     transfer->error[0] = '\0';
     fail(transfer, CURLE_OPERATION_TIMEDOUT);
+    finish(transfer);
     curl_multi_remove_handle(transfer->multi, transfer->easy);
     transfer->under_way = false;
+    auth_gate_leave();
 }
 
-/* Whether it is over, by one step. */
-static bool advance(struct auth_transfer *transfer, const struct auth_deadline *deadline) {
-    if (auth_transfer_step(transfer))
-        return true;
-    if (!auth_deadline_is_over(deadline))
-        return false;
-    give_up(transfer);
-    return true;
-}
-
-/* The libraries must not be used any more. */
-static const struct auth_transfer_reply *say_exiting(struct auth_transfer *transfer) {
-    transfer->reply.failure = AUTH_TRANSFER_NETWORK;
-    (void)snprintf(transfer->reply.message, sizeof transfer->reply.message, "the process is exiting");
+const struct auth_transfer_reply *auth_transfer_run(struct auth_transfer *transfer,
+                                                    const struct auth_deadline *deadline) {
+    while (!auth_transfer_step(transfer)) {
+        if (auth_deadline_is_over(deadline)) {
+            give_up(transfer);
+            break;
+        }
+        auth_transfer_wait(transfer, auth_deadline_left_ms(deadline, STEP_MS), deadline->cancel);
+    }
     return &transfer->reply;
 }
 
 const struct auth_transfer_reply *auth_transfer_perform(struct auth_transfer *transfer,
                                                         const struct auth_transfer_request *request,
                                                         const struct auth_deadline *deadline) {
-    if (!auth_gate_enter())
-        return say_exiting(transfer);
-    bool over = !begin(transfer, request, deadline) || advance(transfer, deadline);
-    while (!over) {
-        auth_gate_leave();
-        auth_transfer_wait(transfer, auth_deadline_left_ms(deadline, STEP_MS), deadline->cancel);
-        if (!auth_gate_enter())
-            return say_exiting(transfer);
-        over = advance(transfer, deadline);
-    }
-    const struct auth_transfer_reply *reply = auth_transfer_finish(transfer, deadline->clock);
-    auth_gate_leave();
-    return reply;
+    struct auth_transfer_request limited = *request;
+    bool in_time = !auth_deadline_is_over(deadline);
+    limited.timeout_ms = in_time ? auth_deadline_left_ms(deadline, INT_MAX) : 1;
+    bool started = auth_transfer_start(transfer, &limited, deadline->clock);
+    if (started && in_time)
+        return auth_transfer_run(transfer, deadline);
+    if (started)
+        give_up(transfer);
+    return &transfer->reply;
+}
+
+const struct auth_transfer_reply *auth_transfer_reply(const struct auth_transfer *transfer) {
+    return &transfer->reply;
 }
 
 /* --- headers --- */
@@ -833,6 +867,8 @@ bool auth_transfer_next_header(struct auth_transfer *transfer, void **place, con
 /* --- the end --- */
 
 void auth_transfer_cancel(struct auth_transfer *transfer) {
+    if (!auth_gate_enter())
+        return;
     if (transfer->second != NULL)
         drop(transfer, transfer->second);
     if (transfer->under_way)
@@ -840,15 +876,17 @@ void auth_transfer_cancel(struct auth_transfer *transfer) {
     transfer->under_way = false;
     drop_headers(transfer);
     clear(transfer);
+    auth_gate_leave();
 }
 
 void auth_transfer_free(struct auth_transfer *transfer) {
-    if (transfer == NULL)
+    if (transfer == NULL || !auth_gate_enter())
         return;
     auth_transfer_cancel(transfer);
     auth_secret_wipe(&transfer->reply.body);
     close_handles(transfer);
     free(transfer);
+    auth_gate_leave();
 }
 
 const char *auth_transfer_failure_name(enum auth_transfer_failure failure) {

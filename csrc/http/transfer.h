@@ -1,6 +1,7 @@
-/* One HTTPS request and its reply, a step at a time: start, step and wait until done, finish; or cancel. The
+/* One HTTPS request and its reply, a step at a time: start, step and wait until it is over; or cancel. The
  * only file that uses libcurl. It always verifies the server, follows no redirects, and limits all sizes and
- * times: see the constants. SPDX-License-Identifier: MIT */
+ * times: see the constants. Each call is within the gate (worker/gate.h), but for its waits; while the
+ * process exits requests fail, and what libcurl has is left as it is. SPDX-License-Identifier: MIT */
 #ifndef AUTH_TRANSFER_H
 #define AUTH_TRANSFER_H
 
@@ -49,7 +50,7 @@ struct auth_transfer_request {
     const char *crl_file;
     const char *cert_file; /* PEM, for mutual TLS */
     const char *key_file;
-    /* These four after auth_transfer_read_environment; NULL: none, and the system's trust store. */
+    /* These four after auth_transfer_complete_request; NULL: none, and the system's trust store. */
     const char *proxy;            /* as set, else the environment's https_proxy */
     const char *proxy_exceptions; /* no_proxy: hosts that are reached without it */
     const char *ssl_cert_file;    /* SSL_CERT_FILE and SSL_CERT_DIR: in place of the system's trust store */
@@ -77,7 +78,7 @@ struct auth_transfer_reply {
     bool sent_twice;              /* because a kept connection was silent: the server may have acted twice */
     long proxy_status;            /* of a CONNECT request that was refused; else 0 */
     struct auth_instant sent;     /* before the request left: a token's life starts here */
-    struct auth_instant received; /* when finish was called */
+    struct auth_instant received; /* when it was complete, or had failed */
     int64_t date_s;               /* the Date header, since 1970; -1 without */
     int64_t retry_after_s;        /* from now, both forms of RFC 9110, 10.2.3; 0 in the past; -1 without */
     char content_type[128];
@@ -99,39 +100,40 @@ const char *auth_transfer_version(void);
  * loaded trust store stay for the next request, unless a file of trust or identity has changed by then. */
 struct auth_transfer *auth_transfer_new(void);
 
-/* Reads what a request needs of the environment: the proxy and its exceptions, where `url` is to be asked
- * through one and `proxy` does not name another; and where OpenSSL's programs find trust. On a thread of the
- * host alone, for the host may change its environment while a worker reads it; nothing else here does.
- * Replaces the four fields by copies, for auth_transfer_free_environment. false: no memory; all four are
+/* Replaces the strings of a request, but for `method` and `headers`, by copies, and reads what it needs of
+ * the environment: the proxy and its exceptions, where `url` is to be asked through one and `proxy` does not
+ * name another; and where OpenSSL's programs find trust. On a thread of the host alone, for the host may
+ * change its environment while a worker reads it; nothing else here does. false: no memory; then all are
  * NULL. */
-bool auth_transfer_read_environment(struct auth_transfer_request *request);
+bool auth_transfer_complete_request(struct auth_transfer_request *request);
 
-/* Sets the four fields to NULL. */
-void auth_transfer_free_environment(struct auth_transfer_request *request);
+/* Frees those copies. Safe to call again. */
+void auth_transfer_free_request(struct auth_transfer_request *request);
 
-/* Starts a request; does not block. Cancels a former one first. false: `auth_transfer_finish` says why. */
+/* Starts a request; does not block. Cancels a former one first. false: `auth_transfer_reply` says why. */
 bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_transfer_request *request,
                          const struct auth_clock *clock);
 
-/* Continues as far as possible without waiting. true: done, call finish. */
+/* Continues as far as possible without waiting. true: it is over. */
 bool auth_transfer_step(struct auth_transfer *transfer);
 
 /* Waits until the next step can do something, `wait_ms` at most; less when a signal of the system arrives, or
  * when `cancel` is signalled, from any thread. NULL: it can't be cancelled. */
 void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struct auth_notifier *cancel);
 
-/* The reply, owned by the transfer until the next start or free. Only after step returned true or start
- * returned false. */
-const struct auth_transfer_reply *auth_transfer_finish(struct auth_transfer *transfer,
-                                                       const struct auth_clock *clock);
+/* After a start: steps and waits until it is over, or the deadline is. A request that is cancelled has failed
+ * as one that took too long, which auth_deadline_is_cancelled tells apart. Blocks. The reply as below. */
+const struct auth_transfer_reply *auth_transfer_run(struct auth_transfer *transfer,
+                                                    const struct auth_deadline *deadline);
 
-/* All of that: makes the request and waits for the reply, which is as by auth_transfer_finish. Blocks until
- * the deadline at most, which sets the time-outs. A request that is cancelled has failed as one that took too
- * long, which auth_deadline_is_cancelled tells apart. On a worker; holds the gate (worker/gate.h) while it is
- * inside libcurl, but not while it waits. */
+/* Starts and runs a request, whose time-out is the deadline. */
 const struct auth_transfer_reply *auth_transfer_perform(struct auth_transfer *transfer,
                                                         const struct auth_transfer_request *request,
                                                         const struct auth_deadline *deadline);
+
+/* The reply, owned by the transfer until the next start or free. Once a request is over, or was not started.
+ */
+const struct auth_transfer_reply *auth_transfer_reply(const struct auth_transfer *transfer);
 
 /* The header fields of the reply in their order, one a call: name and value, the transfer's until its next
  * start. `*place` is NULL at first and then what the last call left. false: there are no more. */

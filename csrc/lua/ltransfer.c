@@ -93,8 +93,6 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
-/* --- calls --- */
-
 /* NULL where the request names none. The strings stay in its table. */
 static const char *const *check_headers(lua_State *L, struct handle *handle) {
     lua_Integer count = 0;
@@ -134,9 +132,10 @@ static struct auth_transfer_request check_request(lua_State *L, struct handle *h
                                             .timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout")),
                                             .connect_timeout_ms =
                                                 limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"))};
-    luaL_argcheck(L, request.url != NULL, 2, "a request needs a url");
     return request;
 }
+
+/* --- calls --- */
 
 /* transfer:call(request [, notifier]) -> true | nil, why: starts an API call. The request as struct
  * auth_transfer_request, `timeout` and `connect_timeout` in seconds, `headers` a list of lines; its secrets
@@ -149,6 +148,7 @@ static int handle_call(lua_State *L) {
     struct auth_secret *authorization = auth_lua_userdata_field(L, 2, "authorization", AUTH_SECRET_TYPE);
     const struct auth_notifier *notifier = check_notifier(L, 3);
     struct auth_secret secrets[2] = {{0}};
+    luaL_argcheck(L, request.url != NULL, 2, "a request needs a url");
     if (!prepare(L, handle))
         return fail_to_start(L);
     move(&secrets[0], body);
@@ -230,17 +230,6 @@ static void copy_ids(lua_State *L, const char *name, uint64_t ids[AUTH_FETCH_IDS
     lua_pop(L, 1);
 }
 
-static void fill_request(lua_State *L, struct auth_transfer_request *request) {
-    request->url = copy_text(L, 2, "url");
-    request->user_agent = copy_text(L, 2, "user_agent");
-    request->ca_file = copy_text(L, 2, "ca_file");
-    request->ca_path = copy_text(L, 2, "ca_path");
-    request->crl_file = copy_text(L, 2, "crl_file");
-    request->cert_file = copy_text(L, 2, "cert_file");
-    request->key_file = copy_text(L, 2, "key_file");
-    request->connect_timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"));
-}
-
 static void fill_secrets(lua_State *L, struct auth_fetch_order *order) {
     static const char *const styles[] = {"post", "basic", "basic_raw", NULL};
     order->client_id = copy_text(L, 2, "client_id");
@@ -270,32 +259,24 @@ static void fill_records(lua_State *L, struct auth_fetch_order *order) {
 
 static void fill_order(lua_State *L, const struct handle *handle, struct auth_fetch_order *order) {
     order->clock = *handle->clock;
-    fill_request(L, &order->request);
     fill_secrets(L, order);
     fill_records(L, order);
     int64_t tries = auth_lua_integer_field(L, 2, "tries", AUTH_FETCH_TRIES_MAX);
     order->tries = (unsigned)(tries < 1 ? 1 : tries > AUTH_FETCH_TRIES_MAX ? AUTH_FETCH_TRIES_MAX : tries);
-    order->look_only = auth_lua_flag_field(L, 2, "look_only");
     order->waits = auth_lua_flag_field(L, 2, "waits");
     order->not_before_ns = optional_ns_field(L, "not_before");
     order->deadline_ns = auth_clock_boot_ns(&order->clock) + auth_lua_ns_field(L, 2, "timeout");
-    luaL_argcheck(L, order->request.url != NULL || order->look_only, 2, "an order needs a url");
 }
 
 /* What the fetch needs of the environment: on this thread, for the host may change it while the fetch runs.
  */
-static bool read_environment(struct auth_fetch_order *order, const char *proxy) {
+static bool read_environment(struct auth_fetch_order *order) {
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     order->credentials = credentials != NULL ? strdup(credentials) : NULL;
-    if ((credentials != NULL && order->credentials == NULL) ||
-        !auth_secret_source_read_environment(&order->secret) ||
-        !auth_secret_source_read_environment(&order->assertion) ||
-        !auth_secret_source_read_environment(&order->remote_password))
-        return false;
-    if (order->look_only)
-        return true;
-    order->request.proxy = proxy; /* Lua's, until it is replaced by a copy */
-    return auth_transfer_read_environment(&order->request);
+    return (credentials == NULL || order->credentials != NULL) &&
+           auth_secret_source_read_environment(&order->secret) &&
+           auth_secret_source_read_environment(&order->assertion) &&
+           auth_secret_source_read_environment(&order->remote_password);
 }
 
 /* transfer:fetch(order [, notifier]) -> true, and true again if `wait` is to run it | nil, why: starts a
@@ -305,21 +286,27 @@ static bool read_environment(struct auth_fetch_order *order, const char *proxy) 
  * order says `waits`, the next `wait` runs the fetch. */
 static int handle_fetch(lua_State *L) {
     struct handle *handle = check_handle(L);
-    luaL_checktype(L, 2, LUA_TTABLE);
+    struct auth_transfer_request request = check_request(L, handle);
     lua_settop(L, 3);
     const struct auth_notifier *notifier = check_notifier(L, 3);
     struct auth_secret *form = auth_lua_userdata_field(L, 2, "form", AUTH_SECRET_TYPE);
     struct auth_lua_store *remote = auth_lua_userdata_field(L, 2, "remote", AUTH_STORE_TYPE);
-    const char *proxy = auth_lua_text_field(L, 2, "proxy");
+    bool look_only = auth_lua_flag_field(L, 2, "look_only");
+    luaL_argcheck(L, request.url != NULL || look_only, 2, "an order needs a url");
     if (!prepare(L, handle) || (handle->fetch = auth_fetch_new()) == NULL)
         return fail_to_start(L);
     struct auth_fetch_order *order = auth_fetch_order(handle->fetch);
     fill_order(L, handle, order);
-    if (!read_environment(order, proxy))
-        return auth_lua_no_memory(L);
+    order->look_only = look_only;
     lua_getfield(L, 2, "budget");
     struct auth_budget *budget = lua_isnil(L, -1) ? NULL : luaL_checkudata(L, -1, AUTH_BUDGET_TYPE);
     lua_setiuservalue(L, 1, BUDGET_SLOT);
+    if (!look_only && !auth_transfer_complete_request(&request))
+        return auth_lua_no_memory(L);
+    if (!look_only)
+        order->request = request; /* its strings are the order's now */
+    if (!read_environment(order))
+        return auth_lua_no_memory(L);
     if (budget != NULL)
         order->budget = *budget;
     move(&order->form, form);

@@ -64,8 +64,8 @@ static struct auth_fetch *fetch_from(const char *url) {
     struct auth_fetch *fetch = auth_fetch_new();
     assert_non_null(fetch);
     struct auth_fetch_order *order = auth_fetch_order(fetch);
-    order->request.url = strdup(url);
-    order->request.user_agent = strdup("test");
+    order->request.url = url;
+    order->request.user_agent = "test";
     order->request.connect_timeout_ms = 10000;
     order->client_id = strdup("id");
     order->secret.kind = AUTH_SECRET_VALUE;
@@ -75,7 +75,7 @@ static struct auth_fetch *fetch_from(const char *url) {
     order->tries = 1;
     order->waits = true;
     order->deadline_ns = auth_clock_boot_ns(&wall) + 10 * AUTH_NS_PER_S;
-    assert_true(auth_transfer_read_environment(&order->request));
+    assert_true(auth_transfer_complete_request(&order->request));
     return fetch;
 }
 

@@ -65,7 +65,7 @@ static const struct auth_transfer_reply *fetch(struct auth_transfer *transfer,
     if (auth_transfer_start(transfer, request, &wall))
         while (!auth_transfer_step(transfer))
             auth_transfer_wait(transfer, 1000, NULL);
-    return auth_transfer_finish(transfer, &wall);
+    return auth_transfer_reply(transfer);
 }
 
 static void brings_status_headers_and_body(void **state) {
@@ -112,14 +112,14 @@ static void clear_environment(void) {
 static void check_environment(const char *url, const char *proxy, const char *expected,
                               const char *expected_exceptions) {
     struct auth_transfer_request request = {.url = url, .proxy = proxy};
-    assert_true(auth_transfer_read_environment(&request));
+    assert_true(auth_transfer_complete_request(&request));
     assert_string_equal(request.proxy != NULL ? request.proxy : "", expected);
     assert_string_equal(request.proxy_exceptions != NULL ? request.proxy_exceptions : "",
                         expected_exceptions);
-    auth_transfer_free_environment(&request);
+    auth_transfer_free_request(&request);
     assert_null(request.proxy);
     assert_null(request.proxy_exceptions);
-    auth_transfer_free_environment(&request);
+    auth_transfer_free_request(&request);
 }
 
 static void reads_the_proxy_from_the_environment(void **state) {
@@ -144,14 +144,15 @@ static void reads_where_openssl_finds_trust(void **state) {
     struct auth_transfer_request request = {.url = "https://a.example/"};
     setenv("SSL_CERT_FILE", "/a/file", 1);
     setenv("SSL_CERT_DIR", "", 1);
-    assert_true(auth_transfer_read_environment(&request));
+    assert_true(auth_transfer_complete_request(&request));
     assert_string_equal(request.ssl_cert_file, "/a/file");
     assert_null(request.ssl_cert_dir);
-    auth_transfer_free_environment(&request);
+    auth_transfer_free_request(&request);
     setenv("SSL_CERT_DIR", "/a/folder", 1);
-    assert_true(auth_transfer_read_environment(&request));
+    request.url = "https://a.example/";
+    assert_true(auth_transfer_complete_request(&request));
     assert_string_equal(request.ssl_cert_dir, "/a/folder");
-    auth_transfer_free_environment(&request);
+    auth_transfer_free_request(&request);
     clear_environment();
 }
 
@@ -181,7 +182,7 @@ static void reads_the_environment_nowhere_else(void **state) {
     struct auth_transfer_request request = request_to("https://192.0.2.1/");
     setenv("https_proxy", server.url, 1);
     atomic_store(&watched, true);
-    assert_true(auth_transfer_read_environment(&request));
+    assert_true(auth_transfer_complete_request(&request));
     assert_true(atomic_load(&lookups) > 0);
     atomic_store(&lookups, 0);
     setenv("https_proxy", "http://127.0.0.1:1", 1);
@@ -189,8 +190,9 @@ static void reads_the_environment_nowhere_else(void **state) {
     const struct auth_transfer_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_CONNECT);
     assert_int_equal(reply->proxy_status, 403);
-    auth_transfer_free_environment(&request);
-    reply = fetch(transfer, &request); /* without it there is no proxy */
+    auth_transfer_free_request(&request);
+    request = request_to("https://192.0.2.1/"); /* not completed: without proxy */
+    reply = fetch(transfer, &request);
     assert_int_equal(reply->proxy_status, 0);
     atomic_store(&watched, false);
     assert_int_equal(atomic_load(&lookups), 0);
@@ -658,7 +660,7 @@ static void check_hanging(const char *url, const char *proxy, enum auth_transfer
         int64_t took_ns = MOMENT_NS + 1;
         for (int j = 0; j < 20 && took_ns > MOMENT_NS; j++) { /* other programs may have the processor */
             took_ns = ends[i](transfer, &request);
-            const struct auth_transfer_reply *reply = auth_transfer_finish(transfer, &wall);
+            const struct auth_transfer_reply *reply = auth_transfer_reply(transfer);
             assert_int_equal(reply->failure, AUTH_TRANSFER_TIMEOUT);
             assert_true(took_ns > -2 * MS);
             if (reply->reached != expected && hang_ns < 2 * AUTH_NS_PER_S) {
