@@ -114,6 +114,23 @@ describe("central.auth", function()
     assert.truthy(auth.renew())
   end)
 
+  it("answers at once while tokens are renewed, whatever time that takes #slow #timing", function()
+    local latency, clock = 0.5, require("central.auth.core").clock()
+    box:lifetime(3)
+    local c <close> = assert(auth.new(box:options()))
+    assert(c:token())
+    local made, over, longest = box:requests().token, clock:boot() + 7, 0
+    box:latency(latency)
+    repeat
+      local before = clock:boot()
+      assert(c:token())
+      longest = math.max(longest, clock:boot() - before)
+      clock:sleep(0.001)
+    until clock:boot() > over
+    assert.is_true(box:requests().token - made >= 2)
+    assert.is_true(longest < latency / 2, longest)
+  end)
+
   it("raises wrong options of close, and closes nothing", function()
     local c <close> = assert(auth.new(box:options()))
     local many = { revoke = true }

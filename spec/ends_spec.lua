@@ -93,6 +93,23 @@ describe("a renewal under way #slow", function()
       assert.same({ "true\n", 0 }, { run(UNDER_WAY .. "pcall(error, 'on purpose') print(not pending:done())") })
     end)
 
+    -- Before the thread has begun, in the handshake, in the request, and after that.
+    it("at any moment of it, with and without the end of the Lua state, and leaves no lock", function()
+      box:latency(0.01)
+      local text = [[
+        local pending = assert(require("central.auth").pending())
+        require("central.auth.core").clock():sleep(tonumber(arg[1]))
+        os.exit(7, arg[2] == "close")
+      ]]
+      local script = process.write(folder .. "/moment.lua", text)
+      local env = process.assignments(process.credentials(box, folder .. "/cache"))
+      local loop = ("for n in $(seq 0 24); do for how in close exit; do env %s timeout 10 lua5.4 %s $(echo $n | awk "
+        .. "'{ print $1 * 0.0015 }') $how; echo $?; for lock in %s/cache/*.lock; do "
+        .. "test ! -e $lock || flock -n $lock true || echo locked; done; rm -f %s/cache/*; done; done")
+        :format(env, script, folder, folder)
+      assert.equal(("7\n"):rep(50), (process.run(loop):gsub("==%d+==Running thread[^\n]*\n", "")))
+    end)
+
     it("and leaves no lock", function()
       run(UNDER_WAY)
       assert.equal(0, select(2, process.run("flock -n " .. folder .. "/cache/*.lock true")))

@@ -263,6 +263,63 @@ describe("a process that is killed #slow #job_kills", function()
   end)
 end)
 
+describe("a process that goes on to other things #slow", function()
+  setup(function()
+    folder = process.scratch()
+    ask = script("ask", ASK)
+    box = sandbox.start()
+  end)
+  teardown(function()
+    box:close()
+    process.remove(folder)
+  end)
+  before_each(function()
+    box:latency(0)
+    forget_everything()
+  end)
+
+  -- Does this, says what came of it, and sleeps.
+  local function start_busy(name, action)
+    local text = ("local auth, core = require 'central.auth', require 'central.auth.core'\nprint((%s))\n"
+      .. "io.stdout:flush()\ncore.clock():sleep(60)\n"):format(action)
+    local log = process.write(("%s/%s.log"):format(folder, name), "")
+    local busy = process.start { log = log, command = { "sh", "-c",
+      "exec " .. environment { CENTRAL_BASE_URL = box.base_url } .. "lua5.4 " .. script(name, text) } }
+    process.wait_until(function() return busy:output():find "\n" end, 30, "what came of " .. action)
+    return busy
+  end
+
+  local function has_no_lock()
+    return select(2, process.run("flock -n " .. folder .. "/cache/*.lock true")) == 0
+  end
+
+  it("after it started a renewal has shared the token, and blocks nobody", function()
+    for name, action in pairs { pending = "auth.pending() ~= nil", closed = "auth.pending():close()" } do
+      forget_everything()
+      box:latency(0.3)
+      local before = requests()
+      local busy <close> = start_busy(name, action)
+      process.wait_until(function() return files "last$" == "1" end, 30, "the token")
+      process.wait_until(has_no_lock, 30, "the lock")
+      assert_token(run("lua5.4 " .. ask), "cache")
+      assert.equal(1, requests() - before)
+      assert.is_true(busy:alive())
+    end
+  end)
+
+  it("after its API call got no token in time leaves no lock behind", function()
+    box:latency(30)
+    local busy <close> = start_busy("call", "select(3, auth.get('/x', { timeout = 1 }))")
+    assert.equal("timeout\n", busy:output())
+    assert.is_true(has_no_lock())
+    box:latency(0)
+    local before = cqueues.monotime()
+    assert_token(run("lua5.4 " .. ask, { CENTRAL_TIMEOUT = "40" }), "network")
+    assert.is_true(cqueues.monotime() - before < 15, cqueues.monotime() - before) -- from 20 s on it would overtake
+    assert.is_true(busy:alive())
+  end)
+end)
+
 describe("a process that forks #slow #forks", function()
   setup(function()
     folder = process.scratch()
@@ -368,6 +425,18 @@ describe("a token comes without an error #slow", function()
   traced("where file systems know no locks, as NFS without its daemon", function()
     assert_token(run("strace -f -o /dev/null -e trace=flock -e inject=flock:error=ENOLCK lua5.4 " .. ask),
       "network", "cache (without locks: No locks available)")
+    assert_token(run("lua5.4 " .. ask), "cache")
+  end)
+
+  traced("and is taken away by invalidate there, too", function()
+    local invalidate = script("invalidate", [[
+      local auth = require "central.auth"
+      print(auth.invalidate(assert(auth.token())))
+    ]])
+    assert_token(run("lua5.4 " .. ask), "network")
+    assert.equal("true\n", (run("strace -f -o /dev/null -e trace=flock -e inject=flock:error=ENOLCK lua5.4 "
+      .. invalidate)))
+    assert_token(run("lua5.4 " .. ask), "network")
     assert_token(run("lua5.4 " .. ask), "cache")
   end)
 

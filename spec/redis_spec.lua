@@ -599,6 +599,57 @@ describe("a client that can't use Redis asks for itself", function()
     server:thaw()
   end)
 
+  it("where it says nothing and the call has a second: half of that, and what the token server says is told", function()
+    server:freeze()
+    assert_alone(elsewhere({ token("own", 100) }, { timeout = 1 }), "does not answer in time", 1)
+    local s = elsewhere({ refusal "invalid_client" }, { timeout = 1 })
+    assert.equal("oauth", (select(3, s.client:token())))
+    server:thaw()
+  end)
+
+  -- Stands before Redis and makes it so many seconds away.
+  local function distance(seconds)
+    return rude.start { raw = true, data = { port = server.port, seconds = seconds }, handler = function(conn)
+      local there = require("cqueues.socket").connect("127.0.0.1", conn.data.port)
+      there:setmode("bn", "bn")
+      require("cqueues").running():wrap(function()
+        pcall(function() -- until either end is closed
+          for bytes in function() return there:read(-4096) end do
+            conn:write(bytes)
+          end
+        end)
+      end)
+      for bytes in function() return conn.socket:read(-4096) end do
+        conn:sleep(conn.data.seconds)
+        there:write(bytes)
+      end
+      there:close()
+    end }
+  end
+
+  local function by(relay)
+    return ("redis://auth@127.0.0.1:%d"):format(relay.port)
+  end
+
+  it("where each answer takes most of a second, after two seconds in any case #slow", function()
+    local far <close> = distance(0.8)
+    assert_alone(elsewhere({ token("own", 100) }, { cache = by(far) }), "does not answer in time", 4)
+  end)
+
+  it("where it is far away, and leaves no lock to others when the call has ended", function()
+    local far <close> = distance(0.4)
+    local there = another_machine()
+    local s = there:client({ token("t1", 1000) }, server:options { cache = by(far), base_url = "https://api.example" })
+    s:slow_down(4)
+    local before = cqueues.monotime()
+    assert.equal("timeout", (select(3, s.client:get("/x", { timeout = 1 }))))
+    assert.is_true(cqueues.monotime() - before < 2)
+    local other = there:client({ token("t2", 1000) }, server:options { timeout = 20 })
+    before = cqueues.monotime()
+    assert.equal("t2", other.client:token())
+    assert.is_true(cqueues.monotime() - before < 3, cqueues.monotime() - before)
+  end)
+
   it("where the password is missing, wrong, or can't be read", function()
     assert_alone(elsewhere({ token("own", 100) }, { cache_password = "wrong" }), "wrong %(WRONGPASS%)")
     assert_alone(elsewhere({ token("own", 100) }, { cache_password = scripted.NONE, cache_password_file = "/nowhere" }),
