@@ -94,14 +94,13 @@ static enum auth_store_result read_file(int at, const char *name, struct auth_se
 /* --- records --- */
 
 static enum auth_store_result get(struct auth_store *store, const char *name, struct auth_secret *out,
-                                  int64_t *age_ns, const struct auth_deadline *deadline, const char **why) {
+                                  int64_t *age_ns, struct auth_store_call *call) {
     int at = -1;
-    (void)deadline;
     *age_ns = -1;
-    enum auth_store_result result = open_folder(path_of(store), &at, why);
+    enum auth_store_result result = open_folder(path_of(store), &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
-    result = read_file(at, name, out, why);
+    result = read_file(at, name, out, &call->why);
     close(at);
     return result;
 }
@@ -120,28 +119,26 @@ static bool ends_in_last(const char *name) {
 }
 
 static enum auth_store_result put(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  const struct auth_deadline *deadline, const char **why) {
+                                  struct auth_store_call *call) {
     int at = -1;
-    (void)deadline;
-    enum auth_store_result result = open_or_make_folder(path_of(store), &at, why);
+    enum auth_store_result result = open_or_make_folder(path_of(store), &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
     int error = auth_file_replace(at, name, bytes, false);
     if (error == 0 && ends_in_last(name))
         auth_file_sweep(at, "", is_dead);
     close(at);
-    return error == 0 ? AUTH_STORE_OK : refuse(why, strerror(error));
+    return error == 0 ? AUTH_STORE_OK : refuse(&call->why, strerror(error));
 }
 
 static enum auth_store_result take_away(struct auth_store *store, const char *name,
-                                        const struct auth_deadline *deadline, const char **why) {
+                                        struct auth_store_call *call) {
     int at = -1;
-    (void)deadline;
-    enum auth_store_result result = open_folder(path_of(store), &at, why);
+    enum auth_store_result result = open_folder(path_of(store), &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
     if (unlinkat(at, name, 0) != 0)
-        result = failed(why, errno);
+        result = failed(&call->why, errno);
     close(at);
     return result;
 }
@@ -238,16 +235,14 @@ void auth_folder_write_note(const struct auth_lock *lock, const void *note, size
 
 /* The kernel releases it when its holder dies. */
 static enum auth_store_result lock_folder(struct auth_store *store, const char *name, int64_t lease_ns,
-                                          struct auth_lock *lock, const struct auth_deadline *deadline,
-                                          const char **why) {
+                                          struct auth_lock *lock, struct auth_store_call *call) {
     int at = -1;
     (void)lease_ns;
-    (void)deadline;
     *lock = (struct auth_lock){.fd = -1, .owner = getpid()};
-    enum auth_store_result result = open_or_make_folder(path_of(store), &at, why);
+    enum auth_store_result result = open_or_make_folder(path_of(store), &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
-    result = take_lock(at, name, &lock->fd, why);
+    result = take_lock(at, name, &lock->fd, &call->why);
     lock->held = result == AUTH_STORE_OK;
     close(at);
     return result;

@@ -21,13 +21,12 @@ static struct name record_name(const struct auth_records *records, enum auth_rec
 }
 
 /* Reads and opens it; its times are as its writer noted them. */
-static enum auth_store_result open_record(const struct auth_records *records, enum auth_record_kind kind,
+static enum auth_store_result open_record(struct auth_records *records, enum auth_record_kind kind,
                                           struct auth_record *record, struct auth_secret *bytes,
-                                          int64_t *age_ns, const struct auth_deadline *deadline,
-                                          const char **why) {
+                                          int64_t *age_ns) {
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
-    enum auth_store_result result = store->kind->get(store, name.text, bytes, age_ns, deadline, why);
+    enum auth_store_result result = store->kind->get(store, name.text, bytes, age_ns, &records->call);
     if (result == AUTH_STORE_OK && !auth_seal_decrypt(record, bytes, records->key, records->name))
         result = AUTH_STORE_ABSENT;
     return result;
@@ -50,11 +49,10 @@ static bool rebase(struct auth_record *record, struct auth_instant now, int64_t 
     return auth_lifetime_receive(&record->sent, now, record->date_s, age_ns + record->took_ns);
 }
 
-enum auth_store_result auth_records_read(const struct auth_records *records, enum auth_record_kind kind,
-                                         struct auth_record *record, struct auth_secret *bytes,
-                                         const struct auth_deadline *deadline, const char **why) {
+enum auth_store_result auth_records_read(struct auth_records *records, enum auth_record_kind kind,
+                                         struct auth_record *record, struct auth_secret *bytes) {
     int64_t age_ns = -1;
-    enum auth_store_result result = open_record(records, kind, record, bytes, &age_ns, deadline, why);
+    enum auth_store_result result = open_record(records, kind, record, bytes, &age_ns);
     if (result == AUTH_STORE_OK && !rebase(record, auth_clock_now(records->clock), age_ns))
         result = AUTH_STORE_ABSENT;
     return result;
@@ -67,9 +65,8 @@ static uint64_t new_id(void) {
     return id;
 }
 
-enum auth_store_result auth_records_write(const struct auth_records *records, enum auth_record_kind kind,
-                                          struct auth_record *record, const struct auth_deadline *deadline,
-                                          const char **why) {
+enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
+                                          struct auth_record *record) {
     struct auth_secret bytes = {0};
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
@@ -77,19 +74,19 @@ enum auth_store_result auth_records_write(const struct auth_records *records, en
     auth_clock_boot_id(record->boot_id);
     record->id = record->id != 0 ? record->id : new_id();
     if (auth_seal_encrypt(&bytes, record, records->key, records->name))
-        result = store->kind->put(store, name.text, &bytes, deadline, why);
+        result = store->kind->put(store, name.text, &bytes, &records->call);
     else
-        *why = "the reply is too large, or memory is short";
+        records->call.why = "the reply is too large, or memory is short";
     auth_secret_wipe(&bytes);
     return result;
 }
 
-static enum auth_store_result read_id(const struct auth_records *records, enum auth_record_kind kind,
-                                      uint64_t *id, const struct auth_deadline *deadline, const char **why) {
+static enum auth_store_result read_id(struct auth_records *records, enum auth_record_kind kind,
+                                      uint64_t *id) {
     struct auth_secret bytes = {0};
     struct auth_record record = {0};
     int64_t age_ns = -1;
-    enum auth_store_result result = open_record(records, kind, &record, &bytes, &age_ns, deadline, why);
+    enum auth_store_result result = open_record(records, kind, &record, &bytes, &age_ns);
     *id = record.id;
     auth_secret_wipe(&bytes);
     return result;
@@ -106,20 +103,19 @@ static bool has_id(const struct auth_records *records, const struct auth_secret 
 
 /* Where that can be, the very bytes that were looked at: a process that does without the lock may be writing
  * another reply. */
-enum auth_store_result auth_records_promote(const struct auth_records *records, uint64_t good,
-                                            const struct auth_deadline *deadline, const char **why) {
+enum auth_store_result auth_records_promote(struct auth_records *records, uint64_t good) {
     struct auth_secret bytes = {0};
     struct auth_store *store = records->store;
     struct name last = record_name(records, AUTH_RECORD_LAST);
     struct name token = record_name(records, AUTH_RECORD_TOKEN);
     int64_t age_ns = -1;
-    enum auth_store_result result = store->kind->get(store, last.text, &bytes, &age_ns, deadline, why);
+    enum auth_store_result result = store->kind->get(store, last.text, &bytes, &age_ns, &records->call);
     if (result == AUTH_STORE_OK && !has_id(records, &bytes, good))
         result = AUTH_STORE_ABSENT;
     else if (result == AUTH_STORE_OK && store->kind->rename != NULL)
-        result = store->kind->rename(store, last.text, token.text, deadline, why);
+        result = store->kind->rename(store, last.text, token.text, &records->call);
     else if (result == AUTH_STORE_OK)
-        result = store->kind->put(store, token.text, &bytes, deadline, why);
+        result = store->kind->put(store, token.text, &bytes, &records->call);
     auth_secret_wipe(&bytes);
     return result;
 }
@@ -131,35 +127,30 @@ static bool contains(const uint64_t *ids, size_t count, uint64_t id) {
     return false;
 }
 
-static enum auth_store_result remove_one(const struct auth_records *records, enum auth_record_kind kind,
-                                         const uint64_t *ids, size_t count,
-                                         const struct auth_deadline *deadline, const char **why) {
+static enum auth_store_result remove_one(struct auth_records *records, enum auth_record_kind kind,
+                                         const uint64_t *ids, size_t count) {
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
     uint64_t id = 0;
     if (count > 0) {
-        enum auth_store_result result = read_id(records, kind, &id, deadline, why);
+        enum auth_store_result result = read_id(records, kind, &id);
         if (result != AUTH_STORE_OK || !contains(ids, count, id))
             return result == AUTH_STORE_OK ? AUTH_STORE_ABSENT : result;
     }
-    return store->kind->remove(store, name.text, deadline, why);
+    return store->kind->remove(store, name.text, &records->call);
 }
 
-enum auth_store_result auth_records_remove(const struct auth_records *records, const uint64_t *ids,
-                                           size_t count, const struct auth_deadline *deadline,
-                                           const char **why) {
+enum auth_store_result auth_records_remove(struct auth_records *records, const uint64_t *ids, size_t count) {
     enum auth_store_result all = AUTH_STORE_ABSENT;
     for (int kind = 0; kind < AUTH_RECORD_KINDS && all != AUTH_STORE_ERROR; kind++) {
-        enum auth_store_result one =
-            remove_one(records, (enum auth_record_kind)kind, ids, count, deadline, why);
+        enum auth_store_result one = remove_one(records, (enum auth_record_kind)kind, ids, count);
         all = one == AUTH_STORE_ABSENT ? all : one;
     }
     return all;
 }
 
-enum auth_store_result auth_records_lock(const struct auth_records *records, int64_t lease_ns,
-                                         struct auth_lock *lock, const struct auth_deadline *deadline,
-                                         const char **why) {
+enum auth_store_result auth_records_lock(struct auth_records *records, int64_t lease_ns,
+                                         struct auth_lock *lock) {
     struct name name = name_of(records, ".lock");
-    return records->store->kind->lock(records->store, name.text, lease_ns, lock, deadline, why);
+    return records->store->kind->lock(records->store, name.text, lease_ns, lock, &records->call);
 }

@@ -36,31 +36,35 @@ struct auth_store {
     const struct auth_store_kind *kind;
 };
 
-/* `why` gets a text when ERROR is returned; it lives until the next call. `name` has AUTH_STORE_NAME_MAX
- * characters at most, none of them a slash. */
+/* One call of a store. */
+struct auth_store_call {
+    struct auth_deadline deadline;
+    const char *why; /* set when ERROR is returned; lives until the next call */
+};
+
+/* `name` has AUTH_STORE_NAME_MAX characters at most, none of them a slash. */
 struct auth_store_kind {
     /* Appends the record to `out`; on failure `out` keeps what was read so far: wipe it. `age_ns`: for how
      * long the store has had it, by a clock of its own; -1: it does not know. */
     enum auth_store_result (*get)(struct auth_store *store, const char *name, struct auth_secret *out,
-                                  int64_t *age_ns, const struct auth_deadline *deadline, const char **why);
+                                  int64_t *age_ns, struct auth_store_call *call);
 
     /* Replaces the record as a whole. A server forgets it AUTH_STORE_KEPT_NS after that. */
     enum auth_store_result (*put)(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  const struct auth_deadline *deadline, const char **why);
+                                  struct auth_store_call *call);
 
     /* Gives the record another name, in place of the record that has it; its age stays. NULL: the store knows
      * no ages, so that putting the same bytes there does as well. */
     enum auth_store_result (*rename)(struct auth_store *store, const char *name, const char *to,
-                                     const struct auth_deadline *deadline, const char **why);
+                                     struct auth_store_call *call);
 
     enum auth_store_result (*remove)(struct auth_store *store, const char *name,
-                                     const struct auth_deadline *deadline, const char **why);
+                                     struct auth_store_call *call);
 
     /* Takes the lock, or returns BUSY at once. A server, which cannot notice that a holder died, releases it
      * after `lease_ns`. */
     enum auth_store_result (*lock)(struct auth_store *store, const char *name, int64_t lease_ns,
-                                   struct auth_lock *lock, const struct auth_deadline *deadline,
-                                   const char **why);
+                                   struct auth_lock *lock, struct auth_store_call *call);
 
     /* Releases the lock. Safe to call again. Never waits for an answer: a lease that could not be released
      * ends by itself. */

@@ -52,8 +52,7 @@ struct call {
     enum auth_side side;
     bool writes;
     char *problem; /* gets `why` */
-    const char *why;
-    struct auth_deadline deadline;
+    struct auth_records *records;
     int64_t began_ns;
 };
 
@@ -80,33 +79,36 @@ static bool give_password(struct auth_stores *stores, const struct auth_deadline
 
 /* Whatever is left of its time, the remote store may not have more than half of the caller's. */
 static bool begin_remote(struct auth_stores *stores, struct call *call) {
+    struct auth_deadline *deadline = &call->records->call.deadline;
     int64_t half_ns = auth_deadline_left_ns(stores->deadline) / 2;
     call->problem = stores->result->remote_problem;
-    call->deadline = auth_deadline_within(stores->deadline, smaller(stores->remote_left_ns, half_ns));
-    return !auth_deadline_is_over(&call->deadline) && give_password(stores, &call->deadline);
+    *deadline = auth_deadline_within(stores->deadline, smaller(stores->remote_left_ns, half_ns));
+    return !auth_deadline_is_over(deadline) && give_password(stores, deadline);
 }
 
 /* false: there is no store, or it can't be used now. */
 static bool begin(struct auth_stores *stores, enum auth_side side, struct call *call) {
+    struct auth_records *records = &stores->records[side];
+    records->call = (struct auth_store_call){.deadline = *stores->deadline, .why = "it can't be used"};
     *call = (struct call){.side = side,
                           .problem = stores->result->local_problem,
-                          .why = "it can't be used",
-                          .deadline = *stores->deadline,
+                          .records = records,
                           .began_ns = auth_clock_boot_ns(stores->deadline->clock)};
-    if (stores->records[side].store == NULL)
+    if (records->store == NULL)
         return false;
     return side == AUTH_REMOTE ? begin_remote(stores, call) : auth_gate_enter();
 }
 
 static void end_remote(struct auth_stores *stores, const struct call *call, enum auth_store_result result) {
+    const char *why = call->records->call.why;
     int64_t spent_ns = auth_clock_boot_ns(stores->deadline->clock) - call->began_ns;
     stores->remote_left_ns -= spent_ns;
-    bool is_late = auth_deadline_is_over(&call->deadline) && spent_ns > SHORT_NS;
+    bool is_over = auth_deadline_is_over(&call->records->call.deadline);
     bool failed = result == AUTH_STORE_ERROR;
-    if (stores->remote_left_ns <= 0 || (failed && is_late))
-        fail_remote(stores, failed && !auth_deadline_is_over(&call->deadline) ? call->why : TOO_SLOW);
-    else if (failed && !auth_deadline_is_over(&call->deadline))
-        fail_remote(stores, call->why);
+    if (failed && !is_over)
+        fail_remote(stores, why);
+    else if (stores->remote_left_ns <= 0 || (failed && spent_ns > SHORT_NS))
+        fail_remote(stores, TOO_SLOW);
     else if (failed)
         close_store(stores, AUTH_REMOTE);
     else
@@ -122,7 +124,7 @@ static enum auth_store_result end(struct auth_stores *stores, const struct call 
     }
     auth_gate_leave();
     if (result == AUTH_STORE_ERROR)
-        note(call->problem, call->why);
+        note(call->problem, call->records->call.why);
     return result;
 }
 
@@ -135,9 +137,9 @@ bool auth_stores_lock(struct auth_stores *stores, enum auth_side side) {
     if (side == AUTH_LOCAL)
         call.problem = stores->result->lock_problem;
     call.writes = true;
-    return end(stores, &call,
-               auth_records_lock(&stores->records[side], auth_deadline_left_ns(stores->deadline) / 2,
-                                 &stores->locks[side], &call.deadline, &call.why)) != AUTH_STORE_BUSY;
+    int64_t lease_ns = auth_deadline_left_ns(stores->deadline) / 2;
+    return end(stores, &call, auth_records_lock(call.records, lease_ns, &stores->locks[side])) !=
+           AUTH_STORE_BUSY;
 }
 
 void auth_stores_unlock(struct auth_stores *stores) {
@@ -148,9 +150,8 @@ void auth_stores_unlock(struct auth_stores *stores) {
 bool auth_stores_read(struct auth_stores *stores, enum auth_side side, enum auth_record_kind kind,
                       struct auth_record *record, struct auth_secret *bytes) {
     struct call call;
-    return begin(stores, side, &call) && end(stores, &call,
-                                             auth_records_read(&stores->records[side], kind, record, bytes,
-                                                               &call.deadline, &call.why)) == AUTH_STORE_OK;
+    return begin(stores, side, &call) &&
+           end(stores, &call, auth_records_read(call.records, kind, record, bytes)) == AUTH_STORE_OK;
 }
 
 bool auth_stores_write(struct auth_stores *stores, enum auth_side side, enum auth_record_kind kind,
@@ -159,9 +160,7 @@ bool auth_stores_write(struct auth_stores *stores, enum auth_side side, enum aut
     if (!begin(stores, side, &call))
         return false;
     call.writes = true;
-    return end(stores, &call,
-               auth_records_write(&stores->records[side], kind, record, &call.deadline, &call.why)) ==
-           AUTH_STORE_OK;
+    return end(stores, &call, auth_records_write(call.records, kind, record)) == AUTH_STORE_OK;
 }
 
 void auth_stores_promote(struct auth_stores *stores, enum auth_side side, uint64_t good) {
@@ -169,7 +168,7 @@ void auth_stores_promote(struct auth_stores *stores, enum auth_side side, uint64
     if (good == 0 || !begin(stores, side, &call))
         return;
     call.writes = true;
-    (void)end(stores, &call, auth_records_promote(&stores->records[side], good, &call.deadline, &call.why));
+    (void)end(stores, &call, auth_records_promote(call.records, good));
 }
 
 void auth_stores_remove(struct auth_stores *stores, const uint64_t *ids, size_t count) {
@@ -178,8 +177,7 @@ void auth_stores_remove(struct auth_stores *stores, const uint64_t *ids, size_t 
         if (!begin(stores, (enum auth_side)side, &call))
             continue;
         call.writes = true;
-        (void)end(stores, &call,
-                  auth_records_remove(&stores->records[side], ids, count, &call.deadline, &call.why));
+        (void)end(stores, &call, auth_records_remove(call.records, ids, count));
     }
 }
 

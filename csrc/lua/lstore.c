@@ -45,33 +45,27 @@ static struct auth_records check_records(lua_State *L) {
     if (records.store == NULL)
         luaL_error(L, "the store is closed");
     luaL_argcheck(L, strlen(records.name) == AUTH_SEAL_NAME_LENGTH, 4, "not a name that record_key returns");
+    records.call.deadline = (struct auth_deadline){
+        .clock = records.clock, .at_ns = auth_clock_boot_ns(records.clock) + STORE_LIMIT_NS};
     return records;
-}
-
-static struct auth_deadline deadline_of(const struct auth_records *records) {
-    return (struct auth_deadline){.clock = records->clock,
-                                  .at_ns = auth_clock_boot_ns(records->clock) + STORE_LIMIT_NS};
 }
 
 /* store:read(clock, key, name) -> raw reply of the token record | nil, raw reply of the last record | nil,
  * why | nil */
 static int store_read(lua_State *L) {
     struct auth_records records = check_records(L);
-    struct auth_deadline deadline = deadline_of(&records);
-    const char *why = NULL;
     lua_settop(L, 4);
     for (int kind = 0; kind < AUTH_RECORD_KINDS; kind++) {
         struct auth_record record = {0};
         struct auth_secret *bytes = auth_lua_new_secret(L); /* below the result, which needs it */
-        if (auth_records_read(&records, (enum auth_record_kind)kind, &record, bytes, &deadline, &why) ==
-            AUTH_STORE_OK)
+        if (auth_records_read(&records, (enum auth_record_kind)kind, &record, bytes) == AUTH_STORE_OK)
             auth_lua_push_record(L, &record);
         else
             lua_pushnil(L);
         auth_secret_wipe(bytes);
         lua_remove(L, -2);
     }
-    lua_pushstring(L, why); /* nil for NULL */
+    lua_pushstring(L, records.call.why); /* nil for NULL */
     return 3;
 }
 
@@ -107,24 +101,22 @@ static int store_forget(lua_State *L) {
     bool asks = !lua_isnoneornil(L, 7);
     int64_t sent_wall_ns = asks ? auth_lua_check_ns(L, 7) : 0;
     bool proven = lua_toboolean(L, 8) != 0;
-    struct auth_deadline deadline = deadline_of(&records);
     struct auth_lock lock = {.held = false};
-    const char *why = NULL;
     bool allowed = true;
     bool removed = false;
-    bool locked = auth_records_lock(&records, STORE_LIMIT_NS, &lock, &deadline, &why) == AUTH_STORE_OK;
+    bool locked = auth_records_lock(&records, STORE_LIMIT_NS, &lock) == AUTH_STORE_OK;
     if (locked && asks) {
         auth_budget_load(budget, &lock);
         allowed = auth_budget_may_replace(budget, sent_wall_ns, proven, auth_clock_wall_ns(records.clock));
         auth_budget_save(budget, &lock);
     }
     if (allowed && (list.all || list.count > 0))
-        removed = auth_records_remove(&records, list.ids, list.count, &deadline, &why) == AUTH_STORE_OK;
+        removed = auth_records_remove(&records, list.ids, list.count) == AUTH_STORE_OK;
     if (locked)
         records.store->kind->unlock(records.store, &lock);
     lua_pushboolean(L, removed);
     lua_pushboolean(L, allowed);
-    lua_pushstring(L, why);
+    lua_pushstring(L, records.call.why);
     return 3;
 }
 

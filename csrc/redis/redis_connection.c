@@ -22,8 +22,8 @@ enum {
     SLACK_BYTES = 4096 /* around a record, in what is read of it */
 };
 
-static enum auth_store_result fail(const char **why, const char *text) {
-    *why = text;
+static enum auth_store_result fail(struct auth_store_call *call, const char *text) {
+    call->why = text;
     return AUTH_STORE_ERROR;
 }
 
@@ -168,13 +168,14 @@ static bool means_absent(const redisReply *reply) {
            strncmp(reply->str, "ERR no such key", strlen("ERR no such key")) == 0;
 }
 
-static enum auth_store_result check_replies(struct auth_redis_connection *connection, const char **why) {
+static enum auth_store_result check_replies(struct auth_redis_connection *connection,
+                                            struct auth_store_call *call) {
     for (int i = 0; i < connection->replied; i++) {
         const redisReply *reply = connection->replies[i];
         if (reply->type != REDIS_REPLY_ERROR || means_absent(reply))
             continue;
         connection->spent = true;
-        return fail(why, refusal(connection, reply->str));
+        return fail(call, refusal(connection, reply->str));
     }
     return AUTH_STORE_OK;
 }
@@ -237,31 +238,30 @@ static const char *end_of(const struct auth_deadline *deadline) {
 /* Gives the commands and waits for a reply to each of them. ERROR without a connection: it broke. */
 static enum auth_store_result exchange(struct auth_redis_connection *connection,
                                        const struct auth_redis_command *commands, int count,
-                                       const struct auth_deadline *deadline, const char **why) {
+                                       struct auth_store_call *call) {
     enum progress progress = GOES_ON;
     for (int said = 0; progress == GOES_ON;) {
         if (!auth_gate_enter())
-            return fail(why, "the process exits");
+            return fail(call, "the process exits");
         if (said == 0)
             forget_replies(connection);
         while (said < count)
             say(connection, &commands[said++]);
         progress = advance(connection, count);
         if (progress == BROKEN) {
-            *why = fault(connection);
+            call->why = fault(connection);
             disconnect(connection);
         }
         auth_gate_leave();
-        if (progress == GOES_ON && !wait_for_server(connection, deadline)) {
+        if (progress == GOES_ON && !wait_for_server(connection, &call->deadline)) {
             connection->spent = true;
-            return fail(why, end_of(deadline));
+            return fail(call, end_of(&call->deadline));
         }
     }
-    return progress == COMPLETE ? check_replies(connection, why) : AUTH_STORE_ERROR;
+    return progress == COMPLETE ? check_replies(connection, call) : AUTH_STORE_ERROR;
 }
 
-static enum auth_store_result greet(struct auth_redis_connection *connection,
-                                    const struct auth_deadline *deadline, const char **why) {
+static enum auth_store_result greet(struct auth_redis_connection *connection, struct auth_store_call *call) {
     const char *user = connection->user;
     const char *password = (const char *)connection->password.data;
     size_t length = connection->password.length;
@@ -274,42 +274,52 @@ static enum auth_store_result greet(struct auth_redis_connection *connection,
     const struct auth_redis_command commands[] = {auth, {.count = 2, .words = {"SELECT", database}}};
     int first = length > 0 ? 0 : 1;
     int last = connection->database > 0 ? 1 : 0;
-    return first <= last ? exchange(connection, &commands[first], last - first + 1, deadline, why)
-                         : AUTH_STORE_OK;
+    return first <= last ? exchange(connection, &commands[first], last - first + 1, call) : AUTH_STORE_OK;
 }
 
 static enum auth_store_result connect_to_it(struct auth_redis_connection *connection,
-                                            const struct auth_deadline *deadline, const char **why) {
-    int fd = auth_redis_dial(connection->path, connection->host, connection->port, deadline, why);
+                                            struct auth_store_call *call) {
+    int fd =
+        auth_redis_dial(connection->path, connection->host, connection->port, &call->deadline, &call->why);
     if (fd < 0)
-        return auth_deadline_is_cancelled(deadline) ? fail(why, end_of(deadline)) : AUTH_STORE_ERROR;
+        return auth_deadline_is_cancelled(&call->deadline) ? fail(call, end_of(&call->deadline))
+                                                           : AUTH_STORE_ERROR;
     if (!auth_gate_enter()) {
         auth_descriptor_close(fd);
-        return fail(why, "the process exits");
+        return fail(call, "the process exits");
     }
     bool begun = begin(connection, fd);
     if (!begun)
         disconnect(connection);
     auth_gate_leave();
-    return begun ? greet(connection, deadline, why) : fail(why, connection->why);
+    return begun ? greet(connection, call) : fail(call, connection->why);
 }
 
 /* A connection that the server has closed since it was last used is replaced, once. */
-enum auth_store_result auth_redis_connection_ask(struct auth_redis_connection *connection,
-                                                 const struct auth_redis_command *commands, int count,
-                                                 const struct auth_deadline *until, const char **why) {
-    struct auth_deadline deadline = auth_deadline_within(until, connection->limit_ns);
+static enum auth_store_result ask(struct auth_redis_connection *connection,
+                                  const struct auth_redis_command *commands, int count,
+                                  struct auth_store_call *call) {
     enum auth_store_result result = AUTH_STORE_ERROR;
-    if (auth_deadline_is_over(&deadline))
-        return fail(why, end_of(&deadline));
+    if (auth_deadline_is_over(&call->deadline))
+        return fail(call, end_of(&call->deadline));
     if (connection->spent || connection->owner != getpid())
         disconnect(connection);
     if (connection->context != NULL)
-        result = exchange(connection, commands, count, &deadline, why);
+        result = exchange(connection, commands, count, call);
     if (connection->context != NULL)
         return result;
-    result = connect_to_it(connection, &deadline, why);
-    return result == AUTH_STORE_OK ? exchange(connection, commands, count, &deadline, why) : result;
+    result = connect_to_it(connection, call);
+    return result == AUTH_STORE_OK ? exchange(connection, commands, count, call) : result;
+}
+
+enum auth_store_result auth_redis_connection_ask(struct auth_redis_connection *connection,
+                                                 const struct auth_redis_command *commands, int count,
+                                                 struct auth_store_call *call) {
+    struct auth_store_call limited = {.deadline =
+                                          auth_deadline_within(&call->deadline, connection->limit_ns)};
+    enum auth_store_result result = ask(connection, commands, count, &limited);
+    call->why = limited.why;
+    return result;
 }
 
 void auth_redis_connection_tell(struct auth_redis_connection *connection,

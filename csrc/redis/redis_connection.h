@@ -44,11 +44,11 @@ bool auth_redis_connection_init(struct auth_redis_connection *connection,
                                 const struct auth_redis_options *options);
 
 /* Gives the commands and waits for a reply to each of them, AUTH_REDIS_REPLIES_MAX at most. OK: `replies` has
- * them, until the next call; none is an error, but for "WRONGTYPE" and "no such key". ERROR: `why` gets a
- * text, which lives as long. Blocks until the deadline, or the limit of the options, at most. */
+ * them, until the next call; none is an error, but for "WRONGTYPE" and "no such key". ERROR: its text
+ * lives as long. Blocks until the deadline, or the limit of the options, at most. */
 enum auth_store_result auth_redis_connection_ask(struct auth_redis_connection *connection,
                                                  const struct auth_redis_command *commands, int count,
-                                                 const struct auth_deadline *deadline, const char **why);
+                                                 struct auth_store_call *call);
 
 /* Gives a command and waits for nothing. Also after an `ask` that ended before its replies came: the server
  * sees those commands first. Does nothing without a connection. */

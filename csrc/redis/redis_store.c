@@ -23,8 +23,8 @@ static struct auth_redis_connection *of(struct auth_store *store) {
     return &((struct redis *)store)->connection;
 }
 
-static enum auth_store_result fail(const char **why, const char *text) {
-    *why = text;
+static enum auth_store_result fail(struct auth_store_call *call, const char *text) {
+    call->why = text;
     return AUTH_STORE_ERROR;
 }
 
@@ -46,13 +46,13 @@ static const char *ms_of(char *text, int64_t duration_ns) {
 
 /* PTTL comes first: a record that is replaced in between seems older than it is. */
 static enum auth_store_result get(struct auth_store *store, const char *name, struct auth_secret *out,
-                                  int64_t *age_ns, const struct auth_deadline *deadline, const char **why) {
+                                  int64_t *age_ns, struct auth_store_call *call) {
     struct auth_redis_connection *redis = of(store);
     char key[KEY_BYTES];
     const struct auth_redis_command commands[] = {{.count = 2, .words = {"PTTL", key_of(key, name)}},
                                                   {.count = 2, .words = {"GET", key}}};
-    int64_t asked_ns = auth_clock_boot_ns(deadline->clock);
-    enum auth_store_result result = auth_redis_connection_ask(redis, commands, 2, deadline, why);
+    int64_t asked_ns = auth_clock_boot_ns(call->deadline.clock);
+    enum auth_store_result result = auth_redis_connection_ask(redis, commands, 2, call);
     if (result != AUTH_STORE_OK)
         return result;
     const redisReply *left = redis->replies[0];
@@ -61,13 +61,14 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
         left->integer > KEPT_MS)
         return AUTH_STORE_ABSENT;
     if ((size_t)value->len > AUTH_STORE_RECORD_MAX)
-        return fail(why, "its answer is too long");
-    *age_ns = (KEPT_MS - left->integer) * AUTH_NS_PER_MS + auth_clock_boot_ns(deadline->clock) - asked_ns;
-    return auth_secret_append(out, value->str, (size_t)value->len) ? AUTH_STORE_OK : fail(why, "no memory");
+        return fail(call, "its answer is too long");
+    *age_ns =
+        (KEPT_MS - left->integer) * AUTH_NS_PER_MS + auth_clock_boot_ns(call->deadline.clock) - asked_ns;
+    return auth_secret_append(out, value->str, (size_t)value->len) ? AUTH_STORE_OK : fail(call, "no memory");
 }
 
 static enum auth_store_result put(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  const struct auth_deadline *deadline, const char **why) {
+                                  struct auth_store_call *call) {
     char key[KEY_BYTES];
     char kept[NUMBER_BYTES];
     const char *value = bytes->length > 0 ? (const char *)bytes->data : "";
@@ -75,25 +76,25 @@ static enum auth_store_result put(struct auth_store *store, const char *name, co
         .count = 5,
         .words = {"SET", key_of(key, name), value, "PX", ms_of(kept, AUTH_STORE_KEPT_NS)},
         .lengths = {0, 0, bytes->length}};
-    return auth_redis_connection_ask(of(store), &set, 1, deadline, why);
+    return auth_redis_connection_ask(of(store), &set, 1, call);
 }
 
 static enum auth_store_result rename_record(struct auth_store *store, const char *name, const char *to,
-                                            const struct auth_deadline *deadline, const char **why) {
+                                            struct auth_store_call *call) {
     char key[KEY_BYTES];
     char other[KEY_BYTES];
     const struct auth_redis_command rename = {.count = 3,
                                               .words = {"RENAME", key_of(key, name), key_of(other, to)}};
-    enum auth_store_result result = auth_redis_connection_ask(of(store), &rename, 1, deadline, why);
+    enum auth_store_result result = auth_redis_connection_ask(of(store), &rename, 1, call);
     bool absent = result == AUTH_STORE_OK && of(store)->replies[0]->type == REDIS_REPLY_ERROR;
     return absent ? AUTH_STORE_ABSENT : result;
 }
 
 static enum auth_store_result remove_record(struct auth_store *store, const char *name,
-                                            const struct auth_deadline *deadline, const char **why) {
+                                            struct auth_store_call *call) {
     char key[KEY_BYTES];
     const struct auth_redis_command del = {.count = 2, .words = {"DEL", key_of(key, name)}};
-    enum auth_store_result result = auth_redis_connection_ask(of(store), &del, 1, deadline, why);
+    enum auth_store_result result = auth_redis_connection_ask(of(store), &del, 1, call);
     bool absent = result == AUTH_STORE_OK && of(store)->replies[0]->integer == 0;
     return absent ? AUTH_STORE_ABSENT : result;
 }
@@ -111,12 +112,11 @@ static void release(struct auth_redis_connection *redis, const char *key, const 
 }
 
 static enum auth_store_result lock(struct auth_store *store, const char *name, int64_t lease_ns,
-                                   struct auth_lock *lock, const struct auth_deadline *deadline,
-                                   const char **why) {
+                                   struct auth_lock *lock, struct auth_store_call *call) {
     struct auth_redis_connection *redis = of(store);
     char key[KEY_BYTES];
     char limit[NUMBER_BYTES];
-    int64_t asked_ns = auth_clock_boot_ns(deadline->clock);
+    int64_t asked_ns = auth_clock_boot_ns(call->deadline.clock);
     *lock = (struct auth_lock){.fd = -1, .owner = getpid()};
     (void)snprintf(lock->name, sizeof lock->name, "%s", name);
     (void)snprintf(lock->lease, sizeof lock->lease, "%016llx%016llx",
@@ -124,14 +124,14 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
     const struct auth_redis_command commands[] = {
         {.count = 6, .words = {"SET", key_of(key, name), lock->lease, "PX", ms_of(limit, lease_ns), "NX"}},
         {.count = 2, .words = {"PTTL", key}}};
-    enum auth_store_result result = auth_redis_connection_ask(redis, commands, 2, deadline, why);
-    bool in_time = auth_clock_boot_ns(deadline->clock) - asked_ns < lease_ns;
+    enum auth_store_result result = auth_redis_connection_ask(redis, commands, 2, call);
+    bool in_time = auth_clock_boot_ns(call->deadline.clock) - asked_ns < lease_ns;
     if (result != AUTH_STORE_OK || !in_time)
         release(redis, key, lock->lease);
     if (result != AUTH_STORE_OK)
         return result;
     if (redis->replies[1]->type == REDIS_REPLY_INTEGER && redis->replies[1]->integer == NO_EXPIRY)
-        return fail(why, "the lock key has no expiry; another program may have written it");
+        return fail(call, "the lock key has no expiry; another program may have written it");
     lock->held = in_time && redis->replies[0]->type == REDIS_REPLY_STATUS;
     return lock->held ? AUTH_STORE_OK : AUTH_STORE_BUSY;
 }

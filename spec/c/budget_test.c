@@ -96,8 +96,8 @@ static struct auth_store *store;
 static struct auth_lock held;
 
 static void lock(void) {
-    const char *why = NULL;
-    assert_int_equal(store->kind->lock(store, "x.lock", 0, &held, NULL, &why), AUTH_STORE_OK);
+    struct auth_store_call call = {.why = NULL};
+    assert_int_equal(store->kind->lock(store, "x.lock", 0, &held, &call), AUTH_STORE_OK);
 }
 
 static void hands_the_budget_to_the_next_holder(void **state) {

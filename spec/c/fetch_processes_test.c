@@ -135,19 +135,12 @@ static int start(void **state) {
 static char far_folder[64];
 
 /* The folder that stands for the remote store. */
-static struct auth_records far_records(struct auth_store *store) {
-    struct auth_records records = records_of(store);
-    records.store = store;
-    return records;
-}
-
 static uint64_t id_in(const char *folder, enum auth_record_kind kind) {
     struct auth_store *store = auth_folder_store_new(folder);
-    struct auth_records records = far_records(store);
+    struct auth_records records = records_of(store);
     struct auth_record record = {0};
     struct auth_secret bytes = {0};
-    const char *why = NULL;
-    enum auth_store_result result = auth_records_read(&records, kind, &record, &bytes, NULL, &why);
+    enum auth_store_result result = auth_records_read(&records, kind, &record, &bytes);
     assert_true(result == AUTH_STORE_OK || result == AUTH_STORE_ABSENT);
     auth_secret_wipe(&bytes);
     store->kind->free(store);
@@ -181,12 +174,11 @@ static void fill_folders(void) {
     struct auth_record old = {
         .sent = auth_clock_now(&world.clock), .date_s = -1, .retry_after_s = -1, .status = 200};
     struct auth_record good = old;
-    const char *why = NULL;
     for (size_t i = 0; i < 2; i++) {
         struct auth_store *store = auth_folder_store_new(folders[i]);
-        struct auth_records records = far_records(store);
-        assert_int_equal(auth_records_write(&records, AUTH_RECORD_TOKEN, &old, NULL, &why), AUTH_STORE_OK);
-        assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &good, NULL, &why), AUTH_STORE_OK);
+        struct auth_records records = records_of(store);
+        assert_int_equal(auth_records_write(&records, AUTH_RECORD_TOKEN, &old), AUTH_STORE_OK);
+        assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &good), AUTH_STORE_OK);
         store->kind->free(store);
     }
     good_id = good.id;
@@ -464,14 +456,13 @@ static enum auth_fetch_outcome cancel_soon(void) {
 }
 
 static enum auth_store_result hang_in_get(struct auth_store *store, const char *name, struct auth_secret *out,
-                                          int64_t *age_ns, const struct auth_deadline *deadline,
-                                          const char **why) {
+                                          int64_t *age_ns, struct auth_store_call *call) {
     (void)store;
     (void)name;
     (void)out;
     *age_ns = -1;
-    *why = "no answer";
-    (void)auth_deadline_sleep(deadline, HUGE_DEADLINE_S * S);
+    call->why = "no answer";
+    (void)auth_deadline_sleep(&call->deadline, HUGE_DEADLINE_S * S);
     return AUTH_STORE_ERROR;
 }
 

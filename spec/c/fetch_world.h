@@ -166,10 +166,9 @@ static inline struct memory *memory_of(struct auth_store *store) {
 }
 
 /* Each call: whether it may go on. */
-static inline bool memory_call(struct auth_store *store, const struct auth_deadline *deadline,
-                               const char **why) {
+static inline bool memory_call(struct auth_store *store, struct auth_store_call *call) {
     struct memory *memory = memory_of(store);
-    int64_t left_ns = auth_deadline_left_ns(deadline);
+    int64_t left_ns = auth_deadline_left_ns(&call->deadline);
     memory->calls++;
     memory->is_open = true;
     bool hangs = memory->calls == memory->hangs_at || memory->slow_ns > left_ns;
@@ -177,8 +176,8 @@ static inline bool memory_call(struct auth_store *store, const struct auth_deadl
     memory->waited_ns += takes_ns;
     move_clock(takes_ns);
     point();
-    *why = hangs || auth_deadline_is_over(deadline) ? "no answer" : "the connection was cut";
-    return !hangs && memory->calls != memory->fails_at && !auth_deadline_is_over(deadline);
+    call->why = hangs || auth_deadline_is_over(&call->deadline) ? "no answer" : "the connection was cut";
+    return !hangs && memory->calls != memory->fails_at && !auth_deadline_is_over(&call->deadline);
 }
 
 static inline struct memory_record *memory_record(struct memory *memory, const char *name) {
@@ -187,34 +186,34 @@ static inline struct memory_record *memory_record(struct memory *memory, const c
 
 static inline enum auth_store_result memory_get(struct auth_store *store, const char *name,
                                                 struct auth_secret *out, int64_t *age_ns,
-                                                const struct auth_deadline *deadline, const char **why) {
+                                                struct auth_store_call *call) {
     struct memory_record *record = memory_record(memory_of(store), name);
     *age_ns = -1;
-    if (!memory_call(store, deadline, why))
+    if (!memory_call(store, call))
         return AUTH_STORE_ERROR;
     if (record->bytes.length == 0)
         return AUTH_STORE_ABSENT;
-    *age_ns = auth_clock_boot_ns(deadline->clock) - record->put_at_ns;
+    *age_ns = auth_clock_boot_ns(call->deadline.clock) - record->put_at_ns;
     return auth_secret_append(out, record->bytes.data, record->bytes.length) ? AUTH_STORE_OK
                                                                              : AUTH_STORE_ERROR;
 }
 
 static inline enum auth_store_result memory_put(struct auth_store *store, const char *name,
                                                 const struct auth_secret *bytes,
-                                                const struct auth_deadline *deadline, const char **why) {
+                                                struct auth_store_call *call) {
     struct memory_record *record = memory_record(memory_of(store), name);
-    if (!memory_call(store, deadline, why))
+    if (!memory_call(store, call))
         return AUTH_STORE_ERROR;
     auth_secret_wipe(&record->bytes);
-    record->put_at_ns = auth_clock_boot_ns(deadline->clock);
+    record->put_at_ns = auth_clock_boot_ns(call->deadline.clock);
     return auth_secret_append(&record->bytes, bytes->data, bytes->length) ? AUTH_STORE_OK : AUTH_STORE_ERROR;
 }
 
 static inline enum auth_store_result memory_rename(struct auth_store *store, const char *name, const char *to,
-                                                   const struct auth_deadline *deadline, const char **why) {
+                                                   struct auth_store_call *call) {
     struct memory_record *from = memory_record(memory_of(store), name);
     struct memory_record *target = memory_record(memory_of(store), to);
-    if (!memory_call(store, deadline, why))
+    if (!memory_call(store, call))
         return AUTH_STORE_ERROR;
     auth_secret_wipe(&target->bytes);
     *target = *from;
@@ -223,9 +222,9 @@ static inline enum auth_store_result memory_rename(struct auth_store *store, con
 }
 
 static inline enum auth_store_result memory_remove(struct auth_store *store, const char *name,
-                                                   const struct auth_deadline *deadline, const char **why) {
+                                                   struct auth_store_call *call) {
     struct memory_record *record = memory_record(memory_of(store), name);
-    if (!memory_call(store, deadline, why))
+    if (!memory_call(store, call))
         return AUTH_STORE_ERROR;
     bool was_there = record->bytes.length > 0;
     auth_secret_wipe(&record->bytes);
@@ -233,11 +232,10 @@ static inline enum auth_store_result memory_remove(struct auth_store *store, con
 }
 
 static inline enum auth_store_result memory_lock(struct auth_store *store, const char *name, int64_t lease_ns,
-                                                 struct auth_lock *lock, const struct auth_deadline *deadline,
-                                                 const char **why) {
+                                                 struct auth_lock *lock, struct auth_store_call *call) {
     struct memory *memory = memory_of(store);
     (void)name;
-    if (!memory_call(store, deadline, why))
+    if (!memory_call(store, call))
         return AUTH_STORE_ERROR;
     if (memory->is_locked)
         return AUTH_STORE_BUSY;
@@ -340,20 +338,18 @@ static inline int64_t world_now_ns(void) {
 /* --- records as another process would read and write them --- */
 
 static inline struct auth_records records_of(struct auth_store *store) {
+    const struct auth_clock *clock = world.fetch != NULL ? &world.order->clock : &world.clock;
+    int64_t far_ns = auth_clock_boot_ns(clock) + 3600 * S;
     return (struct auth_records){.store = store,
                                  .key = &world_key,
                                  .name = world_name,
-                                 .clock = world.fetch != NULL ? &world.order->clock : &world.clock};
+                                 .clock = clock,
+                                 .call.deadline = {.clock = clock, .at_ns = far_ns}};
 }
 
 /* The folder, or the remote store without its faults. */
 static inline struct auth_store *open_side(bool remote) {
     return remote ? &world.remote.store : auth_folder_store_new(world_folder);
-}
-
-static inline struct auth_deadline far_deadline(void) {
-    const struct auth_clock *clock = world.fetch != NULL ? &world.order->clock : &world.clock;
-    return (struct auth_deadline){.clock = clock, .at_ns = auth_clock_boot_ns(clock) + 3600 * S};
 }
 
 /* What another process does is none of the fetch's calls. */
@@ -379,16 +375,14 @@ static inline void disturb_remote(const struct memory *before) {
 /* The id of the record; 0: there is none that can be read. `body`, of `capacity` bytes, gets its text. */
 static inline uint64_t read_record(bool remote, enum auth_record_kind kind, struct auth_record *record,
                                    char *body, size_t capacity) {
-    struct auth_deadline deadline = far_deadline();
     int points = world.points;
     struct memory before = quiet_remote();
     struct auth_store *store = open_side(remote);
     struct auth_records records = records_of(store);
     struct auth_record unused;
     struct auth_secret bytes = {0};
-    const char *why = NULL;
     record = record != NULL ? record : &unused;
-    enum auth_store_result result = auth_records_read(&records, kind, record, &bytes, &deadline, &why);
+    enum auth_store_result result = auth_records_read(&records, kind, record, &bytes);
     if (result == AUTH_STORE_OK && capacity > 0)
         (void)snprintf(body, capacity, "%.*s", (int)record->body_length, (const char *)record->body);
     auth_secret_wipe(&bytes);
@@ -401,12 +395,10 @@ static inline uint64_t read_record(bool remote, enum auth_record_kind kind, stru
 /* Another process's reply, sent `ago_ns` ago; its id. */
 static inline uint64_t write_record(bool remote, enum auth_record_kind kind, const char *body,
                                     uint32_t status, int64_t ago_ns, int64_t retry_after_s) {
-    struct auth_deadline deadline = far_deadline();
     int points = world.points;
     struct memory before = quiet_remote();
     struct auth_store *store = open_side(remote);
     struct auth_records records = records_of(store);
-    const char *why = NULL;
     struct auth_record record = {.id = world.next_id,
                                  .sent = auth_clock_now(records.clock),
                                  .date_s = -1,
@@ -416,7 +408,7 @@ static inline uint64_t write_record(bool remote, enum auth_record_kind kind, con
                                  .body_length = strlen(body)};
     record.sent.boot_ns -= ago_ns;
     record.sent.wall_ns -= ago_ns;
-    if (auth_records_write(&records, kind, &record, &deadline, &why) != AUTH_STORE_OK)
+    if (auth_records_write(&records, kind, &record) != AUTH_STORE_OK)
         abort();
     store->kind->free(store);
     disturb_remote(&before);
@@ -439,11 +431,9 @@ static struct auth_lock other_lock;
 
 static inline bool other_locks(void) {
     struct auth_records records;
-    const char *why = NULL;
-    struct auth_deadline deadline = far_deadline();
     other_store = auth_folder_store_new(world_folder);
     records = records_of(other_store);
-    return auth_records_lock(&records, 0, &other_lock, &deadline, &why) == AUTH_STORE_OK;
+    return auth_records_lock(&records, 0, &other_lock) == AUTH_STORE_OK;
 }
 
 static inline void other_unlocks(void) {

@@ -15,7 +15,7 @@
 static char root[] = "/tmp/central-auth-XXXXXX";
 static char folder[64];
 static struct auth_store *store;
-static const char *why;
+static struct auth_store_call call;
 
 static const char *at(const char *name) {
     static char path[256];
@@ -26,7 +26,7 @@ static const char *at(const char *name) {
 static enum auth_store_result put(const char *name, const char *text) {
     struct auth_secret bytes = {0};
     assert_true(auth_secret_append(&bytes, text, strlen(text)));
-    enum auth_store_result result = store->kind->put(store, name, &bytes, NULL, &why);
+    enum auth_store_result result = store->kind->put(store, name, &bytes, &call);
     auth_secret_wipe(&bytes);
     return result;
 }
@@ -34,7 +34,7 @@ static enum auth_store_result put(const char *name, const char *text) {
 static void check(const char *name, const char *text) {
     struct auth_secret bytes = {0};
     int64_t age_ns = 0;
-    assert_int_equal(store->kind->get(store, name, &bytes, &age_ns, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(store->kind->get(store, name, &bytes, &age_ns, &call), AUTH_STORE_OK);
     assert_content(bytes, text);
     assert_int_equal(age_ns, -1);
     auth_secret_wipe(&bytes);
@@ -43,17 +43,17 @@ static void check(const char *name, const char *text) {
 static enum auth_store_result result_of(const char *name) {
     struct auth_secret bytes = {0};
     int64_t age_ns = 0;
-    enum auth_store_result result = store->kind->get(store, name, &bytes, &age_ns, NULL, &why);
+    enum auth_store_result result = store->kind->get(store, name, &bytes, &age_ns, &call);
     auth_secret_wipe(&bytes);
     return result;
 }
 
 static enum auth_store_result take_away(const char *name) {
-    return store->kind->remove(store, name, NULL, &why);
+    return store->kind->remove(store, name, &call);
 }
 
 static enum auth_store_result lock(const char *name, struct auth_lock *lock) {
-    return store->kind->lock(store, name, 0, lock, NULL, &why);
+    return store->kind->lock(store, name, 0, lock, &call);
 }
 
 static void unlock(struct auth_lock *lock) {
@@ -98,19 +98,19 @@ static void tells_whether_a_folder_can_be_used(void **state) {
     (void)state;
     char deep[80];
     (void)snprintf(deep, sizeof deep, "%s/c", folder);
-    assert_int_equal(auth_folder_try(folder, false, &why), AUTH_STORE_OK); /* both can be made */
-    assert_int_equal(auth_folder_try(folder, true, &why), AUTH_STORE_ABSENT);
-    assert_int_equal(auth_folder_try(deep, false, &why), AUTH_STORE_ABSENT);
-    assert_non_null(strstr(why, "No such file"));
+    assert_int_equal(auth_folder_try(folder, false, &call.why), AUTH_STORE_OK); /* both can be made */
+    assert_int_equal(auth_folder_try(folder, true, &call.why), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_folder_try(deep, false, &call.why), AUTH_STORE_ABSENT);
+    assert_non_null(strstr(call.why, "No such file"));
     assert_int_equal(result_of("x"), AUTH_STORE_ABSENT); /* nothing was made */
     assert_int_equal(put("x", "one"), AUTH_STORE_OK);
-    assert_int_equal(auth_folder_try(folder, true, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_folder_try(folder, true, &call.why), AUTH_STORE_OK);
     assert_int_equal(chmod(folder, 0750), 0);
-    assert_int_equal(auth_folder_try(folder, true, &why), AUTH_STORE_ERROR);
-    assert_non_null(strstr(why, "chmod 700"));
+    assert_int_equal(auth_folder_try(folder, true, &call.why), AUTH_STORE_ERROR);
+    assert_non_null(strstr(call.why, "chmod 700"));
     assert_int_equal(chmod(folder, 0700), 0);
     assert_int_equal(symlink(".", at("link")), 0);
-    assert_int_equal(auth_folder_try(at("link"), true, &why), AUTH_STORE_ERROR);
+    assert_int_equal(auth_folder_try(at("link"), true, &call.why), AUTH_STORE_ERROR);
 }
 
 static void leaves_no_temporary_behind(void **state) {
@@ -132,7 +132,7 @@ static void does_without_a_folder_that_is_not_ours_alone(void **state) {
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         assert_int_equal(chmod(folder, modes[i]), 0);
         assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
-        assert_non_null(strstr(why, "chmod 700"));
+        assert_non_null(strstr(call.why, "chmod 700"));
         assert_int_equal(put("x", "two"), AUTH_STORE_ERROR);
         assert_int_equal(lock("x.lock", &held), AUTH_STORE_ERROR);
         assert_int_equal(take_away("x"), AUTH_STORE_ERROR);
@@ -156,7 +156,7 @@ static void follows_no_link(void **state) {
     assert_int_equal(rename(folder, moved), 0);
     assert_int_equal(symlink(moved, folder), 0);
     assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
-    assert_non_null(strstr(why, "link"));
+    assert_non_null(strstr(call.why, "link"));
     assert_int_equal(unlink(folder), 0);
     assert_int_equal(close(open(folder, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
     assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
@@ -175,7 +175,7 @@ static void does_without_files_that_are_not_ours_alone(void **state) {
     assert_int_equal(truncate(at("x"), (off_t)AUTH_STORE_RECORD_MAX + 1), 0);
     assert_int_equal(chmod(at("x"), 0600), 0);
     assert_int_equal(result_of("x"), AUTH_STORE_ERROR);
-    assert_non_null(strstr(why, "too large"));
+    assert_non_null(strstr(call.why, "too large"));
 }
 
 static void locks_one_holder_at_a_time(void **state) {
@@ -196,18 +196,19 @@ static void locks_a_file_of_its_own_in_any_folder(void **state) {
     struct stat info;
     int first = -1;
     int second = -1;
-    assert_int_equal(auth_folder_lock_file(at("p.lock"), &first, &why), AUTH_STORE_OK); /* folder and all */
+    assert_int_equal(auth_folder_lock_file(at("p.lock"), &first, &call.why),
+                     AUTH_STORE_OK); /* folder and all */
     assert_int_equal(chmod(folder, 0755), 0);
-    assert_int_equal(auth_folder_lock_file(at("p.lock"), &second, &why), AUTH_STORE_BUSY);
+    assert_int_equal(auth_folder_lock_file(at("p.lock"), &second, &call.why), AUTH_STORE_BUSY);
     auth_folder_unlock_file(first);
-    assert_int_equal(auth_folder_lock_file(at("p.lock"), &second, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_folder_lock_file(at("p.lock"), &second, &call.why), AUTH_STORE_OK);
     auth_folder_unlock_file(second);
     assert_int_equal(stat(at("p.lock"), &info), 0);
     assert_int_equal(info.st_mode & 07777u, 0600);
     assert_int_equal(chmod(at("p.lock"), 0644), 0);
-    assert_int_equal(auth_folder_lock_file(at("p.lock"), &first, &why), AUTH_STORE_ERROR);
-    assert_int_equal(auth_folder_lock_file("relative", &first, &why), AUTH_STORE_ERROR);
-    assert_int_equal(auth_folder_lock_file("/proc/nowhere/x", &first, &why), AUTH_STORE_ERROR);
+    assert_int_equal(auth_folder_lock_file(at("p.lock"), &first, &call.why), AUTH_STORE_ERROR);
+    assert_int_equal(auth_folder_lock_file("relative", &first, &call.why), AUTH_STORE_ERROR);
+    assert_int_equal(auth_folder_lock_file("/proc/nowhere/x", &first, &call.why), AUTH_STORE_ERROR);
 }
 
 static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {

@@ -17,35 +17,31 @@ static const char name[] = "0123456789abcdef0123456789abcdef";
 static struct auth_secret key;
 static struct auth_clock clock_here;
 static struct auth_store *folder;
-static const char *why;
 
 /* A folder that tells for how long it has had each record, as a server does. */
 static int64_t told_age_ns;
 static int renamed;
 
 static enum auth_store_result get_aged(struct auth_store *store, const char *record, struct auth_secret *out,
-                                       int64_t *age_ns, const struct auth_deadline *deadline,
-                                       const char **problem) {
+                                       int64_t *age_ns, struct auth_store_call *call) {
     (void)store;
-    enum auth_store_result result = folder->kind->get(folder, record, out, age_ns, deadline, problem);
+    enum auth_store_result result = folder->kind->get(folder, record, out, age_ns, call);
     *age_ns = told_age_ns;
     return result;
 }
 
 static enum auth_store_result put_aged(struct auth_store *store, const char *record,
-                                       const struct auth_secret *bytes, const struct auth_deadline *deadline,
-                                       const char **problem) {
+                                       const struct auth_secret *bytes, struct auth_store_call *call) {
     (void)store;
-    return folder->kind->put(folder, record, bytes, deadline, problem);
+    return folder->kind->put(folder, record, bytes, call);
 }
 
 static enum auth_store_result rename_aged(struct auth_store *store, const char *record, const char *to,
-                                          const struct auth_deadline *deadline, const char **problem) {
+                                          struct auth_store_call *call) {
     char old[128];
     char new[128];
     (void)store;
-    (void)deadline;
-    (void)problem;
+    (void)call;
     (void)snprintf(old, sizeof old, "%s/%s", root, record);
     (void)snprintf(new, sizeof new, "%s/%s", root, to);
     renamed++;
@@ -70,29 +66,28 @@ static struct auth_record example(const char *body) {
                                 .body_length = strlen(body)};
 }
 
-static uint64_t write_record(const struct auth_records *records, enum auth_record_kind kind,
-                             const char *body) {
+static uint64_t write_record(struct auth_records *records, enum auth_record_kind kind, const char *body) {
     struct auth_record record = example(body);
-    assert_int_equal(auth_records_write(records, kind, &record, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_records_write(records, kind, &record), AUTH_STORE_OK);
     assert_true(record.id != 0);
     return record.id;
 }
 
-static uint64_t id_of(const struct auth_records *records, enum auth_record_kind kind) {
+static uint64_t id_of(struct auth_records *records, enum auth_record_kind kind) {
     struct auth_record record = {0};
     struct auth_secret bytes = {0};
-    enum auth_store_result result = auth_records_read(records, kind, &record, &bytes, NULL, &why);
+    enum auth_store_result result = auth_records_read(records, kind, &record, &bytes);
     uint64_t id = result == AUTH_STORE_OK ? record.id : 0;
     auth_secret_wipe(&bytes);
     return id;
 }
 
 /* How old the last reply is said to be; -1: it is absent. */
-static int64_t age_of_last(const struct auth_records *records) {
+static int64_t age_of_last(struct auth_records *records) {
     struct auth_record record = {0};
     struct auth_secret bytes = {0};
     struct auth_instant now = auth_clock_now(&clock_here);
-    enum auth_store_result result = auth_records_read(records, AUTH_RECORD_LAST, &record, &bytes, NULL, &why);
+    enum auth_store_result result = auth_records_read(records, AUTH_RECORD_LAST, &record, &bytes);
     auth_secret_wipe(&bytes);
     if (result != AUTH_STORE_OK)
         return -1;
@@ -124,9 +119,8 @@ static void brings_back_what_was_written(void **state) {
     struct auth_record after = {0};
     struct auth_secret bytes = {0};
     assert_int_equal(id_of(&records, AUTH_RECORD_LAST), 0);
-    assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &before, NULL, &why), AUTH_STORE_OK);
-    assert_int_equal(auth_records_read(&records, AUTH_RECORD_LAST, &after, &bytes, NULL, &why),
-                     AUTH_STORE_OK);
+    assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &before), AUTH_STORE_OK);
+    assert_int_equal(auth_records_read(&records, AUTH_RECORD_LAST, &after, &bytes), AUTH_STORE_OK);
     assert_true(after.id == before.id);
     assert_int_equal(after.took_ns, S / 4);
     assert_int_equal(after.date_s, -1);
@@ -143,9 +137,9 @@ static void keeps_the_id_in_another_store(void **state) {
     (void)state;
     struct auth_records records = records_in(folder);
     struct auth_record record = example("{}");
-    assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &record, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &record), AUTH_STORE_OK);
     uint64_t id = record.id;
-    assert_int_equal(auth_records_write(&records, AUTH_RECORD_TOKEN, &record, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_records_write(&records, AUTH_RECORD_TOKEN, &record), AUTH_STORE_OK);
     assert_true(record.id == id);
     assert_true(id_of(&records, AUTH_RECORD_TOKEN) == id && id_of(&records, AUTH_RECORD_LAST) == id);
     assert_true(write_record(&records, AUTH_RECORD_LAST, "{}") != id);
@@ -159,8 +153,8 @@ static void refuses_a_body_that_is_too_large(void **state) {
     uint64_t id = write_record(&records, AUTH_RECORD_LAST, "{}");
     record.body = zeros;
     record.body_length = sizeof zeros;
-    assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &record, NULL, &why), AUTH_STORE_ERROR);
-    assert_non_null(strstr(why, "too large"));
+    assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &record), AUTH_STORE_ERROR);
+    assert_non_null(strstr(records.call.why, "too large"));
     assert_true(id_of(&records, AUTH_RECORD_LAST) == id);
 }
 
@@ -174,8 +168,8 @@ static void takes_what_it_cannot_open_for_nothing(void **state) {
     uint64_t id = write_record(&others, AUTH_RECORD_LAST, "{}");
     assert_true(id_of(&others, AUTH_RECORD_LAST) == id);
     assert_int_equal(id_of(&records, AUTH_RECORD_LAST), 0);
-    assert_int_equal(auth_records_promote(&records, id, NULL, &why), AUTH_STORE_ABSENT);
-    assert_int_equal(auth_records_remove(&records, &id, 1, NULL, &why), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_records_promote(&records, id), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_records_remove(&records, &id, 1), AUTH_STORE_ABSENT);
     assert_true(id_of(&others, AUTH_RECORD_LAST) == id);
     auth_secret_wipe(&other);
 }
@@ -188,14 +182,13 @@ static void tells_what_is_wrong_with_the_store(void **state) {
     struct auth_secret bytes = {0};
     uint64_t id = 1;
     struct auth_lock lock = {0};
-    assert_int_equal(auth_records_read(&records, AUTH_RECORD_LAST, &record, &bytes, NULL, &why),
-                     AUTH_STORE_ERROR);
-    assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &record, NULL, &why), AUTH_STORE_ERROR);
-    assert_int_equal(auth_records_promote(&records, 1, NULL, &why), AUTH_STORE_ERROR);
-    assert_int_equal(auth_records_remove(&records, &id, 1, NULL, &why), AUTH_STORE_ERROR);
-    assert_int_equal(auth_records_remove(&records, NULL, 0, NULL, &why), AUTH_STORE_ERROR);
-    assert_int_equal(auth_records_lock(&records, 0, &lock, NULL, &why), AUTH_STORE_ERROR);
-    assert_non_null(why);
+    assert_int_equal(auth_records_read(&records, AUTH_RECORD_LAST, &record, &bytes), AUTH_STORE_ERROR);
+    assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &record), AUTH_STORE_ERROR);
+    assert_int_equal(auth_records_promote(&records, 1), AUTH_STORE_ERROR);
+    assert_int_equal(auth_records_remove(&records, &id, 1), AUTH_STORE_ERROR);
+    assert_int_equal(auth_records_remove(&records, NULL, 0), AUTH_STORE_ERROR);
+    assert_int_equal(auth_records_lock(&records, 0, &lock), AUTH_STORE_ERROR);
+    assert_non_null(records.call.why);
     bad->kind->free(bad);
 }
 
@@ -204,19 +197,19 @@ static void promotes_the_last_reply_if_it_is_the_good_one(void **state) {
     struct auth_store *const stores[] = {folder, &aging};
     for (size_t i = 0; i < 2; i++) {
         struct auth_records records = records_in(stores[i]);
-        assert_int_equal(auth_records_promote(&records, 5, NULL, &why), AUTH_STORE_ABSENT);
+        assert_int_equal(auth_records_promote(&records, 5), AUTH_STORE_ABSENT);
         uint64_t good = write_record(&records, AUTH_RECORD_LAST, "{\"good\":1}");
-        assert_int_equal(auth_records_promote(&records, good + 1, NULL, &why), AUTH_STORE_ABSENT);
+        assert_int_equal(auth_records_promote(&records, good + 1), AUTH_STORE_ABSENT);
         assert_int_equal(id_of(&records, AUTH_RECORD_TOKEN), 0);
-        assert_int_equal(auth_records_promote(&records, good, NULL, &why), AUTH_STORE_OK);
+        assert_int_equal(auth_records_promote(&records, good), AUTH_STORE_OK);
         assert_true(id_of(&records, AUTH_RECORD_TOKEN) == good);
         uint64_t bad = write_record(&records, AUTH_RECORD_LAST, "{\"bad\":1}");
-        assert_int_equal(auth_records_promote(&records, good, NULL, &why), AUTH_STORE_ABSENT);
+        assert_int_equal(auth_records_promote(&records, good), AUTH_STORE_ABSENT);
         assert_true(id_of(&records, AUTH_RECORD_TOKEN) == good);
         assert_true(id_of(&records, AUTH_RECORD_LAST) == bad);
         assert_int_equal(renamed, i); /* where the store knows an age, it must not begin anew */
         records.store = folder;
-        assert_int_equal(auth_records_remove(&records, NULL, 0, NULL, &why), AUTH_STORE_OK);
+        assert_int_equal(auth_records_remove(&records, NULL, 0), AUTH_STORE_OK);
     }
 }
 
@@ -226,17 +219,17 @@ static void removes_those_that_are_named(void **state) {
     uint64_t token = write_record(&records, AUTH_RECORD_TOKEN, "{}");
     uint64_t last = write_record(&records, AUTH_RECORD_LAST, "{}");
     uint64_t others[] = {0, token + 1};
-    assert_int_equal(auth_records_remove(&records, others, 2, NULL, &why), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_records_remove(&records, others, 2), AUTH_STORE_ABSENT);
     uint64_t some[] = {0, token, 0};
-    assert_int_equal(auth_records_remove(&records, some, 3, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_records_remove(&records, some, 3), AUTH_STORE_OK);
     assert_int_equal(id_of(&records, AUTH_RECORD_TOKEN), 0);
     assert_true(id_of(&records, AUTH_RECORD_LAST) == last);
-    assert_int_equal(auth_records_remove(&records, some, 3, NULL, &why), AUTH_STORE_ABSENT);
-    assert_int_equal(auth_records_remove(&records, &last, 1, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_records_remove(&records, some, 3), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_records_remove(&records, &last, 1), AUTH_STORE_OK);
     (void)write_record(&records, AUTH_RECORD_LAST, "{}");
-    assert_int_equal(auth_records_remove(&records, NULL, 0, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_records_remove(&records, NULL, 0), AUTH_STORE_OK);
     assert_int_equal(id_of(&records, AUTH_RECORD_LAST), 0);
-    assert_int_equal(auth_records_remove(&records, NULL, 0, NULL, &why), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_records_remove(&records, NULL, 0), AUTH_STORE_ABSENT);
 }
 
 static void locks_by_the_name_of_the_identity(void **state) {
@@ -244,10 +237,10 @@ static void locks_by_the_name_of_the_identity(void **state) {
     struct auth_records records = records_in(folder);
     struct auth_lock first = {0};
     struct auth_lock second = {0};
-    assert_int_equal(auth_records_lock(&records, S, &first, NULL, &why), AUTH_STORE_OK);
-    assert_int_equal(auth_records_lock(&records, S, &second, NULL, &why), AUTH_STORE_BUSY);
+    assert_int_equal(auth_records_lock(&records, S, &first), AUTH_STORE_OK);
+    assert_int_equal(auth_records_lock(&records, S, &second), AUTH_STORE_BUSY);
     records.name = "another";
-    assert_int_equal(auth_records_lock(&records, S, &second, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(auth_records_lock(&records, S, &second), AUTH_STORE_OK);
     folder->kind->unlock(folder, &second);
     folder->kind->unlock(folder, &first);
 }
@@ -274,14 +267,14 @@ static void is_as_old_as_the_older_of_this_machines_clocks_says(void **state) {
 }
 
 /* Written by another boot of this machine: sealed by hand. */
-static void write_foreign(const struct auth_records *records, struct auth_record record) {
+static void write_foreign(struct auth_records *records, struct auth_record record) {
     struct auth_secret bytes = {0};
     char last[64];
     (void)snprintf(last, sizeof last, "%s.last", name);
     memset(record.boot_id, 0x5A, sizeof record.boot_id);
     record.id = 1;
     assert_true(auth_seal_encrypt(&bytes, &record, &key, name));
-    assert_int_equal(records->store->kind->put(records->store, last, &bytes, NULL, &why), AUTH_STORE_OK);
+    assert_int_equal(records->store->kind->put(records->store, last, &bytes, &records->call), AUTH_STORE_OK);
     auth_secret_wipe(&bytes);
 }
 

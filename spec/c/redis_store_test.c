@@ -151,13 +151,13 @@ static struct auth_store *user_of(const struct redis_server *server) {
 
 /* --- calls --- */
 
-static const char *why;
+static struct auth_store_call call;
 
 static enum auth_store_result get_until(struct auth_store *store, struct auth_deadline deadline) {
     struct auth_secret bytes = {0};
     int64_t age_ns = 0;
-    why = NULL;
-    enum auth_store_result result = store->kind->get(store, "n.token", &bytes, &age_ns, &deadline, &why);
+    call = (struct auth_store_call){.deadline = deadline};
+    enum auth_store_result result = store->kind->get(store, "n.token", &bytes, &age_ns, &call);
     assert_true(bytes.data == NULL || result == AUTH_STORE_OK);
     auth_secret_wipe(&bytes);
     return result;
@@ -173,7 +173,8 @@ static enum auth_store_result put_until(struct auth_store *store, size_t length,
     assert_true(auth_secret_reserve(&bytes, length));
     memset(bytes.data, 'x', length);
     bytes.length = length;
-    enum auth_store_result result = store->kind->put(store, "n.token", &bytes, &deadline, &why);
+    call.deadline = deadline;
+    enum auth_store_result result = store->kind->put(store, "n.token", &bytes, &call);
     auth_secret_wipe(&bytes);
     return result;
 }
@@ -183,8 +184,8 @@ static enum auth_store_result put(struct auth_store *store, size_t length) {
 }
 
 static enum auth_store_result lock_for(struct auth_store *store, struct auth_lock *held, int lease_ms) {
-    struct auth_deadline deadline = in_ms(LONG_MS);
-    return store->kind->lock(store, "n.lock", (int64_t)lease_ms * MS, held, &deadline, &why);
+    call.deadline = in_ms(LONG_MS);
+    return store->kind->lock(store, "n.lock", (int64_t)lease_ms * MS, held, &call);
 }
 
 static enum auth_store_result lock(struct auth_store *store, struct auth_lock *held) {
@@ -192,13 +193,13 @@ static enum auth_store_result lock(struct auth_store *store, struct auth_lock *h
 }
 
 static enum auth_store_result remove_it(struct auth_store *store, const char *name) {
-    struct auth_deadline deadline = in_ms(LONG_MS);
-    return store->kind->remove(store, name, &deadline, &why);
+    call.deadline = in_ms(LONG_MS);
+    return store->kind->remove(store, name, &call);
 }
 
 static enum auth_store_result rename_it(struct auth_store *store, const char *name, const char *to) {
-    struct auth_deadline deadline = in_ms(LONG_MS);
-    return store->kind->rename(store, name, to, &deadline, &why);
+    call.deadline = in_ms(LONG_MS);
+    return store->kind->rename(store, name, to, &call);
 }
 
 static void free_store(struct auth_store *store) {
@@ -214,11 +215,10 @@ static void reads_a_record_and_its_age(void **state) {
     for (int i = 0; i < 2; i++) {
         struct auth_store *store = store_at(server.url, hosts[i], LONG_MS);
         for (int again = 0; again < 3; again++) { /* the server closes after each answer: once more */
-            struct auth_deadline deadline = in_ms(LONG_MS);
             struct auth_secret bytes = {0};
             int64_t age_ns = 0;
-            assert_int_equal(store->kind->get(store, "n.token", &bytes, &age_ns, &deadline, &why),
-                             AUTH_STORE_OK);
+            call.deadline = in_ms(LONG_MS);
+            assert_int_equal(store->kind->get(store, "n.token", &bytes, &age_ns, &call), AUTH_STORE_OK);
             assert_content(bytes, "hello");
             assert_in_range(age_ns, AUTH_STORE_KEPT_NS - 86400 * AUTH_NS_PER_S,
                             AUTH_STORE_KEPT_NS - 86395 * AUTH_NS_PER_S);
@@ -253,7 +253,7 @@ static void knows_what_is_no_record(void **state) {
         struct auth_store *store = store_of(server, LONG_MS);
         assert_int_equal(get(store), cases[i].why != NULL ? AUTH_STORE_ERROR : AUTH_STORE_ABSENT);
         if (cases[i].why != NULL)
-            assert_string_equal(why, cases[i].why);
+            assert_string_equal(call.why, cases[i].why);
         free_store(store);
         stop(server);
     }
@@ -281,7 +281,7 @@ static void explains_errors_of_the_server(void **state) {
         struct server server = serve(answer, 0);
         struct auth_store *store = store_of(server, LONG_MS);
         assert_int_equal(put(store, 1), AUTH_STORE_ERROR);
-        assert_string_equal(why, cases[i].why);
+        assert_string_equal(call.why, cases[i].why);
         free_store(store);
         stop(server);
     }
@@ -294,7 +294,7 @@ static void takes_no_more_than_a_record(void **state) {
     for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
         struct auth_store *store = store_of(servers[i], LONG_MS);
         assert_int_equal(get(store), AUTH_STORE_ERROR);
-        assert_string_equal(why, "its answer is too long");
+        assert_string_equal(call.why, "its answer is too long");
         free_store(store);
         stop(servers[i]);
     }
@@ -306,7 +306,7 @@ static void asks_on_a_new_connection_after_an_error(void **state) {
     struct auth_store *store = store_of(server, SHORT_MS);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(put(store, 1), AUTH_STORE_ERROR);
-        assert_string_equal(why, "it is a replica, which cannot be written to (READONLY)");
+        assert_string_equal(call.why, "it is a replica, which cannot be written to (READONLY)");
     }
     free_store(store);
     stop(server);
@@ -339,7 +339,7 @@ static void takes_a_lease_or_finds_it_taken(void **state) {
         free_store(store);
         stop(server);
     }
-    assert_string_equal(why, "the lock key has no expiry; another program may have written it");
+    assert_string_equal(call.why, "the lock key has no expiry; another program may have written it");
 }
 
 static void says_why_it_is_not_there(void **state) {
@@ -357,7 +357,7 @@ static void says_why_it_is_not_there(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct auth_store *store = new_store(cases[i].options, LONG_MS);
         assert_int_equal(get(store), AUTH_STORE_ERROR);
-        assert_string_equal(why, cases[i].why);
+        assert_string_equal(call.why, cases[i].why);
         free_store(store);
     }
 }
@@ -520,7 +520,7 @@ static void waits_no_longer_than_its_limit_or_the_deadline(void **state) {
             int64_t before = now_ms();
             wait_there(&places[i], store, in_ms(by_limit ? LONG_MS : SHORT_MS));
             assert_in_range(now_ms() - before, SHORT_MS - 1, SHORT_MS + SOON_MS);
-            assert_string_equal(why, places[i].why != NULL ? places[i].why : strerror(ETIMEDOUT));
+            assert_string_equal(call.why, places[i].why != NULL ? places[i].why : strerror(ETIMEDOUT));
             free_store(store);
             tidy();
         }
@@ -547,7 +547,7 @@ static int64_t cancel_at(const struct place *place) {
     wait_there(place, store, deadline);
     int64_t returned_ms = now_ms();
     pthread_join(thread, NULL);
-    assert_string_equal(why, "cancelled");
+    assert_string_equal(call.why, "cancelled");
     free_store(store);
     auth_notifier_close(&cancel);
     tidy();
@@ -862,10 +862,9 @@ static void leaves_the_parents_connection_alone_in_a_child(void **state) {
     assert_int_equal(lock(store, &held), AUTH_STORE_OK);
     pid_t child = fork();
     if (child == 0) {
-        struct auth_deadline over = in_ms(0);
+        call.deadline = in_ms(0);
         store->kind->unlock(store, &held);
-        bool failed =
-            store->kind->lock(store, "n.lock", AUTH_NS_PER_S, &more, &over, &why) == AUTH_STORE_ERROR;
+        bool failed = store->kind->lock(store, "n.lock", AUTH_NS_PER_S, &more, &call) == AUTH_STORE_ERROR;
         free_store(store);
         end_child(failed);
     }
@@ -921,7 +920,7 @@ static void uses_a_new_password_for_the_next_connection(void **state) {
     struct auth_store *store = user_of(&redis);
     set_password(store, "a-wrong-password");
     assert_int_equal(get(store), AUTH_STORE_ERROR);
-    assert_string_equal(why, "user or password are wrong (WRONGPASS)");
+    assert_string_equal(call.why, "user or password are wrong (WRONGPASS)");
     set_password(store, REDIS_PASSWORD);
     assert_int_equal(get(store), AUTH_STORE_ABSENT);
     set_password(store, "");
@@ -959,8 +958,8 @@ static void says_what_a_real_server_refuses(void **state) {
         enum auth_store_result result = put(store, 1);
         (void)cli(&redis, cases[i].after);
         assert_int_equal(result, AUTH_STORE_ERROR);
-        assert_string_equal(why, cases[i].why);
-        assert_null(strstr(why, REDIS_PASSWORD));
+        assert_string_equal(call.why, cases[i].why);
+        assert_null(strstr(call.why, REDIS_PASSWORD));
         if (cases[i].options.database == 0)
             assert_int_equal(put(store, 1), AUTH_STORE_OK); /* the next call is a new one */
         free_store(store);
@@ -1044,8 +1043,8 @@ static void speaks_tls_and_checks_the_certificate(void **state) {
         struct auth_store *store = new_store(options, LONG_MS);
         set_password(store, REDIS_PASSWORD);
         enum auth_store_result result = put(store, AUTH_STORE_RECORD_MAX);
-        if (cases[i].why != NULL && strncmp(why, cases[i].why, strlen(cases[i].why)) != 0)
-            assert_string_equal(why, cases[i].why);
+        if (cases[i].why != NULL && strncmp(call.why, cases[i].why, strlen(cases[i].why)) != 0)
+            assert_string_equal(call.why, cases[i].why);
         assert_int_equal(result, cases[i].why != NULL ? AUTH_STORE_ERROR : AUTH_STORE_OK);
         assert_int_equal(get(store), result);
         free_store(store);
@@ -1066,8 +1065,8 @@ static void speaks_tls_and_checks_the_certificate(void **state) {
     (void)cli(&server, "config set tls-auth-clients yes");
     (void)cli(&server, "client kill type normal");
     assert_int_equal(get(store), AUTH_STORE_ERROR);
-    if (strstr(why, "certificate required") == NULL) /* where its close came before its alert was read */
-        assert_string_equal(why, "it closed the connection");
+    if (strstr(call.why, "certificate required") == NULL) /* where its close came before its alert was read */
+        assert_string_equal(call.why, "it closed the connection");
     free_store(store);
     stop_redis(&server);
     stop(plain);
