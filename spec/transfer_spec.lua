@@ -220,15 +220,15 @@ describe("a transfer", function()
       local second <close> = core.notifier()
       local late <close> = core.notifier()
       assert.is_true(transfer:notify(before))
-      assert.is_true(before:is_signalled()) -- nothing is under way
+      assert.is_true(before:wait(0)) -- nothing is under way
       assert.same({ true }, { transfer:fetch(order(server), first) })
       assert.is_true(transfer:notify(second))
-      assert.is_false(second:is_signalled())
+      assert.is_false(second:wait(0))
       for _, notifier in ipairs { first, second } do
         while not notifier:wait(1) do end
       end
       assert.is_true(transfer:notify(late))
-      assert.is_true(late:is_signalled())
+      assert.is_true(late:wait(0))
       assert.equal("reply", finish(transfer).outcome)
     end)
 

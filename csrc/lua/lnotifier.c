@@ -53,12 +53,6 @@ static int notifier_clear(lua_State *L) {
     return 0;
 }
 
-/* notifier:is_signalled() -> boolean */
-static int notifier_is_signalled(lua_State *L) {
-    lua_pushboolean(L, auth_notifier_is_signalled(check_notifier(L, 1)));
-    return 1;
-}
-
 /* notifier:wait(seconds) -> whether it is signalled; waits one second at most, so that Ctrl-C is heard */
 static int notifier_wait(lua_State *L) {
     const struct auth_notifier *notifier = check_notifier(L, 1);
@@ -81,15 +75,10 @@ static int notifier_close(lua_State *L) {
 }
 
 void auth_lua_open_notifier(lua_State *L) {
-    static const luaL_Reg methods[] = {{"copy", notifier_copy},
-                                       {"fd", notifier_fd},
-                                       {"signal", notifier_signal},
-                                       {"clear", notifier_clear},
-                                       {"is_signalled", notifier_is_signalled},
-                                       {"wait", notifier_wait},
-                                       {"ours", notifier_ours},
-                                       {"close", notifier_close},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"copy", notifier_copy},     {"fd", notifier_fd},
+                                       {"signal", notifier_signal}, {"clear", notifier_clear},
+                                       {"wait", notifier_wait},     {"ours", notifier_ours},
+                                       {"close", notifier_close},   {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__gc", notifier_close}, {"__close", notifier_close}, {NULL, NULL}};
     auth_lua_type(L, AUTH_NOTIFIER_TYPE, methods, meta);
     lua_pushcfunction(L, new_notifier);

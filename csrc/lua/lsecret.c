@@ -35,19 +35,6 @@ static int equal(lua_State *L) {
     return 1;
 }
 
-/* secret:bad_byte() -> position and value of the first control character; nothing if there is none */
-static int bad_byte(lua_State *L) {
-    const struct auth_secret *secret = check_secret(L, 1);
-    for (size_t i = 0; i < secret->length; i++) {
-        if (secret->data[i] < 0x20 || secret->data[i] == 0x7F) {
-            lua_pushinteger(L, (lua_Integer)i + 1);
-            lua_pushinteger(L, secret->data[i]);
-            return 2;
-        }
-    }
-    return 0;
-}
-
 static int from_string(lua_State *L) {
     size_t size = 0;
     const char *bytes = luaL_checklstring(L, 1, &size);
@@ -251,8 +238,7 @@ static int base64url_decode(lua_State *L) {
 }
 
 void auth_lua_open_secret(lua_State *L) {
-    static const luaL_Reg methods[] = {
-        {"length", length}, {"equal", equal}, {"bad_byte", bad_byte}, {"wipe", wipe}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"length", length}, {"equal", equal}, {"wipe", wipe}, {NULL, NULL}};
     static const luaL_Reg meta[] = {
         {"__gc", wipe}, {"__close", wipe}, {"__tostring", to_string}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"secret", from_string},
