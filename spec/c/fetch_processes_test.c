@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { MANY = 50, FEW = 8, MOMENT_MS = 30 };
+enum { MANY = 50, FEW = 8, MOMENT_MS = 30, SOON_MS = 20 };
 
 /* --- faults: this process dies at the n-th of its steps. These take the place of libc's in the whole program
  * --- */
@@ -440,19 +440,29 @@ static void *run_in_thread(void *data) {
     return NULL;
 }
 
-/* Cancels what is surely waiting by now; the outcome. */
-static enum auth_fetch_outcome cancel_soon(void) {
+/* How long it takes to end once it is cancelled, which is surely waiting by now. */
+static int64_t cancel_soon(void) {
     pthread_t thread;
-    int64_t until_ns = AUTH_NS_PER_S;
+    const struct auth_clock real = {0};
     assert_int_equal(pthread_create(&thread, NULL, run_in_thread, NULL), 0);
     auth_clock_sleep(MOMENT_MS * MS);
-    int64_t began_ns = auth_clock_boot_ns(&(struct auth_clock){0});
+    int64_t began_ns = auth_clock_boot_ns(&real);
     auth_fetch_cancel(world.fetch);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    int64_t took_ns = auth_clock_boot_ns(&(struct auth_clock){0}) - began_ns;
-    assert_true(took_ns < 10 * until_ns); /* about a millisecond, on a machine with nothing else to do */
-    print_message("cancelled in %.1f ms\n", (double)took_ns / MS);
-    return world.result->outcome;
+    return auth_clock_boot_ns(&real) - began_ns;
+}
+
+/* A fetch that was begun so ends about a millisecond after it is cancelled; later where other programs have
+ * the processor. */
+static void check_cancelled_soon(void (*begin)(void)) {
+    int64_t took_ns = SOON_MS * MS + 1;
+    for (int i = 0; i < 20 && took_ns > SOON_MS * MS; i++) {
+        begin();
+        use_real_time();
+        took_ns = cancel_soon();
+        assert_int_equal(world.result->outcome, AUTH_FETCH_CANCELLED);
+    }
+    assert_true(took_ns <= SOON_MS * MS || is_slow());
 }
 
 static enum auth_store_result hang_in_get(struct auth_store *store, const char *name, struct auth_secret *out,
@@ -466,55 +476,62 @@ static enum auth_store_result hang_in_get(struct auth_store *store, const char *
     return AUTH_STORE_ERROR;
 }
 
+static void begin_later(void) {
+    new_fetch()->not_before_ns = world_now_ns() + 20 * S;
+}
+
+static void begin_with_a_request(void) {
+    move_clock(60 * S); /* for the budget */
+    new_fetch()->seen[0] = local_id(AUTH_RECORD_LAST);
+}
+
 static void ends_about_a_millisecond_after_it_is_cancelled(void **state) {
     (void)state;
-    new_fetch()->not_before_ns = world_now_ns() + 20 * S;
-    use_real_time();
-    assert_int_equal(cancel_soon(), AUTH_FETCH_CANCELLED);
-    new_fetch(); /* while another process has the lock */
-    use_real_time();
-    assert_true(other_locks());
-    assert_int_equal(cancel_soon(), AUTH_FETCH_CANCELLED);
+    check_cancelled_soon(begin_later);
+    assert_true(other_locks()); /* while another process has the lock */
+    check_cancelled_soon(begin_with_a_request);
     other_unlocks();
-    new_fetch(); /* in the transfer */
-    use_real_time();
-    answer.took_ns = HUGE_DEADLINE_S * S;
-    assert_int_equal(cancel_soon(), AUTH_FETCH_CANCELLED);
+    answer.took_ns = HUGE_DEADLINE_S * S; /* in the transfer */
+    check_cancelled_soon(begin_with_a_request);
     assert_int_equal(world.result->count, 0);
-    new_fetch(); /* before the next try */
-    use_real_time();
-    answer = (struct answer){.status = 503, .retry_after_s = 20};
-    assert_int_equal(cancel_soon(), AUTH_FETCH_CANCELLED);
+    answer = (struct answer){.status = 503, .retry_after_s = 20}; /* before the next try */
+    check_cancelled_soon(begin_with_a_request);
     assert_int_equal(world.result->count, 1);
     assert_true(locks_are_free());
 }
 
-static void ends_so_in_commands_and_in_the_remote_store(void **state) {
-    (void)state;
+static void hang_in_a_command(struct auth_secret_source *source) {
+    source->kind = AUTH_SECRET_COMMAND;
+    source->text = strdup("sleep 30");
+}
+
+static void begin_with_a_secret(void) {
+    hang_in_a_command(&new_fetch()->secret);
+}
+
+static void begin_with_an_assertion(void) {
+    hang_in_a_command(&new_fetch()->assertion); /* with the lock */
+}
+
+static void begin_with_a_password(void) {
+    hang_in_a_command(&new_remote_fetch()->remote_password);
+}
+
+static void begin_with_a_silent_store(void) {
     static struct auth_store_kind kind;
-    static const char *const sleeps = "sleep 30";
-    struct auth_fetch_order *order = new_fetch();
-    use_real_time();
-    order->secret.kind = AUTH_SECRET_COMMAND;
-    order->secret.text = strdup(sleeps);
-    assert_int_equal(cancel_soon(), AUTH_FETCH_CANCELLED);
-    order = new_fetch(); /* with the lock */
-    use_real_time();
-    order->assertion.kind = AUTH_SECRET_COMMAND;
-    order->assertion.text = strdup(sleeps);
-    assert_int_equal(cancel_soon(), AUTH_FETCH_CANCELLED);
-    order = new_remote_fetch();
-    use_real_time();
-    order->remote_password.kind = AUTH_SECRET_COMMAND;
-    order->remote_password.text = strdup(sleeps);
-    assert_int_equal(cancel_soon(), AUTH_FETCH_CANCELLED);
-    assert_string_equal(world.result->remote_problem, "");
-    order = new_remote_fetch();
-    use_real_time();
+    new_remote_fetch();
     kind = memory_kind;
     kind.get = hang_in_get;
     world.remote.store.kind = &kind;
-    assert_int_equal(cancel_soon(), AUTH_FETCH_CANCELLED);
+}
+
+static void ends_so_in_commands_and_in_the_remote_store(void **state) {
+    (void)state;
+    check_cancelled_soon(begin_with_a_secret);
+    check_cancelled_soon(begin_with_an_assertion);
+    check_cancelled_soon(begin_with_a_password);
+    assert_string_equal(world.result->remote_problem, "");
+    check_cancelled_soon(begin_with_a_silent_store);
     assert_false(world.remote.is_locked);
     assert_int_equal(atomic_load(&common->requests), 0);
     assert_true(locks_are_free());

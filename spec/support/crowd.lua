@@ -24,18 +24,4 @@ function crowd.told_401(another)
   return requests
 end
 
---- Each renews by force, a hundredth of a second after the one before. By how many requests that is more or fewer than
---- are allowed: ten at once, then one in two seconds.
-function crowd.renews(another, clock)
-  local requests, began = 0, clock:boot()
-  for i = 1, SIZE do
-    local s = another({ scripted.token("t" .. i, 1000) }, { timeout = 1 })
-    s.client:renew()
-    requests = requests + s.requests
-    clock:shift(0.01, 0.01)
-  end
-  local most = 10 + (clock:boot() - began) // 2
-  return requests > most and requests - most or math.min(requests - 10, 0)
-end
-
 return crowd
