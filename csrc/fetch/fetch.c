@@ -484,7 +484,7 @@ static void free_store(struct auth_store *store) {
 static void free_order(struct auth_fetch_order *order) {
     free_store(order->local);
     free_store(order->remote);
-    auth_transfer_free_request(&order->request);
+    auth_request_free(&order->request);
     free(order->client_id);
     free(order->credentials);
     auth_secret_source_wipe(&order->secret);

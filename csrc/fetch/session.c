@@ -127,12 +127,12 @@ bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
 
 static bool start_call(struct auth_session_work *work, struct auth_transfer_request *request) {
     static const struct auth_transfer_reply no_memory = {.failure = AUTH_TRANSFER_MEMORY};
-    if (!auth_transfer_complete_request(request)) {
+    if (!auth_request_complete(request)) {
         work->reply = &no_memory;
         return false;
     }
     bool started = auth_transfer_start(work->transfer, request, &work->clock);
-    auth_transfer_free_request(request);
+    auth_request_free(request);
     if (!started)
         work->reply = auth_transfer_reply(work->transfer);
     return started;

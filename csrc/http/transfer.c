@@ -1,18 +1,15 @@
-/* One HTTPS request on libcurl's multi interface; the contract is in the header. Long for one file, as only
- * one may know libcurl. SPDX-License-Identifier: MIT */
+/* One HTTPS request on libcurl's multi interface; the contract is in the header. SPDX-License-Identifier: MIT
+ */
 #include "http/transfer.h"
 #include "base/descriptor.h"
-#include "http/proxy.h"
 #include "http/trust.h"
 #include "worker/gate.h"
 
-#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,44 +250,6 @@ static int take_ready(void *data, char *address, char *local_address, int port, 
     return CURL_PREREQFUNC_OK;
 }
 
-/* --- the environment --- */
-
-#define STRING(name) offsetof(struct auth_transfer_request, name)
-static const size_t strings[] = {STRING(url),           STRING(user_agent),  STRING(ca_file),
-                                 STRING(ca_path),       STRING(crl_file),    STRING(cert_file),
-                                 STRING(key_file),      STRING(proxy),       STRING(proxy_exceptions),
-                                 STRING(ssl_cert_file), STRING(ssl_cert_dir)};
-enum { STRINGS = sizeof strings / sizeof *strings };
-
-static char **string_at(struct auth_transfer_request *request, size_t i) {
-    return (char **)(void *)((char *)request + strings[i]);
-}
-
-bool auth_transfer_complete_request(struct auth_transfer_request *request) {
-    struct auth_proxy proxy = auth_proxy_of(request->url, request->proxy);
-    bool ok = true;
-    request->proxy = proxy.url;
-    request->proxy_exceptions = proxy.exceptions;
-    request->ssl_cert_file = getenv("SSL_CERT_FILE");
-    request->ssl_cert_dir = getenv("SSL_CERT_DIR");
-    for (size_t i = 0; i < STRINGS; i++) {
-        char **string = string_at(request, i);
-        bool is_set = *string != NULL && **string != '\0';
-        *string = is_set ? strdup(*string) : NULL;
-        ok = ok && (*string != NULL || !is_set);
-    }
-    if (!ok)
-        auth_transfer_free_request(request);
-    return ok;
-}
-
-void auth_transfer_free_request(struct auth_transfer_request *request) {
-    for (size_t i = 0; i < STRINGS; i++) {
-        free(*string_at(request, i));
-        *string_at(request, i) = NULL;
-    }
-}
-
 /* --- start --- */
 
 #define SET(option, value)                                                                                   \
@@ -417,8 +376,6 @@ static bool set_headers(struct auth_transfer *transfer, const struct auth_transf
     return true;
 }
 
-static enum auth_transfer_failure classify(CURLcode error, const char *message);
-
 static bool fail(struct auth_transfer *transfer, CURLcode error) {
     struct auth_transfer_reply *reply = &transfer->reply;
     const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(error);
@@ -428,7 +385,8 @@ static bool fail(struct auth_transfer *transfer, CURLcode error) {
     } else if (transfer->verdict == AUTH_TRANSFER_REPLY) {
         text = "the reply is larger than it may be";
     }
-    reply->failure = transfer->verdict != AUTH_TRANSFER_OK ? transfer->verdict : classify(error, text);
+    reply->failure =
+        transfer->verdict != AUTH_TRANSFER_OK ? transfer->verdict : auth_reply_classify(error, text);
     (void)snprintf(reply->message, sizeof reply->message, "%s", text);
     return false;
 }
@@ -531,15 +489,23 @@ static void look_for_silence(struct auth_transfer *transfer) {
         start_second(transfer);
 }
 
-/* One of two requests; its connection is closed, also where HTTP/2 would keep it. */
+/* One of two requests; its connection is closed. */
 static void drop(struct auth_transfer *transfer, CURL *easy) {
     if (easy == transfer->easy)
         transfer->easy = transfer->second;
     transfer->second = NULL;
     transfer->error[0] = '\0';
-    (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_multi_remove_handle(transfer->multi, easy);
     curl_easy_cleanup(easy);
+}
+
+/* Nothing is under way any more. */
+static void stop(struct auth_transfer *transfer) {
+    if (transfer->second != NULL)
+        drop(transfer, transfer->second);
+    if (transfer->under_way)
+        curl_multi_remove_handle(transfer->multi, transfer->easy);
+    transfer->under_way = false;
 }
 
 /* Whether the request is over. Of two requests the one whose reply has begun decides; before that, one that
@@ -561,61 +527,7 @@ static bool is_over(struct auth_transfer *transfer, CURLcode *result) {
     return false;
 }
 
-/* --- step, finish --- */
-
-/* libcurl reports a connection that breaks during the handshake as a TLS error; it is the network's
- * failure. */
-static bool broke_in_handshake(const char *message) {
-    static const char *const signs[] = {"SSL_ERROR_SYSCALL", "unexpected eof", "Connection reset by peer"};
-    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
-        if (strstr(message, signs[i]) != NULL)
-            return true;
-    return false;
-}
-
-static enum auth_transfer_failure classify(CURLcode error, const char *message) {
-    switch (error) {
-    case CURLE_URL_MALFORMAT:
-    case CURLE_NOT_BUILT_IN:
-    case CURLE_BAD_FUNCTION_ARGUMENT:
-    case CURLE_UNKNOWN_OPTION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_CRL_BADFILE:
-        return AUTH_TRANSFER_CONFIG;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-        return AUTH_TRANSFER_RESOLVE;
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_PROXY:
-        return AUTH_TRANSFER_CONNECT;
-    case CURLE_SSL_CONNECT_ERROR:
-        return broke_in_handshake(message) ? AUTH_TRANSFER_NETWORK : AUTH_TRANSFER_TLS;
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_ENGINE_NOTFOUND:
-    case CURLE_SSL_ENGINE_SETFAILED:
-    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_CLIENTCERT:
-    case CURLE_USE_SSL_FAILED:
-        return AUTH_TRANSFER_TLS;
-    case CURLE_OPERATION_TIMEDOUT:
-        return AUTH_TRANSFER_TIMEOUT;
-    case CURLE_UNSUPPORTED_PROTOCOL: /* the URL's scheme is checked: this is what answered */
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_BAD_CONTENT_ENCODING:
-        return AUTH_TRANSFER_REPLY;
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR: /* TLS 1.3 turns a client certificate down after the handshake */
-        return strstr(message, " alert ") != NULL ? AUTH_TRANSFER_TLS : AUTH_TRANSFER_NETWORK;
-    case CURLE_OUT_OF_MEMORY:
-        return AUTH_TRANSFER_MEMORY;
-    default:
-        return AUTH_TRANSFER_NETWORK;
-    }
-}
+/* --- its steps --- */
 
 /* The system's folder does not know the server's authority; perhaps its bundle, libcurl's own default, does:
  * another connection with both. Nothing was sent yet. */
@@ -682,8 +594,7 @@ static bool step(struct auth_transfer *transfer) {
     tell_way(transfer);
     if (transfer->reply.failure == AUTH_TRANSFER_NETWORK && transfer->reply.proxy_status >= 400)
         transfer->reply.failure = AUTH_TRANSFER_CONNECT; /* the proxy said no */
-    curl_multi_remove_handle(transfer->multi, transfer->easy);
-    transfer->under_way = false;
+    stop(transfer);
     return true;
 }
 
@@ -697,77 +608,10 @@ void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struc
     (void)curl_multi_poll(transfer->multi, &woken, woken.fd >= 0 ? 1 : 0, wait_ms, NULL);
 }
 
-/* The value of the reply's last header field of this name, not of a proxy's or a 1xx reply's, nor of a
- * trailer; NULL without. */
-static const char *header(struct auth_transfer *transfer, const char *name) {
-    struct curl_header *found = NULL;
-    if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK ||
-        curl_easy_header(transfer->easy, name, found->amount - 1, CURLH_HEADER, -1, &found) != CURLHE_OK)
-        return NULL;
-    return found->value;
-}
-
-/* Seconds, a part of one as a whole one, or a date, which counts from the server's own Date: its clock made
- * both. */
-#define DIGITS "0123456789"
-static int64_t retry_after(const char *text, int64_t from_s) {
-    if (text == NULL || text[0] == '\0')
-        return -1;
-    size_t digits = strspn(text, DIGITS);
-    const char *rest = text + digits;
-    if (digits > 0 && (*rest == '\0' || (*rest == '.' && rest[1 + strspn(rest + 1, DIGITS)] == '\0')))
-        return digits > 9 ? INT32_MAX : strtol(text, NULL, 10) + (strpbrk(rest, "123456789") != NULL);
-    int64_t until = isalpha((unsigned char)text[0]) ? (int64_t)curl_getdate(text, NULL) : -1;
-    if (until < 0)
-        return -1;
-    return until > from_s ? until - from_s : 0;
-}
-
-/* One of several fields may have it, or one among other challenges. */
-static void take_challenge(struct auth_transfer *transfer) {
-    struct curl_header *found = NULL;
-    size_t capacity = sizeof transfer->reply.challenge;
-    for (size_t i = 0;
-         transfer->reply.challenge[0] == '\0' &&
-         curl_easy_header(transfer->easy, "WWW-Authenticate", i, CURLH_HEADER, -1, &found) == CURLHE_OK;
-         i++)
-        if (strcasestr(found->value, "bearer") != NULL)
-            (void)snprintf(transfer->reply.challenge, capacity, "%s", found->value);
-}
-
-static void take_location_host(struct auth_transfer *transfer, const char *location) {
-    CURLU *url = curl_url();
-    char *host = NULL;
-    if (url != NULL && location != NULL &&
-        curl_url_set(url, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
-        curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
-        (void)snprintf(transfer->reply.location_host, sizeof transfer->reply.location_host, "%s", host);
-    curl_free(host);
-    curl_url_cleanup(url);
-}
-
-static void take_headers(struct auth_transfer *transfer) {
-    struct auth_transfer_reply *reply = &transfer->reply;
-    const char *date = header(transfer, "Date");
-    const char *type = header(transfer, "Content-Type");
-    const char *encoding = header(transfer, "Content-Encoding");
-    if (date != NULL)
-        reply->date_s = (int64_t)curl_getdate(date, NULL);
-    reply->retry_after_s =
-        retry_after(header(transfer, "Retry-After"),
-                    reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
-    if (type != NULL)
-        (void)snprintf(reply->content_type, sizeof reply->content_type, "%s", type);
-    if (encoding != NULL)
-        (void)snprintf(reply->content_encoding, sizeof reply->content_encoding, "%s", encoding);
-    take_challenge(transfer);
-    take_location_host(transfer, header(transfer, "Location"));
-}
-
 static void finish(struct auth_transfer *transfer) {
     transfer->reply.received = auth_clock_now(&transfer->clock);
     if (transfer->heard != NULL) /* else libcurl may still have those of the reply before */
-        take_headers(transfer);
+        auth_reply_take_headers(&transfer->reply, transfer->easy);
 }
 
 /* --- all of that, within the gate --- */
@@ -810,14 +654,11 @@ static void give_up(struct auth_transfer *transfer) {
         (void)say_exiting(transfer);
         return;
     }
-    if (transfer->second != NULL)
-        drop(transfer, transfer->second);
     tell_way(transfer);
+    stop(transfer);
     transfer->error[0] = '\0';
     fail(transfer, CURLE_OPERATION_TIMEDOUT);
     finish(transfer);
-    curl_multi_remove_handle(transfer->multi, transfer->easy);
-    transfer->under_way = false;
     auth_gate_leave();
 }
 
@@ -869,11 +710,7 @@ bool auth_transfer_next_header(struct auth_transfer *transfer, void **place, con
 void auth_transfer_cancel(struct auth_transfer *transfer) {
     if (!auth_gate_enter())
         return;
-    if (transfer->second != NULL)
-        drop(transfer, transfer->second);
-    if (transfer->under_way)
-        curl_multi_remove_handle(transfer->multi, transfer->easy);
-    transfer->under_way = false;
+    stop(transfer);
     drop_headers(transfer);
     clear(transfer);
     auth_gate_leave();
@@ -887,15 +724,4 @@ void auth_transfer_free(struct auth_transfer *transfer) {
     close_handles(transfer);
     free(transfer);
     auth_gate_leave();
-}
-
-const char *auth_transfer_failure_name(enum auth_transfer_failure failure) {
-    static const char *const names[] = {"ok",      "config",  "resolve", "connect", "tls",
-                                        "timeout", "network", "reply",   "memory"};
-    return names[failure];
-}
-
-const char *auth_transfer_reached_name(enum auth_transfer_reached reached) {
-    static const char *const names[] = {NULL, "address", "connection", "tunnel", "server"};
-    return names[reached];
 }

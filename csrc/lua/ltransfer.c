@@ -301,7 +301,7 @@ static int handle_fetch(lua_State *L) {
     lua_getfield(L, 2, "budget");
     struct auth_budget *budget = lua_isnil(L, -1) ? NULL : luaL_checkudata(L, -1, AUTH_BUDGET_TYPE);
     lua_setiuservalue(L, 1, BUDGET_SLOT);
-    if (!look_only && !auth_transfer_complete_request(&request))
+    if (!look_only && !auth_request_complete(&request))
         return auth_lua_no_memory(L);
     if (!look_only)
         order->request = request; /* its strings are the order's now */

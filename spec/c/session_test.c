@@ -75,7 +75,7 @@ static struct auth_fetch *fetch_from(const char *url) {
     order->tries = 1;
     order->waits = true;
     order->deadline_ns = auth_clock_boot_ns(&wall) + 10 * AUTH_NS_PER_S;
-    assert_true(auth_transfer_complete_request(&order->request));
+    assert_true(auth_request_complete(&order->request));
     return fetch;
 }
 

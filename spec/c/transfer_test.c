@@ -112,14 +112,14 @@ static void clear_environment(void) {
 static void check_environment(const char *url, const char *proxy, const char *expected,
                               const char *expected_exceptions) {
     struct auth_transfer_request request = {.url = url, .proxy = proxy};
-    assert_true(auth_transfer_complete_request(&request));
+    assert_true(auth_request_complete(&request));
     assert_string_equal(request.proxy != NULL ? request.proxy : "", expected);
     assert_string_equal(request.proxy_exceptions != NULL ? request.proxy_exceptions : "",
                         expected_exceptions);
-    auth_transfer_free_request(&request);
+    auth_request_free(&request);
     assert_null(request.proxy);
     assert_null(request.proxy_exceptions);
-    auth_transfer_free_request(&request);
+    auth_request_free(&request);
 }
 
 static void reads_the_proxy_from_the_environment(void **state) {
@@ -144,15 +144,15 @@ static void reads_where_openssl_finds_trust(void **state) {
     struct auth_transfer_request request = {.url = "https://a.example/"};
     setenv("SSL_CERT_FILE", "/a/file", 1);
     setenv("SSL_CERT_DIR", "", 1);
-    assert_true(auth_transfer_complete_request(&request));
+    assert_true(auth_request_complete(&request));
     assert_string_equal(request.ssl_cert_file, "/a/file");
     assert_null(request.ssl_cert_dir);
-    auth_transfer_free_request(&request);
+    auth_request_free(&request);
     setenv("SSL_CERT_DIR", "/a/folder", 1);
     request.url = "https://a.example/";
-    assert_true(auth_transfer_complete_request(&request));
+    assert_true(auth_request_complete(&request));
     assert_string_equal(request.ssl_cert_dir, "/a/folder");
-    auth_transfer_free_request(&request);
+    auth_request_free(&request);
     clear_environment();
 }
 
@@ -182,7 +182,7 @@ static void reads_the_environment_nowhere_else(void **state) {
     struct auth_transfer_request request = request_to("https://192.0.2.1/");
     setenv("https_proxy", server.url, 1);
     atomic_store(&watched, true);
-    assert_true(auth_transfer_complete_request(&request));
+    assert_true(auth_request_complete(&request));
     assert_true(atomic_load(&lookups) > 0);
     atomic_store(&lookups, 0);
     setenv("https_proxy", "http://127.0.0.1:1", 1);
@@ -190,7 +190,7 @@ static void reads_the_environment_nowhere_else(void **state) {
     const struct auth_transfer_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_CONNECT);
     assert_int_equal(reply->proxy_status, 403);
-    auth_transfer_free_request(&request);
+    auth_request_free(&request);
     request = request_to("https://192.0.2.1/"); /* not completed: without proxy */
     reply = fetch(transfer, &request);
     assert_int_equal(reply->proxy_status, 0);

@@ -1,0 +1,145 @@
+/* Replies; the contract is in the header.
+ * SPDX-License-Identifier: MIT */
+#include "http/reply.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- why there is none --- */
+
+/* libcurl reports a connection that breaks during the handshake as a TLS error; it is the network's
+ * failure. */
+static bool broke_in_handshake(const char *message) {
+    static const char *const signs[] = {"SSL_ERROR_SYSCALL", "unexpected eof", "Connection reset by peer"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (strstr(message, signs[i]) != NULL)
+            return true;
+    return false;
+}
+
+enum auth_transfer_failure auth_reply_classify(int error, const char *message) {
+    switch (error) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_NOT_BUILT_IN:
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+    case CURLE_UNKNOWN_OPTION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CRL_BADFILE:
+        return AUTH_TRANSFER_CONFIG;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return AUTH_TRANSFER_RESOLVE;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+        return AUTH_TRANSFER_CONNECT;
+    case CURLE_SSL_CONNECT_ERROR:
+        return broke_in_handshake(message) ? AUTH_TRANSFER_NETWORK : AUTH_TRANSFER_TLS;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+    case CURLE_USE_SSL_FAILED:
+        return AUTH_TRANSFER_TLS;
+    case CURLE_OPERATION_TIMEDOUT:
+        return AUTH_TRANSFER_TIMEOUT;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* the URL's scheme is checked: this is what answered */
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+        return AUTH_TRANSFER_REPLY;
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR: /* TLS 1.3 turns a client certificate down after the handshake */
+        return strstr(message, " alert ") != NULL ? AUTH_TRANSFER_TLS : AUTH_TRANSFER_NETWORK;
+    case CURLE_OUT_OF_MEMORY:
+        return AUTH_TRANSFER_MEMORY;
+    default:
+        return AUTH_TRANSFER_NETWORK;
+    }
+}
+
+/* --- its header --- */
+
+/* The value of the reply's last header field of this name, not of a proxy's or a 1xx reply's, nor of a
+ * trailer; NULL without. */
+static const char *header(CURL *easy, const char *name) {
+    struct curl_header *found = NULL;
+    if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK ||
+        curl_easy_header(easy, name, found->amount - 1, CURLH_HEADER, -1, &found) != CURLHE_OK)
+        return NULL;
+    return found->value;
+}
+
+/* Seconds, a part of one as a whole one, or a date, which counts from the server's own Date: its clock made
+ * both. */
+#define DIGITS "0123456789"
+static int64_t retry_after(const char *text, int64_t from_s) {
+    if (text == NULL || text[0] == '\0')
+        return -1;
+    size_t digits = strspn(text, DIGITS);
+    const char *rest = text + digits;
+    if (digits > 0 && (*rest == '\0' || (*rest == '.' && rest[1 + strspn(rest + 1, DIGITS)] == '\0')))
+        return digits > 9 ? INT32_MAX : strtol(text, NULL, 10) + (strpbrk(rest, "123456789") != NULL);
+    int64_t until = isalpha((unsigned char)text[0]) ? (int64_t)curl_getdate(text, NULL) : -1;
+    if (until < 0)
+        return -1;
+    return until > from_s ? until - from_s : 0;
+}
+
+/* One of several fields may have it, or one among other challenges. */
+static void take_challenge(CURL *easy, struct auth_transfer_reply *reply) {
+    struct curl_header *found = NULL;
+    size_t capacity = sizeof reply->challenge;
+    for (size_t i = 0; reply->challenge[0] == '\0' &&
+                       curl_easy_header(easy, "WWW-Authenticate", i, CURLH_HEADER, -1, &found) == CURLHE_OK;
+         i++)
+        if (strcasestr(found->value, "bearer") != NULL)
+            (void)snprintf(reply->challenge, capacity, "%s", found->value);
+}
+
+static void take_location_host(const char *location, struct auth_transfer_reply *reply) {
+    CURLU *url = curl_url();
+    char *host = NULL;
+    if (url != NULL && location != NULL &&
+        curl_url_set(url, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+        (void)snprintf(reply->location_host, sizeof reply->location_host, "%s", host);
+    curl_free(host);
+    curl_url_cleanup(url);
+}
+
+void auth_reply_take_headers(struct auth_transfer_reply *reply, void *easy) {
+    const char *date = header(easy, "Date");
+    const char *type = header(easy, "Content-Type");
+    const char *encoding = header(easy, "Content-Encoding");
+    if (date != NULL)
+        reply->date_s = (int64_t)curl_getdate(date, NULL);
+    reply->retry_after_s =
+        retry_after(header(easy, "Retry-After"),
+                    reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
+    if (type != NULL)
+        (void)snprintf(reply->content_type, sizeof reply->content_type, "%s", type);
+    if (encoding != NULL)
+        (void)snprintf(reply->content_encoding, sizeof reply->content_encoding, "%s", encoding);
+    take_challenge(easy, reply);
+    take_location_host(header(easy, "Location"), reply);
+}
+
+/* --- names --- */
+
+const char *auth_transfer_failure_name(enum auth_transfer_failure failure) {
+    static const char *const names[] = {"ok",      "config",  "resolve", "connect", "tls",
+                                        "timeout", "network", "reply",   "memory"};
+    return names[failure];
+}
+
+const char *auth_transfer_reached_name(enum auth_transfer_reached reached) {
+    static const char *const names[] = {NULL, "address", "connection", "tunnel", "server"};
+    return names[reached];
+}
