@@ -30,8 +30,10 @@ CONSOLE := lua/lconsole lua/lauth $(call in_folders,base)
 REDIS   := lua/lredis lua/lauth $(call in_folders,redis worker cache base) http/trust
 LUAS := $(sort $(shell cd lua && find central -name '*.lua'))
 HELP := $(BUILD)/lua/central/auth/help_texts.lua
-# What core.so holds precompiled: all but the command, the sandbox, and the face, by which `require` begins.
-MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS))
+# What core.so holds precompiled: all but the sandbox, the command, but for what prints a token, and the face, by which
+# `require` begins.
+PRINTS  := $(addprefix central/auth/cli/,main.lua commands/token.lua session.lua result.lua try.lua)
+MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS)) $(PRINTS)
 
 .PHONY: build help demo reference test run spec spec-c bench bench-deps soak model fleet fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb check-debian install uninstall dist deb clean versions deps-%

@@ -16,22 +16,19 @@ local FAILED, USAGE, INTERRUPTED = 1, 2, 130
 local function parse(words)
   if words[1] == "token" and (#words == 1 or #words == 2 and words[2] == "--header") then
     collectgarbage "stop" -- the process ends before there is much to collect
-    return { header = words[2] ~= nil }
+    return { command = "token", header = words[2] ~= nil }
   end
   return parser.parse(words)
 end
 
-local function function_of(options)
-  if not options.command then
-    return require("central.auth.cli.session").print_token
-  end
-  return require("central.auth.cli.commands." .. options.command).run
-end
-
 -- Runs the subcommand in a coroutine, which yields a descriptor and seconds where it waits for the network. Meanwhile
 -- the terminal shows progress; and Ctrl-C works, which Lua delivers to the main thread only.
-local function run(options)
-  local thread = coroutine.create(function_of(options))
+local function run(words)
+  local options, problem = parse(words)
+  if not options then
+    return nil, problem, "usage"
+  end
+  local thread = coroutine.create(require("central.auth.cli.commands." .. options.command).run)
   local _ <close> = util.defer(function() coroutine.close(thread) end)
   local results = table.pack(coroutine.resume(thread, options, parser))
   while results[1] and coroutine.status(thread) == "suspended" do
@@ -44,37 +41,25 @@ local function run(options)
   return table.unpack(results, 2, results.n)
 end
 
---- Runs the command. A subcommand returns its exit status (nil: 0), or a failure as every public function does, or one
---- with the code `usage`, which only the command has: its arguments are not valid.
+--- Runs the command. A subcommand returns its exit status (nil: 0), or returns or raises a failure, also one with the
+--- code `usage`, which only the command has: its arguments are not valid.
 ---@param words string[] the arguments of the command
 ---@return integer status
 function cli.main(words)
-  local options, problem, code
   core.fill_standard() -- before a file or a connection gets the number of a closed standard stream
-  local ok, status = pcall(function()
-    options, problem = parse(words)
-    if options then
-      local status
-      status, problem, code = run(options)
-      return status
-    end
-  end)
-  if not ok and tostring(status):find("interrupted!", 1, true) then
+  local ok, status, problem, code = pcall(run, words)
+  if ok and not code then
+    return status or 0
+  elseif not ok and type(status) == "table" then
+    problem, code = status.message, status.code
+  elseif not ok and tostring(status):find("interrupted!", 1, true) then
     if package.loaded["central.auth"] then
       require("central.auth").close() -- cancels what is under way
     end
     return INTERRUPTED
-  elseif not ok then
-    terminal.print_error(tostring(status))
-    return FAILED
-  elseif not options then
-    terminal.print_error(problem)
-    return USAGE
-  elseif code then
-    terminal.print_error(problem)
-    return code == "usage" and USAGE or FAILED
   end
-  return status or 0
+  terminal.print_error(problem or tostring(status))
+  return code == "usage" and USAGE or FAILED
 end
 
 return cli

@@ -3,6 +3,9 @@
 
 local auth = require "central.auth"
 local result = require "central.auth.cli.result"
+local util = require "central.auth.util"
+
+local terminal = util.lazy "central.auth.cli.terminal"
 
 local session = {}
 
@@ -26,16 +29,16 @@ function session.open(options)
   if not client then
     return nil, message, code, detail
   elseif options.profile and (os.getenv "CENTRAL_CLIENT_ID" or "") ~= "" then
-    require("central.auth.cli.terminal").note(options,
+    terminal.note(options,
       ("central-auth: CENTRAL_CLIENT_ID in the environment overrides the profile %q"):format(options.profile))
   end
   return auth
 end
 
---- Returns the token of the chosen profile.
+--- Returns the token of the chosen profile. Warns if it is valid for less time than --min-valid.
 ---@param options { profile?: string, min_valid?: number }
 ---@return string? token
----@return (string | number)? message; or the remaining seconds of a token, if they are fewer than min_valid
+---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function session.token(options)
@@ -43,7 +46,13 @@ function session.token(options)
   if not opened then
     return nil, message, code, detail
   end
-  return auth.token(options.min_valid and { min_valid = options.min_valid })
+  local value
+  value, message, code, detail = auth.token(options.min_valid and { min_valid = options.min_valid })
+  if value and message then
+    terminal.note(options, ("central-auth: this token is valid for %s, less than --min-valid"):format(
+      util.duration(message)))
+  end
+  return value, message, code, detail
 end
 
 --- Returns the state of the shared token; makes no request.
@@ -98,16 +107,6 @@ function session.print_result(text)
   result(text)
   io.stdout:close() -- its reader need not wait for the renewal
   session.finish_renewal()
-end
-
---- Runs `central-auth token` without other options. It is here so that this module is enough, for a fast start.
----@param options { header?: boolean }
-function session.print_token(options)
-  local token, message, code, detail = session.token(options)
-  if not token then
-    return nil, message, code, detail
-  end
-  session.print_result(options.header and "Bearer " .. token or token)
 end
 
 return session

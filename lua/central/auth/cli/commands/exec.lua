@@ -3,8 +3,8 @@
 
 local auth = require "central.auth"
 local console = require "central.auth.console"
-local warn_of_short_life = require "central.auth.cli.min_valid_warning"
 local session = require "central.auth.cli.session"
+local try = require "central.auth.cli.try"
 
 local exec = {}
 
@@ -31,11 +31,7 @@ function exec.run(options)
   if options.cmd[1] == "" then
     return nil, "CMD is empty: is a variable unset?", "usage"
   end
-  local value, message, code, detail = session.token(options)
-  if not value then
-    return nil, message, code, detail
-  end
-  warn_of_short_life(options, message)
+  local value = try(session.token(options))
   value = session.finish_renewal() or value
   auth.close()
   local _, why, absent = console.exec(options.cmd, "CENTRAL_", "CENTRAL_TOKEN", value)

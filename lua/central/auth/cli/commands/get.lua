@@ -8,6 +8,7 @@ local json_text = require "central.auth.cli.json_text"
 local pages = require "central.auth.api.pages"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
+local try = require "central.auth.cli.try"
 
 local get = {}
 
@@ -50,10 +51,7 @@ local function printable(body)
 end
 
 local function one_call(options, call)
-  local reply, message, code, detail = auth.get(options.path, call)
-  if not reply then
-    return nil, message, code, detail
-  end
+  local reply = try(auth.get(options.path, call))
   return reply.json ~= nil and json_text.write(json_text.read(json.mend(reply.body))) or printable(reply.body)
 end
 
@@ -70,22 +68,12 @@ local function add_items(all, items, reply)
 end
 
 local function all_pages(options, call)
-  if pages.has_position(options.path) then
-    return nil, "with --pages give next and offset by --query, as they change from page to page", "usage"
-  end
   local all = { open = "[", keys = {} }
   call.by, call.items = "page", options.items
-  local ok, failure = pcall(function()
-    for items, reply in auth.pages(options.path, call) do
-      add_items(all, items, reply)
-    end
-  end)
-  if ok then
-    return json_text.write(all)
-  elseif type(failure) == "table" then
-    return nil, failure.message, failure.code, failure.detail
+  for items, reply in auth.pages(options.path, call) do
+    add_items(all, items, reply)
   end
-  error(failure, 0)
+  return json_text.write(all)
 end
 
 --- Makes the call and prints the reply.
@@ -93,19 +81,15 @@ end
 function get.run(options)
   if options.items and not options.pages then
     return nil, "--items needs --pages", "usage"
+  elseif options.pages and pages.has_position(options.path) then
+    return nil, "with --pages give next and offset by --query, as they change from page to page", "usage"
   elseif not (options.path:find "^/" or options.path:find "^%a+://") then
     return nil, ("PATH: begins neither with / nor with https://: %s"):format(errors.printable(options.path)), "usage"
   end
-  local opened, message, code, detail = session.open(options)
-  if not opened then
-    return nil, message, code, detail
-  end
-  local text
+  try(session.open(options))
   local call = { query = query_of(options.query), timeout = options.timeout }
-  text, message, code, detail = (options.pages and all_pages or one_call)(options, call)
-  if not text then
-    return nil, message, code, detail
-  elseif text == "" then
+  local text = (options.pages and all_pages or one_call)(options, call)
+  if text == "" then
     session.finish_renewal()
     return
   end

@@ -5,6 +5,7 @@ local auth = require "central.auth"
 local errors = require "central.auth.errors"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
+local try = require "central.auth.cli.try"
 
 local invalidate = {}
 
@@ -22,19 +23,12 @@ invalidate.examples = {
 --- Forgets the shared token, or the one on standard input if it is still the shared one.
 ---@param options table
 function invalidate.run(options)
-  local status, message, code, detail = session.status(options)
-  if not status then
-    return nil, message, code, detail
-  end
+  try(session.status(options))
   local refused = options.token and (io.read "l" or ""):match "^%s*(.-)%s*$" or nil
   if refused == "" then
     return errors.fail("config", "there is no token on standard input")
   end
-  local forgotten
-  forgotten, message, code, detail = auth.invalidate(refused)
-  if code then
-    return nil, message, code, detail
-  end
+  local forgotten = try(auth.invalidate(refused))
   local left = forgotten and not refused and session.cache_with_token(options)
   if left then
     terminal.note(options, ("A token is shared in %s: another process has just renewed it, or has its lock.")

@@ -7,6 +7,7 @@ local errors = require "central.auth.errors"
 local profile_store = require "central.auth.config.profile_store"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
+local try = require "central.auth.cli.try"
 
 local logout = {}
 
@@ -32,24 +33,13 @@ local function forget_token(options)
 end
 
 local function forget_profile(options)
-  local found, message, code, detail = profile_store.read()
-  if not found then
-    return nil, message, code, detail
-  elseif not found[options.profile] then
+  local found = try(profile_store.read())
+  if not found[options.profile] then
     return errors.fail("config", ("there is no profile %q"):format(options.profile))
   end
-  local agreed
-  agreed, message, code, detail = consent.to(options,
-    ("Remove the profile %q and the secret in it?"):format(options.profile),
-    ("the profile %q stays"):format(options.profile), "removes it")
-  if not agreed then
-    return nil, message, code, detail
-  end
-  local path
-  path, message, code, detail = profile_store.remove(options.profile)
-  if not path then
-    return nil, message, code, detail
-  end
+  try(consent.to(options, ("Remove the profile %q and the secret in it?"):format(options.profile),
+    ("the profile %q stays"):format(options.profile), "removes it"))
+  local path = try(profile_store.remove(options.profile))
   terminal.note(options, ("The profile %q is removed from %s."):format(options.profile, path))
 end
 

@@ -4,6 +4,7 @@
 local duration = require("central.auth.util").duration
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
+local try = require "central.auth.cli.try"
 
 local renew = {}
 
@@ -14,15 +15,8 @@ renew.description = "Gets a new token and shares it, although the current one ma
 --- Gets a new token and prints how long it is valid.
 ---@param options table
 function renew.run(options)
-  local auth, message, code, detail = session.open(options)
-  if not auth then
-    return nil, message, code, detail
-  end
-  local value
-  value, message, code, detail = auth.renew()
-  if not value then
-    return nil, message, code, detail
-  end
+  local auth = try(session.open(options))
+  try(auth.renew())
   terminal.note(options, ("A new token, valid for %s."):format(duration(auth.status().expires_in)))
 end
 

@@ -4,6 +4,7 @@
 local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
+local try = require "central.auth.cli.try"
 
 local status = {}
 
@@ -19,14 +20,6 @@ status.statuses = {
   { 0, "There is a usable token." }, { EXPIRED, "The token has expired." }, { NONE, "There is none." },
 }
 
-local function as_json(found)
-  local fields = {}
-  for name, value in pairs(found) do
-    fields[name] = value
-  end
-  return require("cjson").encode(fields)
-end
-
 local function bar(found)
   local columns = terminal.columns(1)
   return columns and require("central.auth.cli.token_bar").draw(found, columns, function(colour, text)
@@ -37,11 +30,9 @@ end
 --- Prints the state; the exit status depends on it.
 ---@param options table
 function status.run(options)
-  local found, message, code, detail = session.status(options)
-  if not found then
-    return nil, message, code, detail
-  elseif options.json then
-    result(as_json(found))
+  local found = try(session.status(options))
+  if options.json then
+    result(require("cjson").encode(found))
   elseif not options.quiet then
     local drawn = bar(found)
     result((drawn and drawn .. "\n\n" or "") .. terminal.plain(tostring(found)))

@@ -2,8 +2,8 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
-local warn_of_short_life = require "central.auth.cli.min_valid_warning"
 local session = require "central.auth.cli.session"
+local try = require "central.auth.cli.try"
 
 local token = {}
 
@@ -33,11 +33,7 @@ end
 --- Prints the token, then renews it if that is due.
 ---@param options table
 function token.run(options)
-  local value, message, code, detail = session.token(options)
-  if not value then
-    return nil, message, code, detail
-  end
-  warn_of_short_life(options, message)
+  local value = try(session.token(options))
   local shown = options.header and "Bearer " .. value
     or options.curl and ('header = "Authorization: Bearer %s"'):format(value:gsub('["\\]', "\\%0"))
     or options.json and as_json(value) or value
