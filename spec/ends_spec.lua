@@ -251,6 +251,26 @@ describe("a renewal under way #slow", function()
       assert.equal(2, box:requests().token)
     end)
 
+    it("at any moment of it: each process gets a token, and exits", function()
+      box:latency(0.01)
+      local script = process.write(folder .. "/fork.lua", [[
+        local auth, host = require "central.auth", require "spec_fork"
+        local client = assert(auth.new { cache = false })
+        local pending = assert(client:pending())
+        require("central.auth.core").clock():sleep(tonumber(arg[1]))
+        local pid = host.fork()
+        if pid == 0 then
+          os.exit(client:token() ~= nil, arg[2] == "close")
+        end
+        print(pending:result() ~= nil and host.wait(pid) == 0)
+        os.exit(true, arg[2] == "close")
+      ]])
+      local env = process.assignments(process.credentials(box, folder .. "/cache"))
+      local loop = ("for n in $(seq 0 14); do for how in close exit; do env %s timeout 20 lua5.4 %s $(echo $n | awk "
+        .. "'{ print $1 * 0.002 }') $how || echo $?; done; done"):format(env, script)
+      assert.equal(("true\n"):rep(30), (process.run(loop):gsub("==%d+==Running thread[^\n]*\n", "")))
+    end)
+
     it("after it: child and parent share what came", function()
       box:latency(0)
       assert.same({ "true\n", 0 }, { run [[

@@ -88,6 +88,36 @@ describe("renewal in the background #valgrind", function()
     assert.equal(2, s.requests)
   end)
 
+  it("keeps an API call that joins it no longer than that call has", function()
+    local s = scripted.new({ slow(token("t1", 1000), 20) }, { timeout = 30, base_url = "https://api.example" })
+    local pending <close> = s.client:pending()
+    local before = s.clock:boot()
+    assert.equal("timeout", (select(3, s.client:get("/x", { timeout = 1 }))))
+    assert.near(1, s.clock:boot() - before, 0.2)
+    assert.equal("t1", pending:result())
+    assert.equal(1, s.requests)
+  end)
+
+  it("of an API call goes on for who joins it and has more time", function()
+    local s = scripted.new(function(n) return slow(token("t" .. n, 1000), 5) end,
+      { timeout = 30, base_url = "https://api.example", wait = coroutine.yield })
+    local call = coroutine.wrap(function() return nil, select(3, s.client:get("/x", { timeout = 1 })) end)
+    local waiter = coroutine.wrap(function() return nil, s.client:token() end)
+    call()
+    waiter()
+    local function result_within(seconds, thread)
+      for _ = 1, seconds do
+        s:wait(1)
+        local fd, result = thread()
+        if not fd then
+          return result
+        end
+      end
+    end
+    assert.equal("timeout", result_within(2, call))
+    assert.equal("t2", result_within(8, waiter))
+  end)
+
   it("costs nothing when it fails, and waits for the back-off", function()
     local s = stale { token("t1", 1000), slow(broken()), slow(token("t3", 1000)) }
     s.client:token()
