@@ -61,7 +61,7 @@ versions:
 $(BUILD)/obj/%.o: csrc/%.c | versions
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	@$(COMPILE) -Icsrc -MMD -c $< -o $@
+	@$(COMPILE) -Icsrc -MMD -MP -c $< -o $@
 
 $(HELP): .ci/help_texts.lua .ci/annotations.lua $(LUAS:%=lua/%) | versions
 	@mkdir -p $(@D)
