@@ -28,8 +28,13 @@ const char *auth_file_problem(int error) {
                                                : strerror(error);
 }
 
-void auth_file_explain(const struct auth_file_access *access, const char *path, char *text, size_t capacity) {
+void auth_file_explain(int error, const struct auth_file_access *access, const char *path, char *text,
+                       size_t capacity) {
     unsigned own = (unsigned)geteuid();
+    if (error != 0) {
+        (void)snprintf(text, capacity, "%s", auth_file_problem(error));
+        return;
+    }
     switch (access->verdict) {
     case AUTH_FILE_LINK:
         (void)snprintf(text, capacity,

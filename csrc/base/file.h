@@ -36,8 +36,10 @@ struct auth_file_access {
     unsigned owner;
 };
 
-/* Why its verdict is not TRUSTED and what to do about it, to follow the path; "" where it is. */
-void auth_file_explain(const struct auth_file_access *access, const char *path, char *text, size_t capacity);
+/* What is wrong after auth_file_read returned `error`, or why the verdict is not TRUSTED, and what to do
+ * about it, to follow the path; "": nothing. */
+void auth_file_explain(int error, const struct auth_file_access *access, const char *path, char *text,
+                       size_t capacity);
 
 /* Replaces the content of `out` with that of the regular file `path`, without a byte-order mark at its start,
  * and sets `access` to whether it can be trusted; `credentials`: $CREDENTIALS_DIRECTORY, or NULL. Returns 0

@@ -69,7 +69,7 @@ static bool read_source(struct auth_fetch *fetch, const struct auth_secret_sourc
                         struct auth_secret *out) {
     struct auth_fetch_result *result = &fetch->result;
     auth_secret_wipe(out);
-    if (auth_secret_source_read(source, fetch->order.credentials, &fetch->deadline, out, result->problem))
+    if (auth_secret_source_read(source, &fetch->deadline, out, result->problem))
         return true;
     auth_secret_wipe(out);
     if (auth_deadline_is_cancelled(&fetch->deadline))
@@ -331,7 +331,7 @@ static const struct auth_transfer_reply *send(struct auth_fetch *fetch) {
     struct auth_transfer_request *request = &fetch->order.request;
     request->body = &fetch->body;
     request->authorization = fetch->authorization.length > 0 ? &fetch->authorization : NULL;
-    return fetch->order.transfer.perform(fetch->order.transfer.context, request, &fetch->deadline);
+    return fetch->order.perform(fetch->order.transfer, request, &fetch->deadline);
 }
 
 /* Whatever it says: who reads the record judges it. */
@@ -459,13 +459,9 @@ struct auth_fetch_order *auth_fetch_order(struct auth_fetch *fetch) {
     return &fetch->order;
 }
 
-static const struct auth_transfer_reply *perform(void *context, const struct auth_transfer_request *request,
-                                                 const struct auth_deadline *deadline) {
-    return auth_transfer_perform(context, request, deadline);
-}
-
 void auth_fetch_use_network(struct auth_fetch *fetch, struct auth_transfer *transfer) {
-    fetch->order.transfer = (struct auth_fetch_transfer){.perform = perform, .context = transfer};
+    fetch->order.perform = auth_transfer_perform;
+    fetch->order.transfer = transfer;
 }
 
 void auth_fetch_cancel(struct auth_fetch *fetch) {
@@ -486,7 +482,6 @@ static void free_order(struct auth_fetch_order *order) {
     free_store(order->remote);
     auth_request_free(&order->request);
     free(order->client_id);
-    free(order->credentials);
     auth_secret_source_wipe(&order->secret);
     auth_secret_source_wipe(&order->assertion);
     auth_secret_source_wipe(&order->remote_password);

@@ -25,19 +25,10 @@
 #define AUTH_FETCH_IDS_MAX 8
 #define AUTH_FETCH_PROBLEM_MAX 160
 
-/* How the request is made; for the network see auth_fetch_use_network, units script it. Returns the reply,
- * which stays valid until the next call. Blocks until the deadline at most, which is that of the fetch: a
- * slow server is given its time. */
-struct auth_fetch_transfer {
-    const struct auth_transfer_reply *(*perform)(void *context, const struct auth_transfer_request *request,
-                                                 const struct auth_deadline *deadline);
-    void *context;
-};
-
 /* How the client authenticates: in the body ("post") or in the header, RFC 6749, 2.3.1. */
 enum auth_fetch_style { AUTH_FETCH_POST, AUTH_FETCH_BASIC, AUTH_FETCH_BASIC_RAW };
 
-/* All zero but for `transfer`, `clock`, `tries` and `deadline_ns` is a request without anything. Everything
+/* All zero but for `perform`, `clock`, `tries` and `deadline_ns` is a request without anything. Everything
  * in it is owned by the fetch; strings are malloc'ed. */
 struct auth_fetch_order {
     /* the request */
@@ -48,7 +39,6 @@ struct auth_fetch_order {
     enum auth_fetch_style style;
     struct auth_secret_source secret;
     struct auth_secret_source assertion; /* read for each try, sent as client_assertion (RFC 7523, 2.2) */
-    char *credentials;                   /* $CREDENTIALS_DIRECTORY */
 
     /* what is known about the secret */
     struct auth_secret current; /* as read before; then the source is not read again, unless `reread` */
@@ -77,7 +67,12 @@ struct auth_fetch_order {
     int64_t not_before_ns; /* boot clock: no request before it. Records are looked at meanwhile */
     int64_t deadline_ns;   /* boot clock */
     struct auth_clock clock;
-    struct auth_fetch_transfer transfer;
+    /* Makes the request: auth_transfer_perform, by auth_fetch_use_network; units script it. A slow server is
+     * given its time, until the deadline of the fetch. */
+    const struct auth_transfer_reply *(*perform)(struct auth_transfer *transfer,
+                                                 const struct auth_transfer_request *request,
+                                                 const struct auth_deadline *deadline);
+    struct auth_transfer *transfer;
     double (*random)(void); /* 0 to below 1; NULL: of the system */
     bool (*sleep)(const struct auth_deadline *deadline, int64_t duration_ns); /* NULL: auth_deadline_sleep */
     struct auth_budget budget; /* of this process, where no folder keeps one */
@@ -135,7 +130,7 @@ struct auth_fetch;
 struct auth_fetch *auth_fetch_new(void);
 struct auth_fetch_order *auth_fetch_order(struct auth_fetch *fetch);
 
-/* Sets `transfer` to make requests by this transfer, which stays the caller's and must not be used by others
+/* Makes requests by this transfer, which stays the caller's and must not be used by others
  * while the fetch runs. */
 void auth_fetch_use_network(struct auth_fetch *fetch, struct auth_transfer *transfer);
 

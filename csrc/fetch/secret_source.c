@@ -11,11 +11,13 @@
 enum { PATH_SHOWN = 160 }; /* bytes */
 
 bool auth_secret_source_read_environment(struct auth_secret_source *source) {
-    if (source->kind != AUTH_SECRET_COMMAND)
-        return true;
+    const char *credentials = source->kind == AUTH_SECRET_FILE ? getenv("CREDENTIALS_DIRECTORY") : NULL;
+    bool is_command = source->kind == AUTH_SECRET_COMMAND;
     free(source->variables);
-    source->variables = auth_secret_command_environment();
-    return source->variables != NULL;
+    free(source->credentials);
+    source->credentials = credentials != NULL ? strdup(credentials) : NULL;
+    source->variables = is_command ? auth_secret_command_environment() : NULL;
+    return (credentials == NULL || source->credentials != NULL) && (!is_command || source->variables != NULL);
 }
 
 static void say(char *problem, const char *text) {
@@ -39,52 +41,35 @@ static const char *shown(const char *path) {
     return path;
 }
 
-static bool read_file(const struct auth_secret_source *source, const char *credentials,
-                      struct auth_secret *out, char *problem) {
+static bool read_file(const struct auth_secret_source *source, struct auth_secret *out, char *problem) {
     struct auth_file_access access = {0};
     char why[AUTH_SECRET_PROBLEM_MAX / 2];
     const char *path = shown(source->text);
-    int error = auth_file_read(source->text, credentials, out, &access);
-    if (error == 0 && access.verdict == AUTH_FILE_TRUSTED)
-        return true;
-    auth_file_explain(&access, path, why, sizeof why);
-    (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "%.*s: %s", PATH_SHOWN, path,
-                   error != 0 ? auth_file_problem(error) : why);
-    return false;
+    int error = auth_file_read(source->text, source->credentials, out, &access);
+    auth_file_explain(error, &access, path, why, sizeof why);
+    if (why[0] != '\0')
+        (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "%.*s: %s", PATH_SHOWN, path, why);
+    return why[0] == '\0';
 }
 
-static bool run_command(const struct auth_secret_source *source, const struct auth_deadline *deadline,
-                        struct auth_secret *out, char *problem) {
-    char **own = source->variables == NULL ? auth_secret_command_environment() : NULL;
-    char **variables = source->variables != NULL ? source->variables : own;
-    bool done = variables != NULL;
-    if (done)
-        done = auth_secret_command_read(source->text, variables, deadline, out, problem);
-    else
-        say(problem, "no memory");
-    free(own);
-    return done;
-}
-
-static bool read_any(const struct auth_secret_source *source, const char *credentials,
-                     const struct auth_deadline *deadline, struct auth_secret *out, char *problem) {
+static bool read_any(const struct auth_secret_source *source, const struct auth_deadline *deadline,
+                     struct auth_secret *out, char *problem) {
     switch (source->kind) {
     case AUTH_SECRET_VALUE:
         return copy_value(source, out, problem);
     case AUTH_SECRET_FILE:
-        return read_file(source, credentials, out, problem);
+        return read_file(source, out, problem);
     case AUTH_SECRET_COMMAND:
-        return run_command(source, deadline, out, problem);
+        return auth_secret_command_read(source->text, source->variables, deadline, out, problem);
     default:
         say(problem, "there is none");
         return false;
     }
 }
 
-bool auth_secret_source_read(const struct auth_secret_source *source, const char *credentials,
-                             const struct auth_deadline *deadline, struct auth_secret *out,
-                             char problem[AUTH_SECRET_PROBLEM_MAX]) {
-    bool read = read_any(source, credentials, deadline, out, problem);
+bool auth_secret_source_read(const struct auth_secret_source *source, const struct auth_deadline *deadline,
+                             struct auth_secret *out, char problem[AUTH_SECRET_PROBLEM_MAX]) {
+    bool read = read_any(source, deadline, out, problem);
     if (read && source->kind != AUTH_SECRET_VALUE)
         auth_secret_drop_line_end(out);
     read = read && auth_secret_source_check(out, problem);
@@ -115,5 +100,6 @@ void auth_secret_source_wipe(struct auth_secret_source *source) {
     auth_secret_wipe(&source->value);
     free(source->text);
     free(source->variables);
+    free(source->credentials);
     *source = (struct auth_secret_source){0};
 }

@@ -65,9 +65,8 @@ static bool give_password(struct auth_stores *stores, const struct auth_deadline
     struct auth_secret password = {0};
     if (stores->has_password || source->kind == AUTH_SECRET_NONE || store->kind->set_password == NULL)
         return true;
-    stores->has_password =
-        auth_secret_source_read(source, stores->order->credentials, deadline, &password, problem) &&
-        store->kind->set_password(store, &password);
+    stores->has_password = auth_secret_source_read(source, deadline, &password, problem) &&
+                           store->kind->set_password(store, &password);
     auth_secret_wipe(&password);
     (void)snprintf(text, sizeof text, "cache_password: %s", problem);
     if (!stores->has_password && auth_deadline_is_cancelled(deadline))

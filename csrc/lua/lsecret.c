@@ -1,4 +1,4 @@
-/* Secrets for Lua: made from a string or a file, joined into forms, compared, wiped; never read.
+/* Secrets for Lua: made from a string, joined into forms, compared, wiped; never read.
  * SPDX-License-Identifier: MIT */
 #include "base/file.h"
 #include "base/form.h"
@@ -66,66 +66,57 @@ static int read_secret(lua_State *L) {
     struct auth_deadline deadline = {.clock = &clock,
                                      .at_ns = auth_clock_boot_ns(&clock) + auth_lua_check_ns(L, 2)};
     struct auth_secret *secret = auth_lua_new_secret(L);
-    const struct auth_secret_source source = {.kind = is_file ? AUTH_SECRET_FILE : AUTH_SECRET_COMMAND,
-                                              .text = (char *)text}; /* not changed, nor freed */
-    if (auth_secret_source_read(&source, getenv("CREDENTIALS_DIRECTORY"), &deadline, secret, problem))
-        return 1;
-    auth_secret_wipe(secret);
-    return auth_lua_fail(L, problem);
+    struct auth_secret_source source = {.kind = is_file ? AUTH_SECRET_FILE : AUTH_SECRET_COMMAND,
+                                        .text = (char *)text};
+    bool complete = auth_secret_source_read_environment(&source);
+    bool read = complete && auth_secret_source_read(&source, &deadline, secret, problem);
+    source.text = NULL; /* it is Lua's */
+    auth_secret_source_wipe(&source);
+    if (!complete)
+        return auth_lua_no_memory(L);
+    return read ? 1 : auth_lua_fail(L, problem);
 }
 
-/* Pushes why the file cannot be trusted, and what to do about it; nil if it can. */
-static void push_problem(lua_State *L, const struct auth_file_access *access, const char *path) {
+/* Reads the file and pushes what is wrong with it; nil: nothing. Returns an errno. */
+static int read_and_explain(lua_State *L, struct auth_secret *content, struct auth_file_access *access) {
     char text[PATH_MAX + AUTH_SECRET_PROBLEM_MAX];
-    auth_file_explain(access, path, text, sizeof text);
-    lua_pushstring(L, text[0] != '\0' ? text : NULL); /* nil for NULL */
-}
-
-static bool is_for_this_user(const struct auth_file_access *access) {
-    return access->verdict != AUTH_FILE_LINK && access->verdict != AUTH_FILE_OWNER;
-}
-
-/* secret_from_file(path) -> secret | nil, the problem */
-static int from_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    struct auth_secret *secret = auth_lua_new_secret(L);
+    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), content, access);
+    auth_file_explain(error, access, path, text, sizeof text);
+    lua_pushstring(L, text[0] != '\0' ? text : NULL); /* nil for NULL */
+    return error;
+}
+
+/* secret_file_problem(path) -> why a secret must not be read from this file | nil */
+static int secret_file_problem(lua_State *L) {
     struct auth_file_access access = {0};
-    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), secret, &access);
-    if (error == 0 && access.verdict == AUTH_FILE_TRUSTED) {
-        auth_secret_drop_line_end(secret);
-        return 1;
-    }
-    auth_secret_wipe(secret);
-    if (error != 0)
-        return auth_lua_fail(L, auth_file_problem(error));
-    lua_pushnil(L);
-    push_problem(L, &access, path);
-    return 2;
+    struct auth_secret *content = auth_lua_new_secret(L);
+    (void)read_and_explain(L, content, &access);
+    auth_secret_wipe(content);
+    return 1;
 }
 
 /* read_file(path) -> text, why it must not contain a secret, or nil | nil, the problem, and its kind if it is
  * "absent", "foreign" (another user's) or "closed" (no permission to read) */
 static int read_file(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
-    struct auth_secret *content = auth_lua_new_secret(L);
     struct auth_file_access access = {0};
-    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), content, &access);
-    if (error == 0 && (access.verdict == AUTH_FILE_TRUSTED || access.verdict == AUTH_FILE_READABLE)) {
+    struct auth_secret *content = auth_lua_new_secret(L);
+    int error = read_and_explain(L, content, &access);
+    bool is_good =
+        error == 0 && (access.verdict == AUTH_FILE_TRUSTED || access.verdict == AUTH_FILE_READABLE);
+    bool is_foreign = access.verdict == AUTH_FILE_LINK || access.verdict == AUTH_FILE_OWNER;
+    if (is_good)
         lua_pushlstring(L, content->data != NULL ? (const char *)content->data : "", content->length);
-        auth_secret_wipe(content);
-        push_problem(L, &access, path);
-        return 2;
-    }
-    auth_secret_wipe(content);
-    lua_pushnil(L);
-    if (error != 0)
-        lua_pushstring(L, auth_file_problem(error));
     else
-        push_problem(L, &access, path);
-    lua_pushstring(L, error == ENOENT || error == ENOTDIR        ? "absent"
-                      : error == EACCES                          ? "closed"
-                      : error == 0 && !is_for_this_user(&access) ? "foreign"
-                                                                 : NULL);
+        lua_pushnil(L);
+    lua_insert(L, -2);
+    auth_secret_wipe(content);
+    if (is_good)
+        return 2;
+    lua_pushstring(L, error == ENOENT || error == ENOTDIR ? "absent"
+                      : error == EACCES                   ? "closed"
+                      : error == 0 && is_foreign          ? "foreign"
+                                                          : NULL);
     return 3;
 }
 
@@ -242,7 +233,7 @@ void auth_lua_open_secret(lua_State *L) {
     static const luaL_Reg meta[] = {
         {"__gc", wipe}, {"__close", wipe}, {"__tostring", to_string}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"secret", from_string},
-                                         {"secret_from_file", from_file},
+                                         {"secret_file_problem", secret_file_problem},
                                          {"secret_problem", secret_problem},
                                          {"read_secret", read_secret},
                                          {"read_file", read_file},

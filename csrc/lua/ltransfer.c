@@ -271,10 +271,7 @@ static void fill_order(lua_State *L, const struct handle *handle, struct auth_fe
 /* What the fetch needs of the environment: on this thread, for the host may change it while the fetch runs.
  */
 static bool read_environment(struct auth_fetch_order *order) {
-    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-    order->credentials = credentials != NULL ? strdup(credentials) : NULL;
-    return (credentials == NULL || order->credentials != NULL) &&
-           auth_secret_source_read_environment(&order->secret) &&
+    return auth_secret_source_read_environment(&order->secret) &&
            auth_secret_source_read_environment(&order->assertion) &&
            auth_secret_source_read_environment(&order->remote_password);
 }

@@ -70,10 +70,10 @@ static struct common {
 
 static struct answer answer;
 
-static const struct auth_transfer_reply *perform_slowly(void *context,
+static const struct auth_transfer_reply *perform_slowly(struct auth_transfer *transfer,
                                                         const struct auth_transfer_request *request,
                                                         const struct auth_deadline *deadline) {
-    (void)context;
+    (void)transfer;
     atomic_fetch_add(&common->requests, 1);
     atomic_fetch_add(&common->waits, 1);
     bool in_time = auth_deadline_sleep(deadline, answer.took_ns);
@@ -86,7 +86,7 @@ static const struct auth_transfer_reply *perform_slowly(void *context,
 static void use_real_time(void) {
     world.order->sleep = NULL;
     world.order->random = NULL;
-    world.order->transfer.perform = perform_slowly;
+    world.order->perform = perform_slowly;
 }
 
 /* --- children --- */

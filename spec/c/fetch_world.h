@@ -125,13 +125,13 @@ static inline double fixed_random(void) {
 
 /* --- the endpoint --- */
 
-static inline const struct auth_transfer_reply *perform_script(void *context,
+static inline const struct auth_transfer_reply *perform_script(struct auth_transfer *transfer,
                                                                const struct auth_transfer_request *request,
                                                                const struct auth_deadline *deadline) {
     static struct auth_transfer_reply reply;
     size_t i = world.answered < SCRIPT_MAX ? world.answered : SCRIPT_MAX - 1;
     const struct answer *answer = &world.script[i];
-    (void)context;
+    (void)transfer;
     auth_secret_wipe(&reply.body);
     reply = (struct auth_transfer_reply){.date_s = -1, .retry_after_s = -1};
     world.answered++;
@@ -311,7 +311,7 @@ static inline struct auth_fetch_order *new_fetch(void) {
     order->waits = true;
     order->tries = AUTH_FETCH_TRIES_MAX;
     order->deadline_ns = auth_clock_boot_ns(&order->clock) + HUGE_DEADLINE_S * S;
-    order->transfer.perform = perform_script;
+    order->perform = perform_script;
     order->random = fixed_random;
     order->sleep = nap;
     return order;

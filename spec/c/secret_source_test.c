@@ -32,12 +32,12 @@ static struct auth_deadline in_ns(int64_t left_ns) {
 }
 
 /* "" where the secret is `expected`, else the problem. The last one stays. */
-static const char *read_within(const struct auth_secret_source *source, const char *credentials,
-                               const struct auth_deadline *deadline, const char *expected) {
+static const char *read_within(const struct auth_secret_source *source, const struct auth_deadline *deadline,
+                               const char *expected) {
     static char problem[AUTH_SECRET_PROBLEM_MAX];
     struct auth_secret out = {0};
     (void)snprintf(problem, sizeof problem, "%s", "");
-    if (auth_secret_source_read(source, credentials, deadline, &out, problem))
+    if (auth_secret_source_read(source, deadline, &out, problem))
         assert_content(out, expected);
     else
         assert_null(out.data);
@@ -47,10 +47,10 @@ static const char *read_within(const struct auth_secret_source *source, const ch
 
 static const char *run_within(const char *line, int64_t limit_ns, const char *expected) {
     struct auth_deadline deadline = in_ns(limit_ns);
-    char *copy = strdup(line);
-    const struct auth_secret_source source = {.kind = AUTH_SECRET_COMMAND, .text = copy};
-    const char *problem = read_within(&source, NULL, &deadline, expected);
-    free(copy);
+    struct auth_secret_source source = {.kind = AUTH_SECRET_COMMAND, .text = strdup(line)};
+    assert_true(auth_secret_source_read_environment(&source));
+    const char *problem = read_within(&source, &deadline, expected);
+    auth_secret_source_wipe(&source);
     return problem;
 }
 
@@ -90,19 +90,19 @@ static void copies_a_value(void **state) {
     (void)state;
     struct auth_deadline deadline = in_ns(0);
     struct auth_secret_source source = {.kind = AUTH_SECRET_VALUE};
-    assert_string_equal(read_within(&source, NULL, &deadline, ""), "it is empty");
+    assert_string_equal(read_within(&source, &deadline, ""), "it is empty");
     assert_true(auth_secret_append(&source.value, "hush", 4));
     assert_true(auth_secret_source_read_environment(&source));
     assert_null(source.variables);
-    assert_string_equal(read_within(&source, NULL, &deadline, "hush"), "");
+    assert_string_equal(read_within(&source, &deadline, "hush"), "");
     assert_content(source.value, "hush");
     assert_true(auth_secret_append(&source.value, "\n", 1)); /* somebody has typed that */
-    assert_non_null(strstr(read_within(&source, NULL, &deadline, ""), "more than one line"));
+    assert_non_null(strstr(read_within(&source, &deadline, ""), "more than one line"));
     auth_secret_source_wipe(&source);
     auth_secret_source_wipe(&source);
     assert_null(source.value.data);
     assert_int_equal(source.kind, AUTH_SECRET_NONE);
-    assert_string_equal(read_within(&source, NULL, &deadline, ""), "there is none");
+    assert_string_equal(read_within(&source, &deadline, ""), "there is none");
 }
 
 static void put(const char *bytes, size_t length, mode_t mode) {
@@ -115,10 +115,11 @@ static void put(const char *bytes, size_t length, mode_t mode) {
     close(fd);
 }
 
-static const char *read_file(char *name, const char *credentials, const char *expected) {
+static const char *read_file(const char *name, const char *credentials, const char *expected) {
     struct auth_deadline deadline = in_ns(AUTH_NS_PER_S);
-    const struct auth_secret_source source = {.kind = AUTH_SECRET_FILE, .text = name};
-    return read_within(&source, credentials, &deadline, expected);
+    const struct auth_secret_source source = {
+        .kind = AUTH_SECRET_FILE, .text = (char *)name, .credentials = (char *)credentials};
+    return read_within(&source, &deadline, expected);
 }
 
 static const char *read_put(const char *bytes, size_t length, mode_t mode, const char *expected) {
@@ -196,7 +197,7 @@ static void takes_as_much_as_a_file_may_have(void **state) {
     const struct auth_secret_source source = {.kind = AUTH_SECRET_COMMAND, .text = line};
     struct auth_secret out = {0};
     char problem[AUTH_SECRET_PROBLEM_MAX];
-    assert_true(auth_secret_source_read(&source, NULL, &deadline, &out, problem));
+    assert_true(auth_secret_source_read(&source, &deadline, &out, problem));
     assert_int_equal(out.length, 65536);
     auth_secret_wipe(&out);
     assert_string_equal(run("head -c 65537 /dev/zero", ""), "the output of the command: more than 64 KiB");
@@ -235,7 +236,7 @@ static void does_not_wait_for_what_it_leaves_running(void **state) {
     struct auth_secret out = {0};
     char problem[AUTH_SECRET_PROBLEM_MAX];
     int64_t begun = now_ns();
-    assert_true(auth_secret_source_read(&source, NULL, &deadline, &out, problem));
+    assert_true(auth_secret_source_read(&source, &deadline, &out, problem));
     assert_true(now_ns() - begun < 10 * AUTH_NS_PER_S);
     pid_t left = (pid_t)strtol((char *)out.data, NULL, 10);
     assert_true(left > 0 && kill(left, SIGKILL) == 0);
@@ -259,9 +260,9 @@ static void inherits_the_environment_without_secrets(void **state) {
     struct auth_deadline deadline = in_ns(20 * AUTH_NS_PER_S);
     assert_true(auth_secret_source_read_environment(&source));
     assert_int_equal(setenv("CENTRAL_CLIENT_ID", "another", 1), 0);
-    assert_string_equal(read_within(&source, NULL, &deadline, "id"), "");
+    assert_string_equal(read_within(&source, &deadline, "id"), "");
     assert_true(auth_secret_source_read_environment(&source)); /* again */
-    assert_string_equal(read_within(&source, NULL, &deadline, "another"), "");
+    assert_string_equal(read_within(&source, &deadline, "another"), "");
     auth_secret_source_wipe(&source);
     assert_int_equal(unsetenv("CENTRAL_CLIENT_ID"), 0);
 }

@@ -45,11 +45,8 @@ local function files(found, report)
       report("ok", name, ("%s can be read (from %s)"):format(found[name], found.from[name]))
     end
   end
-  local key, problem = nil, nil
-  if found.key_file then
-    key, problem = core.secret_from_file(found.key_file)
-  end
-  if found.key_file and not key then
+  local problem = found.key_file and core.secret_file_problem(found.key_file)
+  if problem then
     local fault, advice = split(problem)
     report("note", "key_file", "it " .. fault, advice)
   end
