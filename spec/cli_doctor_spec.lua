@@ -86,7 +86,7 @@ describe("central-auth doctor", function()
 
   it("tells how far the way to the server goes", function()
     local nobody = ("https://127.0.0.1:%d/"):format(process.free_port())
-    assert_finds("dns", "bad", "resolve host", "look the name up", { CENTRAL_TOKEN_URL = "https://no.invalid/" })
+    assert_finds("dns", "bad", "resolve host", "look up the name", { CENTRAL_TOKEN_URL = "https://no.invalid/" })
     local found = findings { CENTRAL_TOKEN_URL = nobody }
     assert.equal("ok", found.dns.result)
     assert.equal("bad", found.tcp.result)
@@ -145,7 +145,7 @@ describe("central-auth doctor", function()
     local outcome = { took = 10, code = "timeout", message = "Resolving timed out", detail = {} }
     way({ token_url = "https://token.example:8443/x" }, nil, outcome, function(...) told[#told + 1] = { ... } end)
     assert.same({ { "bad", "dns", "Resolving timed out",
-      "look the name up (getent hosts token.example); check /etc/resolv.conf, or set a proxy" } }, told)
+      "look up the name (getent hosts token.example); check /etc/resolv.conf, or set a proxy" } }, told)
   end)
 
   it("tells of the proxy, and not its password", function()
@@ -176,7 +176,7 @@ describe("central-auth doctor", function()
     local proxy <close> = tinyproxy.start(home.folder)
     local found, status = findings { CENTRAL_PROXY = "http://" .. proxy.address }
     assert.equal(0, status)
-    assert.equal(("the proxy http://%s takes connections"):format(proxy.address), found.tcp.message)
+    assert.equal(("the proxy http://%s accepts connections"):format(proxy.address), found.tcp.message)
     assert.equal("the proxy connects to " .. box.base_url:match "[%d.:]+$", found.tunnel.message)
     assert.equal("ok", found.http.result)
     for answer, advice in pairs { [403] = "ask the proxy's administrator to allow 127.0.0.1:%d+",
@@ -232,7 +232,7 @@ describe("central-auth doctor", function()
     assert.is_nil(findings().base_url)
     assert_finds("base_url", "ok", "^" .. box.base_url:gsub("%p", "%%%0") .. " replies %(HTTP %d+%)$", "",
       { CENTRAL_BASE_URL = box.base_url })
-    assert_finds("base_url", "bad", "^https://no.invalid: .*resolve host", "look the name up %(getent hosts no.invalid",
+    assert_finds("base_url", "bad", "^https://no.invalid: .*resolve host", "look up the name %(getent hosts no.invalid",
       { CENTRAL_BASE_URL = "https://no.invalid" })
     local plain <close> = rude.start { handler = function() end }
     local mute = ("https://127.0.0.1:%d"):format(plain.port)

@@ -265,9 +265,9 @@ describe("central-auth", function()
       home:run "renew"
       assert.matches("Nothing to forget", refuse(first))
       local second = home:run "token"
-      assert.matches("Forgotten", refuse(second))
+      assert.matches("forgotten", refuse(second))
       assert.not_equal(second, (home:run "token"))
-      assert.matches("Forgotten", (select(2, home:run "invalidate")))
+      assert.matches("forgotten", (select(2, home:run "invalidate")))
       assert.matches("there is no token on standard input", home:fails "invalidate -")
       assert.equal(4, select(3, home:run "status -q"))
     end)

@@ -36,6 +36,19 @@ function util.doubled(first, failures)
   return math.min(LONGEST_PAUSE, first * 2 ^ math.min(failures, DOUBLINGS_MAX))
 end
 
+--- Sets a field that may be repeated: then its value is the list of all values.
+---@param fields table<string, any>
+---@param name string
+---@param value string
+function util.add(fields, name, value)
+  local before = fields[name]
+  if type(before) == "table" then
+    before[#before + 1] = value
+  else
+    fields[name] = before and { before, value } or value
+  end
+end
+
 --- Returns the sorted keys of a table whose keys are strings, so that results do not depend on the order of pairs().
 ---@param map table<string, any>
 ---@return string[]

@@ -1,7 +1,9 @@
 -- Parses values of environment variables for options that are not strings: numbers, words, fields, switches.
 -- SPDX-License-Identifier: MIT
 
-local url = require("central.auth.util").lazy "central.auth.url"
+local util = require "central.auth.util"
+
+local url = util.lazy "central.auth.url"
 
 local text_value = {}
 
@@ -16,15 +18,7 @@ function text_value.fields(value)
     if not name then
       return nil, "write it like name=value&name=value"
     end
-    name, item = url.decode(name), url.decode(item)
-    local before = out[name]
-    if before == nil then
-      out[name] = item
-    elseif type(before) == "table" then
-      before[#before + 1] = item
-    else
-      out[name] = { before, item }
-    end
+    util.add(out, url.decode(name), url.decode(item))
   end
   return out
 end

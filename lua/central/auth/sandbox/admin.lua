@@ -41,7 +41,7 @@ end
 
 -- --- the rate limit, reported as GreenLake reports it --------------------------------------------------------------
 
--- Answers with 429 where the request is over the limit. Whether it did.
+-- Answers with 429 if the request is over the limit. Returns whether it answered.
 local function limit_rate(state, stream, answer)
   local now, window = cqueues.monotime(), state.window
   if not window or now - window.start >= MINUTE then

@@ -118,7 +118,7 @@ local function exchange(state, stream, fields, path)
   return answer(stream, 200, issue(state, { issued_token_type = ACCESS_TOKEN }))
 end
 
--- Answers with a configured failure if one is due. Whether it did.
+-- Answers with a configured failure if one is due. Returns whether it answered.
 local function send_failure(failure, stream)
   if failure.times == 0 then
     return false
@@ -267,7 +267,7 @@ function server.serve(connection, settings)
   admin.run(state, "recover")
   connection:setmode("bl", "bl")
   local ok, why = pcall(listen, state, settings)
-  state.problem = not ok and tostring(why) or nil
+  state.problem = not ok and tostring(why):gsub("^.*%.lua:%d+: ", "") or nil
   local loop = cqueues.new()
   loop:wrap(function() run_commands(state, connection) end)
   if ok then

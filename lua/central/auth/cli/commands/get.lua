@@ -9,6 +9,7 @@ local pages = require "central.auth.api.pages"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 local try = require "central.auth.cli.try"
+local util = require "central.auth.util"
 
 local get = {}
 
@@ -30,20 +31,6 @@ get.examples = {
   { "central-auth get /network-monitoring/v1/aps --query \"filter=status eq 'ONLINE'\"", "An API call." },
   { "central-auth get /network-config/v1/sites --pages | jq '.[].siteName'", "All pages, for another program." },
 }
-
-local function query_of(list)
-  local query = {}
-  for _, pair in ipairs(list or {}) do
-    local name, value = table.unpack(pair)
-    local before = query[name]
-    if type(before) == "table" then
-      before[#before + 1] = value
-    else
-      query[name] = before and { before, value } or value
-    end
-  end
-  return query
-end
 
 -- A body that is not JSON is printed unchanged, but on a terminal without control characters.
 local function printable(body)
@@ -87,7 +74,10 @@ function get.run(options)
     return nil, ("PATH: begins neither with / nor with https://: %s"):format(errors.printable(options.path)), "usage"
   end
   try(session.open(options))
-  local call = { query = query_of(options.query), timeout = options.timeout }
+  local call = { query = {}, timeout = options.timeout }
+  for _, pair in ipairs(options.query) do
+    util.add(call.query, table.unpack(pair))
+  end
   local text = (options.pages and all_pages or one_call)(options, call)
   if text == "" then
     session.finish_renewal()

@@ -34,8 +34,8 @@ function invalidate.run(options)
     terminal.note(options, ("A token is shared in %s: another process has just renewed it, or has its lock.")
       :format(left))
   end
-  terminal.note(options, forgotten and "Forgotten; the next call gets a new one."
-    or "Nothing to forget: it is not the shared token.")
+  terminal.note(options, forgotten and "The token is forgotten; the next call gets a new one."
+    or refused and "Nothing to forget: this is not the shared token." or "Nothing to forget: there is no shared token.")
 end
 
 return invalidate

@@ -113,14 +113,10 @@ function sandbox.run(options)
   local numbers = { signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2 }
   signal.block(table.unpack(numbers)) -- first: the server's thread must not receive them
   local listener = signal.listen(table.unpack(numbers))
-  local started, made = pcall(start, {
+  local server <close> = start {
     port = options.port, lifetime = options.lifetime, fail = failure,
     latency = options.latency and options.latency / 1000, rate_limit = options.rate_limit,
-  })
-  if not started then
-    return nil, (tostring(made):gsub("[^ ]*%.lua:%d+: ", "")), "config"
-  end
-  local server <close> = made
+  }
   print_exports(server)
   terminal.note(options, HINT:format(server.ca_file, server.base_url))
   serve(options, server, signal, listener)

@@ -9,7 +9,7 @@ local token = {}
 
 token.summary = "Print a valid access token."
 token.description = "Prints an access token that is valid now: the one that processes of this user share, or a new one"
-  .. " if there is none. A token that is about to expire is renewed after it was printed."
+  .. " if there is none. A token that is about to expire is renewed after it is printed."
 token.options = {
   { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },

@@ -19,11 +19,11 @@ local TUNNEL, TLS = 3, 4
 -- For each: the message if it was passed, and the advice if it failed: by the proxy's status, by the failure's code, or
 -- the usual one. `by_proxy` has other ones for a connection by a proxy. Names in braces are replaced by `placeholders`.
 local STAGES = {
-  { check = "dns", passed = "{name}", "look the name up (getent hosts {host}); check /etc/resolv.conf, or set a proxy",
-    by_proxy = { passed = "{proxy_name}", "look the proxy's name up (getent hosts {proxy_host})" } },
-  { check = "tcp", passed = "{server} takes connections",
+  { check = "dns", passed = "{name}", "look up the name (getent hosts {host}); check /etc/resolv.conf, or set a proxy",
+    by_proxy = { passed = "{proxy_name}", "look up the proxy's name (getent hosts {proxy_host})" } },
+  { check = "tcp", passed = "{server} accepts connections",
     "a firewall, a wrong port, or a missing proxy: set https_proxy, or the option proxy",
-    by_proxy = { passed = "the proxy {proxy} takes connections", "check the proxy's address and port" } },
+    by_proxy = { passed = "the proxy {proxy} accepts connections", "check the proxy's address and port" } },
   { check = "tunnel", passed = "the proxy connects to {server}",
     "ask the proxy's administrator to allow {server}",
     tls = "the proxy's own certificate is not trusted: add its authority to ca_file",

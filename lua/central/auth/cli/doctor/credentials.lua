@@ -65,7 +65,7 @@ local function secret(source, report)
   return value ~= nil
 end
 
---- Reports them, and adds to `context` what other checks need.
+--- Reports the checks, and adds to `context` what other checks need.
 ---@param context table
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(context, report)

@@ -15,7 +15,7 @@ local function versions(report)
   end
 end
 
---- Reports both.
+--- Reports the versions, and whether TLS keys are written to a file.
 ---@param _ table the context
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(_, report)

@@ -1,5 +1,5 @@
 -- The doctor's checks of the connection to the server: proxy, name, connection, TLS and trust, clock. It sends a form
--- without credentials in the same way as a token request: how far this comes shows which part fails.
+-- without credentials in the same way as a token request: how far it gets shows which part fails.
 -- SPDX-License-Identifier: MIT
 
 local connection_pool = require "central.auth.token.connection_pool"
@@ -13,7 +13,7 @@ local report_connection = require "central.auth.cli.doctor.connection"
 
 local SLOW, SKEW_MAX, TIMEOUT_MAX = 2, 30, 15 -- seconds
 local TIME_MIN = 1767225600 -- 2026-01-01 in seconds since 1970: a clock that shows less is wrong
-local SET_CLOCK = "set it: timedatectl set-ntp true"
+local SET_CLOCK = "set the clock: timedatectl set-ntp true"
 local PROXY_FORM = "write it like http://user:password@host:port"
 
 -- Makes one request without credentials, a POST if there is a body: the raw reply, or the failure.
@@ -58,7 +58,7 @@ local function clock_at_failure(outcome, report)
   if outcome.code ~= "tls" then
     return
   elseif os.time() < TIME_MIN then
-    report("bad", "clock", ("this clock shows %s, when no certificate of today was valid yet"):format(now), SET_CLOCK)
+    report("bad", "clock", ("this clock shows %s, before any certificate of today is valid"):format(now), SET_CLOCK)
   elseif outcome.message:find "not yet valid" or outcome.message:find "expired" then
     report("note", "clock", ("this clock shows %s"):format(now), "if that is wrong, " .. SET_CLOCK)
   end

@@ -18,7 +18,7 @@ local function environment()
   return file and file:read "a" or ""
 end
 
---- Reports each.
+--- Reports each such variable.
 ---@param _ table the context
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(_, report)
