@@ -21,7 +21,6 @@ local condition = require "cqueues.condition"
 local defer = require("central.auth.util").defer
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
-local rand = require "openssl.rand"
 local thread = require "cqueues.thread"
 
 ---@class central.auth.sandbox.Options
@@ -46,10 +45,6 @@ local sandbox = {}
 
 local START_MAX = 30   -- seconds that the server may take to start or to stop
 local TURN_POLL = 0.05 -- seconds between checks whether the coroutine before was collected
-
-local function random_text(bytes)
-  return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
-end
 
 local encoder = cjson.new()
 encoder.encode_invalid_numbers(true) -- infinity: it is valid for `times`, and reported for others
@@ -122,8 +117,8 @@ local function start(self, options)
   local authority = ca.new { folder = self._folder }
   local leaf = authority:issue { name = "server" }
   self._thread, self._connection = thread.start(serve, package.path, package.cpath, encode {
-    cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, client_id = self.client_id,
-    client_secret = self.client_secret,
+    cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, client_id = options.client_id,
+    client_secret = options.client_secret,
   })
   self._connection:settimeout(START_MAX)
   local started = send(self, "hello")
@@ -135,7 +130,7 @@ local function start(self, options)
       self[name](self, options[name])
     end
   end
-  self.ca_file = authority.file
+  self.ca_file, self.client_id, self.client_secret = authority.file, started.client_id, started.client_secret
   self.base_url = ("https://127.0.0.1:%d"):format(started.port)
   self.token_url = self.base_url .. "/as/token.oauth2"
 end
@@ -151,8 +146,6 @@ function sandbox.start(options)
     _free = condition.new(),
     _in_command = setmetatable({}, { __mode = "v" }), -- the coroutine that waits for an answer
     _sent = 0, -- commands
-    client_id = options.client_id or random_text(16),
-    client_secret = options.client_secret or random_text(16),
   }, metatable)
   local ok, why = pcall(start, self, options)
   if not ok then

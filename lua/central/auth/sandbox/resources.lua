@@ -68,7 +68,10 @@ local COLLECTIONS = {
 
 -- --- GreenLake's credentials API -----------------------------------------------------------------------------------
 
-local function random_text(bytes)
+--- Random bytes, in hexadecimal digits.
+---@param bytes integer
+---@return string
+function resources.random_text(bytes)
   return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
 end
 
@@ -105,7 +108,7 @@ local function create(state, call)
     return 409, { message = "A user has at most seven personal API clients.", httpStatusCode = 409,
       errorCode = "HPE_GL_ERROR_CONFLICT" }
   end
-  local id = random_text(16)
+  local id = resources.random_text(16)
   local made = {
     id = id, clientId = id, credentialName = body.credentialName, type = "credentials", generation = 1,
     createdAt = os.date "!%Y-%m-%d %H:%M:%S.000000",
@@ -113,11 +116,11 @@ local function create(state, call)
     associatedTenant = body.associatedTenant,
   }
   table.insert(clients(state), made)
-  return 201, with_secret(made, random_text(16))
+  return 201, with_secret(made, resources.random_text(16))
 end
 
 local function reset(state, client)
-  local secret = random_text(16)
+  local secret = resources.random_text(16)
   client.generation = client.generation + 1
   if client.id == state.client_id then
     state.client_secret, state.tokens = secret, {}

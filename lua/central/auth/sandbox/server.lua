@@ -210,7 +210,10 @@ end
 
 -- What only the methods of central.auth.sandbox.Server ask for.
 local QUESTIONS = {
-  hello = function(state) return { port = state.port, problem = state.problem } end,
+  hello = function(state)
+    return { port = state.port, problem = state.problem, client_id = state.client_id,
+      client_secret = state.client_secret }
+  end,
   requests = function(state) return state.requests end,
   log = admin.log,
   stop = function(state) state.stopped = true end,
@@ -262,7 +265,8 @@ end
 function server.serve(connection, settings)
   local state = {
     tokens = {}, requests = { token = 0, api = 0 }, latency = 0, lifetime = LIFETIME,
-    client_id = settings.client_id, client_secret = settings.client_secret,
+    client_id = settings.client_id or resources.random_text(16),
+    client_secret = settings.client_secret or resources.random_text(16),
   }
   admin.run(state, "recover")
   connection:setmode("bl", "bl")
