@@ -5,7 +5,10 @@ local core = require "central.auth.core"
 local lazy = require("central.auth.util").lazy
 local token_source = require "central.auth.token.source"
 
+local calls = lazy "central.auth.token.call"
 local errors = lazy "central.auth.errors"
+local invalidation = lazy "central.auth.token.invalidation"
+local look = lazy "central.auth.token.look"
 local methods = lazy "central.auth.api.methods"
 local pending = lazy "central.auth.token.pending"
 local status = lazy "central.auth.token.status"
@@ -115,7 +118,7 @@ end
 
 -- A client for a tenant, which is closed with this one. For api/methods.
 function Client:_new_tenant(config)
-  return client.new(config, self._source:tenant_parts())
+  return client.new(config, { parent = self._source, clock = self._source.clock })
 end
 
 --- Returns a usable access token: never one that has expired or is about to. Waits only if there is none, at most
@@ -145,7 +148,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:renew()
-  return check_self(self, "renew"):_with_source(token_source.refresh)
+  return check_self(self, "renew"):_with_source(calls.renew)
 end
 
 --- Starts to get a token and does not wait for it; for event loops.
@@ -167,7 +170,7 @@ end
 function Client:invalidate(token)
   check_self(self, "invalidate")
   check_token(token)
-  return self:_with_source(token_source.invalidate, token)
+  return self:_with_source(invalidation.invalidate, token)
 end
 
 --- Returns the state of the token and of its renewal, without secrets; it prints readably. Reads the token that other
@@ -180,7 +183,7 @@ end
 function Client:status(options)
   local source = open_source(check_self(self, "status"))
   if check_shared(options) and source then
-    local ok, failure = source:look()
+    local ok, failure = look.shared(source)
     source:deliver()
     if not ok then
       return errors.unpack(failure)
@@ -208,7 +211,7 @@ function Client:close(options)
     close(self)
     return true
   end
-  local revoked, message, code, detail = self:_with_source(token_source.revoke)
+  local revoked, message, code, detail = self:_with_source(invalidation.revoke)
   close(self)
   return revoked, message, code, detail
 end

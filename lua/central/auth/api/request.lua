@@ -154,8 +154,8 @@ end
 
 local function send(source, call, token, deadline)
   call.attempts = call.attempts + 1
-  local _ <close> = call.resets and source:begin_reset(deadline) or nil
-  local raw, failure = source:call({
+  local _ <close> = call.resets and source:resets():begin(deadline) or nil
+  local raw, failure = source:pool():call({
     url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
     authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX,
     no_repeat = not IDEMPOTENT[call.method],
@@ -187,7 +187,7 @@ local function retry_delay(source, call, raw, failure, retry_after)
     or not response_error.transient(code, detail) then
     return nil
   end
-  return (retry_after or 0) + source:random() * util.doubled(FIRST_PAUSE, call.attempts - 1)
+  return (retry_after or 0) + source.random() * util.doubled(FIRST_PAUSE, call.attempts - 1)
 end
 
 local function is_success(raw)
@@ -221,10 +221,10 @@ local function attempt(source, call, deadline)
   elseif deadline:over() then
     return true, errors.fail("timeout", call.name .. ": no time is left for the request after waiting for a token")
   end
-  call.sent_boot, call.sent_wall = source:sent()
-  call.seen_resets = source.resets
+  call.sent_boot, call.sent_wall = source.current.sent_boot or 0, source.current.sent_wall or 0
+  call.seen_resets = source:resets().count
   local function clean(text)
-    return errors.printable(core.redact(text, token, source:secret()))
+    return errors.printable(core.redact(text, token, source.client_secret.current))
   end
   local raw
   raw, failure = send(source, call, token, deadline)
@@ -282,7 +282,7 @@ function request.run(source, method, target, options, context)
     if result[1] then
       return table.unpack(result, 2, result.n)
     end
-    source:pause(result[2])
+    source:waiter():pause(result[2])
   end
 end
 

@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local deadlines = require "central.auth.deadline"
+local invalidation = require "central.auth.token.invalidation"
 
 local unauthorized = {}
 
@@ -57,8 +58,8 @@ end
 
 -- While this client resets its own credential, a refused token is expected; the next token comes after the reset.
 local function wait_for_reset(source, deadline)
-  while source:is_resetting() and not deadline:over() do
-    source:pause(RESET_POLL)
+  while source:resets():is_under_way() and not deadline:over() do
+    source:waiter():pause(RESET_POLL)
   end
   return source.clock:boot()
 end
@@ -85,14 +86,14 @@ end
 ---@return boolean
 function unauthorized.replace(source, call, token, deadline)
   local now = wait_for_reset(source, deadline)
-  if call.seen_resets ~= source.resets then -- the reset ended the token, which is forgotten already
+  if call.seen_resets ~= source:resets().count then -- the reset ended the token, which is forgotten already
     return not deadline:over()
   end
   local suspect, proven = is_suspect(source, call, now)
   call.refused_at = call.refused_at or now
   call.refusals = (call.refusals or 0) + 1
   return suspect and call.refusals < TOKENS_MAX and not deadline:over()
-    and source:replace(token, call.sent_wall, proven, deadlines.new(source.clock, deadline:left() / 2))
+    and invalidation.replace(source, token, call.sent_wall, proven, deadlines.new(source.clock, deadline:left() / 2))
 end
 
 return unauthorized

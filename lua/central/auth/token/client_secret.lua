@@ -7,6 +7,7 @@ local core = require "central.auth.core"
 local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
+local secret_function = lazy "central.auth.token.secret_function"
 
 ---@class central.auth.Source
 ---@field name string the option, for messages
@@ -17,36 +18,9 @@ local errors = lazy "central.auth.errors"
 
 local client_secret = {}
 
---- A failure to read a source.
----@param source central.auth.Source
----@param problem string
----@return central.auth.Failure
-function client_secret.failure(source, problem)
+-- A failure to read a source.
+local function failed(source, problem)
   return errors.pack(errors.invalid_option(source.name, source.from, problem))
-end
-
-local function check(source, secret)
-  local problem = core.secret_problem(secret)
-  if problem then
-    return nil, client_secret.failure(source, problem)
-  end
-  return secret
-end
-
--- The text of an error that it raises may hold anything.
-local function from_function(source)
-  local ok, value = pcall(source.value)
-  if not ok then
-    return nil, client_secret.failure(source, "the function raised an error")
-  elseif type(value) ~= "string" then
-    return nil, client_secret.failure(source, "the function returned a " .. type(value) .. " where a string is needed")
-  end
-  return check(source, core.secret(value))
-end
-
-local function from_value(source)
-  local value = source.reload and source.reload()
-  return check(source, value and core.secret(value) or source.value)
 end
 
 --- Reads a source, of whatever kind. Blocks while a command runs.
@@ -55,16 +29,20 @@ end
 ---@return userdata? secret
 ---@return central.auth.Failure? failure
 function client_secret.read(source, seconds)
+  local secret, problem, failure
   if source.kind == "function" then
-    return from_function(source)
+    secret, problem, failure = secret_function.call(source.value)
   elseif source.kind == "value" then
-    return from_value(source)
+    local value = source.reload and source.reload()
+    secret = value and core.secret(value) or source.value
+  else
+    secret, problem = core.read_secret(source, seconds)
   end
-  local secret, problem = core.read_secret(source, seconds)
-  if not secret then
-    return nil, client_secret.failure(source, problem)
+  problem = problem or secret and core.secret_problem(secret)
+  if problem then
+    return nil, failed(source, problem)
   end
-  return secret
+  return secret, failure
 end
 
 --- Wipes what is held of it.
@@ -76,6 +54,9 @@ function client_secret.wipe(source)
 end
 
 ---@class central.auth.ClientSecret
+---@field kind? "value" | "function" | "file" | "command" nil: the client has no secret. Only a fetch runs a command
+---@field assertion_kind? "value" | "function" | "file" | "command"
+---@field origin? central.auth.Source where it comes from
 ---@field current? userdata as last read
 local ClientSecret = {}
 ClientSecret.__index = ClientSecret
@@ -84,24 +65,16 @@ ClientSecret.__index = ClientSecret
 ---@param config central.auth.Config
 ---@return central.auth.ClientSecret
 function client_secret.new(config)
-  return setmetatable({ _source = config.secret, _assertion = config.assertion }, ClientSecret)
-end
-
---- Whether its source is a function of the user's, which may take its time and yield.
----@return boolean
-function ClientSecret:is_function()
-  return self._source ~= nil and self._source.kind == "function"
-end
-
---- Whether its source is a command, which only a fetch runs.
----@return boolean
-function ClientSecret:is_command()
-  return self._source ~= nil and self._source.kind == "command"
+  local origin, assertion = config.secret, config.assertion
+  return setmetatable({
+    origin = origin, kind = origin and origin.kind, _assertion = assertion,
+    assertion_kind = assertion and assertion.kind,
+  }, ClientSecret)
 end
 
 -- The option's own value stays until the client is closed.
-local function discard(self, secret)
-  if secret ~= self._source.value and secret ~= self.current then
+function ClientSecret:_discard(secret)
+  if secret and secret ~= self.origin.value and secret ~= self.current then
     secret:wipe()
   end
 end
@@ -111,50 +84,46 @@ end
 ---@return boolean? ready
 ---@return central.auth.Failure? failure
 function ClientSecret:prepare()
-  local source = self._source
-  if self.current or not source or self:is_command() then
+  if self.current or not self.kind or self.kind == "command" then
     return true
   end
-  local secret, failure = client_secret.read(source, 0)
+  local secret, failure = client_secret.read(self.origin, 0)
   if not secret then
     return nil, failure
   elseif self._closed or self.current then -- read by another coroutine while the function yielded
-    discard(self, secret)
+    self:_discard(secret)
     return true
   end
   self.current = secret
   return true
 end
 
--- A new secret in place of the one that was refused. Whether it is one.
-local function renew(self, secret)
-  if self._closed or secret:equal(self.current) or self._former and secret:equal(self._former) then
-    discard(self, secret)
+--- Takes over a secret that was read. Whether it is a new one.
+---@param secret userdata
+---@return boolean
+function ClientSecret:take(secret)
+  local former, current = self._former, self.current
+  if self._closed or current and secret:equal(current) or former and secret:equal(former) then
+    self:_discard(secret)
     return false
   end
-  local refused = self.current
   self.current = secret
-  discard(self, refused)
+  self:_discard(current)
   return true
 end
 
 --- After a refusal: reads the secret again, unless that takes a fetch, and says whether it changed.
 ---@return boolean
 function ClientSecret:reread()
-  local may_read = self._source and self.current and not self:is_command()
-  local secret = may_read and client_secret.read(self._source, 0)
-  return secret and renew(self, secret) or false
+  local may_read = self.kind and self.current and self.kind ~= "command"
+  local secret = may_read and client_secret.read(self.origin, 0)
+  return secret and self:take(secret) or false
 end
 
 --- Whether the fetch reads its source: a file or a command.
 ---@return boolean
 function ClientSecret:is_read_by_fetch()
-  local kind = self._source and self._source.kind
-  return kind == "file" or kind == "command"
-end
-
-local function order_of(source)
-  return { kind = source.kind, value = source.value }
+  return self.kind == "file" or self.kind == "command"
 end
 
 --- Fills in what a fetch needs. A function that gives an assertion is called here.
@@ -162,42 +131,18 @@ end
 ---@return boolean? ready
 ---@return central.auth.Failure? failure
 function ClientSecret:complete(order)
-  local assertion = self._assertion
+  local origin, assertion = self.origin, self._assertion
   order.current, order.former = self.current, self._former
-  if self:is_read_by_fetch() then
-    order.secret = order_of(self._source)
+  order.secret = self:is_read_by_fetch() and { kind = origin.kind, value = origin.value } or nil
+  order.assertion = assertion and { kind = assertion.kind, value = assertion.value }
+  if self.assertion_kind == "function" then
+    local value, failure = client_secret.read(assertion, 0)
+    if not value then
+      return nil, failure
+    end
+    order.assertion, order.tries = { kind = "value", value = value }, 1 -- each try needs one of its own
   end
-  if not assertion then
-    return true
-  elseif assertion.kind ~= "function" then
-    order.assertion = order_of(assertion)
-    return true
-  end
-  local value, failure = from_function(assertion)
-  if not value then
-    return nil, failure
-  end
-  order.assertion, order.tries = { kind = "value", value = value }, 1 -- each try needs one of its own
   return true
-end
-
---- Whether each try needs an assertion that a function gives.
----@return boolean
-function ClientSecret:asserts_by_function()
-  return self._assertion ~= nil and self._assertion.kind == "function"
-end
-
---- Takes over the secret that a fetch has read.
----@param secret userdata
-function ClientSecret:take(secret)
-  if self._closed or self.current and self.current:equal(secret) then
-    secret:wipe()
-    return
-  end
-  if self.current then
-    self.current:wipe()
-  end
-  self.current = secret
 end
 
 --- A failure to read what this option names.
@@ -205,7 +150,7 @@ end
 ---@param problem string
 ---@return central.auth.Failure
 function ClientSecret:failure(option, problem)
-  return client_secret.failure(option == "client_assertion" and self._assertion or self._source, problem)
+  return failed(option == "client_assertion" and self._assertion or self.origin, problem)
 end
 
 --- The assertion for a request that no fetch makes.
@@ -216,12 +161,6 @@ function ClientSecret:assertion(seconds)
   if self._assertion then
     return client_secret.read(self._assertion, seconds)
   end
-end
-
---- Where it came from, for the message of a refusal; nil for a client without one.
----@return central.auth.Source?
-function ClientSecret:origin()
-  return self._source
 end
 
 --- A new secret, which a reset gave. Its source may still give the former one, which is none any more.
@@ -245,7 +184,7 @@ function ClientSecret:close()
       self[name] = nil
     end
   end
-  client_secret.wipe(self._source)
+  client_secret.wipe(self.origin)
 end
 
 return client_secret

@@ -181,31 +181,6 @@ function CurrentToken:forget()
   self.id = nil
 end
 
---- The ids of the records that bring a token, or one that was requested before it: what replaced that is of no use, and
---- so is it. Of `raws`, some may be nil.
----@param token string
----@param ... central.auth.RawReply?
----@return integer[]
-function CurrentToken:ids_of(token, ...)
-  local is_held = self:token() == token
-  local sent_boot = is_held and self.sent_boot or -math.huge
-  local ids, found = { is_held and self.id or nil }, {}
-  for i = 1, select("#", ...) do
-    local raw = select(i, ...)
-    found[i] = raw and response.read(raw)
-    if found[i] and found[i].access_token == token then
-      sent_boot = math.max(sent_boot, raw.sent_boot)
-    end
-  end
-  for i, other in pairs(found) do
-    local raw = select(i, ...)
-    if other and (other.access_token == token or raw.sent_boot < sent_boot) then
-      ids[#ids + 1] = raw.id
-    end
-  end
-  return ids
-end
-
 --- What `status` shows.
 ---@return table
 function CurrentToken:snapshot()

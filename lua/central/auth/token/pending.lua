@@ -2,6 +2,7 @@
 -- one renewal; each has a descriptor of its own.
 -- SPDX-License-Identifier: MIT
 
+local calls = require "central.auth.token.call"
 local core = require "central.auth.core"
 local deadlines = require "central.auth.deadline"
 local lazy = require("central.auth.util").lazy
@@ -22,7 +23,8 @@ end
 
 -- It has come to an end; it keeps nothing but its descriptor, for a token could expire here.
 local function finish(self, failure)
-  self._done, self._failure, self._call.renewal = true, failure, nil
+  self._done, self._failure = true, failure
+  self._call:leave()
   if self._notifier:fd() >= 0 then
     self._notifier:signal()
   end
@@ -34,8 +36,10 @@ end
 ---@return central.auth.Pending? pending
 ---@return central.auth.Failure? failure
 function pending.new(source, min_valid)
-  local call = { min_valid = min_valid, deadline = deadlines.new(source.clock, source.config.timeout) }
-  local done = source:step(call)
+  local call = calls.new(source, {
+    min_valid = min_valid, deadline = deadlines.new(source.clock, source.config.timeout),
+  })
+  local done = call:step()
   local notifier, why
   if done then
     notifier, why = core.notifier()
@@ -63,7 +67,7 @@ function Pending:done()
     return true
   elseif not self._notifier:ours() then
     finish(self, errors.pack(errors.fail("closed", "this began in another process, which was forked")))
-  elseif source:step(call) then
+  elseif call:step() then
     finish(self, call.failure)
   elseif call.deadline:over() then
     finish(self, errors.failure("timeout", "the renewal under way took too long"))
@@ -84,7 +88,7 @@ function Pending:result()
   check(self, "result")
   local source, call = self._source, self._call
   if not self:done() and self._notifier:ours() then
-    source:await(call)
+    call:await()
     finish(self, call.failure)
   end
   local token, more

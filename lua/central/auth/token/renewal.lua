@@ -8,16 +8,20 @@ local request = require "central.auth.token.request"
 local response = require "central.auth.token.response"
 
 local errors = lazy "central.auth.errors"
-local response_error = lazy "central.auth.token.response_error"
+local recoveries = lazy "central.auth.token.recovery"
 
-local MIN_ATTEMPT = 0.1 -- seconds an attempt needs at least: a shorter one would only hide the failure before it
-local LOOK_AGAIN = 1    -- seconds until a usable token looks for the one that another process is getting, with jitter
+local TRIES = 4 -- requests at most for one who waits
 
 local renewal = {}
 
-renewal.TRIES = 4 -- requests at most for one who waits
-
 ---@class central.auth.Renewal
+---@field deadline central.auth.Deadline
+---@field waits boolean somebody waits for it
+---@field tries integer requests that are left
+---@field not_before? number boot time: a request is wanted then although a failure is remembered
+---@field secret? userdata that the last fetch used
+---@field subject_token? string likewise
+---@field began number boot time
 ---@field done boolean
 ---@field failure? central.auth.Failure of a renewal that is done
 local Renewal = {}
@@ -34,9 +38,9 @@ function renewal.new(source, purpose)
   return setmetatable({
     _source = source,
     _notifier = notifier, _no_notifier = why, -- where no descriptor is left, nothing can wait by one
-    _deadline = purpose.deadline, _waits = not purpose.early, _tries = purpose.early and 1 or renewal.TRIES,
-    _since = purpose.since, _look_only = purpose.look_only, _began = source.clock:boot(), done = false,
-    _is_moving = false, _refusal = purpose.refusal, _has_reread = purpose.refusal ~= nil,
+    deadline = purpose.deadline, waits = not purpose.early, tries = purpose.early and 1 or TRIES,
+    _since = purpose.since, _look_only = purpose.look_only, _refusal = purpose.refusal, began = source.clock:boot(),
+    done = false, _is_moving = false,
   }, Renewal)
 end
 
@@ -47,11 +51,11 @@ end
 ---@param deadline central.auth.Deadline
 ---@param not_before? number
 function Renewal:join(deadline, not_before)
-  self._not_before = self._not_before or not_before
-  if deadline.at > self._deadline.at then
-    self._deadline = deadline
+  self.not_before = self.not_before or not_before
+  if deadline.at > self.deadline.at then
+    self.deadline = deadline
   end
-  self._waits, self._tries = true, renewal.TRIES
+  self.waits, self.tries = true, TRIES
 end
 
 --- Another descriptor that becomes readable when there is something to do; nil, why where none is left.
@@ -119,11 +123,6 @@ function Renewal:cancel(failure)
   self:finish(failure)
 end
 
-function Renewal:_failed(failure)
-  self._source:note("failed", { code = failure.code, message = failure.message })
-  self:finish(failure)
-end
-
 -- --- fetches -------------------------------------------------------------------------------------------------------
 
 -- The form of the request. nil: none is to be made, or not yet, or the failure behind says why.
@@ -133,7 +132,7 @@ function Renewal:_form()
   elseif not self._source.subject then
     return request.client_credentials(self._source.config)
   end
-  local token, under_way, failure = self._source.subject(self._deadline, not self._waits)
+  local token, under_way, failure = self._source.subject:token(self._source, self.deadline, not self.waits)
   if under_way then
     self._subject = under_way
     if self._notifier then
@@ -141,7 +140,7 @@ function Renewal:_form()
       under_way:notify(self._notifier)
     end
   end
-  self._subject_token = token or self._subject_token
+  self.subject_token = token or self.subject_token
   return token and request.token_exchange(self._source.config, token), failure
 end
 
@@ -155,6 +154,7 @@ end
 -- The order of a fetch; nil: there is none yet, or the failure behind says why. Others who wait here look again: should
 -- a function of the user's yield, they start a renewal of their own.
 function Renewal:_order()
+  local source = self._source
   if self._has_started and self._notifier then
     self._notifier:signal()
   end
@@ -162,62 +162,62 @@ function Renewal:_order()
   local form, failure = self:_form()
   local order
   if not failure and not self._subject then
-    order, failure = self._source:order(self._deadline:left())
-    self._source:note_before_request(failure)
+    order, failure = source:order(self.deadline:left())
+    if failure then
+      source:failures():before_request(failure)
+    end
   end
   if order then
-    order.form = form
+    order.form, order.waits, order.since, order.look_only = form, self.waits, self._since, self._look_only
+    order.tries = math.min(order.tries or TRIES, self.tries)
+    order.not_before, order.reread = self._more.not_before, self._more.reread
   end
   return order, failure
 end
 
--- Starts a fetch by this order. Where an error prevents that, those who wait look again.
+-- Gives an order to a thread; where an error prevents that, those who wait look again. Returns the failure.
 function Renewal:_fetch(order)
-  local notifier = self._notifier
-  if notifier then
+  local notifier, failure = self._notifier, nil
+  self.secret = order.current
+  if not self._transfer then
+    self._transfer, failure = self._source:transfers():take()
+  end
+  if failure then
+    return failure
+  elseif notifier then
     notifier:clear()
   end
-  local ok, started, more = pcall(self._transfer.fetch, self._transfer, order, notifier)
-  if ok then
-    return started, more
-  elseif notifier then
-    notifier:signal()
+  local ok, started, why = pcall(self._transfer.fetch, self._transfer, order, notifier)
+  if not ok then
+    if notifier then
+      notifier:signal()
+    end
+    error(started, 0)
   end
-  error(started, 0)
+  self._is_inline = why == true
+  return not started and errors.failure("config", why) or nil
 end
 
 function Renewal:_start(more)
   self._more, self._subject = more or {}, nil
   local order, failure
-  if not self._deadline:over() then
+  if not self.deadline:over() then
     order, failure = self:_order()
   end
   if self.done then -- by a function of the user's
     return
-  elseif self._deadline:over() then
-    return self:_failed(failure or errors.failure("timeout", "no token in time"))
-  elseif failure or not self._source:claim(self) then
+  elseif self.deadline:over() then
+    failure = failure or errors.failure("timeout", "no token in time")
+    self._source:note("failed", { code = failure.code, message = failure.message })
     return self:finish(failure)
-  elseif not order then
-    return
-  end
-  order.waits, order.since, order.look_only = self._waits, self._since, self._look_only
-  order.tries = math.min(order.tries or renewal.TRIES, self._tries)
-  order.not_before, order.reread = self._more.not_before, self._more.reread
-  self._secret = order.current
-  if not self._transfer then
-    self._transfer, failure = self._source:transfers():take()
-  end
-  local started, why
-  if self._transfer then
-    started, why = self:_fetch(order)
-  end
-  if not started then
-    failure = failure or errors.failure("config", why)
-    self._source:note_before_request(failure)
+  elseif failure or not self._source:renewals():claim(self) then
     return self:finish(failure)
   end
-  self._is_inline = why == true
+  failure = order and self:_fetch(order)
+  if failure then
+    self._source:failures():before_request(failure)
+    self:finish(failure)
+  end
 end
 
 --- Starts a fetch, or waits for the subject token first; ends the renewal where neither can be. `more`: `not_before`
@@ -249,165 +249,60 @@ end
 
 -- --- what a result means -------------------------------------------------------------------------------------------
 
--- A function that makes text from the server fit to print.
-function Renewal:_cleaner(assertion)
-  return self._source:cleaner(assertion, self._subject_token)
+function Renewal:_recovery()
+  self._recovers_by = self._recovers_by or recoveries.new(self._source, self, self._refusal)
+  return self._recovers_by
 end
 
--- The end, unless the failure may pass and there is time and a try left.
-function Renewal:_end_or_try_again(failure)
-  local next_try = self._source:next_try()
-  if self._waits and self._tries > 0 and response_error.transient(failure.code, failure.detail)
-    and not self._source:asserts_by_function() and next_try + MIN_ATTEMPT < self._deadline.at then
-    self._source:note("retry", { code = failure.code, message = failure.message })
-    return self:start { not_before = next_try }
+-- Fetches again as `more` says, or ends.
+function Renewal:_go_on(more, failure)
+  if more then
+    return self:start(more)
   end
-  self:_failed(failure)
-end
-
--- Whether a refused secret may have changed, so that another fetch was started. A function that gives it is called by
--- whoever waits: see source.lua. `at`: when this client was refused; nil where it was another process.
-function Renewal:_tries_other_secret(failure, at)
-  if self._has_reread or not response_error.rejected(failure.code, failure.detail) then
-    return false
-  end
-  self._has_reread = true
-  local how = self._source:secret_after_refusal(self._secret)
-  if how == "unchanged" or self._deadline:over() then
-    return false
-  end
-  self._refusal, self._refused_at = failure, at
-  self:start { reread = how == "reread" or nil }
-  return true
-end
-
--- A reply without a token, which came at `at`.
-function Renewal:_refused(failure, at)
-  if self._subject_token and not self._had_new_subject and not self._deadline:over()
-    and self._source:has_new_subject(self._subject_token, failure) then
-    self._had_new_subject = true
-    return self:start()
-  elseif not self:_tries_other_secret(failure, at) then
-    self._source:failed(failure, at)
-    self:_end_or_try_again(failure)
-  end
+  self:finish(failure)
 end
 
 function Renewal:_on_reply(result)
-  local raw = result.attempts[#result.attempts]
-  local token, failure = response.read(raw, self:_cleaner(result.assertion))
+  local source, raw = self._source, result.attempts[#result.attempts]
+  local token = response.read(raw)
   if not token then
-    self._source:saw(raw)
-    return self:_refused(failure, raw.received_boot)
-  elseif self._secret and self._secret ~= self._source:secret() then
+    return self:_go_on(self:_recovery():reply(result))
+  elseif self.secret and self.secret ~= source.client_secret.current then
     return self:start() -- a reset has ended that token already
-  elseif self._source:take(token, raw) then
+  elseif source:take(token, raw) then
     return self:finish()
-  elseif self._deadline:over() then
+  elseif self.deadline:over() then
     return self:finish(errors.failure("timeout", "the new token had already expired on arrival"))
   end
   self:start()
 end
 
--- A failure that came while this renewal waited is its own, however long ago; one from before counts until its pause is
--- over.
 function Renewal:_on_shared(result)
   local found, failure = self._source:take_records(result.token, result.last, self._since)
-  local is_own = failure and result.last.received_boot >= self._began
-  if found then
-    self:finish()
-  elseif not failure or not is_own and self._source:backoff_left() == 0 then
-    self:start()
-  elseif self:_tries_other_secret(failure) then
-    return
-  elseif is_own then
-    self:_end_or_try_again(failure)
-  else
-    self:finish(self._source:remembered())
+  if failure then
+    return self:_go_on(self:_recovery():shared(failure, result.last.received_boot))
   end
-end
-
-function Renewal:_on_nothing()
-  local is_in_time = self._not_before and self._not_before < self._deadline.at
-  if self._source:backoff_left() > 0 and not is_in_time then
-    return self:finish(self._source:remembered())
-  end
-  self._look_only = nil
-  self:start { not_before = self._not_before }
-end
-
-function Renewal:_on_busy()
-  self._source:hold(LOOK_AGAIN * self._source:random())
-  if self._waits then
-    return self:start()
-  end
-  self:finish()
-end
-
-function Renewal:_on_unchanged()
-  if self._refused_at then
-    self._source:failed(self._refusal, self._refused_at)
-  end
-  self:_end_or_try_again(self._refusal)
-end
-
-function Renewal:_on_limited(result)
-  self._source:hold(result.retry_after)
-  self:_failed(errors.failure("rate_limited",
-    "too many token requests with this credential; no request is made before its budget allows one",
-    { retry_after = result.retry_after }))
-end
-
-function Renewal:_on_failed(result)
-  local attempt = result.attempts[#result.attempts]
-  local failure = request.failure(self._source.config, attempt, self:_cleaner(result.assertion))
-  self._source:failed(failure, attempt.at)
-  self:_end_or_try_again(failure)
-end
-
-function Renewal:_on_config(result)
-  local failure = self._source:secret_failure(result.option, result.problem)
-  self._source:failed(failure)
-  self:_failed(failure)
-end
-
-function Renewal:_on_timeout()
-  if self._waits and not self._deadline:over() then
-    return self:start() -- somebody joined who has more time
-  end
-  self:_failed(errors.failure("timeout", "no token in time: another process is requesting one, and has none yet"))
-end
-
-function Renewal:_on_memory()
-  local failure = errors.failure("config", "there is not enough memory for a token request")
-  self._source:failed(failure)
-  self:_failed(failure)
-end
-
-function Renewal:_on_cancelled()
-  self:finish()
-end
-
-Renewal._on_forked = Renewal._on_cancelled
-
--- The failures before the last attempt, which the fetch has tried again by itself.
-function Renewal:_note_retries(result)
-  for i = 1, #result.attempts - 1 do
-    local attempt, clean = result.attempts[i], self:_cleaner(result.assertion)
-    local failure = attempt.status and select(2, response.read(attempt, clean))
-      or not attempt.status and request.failure(self._source.config, attempt, clean)
-    if failure then
-      self._source:failed(failure, attempt.at or attempt.received_boot)
-      self._source:note("retry", { code = failure.code, message = failure.message })
-    end
-  end
+  self:_go_on(not found and {} or nil)
 end
 
 function Renewal:_take(result)
-  self._tries = math.max(self._tries - #result.attempts, 0)
-  self._secret = self._source:note_result(result) or self._secret
-  self:_note_retries(result)
-  self["_on_" .. result.outcome](self, result)
+  local outcome = result.outcome
+  self.tries = math.max(self.tries - #result.attempts, 0)
+  self.secret = self._source:note_result(result) or self.secret
+  self._look_only = outcome ~= "nothing" and self._look_only or nil
+  if #result.attempts > 1 then
+    self:_recovery():note_retries(result)
+  end
+  if outcome == "reply" then
+    self:_on_reply(result)
+  elseif outcome == "shared" then
+    self:_on_shared(result)
+  elseif outcome == "cancelled" or outcome == "forked" then
+    self:finish()
+  else
+    local recovery = self:_recovery()
+    self:_go_on(recovery[outcome](recovery, result))
+  end
 end
 
 return renewal

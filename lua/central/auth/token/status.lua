@@ -60,14 +60,14 @@ function status.of(source)
   if not source then
     return setmetatable({ state = "closed" }, metatable)
   end
-  local now = source:snapshot()
-  local held, failures = now.state ~= "none", now.backoff
+  local now = source.current:snapshot()
+  local held, failures = now.state ~= "none", source:failures()
   -- The end of an expired token lies in the past.
   local left = held and (now.remaining > 0 and now.remaining
     or math.min(now.sent_boot + now.life - source.clock:boot(), 0))
-  local pause, failure = failures and failures:left() or 0, failures and failures.last
+  local pause, failure = failures:left(), failures.last
   -- The Date header has whole seconds: a difference below one says nothing.
-  local skew = now.skew and (math.abs(now.skew) < 1 and 0 or now.skew)
+  local skew = source.skew and (math.abs(source.skew) < 1 and 0 or source.skew)
   return setmetatable({
     state = now.state,
     expires_in = held and now.remaining or nil,
@@ -77,12 +77,12 @@ function status.of(source)
     source = held and now.origin or nil,
     client = status.mask(source.config.client_id),
     token_url = source.config.token_url,
-    renewals = now.renewals,
+    renewals = source.replacements,
     next_try_in = pause > 0 and pause or nil,
     last_error = failure and failure.message or nil,
     granted_scope = now.granted_scope,
     clock_skew = skew,
-    cache = now.cache,
+    cache = source.cache:where(),
   }, metatable)
 end
 

@@ -1,0 +1,158 @@
+-- What follows from failures: how long the token endpoint is left alone, and whether the secret is read again after a
+-- refusal. Loaded when the first one comes.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+local request_error = require "central.auth.token.request_error"
+local response = require "central.auth.token.response"
+local response_error = require "central.auth.token.response_error"
+local util = require "central.auth.util"
+
+local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles, with full jitter
+local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
+local RETRY_AFTER_MAX = 3600  -- seconds that a server may ask for; a longer time is reported, and not waited for
+
+local failures = {}
+
+---@class central.auth.Failures
+---@field count integer since the last success
+---@field next_try number boot time; before it a failure is answered from memory
+---@field not_before number boot time; the server's Retry-After
+---@field last? central.auth.Failure
+local Failures = {}
+Failures.__index = Failures
+
+--- None yet.
+---@param source central.auth.TokenSource
+---@return central.auth.Failures
+function failures.new(source)
+  return setmetatable({ _source = source, _at = 0, count = 0, next_try = 0, not_before = 0 }, Failures)
+end
+
+-- --- the back-off --------------------------------------------------------------------------------------------------
+
+-- Seconds until the next try. Jitter also on the first, so that a fleet does not come back at once.
+function Failures:_pause(failure, retry_after)
+  if failure.code == "config" then
+    return 0 -- costs the server nothing, and whoever mends it wants to see the effect
+  elseif (failure.code == "http" or failure.code == "oauth")
+    and not response_error.transient(failure.code, failure.detail) then
+    return math.max(util.doubled(REFUSED_PAUSE, self.count - 1), retry_after)
+  end
+  return retry_after + self._source.random() * util.doubled(FIRST_PAUSE, self.count - 1)
+end
+
+--- Takes notice of a failure that came at `at`, by default now; `count`: how many in a row it makes, by default one
+--- more than before. A refusal says where the credential came from.
+---@param failure central.auth.Failure
+---@param at? number boot time
+---@param count? integer
+function Failures:failed(failure, at, count)
+  local source = self._source
+  local origin = source.client_secret.origin
+  if origin and not source.subject and response_error.rejected(failure.code, failure.detail) then
+    failure.message = ("%s (client_id from %s, %s from %s)"):format(failure.message, source.config.from.client_id,
+      origin.name, origin.from)
+  end
+  local retry_after = math.min(failure.detail.retry_after or 0, RETRY_AFTER_MAX)
+  self.count = count or self.count + 1
+  self._at = at or source.clock:boot()
+  self.not_before = self._at + retry_after
+  self.next_try = self._at + self:_pause(failure, retry_after)
+  self.last = failure
+  if failure.code == "config" then -- who has no token may ask again at once; a usable one is left alone
+    source:renewals():hold(source.random() * util.doubled(FIRST_PAUSE, self.count - 1))
+  end
+end
+
+--- A token is there.
+function Failures:succeeded()
+  self.count, self.next_try, self.not_before, self.last = 0, 0, 0, nil
+end
+
+--- Seconds for which the token endpoint is left alone.
+---@return number
+function Failures:left()
+  return self.last and math.max(self.next_try - self._source.clock:boot(), 0) or 0
+end
+
+--- The failure that is answered from memory; its detail says how long that still lasts.
+---@return central.auth.Failure
+function Failures:remembered()
+  local last, detail = self.last, {}
+  for key, value in pairs(last.detail) do
+    detail[key] = value
+  end
+  detail.retry_after = self:left()
+  return errors.failure(last.code, ("%s (not tried again for %.1f s)"):format(last.message, detail.retry_after), detail)
+end
+
+--- Takes notice of what keeps this client from making a request.
+---@param failure central.auth.Failure
+function Failures:before_request(failure)
+  if failure.code ~= "closed" then
+    self._source:note("failed", { code = failure.code, message = failure.message })
+    self:failed(failure)
+  end
+end
+
+--- Takes notice of the failure in a record of another process; nil where it is none that is worth sharing, or an older
+--- one.
+---@param raw central.auth.RawReply
+---@return central.auth.Failure?
+function Failures:take_shared(raw)
+  local source = self._source
+  if raw.received_boot <= math.max(source.current.sent_boot or 0, self._at) then
+    return nil
+  end
+  local _, failure = response.read(raw, request_error.cleaner(source))
+  if failure and (raw.status >= 400 or failure.code == "oauth") then
+    self:failed(failure, raw.received_boot, raw.failures)
+    self._must_reread = response_error.rejected(failure.code, failure.detail) -- only our secret may be the former one
+    return failure
+  end
+end
+
+-- --- another secret ------------------------------------------------------------------------------------------------
+
+--- Reads the secret again if a refusal asked for that. Whether it changed.
+---@return boolean
+function Failures:reread_if_due()
+  if not self._must_reread then
+    return false
+  end
+  self._must_reread = false
+  return self._source:reread_secret()
+end
+
+--- Whether a renewal is worth while after a refusal, because the secret's source gives another one by now. A command is
+--- run by the renewal, and what it gives may be the same.
+---@param purpose table of the renewal
+---@return boolean
+function Failures:may_have_other_secret(purpose)
+  if self._must_reread and self._source.client_secret.kind == "command" then
+    self._must_reread, purpose.reread, purpose.refusal = false, true, self:remembered()
+    return true
+  end
+  return self:reread_if_due()
+end
+
+--- After the secret that a fetch used was refused: "changed" (another one is there), "reread" (the next fetch reads its
+--- source again) or "unchanged".
+---@param used? userdata
+---@return "changed" | "reread" | "unchanged"
+function Failures:secret_after_refusal(used)
+  local secret = self._source.client_secret
+  local is_another = used ~= nil and used ~= secret.current
+  self._must_reread = secret.kind == "function" and not is_another -- it is called when somebody waits
+  if is_another then
+    return "changed"
+  elseif secret:is_read_by_fetch() then
+    return "reread"
+  elseif secret.kind == "function" then
+    return "unchanged"
+  end
+  return self._source:reread_secret() and "changed" or "unchanged"
+end
+
+return failures

@@ -1,0 +1,157 @@
+-- When a token is renewed: at most one renewal is under way, which all wait for; after a failure the token endpoint is
+-- left alone, and after a renewal the token.
+-- SPDX-License-Identifier: MIT
+
+local deadlines = require "central.auth.deadline"
+local lazy = require("central.auth.util").lazy
+local renewal = require "central.auth.token.renewal"
+
+local errors = lazy "central.auth.errors"
+
+local MIN_INTERVAL = 1 -- seconds between renewals of a usable token
+local LOOK_AGAIN = 1   -- seconds between looks at what other machines have, while the server is left alone
+
+local renewals = {}
+
+---@class central.auth.Renewals
+local Renewals = {}
+Renewals.__index = Renewals
+
+--- None has begun yet.
+---@param source central.auth.TokenSource
+---@return central.auth.Renewals
+function renewals.new(source)
+  return setmetatable({ _source = source, _hold_until = 0, _next_look = 0 }, Renewals)
+end
+
+--- Leaves a usable token alone for so many seconds.
+---@param seconds number
+function Renewals:hold(seconds)
+  self._hold_until = math.max(self._hold_until, self._source.clock:boot() + seconds)
+end
+
+--- After a renewal, likewise.
+---@param seconds number
+function Renewals:has_renewed(seconds)
+  self._hold_until = self._source.clock:boot() + math.max(seconds, MIN_INTERVAL)
+end
+
+--- The renewal under way, moved on as far as it goes; nil where there is none. One that another coroutine moves on
+--- does not count: that coroutine may have been dropped.
+---@return central.auth.Renewal?
+function Renewals:under_way()
+  local current = self._current
+  if current and (current:is_moving() or current:advance()) and self._current == current then
+    self._current = nil
+  end
+  return self._current
+end
+
+--- Of a renewal that starts: whether it is the one under way, unless another has become that meanwhile.
+---@param starting central.auth.Renewal
+---@return boolean
+function Renewals:claim(starting)
+  local other = self._current
+  if other and other ~= starting and not other.done and not other:is_moving() then
+    return false
+  end
+  self._current = starting
+  return true
+end
+
+-- The renewal under way, which goes on for this call, too, if somebody waits for that.
+function Renewals:_join(call)
+  if not call.early then
+    self._current:join(call.deadline)
+  end
+  return self._current
+end
+
+--- Starts a renewal, or joins the one that another coroutine started while this one read its secret. `purpose`: a call,
+--- or see renewal.new.
+---@param purpose table
+---@return central.auth.Renewal? renewal to be waited for
+---@return central.auth.Failure? failure
+function Renewals:start(purpose)
+  local ready, failure = self._source:prepare()
+  if not ready then
+    return nil, failure
+  elseif self:under_way() then
+    return self:_join(purpose)
+  end
+  local started = renewal.new(self._source, purpose)
+  started:start(purpose)
+  if not started.done then
+    return started
+  elseif self._current == started then
+    self._current = nil
+  end
+  return nil, started.failure
+end
+
+--- Starts a renewal that nobody waits for; its failure costs nothing.
+function Renewals:start_in_background()
+  local source = self._source
+  if self._current or source:backoff_left() > 0 or source.clock:boot() < self._hold_until then
+    return
+  end
+  local purpose = { early = true, deadline = deadlines.new(source.clock, source.config.timeout) }
+  local found, failure = source:look_locally()
+  local is_fresh = found and select(2, source.current:state()) == "fresh"
+  if not failure and not is_fresh
+    or failure and source.client_secret.kind ~= "function" and source:failures():may_have_other_secret(purpose) then
+    self:start(purpose)
+  end
+end
+
+-- While the token endpoint is left alone: a renewal where the secret may be another one by now, or where it is time to
+-- look at what other machines have.
+function Renewals:_begin_in_backoff(call)
+  local source, failures = self._source, self._source:failures()
+  if source:look_locally() then
+    return nil
+  end
+  local purpose, now = { deadline = call.deadline, early = call.early }, source.clock:boot()
+  if failures:may_have_other_secret(purpose) then
+    return self:start(purpose)
+  elseif source.cache:has_remote() and now >= self._next_look then
+    self._next_look, purpose.look_only = now + LOOK_AGAIN, true
+    return self:start(purpose)
+  elseif failures:left() == 0 then -- another coroutine got a token while a function of the user's yielded
+    return nil
+  end
+  return nil, failures:remembered()
+end
+
+--- A renewal to wait for; nil: a token is there after all, or none can be had now, as the failure behind says.
+---@param call central.auth.Call
+---@return central.auth.Renewal?
+---@return central.auth.Failure?
+function Renewals:begin(call)
+  local source = self._source
+  local left = source:backoff_left()
+  if self._current then
+    return self:_join(call)
+  elseif (left > 0 or source.clock:boot() < self._hold_until) and source.current:state() then
+    return nil
+  elseif left == 0 or call.not_before then
+    return self:start(call)
+  end
+  return self:_begin_in_backoff(call)
+end
+
+--- Cancels the renewal under way; all who wait for it end with this failure, or begin anew.
+---@param failure? central.auth.Failure
+function Renewals:cancel(failure)
+  if self._current then
+    self._current:cancel(failure)
+    self._current = nil
+  end
+end
+
+--- Ends the renewal under way, as the client is closed.
+function Renewals:close()
+  self:cancel(errors.pack(errors.closed()))
+end
+
+return renewals

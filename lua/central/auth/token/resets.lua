@@ -1,0 +1,63 @@
+-- Resets of the credential by this client: another secret takes the former one's place, and its tokens are dead.
+-- SPDX-License-Identifier: MIT
+
+local look = require "central.auth.token.look"
+local util = require "central.auth.util"
+
+local resets = {}
+
+---@class central.auth.Resets
+---@field count integer
+local Resets = {}
+Resets.__index = Resets
+
+--- None yet.
+---@param source central.auth.TokenSource
+---@return central.auth.Resets
+function resets.new(source)
+  return setmetatable({
+    _source = source, count = 0, _under_way = setmetatable({}, { __mode = "k" }), -- each one's deadline
+  }, Resets)
+end
+
+--- Notes that a reset is under way until the returned value is closed: a refused secret is expected then.
+---@param deadline central.auth.Deadline
+---@return any
+function Resets:begin(deadline)
+  local key
+  key = util.defer(function() self._under_way[key] = nil end)
+  self._under_way[key] = deadline
+  return key
+end
+
+--- Whether one is under way.
+---@return boolean
+function Resets:is_under_way()
+  for _, deadline in pairs(self._under_way) do
+    if not deadline:over() then
+      return true
+    end
+  end
+  return false
+end
+
+--- Goes on with another secret, here and in the cache.
+---@param secret userdata
+---@param deadline central.auth.Deadline until which the cache may be waited for
+function Resets:set_secret(secret, deadline)
+  local source = self._source
+  local _ <close> = self:begin(deadline)
+  source.cache:forget(nil, source.budget)
+  if source.cache:has_remote() then
+    look.run(source, deadline, { forget_all = true })
+  end
+  source.client_secret:replace(secret)
+  if not source.closed then
+    source.cache:attach(secret)
+    source.current:forget()
+    source:failures():succeeded()
+    self.count = self.count + 1
+  end
+end
+
+return resets
