@@ -344,6 +344,18 @@ describe("while the token server is left alone", function()
     assert.equal(1, s.requests)
   end)
 
+  it("a token that another machine got is found, though Redis was out when this one was told to wait", function()
+    local s = elsewhere { busy }
+    server:down()
+    assert.is_nil(s.client:token())
+    server:up()
+    assert(elsewhere({ token("t1", 1000) }).client:token())
+    clock:shift(2, 2)
+    assert.equal("t1", s.client:token())
+    assert.equal(1, s.requests)
+    assert.equal(1, count(s.events, "cache_error"))
+  end)
+
   it("Redis is asked once a second at most, by one process of a machine", function()
     local there = another_machine()
     local s = there:client({ busy }, server:options())
