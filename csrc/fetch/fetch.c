@@ -18,34 +18,34 @@
                             */
 #define RETRY_AFTER_MAX_S 86400 /* longer than any deadline */
 
-struct auth_fetch {
-    struct auth_fetch_order order;
-    struct auth_fetch_result result;
-    struct auth_notifier cancel;
+/* One that runs. */
+struct fetch {
+    struct auth_fetch_order *order;
+    struct auth_fetch_result *result;
     struct auth_deadline deadline;
     struct auth_stores stores;
     struct auth_secret body; /* of the request */
     struct auth_secret authorization;
 };
 
-static bool end(struct auth_fetch *fetch, enum auth_fetch_outcome outcome) {
-    fetch->result.outcome = outcome;
+static bool end(struct fetch *fetch, enum auth_fetch_outcome outcome) {
+    fetch->result->outcome = outcome;
     return false;
 }
 
 /* No time is left. */
-static bool end_in_time(struct auth_fetch *fetch) {
+static bool end_in_time(struct fetch *fetch) {
     return end(fetch,
                auth_deadline_is_cancelled(&fetch->deadline) ? AUTH_FETCH_CANCELLED : AUTH_FETCH_TIMEOUT);
 }
 
-static int64_t now_ns(const struct auth_fetch *fetch) {
-    return auth_clock_boot_ns(&fetch->order.clock);
+static int64_t now_ns(const struct fetch *fetch) {
+    return auth_clock_boot_ns(&fetch->order->clock);
 }
 
-static double random_part(const struct auth_fetch *fetch) {
-    return fetch->order.random != NULL ? fetch->order.random()
-                                       : (double)(auth_secret_random() >> 11) * 0x1p-53;
+static double random_part(const struct fetch *fetch) {
+    return fetch->order->random != NULL ? fetch->order->random()
+                                        : (double)(auth_secret_random() >> 11) * 0x1p-53;
 }
 
 static int64_t smaller(int64_t a, int64_t b) {
@@ -53,7 +53,7 @@ static int64_t smaller(int64_t a, int64_t b) {
 }
 
 /* Between half of it and one and a half. */
-static int64_t jittered(const struct auth_fetch *fetch, int64_t duration_ns) {
+static int64_t jittered(const struct fetch *fetch, int64_t duration_ns) {
     return (int64_t)((double)duration_ns * (0.5 + random_part(fetch)));
 }
 
@@ -65,9 +65,9 @@ static bool copy(struct auth_secret *to, const struct auth_secret *from) {
 /* --- 1. the client secret --- */
 
 /* Reads a secret from its source; `name` is the option's. */
-static bool read_source(struct auth_fetch *fetch, const struct auth_secret_source *source, const char *name,
+static bool read_source(struct fetch *fetch, const struct auth_secret_source *source, const char *name,
                         struct auth_secret *out) {
-    struct auth_fetch_result *result = &fetch->result;
+    struct auth_fetch_result *result = fetch->result;
     auth_secret_wipe(out);
     if (auth_secret_source_read(source, &fetch->deadline, out, result->problem))
         return true;
@@ -78,9 +78,9 @@ static bool read_source(struct auth_fetch *fetch, const struct auth_secret_sourc
     return end(fetch, AUTH_FETCH_CONFIG);
 }
 
-static bool get_secret(struct auth_fetch *fetch) {
-    const struct auth_fetch_order *order = &fetch->order;
-    struct auth_secret *secret = &fetch->result.secret;
+static bool get_secret(struct fetch *fetch) {
+    const struct auth_fetch_order *order = fetch->order;
+    struct auth_secret *secret = &fetch->result->secret;
     bool is_given = order->current.length > 0 || order->secret.kind == AUTH_SECRET_NONE;
     if (is_given && !copy(secret, &order->current))
         return end(fetch, AUTH_FETCH_MEMORY);
@@ -90,7 +90,7 @@ static bool get_secret(struct auth_fetch *fetch) {
         return end(fetch, AUTH_FETCH_UNCHANGED);
     if (!read_source(fetch, &order->secret, "client_secret", secret))
         return false;
-    fetch->result.secret_was_read = true;
+    fetch->result->secret_was_read = true;
     bool is_unchanged =
         auth_secret_equal(secret, &order->current) || auth_secret_equal(secret, &order->former);
     return order->reread && is_unchanged ? end(fetch, AUTH_FETCH_UNCHANGED) : true;
@@ -105,11 +105,11 @@ static bool contains(const uint64_t ids[AUTH_FETCH_IDS_MAX], uint64_t id) {
     return false;
 }
 
-static bool is_known(const struct auth_fetch *fetch, uint64_t id) {
-    for (size_t i = 0; i < fetch->result.count; i++)
-        if (fetch->result.attempts[i].id == id)
+static bool is_known(const struct fetch *fetch, uint64_t id) {
+    for (size_t i = 0; i < fetch->result->count; i++)
+        if (fetch->result->attempts[i].id == id)
             return true;
-    return id == fetch->order.good || contains(fetch->order.seen, id) || contains(fetch->order.forget, id);
+    return id == fetch->order->good || contains(fetch->order->seen, id) || contains(fetch->order->forget, id);
 }
 
 static int64_t bounded_retry_after_ns(int64_t seconds) {
@@ -117,28 +117,28 @@ static int64_t bounded_retry_after_ns(int64_t seconds) {
     return bounded_s > 0 ? bounded_s * AUTH_NS_PER_S : 0;
 }
 
-static bool is_new(const struct auth_fetch *fetch, const struct auth_record *record) {
+static bool is_new(const struct fetch *fetch, const struct auth_record *record) {
     int64_t received_ns = record->sent.boot_ns + record->took_ns;
-    bool is_late = record->sent.boot_ns >= fetch->order.since_boot_ns || fetch->order.since_boot_ns == 0;
+    bool is_late = record->sent.boot_ns >= fetch->order->since_boot_ns || fetch->order->since_boot_ns == 0;
     bool runs = received_ns + bounded_retry_after_ns(record->retry_after_s) > now_ns(fetch);
     return !is_known(fetch, record->id) && (is_late || runs);
 }
 
 /* Lets the machine's other processes find what came from another machine. */
-static void write_locally(struct auth_fetch *fetch, enum auth_record_kind kind, struct auth_record *record) {
+static void write_locally(struct fetch *fetch, enum auth_record_kind kind, struct auth_record *record) {
     struct auth_record local;
     struct auth_secret bytes = {0};
     bool is_newer = !auth_stores_read(&fetch->stores, AUTH_LOCAL, kind, &local, &bytes) ||
                     local.sent.boot_ns < record->sent.boot_ns;
     auth_secret_wipe(&bytes);
     if (is_newer && kind == AUTH_RECORD_LAST)
-        auth_stores_promote(&fetch->stores, AUTH_LOCAL, fetch->order.good);
+        auth_stores_promote(&fetch->stores, AUTH_LOCAL, fetch->order->good);
     if (is_newer)
         (void)auth_stores_write(&fetch->stores, AUTH_LOCAL, kind, record);
 }
 
-static bool find(struct auth_fetch *fetch, enum auth_side side, enum auth_record_kind kind) {
-    struct auth_fetch_shared *shared = &fetch->result.records[kind];
+static bool find(struct fetch *fetch, enum auth_side side, enum auth_record_kind kind) {
+    struct auth_fetch_shared *shared = &fetch->result->records[kind];
     auth_secret_wipe(&shared->bytes);
     shared->present = auth_stores_read(&fetch->stores, side, kind, &shared->record, &shared->bytes) &&
                       is_new(fetch, &shared->record);
@@ -150,7 +150,7 @@ static bool find(struct auth_fetch *fetch, enum auth_side side, enum auth_record
 }
 
 /* Whether a store has records that the caller does not know. */
-static bool look(struct auth_fetch *fetch, enum auth_side side) {
+static bool look(struct fetch *fetch, enum auth_side side) {
     bool token = find(fetch, side, AUTH_RECORD_TOKEN);
     bool last = find(fetch, side, AUTH_RECORD_LAST);
     return token || last;
@@ -158,7 +158,7 @@ static bool look(struct auth_fetch *fetch, enum auth_side side) {
 
 /* The same for both stores; for the remote one if no other process of this machine is about to ask it. Takes
  * and releases the locks. */
-static bool look_around(struct auth_fetch *fetch) {
+static bool look_around(struct fetch *fetch) {
     bool found = look(fetch, AUTH_LOCAL);
     if (!found && auth_stores_has(&fetch->stores, AUTH_REMOTE) &&
         auth_stores_lock(&fetch->stores, AUTH_LOCAL))
@@ -168,9 +168,9 @@ static bool look_around(struct auth_fetch *fetch) {
 }
 
 /* Removes the records of an invalidated token. */
-static void forget(struct auth_fetch *fetch) {
+static void forget(struct fetch *fetch) {
     static const uint64_t none[AUTH_FETCH_IDS_MAX];
-    const struct auth_fetch_order *order = &fetch->order;
+    const struct auth_fetch_order *order = fetch->order;
     if (!order->forget_all && memcmp(order->forget, none, sizeof none) == 0)
         return;
     (void)auth_stores_lock(&fetch->stores, AUTH_LOCAL);
@@ -180,14 +180,14 @@ static void forget(struct auth_fetch *fetch) {
 
 /* --- 3. waiting --- */
 
-static bool sleep_for(struct auth_fetch *fetch, int64_t duration_ns) {
+static bool sleep_for(struct fetch *fetch, int64_t duration_ns) {
     bool (*sleep)(const struct auth_deadline *, int64_t) =
-        fetch->order.sleep != NULL ? fetch->order.sleep : auth_deadline_sleep;
+        fetch->order->sleep != NULL ? fetch->order->sleep : auth_deadline_sleep;
     return sleep(&fetch->deadline, duration_ns) || end_in_time(fetch);
 }
 
 /* Waits without locks, and looks at the records meanwhile. */
-static bool pause_until(struct auth_fetch *fetch, int64_t due_ns) {
+static bool pause_until(struct fetch *fetch, int64_t due_ns) {
     auth_stores_unlock(&fetch->stores);
     for (int64_t rest_ns = due_ns - now_ns(fetch); rest_ns > 0; rest_ns = due_ns - now_ns(fetch)) {
         if (!sleep_for(fetch, smaller(rest_ns, LOOK_NS)))
@@ -198,15 +198,15 @@ static bool pause_until(struct auth_fetch *fetch, int64_t due_ns) {
     return true;
 }
 
-static bool look_once(struct auth_fetch *fetch) {
+static bool look_once(struct fetch *fetch) {
     bool found = look_around(fetch);
     if (!found && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
     return end(fetch, found ? AUTH_FETCH_SHARED : AUTH_FETCH_NOTHING);
 }
 
-static bool wait_for_first_try(struct auth_fetch *fetch) {
-    int64_t due_ns = fetch->order.not_before_ns;
+static bool wait_for_first_try(struct fetch *fetch) {
+    int64_t due_ns = fetch->order->not_before_ns;
     if (due_ns > now_ns(fetch) && look_around(fetch))
         return end(fetch, AUTH_FETCH_SHARED);
     return pause_until(fetch, due_ns);
@@ -224,7 +224,7 @@ struct turn {
 
 /* When a holder is taken to hang. A process that waits for another machine goes ahead before those that wait
  * for it. */
-static int64_t patience_ends_ns(const struct auth_fetch *fetch, const struct turn *turn) {
+static int64_t patience_ends_ns(const struct fetch *fetch, const struct turn *turn) {
     double part = 0.5;
     double spread = 0.25;
     if (auth_stores_has(&fetch->stores, AUTH_REMOTE)) {
@@ -237,7 +237,7 @@ static int64_t patience_ends_ns(const struct auth_fetch *fetch, const struct tur
 
 /* With the machine's lock: tries that of all machines, and looks at what they have. false: another one has
  * it. */
-static bool take_remote_turn(struct auth_fetch *fetch, struct turn *turn, bool *found) {
+static bool take_remote_turn(struct fetch *fetch, struct turn *turn, bool *found) {
     bool is_ours = auth_stores_lock(&fetch->stores, AUTH_REMOTE);
     *found = look(fetch, AUTH_REMOTE);
     turn->next_look_ns = now_ns(fetch) + jittered(fetch, turn->remote_pause_ns);
@@ -245,13 +245,13 @@ static bool take_remote_turn(struct auth_fetch *fetch, struct turn *turn, bool *
     return is_ours;
 }
 
-static bool wait_for_holder(struct auth_fetch *fetch, const struct turn *turn, int64_t until_ns) {
+static bool wait_for_holder(struct fetch *fetch, const struct turn *turn, int64_t until_ns) {
     int64_t next_ns = turn->leads ? turn->next_look_ns : now_ns(fetch) + jittered(fetch, POLL_NS);
     return sleep_for(fetch, smaller(next_ns, until_ns) - now_ns(fetch));
 }
 
 /* Ends with the lock, or without one where that can't be had or its holder hangs. */
-static bool take_turn(struct auth_fetch *fetch) {
+static bool take_turn(struct fetch *fetch) {
     struct turn turn = {
         .began_ns = now_ns(fetch), .chance = random_part(fetch), .remote_pause_ns = REMOTE_FIRST_NS};
     while (!auth_deadline_is_over(&fetch->deadline)) {
@@ -263,9 +263,9 @@ static bool take_turn(struct auth_fetch *fetch) {
                        take_remote_turn(fetch, &turn, &found);
         if (found)
             return end(fetch, AUTH_FETCH_SHARED);
-        if (is_ours || (hangs && fetch->order.waits))
+        if (is_ours || (hangs && fetch->order->waits))
             return true;
-        if (!fetch->order.waits)
+        if (!fetch->order->waits)
             return end(fetch, AUTH_FETCH_BUSY);
         if (!wait_for_holder(fetch, &turn, patience_ns))
             return false;
@@ -276,19 +276,19 @@ static bool take_turn(struct auth_fetch *fetch) {
 /* --- 5. the budget: kept in the folder with its lock, else by this process --- */
 
 /* How long until the request may be made; 0: now. */
-static int64_t take_from_budget(struct auth_fetch *fetch) {
-    struct auth_budget *budget = &fetch->result.budget;
+static int64_t take_from_budget(struct fetch *fetch) {
+    struct auth_budget *budget = &fetch->result->budget;
     const struct auth_lock *lock = &fetch->stores.locks[AUTH_LOCAL];
     auth_budget_load(budget, lock);
-    int64_t wait_ns = auth_budget_take(budget, auth_clock_wall_ns(&fetch->order.clock));
+    int64_t wait_ns = auth_budget_take(budget, auth_clock_wall_ns(&fetch->order->clock));
     auth_budget_save(budget, lock);
     return wait_ns;
 }
 
-static bool wait_for_budget(struct auth_fetch *fetch, int64_t wait_ns) {
-    if (fetch->order.waits && wait_ns < auth_deadline_left_ns(&fetch->deadline))
+static bool wait_for_budget(struct fetch *fetch, int64_t wait_ns) {
+    if (fetch->order->waits && wait_ns < auth_deadline_left_ns(&fetch->deadline))
         return pause_until(fetch, now_ns(fetch) + wait_ns);
-    fetch->result.retry_after_ns = wait_ns;
+    fetch->result->retry_after_ns = wait_ns;
     return end(fetch, AUTH_FETCH_LIMITED);
 }
 
@@ -299,11 +299,11 @@ static bool add_field(struct auth_secret *form, const char *name, const void *va
 }
 
 /* Names the client and proves that it is the one: by an assertion, a header, or the secret in the form. */
-static bool add_client(struct auth_fetch *fetch) {
+static bool add_client(struct fetch *fetch) {
     static const char type[] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-    const struct auth_fetch_order *order = &fetch->order;
-    const struct auth_secret *secret = &fetch->result.secret;
-    const struct auth_secret *assertion = &fetch->result.assertion;
+    const struct auth_fetch_order *order = fetch->order;
+    const struct auth_secret *secret = &fetch->result->secret;
+    const struct auth_secret *assertion = &fetch->result->assertion;
     size_t id_length = strlen(order->client_id);
     if (assertion->length > 0)
         return add_field(&fetch->body, "client_id", order->client_id, id_length) &&
@@ -316,33 +316,33 @@ static bool add_client(struct auth_fetch *fetch) {
            (secret->length == 0 || add_field(&fetch->body, "client_secret", secret->data, secret->length));
 }
 
-static bool write_request(struct auth_fetch *fetch) {
-    const struct auth_fetch_order *order = &fetch->order;
+static bool write_request(struct fetch *fetch) {
+    const struct auth_fetch_order *order = fetch->order;
     auth_secret_wipe(&fetch->authorization);
     if (order->client_id != NULL && order->assertion.kind != AUTH_SECRET_NONE &&
-        !read_source(fetch, &order->assertion, "client_assertion", &fetch->result.assertion))
+        !read_source(fetch, &order->assertion, "client_assertion", &fetch->result->assertion))
         return false;
     bool ok = copy(&fetch->body, &order->form) && (order->client_id == NULL || add_client(fetch));
     return ok || end(fetch, AUTH_FETCH_MEMORY);
 }
 
 /* The reply is the transfer's, until the next one. */
-static const struct auth_transfer_reply *send(struct auth_fetch *fetch) {
-    struct auth_transfer_request *request = &fetch->order.request;
+static const struct auth_transfer_reply *send(struct fetch *fetch) {
+    struct auth_transfer_request *request = &fetch->order->request;
     request->body = &fetch->body;
     request->authorization = fetch->authorization.length > 0 ? &fetch->authorization : NULL;
-    return fetch->order.perform(fetch->order.transfer, request, &fetch->deadline);
+    return fetch->order->perform(fetch->order->transfer, request, &fetch->deadline);
 }
 
 /* Whatever it says: who reads the record judges it. */
-static void share(struct auth_fetch *fetch, struct auth_fetch_attempt *attempt) {
+static void share(struct fetch *fetch, struct auth_fetch_attempt *attempt) {
     const struct auth_transfer_reply *reply = &attempt->reply;
     struct auth_record record = {.sent = reply->sent,
                                  .took_ns = reply->received.boot_ns - reply->sent.boot_ns,
                                  .date_s = reply->date_s,
                                  .retry_after_s = reply->retry_after_s,
                                  .status = (uint32_t)reply->status,
-                                 .failures = fetch->order.failures + (uint32_t)fetch->result.count,
+                                 .failures = fetch->order->failures + (uint32_t)fetch->result->count,
                                  .body = reply->body.data,
                                  .body_length = reply->body.length};
     bool here = auth_stores_write(&fetch->stores, AUTH_LOCAL, AUTH_RECORD_LAST, &record);
@@ -350,11 +350,11 @@ static void share(struct auth_fetch *fetch, struct auth_fetch_attempt *attempt) 
     attempt->id = here || there ? record.id : 0;
 }
 
-static bool make_request(struct auth_fetch *fetch) {
-    struct auth_fetch_result *result = &fetch->result;
+static bool make_request(struct fetch *fetch) {
+    struct auth_fetch_result *result = fetch->result;
     struct auth_fetch_attempt *attempt = &result->attempts[result->count];
     for (int side = AUTH_LOCAL; side < AUTH_SIDES && result->count == 0; side++)
-        auth_stores_promote(&fetch->stores, (enum auth_side)side, fetch->order.good);
+        auth_stores_promote(&fetch->stores, (enum auth_side)side, fetch->order->good);
     if (!write_request(fetch))
         return false;
     if (auth_deadline_is_over(&fetch->deadline))
@@ -394,19 +394,19 @@ static bool may_pass(const struct auth_transfer_reply *reply) {
 }
 
 /* Jitter also in the first, so that those who failed at once do not come back at once. */
-static int64_t pause_ns(const struct auth_fetch *fetch, const struct auth_transfer_reply *reply) {
+static int64_t pause_ns(const struct fetch *fetch, const struct auth_transfer_reply *reply) {
     int64_t most_ns = PAUSE_FIRST_NS;
-    for (size_t i = 1; i < fetch->order.failures + fetch->result.count && most_ns < PAUSE_LONGEST_NS; i++)
+    for (size_t i = 1; i < fetch->order->failures + fetch->result->count && most_ns < PAUSE_LONGEST_NS; i++)
         most_ns *= 2;
     most_ns = smaller(most_ns, PAUSE_LONGEST_NS);
     return bounded_retry_after_ns(reply->retry_after_s) + (int64_t)((double)most_ns * random_part(fetch));
 }
 
-static bool wait_for_next_try(struct auth_fetch *fetch) {
-    const struct auth_transfer_reply *reply = &fetch->result.attempts[fetch->result.count - 1].reply;
-    size_t tries = fetch->order.tries < AUTH_FETCH_TRIES_MAX ? fetch->order.tries : AUTH_FETCH_TRIES_MAX;
+static bool wait_for_next_try(struct fetch *fetch) {
+    const struct auth_transfer_reply *reply = &fetch->result->attempts[fetch->result->count - 1].reply;
+    size_t tries = fetch->order->tries < AUTH_FETCH_TRIES_MAX ? fetch->order->tries : AUTH_FETCH_TRIES_MAX;
     int64_t wait_ns = pause_ns(fetch, reply);
-    if (fetch->result.count < tries && may_pass(reply) &&
+    if (fetch->result->count < tries && may_pass(reply) &&
         wait_ns + TRY_NS <= auth_deadline_left_ns(&fetch->deadline))
         return pause_until(fetch, now_ns(fetch) + wait_ns);
     return end(fetch, reply->failure == AUTH_TRANSFER_OK ? AUTH_FETCH_REPLY : AUTH_FETCH_FAILED);
@@ -414,16 +414,16 @@ static bool wait_for_next_try(struct auth_fetch *fetch) {
 
 /* --- all of it --- */
 
-static bool open_stores(struct auth_fetch *fetch) {
-    return auth_stores_open(&fetch->stores, &fetch->order, &fetch->result, &fetch->deadline) ||
+static bool open_stores(struct fetch *fetch) {
+    return auth_stores_open(&fetch->stores, fetch->order, fetch->result, &fetch->deadline) ||
            end(fetch, AUTH_FETCH_MEMORY);
 }
 
-static void run(struct auth_fetch *fetch) {
+static void run(struct fetch *fetch) {
     bool goes_on = get_secret(fetch) && open_stores(fetch);
     if (goes_on)
         forget(fetch);
-    goes_on = goes_on && (fetch->order.look_only ? look_once(fetch) : wait_for_first_try(fetch));
+    goes_on = goes_on && (fetch->order->look_only ? look_once(fetch) : wait_for_first_try(fetch));
     while (goes_on && take_turn(fetch)) {
         int64_t wait_ns = take_from_budget(fetch);
         goes_on =
@@ -431,15 +431,18 @@ static void run(struct auth_fetch *fetch) {
     }
 }
 
-void auth_fetch_run(struct auth_fetch *fetch) {
+void auth_fetch_run(struct auth_fetch *fetch, const struct auth_notifier *cancel) {
+    struct auth_fetch_order *order = &fetch->order;
     struct auth_fetch_result *result = &fetch->result;
-    fetch->deadline = (struct auth_deadline){
-        .clock = &fetch->order.clock, .at_ns = fetch->order.deadline_ns, .cancel = &fetch->cancel};
-    result->budget = fetch->order.budget;
-    run(fetch);
-    auth_stores_close(&fetch->stores);
-    auth_secret_wipe(&fetch->body);
-    auth_secret_wipe(&fetch->authorization);
+    struct fetch running = {
+        .order = order,
+        .result = result,
+        .deadline = {.clock = &order->clock, .at_ns = order->deadline_ns, .cancel = cancel}};
+    result->budget = order->budget;
+    run(&running);
+    auth_stores_close(&running.stores);
+    auth_secret_wipe(&running.body);
+    auth_secret_wipe(&running.authorization);
     if (strcmp(result->lock_problem, result->local_problem) == 0)
         result->lock_problem[0] = '\0'; /* it is the folder's */
 }
@@ -447,29 +450,7 @@ void auth_fetch_run(struct auth_fetch *fetch) {
 /* --- the fetch as a value --- */
 
 struct auth_fetch *auth_fetch_new(void) {
-    struct auth_fetch *fetch = calloc(1, sizeof *fetch);
-    if (fetch != NULL && !auth_notifier_open(&fetch->cancel)) {
-        free(fetch);
-        fetch = NULL;
-    }
-    return fetch;
-}
-
-struct auth_fetch_order *auth_fetch_order(struct auth_fetch *fetch) {
-    return &fetch->order;
-}
-
-void auth_fetch_use_network(struct auth_fetch *fetch, struct auth_transfer *transfer) {
-    fetch->order.perform = auth_transfer_perform;
-    fetch->order.transfer = transfer;
-}
-
-void auth_fetch_cancel(struct auth_fetch *fetch) {
-    auth_notifier_signal(&fetch->cancel);
-}
-
-struct auth_fetch_result *auth_fetch_result(struct auth_fetch *fetch) {
-    return &fetch->result;
+    return calloc(1, sizeof(struct auth_fetch));
 }
 
 static void free_store(struct auth_store *store) {
@@ -505,6 +486,5 @@ void auth_fetch_free(struct auth_fetch *fetch) {
         return;
     wipe_result(&fetch->result);
     free_order(&fetch->order);
-    auth_notifier_close(&fetch->cancel);
     free(fetch);
 }

@@ -67,7 +67,7 @@ struct auth_fetch_order {
     int64_t not_before_ns; /* boot clock: no request before it. Records are looked at meanwhile */
     int64_t deadline_ns;   /* boot clock */
     struct auth_clock clock;
-    /* Makes the request: auth_transfer_perform, by auth_fetch_use_network; units script it. A slow server is
+    /* Makes the request: auth_transfer_perform, with its transfer; units script it. A slow server is
      * given its time, until the deadline of the fetch. */
     const struct auth_transfer_reply *(*perform)(struct auth_transfer *transfer,
                                                  const struct auth_transfer_request *request,
@@ -124,26 +124,18 @@ struct auth_fetch_result {
     bool remote_wrote; /* something was written to the remote store, and nothing failed after that */
 };
 
-struct auth_fetch;
+struct auth_fetch {
+    struct auth_fetch_order order;   /* to be filled in before it runs, once */
+    struct auth_fetch_result result; /* after that */
+};
 
-/* NULL: no memory or no descriptor (errno says which). Fill in the order, then run once. */
+/* NULL: no memory. */
 struct auth_fetch *auth_fetch_new(void);
-struct auth_fetch_order *auth_fetch_order(struct auth_fetch *fetch);
-
-/* Makes requests by this transfer, which stays the caller's and must not be used by others
- * while the fetch runs. */
-void auth_fetch_use_network(struct auth_fetch *fetch, struct auth_transfer *transfer);
 
 /* Blocks until there is a result; see above. Holds the gate (worker/gate.h) while it is inside a library. All
- * locks are released when it returns. */
-void auth_fetch_run(struct auth_fetch *fetch);
-
-/* From any thread, any number of times: `auth_fetch_run` returns in about a millisecond, unless it resolves a
- * name. */
-void auth_fetch_cancel(struct auth_fetch *fetch);
-
-/* After auth_fetch_run; the fetch's. */
-struct auth_fetch_result *auth_fetch_result(struct auth_fetch *fetch);
+ * locks are released when it returns. Once `cancel` is signalled, from any thread, it returns in about a
+ * millisecond, unless it resolves a name. NULL: it can't be cancelled. */
+void auth_fetch_run(struct auth_fetch *fetch, const struct auth_notifier *cancel);
 
 /* Wipes and frees everything. NULL is fine. In a forked child only of a fetch that was never run. */
 void auth_fetch_free(struct auth_fetch *fetch);

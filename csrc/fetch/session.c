@@ -4,6 +4,7 @@
 #include "worker/gate.h"
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@ struct auth_session_work {
     struct auth_fetch *fetch;                /* NULL: a call, or nothing */
     struct auth_secret body;                 /* of the call … */
     struct auth_secret authorization;        /* … which libcurl has pointers to */
-    struct auth_notifier cancel;             /* of calls on a worker; closed before the first one */
+    struct auth_notifier cancel;             /* of what runs on a worker */
     const struct auth_transfer_reply *reply; /* of the call, once it has ended */
 };
 
@@ -42,7 +43,8 @@ static void run_call(void *data) {
 }
 
 static void run_fetch(void *data) {
-    auth_fetch_run(((struct auth_session_work *)data)->fetch);
+    const struct auth_session_work *work = data;
+    auth_fetch_run(work->fetch, &work->cancel);
 }
 
 static void wipe(struct auth_session_work *work) {
@@ -68,13 +70,15 @@ static struct auth_session_work *new_work(void) {
     struct auth_session_work *work = calloc(1, sizeof *work);
     if (work == NULL)
         return NULL;
-    work->cancel = AUTH_NOTIFIER_CLOSED;
-    work->transfer = auth_transfer_new();
-    if (work->transfer == NULL) {
-        free(work);
-        return NULL;
-    }
-    return work;
+    if (auth_notifier_open(&work->cancel))
+        work->transfer = auth_transfer_new();
+    if (work->transfer != NULL)
+        return work;
+    int error = errno;
+    auth_notifier_close(&work->cancel);
+    free(work);
+    errno = error;
+    return NULL;
 }
 
 bool auth_session_is_ours(const struct auth_session *session) {
@@ -104,6 +108,7 @@ bool auth_session_is_under_way(const struct auth_session *session) {
 
 static bool start_worker(struct auth_session *session, void (*run)(void *data),
                          const struct auth_notifier *done) {
+    auth_notifier_clear(&session->work->cancel);
     session->worker = auth_worker_start(run, release, session->work, done);
     session->state = session->worker != NULL ? AUTH_SESSION_WORKER : AUTH_SESSION_INLINE;
     return session->worker != NULL;
@@ -112,10 +117,11 @@ static bool start_worker(struct auth_session *session, void (*run)(void *data),
 bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
                         const struct auth_notifier *done) {
     session->work->fetch = fetch;
-    auth_fetch_use_network(fetch, session->work->transfer);
+    fetch->order.perform = auth_transfer_perform;
+    fetch->order.transfer = session->work->transfer;
     if (start_worker(session, run_fetch, done))
         return true;
-    if (!auth_fetch_order(fetch)->waits) {
+    if (!fetch->order.waits) {
         session->work->fetch = NULL;
         session->state = AUTH_SESSION_IDLE;
         return false;
@@ -138,13 +144,6 @@ static bool start_call(struct auth_session_work *work, struct auth_transfer_requ
     return started;
 }
 
-static bool open_cancel(struct auth_notifier *cancel) {
-    if (cancel->fd < 0)
-        return auth_notifier_open(cancel);
-    auth_notifier_clear(cancel);
-    return true;
-}
-
 void auth_session_call(struct auth_session *session, struct auth_transfer_request *request,
                        struct auth_secret *body, struct auth_secret *authorization,
                        const struct auth_clock *clock, const struct auth_notifier *done) {
@@ -157,7 +156,7 @@ void auth_session_call(struct auth_session *session, struct auth_transfer_reques
     request->authorization = &work->authorization;
     bool started = start_call(work, request);
     session->state = started ? AUTH_SESSION_INLINE : AUTH_SESSION_DONE;
-    if (done != NULL && !(started && open_cancel(&work->cancel) && start_worker(session, run_call, done)))
+    if (done != NULL && !(started && start_worker(session, run_call, done)))
         auth_notifier_signal(done);
 }
 
@@ -209,8 +208,7 @@ static bool has_ended(const struct auth_session *session) {
 }
 
 struct auth_fetch_result *auth_session_result(const struct auth_session *session) {
-    return has_ended(session) && session->work->fetch != NULL ? auth_fetch_result(session->work->fetch)
-                                                              : NULL;
+    return has_ended(session) && session->work->fetch != NULL ? &session->work->fetch->result : NULL;
 }
 
 const struct auth_transfer_reply *auth_session_reply(const struct auth_session *session) {
@@ -225,10 +223,7 @@ bool auth_session_next_header(const struct auth_session *session, void **place, 
 void auth_session_cancel(struct auth_session *session) {
     if (!auth_session_is_ours(session) || session->state != AUTH_SESSION_WORKER)
         return;
-    if (session->work->fetch != NULL)
-        auth_fetch_cancel(session->work->fetch);
-    else
-        auth_notifier_signal(&session->work->cancel);
+    auth_notifier_signal(&session->work->cancel);
     end_worker(session);
 }
 

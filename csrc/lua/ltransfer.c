@@ -292,7 +292,7 @@ static int handle_fetch(lua_State *L) {
     luaL_argcheck(L, request.url != NULL || look_only, 2, "an order needs a url");
     if (!prepare(L, handle) || (handle->fetch = auth_fetch_new()) == NULL)
         return fail_to_start(L);
-    struct auth_fetch_order *order = auth_fetch_order(handle->fetch);
+    struct auth_fetch_order *order = &handle->fetch->order;
     fill_order(L, handle, order);
     order->look_only = look_only;
     lua_getfield(L, 2, "budget");

@@ -447,7 +447,7 @@ static int64_t cancel_soon(void) {
     assert_int_equal(pthread_create(&thread, NULL, run_in_thread, NULL), 0);
     auth_clock_sleep(MOMENT_MS * MS);
     int64_t began_ns = auth_clock_boot_ns(&real);
-    auth_fetch_cancel(world.fetch);
+    cancel_fetch();
     assert_int_equal(pthread_join(thread, NULL), 0);
     return auth_clock_boot_ns(&real) - began_ns;
 }

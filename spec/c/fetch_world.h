@@ -92,8 +92,10 @@ static inline void point(void) {
         world.act();
 }
 
+static struct auth_notifier world_cancel = {.fd = -1};
+
 static inline void cancel_fetch(void) {
-    auth_fetch_cancel(world.fetch);
+    auth_notifier_signal(&world_cancel);
 }
 
 static inline void move_clock(int64_t by_ns) {
@@ -291,10 +293,11 @@ static inline void end_fetch(void) {
 static inline struct auth_fetch_order *new_fetch(void) {
     end_fetch();
     world.fetch = auth_fetch_new();
-    if (world.fetch == NULL)
+    auth_notifier_close(&world_cancel);
+    if (world.fetch == NULL || !auth_notifier_open(&world_cancel))
         abort();
-    world.order = auth_fetch_order(world.fetch);
-    world.result = auth_fetch_result(world.fetch);
+    world.order = &world.fetch->order;
+    world.result = &world.fetch->result;
     world.answered = 0;
     world.naps = 0;
     world.slept_ns = 0;
@@ -327,7 +330,7 @@ static inline struct auth_fetch_order *new_remote_fetch(void) {
 }
 
 static inline enum auth_fetch_outcome run_fetch(void) {
-    auth_fetch_run(world.fetch);
+    auth_fetch_run(world.fetch, &world_cancel);
     return world.result->outcome;
 }
 

@@ -63,7 +63,7 @@ static bool hang(const struct auth_deadline *deadline, int64_t duration_ns) {
 static struct auth_fetch *fetch_from(const char *url) {
     struct auth_fetch *fetch = auth_fetch_new();
     assert_non_null(fetch);
-    struct auth_fetch_order *order = auth_fetch_order(fetch);
+    struct auth_fetch_order *order = &fetch->order;
     order->request.url = url;
     order->request.user_agent = "test";
     order->request.connect_timeout_ms = 10000;
@@ -184,7 +184,7 @@ static void needs_no_thread_where_somebody_waits(void **state) {
 
     atomic_store(&threads_refused, 1);
     struct auth_fetch *fetch = fetch_from(server.url);
-    auth_fetch_order(fetch)->waits = false;
+    fetch->order.waits = false;
     assert_true(auth_session_open(&session));
     assert_false(auth_session_fetch(&session, fetch, &done));
     assert_false(auth_session_is_under_way(&session));
@@ -247,8 +247,8 @@ static void abandons_what_does_not_end(void **state) {
     int descriptors = entries("/proc/self/fd");
     for (int closes = 0; closes < 2; closes++) {
         struct auth_fetch *fetch = fetch_from(server.url);
-        auth_fetch_order(fetch)->not_before_ns = auth_clock_boot_ns(&wall) + 5 * AUTH_NS_PER_S;
-        auth_fetch_order(fetch)->sleep = hang;
+        fetch->order.not_before_ns = auth_clock_boot_ns(&wall) + 5 * AUTH_NS_PER_S;
+        fetch->order.sleep = hang;
         atomic_store(&goes_on, false);
         auth_notifier_clear(&done);
         start_fetch(&session, fetch, &done);
