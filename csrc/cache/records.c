@@ -101,8 +101,22 @@ static bool has_id(const struct auth_records *records, const struct auth_secret 
     return has;
 }
 
-/* Where that can be, the very bytes that were looked at: a process that does without the lock may be writing
- * another reply. */
+/* The very bytes that were looked at: a process that does without the lock may be writing another reply.
+ * Where such a process has removed the record meanwhile, its copy goes, too. */
+static enum auth_store_result copy_last(struct auth_records *records, const char *last, const char *token,
+                                        const struct auth_secret *bytes) {
+    struct auth_secret now = {0};
+    struct auth_store *store = records->store;
+    int64_t age_ns = -1;
+    enum auth_store_result result = store->kind->put(store, token, bytes, &records->call);
+    if (result == AUTH_STORE_OK)
+        result = store->kind->get(store, last, &now, &age_ns, &records->call);
+    if (result == AUTH_STORE_ABSENT)
+        (void)store->kind->remove(store, token, &records->call);
+    auth_secret_wipe(&now);
+    return result;
+}
+
 enum auth_store_result auth_records_promote(struct auth_records *records, uint64_t good) {
     struct auth_secret bytes = {0};
     struct auth_store *store = records->store;
@@ -115,7 +129,7 @@ enum auth_store_result auth_records_promote(struct auth_records *records, uint64
     else if (result == AUTH_STORE_OK && store->kind->rename != NULL)
         result = store->kind->rename(store, last.text, token.text, &records->call);
     else if (result == AUTH_STORE_OK)
-        result = store->kind->put(store, token.text, &bytes, &records->call);
+        result = copy_last(records, last.text, token.text, &bytes);
     auth_secret_wipe(&bytes);
     return result;
 }
@@ -140,13 +154,13 @@ static enum auth_store_result remove_one(struct auth_records *records, enum auth
     return store->kind->remove(store, name.text, &records->call);
 }
 
+/* First the one that another process may be promoting, or the token could be moved past this. */
 enum auth_store_result auth_records_remove(struct auth_records *records, const uint64_t *ids, size_t count) {
-    enum auth_store_result all = AUTH_STORE_ABSENT;
-    for (int kind = 0; kind < AUTH_RECORD_KINDS && all != AUTH_STORE_ERROR; kind++) {
-        enum auth_store_result one = remove_one(records, (enum auth_record_kind)kind, ids, count);
-        all = one == AUTH_STORE_ABSENT ? all : one;
-    }
-    return all;
+    enum auth_store_result last = remove_one(records, AUTH_RECORD_LAST, ids, count);
+    if (last == AUTH_STORE_ERROR)
+        return last;
+    enum auth_store_result token = remove_one(records, AUTH_RECORD_TOKEN, ids, count);
+    return token == AUTH_STORE_ABSENT ? last : token;
 }
 
 enum auth_store_result auth_records_lock(struct auth_records *records, int64_t lease_ns,

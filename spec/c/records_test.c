@@ -232,6 +232,58 @@ static void removes_those_that_are_named(void **state) {
     assert_int_equal(auth_records_remove(&records, NULL, 0), AUTH_STORE_ABSENT);
 }
 
+/* A folder in which another process acts between two calls of this one. */
+static uint64_t good_id;
+static int gets_until_promotion;
+static bool is_removed_before_put;
+
+static enum auth_store_result get_between(struct auth_store *store, const char *record,
+                                          struct auth_secret *out, int64_t *age_ns,
+                                          struct auth_store_call *call) {
+    (void)store;
+    struct auth_records others = records_in(folder);
+    if (--gets_until_promotion == 0)
+        (void)auth_records_promote(&others, good_id);
+    return folder->kind->get(folder, record, out, age_ns, call);
+}
+
+static enum auth_store_result put_between(struct auth_store *store, const char *record,
+                                          const struct auth_secret *bytes, struct auth_store_call *call) {
+    (void)store;
+    struct auth_records others = records_in(folder);
+    if (is_removed_before_put)
+        assert_int_equal(auth_records_remove(&others, &good_id, 1), AUTH_STORE_OK);
+    return folder->kind->put(folder, record, bytes, call);
+}
+
+static enum auth_store_result remove_between(struct auth_store *store, const char *record,
+                                             struct auth_store_call *call) {
+    (void)store;
+    return folder->kind->remove(folder, record, call);
+}
+
+/* Whoever removes a token may have to do without the lock, and whoever promotes it has that. */
+static void removes_what_is_being_promoted(void **state) {
+    (void)state;
+    static const struct auth_store_kind kind = {
+        .get = get_between, .put = put_between, .remove = remove_between};
+    struct auth_store between = {.kind = &kind};
+    struct auth_records records = records_in(folder);
+    good_id = write_record(&records, AUTH_RECORD_LAST, "{}");
+    records.store = &between;
+    is_removed_before_put = true;
+    assert_int_equal(auth_records_promote(&records, good_id), AUTH_STORE_ABSENT);
+    is_removed_before_put = false;
+    assert_int_equal(id_of(&records, AUTH_RECORD_TOKEN), 0);
+    for (int gets = 1; gets <= 2; gets++) {
+        good_id = write_record(&records, AUTH_RECORD_LAST, "{}");
+        gets_until_promotion = gets;
+        assert_int_equal(auth_records_remove(&records, &good_id, 1), AUTH_STORE_OK);
+        assert_int_equal(id_of(&records, AUTH_RECORD_TOKEN), 0);
+        assert_int_equal(id_of(&records, AUTH_RECORD_LAST), 0);
+    }
+}
+
 static void locks_by_the_name_of_the_identity(void **state) {
     (void)state;
     struct auth_records records = records_in(folder);
@@ -348,6 +400,7 @@ int main(void) {
         TEST(tells_what_is_wrong_with_the_store),
         TEST(promotes_the_last_reply_if_it_is_the_good_one),
         TEST(removes_those_that_are_named),
+        TEST(removes_what_is_being_promoted),
         TEST(locks_by_the_name_of_the_identity),
         TEST(is_as_old_as_the_older_of_this_machines_clocks_says),
         TEST(knows_the_wall_clock_alone_after_another_boot),
