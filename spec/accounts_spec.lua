@@ -177,7 +177,7 @@ describe("a closed client", function()
     end)
     is_closed(got)
     assert.is_true(got.late < LATE, got.late)
-    assert.equal(before, notifiers())
+    assert.is_true(notifiers() <= before) -- newer libcurl's connections have one, too, which ends with them
     return got
   end
 
