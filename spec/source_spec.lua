@@ -278,6 +278,16 @@ describe("a secret's function that yields #valgrind", function()
     end
   end)
 
+  it("leaves the request what is left of the call's time", function()
+    local s
+    s = scripted.new({ token("t1", 1000) }, { client_secret = scripted.NONE, client_assertion = function()
+      s:wait(4)
+      return "a-long-enough-assertion"
+    end })
+    assert.equal("t1", s.client:token())
+    assert.near(6, s.last_request.timeout, 0.1)
+  end)
+
   it("holds nobody up who cannot yield, and goes on after that", function()
     local s = asks()
     local reads = coroutine.wrap(function() return s.client:token() end)

@@ -77,6 +77,7 @@ local KINDS = {
   { name = "msp", options = { cache = "/shared" }, tenant = "aa" },
   { name = "value", options = { cache = "/shared" }, is_value = true },
   { name = "alone", options = { cache = false } },
+  { name = "asserting", options = { cache = false }, asserts = true },
   { name = "far", options = { cache = "redis://127.0.0.1:1" }, needs = "central.auth.redis" },
 }
 
@@ -136,6 +137,9 @@ local function open(self, kind)
     client_secret = kind.is_value and self.source_secret or secret_function(self, process) }
   for name, value in pairs(kind.options) do
     options[name] = value
+  end
+  if kind.asserts then
+    options.client_secret, options.client_assertion = scripted.NONE, options.client_secret
   end
   process.timeout = options.timeout
   process.s = scripted.new(function(_, request) return self:answer(process, request) end, options, self.clock,

@@ -126,7 +126,7 @@ local function rejects(self, request)
     return not has_good_subject(self, request.form) and refusal(401, "invalid_token")
   end
   self.known_secret = self.known_secret or core.secret(self.secret)
-  return not request.secret:equal(self.known_secret) and { status = 401, body = "" }
+  return not (request.assertion or request.secret):equal(self.known_secret) and { status = 401, body = "" }
 end
 
 local BROKEN = {

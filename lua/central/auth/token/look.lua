@@ -11,7 +11,7 @@ local look = {}
 ---@param more? table to be added to the order
 ---@return table? result nil where there is none in time
 function look.run(source, deadline, more)
-  local order = source:order(deadline:left())
+  local order = source:order(deadline)
   local result = order and source:pool():look(order, more, deadline)
   if result and not source.closed then
     source:note_result(result)

@@ -162,7 +162,7 @@ function Renewal:_order()
   local form, failure = self:_form()
   local order
   if not failure and not self._subject then
-    order, failure = source:order(self.deadline:left())
+    order, failure = source:order(self.deadline)
     if failure then
       source:failures():before_request(failure)
     end

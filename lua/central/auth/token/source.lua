@@ -268,20 +268,22 @@ function TokenSource:reread_secret()
   return changed or false
 end
 
---- What every fetch of this source needs, for so many seconds; an assertion is got for it.
----@param seconds number
+--- What every fetch of this source needs; an assertion is got for it, which may take its time.
+---@param deadline central.auth.Deadline
 ---@return table? order
 ---@return central.auth.Failure? failure
-function TokenSource:order(seconds)
-  local current = self.current
-  local order = {
-    timeout = math.max(seconds, 0.001), seen = self._seen, budget = self.budget,
-    good = current:state() and current.id or nil, failures = self._failures and self._failures.count or 0,
-  }
+function TokenSource:order(deadline)
+  local order = {}
+  local ready, failure = self:_after_secret(self.client_secret:complete(order))
+  if not ready then
+    return nil, failure
+  end
   request.complete(order, self.config)
   self.cache:complete(order)
-  local ready, failure = self:_after_secret(self.client_secret:complete(order))
-  return ready and order or nil, failure
+  order.timeout, order.seen, order.budget = math.max(deadline:left(), 0.001), self._seen, self.budget
+  order.good = self.current:state() and self.current.id or nil
+  order.failures = self._failures and self._failures.count or 0
+  return order
 end
 
 --- Takes over what a fetch found beside its outcome. Returns the secret that it read, if it did.
