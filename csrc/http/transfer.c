@@ -32,10 +32,9 @@ struct try {
 };
 
 struct auth_transfer {
-    CURLM *multi; /* keeps connections and the trust store between requests … */
-    CURL *easy;   /* … and TLS sessions */
-    bool has_fingerprint;
-    uint64_t fingerprint; /* of the files of trust and identity that the two have seen */
+    CURLM *multi;         /* keeps connections and the trust store between requests … */
+    CURL *easy;           /* … and TLS sessions */
+    uint64_t fingerprint; /* of the files of trust and identity that the two have seen; 0: of none yet */
     bool key_encrypted;   /* of those files, the private key */
     bool under_way;
     CURL *second; /* the same request on a new connection, as the kept one was silent; NULL: none */
@@ -311,12 +310,11 @@ static bool follow_files(struct auth_transfer *transfer, const struct auth_trans
                                  request->cert_file, request->key_file};
     uint64_t fingerprint =
         auth_trust_fingerprint(files, sizeof files / sizeof *files, own ? own_folder : trust->path);
-    if (transfer->has_fingerprint && transfer->fingerprint == fingerprint)
+    if (transfer->fingerprint == fingerprint)
         return true;
-    if (transfer->has_fingerprint && !open_handles(transfer))
+    if (transfer->fingerprint != 0 && !open_handles(transfer))
         return false;
     transfer->key_encrypted = key != NULL && auth_trust_is_encrypted(key);
-    transfer->has_fingerprint = true;
     transfer->fingerprint = fingerprint;
     return true;
 }

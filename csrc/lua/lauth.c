@@ -68,6 +68,20 @@ const char *auth_lua_text_field(lua_State *L, int index, const char *name) {
     return text;
 }
 
+size_t auth_lua_check_ids(lua_State *L, int index, uint64_t *ids, size_t most) {
+    index = lua_absindex(L, index);
+    luaL_checktype(L, index, LUA_TTABLE);
+    size_t count = lua_rawlen(L, index);
+    if (count > most)
+        luaL_error(L, "more than %d ids", (int)most);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, index, (lua_Integer)i + 1);
+        ids[i] = (uint64_t)luaL_checkinteger(L, -1);
+        lua_pop(L, 1);
+    }
+    return count;
+}
+
 int64_t auth_lua_check_ns(lua_State *L, int index) {
     static const double century_s = 3.2e9;
     double seconds = luaL_checknumber(L, index);

@@ -60,6 +60,9 @@ const char *auth_lua_check_text(lua_State *L, int index);
 const char *auth_lua_text_item(lua_State *L, int index, lua_Integer i);
 const char *auth_lua_text_field(lua_State *L, int index, const char *name);
 
+/* The ids of records in the list at `index`, `most` at most, and their number; anything else raises. */
+size_t auth_lua_check_ids(lua_State *L, int index, uint64_t *ids, size_t most);
+
 /* A number of seconds at `index` as ns, cut to a century either way; NaN raises. */
 int64_t auth_lua_check_ns(lua_State *L, int index);
 

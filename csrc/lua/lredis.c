@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "lua/lauth.h"
 #include "redis/redis_store.h"
+#include "redis/redis_tls.h"
 
 #include <limits.h>
 
@@ -33,7 +34,7 @@ int luaopen_central_auth_redis(lua_State *L) {
     lua_newtable(L);
     lua_pushcfunction(L, new_store);
     lua_setfield(L, -2, "store");
-    lua_pushboolean(L, auth_redis_store_has_tls());
+    lua_pushboolean(L, auth_redis_tls_is_here());
     lua_setfield(L, -2, "tls");
     return 1;
 }

@@ -69,34 +69,15 @@ static int store_read(lua_State *L) {
     return 3;
 }
 
-struct ids {
-    bool all;
-    size_t count;
-    uint64_t ids[IDS_MAX];
-};
-
-static struct ids check_ids(lua_State *L, int index) {
-    struct ids list = {.all = lua_isnoneornil(L, index)};
-    if (list.all)
-        return list;
-    luaL_checktype(L, index, LUA_TTABLE);
-    size_t count = lua_rawlen(L, index);
-    luaL_argcheck(L, count <= IDS_MAX, index, "too many ids");
-    while (list.count < count) {
-        lua_rawgeti(L, index, (lua_Integer)list.count + 1);
-        list.ids[list.count++] = (uint64_t)luaL_checkinteger(L, -1);
-        lua_pop(L, 1);
-    }
-    return list;
-}
-
 /* store:forget(clock, key, name, ids | nil, budget [, sent_wall [, proven]]) -> whether a record was removed,
  * whether that was allowed, why | nil: removes the records whose id is in the list, or both. With the time at
  * which their token was requested only if the budget allows that it is replaced. The lock is taken unless
  * another process has it; then the budget is not asked. */
 static int store_forget(lua_State *L) {
     struct auth_records records = check_records(L);
-    struct ids list = check_ids(L, 5);
+    uint64_t ids[IDS_MAX];
+    bool all = lua_isnoneornil(L, 5);
+    size_t count = all ? 0 : auth_lua_check_ids(L, 5, ids, IDS_MAX);
     struct auth_budget *budget = luaL_checkudata(L, 6, AUTH_BUDGET_TYPE);
     bool asks = !lua_isnoneornil(L, 7);
     int64_t sent_wall_ns = asks ? auth_lua_check_ns(L, 7) : 0;
@@ -110,8 +91,8 @@ static int store_forget(lua_State *L) {
         allowed = auth_budget_may_replace(budget, sent_wall_ns, proven, auth_clock_wall_ns(records.clock));
         auth_budget_save(budget, &lock);
     }
-    if (allowed && (list.all || list.count > 0))
-        removed = auth_records_remove(&records, list.ids, list.count) == AUTH_STORE_OK;
+    if (allowed && (all || count > 0))
+        removed = auth_records_remove(&records, ids, count) == AUTH_STORE_OK;
     if (locked)
         records.store->kind->unlock(records.store, &lock);
     lua_pushboolean(L, removed);

@@ -216,17 +216,8 @@ static void copy_source(lua_State *L, const char *name, struct auth_secret_sourc
 }
 
 static void copy_ids(lua_State *L, const char *name, uint64_t ids[AUTH_FETCH_IDS_MAX]) {
-    if (lua_getfield(L, 2, name) != LUA_TNIL) {
-        luaL_checktype(L, -1, LUA_TTABLE);
-        size_t count = lua_rawlen(L, -1);
-        if (count > AUTH_FETCH_IDS_MAX)
-            luaL_error(L, "%s: more than %d ids", name, AUTH_FETCH_IDS_MAX);
-        for (size_t i = 0; i < count; i++) {
-            lua_rawgeti(L, -1, (lua_Integer)i + 1);
-            ids[i] = (uint64_t)luaL_checkinteger(L, -1);
-            lua_pop(L, 1);
-        }
-    }
+    if (lua_getfield(L, 2, name) != LUA_TNIL)
+        (void)auth_lua_check_ids(L, -1, ids, AUTH_FETCH_IDS_MAX);
     lua_pop(L, 1);
 }
 

@@ -177,10 +177,6 @@ struct auth_store *auth_redis_store_new(const struct auth_redis_options *options
     return NULL;
 }
 
-bool auth_redis_store_has_tls(void) {
-    return auth_redis_tls_is_here();
-}
-
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool initialised;
 

@@ -31,7 +31,4 @@ bool auth_redis_store_init(void);
  * store does not authenticate. NULL: no memory. */
 struct auth_store *auth_redis_store_new(const struct auth_redis_options *options);
 
-/* Whether this build can speak TLS to Redis (hiredis 1.0 or newer). */
-bool auth_redis_store_has_tls(void);
-
 #endif

@@ -9,6 +9,7 @@
 struct redisContext;
 struct ssl_st;
 
+/* Whether this build can speak TLS to Redis. */
 bool auth_redis_tls_is_here(void);
 
 /* Initialises OpenSSL. false: it can't be. */

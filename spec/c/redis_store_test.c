@@ -1,6 +1,7 @@
 /* Redis as a store: against a real redis-server, and against servers of fixed answers, for what a real one
  * does not do. SPDX-License-Identifier: MIT */
 #include "redis/redis_store.h"
+#include "redis/redis_tls.h"
 #include "redis_server.h"
 #include "worker/gate.h"
 
@@ -503,7 +504,7 @@ static const struct place {
 enum { PLACES = sizeof places / sizeof *places };
 
 static bool is_possible(const struct place *place) {
-    return place->store != in_tls || auth_redis_store_has_tls();
+    return place->store != in_tls || auth_redis_tls_is_here();
 }
 
 static void wait_there(const struct place *place, struct auth_store *store, struct auth_deadline deadline) {
@@ -993,7 +994,7 @@ static void make_certificates(const char *name) {
 
 static void speaks_tls_and_checks_the_certificate(void **state) {
     (void)state;
-    if (!auth_redis_store_has_tls())
+    if (!auth_redis_tls_is_here())
         SKIP("this build has no TLS for Redis");
     if (!has_command("redis-server") || !has_command("redis-cli") || !has_command("openssl"))
         SKIP("redis-server, redis-cli or openssl is not installed");
