@@ -86,11 +86,11 @@ describe("a locale with a decimal comma", function()
     local said, status = process.run("localedef -i ps_AF -f UTF-8 " .. process.quote(folder .. "/ps_AF.UTF-8"))
     assert(status == 0, said)
     local output = child.run([[
-      local json = require "central.auth.json"
+      local json_body = require "central.auth.api.json_body"
       assert(os.setlocale "ps_AF.UTF-8")
       assert(#tostring(0.5) == 4)
-      print(json.encode { 8, 1e300, "8.5" })
-      print(json.encode { x = { 8.5 } })
+      print(json_body.encode { 8, 1e300, "8.5" })
+      print(json_body.encode { x = { 8.5 } })
     ]], { LOCPATH = folder, HOME = folder })
     assert.equal('[8,1e+300,"8.5"]\nnil\t8.5 has a fraction, which lua-cjson can\'t write with a decimal point of '
       .. "several bytes; give it as a string, or the text in body\n", output)

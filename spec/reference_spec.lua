@@ -82,7 +82,7 @@ describe("annotations", function()
   end)
 
   it("name every option with its variable, and so does the README", function()
-    local fields = class("central.auth.config.options", "central.auth.Options").fields
+    local fields = class("central.auth.config.types", "central.auth.Options").fields
     assert.same(options.names, names(fields))
     for _, field in ipairs(fields) do
       local variable = "CENTRAL_" .. field.name:upper()
@@ -108,7 +108,7 @@ describe("annotations", function()
     for name in readme:match("\n## Errors\n(.-)\n\n|"):match "`detail` has.*":gmatch "`([%w_]+)`" do
       fields[#fields + 1] = name ~= "detail" and { name = name } or nil
     end
-    assert.same(names(events), names(class("central.auth.config.options", "central.auth.EventName").fields))
+    assert.same(names(events), names(class("central.auth.config.types", "central.auth.EventName").fields))
     assert.same(names(fields), names(class("central.auth.errors", "central.auth.Detail").fields))
     for name in process.run("grep -rhoE 'note\\(.*[{]' lua/central"):gmatch '"([%w_]+)"' do
       local told = false
@@ -163,6 +163,7 @@ describe("methods and fields", function()
   local pending, sandbox = require "central.auth.token.pending", require "central.auth.sandbox"
   local calls, credentials = require "central.auth.api.methods", require "central.auth.api.api_clients"
   local client, loops = require "central.auth.client", require "central.auth.loops"
+  local more = require "central.auth.client.methods"
 
   it("of objects are the same in code, annotations and README", function()
     for _, object in ipairs {
@@ -184,13 +185,15 @@ describe("methods and fields", function()
   it("of a client are those of the module that act on one", function()
     local code = { credentials = true }
     local look_up = upvalue(client.new, "metatable").__index
-    for _, of in ipairs { upvalue(look_up, "Client"), upvalue(calls.look_up, "Methods") } do
+    for _, of in ipairs { upvalue(look_up, "Client"), upvalue(more.look_up, "Client"),
+      upvalue(calls.look_up, "Methods") } do
       for name in pairs(of) do
         code[name] = not name:find "^_" or nil -- those are for api/methods
       end
     end
     local told = methods("central.auth.client", "central.auth.Client")
-    for _, module in ipairs { methods("central.auth.api.methods", "central.auth.Client"),
+    for _, module in ipairs { methods("central.auth.client.methods", "central.auth.Client"),
+      methods("central.auth.api.methods", "central.auth.Client"),
       class("central.auth.api.methods", "central.auth.Client").fields } do
       table.move(module, 1, #module, #told + 1, told)
     end

@@ -1,34 +1,34 @@
-local url = require "central.auth.url"
+local targets = require "central.auth.api.target"
 
 local BASE = "https://us1.api.central.arubanetworks.com"
 
 local function refused(part, target, base, hosts)
-  local found, problem = url.resolve(target, base or BASE, hosts)
+  local found, problem = targets.resolve(target, base or BASE, hosts)
   assert.is_nil(found)
   assert.truthy(problem:find(part, 1, true), problem)
 end
 
 describe("a target of an API call", function()
   it("is a path below the base", function()
-    assert.equal(BASE .. "/network-monitoring/v1/aps?limit=5", url.resolve("/network-monitoring/v1/aps?limit=5", BASE))
-    assert.equal("https://gw.example/prefix/x", url.resolve("/x", "https://gw.example/prefix"))
+    assert.equal(BASE .. "/monitoring/v1/aps?limit=5", targets.resolve("/monitoring/v1/aps?limit=5", BASE))
+    assert.equal("https://gw.example/prefix/x", targets.resolve("/x", "https://gw.example/prefix"))
   end)
 
   it("is a URL of the base's host, in any spelling of it", function()
     local target = "HTTPS://US1.api.central.arubanetworks.com:443/x?a=b"
-    assert.equal(target, url.resolve(target, BASE))
-    assert.equal("https://[::1]:8443/x", url.resolve("https://[::1]:8443/x", "https://[::1]:8443"))
-    assert.equal("https://[::1]:08443/x", url.resolve("https://[::1]:08443/x", "https://[::1]:8443"))
-    assert.equal("http://127.0.0.1:80/x", url.resolve("http://127.0.0.1:80/x", "http://127.0.0.1"))
+    assert.equal(target, targets.resolve(target, BASE))
+    assert.equal("https://[::1]:8443/x", targets.resolve("https://[::1]:8443/x", "https://[::1]:8443"))
+    assert.equal("https://[::1]:08443/x", targets.resolve("https://[::1]:08443/x", "https://[::1]:8443"))
+    assert.equal("http://127.0.0.1:80/x", targets.resolve("http://127.0.0.1:80/x", "http://127.0.0.1"))
   end)
 
   it("is a URL of a host that is named", function()
     local hosts = { "api.example.com", "other.example:8443" }
-    assert.equal("https://api.example.com/x", url.resolve("https://api.example.com/x", BASE, hosts))
-    assert.equal("https://other.example:8443/x", url.resolve("https://other.example:8443/x", BASE, hosts))
+    assert.equal("https://api.example.com/x", targets.resolve("https://api.example.com/x", BASE, hosts))
+    assert.equal("https://other.example:8443/x", targets.resolve("https://other.example:8443/x", BASE, hosts))
     refused("is not sent to", "https://other.example/x", BASE, hosts)
     refused("is not sent to", "http://api.example.com/x", BASE, hosts)
-    assert.equal("https://my_host:/x", url.resolve("https://my_host:/x", BASE, { "my_host" }))
+    assert.equal("https://my_host:/x", targets.resolve("https://my_host:/x", BASE, { "my_host" }))
     refused("is not sent to", "https://api.example.com.evil.example/x", BASE, hosts)
   end)
 
@@ -44,7 +44,7 @@ describe("a target of an API call", function()
       "https://us1.api.central.arubanetworks.com@evil.example/", "https://a:b@us1.api.central.arubanetworks.com/",
       "ftp//x", "devices", "?x", "https:/x", "https://", "//evil.example/x", "javascript:x",
     } do
-      assert.is_nil((url.resolve(target, BASE)), target)
+      assert.is_nil((targets.resolve(target, BASE)), target)
     end
   end)
 
@@ -71,11 +71,11 @@ describe("a target of an API call", function()
     for _, target in ipairs { "/a/../b", "/..", "/a/%2e%2E/b", "/a%2f..%2Fb", "/a%5c..", "/%2e./x" } do
       refused("a segment ..", target)
     end
-    assert.truthy(url.resolve("/a/..b/c...d/x?y=../z", BASE))
+    assert.truthy(targets.resolve("/a/..b/c...d/x?y=../z", BASE))
   end)
 
   it("needs a base where it is a path", function()
-    local found, problem = url.resolve("/x", nil)
+    local found, problem = targets.resolve("/x", nil)
     assert.is_nil(found)
     assert.truthy(problem:find("CENTRAL_BASE_URL", 1, true))
   end)
@@ -83,12 +83,12 @@ end)
 
 describe("a query", function()
   it("is encoded, in the order of its names, with lists that repeat them", function()
-    assert.equal("a=1&b=x%20y%26z&b=%C3%A9&c=true&d=0.5&e=2000", url.query {
+    assert.equal("a=1&b=x%20y%26z&b=%C3%A9&c=true&d=0.5&e=2000", targets.query {
       c = true, b = { "x y&z", "é" }, a = 1, d = 0.5, e = 2000.0,
     })
-    assert.equal("", url.query {})
-    assert.equal("", url.query { none = {} })
-    assert.equal("a=1700000000123456&b=9007199254740992&c=0.1&d=1e%2B300", url.query {
+    assert.equal("", targets.query {})
+    assert.equal("", targets.query { none = {} })
+    assert.equal("a=1700000000123456&b=9007199254740992&c=0.1&d=1e%2B300", targets.query {
       a = 1700000000123456, b = 2.0 ^ 53, c = 0.1, d = 1e300,
     })
   end)
@@ -97,17 +97,17 @@ describe("a query", function()
     for _, value in ipairs {
       { a = {} }, 0 / 0, math.huge, print, { 1, {} }, { nil, 2 }, { 1, nil, 3 }, coroutine.create(print),
     } do
-      local found, problem = url.query { bad = value }
+      local found, problem = targets.query { bad = value }
       assert.is_nil(found)
       assert.truthy(problem:find("bad: a string, a number, a boolean or a list", 1, true), problem)
     end
-    assert.truthy(select(2, url.query { "x" }):find("a name is a number", 1, true))
+    assert.truthy(select(2, targets.query { "x" }):find("a name is a number", 1, true))
   end)
 
   it("goes behind what is there", function()
-    assert.equal("/x?a=1", url.extend("/x", "a=1"))
-    assert.equal("/x?b=2&a=1", url.extend("/x?b=2", "a=1"))
-    assert.equal("/x?a=1", url.extend("/x?", "a=1"))
-    assert.equal("/x", url.extend("/x", ""))
+    assert.equal("/x?a=1", targets.extend("/x", "a=1"))
+    assert.equal("/x?b=2&a=1", targets.extend("/x?b=2", "a=1"))
+    assert.equal("/x?a=1", targets.extend("/x?", "a=1"))
+    assert.equal("/x", targets.extend("/x", ""))
   end)
 end)

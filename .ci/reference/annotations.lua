@@ -9,8 +9,9 @@ local reference = { of_lua = annotations.of_lua }
 --- The modules with what people call; the rest is for those who work on it.
 reference.public = {
   ["central.auth"] = true, ["central.auth.api.methods"] = true, ["central.auth.client"] = true,
+  ["central.auth.client.methods"] = true,
   ["central.auth.api.api_clients"] = true, ["central.auth.errors"] = true, ["central.auth.loops"] = true,
-  ["central.auth.config.options"] = true, ["central.auth.api.pages"] = true, ["central.auth.token.pending"] = true,
+  ["central.auth.config.types"] = true, ["central.auth.api.pages"] = true, ["central.auth.token.pending"] = true,
   ["central.auth.api.request"] = true, ["central.auth.sandbox"] = true, ["central.auth.token.status"] = true,
   ["central.auth.token.tenant"] = true,
 }

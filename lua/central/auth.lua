@@ -64,7 +64,7 @@ local function on_default(method)
   return function(...)
     local client, message, code, detail = default()
     if not client then
-      require("central.auth.client").check(method, ...) -- an error in the arguments is raised in any case
+      require("central.auth.client.methods").check(method, ...) -- an error in the arguments is raised in any case
       return nil, message, code, detail
     end
     return client[method](client, ...)

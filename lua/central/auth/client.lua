@@ -1,85 +1,26 @@
--- A client: one identity, one token, and its public methods. Checks their arguments; token/source decides what to do.
+-- A client: one identity, one token. Its methods beside those that return the token are in client/methods, loaded on
+-- first use; token/source decides what to do.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
 local lazy = require("central.auth.util").lazy
 local token_source = require "central.auth.token.source"
 
-local calls = lazy "central.auth.token.call"
 local errors = lazy "central.auth.errors"
-local invalidation = lazy "central.auth.token.invalidation"
-local look = lazy "central.auth.token.look"
-local methods = lazy "central.auth.api.methods"
-local pending = lazy "central.auth.token.pending"
-local status = lazy "central.auth.token.status"
+local methods = lazy "central.auth.client.methods"
 
 ---@class central.auth.TokenOptions
 ---@field min_valid? number seconds that the token must still be valid
-
----@class central.auth.StatusOptions
----@field shared? boolean read the shared token first; makes no request to the token endpoint
 
 ---@class central.auth.Client
 local Client = {}
 local metatable = { __name = "central.auth.client", __metatable = false }
 
--- The methods for API calls are loaded on first use.
 function metatable:__index(name)
   return Client[name] or methods.look_up(self, name)
 end
 
 local client = {}
-
--- Checks the options of a method that has one option; returns its value.
-local function check_option(options, known, kind)
-  if options == nil then
-    return nil
-  elseif type(options) == "table" and type(options.token) == "function" then
-    errors.argument_error("call functions of the module with a dot: auth.token()")
-  end
-  errors.check_options(options, { [known] = kind })
-  return options[known]
-end
-
-local function check_min_valid(options)
-  local seconds = check_option(options, "min_valid", "any")
-  if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds or seconds < 0) then
-    errors.argument_error("min_valid: a number of seconds, 0 or more, expected")
-  end
-  return seconds
-end
-
-local function check_shared(options)
-  return check_option(options, "shared", "boolean")
-end
-
-local function check_token(token)
-  if token ~= nil and type(token) ~= "string" then
-    errors.argument_error("invalidate: the token, a string, expected, got " .. type(token))
-  end
-end
-
-local function check_nothing() end
-
-local function check_close(options)
-  if type(options) == "table" and type(options.token) == "function" then
-    errors.argument_error("call functions of the module with a dot: auth.close()")
-  end
-  errors.check_options(options, { revoke = "boolean" })
-  return options ~= nil and options.revoke or false
-end
-
-local CHECKS = {
-  token = check_min_valid, header = check_min_valid, pending = check_min_valid, invalidate = check_token,
-  renew = check_nothing, status = check_shared, close = check_close,
-}
-
---- Raises if the arguments of a method are not valid.
----@param method string
-function client.check(method, ...)
-  local check = CHECKS[method] or methods.checks[method]
-  check(...)
-end
 
 -- The client that a method was called on. Loads `errors` only if it is not a client.
 local function check_self(self, method)
@@ -87,13 +28,10 @@ local function check_self(self, method)
     or errors.check_self(self, "_token", "a client", "client:" .. method)
 end
 
--- The token source; nil after it was closed, by this client or by the MSP's.
-local function open_source(self)
-  return not self._source.closed and self._source or nil
-end
-
--- The results of a public function: a failure, which is one value inside the package, is unpacked.
-local function unpack_failure(...)
+-- Delivers events, and returns the results of a public function: a failure, which is one value inside the package, is
+-- unpacked.
+local function finish(source, ...)
+  source:deliver()
   local result, failure = ...
   if result == nil and type(failure) == "table" then
     return errors.unpack(failure)
@@ -101,16 +39,11 @@ local function unpack_failure(...)
   return ...
 end
 
-local function finish(source, ...)
-  source:deliver()
-  return unpack_failure(...)
-end
-
 -- Calls `action` with the token source and further arguments, then delivers events. Fails if the client is closed. Used
--- by the methods in api/methods, too.
+-- by the methods in other modules, too.
 function Client:_with_source(action, ...)
-  local source = open_source(self)
-  if not source then
+  local source = self._source
+  if source.closed then
     return errors.fail("closed", "this client is closed; auth.new or auth.configure make another")
   end
   return finish(source, action(source, ...))
@@ -142,84 +75,12 @@ function Client:header(options)
   return check_self(self, "header")._header(options)
 end
 
---- Gets a new token now, whatever the state of the current one. On failure the current one stays.
----@return string? token
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Client:renew()
-  return check_self(self, "renew"):_with_source(calls.renew)
-end
-
---- Starts to get a token and does not wait for it; for event loops.
----@param options? central.auth.TokenOptions
----@return central.auth.Pending? pending
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Client:pending(options)
-  return check_self(self, "pending"):_with_source(pending.new, check_min_valid(options))
-end
-
---- Forgets a token that an API refused (401), if it is still the current one; the next `token` gets another.
----@param token? string default: the current token
----@return boolean? forgotten
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Client:invalidate(token)
-  check_self(self, "invalidate")
-  check_token(token)
-  return self:_with_source(invalidation.invalidate, token)
-end
-
---- Returns the state of the token and of its renewal, without secrets; it prints readably. Reads the token that other
---- processes share only with `shared`, or after the first token request.
----@param options? central.auth.StatusOptions
----@return central.auth.Status? status
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Client:status(options)
-  local source = open_source(check_self(self, "status"))
-  if check_shared(options) and source then
-    local ok, failure = look.shared(source)
-    source:deliver()
-    if not ok then
-      return errors.unpack(failure)
-    end
-  end
-  return status.of(open_source(self))
-end
-
--- What the method `close` and the end of a to-be-closed variable have in common.
-local function close(self)
+function metatable:__close()
   self._source:close()
 end
 
---- Wipes the secret, forgets the token and closes connections. Waiting calls, of tenants too, end with the code
---- `closed`. Safe to call again. With `revoke` the token is revoked first (RFC 7009), for all processes that share it;
---- this needs `revocation_url`, and may fail; the client is closed in any case.
----@param options? { revoke?: boolean }
----@return boolean? closed
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function Client:close(options)
-  check_self(self, "close")
-  if not check_close(options) or not open_source(self) then
-    close(self)
-    return true
-  end
-  local revoked, message, code, detail = self:_with_source(invalidation.revoke)
-  close(self)
-  return revoked, message, code, detail
-end
-
-metatable.__close = close
-
 function metatable:__tostring()
-  return "central.auth.client (" .. status.of(open_source(self)).state .. ")"
+  return methods.describe(self)
 end
 
 --- `parts`: what the default client, the parent of a tenant or a spec provides; see token_source.new.
@@ -232,7 +93,11 @@ function client.new(config, parts)
   parts.tracker = parts.tracker or core.tracker(parts.clock)
   local self = { _source = token_source.new(config, parts) }
   local function slow_token(options)
-    return self:_with_source(token_source.token, check_min_valid(options))
+    local min_valid = nil
+    if options ~= nil then
+      min_valid = methods.check_min_valid(options)
+    end
+    return self:_with_source(token_source.token, min_valid)
   end
   self._token = core.getter(parts.tracker, slow_token, "token")
   self._header = core.getter(parts.tracker, function(options)

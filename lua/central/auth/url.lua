@@ -1,10 +1,9 @@
--- URLs: their parts, and the URL of an API call, from a path or a URL and a query to a URL that the token may be sent
--- to, or a problem.
+-- URLs: their parts, and what is wrong with them.
 -- SPDX-License-Identifier: MIT
 
-local util = require "central.auth.util"
+local lazy = require("central.auth.util").lazy
 
-local errors = util.lazy "central.auth.errors"
+local errors = lazy "central.auth.errors"
 
 local url = {}
 
@@ -38,16 +37,6 @@ end
 ---@return string
 function url.decode(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
-end
-
--- Whether a segment is "..", encoded or not, between slashes or backslashes.
-local function has_dot_segments(path)
-  for segment in url.decode(path):gmatch("[^/\\]+") do
-    if segment == ".." then
-      return true
-    end
-  end
-  return false
 end
 
 local function authority_problem(host, port)
@@ -113,117 +102,6 @@ function url.split(text)
     return nil, port
   end
   return ("%s://%s:%s"):format(scheme, host, port ~= "" and port or PORTS[scheme] or "0"), host, rest
-end
-
-local function is_allowed(origin, hosts)
-  for _, name in ipairs(hosts or {}) do
-    if origin == url.split("https://" .. name) then
-      return true
-    end
-  end
-  return false
-end
-
---- Returns the URL of a target: a path below the base, or a URL of the base's host or of one of `hosts`.
----@param target string
----@param base? string
----@param hosts? string[]
----@return string? url
----@return string? problem
-function url.resolve(target, base, hosts)
-  local problem = url.problem(target)
-  local path, address = target, base and base .. target
-  if not problem and not target:find("^/") then
-    local origin, host, rest = url.split(target)
-    path, address = rest, target
-    if not origin then
-      problem = target:find("://", 1, true) and host
-        or "write a path that begins with /, or a URL like https://host/path"
-    elseif origin ~= (base and url.split(base)) and not (origin:find("^https:") and is_allowed(origin, hosts)) then
-      problem = ("the token is not sent to %s: it is not the host of base_url, and not one of the option hosts")
-        :format(host)
-    end
-  elseif not problem and target:find("^//") then
-    problem = "it begins with two slashes"
-  end
-  if not problem and has_dot_segments(path:match("^[^?]*")) then
-    problem = "its path has a segment .."
-  elseif not problem and not address then
-    problem = "a path needs the option base_url, or cluster: an argument, CENTRAL_BASE_URL or a profile"
-  end
-  return not problem and address or nil, problem
-end
-
-local function encode(text)
-  return (text:gsub("[^A-Za-z0-9%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
-end
-
---- Formats a value; a number with all its digits and no more, and with a point in any locale.
----@param value string | number | boolean
----@return string
-function url.text(value)
-  if type(value) ~= "number" then
-    return tostring(value)
-  elseif math.tointeger(value) then
-    return ("%d"):format(value)
-  end
-  local short = ("%.14g"):format(value)
-  return ((tonumber(short) == value and short or ("%.17g"):format(value)):gsub("[^%w+-]+", "."))
-end
-
--- The kind of a value that a query cannot have; nil for others.
-local function unsupported_type(value)
-  local kind = type(value)
-  if kind == "number" and value - value ~= 0 then
-    return "a number that is not finite"
-  elseif kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-    return "a " .. kind
-  end
-end
-
-local function is_list(value)
-  local count = 0
-  for _ in pairs(type(value) == "table" and value or {}) do
-    count = count + 1
-  end
-  return type(value) == "table" and count == #value
-end
-
---- Encodes a table as a query, its names in order: values are strings, numbers, booleans, or lists of these, which
---- repeat the name. Returns nil and the problem if another type is among them.
----@param fields table<string, any>
----@return string? query
----@return string? problem
-function url.query(fields)
-  for name in pairs(fields) do
-    if type(name) ~= "string" then
-      return nil, ("a name is a %s; names must be strings"):format(type(name))
-    end
-  end
-  local parts = {}
-  for _, name in ipairs(util.sorted_names(fields)) do
-    local values = fields[name]
-    for _, value in ipairs(is_list(values) and values or { values }) do
-      local problem = unsupported_type(value)
-      if problem then
-        return nil, ("%s: a string, a number, a boolean or a list of these is needed, not %s"):format(
-          errors.printable(name), problem)
-      end
-      parts[#parts + 1] = encode(name) .. "=" .. encode(url.text(value))
-    end
-  end
-  return table.concat(parts, "&")
-end
-
---- Appends a query to a URL, which may have one already.
----@param text string
----@param query string
----@return string
-function url.extend(text, query)
-  if query == "" then
-    return text
-  end
-  return text .. (text:find("?", 1, true) and (text:find("[?&]$") and "" or "&") or "?") .. query
 end
 
 return url

@@ -5,7 +5,7 @@
 local errors = require "central.auth.errors"
 local page = require "central.auth.api.page"
 local request = require "central.auth.api.request"
-local url = require "central.auth.url"
+local target = require "central.auth.api.target"
 
 ---@class central.auth.PagesOptions
 ---@field by? "item" | "page" what each step of the loop gets; default "item"
@@ -33,7 +33,7 @@ local COUNTS_PAGES = "/workspaces/v1/msp%-tenants$"
 
 local function place_of(walk)
   local place = walk.cursor and (" (next=%s)"):format(errors.printable(tostring(walk.cursor)))
-    or walk.query.offset and (" (offset=%s)"):format(errors.printable(url.text(walk.query.offset))) or ""
+    or walk.query.offset and (" (offset=%s)"):format(errors.printable(target.text(walk.query.offset))) or ""
   return ("page %d%s"):format(walk.number, place)
 end
 
@@ -68,7 +68,7 @@ local function cursor_text(walk, reply, name, value)
   elseif type(value) ~= "number" then
     fail(walk, ("the cursor %s is neither text nor a number"):format(name))
   elseif math.tointeger(value) and math.abs(value) < 2 ^ 53 then
-    return url.text(value)
+    return target.text(value)
   end
   return page.digits(reply.body, name, value)
     or fail(walk, ("the cursor %s is a number of more digits than Lua's numbers have"):format(name))
@@ -99,8 +99,8 @@ local function finish(walk, fields)
   local received = walk.before and walk.before + walk.seen
   local unsupported = not walk.cursor and not walk.least and page.unsupported_field(fields)
   if received and walk.least and received < walk.least then
-    fail(walk, ("it is the last page, and only %s of %s items were received"):format(url.text(received),
-      url.text(walk.least)))
+    fail(walk, ("it is the last page, and only %s of %s items were received"):format(target.text(received),
+      target.text(walk.least)))
   elseif unsupported then
     fail(walk, ("its field %s says that there are more pages, in a way that is not supported"):format(
       errors.printable(unsupported)))
@@ -119,9 +119,9 @@ local function advance_offset(walk, fields, items, hinted)
   elseif first == walk.first or first == walk.last then
     fail(walk, "it starts with an item of the page before: the endpoint ignores offset, or does not count items")
   elseif requested and answered and requested ~= answered then
-    fail(walk, ("the endpoint says that its offset is %s"):format(url.text(answered)))
+    fail(walk, ("the endpoint says that its offset is %s"):format(target.text(answered)))
   elseif walk.number > 1 and received and walk.most and received > walk.most then
-    fail(walk, ("%s items were received, and there are %s"):format(url.text(received), url.text(walk.most)))
+    fail(walk, ("%s items were received, and there are %s"):format(target.text(received), target.text(walk.most)))
   elseif received and walk.total and received >= walk.total then
     finish(walk, fields)
     return true

@@ -6,9 +6,10 @@ local response = require "central.auth.api.response"
 local core = require "central.auth.core"
 local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
-local json = require "central.auth.json"
+local json_body = require "central.auth.api.json_body"
 local util = require "central.auth.util"
 local response_error = require "central.auth.token.response_error"
+local targets = require "central.auth.api.target"
 local unauthorized = require "central.auth.api.unauthorized"
 local url = require "central.auth.url"
 
@@ -76,7 +77,7 @@ local function body_of(method, options)
   end
   local text, problem, content_type = options.body, nil, options.content_type
   if options.json ~= nil then
-    text, problem = json.encode(options.json)
+    text, problem = json_body.encode(options.json)
     content_type = content_type or "application/json"
   end
   content_type = content_type or "application/octet-stream"
@@ -108,7 +109,7 @@ local function lines_of(options, content_type)
     if problem then
       return nil, problem
     end
-    value = url.text(value)
+    value = targets.text(value)
     lines[#lines + 1] = name .. (value == "" and ";" or ": " .. value) -- libcurl's syntax for an empty field
     set[name:lower()] = true
   end
@@ -122,10 +123,10 @@ end
 
 -- The call as a table; or nil and the problem with its arguments.
 local function new_call(config, method, target, options, base)
-  local address, problem = url.resolve(target, base or config.base_url, config.hosts)
+  local address, problem = targets.resolve(target, base or config.base_url, config.hosts)
   local query, body, content_type, lines
   if address then
-    query, problem = url.query(options.query or {})
+    query, problem = targets.query(options.query or {})
   end
   if query then
     body, content_type = body_of(method, options)
@@ -145,7 +146,7 @@ local function new_call(config, method, target, options, base)
   end
   local origin, host = url.split(address)
   return {
-    method = method, url = url.extend(address, query), origin = origin, host = host, lines = lines, body = body,
+    method = method, url = targets.extend(address, query), origin = origin, host = host, lines = lines, body = body,
     timeout = timeout, raw = options.raw, attempts = 0, wants_identity = lines[#lines] == IDENTITY,
   }
 end

@@ -4,6 +4,7 @@
 local auth = require "central.auth"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
+local json_mending = require "central.auth.json_mending"
 local json_text = require "central.auth.cli.json_text"
 local pages = require "central.auth.api.pages"
 local session = require "central.auth.cli.session"
@@ -39,12 +40,12 @@ end
 
 local function one_call(options, call)
   local reply = try(auth.get(options.path, call))
-  return reply.json ~= nil and json_text.write(json_text.read(json.mend(reply.body))) or printable(reply.body)
+  return reply.json ~= nil and json_text.write(json_text.read(json_mending.bytes(reply.body))) or printable(reply.body)
 end
 
 -- Adds the items of a page, as text; `items` are the same items as values.
 local function add_items(all, items, reply)
-  local page = json_text.read(json.mend(reply.body))
+  local page = json_text.read(json_mending.bytes(reply.body))
   local list = page.open == "[" and page or nil
   for at, key in ipairs(page.keys) do
     list = rawequal(reply.json[json.decode(key)], items) and page[at] or list
