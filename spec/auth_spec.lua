@@ -184,7 +184,7 @@ describe("central.auth", function()
     it("names all three places when nothing is configured", function()
       local output, status = process.run("lua5.4 -l auth=central.auth -e 'assert(auth.token())'")
       assert.equal(1, status)
-      assert.matches("central%-auth login.*CENTRAL_CLIENT_ID.*central%-auth/config.lua.*Personal API client", output)
+      assert.matches("central%-auth login.*CENTRAL_CLIENT_ID.*central%-auth/default.lua.*Personal API client", output)
     end)
 
     it("tells of a mistake in the call before of missing credentials", function()

@@ -1,68 +1,10 @@
--- central-auth login and logout: what ends up in the profile file, and that nothing in it is lost.
+-- central-auth login, logout and profiles: what ends up in the files of the profiles, and that no option is lost.
 -- SPDX-License-Identifier: MIT
 
+local cjson = require "cjson"
 local command = require "spec.support.command"
-local lua_text = require "central.auth.config.lua_text"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
-
-describe("a profile file, as text", function()
-  local KEPT = [====[
--- ours since 2024
-local x = nil
-return { -- first
-  default = { client_id = 'a', --[==[ the old one ]==] client_secret = "}{" },
-  ["the lab"] = {
-    client_id = "b"; -- b for basement
-    scope = { "x", "y" },
-    client_secret = [=[]]}]=]
-  }
-}
-]====]
-
-  it("gets another profile, and everything else stays as it is", function()
-    local text = lua_text.set(KEPT, "new one", { client_id = 'q"\n', timeout = 5 })
-    assert.equal(KEPT:gsub("  }\n}\n$", ""), text:sub(1, #KEPT - 6))
-    local values = load(text)()
-    assert.same({ client_id = 'q"\n', timeout = 5 }, values["new one"])
-    values["new one"] = nil
-    assert.same(load(KEPT)(), values)
-  end)
-
-  it("has values changed, added and taken away where they are", function()
-    local text = lua_text.set(KEPT, "the lab", { client_id = "c", client_secret = false, proxy = "http://p" })
-    assert.same({ client_id = "c", scope = { "x", "y" }, proxy = "http://p" }, load(text)()["the lab"])
-    assert.truthy(text:find('client_id = "c"; -- b for basement', 1, true))
-    assert.truthy(text:find("-- ours since 2024", 1, true))
-    assert.same(load(KEPT)().default, load(text)().default)
-    text = lua_text.set(KEPT, "default", { client_secret = "new" })
-    assert.truthy(text:find([[client_id = 'a', --[==[ the old one ]==] client_secret = "new" },]], 1, true))
-  end)
-
-  it("loses a profile and nothing beside it", function()
-    for _, name in ipairs { "default", "the lab" } do
-      local left = load(KEPT)()
-      left[name] = nil
-      assert.same(left, load(lua_text.remove(KEPT, name))())
-    end
-    assert.is_nil(lua_text.remove(KEPT, "none"))
-    assert.equal('return {\n  a = {\n    b = "c",\n    -- why\n  }\n}\n', lua_text.set(
-      'return {\n  a = {\n    b = "c",\n    d = "e"\n    -- why\n  }\n}\n', "a", { d = false }))
-    assert.same({}, load(lua_text.remove("return { a = {} }", "a"))())
-  end)
-
-  it("is begun", function()
-    assert.same({ a = { b = "c" } }, load(lua_text.set("return {\n}\n", "a", { b = "c" }))())
-    assert.same({ a = { b = "c" }, z = {} }, load(lua_text.set("return {z={}}", "a", { b = "c" }))())
-    assert.same({ ["end"] = { b = "c" } }, load(lua_text.set("return {}", "end", { b = "c" }))())
-  end)
-
-  it("is left alone where it has another shape", function()
-    assert.is_nil(lua_text.set("local t = {} return t", "a", { b = "c" }))
-    assert.is_nil(lua_text.set("return { a = other }", "a", { b = "c" }))
-    assert.is_nil(lua_text.set("return { a = ", "a", { b = "c" }))
-  end)
-end)
 
 describe("central-auth login", function()
   local good, home
@@ -75,7 +17,7 @@ describe("central-auth login", function()
   after_each(function() home:remove() end)
 
   local function modes()
-    return (process.run(("stat -c %%a %s %s/config/central-auth"):format(home.profile, home.folder)))
+    return (process.run(("stat -c %%a %s %s/config/central-auth"):format(home:profile(), home.folder)))
   end
 
   it("keeps credentials from standard input in a file of mode 0600, with what belongs to them", function()
@@ -84,12 +26,10 @@ describe("central-auth login", function()
     assert.equal("0 ", status .. " " .. output)
     assert.matches("The server accepted them; a token is valid for 1 h 59 min.\nThe profile \"default\" is in ", said)
     assert.equal("600\n700\n", modes())
-    assert.equal("config.lua\nconfig.lua.lock\n", (process.run("ls -A " .. home.folder .. "/config/central-auth")))
-    assert.equal("600\n", (process.run(("stat -c %%a %s.lock"):format(home.profile))))
-    assert.same({ default = {
-      client_id = good.client_id, client_secret = good.client_secret, token_url = good.token_url,
-      ca_file = good.ca_file,
-    } }, dofile(home.profile))
+    assert.equal("default.lua\n", (process.run("ls -A " .. home.folder .. "/config/central-auth")))
+    assert.matches("^%-%- Written by central%-auth login%. .-\nreturn {\n", process.read(home:profile()))
+    assert.same({ client_id = good.client_id, client_secret = good.client_secret, token_url = good.token_url,
+      ca_file = good.ca_file }, dofile(home:profile()))
     home.environment.CENTRAL_TOKEN_URL, home.environment.CENTRAL_CA_FILE = nil, nil
     assert.equal(0, select(3, home:run "token"))
   end)
@@ -99,9 +39,9 @@ describe("central-auth login", function()
     assert.equal(1, status)
     assert.matches("invalid_client.*Nothing was written", said)
     assert.is_nil(said:find("certainly not", 1, true))
-    assert.is_nil(io.open(home.profile))
+    assert.is_nil(io.open(home:profile()))
     assert.equal(0, select(3, home:run("login --no-check --client-id x --client-secret-file -", nil, "whatever it is")))
-    assert.equal("whatever it is", dofile(home.profile).default.client_secret)
+    assert.equal("whatever it is", dofile(home:profile()).client_secret)
   end)
 
   it("keeps no byte-order mark of a file or of standard input", function()
@@ -113,9 +53,9 @@ describe("central-auth login", function()
       ["--client-id x --client-secret-file " .. path] = "", ["--client-id x --client-secret-file -"] = marked,
       ["--from-file " .. json] = "", ["--from-file -"] = process.read(json),
     } do
-      os.remove(home.profile)
+      os.remove(home:profile())
       assert.equal(0, select(3, home:run("login --no-check " .. line, nil, input)), line)
-      assert.equal("a secret of an editor", dofile(home.profile).default.client_secret, line)
+      assert.equal("a secret of an editor", dofile(home:profile()).client_secret, line)
     end
   end)
 
@@ -156,25 +96,24 @@ describe("central-auth login", function()
     home:run("login -q -p lab --no-check --client-id x --client-secret-file -", { CENTRAL_PROXY = "http://p:1" }, wrong)
     assert.matches('proxy from the profile "lab"', said("login -p lab --client-id x --client-secret-file -", nil,
       wrong))
-    local kept = process.read(home.profile)
-    process.write(home.profile, "return { lab = { nonsense = 1 } }", "600")
-    assert.matches('the profile: unknown option "nonsense".* Nothing was written', said(
+    home:write_profile("return { nonsense = 1 }", "lab")
+    assert.matches('nonsense %(from the profile "lab" in .*/lab.lua%): there is no such option', said(
       "login -p lab --client-id x --client-secret-file -", nil, wrong))
-    process.write(home.profile, kept, "600")
+    assert.equal("return { nonsense = 1 }", process.read(home:profile "lab"))
   end)
 
   it("takes an option before the environment, and ends with 2 where its value is wrong", function()
     local more = { CENTRAL_BASE_URL = "https://api.example.net", CENTRAL_CLUSTER = "US-1" }
     local line = "login -q --no-check --client-id x --client-secret-file - "
     assert.equal(0, select(3, home:run(line .. "--cluster EU-1", more, "whatever it is")))
-    assert.equal("EU-1", dofile(home.profile).default.cluster)
-    assert.is_nil(dofile(home.profile).default.base_url)
+    assert.equal("EU-1", dofile(home:profile()).cluster)
+    assert.is_nil(dofile(home:profile()).base_url)
     for _, option in ipairs { "--cluster nope", "--token-url http://example.net/", "--ca-file /nowhere" } do
       local _, errors, status = home:run(line .. option, nil, "whatever it is")
       assert.equal(2, status, option)
       assert.matches("from " .. option:match("%S+"):gsub("%-", "%%-") .. "%)", errors)
     end
-    assert.equal("EU-1", dofile(home.profile).default.cluster)
+    assert.equal("EU-1", dofile(home:profile()).cluster)
     assert.equal(1, select(3, home:run(line, { CENTRAL_TOKEN_URL = "http://example.net" }, "whatever it is")))
   end)
 
@@ -186,49 +125,76 @@ describe("central-auth login", function()
     assert.equal(before + 1, good:requests().token)
   end)
 
-  it("adds and replaces profiles without losing anything, comments included", function()
-    process.run(("mkdir -p %s/config/central-auth"):format(home.folder))
-    local lab = '\n  lab = { client_id = "l", client_secret_command = "pass l" }, -- l\n'
-    process.write(home.profile, "-- mine\nreturn {" .. lab .. "}\n", 600)
+  it("adds and replaces profiles without losing an option, and says that comments are lost", function()
+    home:write_profile([[-- mine
+      return { client_id = "l", client_secret_command = "pass l", timeout = 7, hosts = { "a.example" } } -- l
+    ]], "lab")
+    local before = process.read(home:profile "lab")
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
-    assert.equal(0, select(3, home:run("login -p site", credentials)))
-    assert.equal("-- mine\nreturn {" .. lab .. "  site = {", process.read(home.profile):match "^.-site = {")
-    local _, said, status = home:run("login -p lab", credentials)
+    local _, said, status = home:run("login -p site", credentials)
+    assert.equal(0, status)
+    assert.matches('The profile "site" is in [^\n]*/site.lua.\n$', said)
+    assert.equal(before, process.read(home:profile "lab"))
+    _, said, status = home:run("login -p lab", credentials)
     assert.equal(1, status)
     assert.matches("other credentials and stays as it is; %-%-yes replaces them", said)
-    assert.equal(0, select(3, home:run("login -p lab --yes", credentials)))
-    local found = dofile(home.profile)
-    assert.same(found.site, found.lab)
-    assert.matches("^%-%- mine\n", process.read(home.profile))
+    assert.equal(before, process.read(home:profile "lab"))
+    _, said, status = home:run("login -p lab --yes", credentials)
+    assert.equal(0, status)
+    assert.matches('The profile "lab" is in [^\n]*/lab.lua; comments in it were not kept.\n$', said)
+    local lab = dofile(home:profile "site")
+    lab.timeout, lab.hosts = 7, { "a.example" }
+    assert.same(lab, dofile(home:profile "lab"))
   end)
 
   it("follows a link to the file, and closes a file that was open", function()
+    local mine = home.folder .. "/dotfiles/mine.lua"
     process.run(("mkdir -p %s/config/central-auth %s/dotfiles"):format(home.folder, home.folder))
-    process.write(home.folder .. "/dotfiles/mine.lua", "return {}\n", 644)
-    process.run(("ln -s %s/dotfiles/mine.lua %s"):format(home.folder, home.profile))
+    process.write(mine, "return {}\n", 644)
+    process.run(("ln -s %s %s"):format(mine, home:profile()))
     home:run("login", { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret })
-    assert.equal("symbolic link\n600\n", (process.run(("stat -c %%F %s; stat -L -c %%a %s"):format(home.profile,
-      home.profile))))
-    assert.equal(good.client_id, dofile(home.profile).default.client_id)
+    assert.equal("symbolic link\n600\n", (process.run(("stat -c %%F %s; stat -L -c %%a %s"):format(home:profile(),
+      home:profile()))))
+    assert.equal(good.client_id, dofile(mine).client_id)
   end)
 
-  it("leaves a file alone that it does not understand, or can't write", function()
+  it("leaves a file alone that has errors, or can't be written", function()
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
-    process.run(("mkdir -p %s/config/central-auth"):format(home.folder))
-    for text, said in pairs {
-      ["local t = { lab = {} }\nreturn t\n"] = "too complex to be changed by a program",
-      ["return { lab = \n"] = "line 2: not valid Lua",
-      ["return { default = 1 }"] = "too complex", ["return { default = {} and 1 }"] = "too complex",
+    for text, expected in pairs {
+      ["return {\n= \n"] = "default.lua: line 2: not valid Lua",
+      ["return 1"] = "default.lua: it must return a table of options: return {",
+      ["return { lab = {} }"] = 'lab %(from the profile "default" in .*default.lua%): there is no such option',
     } do
-      process.write(home.profile, text, 600)
+      home:write_profile(text)
       local _, errors, status = home:run("login", credentials)
       assert.equal(1, status)
-      assert.matches(said, errors)
-      assert.equal(text, process.read(home.profile))
+      assert.matches(expected, errors)
+      assert.equal(text, process.read(home:profile()))
     end
-    os.remove(home.profile)
-    process.run("mkdir " .. home.profile)
-    assert.matches("config.lua: is a folder", (select(2, home:run("login", credentials))))
+    os.remove(home:profile())
+    process.run("mkdir " .. home:profile())
+    assert.matches("default.lua: is a folder", (select(2, home:run("login", credentials))))
+    process.run("rmdir " .. home:profile())
+    process.run(("rmdir %s/config/central-auth && touch %s/config/central-auth"):format(home.folder, home.folder))
+    assert.matches("default.lua can't be written: Not a directory", (select(2, home:run("login", credentials))))
+  end)
+
+  it("writes no file whose name is a path", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+    for _, name in ipairs { "../x", "/tmp/x", ".x", "..", "a b", "a/b", "ä" } do
+      local _, said, status = home:run(("login --no-check -p '%s'"):format(name), credentials)
+      assert.equal(2, status)
+      assert.matches("%-%-profile: the name of a profile has only letters, digits, %- _ and %., and does not begin with"
+        .. " a dot", said)
+      credentials.CENTRAL_PROFILE = name
+      _, said, status = home:run("login --no-check", credentials)
+      credentials.CENTRAL_PROFILE = nil
+      assert.equal(1, status)
+      assert.matches("^central%-auth: profile %(from the environment variable CENTRAL_PROFILE%): the name of", said)
+    end
+    assert.equal("", (process.run(("ls -A %s/config 2>/dev/null"):format(home.folder))))
+    assert.equal(0, select(3, home:run("login --no-check -p A-1_b.c", credentials)))
+    assert.equal(good.client_id, dofile(home:profile "A-1_b.c").client_id)
   end)
 
   it("writes nothing where the last question has no answer", function()
@@ -237,7 +203,7 @@ describe("central-auth login", function()
         { "Client secret (not shown): ", "a-secret-of-some-length\r" }, { "calls here: ", key },
       })
       assert.not_equal(0, status, shown)
-      assert.is_nil(io.open(home.profile))
+      assert.is_nil(io.open(home:profile()))
     end
   end)
 
@@ -249,20 +215,20 @@ describe("central-auth login", function()
       "export CENTRAL_CLIENT_ID=%s\nexport CENTRAL_CLIENT_SECRET='%s'\n",
       "new_central:\n  client_id: %s\n  client_secret: \"%s\"\n",
     } do
-      os.remove(home.profile)
+      os.remove(home:profile())
       process.write(path, text:format(good.client_id, good.client_secret), 600)
       local _, said, status = home:run("login --from-file " .. path)
       assert.equal(0, status, said)
-      assert.equal(good.client_secret, dofile(home.profile).default.client_secret)
+      assert.equal(good.client_secret, dofile(home:profile()).client_secret)
     end
     process.write(path, '{"client_id": "x", "client_secret": "y", "cluster_name": "US-2"}')
     home:run("login --no-check --yes --from-file " .. path)
-    assert.equal("US-2", dofile(home.profile).default.cluster)
+    assert.equal("US-2", dofile(home:profile()).cluster)
     local relative = ("../"):rep(20) .. good.ca_file:sub(2)
     process.write(path, ("CENTRAL_CLIENT_ID=x\nCENTRAL_CLIENT_SECRET=y\nCENTRAL_GREENLAKE_URL=%s\nCENTRAL_CA_FILE=%s\n")
       :format(good.base_url, relative))
     home:run("login --no-check --yes --from-file " .. path)
-    local kept = dofile(home.profile).default
+    local kept = dofile(home:profile())
     assert.equal(good.base_url, kept.greenlake_url)
     assert.matches("^/.*" .. relative:gsub("%p", "%%%0"), kept.ca_file)
     process.write(path, '{"a": {"client_id": "x"}, "b": {"client_id": "y"}}')
@@ -278,7 +244,7 @@ describe("central-auth login", function()
       (select(2, home:run("login --from-file -", nil, "[1"))))
     process.write(path, '\xEF\xBB\xBF{"client_id": "bom", "client_secret": "y"}')
     home:run("login --no-check --yes --from-file " .. path)
-    assert.equal("bom", dofile(home.profile).default.client_id)
+    assert.equal("bom", dofile(home:profile()).client_id)
   end)
 
   it("asks the server that pycentral's file for On-Prem names, and no other", function()
@@ -292,7 +258,7 @@ describe("central-auth login", function()
     assert.equal(0, status, said)
     assert.is_nil(said:find("ignored", 1, true))
     assert.equal(before + 1, good:requests().token)
-    local kept = dofile(home.profile).default
+    local kept = dofile(home:profile())
     assert.equal(good.token_url, kept.token_url)
     assert.equal(good.base_url, kept.base_url)
     process.write(path, format:format("https://central.example", "x", "y", "http://central.example/as/token"))
@@ -327,43 +293,20 @@ describe("central-auth login", function()
     assert.matches("no client id: .*; set it by %-%-client%-id", said)
   end)
 
-  it("waits for another that writes, and writes nothing where that takes too long #slow", function()
-    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
-    home:run("login -q -p site", credentials)
-    local before = process.read(home.profile)
-    local function login(seconds)
-      local holder = ("held=%s/held; flock %s.lock sh -c \"touch $held; sleep %g\" & until rm $held 2>/dev/null; do :; "
-        .. "done; "):format(home.folder, home.profile, seconds)
-      local output, status = process.run(holder .. home:words("login --no-check", credentials))
-      return status, output
-    end
-    local status, said = login(4)
-    assert.equal(1, status)
-    assert.matches("config.lua is left as it is: .*config.lua.lock is locked by another process; try again", said)
-    assert.equal(before, process.read(home.profile))
-    status, said = login(0.5)
-    assert.equal(0, status, said)
-  end)
-
-  it("writes nothing where there can be no lock", function()
-    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
-    process.run(("mkdir -p %s.lock"):format(home.profile))
-    assert.matches("config.lua.lock can't be locked: Is a directory", (select(2, home:run("login", credentials))))
-    assert.is_nil(io.open(home.profile))
-  end)
-
-  it("loses no profile when many log in at once #slow", function()
-    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
+  it("leaves whole files when many log in at once #slow", function()
     local lines = {}
     for i = 1, 12 do
-      lines[i] = home:words(("login -q --no-check -p p%d </dev/null &"):format(i), credentials)
+      lines[i] = home:words(("login -q --no-check -p p%d </dev/null &"):format(i % 6), {
+        CENTRAL_CLIENT_ID = "client", CENTRAL_CLIENT_SECRET = ("x"):rep(1000 * i),
+      })
     end
     process.run(table.concat(lines, "\n") .. "\nwait")
-    local count = 0
-    for _ in pairs(dofile(home.profile)) do
-      count = count + 1
+    for i = 0, 5 do
+      local found = dofile(home:profile("p" .. i))
+      assert.equal("client", found.client_id)
+      assert.equal(0, #found.client_secret % 1000)
     end
-    assert.equal(12, count)
+    assert.equal("6\n", (process.run(("ls -A %s/config/central-auth | wc -l"):format(home.folder))))
   end)
 
   it("asks a person, and does not show the secret", function()
@@ -375,22 +318,22 @@ describe("central-auth login", function()
     })
     assert.equal(0, status, shown)
     assert.is_nil(shown:find(good.client_secret, 1, true))
-    assert.equal(good.client_secret, dofile(home.profile).lab.client_secret)
-    assert.equal("EU-1", dofile(home.profile).lab.cluster)
+    assert.equal(good.client_secret, dofile(home:profile "lab").client_secret)
+    assert.equal("EU-1", dofile(home:profile "lab").cluster)
     shown, status = home:play("login -p lab", {
       { ("Client id [%s]: "):format(good.client_id), "another\r" }, { "(not shown): ", "whatever\r" },
       { "Cluster, like EU-1; empty if you make no API calls here [EU-1]: ", "\r" },
       { "Replace it? [y/N]: ", "\r" },
     })
     assert.equal(1, status, shown)
-    assert.equal(good.client_id, dofile(home.profile).lab.client_id)
+    assert.equal(good.client_id, dofile(home:profile "lab").client_id)
   end)
 
   it("hears Ctrl-C at each question, and the end of input", function()
     for _, key in ipairs { "\3", "\4" } do
       local shown, status = home:play("login", { { "Client id: ", key } })
       assert.equal(key == "\3" and 130 or 1, status, shown)
-      assert.is_nil(io.open(home.profile))
+      assert.is_nil(io.open(home:profile()))
     end
   end)
 
@@ -412,7 +355,7 @@ describe("central-auth login", function()
     assert.matches(" echo %s*over", shown)
     assert.is_nil(shown:find("-echo ", 1, true))
     inner = "set -m; " .. home:words "login --no-check --client-id x"
-      .. "; stty -a | grep -o '.echo '; echo back; fg >/dev/null; cat " .. home.profile
+      .. "; stty -a | grep -o '.echo '; echo back; fg >/dev/null; cat " .. home:profile()
     shown = command.play("bash -c " .. process.quote(inner), {
       { "(not shown): ", "\26" }, { "back", "" }, { "(not shown): ", "typed after a stop\r" },
       { "Cluster", "\r" },
@@ -444,16 +387,70 @@ describe("central-auth logout", function()
   end)
 
   it("removes the profile too where one is named, after a question", function()
+    local function exists(name)
+      return select(2, process.run("test -e " .. home:profile(name))) == 0
+    end
     local _, said, status = home:run "logout -p lab"
     assert.equal(1, status)
     assert.matches("stays; %-%-yes removes it", said)
-    local shown = home:play("logout -p lab", { { "Remove the profile", "n\r" } })
+    local shown = home:play("logout -p lab", { { 'Remove the profile "lab" and the secret in it? [y/N]: ', "n\r" } })
     assert.matches('"lab" stays', shown)
-    assert.truthy(dofile(home.profile).lab)
+    assert.is_true(exists "lab")
     assert.equal(0, select(2, home:play("logout -p lab", { { "Remove the profile", "y\r" } })))
-    assert.equal("site", (next(dofile(home.profile))))
-    assert.equal(0, select(3, home:run "logout -p site --yes"))
-    assert.same({}, dofile(home.profile))
-    assert.matches('there is no profile "site"', (select(2, home:run "logout -p site --yes")))
+    assert.is_false(exists "lab")
+    assert.is_true(exists "site")
+    _, said, status = home:run "logout -p site --yes"
+    assert.equal(0, status)
+    assert.matches('The profile "site" is removed.\n$', said)
+    assert.is_false(exists "site")
+    _, said, status = home:run "logout -p site --yes"
+    assert.equal(1, status)
+    assert.matches('^central%-auth: there is no profile "site" in ', said)
+    assert.equal(2, select(3, home:run "logout -p ../x --yes"))
+  end)
+
+  it("removes a profile that can't be used, and of a link only the link", function()
+    home:write_profile("return {", "broken")
+    local _, said, status = home:run "logout -p broken --yes"
+    assert.equal(0, status, said)
+    assert.matches("not valid Lua\n", said)
+    process.run(("ln -s lab.lua %s"):format(home:profile()))
+    assert.equal(0, select(3, home:run "logout -p default --yes"))
+    assert.same({ "lab.lua\nsite.lua\n", 0 }, { process.run(("ls -A %s/config/central-auth"):format(home.folder)) })
+  end)
+end)
+
+describe("central-auth profiles", function()
+  local home
+
+  before_each(function() home = command.home() end)
+  after_each(function() home:remove() end)
+
+  it("lists them, a line each, and marks the one in use", function()
+    local output, said, status = home:run "profiles"
+    assert.equal("0 ", status .. " " .. output)
+    assert.equal(("There is no profile in %s/config/central-auth; central-auth login makes one.\n"):format(
+      home.folder), said)
+    for _, name in ipairs { "site", "default", "lab", ".hidden", "no name" } do
+      home:write_profile("return {", name) -- none is loaded
+    end
+    process.write(home.folder .. "/config/central-auth/lab.lua.new-0123456789abcdef", "a temporary")
+    assert.same({ "* default\n  lab\n  site\n", "", 0 }, { home:run "profiles" })
+    assert.same({ "  default\n* lab\n  site\n", "", 0 }, { home:run("profiles", { CENTRAL_PROFILE = "lab" }) })
+    assert.same({ "  default\n  lab\n* site\n", "", 0 }, { home:run("profiles -p site", { CENTRAL_PROFILE = "lab" }) })
+  end)
+
+  it("lists them as JSON", function()
+    assert.equal("[]\n", (home:run "profiles --json"))
+    home:write_profile("return {}", "lab")
+    home:write_profile("return {}")
+    assert.same({ { name = "default", path = home:profile(), in_use = true },
+      { name = "lab", path = home:profile "lab", in_use = false } }, cjson.decode((home:run "profiles --json")))
+  end)
+
+  it("fails where there can be none, or the chosen name can't be one", function()
+    local more = { HOME = false, XDG_CONFIG_HOME = false }
+    assert.matches("neither XDG_CONFIG_HOME nor HOME is set", home:fails("profiles", more))
+    assert.matches("CENTRAL_PROFILE%): the name of a profile", home:fails("profiles", { CENTRAL_PROFILE = "a/b" }))
   end)
 end)

@@ -24,10 +24,10 @@ local function show(environment, arguments)
   return (child.run(SHOW:format(arguments or "{}"), environment))
 end
 
--- A home with these profiles; the environment that leads there.
-local function home(profiles, mode)
+-- A home with this profile, by default the default one; the environment that leads there.
+local function home(profile, name)
   process.run("mkdir -p " .. folder .. "/central-auth")
-  process.write(folder .. "/central-auth/config.lua", profiles, mode or "600")
+  process.write(("%s/central-auth/%s.lua"):format(folder, name or "default"), profile, "600")
   return { XDG_CONFIG_HOME = folder }
 end
 
@@ -39,8 +39,8 @@ local function with(environment, more)
 end
 
 describe("config", function()
-  setup(function() folder = process.scratch() end)
-  teardown(function() process.remove(folder) end)
+  before_each(function() folder = process.scratch() end)
+  after_each(function() process.remove(folder) end)
 
   it("fills in what nobody gave #valgrind", function()
     local values = assert(config.resolve { client_id = "id", client_secret = "hush", timeout = 5 })
@@ -63,18 +63,18 @@ describe("config", function()
   end)
 
   it("prefers arguments to the environment and that to the profile", function()
-    local environment = with(home [[return { default = {
-        client_id = "from-profile", client_secret = "hush", scope = "profile", timeout = 7 } }]],
+    local environment = with(home [[return {
+        client_id = "from-profile", client_secret = "hush", scope = "profile", timeout = 7 }]],
       { CENTRAL_SCOPE = "environment", CENTRAL_TIMEOUT = "8" })
     local shown = show(environment, '{ timeout = 9 }')
     assert.matches("timeout\t9\tthe argument timeout", shown)
     assert.matches("scope\tenvironment\tthe environment variable CENTRAL_SCOPE", shown)
-    assert.matches('client_id\tfrom%-profile\tthe profile "default" in /[^\n]+config.lua', shown)
+    assert.matches('client_id\tfrom%-profile\tthe profile "default" in /[^\n]+default.lua', shown)
     assert.matches('secret\tclient_secret\tthe profile "default"', shown)
   end)
 
   it("takes a secret in any form over those of lower places", function()
-    local environment = with(home [[return { default = { client_id = "i", client_secret = "hush" } }]],
+    local environment = with(home [[return { client_id = "i", client_secret = "hush" }]],
       { CENTRAL_CLIENT_SECRET_COMMAND = "pass central" })
     assert.matches("secret\tclient_secret_command\tthe environment", show(environment))
     assert.matches("secret\tclient_secret_file\tthe argument", show(environment, '{ client_secret_file = "/x" }'))
@@ -90,18 +90,30 @@ describe("config", function()
   end)
 
   it("chooses a profile by argument or variable", function()
-    local environment = home [[return { lab = { client_id = "lab", client_secret = "x" }, prod = { client_id = "prod",
-      client_secret = "y" } }]]
+    home([[return { client_id = "prod", client_secret = "y" }]], "prod")
+    local environment = home([[return { client_id = "lab", client_secret = "x" }]], "lab")
     assert.matches("client_id\tlab", show(environment, '{ profile = "lab" }'))
     assert.matches("client_id\tprod", show(with(environment, { CENTRAL_PROFILE = "prod" })))
-    assert.matches('it has no profile "labb", only lab, prod; did you mean "lab"',
+    assert.matches('there is no profile "labb" in [^\n]*, only lab, prod; did you mean "lab"',
       show(environment, '{ profile = "labb" }'))
+  end)
+
+  it("refuses the name of a profile that is a path, or hidden", function()
+    local environment = home 'return { client_id = "x", client_secret = "y" }'
+    process.run(("cd %s/central-auth && mkdir sub && for at in .hidden.lua ../default.lua sub/default.lua; do"
+      .. " cp default.lua $at; done"):format(folder))
+    for _, name in ipairs { "sub/default", "../default", ".hidden", "./default", "..", ".", "", "default\n", "a b",
+      "d\u{E9}faut", folder .. "/central-auth/default" } do
+      assert.matches("^config\tprofile %(from the argument profile%): the name of a profile has only letters, digits,"
+        .. " %- _ and %., and does not begin with a dot", show(environment, ("{ profile = %q }"):format(name)))
+    end
+    assert.matches("^client_id\tx\t", show(environment))
   end)
 
   it("reads HOME where XDG_CONFIG_HOME is not set, and works without either", function()
     process.run(("mkdir -p %s/.config/central-auth"):format(folder))
-    process.write(folder .. "/.config/central-auth/config.lua",
-      'return { default = { client_id = "from-home", client_secret = "x" } }', "600")
+    process.write(folder .. "/.config/central-auth/default.lua",
+      'return { client_id = "from-home", client_secret = "x" }', "600")
     assert.matches("client_id\tfrom%-home", show { HOME = folder })
     assert.matches("client_id\tfrom%-home", show { HOME = folder, XDG_CONFIG_HOME = "relative" })
     assert.matches("client_id\targ", show({}, '{ client_id = "arg", client_secret = "x" }'))
@@ -127,8 +139,11 @@ describe("config", function()
 
   it("says what is missing, all three places, and how to get one", function()
     local shown = show(home "return {}")
-    assert.matches("^config\tno credentials: run .central%-auth login.*CENTRAL_CLIENT_ID.*/central%-auth/config.lua.*"
-      .. "Create Personal API client", shown)
+    assert.matches("^config\tno credentials: run .central%-auth login.*CENTRAL_CLIENT_ID.*/central%-auth/default.lua%. "
+      .. ".*Create Personal API client", shown)
+    os.remove(folder .. "/central-auth/default.lua")
+    assert.matches("default.lua: there is none, only lab%. ", show(home("return {}", "lab")))
+    assert.matches("lab.lua%. ", show(home("return {}", "lab"), '{ profile = "lab" }'))
     assert.matches("^config\tno client secret: .*CENTRAL_CLIENT_SECRET", show { CENTRAL_CLIENT_ID = "i" })
     local _, message = config.resolve { client_id = "i", client_secret = "s", key_file = "/etc/passwd" }
     assert.matches("key_file .*needs cert_file", message)
@@ -146,12 +161,12 @@ describe("config", function()
 
   it("names a wrong option of a profile and where it stands", function()
     for text, expected in pairs {
-      ['{ default = { client_idd = "x" } }'] = 'client_idd .*config.lua%): .*no such option; did you mean "client_id"',
-      ['{ default = { timeout = "30" } }'] = "timeout .*a number is needed, not a string",
-      ["{ default = { client_secret = function() end } }"] = "client_secret .*a string is needed, not a function",
-      ['{ default = { on_event = "x" } }'] = "on_event .*there is no such option",
-      ['{ default = { profile = "x" } }'] = "profile .*there is no such option",
-      ["{ default = { timeout = -1 } }"] = "timeout .*above 0",
+      ['{ client_idd = "x" }'] = 'client_idd .*default.lua%): .*no such option; did you mean "client_id"',
+      ['{ timeout = "30" }'] = "timeout .*a number is needed, not a string",
+      ["{ client_secret = function() end }"] = "client_secret .*a string is needed, not a function",
+      ['{ on_event = "x" }'] = "on_event .*there is no such option",
+      ['{ profile = "x" }'] = "profile .*there is no such option",
+      ["{ timeout = -1 }"] = "timeout .*above 0",
     } do
       assert.matches(expected, show(home("return " .. text)))
     end

@@ -200,21 +200,17 @@ describe("central.auth.core #valgrind", function()
     assert.is_nil((core.record_key(core.secret "fifteen bytes..", "identity")))
   end)
 
-  it("takes the lock of a file, once, until it is released or collected", function()
+  it("lists the names in a folder", function()
     local folder = process.scratch()
-    local path = folder .. "/x.lock"
-    local lock = core.lock_file(path)
-    assert.is_false(core.lock_file(path))
-    lock:release()
-    lock:release()
-    assert.is_truthy(core.lock_file(path)) -- garbage at once
-    collectgarbage()
-    collectgarbage()
-    do
-      local _ <close> = assert(core.lock_file(path))
+    process.write(folder .. "/one", "")
+    local names = {}
+    for name in core.list_folder(folder):gmatch "([^/]+)/" do
+      names[name] = true
     end
-    assert.is_truthy(core.lock_file(path))
-    assert.is_string((select(2, core.lock_file(path .. "/y.lock"))))
+    assert.same({ ["."] = true, [".."] = true, one = true }, names)
+    assert.equal("", core.list_folder(folder .. "/none"))
+    process.run(("ln -s loop %s/loop"):format(folder))
+    assert.same({ nil, "Too many levels of symbolic links" }, { core.list_folder(folder .. "/loop") })
     process.remove(folder)
   end)
 

@@ -69,32 +69,34 @@ describe("credentials", function()
       local auth, cjson = require "central.auth", require "cjson"
       local c = assert(auth.new(cjson.decode(os.getenv "OPTIONS")))
       local made = assert(c.credentials:create { name = "lab", save_to = { profile = "lab" } })
-      assert(made.client_secret == nil and made.saved_to == os.getenv "XDG_CONFIG_HOME" .. "/central-auth/config.lua")
+      assert(made.client_secret == nil and made.saved_to == os.getenv "XDG_CONFIG_HOME" .. "/central-auth/lab.lua")
       print(made.client_id)
     ]])
     process.run(("mkdir -p %s/central-auth"):format(folder))
-    local text = 'return { default = { client_id = "mine" }, -- a note\n}\n'
-    process.write(folder .. "/central-auth/config.lua", text, 600)
+    local text = 'return { client_id = "mine" } -- a note\n'
+    process.write(folder .. "/central-auth/default.lua", text, 600)
+    process.write(folder .. "/central-auth/lab.lua", 'return { client_id = "x", timeout = 7, scope = { "a", "b" } }',
+      600)
     local options = require("cjson").encode(box:options())
     local output, status = process.run(("env %s lua5.4 %s"):format(
       process.assignments { XDG_CONFIG_HOME = folder, OPTIONS = options },
       process.write(folder .. "/program.lua", program)))
     assert.equal(0, status, output)
-    text = process.read(folder .. "/central-auth/config.lua")
-    assert.truthy(text:find("-- a note", 1, true))
-    local profiles = load(text)()
-    assert.equal("mine", profiles.default.client_id)
-    assert.equal(output:match "%x+", profiles.lab.client_id)
-    assert.equal(32, #profiles.lab.client_secret)
-    assert.equal("600", mode(folder .. "/central-auth/config.lua"))
+    assert.equal(text, process.read(folder .. "/central-auth/default.lua"))
+    local lab = dofile(folder .. "/central-auth/lab.lua")
+    assert.equal(output:match "%x+", lab.client_id)
+    assert.equal(32, #lab.client_secret)
+    assert.equal("7 a b", lab.timeout .. " " .. lab.scope)
+    assert.equal("600", mode(folder .. "/central-auth/lab.lua"))
   end)
 
   it("are not touched where the secret could not be saved", function()
-    for _, place in ipairs { "relative", "/proc/nowhere/secret", folder .. "/new/secret", folder, "/dev/null/x" } do
+    for _, place in ipairs { "relative", "/proc/nowhere/secret", folder .. "/new/secret", folder, "/dev/null/x",
+      { profile = "../x" }, { profile = "" } } do
       local message, code, detail = select(2, c.credentials:create { name = "x", save_to = place })
       assert.equal("config", code)
       assert.equal("save_to", detail.option)
-      assert.truthy(message:find(place, 1, true), message)
+      assert.truthy(message:find(place.profile or place, 1, true), message)
     end
     assert.equal(1, #c.credentials:list())
   end)
@@ -124,15 +126,15 @@ describe("credentials", function()
     ]])
     process.run(("mkdir -p %s/central-auth"):format(folder))
     local function try(text)
-      process.write(folder .. "/central-auth/config.lua", text, 600)
+      process.write(folder .. "/central-auth/lab.lua", text, 600)
       local environment = { XDG_CONFIG_HOME = folder, OPTIONS = require("cjson").encode(box:options()) }
       return (process.run(("env %s lua5.4 %s"):format(process.assignments(environment), program)))
     end
-    assert.equal("made\tnil\t2\n", try 'return { lab = { client_secret_file = "/x", client_id = "old" } }\n')
-    local lab = load(process.read(folder .. "/central-auth/config.lua"))().lab
+    assert.equal("made\tnil\t2\n", try 'return { client_secret_file = "/x", client_id = "old" }\n')
+    local lab = dofile(folder .. "/central-auth/lab.lua")
     assert.is_nil(lab.client_secret_file)
     assert.equal(32, #lab.client_secret)
-    assert.equal("nil\tconfig\t2\n", try "local x = {} return { lab = x }\n")
+    assert.equal("nil\tconfig\t2\n", try "return { nonsense = 1 }\n")
   end)
 
   it("are reset; where it is this client's own, it goes on with the new secret, here and in the cache", function()

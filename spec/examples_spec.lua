@@ -24,10 +24,12 @@ local function lua(environment, words)
   return run(environment, "lua5.4 " .. EXAMPLES .. words)
 end
 
--- A home with these profiles, and with a shell as cron gives it.
+-- A home with these profiles, the text of each by its name, and with a shell as cron gives it.
 local function home(profiles)
   process.run(("mkdir -p %s/home/.config/central-auth"):format(folder))
-  process.write(folder .. "/home/.config/central-auth/config.lua", profiles, "600")
+  for name, text in pairs(profiles) do
+    process.write(("%s/home/.config/central-auth/%s.lua"):format(folder, name), text, "600")
+  end
   return { HOME = folder .. "/home", LOGNAME = "somebody", SHELL = "/bin/sh" }
 end
 
@@ -36,7 +38,7 @@ local function profile(options)
   for name, value in pairs(options) do
     fields[#fields + 1] = ("%s = %q"):format(name, value)
   end
-  return "{ " .. table.concat(fields, ", ") .. " }"
+  return "return { " .. table.concat(fields, ", ") .. " }"
 end
 
 local function credentials()
@@ -64,7 +66,7 @@ describe("the example for cron", function()
 
   before_each(function()
     file = folder .. "/aps.jsonl"
-    environment = home(("return { default = %s }"):format(profile(credentials())))
+    environment = home { default = profile(credentials()) }
   end)
 
   it("keeps a list, is silent, and asks for one token in all its runs", function()
@@ -102,7 +104,7 @@ describe("the example of several accounts", function()
   it("has a client for each, and one that fails does not stop the others", function()
     local good, bad = credentials(), credentials()
     bad.client_secret = "another secret, as long"
-    local environment = home(("return { lisbon = %s, berlin = %s }"):format(profile(bad), profile(good)))
+    local environment = home { lisbon = profile(bad), berlin = profile(good) }
     local output, status = lua(environment, "accounts.lua lisbon porto berlin")
     assert.equal(1, status)
     assert.matches("^lisbon\t[^\n]*invalid_client[^\n]*\nporto\t[^\n]*porto[^\n]*\nberlin\t12 access points\n$", output)
@@ -114,7 +116,7 @@ describe("the example of an MSP", function()
   local A, B = "1b2c3d4e0000111122223333444455aa", "1b2c3d4e0000111122223333444455bb"
 
   it("lists the gateways of each tenant, by one token each in all its runs", function()
-    local environment = home(("return { default = %s }"):format(profile(credentials())))
+    local environment = home { default = profile(credentials()) }
     for _ = 1, 2 do
       local output, status = lua(environment, ("msp.lua %s %s"):format(A, B))
       assert.equal(0, status, output)
@@ -124,7 +126,7 @@ describe("the example of an MSP", function()
   end)
 
   it("says which tenant failed, and goes on", function()
-    local environment = home(("return { default = %s }"):format(profile(credentials())))
+    local environment = home { default = profile(credentials()) }
     local output, status = lua(environment, "msp.lua no/workspace " .. B)
     assert.equal(1, status)
     assert.matches("no/workspace: .*workspace_id", output)
@@ -135,7 +137,7 @@ end)
 describe("the example of a poller", function()
   local environment
 
-  before_each(function() environment = home(("return { default = %s }"):format(profile(credentials()))) end)
+  before_each(function() environment = home { default = profile(credentials()) } end)
 
   it("ends after so many looks", function()
     local output, status = lua(environment, "poller.lua 0.01 3")
@@ -182,7 +184,7 @@ describe("the example of TLS inspection #hosts #slow", function()
   after_each(function() proxy:stop() end)
 
   -- The example with what is here in the place of its stand-ins.
-  local function profiles(ca_file)
+  local function filled_in(ca_file)
     local secret = process.write(folder .. "/secret", box.client_secret, "600")
     local text, places = process.read(EXAMPLES .. "tls_inspection.lua"):gsub('([%w_]+) = "[^"]*"', {
       client_id = ("client_id = %q, token_url = %q, cache = false"):format(box.client_id,
@@ -196,7 +198,7 @@ describe("the example of TLS inspection #hosts #slow", function()
   end
 
   it("trusts the company, and gets a token through it", function()
-    local output, status = run(home(profiles(proxy.ca_file)), ASK)
+    local output, status = run(home { default = filled_in(proxy.ca_file) }, ASK)
     assert.equal(0, status, output)
     assert.matches("^%S+\n$", output)
     process.wait_until(function() -- squid writes it down a moment later
@@ -205,7 +207,7 @@ describe("the example of TLS inspection #hosts #slow", function()
   end)
 
   it("without that trust is refused, and no secret goes out", function()
-    local output = run(home(profiles(box.ca_file)), ASK)
+    local output = run(home { default = filled_in(box.ca_file) }, ASK)
     assert.matches("^nil\t.*\ttls\t", output)
     assert.is_nil(proxy.seen():find("POST", 1, true))
     assert.equal(0, box:requests().token)

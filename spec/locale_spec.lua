@@ -96,6 +96,18 @@ describe("a locale with a decimal comma", function()
       .. "several bytes; give it as a string, or the text in body\n", output)
   end)
 
+  it("changes no number in a profile that is written", function()
+    process.run("mkdir " .. folder .. "/central-auth")
+    local path = process.write(folder .. "/central-auth/lab.lua", "return { timeout = 7.5 }", "600")
+    local said = child.run([[
+      assert(os.setlocale "de_DE.UTF-8")
+      local source = require("central.auth.config.resolve").source({ connect_timeout = 0.25 }, "a spec")
+      print(require("central.auth.config.profile_store").put("lab", source, "a spec"))
+    ]], { LOCPATH = folder, XDG_CONFIG_HOME = folder })
+    assert.equal(path .. "\n", said)
+    assert.same({ timeout = 7.5, connect_timeout = 0.25 }, dofile(path))
+  end)
+
   it("changes nothing in a sandbox", function()
     assert.equal("done\n", (child.run([[
       local auth, sandbox = require "central.auth", require "central.auth.sandbox"

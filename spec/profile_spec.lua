@@ -1,4 +1,4 @@
--- The profile file: what a person may have got wrong in it, and that none of it is repeated.
+-- Profiles: what a person may have got wrong in the file of one, and that none of it is repeated.
 -- SPDX-License-Identifier: MIT
 
 local child = require "spec.support.child"
@@ -14,90 +14,168 @@ for name, value in pairs(found and found.options or {}) do print(name, value) en
 local folder, path
 
 local function load_profile(text, mode, wanted)
-  os.remove(path) -- it may be read-only
-  process.write(path, text, mode or "600")
+  local file = ("%s/central-auth/%s.lua"):format(folder, wanted or "default")
+  os.remove(file) -- it may be read-only
+  process.write(file, text, mode or "600")
   return (child.run(LOAD:format(wanted and ("%q"):format(wanted) or ""), { XDG_CONFIG_HOME = folder }))
 end
 
 describe("profile", function()
-  setup(function()
+  before_each(function()
     folder = process.scratch()
-    path = folder .. "/central-auth/config.lua"
+    path = folder .. "/central-auth/default.lua"
     process.run("mkdir " .. folder .. "/central-auth")
   end)
-  teardown(function() process.remove(folder) end)
+  after_each(function() process.remove(folder) end)
 
   it("is the one called default, or the one asked for", function()
-    local text = 'return { default = { client_id = "d" }, lab = { client_id = "l" } }'
-    assert.equal("default\tnil\tnil\nclient_id\td\n", load_profile(text))
-    assert.equal("lab\tnil\tnil\nclient_id\tl\n", load_profile(text, nil, "lab"))
+    assert.equal("default\tnil\tnil\nclient_id\td\n", load_profile 'return { client_id = "d" }')
+    assert.equal("lab\tnil\tnil\nclient_id\tl\n", load_profile('return { client_id = "l" }', nil, "lab"))
   end)
 
   it("need not be there, unless it was asked for", function()
-    os.remove(path)
-    assert.equal("nothing\tnil\tnil\n", (child.run(LOAD:format "", { XDG_CONFIG_HOME = folder })))
-    assert.matches("No such file.*config", (child.run(LOAD:format '"lab"', { XDG_CONFIG_HOME = folder })))
-    assert.equal('nothing\tit has no profile "default", only lab, site\tnil\n',
-      load_profile "return { site = {}, lab = {} }")
+    local function load_absent(wanted)
+      return (child.run(LOAD:format(wanted or ""), { XDG_CONFIG_HOME = folder }))
+    end
+    assert.equal("nothing\tnil\tnil\n", load_absent())
+    local advice = ('nothing\tthere is no profile "lab" in %s/central-auth: run "central-auth login --profile lab"'
+      .. "\tconfig\n"):format(folder)
+    assert.equal(advice, load_absent '"lab"')
+    for _, name in ipairs { "site", "lab", ".hidden", "not a name" } do
+      process.write(("%s/central-auth/%s.lua"):format(folder, name), "return {}")
+    end
+    process.write(folder .. "/central-auth/secret", "no profile")
+    assert.equal("nothing\tnil\tnil\n", load_absent())
+    assert.matches('there is no profile "lba" in [^\n]*, only lab, site; did you mean "lab"%?\tconfig\n',
+      load_absent '"lba"')
+    process.run("rm -r " .. folder .. "/central-auth")
+    assert.equal(advice, load_absent '"lab"')
+    assert.equal("nothing\tnil\tnil\n", load_absent())
   end)
 
   it("is loaded as text in an empty environment", function()
     assert.matches("line 2: it fails when run: it must only return a table",
-      load_profile 'return {\n default = { client_id = os.getenv "HOME" } }')
+      load_profile 'return {\n client_id = os.getenv "HOME" }')
     local bytecode = string.dump(load "return {}")
     assert.matches("not valid Lua", load_profile(bytecode))
   end)
 
   it("tells the line of a syntax error, not its text", function()
-    local shown = load_profile 'return {\n  default = { client_secret = "hush" "hush" }\n}'
-    assert.matches("config.lua: line 2: not valid Lua\tconfig", shown)
+    local shown = load_profile 'return {\n  client_secret = "hush" "hush"\n}'
+    assert.matches("default.lua: line 2: not valid Lua\tconfig", shown)
     assert.is_nil(shown:find("hush", 1, true))
     shown = load_profile 'error("hush")'
     assert.matches("it fails when run", shown)
     assert.is_nil(shown:find("hush", 1, true))
   end)
 
-  it("must return a table of tables", function()
+  it("must return a table of options", function()
     for _, text in ipairs { "", "return 1", 'return "x"' } do
-      assert.matches("it must return a table", load_profile(text))
+      assert.matches(
+        'default.lua: it must return a table of options: return { client_id = "…", cluster = "…" }\tconfig',
+        load_profile(text))
     end
-    assert.matches('no profile "default", only lab', load_profile "return { default = 1, lab = {} }")
-    assert.matches("named profiles", load_profile 'return { client_id = "x" }')
-    assert.matches('no profile "lba", only lab; did you mean "lab"', load_profile("return { lab = {} }", nil, "lba"))
+    assert.matches('lab %(from the profile "default" in [^\n]*/default.lua%): there is no such option\tconfig',
+      load_profile 'return { lab = { client_id = "x" } }')
+    assert.matches("1 %(from [^\n]*/default.lua%): there is no such option", load_profile 'return { "x" }')
   end)
 
   it("is refused when it holds a secret and others may read it, with the chmod to run", function()
-    local secret = 'return { default = {}, lab = { client_secret = "hush" } }'
+    local secret = 'return { client_secret = "hush" }'
     for _, mode in ipairs { "640", "604", "620", "666" } do
       assert.is_truthy(load_profile(secret, mode):find(("mode 0%s): run chmod 600 %s"):format(mode, path), 1, true))
     end
     assert.matches("^default", load_profile(secret, "400"))
-    assert.matches("^default", load_profile('return { default = { client_id = "x" } }', "644"))
-    assert.matches("open to others", load_profile('return { default = { proxy = "http://u:p@h" } }', "644"))
+    assert.matches("^default", load_profile('return { client_id = "x" }', "644"))
+    assert.matches("open to others", load_profile('return { proxy = "http://u:p@h" }', "644"))
   end)
 
   it("is refused when it holds a command and others may read it, or others may write it", function()
-    local command = 'return { default = { client_id = "x", %s = "true" } }'
+    local command = 'return { client_id = "x", %s = "true" }'
     for _, name in ipairs { "client_secret_command", "client_assertion_command" } do
       assert.is_truthy(load_profile(command:format(name), "644"):find(
         "it contains a command and is open to others (mode 0644): run chmod 600 " .. path, 1, true))
     end
     for _, mode in ipairs { "620", "602", "664", "666" } do
-      assert.is_truthy(load_profile('return { default = { client_id = "x" } }', mode):find(
-        ("config.lua: is open to others (mode 0%s): run chmod 600 %s\tconfig"):format(mode, path), 1, true), mode)
+      assert.is_truthy(load_profile('return { client_id = "x" }', mode):find(
+        ("default.lua: is open to others (mode 0%s): run chmod 600 %s\tconfig"):format(mode, path), 1, true), mode)
     end
   end)
 
   it("may begin with a byte-order mark", function()
-    local text = '\xEF\xBB\xBFreturn { default = { client_id = "d" } }'
+    local text = '\xEF\xBB\xBFreturn { client_id = "d" }'
     assert.equal("default\tnil\tnil\nclient_id\td\n", load_profile(text))
   end)
 
   it("says what stands in its way", function()
-    os.remove(path)
     process.run("mkdir " .. path)
-    assert.matches("config.lua: is a folder\tconfig", (child.run(LOAD:format "", { XDG_CONFIG_HOME = folder })))
+    assert.matches("default.lua: is a folder\tconfig", (child.run(LOAD:format "", { XDG_CONFIG_HOME = folder })))
     process.run("rmdir " .. path)
     assert.matches("is larger than 64 KiB", load_profile(("-"):rep(70000)))
+  end)
+end)
+
+describe("a profile that is written", function()
+  local WRITE = [[
+    local config = require "central.auth.config.resolve"
+    local source = config.source(load(%q)(), "a spec")
+    print(require("central.auth.config.profile_store").put("lab", source, "a spec"))
+  ]]
+
+  local function write(values, environment)
+    environment = environment or {}
+    environment.XDG_CONFIG_HOME = folder
+    return child.run(WRITE:format(values), environment)
+  end
+
+  before_each(function()
+    folder = process.scratch()
+    path = folder .. "/central-auth/lab.lua"
+  end)
+  after_each(function() process.remove(folder) end)
+
+  it("has a comment that says by which command, one option per line, and mode 0600", function()
+    assert.equal(path .. "\n", (write [[return { scope = "a b", client_id = "x", cache = false }]]))
+    assert.equal("-- Written by a spec. Comments are lost when it is written again.\n"
+      .. 'return {\n  cache = false,\n  client_id = "x",\n  scope = "a b",\n}\n', process.read(path))
+    assert.equal("600\n700\n", (process.run(("stat -c %%a %s %s/central-auth"):format(path, folder))))
+  end)
+
+  it("has all bytes of a secret", function()
+    local bytes = {}
+    for byte = 0, 255 do
+      bytes[#bytes + 1] = string.char(byte, byte)
+    end
+    local secret = table.concat(bytes) .. "\\\n\r\n\0001\\n]]\"'"
+    write(("return { client_secret = %q }"):format(secret))
+    assert.equal(secret, dofile(path).client_secret)
+    assert.equal(4, select(2, process.read(path):gsub("\n", "")))
+  end)
+
+  it("keeps the options that it had, but for those that set the same thing", function()
+    process.run("mkdir " .. folder .. "/central-auth")
+    process.write(path, [[
+      -- by hand
+      local hosts = { "a.example", "b.example" }
+      return { client_id = "old", client_secret_command = "pass x", token_url = "https://t.example", timeout = 7.5,
+        connect_timeout = 2, hosts = hosts, cache = false, params = { ["two words"] = "1", x = { "2", "3" } } }
+    ]], "600")
+    write [[return { client_id = "new", client_secret = "hush", workspace_id = "w" }]]
+    assert.same({ client_id = "new", client_secret = "hush", workspace_id = "w", timeout = 7.5, connect_timeout = 2,
+      hosts = { "a.example", "b.example" }, cache = false, params = { ["two words"] = "1", x = { "2", "3" } } },
+      dofile(path))
+  end)
+
+  it("is not written over a file with errors", function()
+    process.run("mkdir " .. folder .. "/central-auth")
+    for text, said in pairs {
+      ["return {"] = "lab.lua: line 1: not valid Lua", ["return 1"] = "lab.lua: it must return a table of options",
+      ['return { nonsense = "x" }'] = 'nonsense %(from the profile "lab" in .*lab.lua%): there is no such option',
+      ["return { timeout = -1 }"] = 'timeout %(from the profile "lab" in .*lab.lua%): a number of seconds above 0',
+    } do
+      process.write(path, text, "600")
+      assert.matches("^nil\t.*" .. said .. ".*\tconfig", (write [[return { client_id = "x" }]]))
+      assert.equal(text, process.read(path))
+    end
   end)
 end)

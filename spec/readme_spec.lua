@@ -40,10 +40,8 @@ describe("the README", function()
         found = load(block)()
       end
     end
-    for _, set in pairs(found) do
-      for name in pairs(set) do
-        assert.truthy(options.get(name), name)
-      end
+    for name in pairs(found) do
+      assert.truthy(options.get(name), name)
     end
   end)
 

@@ -370,11 +370,14 @@ describe("while the token server is left alone", function()
     end
     assert.is_true(looks() >= 2 and looks() <= clock:boot() - began + 1, looks())
     local path = process.run(("ls %s/*.lock"):format(there.folder)):match "%S+"
-    local lock = assert(core.lock_file(path))
+    local holder <close> = process.start { command = { "flock", "--no-fork", path, "sleep", "60" },
+      log = root .. "/holder" }
+    process.wait_until(function() return select(2, process.run(("flock -n %s true"):format(path))) ~= 0 end, 5,
+      "the lock")
     server:cli("config", "resetstat")
     clock:shift(1, 1)
     assert.is_nil(s.client:token())
-    lock:release()
+    holder:stop()
     assert.equal(0, looks())
   end)
 

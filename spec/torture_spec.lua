@@ -277,7 +277,7 @@ describe("without memory #torture #slow", function()
       notifier = function() return core.notifier() end,
       timer = function() return core.timer(1) end,
       budget = function() return core.budget() end,
-      lock_file = function() return core.lock_file(folder .. "/x.lock") end,
+      list_folder = function() return core.list_folder(folder) end,
       folder_problem = function() return core.folder_problem(folder .. "/file", false) end,
     } do
       it(name, function()

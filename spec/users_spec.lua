@@ -59,7 +59,7 @@ local function exists(path)
   return select(2, process.run("test -e " .. process.quote(path))) == 0
 end
 
-local PROFILE = "home/.config/central-auth/config.lua"
+local PROFILE = "home/.config/central-auth/default.lua"
 
 describe("a profile of another user", function()
   local mark, evil
@@ -68,7 +68,7 @@ describe("a profile of another user", function()
     if user.available() then
       set_up()
       mark = other.folder .. "/home/command-ran"
-      evil = ('return { default = { client_id = "x", client_secret_command = "touch %s; echo %s" } }'):format(
+      evil = ('return { client_id = "x", client_secret_command = "touch %s; echo %s" }'):format(
         mark, box.client_secret)
     end
   end)
@@ -98,8 +98,8 @@ describe("a profile of another user", function()
   with_users("is not read through that user's links, at whichever place of the path", function()
     local roots = other.folder .. "/roots"
     process.run(("mkdir -p -m 700 %s/.config/central-auth"):format(roots))
-    process.write(roots .. "/.config/central-auth/config.lua", evil, "600")
-    for _, place in ipairs { "/.config/central-auth/config.lua", "/.config/central-auth", "/.config" } do
+    process.write(roots .. "/.config/central-auth/default.lua", evil, "600")
+    for _, place in ipairs { "/.config/central-auth/default.lua", "/.config/central-auth", "/.config" } do
       local link = other.home .. place
       process.run(("rm -rf %s/.config && mkdir -p %s && ln -s %s%s %s"):format(other.home, link:match "^(.*)/", roots,
         place, link))
@@ -218,7 +218,7 @@ describe("a home", function()
     assert.matches("^fetched\t\ntoken\tnone: .*/closed/.cache/central%-auth: Permission denied\t\n$", output)
     assert.matches("^failed\tconfig\tno credentials.*: Permission denied", (other:run(ask, { HOME = home })))
     output = other:run(ask, with { HOME = home, CENTRAL_PROFILE = "lab" })
-    assert.matches("^failed\tconfig\tthe profile file .*/closed/.config/central%-auth/config.lua: Permission denied",
+    assert.matches("^failed\tconfig\tthe profile .*/closed/.config/central%-auth/lab.lua: Permission denied",
       output)
   end)
 
@@ -228,7 +228,7 @@ describe("a home", function()
     local login = ("lua5.4 %s/lua/central-auth login --no-check --yes"):format(other.copy)
     local output, status = other:run(login, credentials, true)
     assert.equal(1, status)
-    assert.matches("config.lua.lock can't be locked: it would be in a folder of another user", output)
+    assert.matches("default.lua can't be written: it would be in a folder of another user", output)
     assert.equal("", listing(other.home))
     -- Not even where an earlier version left a folder of root's.
     process.run(("mkdir -p -m 700 %s/.cache/central-auth %s/.config/central-auth"):format(other.home, other.home))

@@ -5,7 +5,6 @@
 #include "base/descriptor.h"
 #include "base/path.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -170,7 +169,7 @@ static int open_temporary(int at, const char *name, char *temporary) {
         openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
-/* --- sweeping --- */
+/* --- what is in a folder --- */
 
 DIR *auth_file_list(int at, const char *folder) {
     int fd = auth_descriptor_keep(openat(at, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -178,6 +177,22 @@ DIR *auth_file_list(int at, const char *folder) {
     if (entries == NULL && fd >= 0)
         close(fd);
     return entries;
+}
+
+int auth_file_names(const char *folder, struct auth_secret *names) {
+    DIR *entries = auth_file_list(AT_FDCWD, folder);
+    if (entries == NULL)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : errno;
+    int error = 0;
+    const struct dirent *entry = readdir(entries);
+    for (int i = 0; entry != NULL && i < ENTRIES_MAX && error == 0; i++) {
+        if (!auth_secret_append(names, entry->d_name, strlen(entry->d_name)) ||
+            !auth_secret_append(names, "/", 1))
+            error = ENOMEM;
+        entry = readdir(entries);
+    }
+    closedir(entries);
+    return error;
 }
 
 bool auth_file_is_old(int at, const char *name, int64_t seconds) {
@@ -247,13 +262,18 @@ static int check_target(const struct auth_path *path) {
     return S_ISREG(info.st_mode) ? 0 : S_ISDIR(info.st_mode) ? EISDIR : ENXIO; /* no device, no pipe */
 }
 
-int auth_file_write(const char *path, const struct auth_secret *bytes) {
+int auth_file_write(const char *path, const struct auth_secret *bytes, bool own_folder) {
     char temporary[TEMPORARY_BYTES];
     struct auth_path place;
-    int error = path[0] == '/' ? auth_path_open(&place, path, NULL) : EINVAL;
+    char folder[PATH_MAX];
+    int error = path[0] == '/' ? 0 : EINVAL;
+    if (error == 0 && own_folder && auth_path_parent(folder, path))
+        error = auth_file_make_folder(folder);
+    if (error == 0)
+        error = auth_path_open(&place, path, NULL);
     if (error != 0)
         return error;
-    error = check_target(&place);
+    error = own_folder && !auth_path_may_create(&place) ? AUTH_FILE_FOREIGN_FOLDER : check_target(&place);
     int at = -1;
     if (error == 0)
         at = auth_descriptor_keep(openat(place.at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -63,10 +63,11 @@ int auth_file_replace(int at, const char *name, const struct auth_secret *bytes,
 
 /* Writes `bytes` to the file `path` (absolute), mode 0600, all or nothing, on the disk when it returns;
  * follows links to the file they stand for, unless one of them is another user's; removes temporaries that
- * killed replacements of it left. NULL: only checks whether that is possible. Returns 0 or an errno (ENOENT:
- * there is no such folder; ELOOP: another user's link; EISDIR, ENXIO: neither absent nor a regular file);
- * then the former file stays. */
-int auth_file_write(const char *path, const struct auth_secret *bytes);
+ * killed replacements of it left. NULL: only checks whether that is possible. `own_folder`: a missing folder
+ * is created as by auth_file_make_folder, and one of another user is refused. Returns 0, an errno (ENOENT:
+ * there is no such folder; ELOOP: another user's link; EISDIR, ENXIO: neither absent nor a regular file) or
+ * AUTH_FILE_FOREIGN_FOLDER; then the former file stays. */
+int auth_file_write(const char *path, const struct auth_secret *bytes, bool own_folder);
 
 /* Between `name` and random digits in the names of temporaries, which a kill may leave behind; after so many
  * seconds none is still being written. */
@@ -84,5 +85,9 @@ void auth_file_sweep(int at, const char *start, bool (*is_dead)(int at, const ch
 
 /* Opens the folder `folder`, seen from the folder `at`, to list it. NULL with an errno. */
 DIR *auth_file_list(int at, const char *folder);
+
+/* Appends the names in a folder to `names`, in no order, each with a slash behind it; none if there is no
+ * such folder. Returns 0 or an errno. */
+int auth_file_names(const char *folder, struct auth_secret *names);
 
 #endif

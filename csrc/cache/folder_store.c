@@ -162,23 +162,6 @@ static enum auth_store_result take_lock(int at, const char *name, int *lock, con
     return result;
 }
 
-enum auth_store_result auth_folder_lock_file(const char *path, int *fd, const char **why) {
-    char folder[PATH_MAX];
-    struct auth_path place;
-    if (!auth_path_parent(folder, path))
-        return refuse(why, strerror(EINVAL));
-    int error = auth_file_make_folder(folder);
-    if (error == 0)
-        error = auth_path_open(&place, path, NULL);
-    if (error != 0)
-        return refuse(why, auth_file_problem(error));
-    enum auth_store_result result = auth_path_may_create(&place)
-                                        ? take_lock(place.at, place.name, fd, why)
-                                        : refuse(why, auth_file_problem(AUTH_FILE_FOREIGN_FOLDER));
-    auth_path_close(&place);
-    return result;
-}
-
 /* Opens the path of the folder or, where the folder above it is missing, too, the path of that one. */
 static int open_place(struct auth_path *path, const char *folder, bool parent_is_there) {
     char parent[PATH_MAX];
@@ -215,11 +198,6 @@ enum auth_store_result auth_folder_try(const char *folder, bool parent_is_there,
     return result;
 }
 
-void auth_folder_unlock_file(int fd) {
-    (void)flock(fd, LOCK_UN);
-    auth_descriptor_close(fd);
-}
-
 static bool is_held(const struct auth_lock *lock) {
     return lock->held && lock->owner == getpid() && lock->fd > STDERR_FILENO;
 }
@@ -250,8 +228,10 @@ static enum auth_store_result lock_folder(struct auth_store *store, const char *
 
 static void unlock_folder(struct auth_store *store, struct auth_lock *lock) {
     (void)store;
-    if (is_held(lock))
-        auth_folder_unlock_file(lock->fd);
+    if (is_held(lock)) {
+        (void)flock(lock->fd, LOCK_UN); /* also where other processes have copies of the descriptor */
+        auth_descriptor_close(lock->fd);
+    }
     lock->held = false;
 }
 

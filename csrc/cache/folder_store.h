@@ -22,15 +22,6 @@ struct auth_store *auth_folder_store_new(const char *path);
  * `parent_is_there`: the folder above it must exist; else that may be made, too. */
 enum auth_store_result auth_folder_try(const char *path, bool parent_is_there, const char **why);
 
-/* Takes the lock of a lock file at an absolute path, or returns BUSY at once. Others may use its folder, too,
- * but it must not belong to another user nor, for root, be below a folder of another user. `fd` is the
- * caller's to give to auth_folder_unlock_file. */
-enum auth_store_result auth_folder_lock_file(const char *path, int *fd, const char **why);
-
-/* Releases the lock, also where other processes have copies of the descriptor. Not in a forked child, which
- * closed its copy right after the fork: the number may be another file's there. */
-void auth_folder_unlock_file(int fd);
-
 /* What each holder of a lock of the folder leaves in its file for the next one: `size` bytes, always as many.
  * false: there is nothing yet, or the lock is not of a folder; then `note` is undefined. */
 bool auth_folder_read_note(const struct auth_lock *lock, void *note, size_t size);

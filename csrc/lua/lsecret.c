@@ -120,16 +120,18 @@ static int read_file(lua_State *L) {
     return 3;
 }
 
-/* replace_file(path [, text]) -> true | nil, the problem, whether its folder is missing; the path is
- * absolute. Without text it only checks whether it could. */
+/* replace_file(path [, text [, own_folder]]) -> true | nil, the problem, whether its folder is missing; the
+ * path is absolute. Without text it only checks whether it could. `own_folder`: that of the profiles, which
+ * is created. */
 static int replace_file(lua_State *L) {
     size_t size = 0;
     const char *path = auth_lua_check_text(L, 1);
     const char *text = luaL_optlstring(L, 2, NULL, &size);
+    bool own_folder = lua_toboolean(L, 3) != 0;
     struct auth_secret *bytes = auth_lua_new_secret(L);
     if (text != NULL && !auth_secret_append(bytes, text, size))
         return auth_lua_no_memory(L);
-    int error = auth_file_write(path, text != NULL ? bytes : NULL);
+    int error = auth_file_write(path, text != NULL ? bytes : NULL, own_folder);
     auth_secret_wipe(bytes);
     if (error == 0) {
         lua_pushboolean(L, 1);
@@ -138,6 +140,17 @@ static int replace_file(lua_State *L) {
     auth_lua_fail(L, auth_file_problem(error));
     lua_pushboolean(L, error == ENOENT);
     return 3;
+}
+
+/* list_folder(path) -> the names in it, each with a slash behind it | nil, the problem */
+static int list_folder(lua_State *L) {
+    const char *path = auth_lua_check_text(L, 1);
+    struct auth_secret *names = auth_lua_new_secret(L);
+    int error = auth_file_names(path, names);
+    if (error != 0)
+        return auth_lua_fail(L, strerror(error));
+    lua_pushlstring(L, names->length > 0 ? (const char *)names->data : "", names->length);
+    return 1;
 }
 
 /* form{ name, value, name, value … } -> secret; each a string or a secret */
@@ -238,6 +251,7 @@ void auth_lua_open_secret(lua_State *L) {
                                          {"read_secret", read_secret},
                                          {"read_file", read_file},
                                          {"replace_file", replace_file},
+                                         {"list_folder", list_folder},
                                          {"form", form},
                                          {"basic", basic},
                                          {"redact", redact},

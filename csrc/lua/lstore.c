@@ -1,13 +1,10 @@
-/* Lua's view of what processes share: the key of a record, the folder of records, the budget of requests,
- * locks. SPDX-License-Identifier: MIT */
+/* Lua's view of what processes share: the key of a record, the folder of records, the budget of requests.
+ * SPDX-License-Identifier: MIT */
 #include "cache/folder_store.h"
 #include "cache/records.h"
 #include "lua/lauth.h"
 
 #include <string.h>
-#include <unistd.h>
-
-#define LOCK_TYPE "central.auth.lock" /* body: struct file_lock */
 
 enum { IDS_MAX = 16 };
 
@@ -151,54 +148,18 @@ static int budget_may_replace(lua_State *L) {
     return 1;
 }
 
-/* --- the lock of a file --- */
-
-struct file_lock {
-    int fd;      /* -1: not held */
-    pid_t owner; /* the process that took it; a forked child does not hold it */
-};
-
-/* lock_file(path) -> lock | false: another process holds it | nil, why. An absolute path, in any folder. */
-static int lock_file(lua_State *L) {
-    const char *path = auth_lua_check_text(L, 1);
-    const char *why = "there is no such folder";
-    int fd = -1;
-    struct file_lock *lock = lua_newuserdatauv(L, sizeof *lock, 0);
-    *lock = (struct file_lock){.fd = -1, .owner = getpid()};
-    luaL_setmetatable(L, LOCK_TYPE);
-    enum auth_store_result result = auth_folder_lock_file(path, &fd, &why);
-    if (result == AUTH_STORE_BUSY) {
-        lua_pushboolean(L, 0);
-        return 1;
-    }
-    if (result != AUTH_STORE_OK)
-        return auth_lua_fail(L, why);
-    lock->fd = fd;
-    return 1;
-}
-
-static int lock_release(lua_State *L) {
-    struct file_lock *lock = luaL_checkudata(L, 1, LOCK_TYPE);
-    int fd = lock->fd;
-    lock->fd = -1;
-    if (fd >= 0 && lock->owner == getpid())
-        auth_folder_unlock_file(fd);
-    return 0;
-}
-
 void auth_lua_open_store(lua_State *L) {
     static const luaL_Reg none[] = {{NULL, NULL}};
     static const luaL_Reg store[] = {
         {"read", store_read}, {"forget", store_forget}, {"close", store_close}, {NULL, NULL}};
     static const luaL_Reg store_meta[] = {{"__gc", store_close}, {"__close", store_close}, {NULL, NULL}};
     static const luaL_Reg budget[] = {{"may_replace", budget_may_replace}, {NULL, NULL}};
-    static const luaL_Reg lock[] = {{"release", lock_release}, {NULL, NULL}};
-    static const luaL_Reg lock_meta[] = {{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {
-        {"record_key", record_key}, {"folder_store", new_folder_store}, {"folder_problem", folder_problem},
-        {"budget", new_budget},     {"lock_file", lock_file},           {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"record_key", record_key},
+                                         {"folder_store", new_folder_store},
+                                         {"folder_problem", folder_problem},
+                                         {"budget", new_budget},
+                                         {NULL, NULL}};
     auth_lua_type(L, AUTH_STORE_TYPE, store, store_meta);
     auth_lua_type(L, AUTH_BUDGET_TYPE, budget, none);
-    auth_lua_type(L, LOCK_TYPE, lock, lock_meta);
     luaL_setfuncs(L, functions, 0);
 }

@@ -1,4 +1,4 @@
--- Several accounts in one program: each has a profile in ~/.config/central-auth/config.lua, and a client of its own.
+-- Several accounts in one program: each has a profile, ~/.config/central-auth/NAME.lua, and a client of its own.
 --   lua5.4 accounts.lua berlin lisbon
 -- SPDX-License-Identifier: MIT
 

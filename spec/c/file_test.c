@@ -251,12 +251,50 @@ static void writes_whole_files_for_their_owner_alone(void **state) {
     struct auth_secret bytes = {0};
     assert_true(auth_secret_append(&bytes, "new", 3));
     put("plain", "hush\n", 5, 0644);
-    assert_int_equal(auth_file_write(at("plain"), &bytes), 0);
+    assert_int_equal(auth_file_write(at("plain"), &bytes, false), 0);
     check_file(at("plain"), "new");
-    assert_int_equal(auth_file_write(at("no/file"), &bytes), ENOENT); /* a folder is for others to make */
+    assert_int_equal(auth_file_write(at("no/file"), &bytes, false),
+                     ENOENT); /* a folder is for others to make */
     auth_secret_wipe(&bytes);
-    assert_int_equal(auth_file_write(at("empty"), &bytes), 0);
+    assert_int_equal(auth_file_write(at("empty"), &bytes, false), 0);
     check_file(at("empty"), "");
+}
+
+static void makes_the_folder_of_a_file_where_that_is_asked_for(void **state) {
+    (void)state;
+    struct stat info;
+    struct auth_secret bytes = {0};
+    assert_true(auth_secret_append(&bytes, "new", 3));
+    assert_int_equal(auth_file_write(at("config/own/file"), &bytes, true), 0);
+    check_file(at("config/own/file"), "new");
+    assert_int_equal(auth_file_write(at("config/own/file"), NULL, true), 0);
+    assert_int_equal(stat(at("config/own"), &info), 0);
+    assert_int_equal(info.st_mode & 07777u, 0700);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(at("config/own"), 65534, (gid_t)-1), 0);
+        assert_int_equal(auth_file_write(at("config/own/file"), &bytes, true), AUTH_FILE_FOREIGN_FOLDER);
+        assert_int_equal(auth_file_write(at("config/own/sub/file"), &bytes, true), AUTH_FILE_FOREIGN_FOLDER);
+    }
+    auth_secret_wipe(&bytes);
+    assert_int_equal(unlink(at("config/own/file")), 0);
+    assert_int_equal(rmdir(at("config/own")), 0);
+    assert_int_equal(rmdir(at("config")), 0);
+}
+
+static void lists_the_names_in_a_folder(void **state) {
+    (void)state;
+    struct auth_secret names = {0};
+    assert_int_equal(mkdir(at("list"), 0700), 0);
+    put("list/one", "", 0, 0600);
+    assert_int_equal(auth_file_names(at("list"), &names), 0);
+    assert_int_equal(names.length, strlen("./../one/"));
+    assert_non_null(strstr((const char *)names.data, "one/"));
+    auth_secret_wipe(&names);
+    assert_int_equal(auth_file_names(at("list/none"), &names), 0);
+    assert_int_equal(auth_file_names(at("list/one"), &names), 0); /* no folder, either */
+    assert_int_equal(names.length, 0);
+    assert_int_equal(unlink(at("list/one")), 0);
+    assert_int_equal(rmdir(at("list")), 0);
 }
 
 static void follows_a_link_to_what_it_replaces(void **state) {
@@ -265,27 +303,27 @@ static void follows_a_link_to_what_it_replaces(void **state) {
     assert_true(auth_secret_append(&bytes, "new", 3));
     put("plain", "hush\n", 5, 0600);
     assert_int_equal(symlink("plain", at("link")), 0);
-    assert_int_equal(auth_file_write(at("link"), &bytes), 0);
+    assert_int_equal(auth_file_write(at("link"), &bytes, false), 0);
     check_file(at("plain"), "new");
     struct stat info = {0};
     assert_int_equal(lstat(at("link"), &info), 0);
     assert_true(S_ISLNK(info.st_mode));
     assert_int_equal(symlink("link", at("outer")), 0);
     put("plain", "hush\n", 5, 0600);
-    assert_int_equal(auth_file_write(at("outer"), &bytes), 0);
+    assert_int_equal(auth_file_write(at("outer"), &bytes, false), 0);
     check_file(at("plain"), "new");
     if (geteuid() ==
         0) { /* another user's, as in a folder that all may write to, behind a link of this user's */
         put("plain", "hush\n", 5, 0600);
         assert_int_equal(lchown(at("link"), 65534, 65534), 0);
-        assert_int_equal(auth_file_write(at("link"), &bytes), ELOOP);
-        assert_int_equal(auth_file_write(at("outer"), &bytes), ELOOP);
-        assert_int_equal(auth_file_write(at("outer"), NULL), ELOOP);
+        assert_int_equal(auth_file_write(at("link"), &bytes, false), ELOOP);
+        assert_int_equal(auth_file_write(at("outer"), &bytes, false), ELOOP);
+        assert_int_equal(auth_file_write(at("outer"), NULL, false), ELOOP);
         check_file(at("plain"), "hush\n");
     }
     assert_int_equal(unlink(at("plain")), 0); /* links to what is not there yet */
     assert_int_equal(lchown(at("link"), geteuid(), getegid()), 0);
-    assert_int_equal(auth_file_write(at("outer"), &bytes), 0);
+    assert_int_equal(auth_file_write(at("outer"), &bytes, false), 0);
     check_file(at("plain"), "new");
     assert_int_equal(unlink(at("outer")), 0);
     auth_secret_wipe(&bytes);
@@ -327,7 +365,7 @@ static void leaves_no_moment_between_its_check_and_its_use(void **state) {
     const struct auth_clock clock = {0};
     int64_t end_ns = auth_clock_now(&clock).boot_ns + AUTH_NS_PER_S / 2;
     while (auth_clock_now(&clock).boot_ns < end_ns) { /* such a moment would last microseconds */
-        int error = auth_file_write(at("swapped"), &bytes);
+        int error = auth_file_write(at("swapped"), &bytes, false);
         well = well && (error == 0 || error == ELOOP);
     }
     kill(pid, SIGKILL);
@@ -372,22 +410,22 @@ static void makes_no_folder_below_another_users(void **state) {
 static void only_tries_where_there_is_nothing_to_write(void **state) {
     (void)state;
     put("plain", "hush", 4, 0600);
-    assert_int_equal(auth_file_write(at("plain"), NULL), 0);
+    assert_int_equal(auth_file_write(at("plain"), NULL, false), 0);
     check_file(at("plain"), "hush");
-    assert_int_equal(auth_file_write(at("absent"), NULL), 0);
+    assert_int_equal(auth_file_write(at("absent"), NULL, false), 0);
     assert_int_equal(failure_of(at("absent")), ENOENT);
-    assert_int_equal(auth_file_write(folder, NULL), EISDIR);
+    assert_int_equal(auth_file_write(folder, NULL, false), EISDIR);
 }
 
 static void leaves_the_former_file_where_it_fails(void **state) {
     (void)state;
     struct auth_secret bytes = {0};
     assert_true(auth_secret_append(&bytes, "new", 3));
-    assert_int_equal(auth_file_write(folder, &bytes), EISDIR);
-    assert_int_equal(auth_file_write("/proc/nowhere/file", &bytes), ENOENT);
-    assert_int_equal(auth_file_write("relative", &bytes), EINVAL);
+    assert_int_equal(auth_file_write(folder, &bytes, false), EISDIR);
+    assert_int_equal(auth_file_write("/proc/nowhere/file", &bytes, false), ENOENT);
+    assert_int_equal(auth_file_write("relative", &bytes, false), EINVAL);
     assert_int_equal(mkfifo(at("pipe"), 0600), 0); /* like /dev/null, which root could replace */
-    assert_int_equal(auth_file_write(at("pipe"), &bytes), ENXIO);
+    assert_int_equal(auth_file_write(at("pipe"), &bytes, false), ENXIO);
     auth_secret_wipe(&bytes);
 }
 
@@ -414,7 +452,7 @@ static void is_not_hindered_by_what_others_left_and_removes_it(void **state) {
         if (i != 1) /* which is young */
             assert_int_equal(utimensat(AT_FDCWD, at(kept[i]), hours, 0), 0);
     }
-    assert_int_equal(auth_file_write(at("plain"), &bytes), 0);
+    assert_int_equal(auth_file_write(at("plain"), &bytes, false), 0);
     check_file(at("plain"), "new");
     for (int i = 0; i < LEFTOVERS; i++)
         assert_int_equal(failure_of(at(leftover(i))), ENOENT);
@@ -447,6 +485,8 @@ int main(void) {
         cmocka_unit_test(knows_a_volume_of_kubernetes),
         cmocka_unit_test(names_what_is_no_file),
         cmocka_unit_test(writes_whole_files_for_their_owner_alone),
+        cmocka_unit_test(makes_the_folder_of_a_file_where_that_is_asked_for),
+        cmocka_unit_test(lists_the_names_in_a_folder),
         cmocka_unit_test(follows_a_link_to_what_it_replaces),
         cmocka_unit_test(leaves_no_moment_between_its_check_and_its_use),
         cmocka_unit_test(makes_no_folder_below_another_users),

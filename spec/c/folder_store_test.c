@@ -191,26 +191,6 @@ static void locks_one_holder_at_a_time(void **state) {
     unlock(&first);
 }
 
-static void locks_a_file_of_its_own_in_any_folder(void **state) {
-    (void)state;
-    struct stat info;
-    int first = -1;
-    int second = -1;
-    assert_int_equal(auth_folder_lock_file(at("p.lock"), &first, &call.why),
-                     AUTH_STORE_OK); /* folder and all */
-    assert_int_equal(chmod(folder, 0755), 0);
-    assert_int_equal(auth_folder_lock_file(at("p.lock"), &second, &call.why), AUTH_STORE_BUSY);
-    auth_folder_unlock_file(first);
-    assert_int_equal(auth_folder_lock_file(at("p.lock"), &second, &call.why), AUTH_STORE_OK);
-    auth_folder_unlock_file(second);
-    assert_int_equal(stat(at("p.lock"), &info), 0);
-    assert_int_equal(info.st_mode & 07777u, 0600);
-    assert_int_equal(chmod(at("p.lock"), 0644), 0);
-    assert_int_equal(auth_folder_lock_file(at("p.lock"), &first, &call.why), AUTH_STORE_ERROR);
-    assert_int_equal(auth_folder_lock_file("relative", &first, &call.why), AUTH_STORE_ERROR);
-    assert_int_equal(auth_folder_lock_file("/proc/nowhere/x", &first, &call.why), AUTH_STORE_ERROR);
-}
-
 static void gives_the_lock_back_though_a_child_has_a_copy(void **state) {
     (void)state;
     struct auth_lock held;
@@ -390,7 +370,6 @@ int main(void) {
         TEST(follows_no_link),
         TEST(does_without_files_that_are_not_ours_alone),
         TEST(locks_one_holder_at_a_time),
-        TEST(locks_a_file_of_its_own_in_any_folder),
         TEST(gives_the_lock_back_though_a_child_has_a_copy),
         TEST(dies_with_its_holder_though_a_child_lives_on),
         TEST(hands_notes_to_the_next_holder),

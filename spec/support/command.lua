@@ -25,8 +25,22 @@ function command.home(box, more)
       environment[name] = value or nil
     end
   end
-  local profile = folder .. "/config/central-auth/config.lua"
-  return setmetatable({ folder = folder, environment = environment, profile = profile }, Home)
+  return setmetatable({ folder = folder, environment = environment }, Home)
+end
+
+--- The path of a profile's file.
+---@param name? string
+function Home:profile(name)
+  return ("%s/config/central-auth/%s.lua"):format(self.folder, name or "default")
+end
+
+--- Writes a profile by hand, and makes its folder.
+---@param text string
+---@param name? string
+---@param mode? string
+function Home:write_profile(text, name, mode)
+  process.run(("mkdir -p -m 700 %s/config/central-auth"):format(self.folder))
+  return process.write(self:profile(name), text, mode or "600")
 end
 
 local function with(environment, more)

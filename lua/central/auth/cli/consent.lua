@@ -29,14 +29,14 @@ end
 --- The same for a profile that gets other credentials.
 ---@param options { yes?: boolean }
 ---@param name string
----@param before? table the profile as it is
+---@param entry? central.auth.Profile as it is; nil: it does not exist
 ---@param client_id? string of the new credentials, if it is known
 ---@return boolean? agreed
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function consent.to_replace(options, name, before, client_id)
-  local former = type(before) == "table" and before.client_id or nil
+function consent.to_replace(options, name, entry, client_id)
+  local former = entry and entry.options.client_id
   if not former or former == client_id then
     return true
   end

@@ -92,13 +92,16 @@ local function json_problem(text, why)
   return ("line %d: not valid JSON; %s"):format(before + 1, FORMATS)
 end
 
---- Reads the values of such a file that are not empty; values of options by the options' names.
----@param path string
+--- Reads the values of such a file that are not empty; values of options by the options' names. None without a path.
+---@param path? string
 ---@return table<string, any>? values
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function credentials_file.read(path)
+  if not path then
+    return {}
+  end
   local text, message, code, detail = credentials_file.text(path)
   if not text then
     return nil, message, code, detail

@@ -24,7 +24,7 @@ local function add_option(to, option)
     elseif option.number then
       made:convert(values.number(option))
     else
-      made:convert(values.text(option[2] or option[1]))
+      made:convert(values.text(option[2] or option[1], option.option))
     end
   else
     made = to:flag(table.concat({ option[1], option[2] }, " "))

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
+local config = require "central.auth.config.resolve"
 local result = require "central.auth.cli.result"
 local util = require "central.auth.util"
 
@@ -28,9 +29,10 @@ function session.open(options)
   local client, message, code, detail = auth.configure { profile = options.profile, wait = session.wait }
   if not client then
     return nil, message, code, detail
-  elseif options.profile and (os.getenv "CENTRAL_CLIENT_ID" or "") ~= "" then
-    terminal.note(options,
-      ("central-auth: CENTRAL_CLIENT_ID in the environment overrides the profile %q"):format(options.profile))
+  end
+  local by_environment, variable = config.environment "client_id"
+  if options.profile and by_environment then
+    terminal.note(options, ("central-auth: %s overrides the profile %q"):format(variable, options.profile))
   end
   return auth
 end

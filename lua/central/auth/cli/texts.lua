@@ -13,6 +13,7 @@ local texts = {}
 ---@field number? "seconds" | "timeout" | "milliseconds" | "count" | "port" its value is a number of this kind
 ---@field pairs? boolean its value is NAME=VALUE, and it may be repeated: a list of { name, value }
 ---@field choices? string[]
+---@field option? string its value must be valid for this option of the library
 
 ---@class central.auth.cli.Command
 ---@field summary string one sentence
@@ -34,7 +35,7 @@ texts.description = "Prints a valid OAuth access token of HPE GreenLake for HPE 
   .. " can see."
 
 texts.options = {
-  { "-p", "--profile", value = "NAME", help = "Use this profile of the profile file." },
+  { "-p", "--profile", value = "NAME", option = "profile", help = "Use this profile." },
   { "-q", "--quiet", help = "Print results and errors only." },
 }
 
@@ -51,16 +52,16 @@ texts.environment = table.move(require "central.auth.config.environment", 1, 99,
 })
 
 texts.files = {
-  { "~/.config/central-auth/config.lua", "The profiles: a Lua table of named sets of options, mode 0600."
-    .. " config.lua.lock beside it is empty and stays: it is locked while the file is changed." },
+  { "~/.config/central-auth/NAME.lua", "A profile: a Lua table of options, mode 0600. The profile default is used"
+    .. " unless another one is named." },
   { "$XDG_RUNTIME_DIR/central-auth, else ~/.cache/central-auth", "The encrypted token that a user's processes share." },
 }
 
 --- The names of the subcommands in their order. A new one needs a file in cli/commands/ and its name here.
 ---@type string[]
 texts.command_names = {
-  "token", "status", "renew", "invalidate", "exec", "get", "credentials", "login", "logout", "sandbox", "doctor",
-  "completion",
+  "token", "status", "renew", "invalidate", "exec", "get", "credentials", "login", "logout", "profiles", "sandbox",
+  "doctor", "completion",
 }
 
 --- Iterates over the subcommands in their order: name and description.

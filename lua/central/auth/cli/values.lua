@@ -1,6 +1,7 @@
 -- Checks the values of options and arguments; a message says what is expected, with an example.
 -- SPDX-License-Identifier: MIT
 
+local config = require "central.auth.config.resolve"
 local errors = require "central.auth.errors"
 
 local values = {}
@@ -20,13 +21,15 @@ local NUMBERS = {
 
 --- For any text that is not empty; an unset variable of the shell gives an empty one.
 ---@param name string
+---@param option? string an option of the library, for which it must be valid
 ---@return fun(text: string): string?, string?
-function values.text(name)
+function values.text(name, option)
   return function(text)
-    if text ~= "" then
-      return text
+    local problem = text == "" and "it is empty" or option and select(2, config.check(option, text))
+    if problem then
+      return nil, ("%s: %s"):format(name, problem)
     end
-    return nil, ("%s: it is empty"):format(name)
+    return text
   end
 end
 

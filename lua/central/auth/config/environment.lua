@@ -8,7 +8,7 @@
 
 return {
   { "HOME, XDG_CONFIG_HOME",
-    "The file of the profiles: $XDG_CONFIG_HOME/central-auth/config.lua, else ~/.config/central-auth/config.lua." },
+    "The folder of the profiles: $XDG_CONFIG_HOME/central-auth, else ~/.config/central-auth." },
   { "XDG_RUNTIME_DIR, XDG_CACHE_HOME",
     "The folder of the shared token: central-auth in the first of them that can be used, else in ~/.cache." },
   { "CREDENTIALS_DIRECTORY",

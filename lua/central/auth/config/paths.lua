@@ -3,6 +3,8 @@
 
 local paths = {}
 
+paths.DEFAULT_PROFILE = "default"
+
 -- By the specification, relative paths are not valid.
 local function folder(variable)
   local path = os.getenv(variable)
@@ -14,11 +16,19 @@ local function below_home(name)
   return home and home .. name
 end
 
---- Returns the path of the profile file; nil if no variable names a folder.
+--- Returns the folder of the profiles; nil if no variable names a folder.
 ---@return string?
 function paths.profiles()
   local base = folder "XDG_CONFIG_HOME" or below_home "/.config"
-  return base and base .. "/central-auth/config.lua"
+  return base and base .. "/central-auth"
+end
+
+--- Returns the path of a profile's file; nil likewise.
+---@param name string a valid name: see validate.profile
+---@return string?
+function paths.profile(name)
+  local profiles = paths.profiles()
+  return profiles and ("%s/%s.lua"):format(profiles, name)
 end
 
 --- Returns the folders that may contain the shared token, the preferred one first. `by_system`: the system creates and

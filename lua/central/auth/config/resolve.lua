@@ -27,7 +27,10 @@ local TOKEN_URL = "https://sso.common.cloud.hpe.com/as/token.oauth2"
 local GREENLAKE_URL = "https://global.api.greenlake.hpe.com"
 local WORKSPACE_PATH = "/authorization/v2/oauth2/%s/token"
 
--- --- sources: functions from an option's name to its value, where it was set, and the problem with it --------------
+-- --- sources --------------------------------------------------------------------------------------------------------
+
+--- From an option's name to its value, where it was set, and the problem with it.
+---@alias central.auth.OptionSource fun(name: string): any, string?, string?
 
 -- An unknown name or a wrong type is an error in the calling program, and raises.
 local function arguments(given)
@@ -51,7 +54,9 @@ local function arguments(given)
   end
 end
 
-local function environment(name)
+--- The environment as a source of options.
+---@type central.auth.OptionSource
+function config.environment(name)
   local option, variable, problem = options.get(name), "CENTRAL_" .. name:upper(), nil
   local value = not option.arguments_only and os.getenv(variable)
   if not value or value == "" then
@@ -62,9 +67,13 @@ local function environment(name)
   return value, "the environment variable " .. variable, problem
 end
 
-local function from_profile(entry)
+--- Makes a source of a table of options.
+---@param values table<string, any>
+---@param from string | table<string, string> where they were set, all or each
+---@return central.auth.OptionSource
+function config.source(values, from)
   return function(name)
-    return entry.options[name], entry.from
+    return values[name], type(from) == "table" and from[name] or from
   end
 end
 
@@ -125,9 +134,17 @@ local function pick_from(source, names)
   return found, value, from
 end
 
-local function collect(sources, lists)
+--- Merges sources, the first one before the others, and checks the values; `from` in the result tells where each was
+--- set.
+---@param sources central.auth.OptionSource[]
+---@param lists? string[][] of options, those together that set the same thing; default: all options
+---@return table<string, any>? values
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function config.collect(sources, lists)
   local values, from = {}, {}
-  for _, names in ipairs(lists) do
+  for _, names in ipairs(lists or GROUPS) do
     for _, source in ipairs(sources) do
       local name, value, where, detail = pick_from(source, names)
       if name then
@@ -167,19 +184,24 @@ local function take_source(values, base, entry)
   end
 end
 
-local MISSING = 'no %s: run "central-auth login", or set %s\nThe profile file is %s%s. Create credentials in HPE'
+local MISSING = 'no %s: run "central-auth login", or set %s\nThe profile is %s%s. Create credentials in HPE'
   .. " GreenLake: Manage Workspace, Personal API clients, Create Personal API client."
 
--- The failure of credentials that are not set anywhere. `reason`: why no profile was used, if there is one.
-local function missing(option, reason)
+-- The failure of credentials that are not set anywhere. `reason`: why the profile was not used, if there is one.
+local function missing(option, entry, reason)
   local name, variables = "client id", "CENTRAL_CLIENT_ID"
   if option == "client_secret" then
     name, variables = "client secret", "CENTRAL_CLIENT_SECRET or CENTRAL_CLIENT_SECRET_FILE"
   elseif option == nil then
     name, variables = "credentials", "CENTRAL_CLIENT_ID and CENTRAL_CLIENT_SECRET"
   end
-  return errors.fail("config", MISSING:format(name, variables, paths.profiles() or "central-auth/config.lua",
-    reason and ": " .. reason or ""), { option = option or "client_id" })
+  local names = not entry and not reason and profile.names() or {}
+  if #names > 0 then
+    reason = "there is none, only " .. table.concat(names, ", ")
+  end
+  local path = entry and entry.path or paths.profile(paths.DEFAULT_PROFILE) or "central-auth/default.lua"
+  return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or ""),
+    { option = option or "client_id" })
 end
 
 --- Returns GreenLake's token endpoint of a workspace.
@@ -197,15 +219,23 @@ function config.base_url(values)
   return values.base_url or values.cluster and clusters.base_url(values.cluster) or nil
 end
 
-local function complete(values, entry, no_profile)
+--- Makes the configuration of collected values, which become part of it.
+---@param values table<string, any>
+---@param entry? central.auth.Profile where some of them are from
+---@param no_profile? string why no profile was used
+---@return central.auth.Config? config
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function config.complete(values, entry, no_profile)
   values.secret = take_source(values, "client_secret", entry)
   values.assertion = take_source(values, "client_assertion", entry)
   values.cache_secret = take_source(values, "cache_password", entry)
   local can_authenticate = values.secret or values.assertion or values.cert_file
   if not values.client_id then
-    return missing(can_authenticate and "client_id" or nil, no_profile)
+    return missing(can_authenticate and "client_id" or nil, entry, no_profile)
   elseif not can_authenticate then
-    return missing("client_secret", no_profile)
+    return missing("client_secret", entry, no_profile)
   elseif values.key_file and not values.cert_file then
     return errors.invalid_option("key_file", values.from.key_file, "it needs cert_file, too")
   end
@@ -231,6 +261,16 @@ local function may_exist(path)
   return path ~= nil and errno ~= ENOENT
 end
 
+--- Returns which profile is to be used: one with this name; false: none; nil: the default one, if it exists.
+---@param given central.auth.Options
+---@return { profile?: string | false }? chosen
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function config.choose_profile(given)
+  return config.collect({ arguments(given), config.environment }, { { "profile" } })
+end
+
 --- Merges and checks the options of all sources. Raises if the argument table has unknown names or wrong types.
 ---@param given central.auth.Options
 ---@return central.auth.Config? config
@@ -238,28 +278,25 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.resolve(given)
-  local sources = { arguments(given), environment }
-  local chosen, message, code, detail = collect(sources, { { "profile" } })
+  local chosen, message, code, detail = config.choose_profile(given)
   if not chosen then
     return nil, message, code, detail
   end
   local entry
-  if chosen.profile or chosen.profile == nil and may_exist(paths.profiles()) then
+  if chosen.profile or chosen.profile == nil and may_exist(paths.profile(paths.DEFAULT_PROFILE)) then
     entry, message, code, detail = profile.load(chosen.profile)
-  end
-  local no_profile = not entry and message or nil
-  if entry then
-    sources[3] = from_profile(entry)
   end
   if code then
     return nil, message, code, detail
   end
   local values
-  values, message, code, detail = collect(sources, GROUPS)
+  local no_profile = message
+  values, message, code, detail = config.collect { arguments(given), config.environment,
+    entry and config.source(entry.options, entry.from) }
   if not values then
     return nil, message, code, detail
   end
-  return complete(values, entry, no_profile)
+  return config.complete(values, entry, no_profile)
 end
 
 return config

@@ -2,6 +2,7 @@
 -- that this will work before there is a secret to lose.
 -- SPDX-License-Identifier: MIT
 
+local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local profile_store = require "central.auth.config.profile_store"
@@ -20,19 +21,9 @@ function save.check(to)
   end
 end
 
---- Adds to values for a profile the removal of all other sources of a secret, which would conflict with the new one.
----@param values table<string, any> changed
----@return table<string, any> values
-function save.without_other_secrets(values)
-  for _, name in ipairs { "client_secret_file", "client_secret_command", "client_assertion", "client_assertion_file",
-    "client_assertion_command" } do
-    values[name] = false
-  end
-  return values
-end
-
-local function values_of(client_id, client_secret)
-  return save.without_other_secrets { client_id = client_id, client_secret = client_secret }
+local function put_in_profile(name, client_id, client_secret, dry)
+  local source = config.source({ client_id = client_id, client_secret = client_secret }, "save_to")
+  return profile_store.put(name, source, "central-auth credentials, or by save_to of the library", dry)
 end
 
 local function fail(place, why)
@@ -49,7 +40,11 @@ function save.prepare(to)
   if to == nil then
     return true
   elseif type(to) == "table" then
-    local path, message, code, detail = profile_store.set(to.profile, values_of("id", "secret"), true)
+    local name, problem = config.check("profile", to.profile)
+    if not name then
+      return fail(errors.printable(to.profile), problem)
+    end
+    local path, message, code, detail = put_in_profile(name, "id", "secret", true)
     return path and true, message, code, detail
   elseif not to:find("^/") then
     return fail(to, "an absolute path is needed")
@@ -74,7 +69,7 @@ end
 ---@return central.auth.Detail? detail
 function save.put(to, client_id, client_secret)
   if type(to) == "table" then
-    return profile_store.set(to.profile, values_of(client_id, client_secret))
+    return put_in_profile(to.profile, client_id, client_secret)
   end
   local ok, why = core.replace_file(to, client_secret .. "\n")
   if not ok then

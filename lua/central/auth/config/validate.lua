@@ -118,8 +118,10 @@ function validate.profile(value)
     return nil, "the name of a profile is needed, or false"
   elseif value == false then
     return false
+  elseif not value:find "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$" then -- it becomes the name of a file
+    return nil, "the name of a profile has only letters, digits, - _ and ., and does not begin with a dot"
   end
-  return text(value)
+  return value
 end
 
 -- GreenLake shows workspace ids with dashes, and expects them without.

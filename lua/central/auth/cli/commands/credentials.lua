@@ -8,7 +8,7 @@ local config = require "central.auth.config.resolve"
 local consent = require "central.auth.cli.consent"
 local errors = require "central.auth.errors"
 local json_text = require "central.auth.cli.json_text"
-local profile_store = require "central.auth.config.profile_store"
+local profile = require "central.auth.config.profile"
 local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
@@ -18,7 +18,8 @@ local credentials = {}
 local SAVE = {
   { "--save-to", value = "FILE", help = "Save the new secret in this file, mode 0600, and do not print it. Its"
     .. " folder must exist." },
-  { "--save-profile", value = "NAME", help = "Save id and secret in this profile, and do not print the secret." },
+  { "--save-profile", value = "NAME", option = "profile", help = "Save id and secret in this profile, and do not print"
+    .. " the secret. The file is written anew, without its comments." },
   { "--show", help = "Print the secret with the rest, for a pipe; on a screen others may see it." },
 }
 local SAVE_ONE = { "--save-to", "--save-profile", "--show" }
@@ -87,11 +88,11 @@ end
 -- Whether an existing file or profile may be replaced. `id`: of the client with the new secret, if it is known.
 local function may_replace(options, save_to, id)
   if options.save_profile then
-    local found, message, code, detail = profile_store.read()
-    if not found then
+    local entry, message, code, detail = profile.find(options.save_profile)
+    if code then
       return nil, message, code, detail
     end
-    return consent.to_replace(options, options.save_profile, found[options.save_profile], id)
+    return consent.to_replace(options, options.save_profile, entry, id)
   end
   local file <close> = save_to and io.open(save_to) or nil
   if not file then

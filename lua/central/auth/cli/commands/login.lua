@@ -1,24 +1,26 @@
 -- central-auth login: asks for credentials, checks them at the server, and saves them in a profile.
 -- SPDX-License-Identifier: MIT
 
-local auth = require "central.auth"
+local client = require "central.auth.client"
+local config = require "central.auth.config.resolve"
 local consent = require "central.auth.cli.consent"
 local duration = require("central.auth.util").duration
 local errors = require "central.auth.errors"
 local input_sources = require "central.auth.cli.input_sources"
+local paths = require "central.auth.config.paths"
+local profile = require "central.auth.config.profile"
 local profile_store = require "central.auth.config.profile_store"
-local save = require "central.auth.config.save"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
+local try = require "central.auth.cli.try"
 
 local login = {}
 
-local EITHER = { token_url = "workspace_id", base_url = "cluster" } -- a profile has one of the two
-
 login.summary = "Ask for credentials, check them, save them in a profile."
 login.description = "Asks for the client id and, without showing it, for the client secret of a personal API client,"
-  .. " gets a token with them, and saves them in the profile file, mode 0600. The rest of the file stays unchanged."
-  .. " Without a terminal the credentials come from a file, standard input or the environment."
+  .. " gets a token with them, and saves them in the profile, mode 0600. Other options of a profile that exists are"
+  .. " kept, but the file is written anew, without its comments. Without a terminal the credentials come from a file,"
+  .. " standard input or the environment."
 login.options = {
   { "--client-id", value = "ID", help = "Do not ask for the client id." },
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
@@ -36,16 +38,23 @@ login.examples = {
   { "pass show lab | central-auth login -p lab --client-id ID --client-secret-file -", "Without a terminal." },
 }
 
+-- Ends the command where a function fails. An option with an invalid value is an invalid argument.
+local function try_source(value, message, code, detail)
+  local by_option = code and (detail.source or ""):find "^%-%-"
+  return try(value, message, by_option and "usage" or code, detail)
+end
+
 local function fail_missing(name, why, option)
   return errors.fail("config", ("no client %s: %s; set it by %s"):format(name, why, option))
 end
 
 local TYPED = "the keyboard"
 
-local function ask_for_missing(values, origins, before)
+-- Adds what is missing to the values. `former`: the options of the profile.
+local function ask_for_missing(values, former)
   local can_ask = terminal.can_ask()
   if not values.client_id then
-    values.client_id, origins.client_id = can_ask and terminal.ask("Client id", before.client_id) or nil, TYPED
+    values.client_id, values.from.client_id = can_ask and terminal.ask("Client id", former.client_id) or nil, TYPED
     if not values.client_id then
       return fail_missing("id", "there is no answer", "--client-id")
     end
@@ -54,15 +63,15 @@ local function ask_for_missing(values, origins, before)
   if asked then
     local why
     values.client_secret, why = terminal.ask_secret "Client secret"
-    origins.client_secret = TYPED
+    values.from.client_secret = TYPED
     if not values.client_secret then
       return fail_missing("secret", why, "--client-secret-file (- is standard input)")
     end
   end
   if asked and can_ask and not (values.cluster or values.base_url) then
     local why
-    values.cluster, why = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", before.cluster)
-    origins.cluster = TYPED
+    values.cluster, why = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", former.cluster)
+    values.from.cluster = TYPED
     if why then
       return errors.fail("config", ("no answer for the cluster: %s. Nothing was written."):format(why))
     end
@@ -70,88 +79,35 @@ local function ask_for_missing(values, origins, before)
   return values
 end
 
--- Makes a client with the options that the profile will have, and gets a token unless `no_check` is set. Returns the
--- seconds until it expires, or false without a token.
-local function check(values, before, no_check)
-  local arguments = { profile = false, wait = session.wait }
-  for _, source in ipairs { before, values } do
-    for name, value in pairs(source) do
-      arguments[name] = value ~= false and value or nil
-    end
+-- Makes a client with the values that the profile will have, and gets a token unless `no_check` is set.
+local function check(options, values)
+  local settings = try_source(config.complete(values))
+  if options.no_check then
+    return
   end
-  local ok, made, message, code, detail = pcall(auth.new, arguments)
-  if not ok then -- the error is in the profile's own options; `values` has only known names
-    return errors.fail("config", ("the profile: %s. Nothing was written."):format(made))
-  end
-  local client <close> = made
-  local token
-  if client and no_check then
-    return false
-  elseif client then
-    token, message, code, detail = client:renew() -- a shared token would not prove that they are valid
-  end
+  settings.wait = session.wait
+  local made <close> = client.new(settings)
+  local token, message, code, detail = made:renew() -- a shared token would not prove that they are valid
   if not token then
-    return nil, ("%s. Nothing was written."):format(message), code, detail
+    try_source(nil, message .. ". Nothing was written.", code, detail)
   end
-  return client:status().expires_in
-end
-
--- The changes of the profile: the new credentials, and the removal of former ones.
-local function for_profile(values)
-  for one, other in pairs(EITHER) do
-    if values[one] or values[other] then
-      values[one], values[other] = values[one] or false, values[other] or false
-    end
-  end
-  return save.without_other_secrets(values)
-end
-
--- The new values for the profile, some of them asked for, after consent to replace former ones; and their origins.
-local function new_values(options, name, before)
-  local values, origins, code, detail = input_sources.values(options)
-  local message = origins
-  if values then
-    values, message, code, detail = ask_for_missing(values, origins, before)
-  end
-  local agreed
-  if values then
-    agreed, message, code, detail = consent.to_replace(options, name, before, values.client_id)
-  end
-  if not agreed then
-    return nil, message, code, detail
-  end
-  for key in pairs(before) do
-    origins[key] = origins[key] or ("the profile %q"):format(name)
-  end
-  return for_profile(values), origins
+  terminal.note(options, ("The server accepted them; a token is valid for %s."):format(
+    duration(made:status().expires_in)))
 end
 
 --- Asks for missing values, checks the credentials, and saves the profile.
 ---@param options table
 function login.run(options)
-  local name = options.profile or input_sources.environment "profile" or "default"
-  local found, message, code, detail = profile_store.read()
-  local before = found and type(found[name]) == "table" and found[name] or {}
-  local values, origins, expires_in, path
-  if found then
-    values, origins, code, detail = new_values(options, name, before)
-    message = origins
-  end
-  if values then
-    expires_in, message, code, detail = check(values, before, options.no_check)
-  end
-  if values and expires_in == nil then
-    return input_sources.explain(origins, message, code, detail)
-  elseif expires_in then
-    terminal.note(options, ("The server accepted them; a token is valid for %s."):format(duration(expires_in)))
-  end
-  if values then
-    path, message, code, detail = profile_store.set(name, values)
-  end
-  if not path then
-    return nil, message, code, detail
-  end
-  terminal.note(options, ("The profile %q is in %s."):format(name, path))
+  local name = try(config.choose_profile { profile = options.profile }).profile or paths.DEFAULT_PROFILE
+  local entry = try(profile.find(name))
+  local values = try_source(input_sources.values(options))
+  try(ask_for_missing(values, entry and entry.options or {}))
+  try(consent.to_replace(options, name, entry, values.client_id))
+  local source = config.source(values, values.from)
+  check(options, try_source(profile_store.merge(name, source)))
+  local path = try(profile_store.put(name, source, "central-auth login"))
+  terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
+    entry and "; comments in it were not kept" or ""))
 end
 
 return login

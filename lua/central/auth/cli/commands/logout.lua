@@ -4,7 +4,8 @@
 local auth = require "central.auth"
 local consent = require "central.auth.cli.consent"
 local errors = require "central.auth.errors"
-local profile_store = require "central.auth.config.profile_store"
+local paths = require "central.auth.config.paths"
+local profile = require "central.auth.config.profile"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 local try = require "central.auth.cli.try"
@@ -12,9 +13,9 @@ local try = require "central.auth.cli.try"
 local logout = {}
 
 logout.summary = "Forget the shared token; with --profile NAME the profile too."
-logout.description = "Removes the shared token from the cache. With --profile NAME it also removes that profile and the"
-  .. " secret in it from the profile file, after a question. It changes nothing at the server: reset or delete the"
-  .. " credential there if it is known to others."
+logout.description = "Removes the shared token from the cache. With --profile NAME it also deletes that profile's"
+  .. " file and the secret in it, after a question; if that is a link, only the link. It changes nothing at the server:"
+  .. " reset or delete the credential there if it is known to others."
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
 local function forget_token(options)
@@ -29,31 +30,41 @@ local function forget_token(options)
       ("a token is still shared in %s: another process has its lock; try again"):format(left))
   end
   terminal.note(options, removed and "The shared token is removed." or "There was no shared token.")
-  return true
+  return 0
+end
+
+-- Fails unless there is a file of this profile, readable or not.
+local function check_exists(name)
+  for _, each in ipairs(try(profile.names())) do
+    if each == name then
+      return
+    end
+  end
+  try(profile.missing(name))
 end
 
 local function forget_profile(options)
-  local found = try(profile_store.read())
-  if not found[options.profile] then
-    return errors.fail("config", ("there is no profile %q"):format(options.profile))
-  end
   try(consent.to(options, ("Remove the profile %q and the secret in it?"):format(options.profile),
     ("the profile %q stays"):format(options.profile), "removes it"))
-  local path = try(profile_store.remove(options.profile))
-  terminal.note(options, ("The profile %q is removed from %s."):format(options.profile, path))
+  local ok, why = os.remove(paths.profile(options.profile))
+  if not ok then
+    return errors.fail("config", "the profile can't be removed: " .. why)
+  end
+  terminal.note(options, ("The profile %q is removed."):format(options.profile))
 end
 
 --- Removes the shared token, and the profile of --profile.
 ---@param options table
 function logout.run(options)
-  local forgotten, message, code, detail = forget_token(options)
-  if options.profile then -- a profile whose credentials do not work can be removed, too
-    if not forgotten then
-      terminal.note(options, message)
-    end
-    return forget_profile(options)
+  if not options.profile then
+    return forget_token(options)
   end
-  return forgotten and 0 or nil, message, code, detail
+  check_exists(options.profile)
+  local forgotten, message = forget_token(options)
+  if not forgotten then -- a profile whose credentials do not work can be removed, too
+    terminal.note(options, message)
+  end
+  return forget_profile(options)
 end
 
 return logout

@@ -16,8 +16,9 @@ local function split(problem)
   return fault or problem, advice and advice:gsub("^run ", "") or nil
 end
 
-local function profile_file(report)
-  local path = paths.profiles()
+local function profile_file(options, report)
+  local chosen = config.choose_profile { profile = options.profile }
+  local path = paths.profile(chosen and chosen.profile or paths.DEFAULT_PROFILE)
   local text, problem, unusable
   if path then
     text, problem, unusable = core.read_file(path)
@@ -69,7 +70,7 @@ end
 ---@param context table
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(context, report)
-  profile_file(report)
+  profile_file(context.options, report)
   local found, message, _, detail = config.resolve { profile = context.options.profile }
   if not found then -- a missing option has no source
     return report("bad", "credentials", message:match "[^\n]*",
