@@ -226,7 +226,7 @@ describe("four machines with fifty processes each #slow #herd #job_herds", funct
   end)
 end)
 
-describe("a master that Sentinel replaces, behind a proxy that follows #slow #herd #job_sentinel", function()
+describe("a master that Sentinel replaces, behind a proxy that follows #slow #herd #calm_sentinel", function()
   local master, replica, sentinel, proxy, target
 
   setup(function()

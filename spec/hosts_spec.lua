@@ -203,7 +203,7 @@ describe("within a host #hosts #slow", function()
     end
   end
 
-  it("lighttpd's workers share one token and put it on requests #job_lighttpd", function()
+  it("lighttpd's workers share one token and put it on requests #calm_lighttpd", function()
     start({ "lighttpd", "-D", "-f", SCRIPTS .. "/lighttpd.conf" }):wait_for_port(port, 10)
     box:latency(0.2) -- so that more than one has to wait, from a cold start
     local call = ("for i in $(seq 16); do { a=$(curl -s -m 10 -w ' %%header{worker}' %s); echo \"$a\"; } & done; wait")
@@ -228,7 +228,7 @@ describe("within a host #hosts #slow", function()
     end)
   end)
 
-  it("prosody waits in its own loop, and answers others during that #job_prosody", function()
+  it("prosody waits in its own loop, and answers others during that #calm_prosody", function()
     start({ "prosody", "-F", "--config", SCRIPTS .. "/prosody.cfg.lua" }):wait_for_port(port, 10)
     local begin = call_at "/aps"
     local first = ask(begin)
@@ -239,7 +239,7 @@ describe("within a host #hosts #slow", function()
     assert.is_true(running:stop(10), "it does not end by SIGTERM")
   end)
 
-  it("dovecot's auth workers ask an API #job_dovecot", function()
+  it("dovecot's auth workers ask an API #calm_dovecot", function()
     if process.run "id -u" ~= "0\n" then
       return pending "only root may run dovecot"
     end
@@ -266,7 +266,7 @@ describe("within a host #hosts #slow", function()
     end)
   end)
 
-  it("dnsmasq's lease script calls an API, and names are resolved during that #job_dnsmasq", function()
+  it("dnsmasq's lease script calls an API, and names are resolved during that #calm_dnsmasq", function()
     if process.run "id -u" ~= "0\n" then
       return pending "only root may serve DHCP"
     end
@@ -287,7 +287,7 @@ describe("within a host #hosts #slow", function()
     live_through(begin, resolve)
   end)
 
-  it("mle's command inserts what an API says, and typing never waits #job_mle", function()
+  it("mle's command inserts what an API says, and typing never waits #calm_mle", function()
     local F12, SAVE = "\27[24~", "\19"
     local keys = folder .. "/keys"
     process.run("mkfifo " .. keys)

@@ -1,8 +1,10 @@
 -- Runs C units and spec files side by side, as `make test` does: runner.lua UNIT… SPEC…
 -- Each has a home and a folder for temporary files, in which it must leave nothing, and all its processes end with it.
--- What a file prints stays together. Specs tagged #timing measure time: they run after the others, one at a time. Specs
--- tagged #job_NAME run beside the rest of their file. Up to three files that fail beside others run once more, alone:
--- where they pass then, the machine was too busy for them, and the summary names them.
+-- What a file prints stays together.
+-- Specs tagged #job_NAME run beside the rest of their file. Those tagged #calm_NAME mostly wait, but measure time as
+-- well: they run beside each other, after those that use the processors. Those tagged #timing run last, one at a time.
+-- Up to three files that fail beside others run once more, alone: where they pass then, the machine was too busy for
+-- them, and the summary names them.
 -- Environment: JOBS (how many at once), TAGS and EXCLUDE (which specs), INIT (Lua to run first in each), RUNNER (a
 -- command before each, such as valgrind), LUA, BUILD (where `contain` is).
 -- SPDX-License-Identifier: MIT
@@ -106,10 +108,10 @@ local function spec(path, weight, tags, excluded, what)
     weight = weight }
 end
 
--- The tags in a text that say which of its specs run as jobs.
-local function job_tags(text)
+-- The tags in a text that begin so, each once.
+local function tags_of(text, prefix)
   local seen, list = {}, {}
-  for tag in text:gmatch "#(job_%w+)" do
+  for tag in text:gmatch("#(" .. prefix .. "_%w+)") do
     if not seen[tag] then
       seen[tag] = true
       list[#list + 1] = tag
@@ -118,29 +120,35 @@ local function job_tags(text)
   return list
 end
 
--- The jobs that may run side by side, the long ones first, and those that run alone.
+-- A job for each such tag.
+local function tagged(path, text, prefix, jobs)
+  local tags = tags_of(text, prefix)
+  for _, tag in ipairs(tags) do
+    jobs[#jobs + 1] = spec(path, 1e9, { tag }, { "timing", EXCLUDE }, tag:sub(#prefix + 2))
+  end
+  return tags
+end
+
+-- The jobs that may run side by side, the long ones first; those that only wait; those that run alone.
 local function plan(paths)
-  local beside, alone = {}, {}
+  local beside, calm, alone = {}, {}, {}
   for _, path in ipairs(paths) do
-    local text, jobs = read(path), {}
+    local text = read(path)
     local weight = select(2, text:gsub("#slow", "")) * 100000 + #text
     if not path:find "_spec%.lua$" then
       beside[#beside + 1] = unit(path)
     elseif TAGS then
       beside[#beside + 1] = has_tag(text, TAGS) and spec(path, weight, { TAGS }, { EXCLUDE }) or nil
     else
-      for _, tag in ipairs(job_tags(text)) do
-        beside[#beside + 1] = spec(path, 1e9, { tag }, { "timing", EXCLUDE }, tag:sub(5))
-        jobs[#jobs + 1] = tag
-      end
-      beside[#beside + 1] = spec(path, weight, {}, append({ "timing", EXCLUDE }, jobs))
+      local own = append(tagged(path, text, "job", beside), tagged(path, text, "calm", calm))
+      beside[#beside + 1] = spec(path, weight, {}, append({ "timing", EXCLUDE }, own))
       if has_tag(text, "timing") then
         alone[#alone + 1] = spec(path, weight, { "timing" }, { EXCLUDE }, "timing")
       end
     end
   end
   table.sort(beside, function(a, b) return a.weight > b.weight end)
-  return beside, alone
+  return beside, calm, alone
 end
 
 local root = assert(uv.fs_mkdtemp "/tmp/specsXXXXXX")
@@ -275,9 +283,11 @@ for _, signal in ipairs { "sigint", "sigterm", "sighup" } do
   handler:unref()
 end
 
-local beside, alone = plan(arg)
+local beside, calm, alone = plan(arg)
 run(beside, JOBS)
+run(calm, JOBS)
 run(alone, 1)
+append(beside, calm)
 local failed = {}
 for _, job in ipairs(beside) do
   failed[#failed + 1] = job.result and job.result.failed > 0 and job or nil

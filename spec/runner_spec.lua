@@ -102,6 +102,19 @@ describe("the runner of specs #foreign #forks", function()
     assert.matches("tagged_spec.lua: 1 passed\n", output)
   end)
 
+  it("runs calm specs after the others, beside each other", function()
+    local order = folder .. "/order"
+    local function writes(name, seconds)
+      return ('it("%s %s", function() os.execute "echo %s >>%s; sleep %s; echo %s >>%s" end)'):format(name,
+        name == "a" and "" or "#calm_" .. name, name, order, seconds, name, order)
+    end
+    local output = run { calm = writes("b", 0.5) .. writes("c", 0.5), other = writes("a", 0.2) }
+    assert.equal("3 passed, 0 failed, 0 skipped", last_line(output))
+    local written = process.read(order):gsub("%s", "")
+    assert.matches("^aa[bc][bc][bc][bc]$", written)
+    assert.is_true(written:sub(3, 3) ~= written:sub(4, 4), written)
+  end)
+
   it("ends at a signal all that runs, and starts nothing more", function()
     local first = process.write(folder .. "/first_spec.lua",
       ('it("waits #slow", function() os.execute "echo $$ >%s/pid; exec sleep 300" end)'):format(folder))
