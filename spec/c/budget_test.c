@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define S AUTH_NS_PER_S
 #define NOW (INT64_C(1795484800) * S)
 
 static void takes_a_burst_and_then_one_in_a_while(void **state) {

@@ -8,8 +8,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { MS = 1000000 };
-
 static struct auth_clock movable;
 static struct auth_notifier cancel;
 

@@ -17,8 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define S AUTH_NS_PER_S
-#define MS (S / 1000)
 #define TOKEN "{\"access_token\":\"t\"}"
 #define SECRET "0123456789abcdef0123"
 #define IDENTITY "identity"

@@ -8,17 +8,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MS = 1000000, END_MS = 8 };
+enum { END_MS = 8 };
 
-static const struct auth_clock wall = {0};
 static pthread_key_t early; /* made before the gate */
 static pthread_key_t late;  /* and after it */
 static atomic_int working;  /* destructors of libraries at work */
 static atomic_bool go;
-
-static int64_t now_ns(void) {
-    return auth_clock_boot_ns(&wall);
-}
 
 static struct library {
     pthread_key_t *key;

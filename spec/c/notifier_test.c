@@ -12,8 +12,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { MS = 1000000 };
-
 static const struct auth_clock wall = {0};
 
 static void is_signalled_until_it_is_cleared(void **state) {

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define S AUTH_NS_PER_S
-
 static char root[] = "/tmp/central-auth-XXXXXX";
 static const char name[] = "0123456789abcdef0123456789abcdef";
 static struct auth_secret key;

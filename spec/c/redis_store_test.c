@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-enum { MS = 1000000, LONG_MS = 10000, SHORT_MS = 100, LEASE_MS = 60000, ROUNDS = 3, FILLERS = 3 };
+enum { LONG_MS = 10000, SHORT_MS = 100, LEASE_MS = 60000, ROUNDS = 3, FILLERS = 3 };
 
 /* valgrind and sanitizers take many times as long. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

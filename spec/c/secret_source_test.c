@@ -4,7 +4,6 @@
 
 #include "fetch/secret_source.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -16,16 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MS = 1000000, MOMENT_NS = 50 * MS };
+enum { MOMENT_NS = 50 * MS };
 
 static const struct auth_clock wall = {0};
 static struct auth_notifier cancel;
 static char folder[] = "/tmp/central-auth-XXXXXX";
 static char path[64]; /* of a file in it */
-
-static int64_t now_ns(void) {
-    return auth_clock_boot_ns(&wall);
-}
 
 static struct auth_deadline in_ns(int64_t left_ns) {
     return (struct auth_deadline){.clock = &wall, .at_ns = now_ns() + left_ns, .cancel = &cancel};
@@ -277,23 +272,14 @@ static void lives_without_environment(void **state) {
     assert_string_equal(problem, "");
 }
 
-static int descriptors(void) {
-    DIR *all = opendir("/proc/self/fd");
-    int count = 0;
-    while (readdir(all) != NULL)
-        count++;
-    closedir(all);
-    return count;
-}
-
 static void leaves_no_descriptor_behind(void **state) {
     (void)state;
-    int before = descriptors();
+    int before = entries("/proc/self/fd");
     assert_string_equal(run("echo hush", "hush"), "");
     (void)run("exit 3", "");
     (void)run_within("exec sleep 60", 0, "");
     (void)run("exec cat /dev/zero", "");
-    assert_int_equal(descriptors(), before);
+    assert_int_equal(entries("/proc/self/fd"), before);
 }
 
 static void gives_the_command_the_usual_signals(void **state) {

@@ -4,14 +4,11 @@
 #include "fetch/session.h"
 #include "server.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-
-enum { MS = 1000000 };
 
 static const char good[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 static const char secret[] = "a-long-enough-secret";
@@ -31,15 +28,6 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
         return EAGAIN;
     }
     return real(thread, attributes, run, data);
-}
-
-static int entries(const char *folder) {
-    DIR *all = opendir(folder);
-    int count = -2; /* . and .. */
-    while (readdir(all) != NULL)
-        count++;
-    closedir(all);
-    return count;
 }
 
 /* A thread that was joined may be listed for a moment more. */

@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { MS = 1000000, MOMENT_NS = 5 * MS };
+enum { MOMENT_NS = 5 * MS };
 
 static struct auth_clock wall;
 static struct auth_secret body;

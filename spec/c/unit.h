@@ -3,6 +3,9 @@
 #ifndef AUTH_UNIT_H
 #define AUTH_UNIT_H
 
+#include "base/clock.h"
+
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -14,6 +17,9 @@
 
 #include <cmocka.h>
 #undef stop /* a macro of cmocka 2; server.h has a function of this name */
+
+#define MS AUTH_NS_PER_MS
+#define S AUTH_NS_PER_S
 
 #define RUN(tests) cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL)
 
@@ -31,6 +37,21 @@
         assert_true((secret).length == 0 ||                                                                  \
                     memcmp((secret).data, text, strlen(text) + 1) == 0); /* the NUL, too */                  \
     } while (0)
+
+static inline int64_t now_ns(void) {
+    return auth_clock_boot_ns(&(struct auth_clock){0});
+}
+
+/* How many there are in the folder: /proc/self/fd for descriptors, /proc/self/task for threads. */
+static inline int entries(const char *folder) {
+    int count = -2; /* . and .. */
+    DIR *all = opendir(folder);
+    assert_non_null(all);
+    while (readdir(all) != NULL)
+        count++;
+    (void)closedir(all);
+    return count;
+}
 
 /* Ends a forked child, well or not: by another program, for sanitizers and valgrind would look for what only
  * the parent's threads have. */

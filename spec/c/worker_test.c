@@ -6,7 +6,6 @@
 #include "worker/gate.h"
 #include "worker/worker.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -16,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { MS = 1000000, MOMENT_NS = 2 * MS, NAME_BYTES = 16 };
+enum { MOMENT_NS = 2 * MS, NAME_BYTES = 16 };
 
 static const int64_t farewell_ns = AUTH_NS_PER_S / 4;
 static const struct auth_clock wall = {0};
@@ -49,10 +48,6 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
         return EAGAIN;
     }
     return real(thread, attributes, run, data);
-}
-
-static int64_t now_ns(void) {
-    return auth_clock_boot_ns(&wall);
 }
 
 static struct work *new_work(void) {
@@ -110,15 +105,6 @@ static struct auth_worker *start_waiting(struct work *work, const struct auth_no
 
 static void cancel(const struct work *work) {
     auth_notifier_signal(&work->cancel);
-}
-
-static int entries(const char *folder) {
-    DIR *all = opendir(folder);
-    int count = -2; /* . and .. */
-    while (readdir(all) != NULL)
-        count++;
-    closedir(all);
-    return count;
 }
 
 static int threads(void) {
