@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
+local oddities = require "central.auth.token.oddities"
 local response = require "central.auth.token.response"
 local response_error = require "central.auth.token.response_error"
 
@@ -10,10 +11,11 @@ local function read(body, more)
   for name, value in pairs(more or {}) do
     raw[name] = value
   end
-  local token, failure = response.read(raw)
-  if failure then
-    return errors.unpack(failure)
+  local token = response.read(raw)
+  if not token then
+    return errors.unpack(response_error.of(raw, errors.printable))
   end
+  token.odd = oddities.of(raw, token)
   return token
 end
 

@@ -187,7 +187,7 @@ local function reset(source, path, id)
   local found
   found, message, code, detail = with_secret(reply, id)
   if found and found.client_id == source.config.client_id then
-    source:resets():set_secret(core.secret(found.client_secret), deadline)
+    source.resets:set_secret(core.secret(found.client_secret), deadline)
   end
   return found, message, code, detail
 end

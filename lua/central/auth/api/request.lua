@@ -155,8 +155,8 @@ end
 
 local function send(source, call, token, deadline)
   call.attempts = call.attempts + 1
-  local _ <close> = call.resets and source:resets():begin(deadline) or nil
-  local raw, failure = source:pool():call({
+  local _ <close> = call.resets and source.resets:begin(deadline) or nil
+  local raw, failure = source.pool:call({
     url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
     authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX,
     no_repeat = not IDEMPOTENT[call.method],
@@ -223,7 +223,7 @@ local function attempt(source, call, deadline)
     return true, errors.fail("timeout", call.name .. ": no time is left for the request after waiting for a token")
   end
   call.sent_boot, call.sent_wall = source.current.sent_boot or 0, source.current.sent_wall or 0
-  call.seen_resets = source:resets().count
+  call.seen_resets = source.resets.count
   local function clean(text)
     return errors.printable(core.redact(text, token, source.client_secret.current))
   end
@@ -283,7 +283,7 @@ function request.run(source, method, target, options, context)
     if result[1] then
       return table.unpack(result, 2, result.n)
     end
-    source:waiter():pause(result[2])
+    source.waiter:pause(result[2])
   end
 end
 

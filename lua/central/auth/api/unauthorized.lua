@@ -58,8 +58,8 @@ end
 
 -- While this client resets its own credential, a refused token is expected; the next token comes after the reset.
 local function wait_for_reset(source, deadline)
-  while source:resets():is_under_way() and not deadline:over() do
-    source:waiter():pause(RESET_POLL)
+  while source.resets:is_under_way() and not deadline:over() do
+    source.waiter:pause(RESET_POLL)
   end
   return source.clock:boot()
 end
@@ -86,7 +86,7 @@ end
 ---@return boolean
 function unauthorized.replace(source, call, token, deadline)
   local now = wait_for_reset(source, deadline)
-  if call.seen_resets ~= source:resets().count then -- the reset ended the token, which is forgotten already
+  if call.seen_resets ~= source.resets.count then -- the reset ended the token, which is forgotten already
     return not deadline:over()
   end
   local suspect, proven = is_suspect(source, call, now)

@@ -49,7 +49,7 @@ end
 -- A new token by force: a refusal in memory is passed over, a Retry-After is not.
 function Call:_begin_by_force()
   local source = self._source
-  local current, renewals, failures = source.current, source:renewals(), source:failures()
+  local current, renewals, failures = source.current, source.renewals, source.failures
   if not source:catch_up() and current.adoptions == self._adoptions then
     source:look_locally(self.since)
   end
@@ -79,7 +79,7 @@ function Call:_begin()
   local needs_renewal
   needs_renewal, self.failure = source:needs_renewal(self.min_valid, self.deadline)
   if needs_renewal then
-    self.renewal, self.failure = source:renewals():begin(self)
+    self.renewal, self.failure = source.renewals:begin(self)
   end
 end
 
@@ -97,13 +97,13 @@ function Call:_goes_on()
   if source.closed or self.deadline:over() then
     return false
   elseif response_error.rejected(code, detail) then
-    if self._waits and source:resets():is_under_way() then
-      source:waiter():pause(STEP)
+    if self._waits and source.resets:is_under_way() then
+      source.waiter:pause(STEP)
       return true
     end
-    return source:failures():reread_if_due()
+    return source.failures:reread_if_due()
   elseif source.client_secret.assertion_kind == "function" and response_error.transient(code, detail) then
-    self._tries, self.not_before = self._tries + 1, source:failures().next_try
+    self._tries, self.not_before = self._tries + 1, source.failures.next_try
     return self._tries <= TRIES and self.not_before + MIN_ATTEMPT < self.deadline.at
   end
   return false
@@ -147,7 +147,7 @@ function Call:await()
     if left <= 0 then
       failure = errors.failure("timeout", "no token in time: a request for one is still under way")
     elseif source.config.wait then
-      failure = source:waiter():wait_for(self.renewal, left)
+      failure = source.waiter:wait_for(self.renewal, left)
     else
       self.renewal:block(math.min(left, BLOCK))
     end

@@ -15,6 +15,10 @@ local current_token = {}
 ---@field id? integer of the record that brought it
 ---@field sent_boot? number when it was asked for; likewise sent_wall
 ---@field replaced boolean whether there was one before
+---@field tracker userdata
+---@field origin? "network" | "cache"
+---@field scope? string that was granted
+---@field ended? { tracker: userdata, sent_boot: number } an expired one that was in a record
 local CurrentToken = {}
 CurrentToken.__index = CurrentToken
 
@@ -26,7 +30,7 @@ CurrentToken.__index = CurrentToken
 ---@return central.auth.CurrentToken
 function current_token.new(config, clock, tracker, jitter)
   return setmetatable({
-    _config = config, _clock = clock, _tracker = tracker, _jitter = jitter, _invalidated = {}, _arrived = 0,
+    _config = config, _clock = clock, tracker = tracker, _jitter = jitter, _invalidated = {}, _arrived = 0,
     adoptions = 0,
   }, CurrentToken)
 end
@@ -37,7 +41,7 @@ end
 ---@return number remaining
 ---@return number life
 function CurrentToken:state()
-  local state, remaining, life = self._tracker:state()
+  local state, remaining, life = self.tracker:state()
   return state == "fresh" or state == "stale", state, remaining, life
 end
 
@@ -60,12 +64,10 @@ end
 
 ---@return string?
 function CurrentToken:token()
-  return self._tracker:token()
+  return self.tracker:token()
 end
 
----@param token string
----@return boolean
-function CurrentToken:is_invalidated(token)
+function CurrentToken:_is_invalidated(token)
   for _, other in ipairs(self._invalidated) do
     if token == other then
       return true
@@ -83,57 +85,44 @@ function CurrentToken:_begin(tracker, token, raw)
 end
 
 function CurrentToken:_hold(token, raw, origin)
-  self:_begin(self._tracker, token, raw)
-  self._origin, self._scope, self._ended, self._arrived = origin, token.scope, nil, raw.received_boot or 0
+  self:_begin(self.tracker, token, raw)
+  self.origin, self.scope, self.ended, self._arrived = origin, token.scope, nil, raw.received_boot or 0
   self.sent_boot, self.sent_wall, self.id = raw.sent_boot, raw.sent_wall, raw.id
   self.adoptions = self.adoptions + 1
 end
 
--- A server that returns the token that is held renews nothing: the first schedule stands, unless it says that less of
--- its life is left.
-function CurrentToken:_keeps_schedule(token, raw)
-  local usable, _, remaining = self:state()
-  if not usable or token.access_token ~= self:token() then
-    return false
-  end
-  token.odd[#token.odd + 1] = "the server returned the token already held"
-  local said = token.expires_in and token.expires_in - (self._clock:boot() - raw.sent_boot)
-  return not (said and said < remaining)
-end
-
---- Whether the token that is held is usable, and another one from the network expired before anybody looked at it. Then
---- that one counts as taken, but the one that is held stays.
----@param token central.auth.TokenResponse
----@param raw central.auth.RawReply
----@return boolean
-function CurrentToken:outlives(token, raw)
-  if not self:state() or token.access_token == self:token() then
-    return false
-  end
+-- A tracker of a token that is not held yet.
+function CurrentToken:_track(token, raw)
   local other = core.tracker(self._clock)
   self:_begin(other, token, raw)
-  local has_expired = other:state() == "expired"
-  self.adoptions = self.adoptions + (has_expired and 1 or 0)
-  return has_expired
+  return other
 end
 
---- Takes a token that came from the network. Returns whether it is the one that was held before.
+--- Takes a token that came from the network: "new", or "same" where it is the one held. "expired": it expired before
+--- anybody looked at it, and the one that is held is usable, and stays.
 ---@param token central.auth.TokenResponse
 ---@param raw central.auth.RawReply
----@return boolean same
+---@return "new" | "same" | "expired" how
+---@return string? odd what is unusual, in words
 function CurrentToken:take(token, raw)
-  if self:is_invalidated(token.access_token) then
-    token.odd[#token.odd + 1] = "the server returned the token that was just invalidated"
-    self._invalidated = {}
+  local usable, _, remaining = self:state()
+  local how, odd = token.access_token == self:token() and "same" or "new", nil
+  if usable and how == "new" and self:_track(token, raw):state() == "expired" then
+    self.adoptions = self.adoptions + 1
+    return "expired", "the new token had expired when its reply was looked at"
+  elseif self:_is_invalidated(token.access_token) then
+    odd, self._invalidated = "the server returned the token that was just invalidated", {}
+  elseif usable and how == "same" then
+    odd = "the server returned the token already held"
   end
-  local same = token.access_token == self:token()
   self.replaced, self._had_one = self._had_one or false, true
-  if self:_keeps_schedule(token, raw) then
-    self.id, self.adoptions = self.id or raw.id, self.adoptions + 1 -- others are to find the first record, too
+  local said = token.expires_in and token.expires_in - (self._clock:boot() - raw.sent_boot)
+  if usable and how == "same" and not (said and said < remaining) then
+    self.id, self.adoptions = self.id or raw.id, self.adoptions + 1 -- the first schedule and record stay
   else
     self:_hold(token, raw, "network")
   end
-  return same
+  return how, odd
 end
 
 --- Takes the token of a record if it is better than the one held: usable, not invalidated, good for longer; with
@@ -143,19 +132,18 @@ end
 ---@return boolean
 function CurrentToken:take_record(raw, since)
   local token = raw and (not since or raw.sent_boot > since) and response.read(raw)
-  if not token or self:is_invalidated(token.access_token) then
+  if not token or self:_is_invalidated(token.access_token) then
     return false
   elseif token.access_token == self:token() then
     self.id = self.id or raw.id
     return false
   end
-  local other = core.tracker(self._clock)
-  self:_begin(other, token, raw)
+  local other = self:_track(token, raw)
   local state, remaining = other:state()
   if state == "expired" then
-    self._ended = { tracker = other, sent_boot = raw.sent_boot }
+    self.ended = { tracker = other, sent_boot = raw.sent_boot }
     return false
-  elseif remaining <= select(2, self._tracker:state()) then
+  elseif remaining <= select(2, self.tracker:state()) then
     return false
   end
   self:_hold(token, raw, "cache")
@@ -177,22 +165,8 @@ function CurrentToken:invalidate(token)
 end
 
 function CurrentToken:forget()
-  self._tracker:forget()
+  self.tracker:forget()
   self.id = nil
-end
-
---- What `status` shows.
----@return table
-function CurrentToken:snapshot()
-  local tracker, sent_boot, origin = self._tracker, self.sent_boot, self._origin
-  if tracker:state() == "none" and self._ended then
-    tracker, sent_boot, origin = self._ended.tracker, self._ended.sent_boot, "cache"
-  end
-  local state, remaining, life, renews_in = tracker:state()
-  return {
-    state = state, remaining = remaining, life = life, renews_in = renews_in, sent_boot = sent_boot, origin = origin,
-    granted_scope = self._scope,
-  }
 end
 
 return current_token

@@ -61,7 +61,7 @@ function Failures:failed(failure, at, count)
   self.next_try = self._at + self:_pause(failure, retry_after)
   self.last = failure
   if failure.code == "config" then -- who has no token may ask again at once; a usable one is left alone
-    source:renewals():hold(source.random() * util.doubled(FIRST_PAUSE, self.count - 1))
+    source.renewals:hold(source.random() * util.doubled(FIRST_PAUSE, self.count - 1))
   end
 end
 
@@ -105,7 +105,7 @@ function Failures:take_shared(raw)
   if raw.received_boot <= math.max(source.current.sent_boot or 0, self._at) then
     return nil
   end
-  local _, failure = response.read(raw, request_error.cleaner(source))
+  local failure = not response.read(raw) and response_error.of(raw, request_error.cleaner(source))
   if failure and (raw.status >= 400 or failure.code == "oauth") then
     self:failed(failure, raw.received_boot, raw.failures)
     self._must_reread = response_error.rejected(failure.code, failure.detail) -- only our secret may be the former one
@@ -115,6 +115,15 @@ end
 
 -- --- another secret ------------------------------------------------------------------------------------------------
 
+-- Whether the secret's source gives another secret by now.
+function Failures:_reread()
+  local changed = self._source:after_secret(self._source.client_secret:reread())
+  if changed then
+    self:succeeded()
+  end
+  return changed or false
+end
+
 --- Reads the secret again if a refusal asked for that. Whether it changed.
 ---@return boolean
 function Failures:reread_if_due()
@@ -122,7 +131,7 @@ function Failures:reread_if_due()
     return false
   end
   self._must_reread = false
-  return self._source:reread_secret()
+  return self:_reread()
 end
 
 --- Whether a renewal is worth while after a refusal, because the secret's source gives another one by now. A command is
@@ -152,7 +161,7 @@ function Failures:secret_after_refusal(used)
   elseif secret.kind == "function" then
     return "unchanged"
   end
-  return self._source:reread_secret() and "changed" or "unchanged"
+  return self:_reread() and "changed" or "unchanged"
 end
 
 return failures

@@ -4,7 +4,6 @@
 local core = require "central.auth.core"
 local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
-local json = require "central.auth.json"
 local look = require "central.auth.token.look"
 local request = require "central.auth.token.request"
 local request_error = require "central.auth.token.request_error"
@@ -103,7 +102,7 @@ local function revoked(raw, failure, clean)
   if raw and raw.status == 200 then
     return true
   elseif raw then
-    failure = select(2, response_error.of(raw, json.object(raw.body), clean))
+    failure = response_error.of(raw, clean)
   end
   return nil, errors.failure(failure.code, "the token could not be revoked: "
     .. (raw and failure.message or clean(failure.message)), failure.detail)
@@ -149,7 +148,7 @@ function invalidation.revoke(source)
   if not looked then
     return nil, failure
   end
-  source:renewals():cancel() -- what it brings would outlive the revocation
+  source.renewals:cancel() -- what it brings would outlive the revocation
   if not token then
     return true
   end
@@ -161,7 +160,7 @@ function invalidation.revoke(source)
     return nil, failure
   end
   local raw
-  raw, failure = source:pool():call(revocation(config, token, source.client_secret.current, assertion), deadline)
+  raw, failure = source.pool:call(revocation(config, token, source.client_secret.current, assertion), deadline)
   return revoked(raw, failure, request_error.cleaner(source, assertion, token))
 end
 

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local deadlines = require "central.auth.deadline"
+local request = require "central.auth.token.request"
 
 local look = {}
 
@@ -11,10 +12,10 @@ local look = {}
 ---@param more? table to be added to the order
 ---@return table? result nil where there is none in time
 function look.run(source, deadline, more)
-  local order = source:order(deadline)
-  local result = order and source:pool():look(order, more, deadline)
+  local order = request.order(source, deadline)
+  local result = order and source.pool:look(order, more, deadline)
   if result and not source.closed then
-    source:note_result(result)
+    source.renewals:note_result(result)
   end
   return result
 end

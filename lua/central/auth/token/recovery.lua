@@ -4,7 +4,6 @@
 
 local errors = require "central.auth.errors"
 local request_error = require "central.auth.token.request_error"
-local response = require "central.auth.token.response"
 local response_error = require "central.auth.token.response_error"
 
 local MIN_ATTEMPT = 0.1 -- seconds an attempt needs at least: a shorter one would only hide the failure before it
@@ -41,7 +40,7 @@ end
 -- The end, unless the failure may pass and there is time and a try left.
 function Recovery:_end_or_try_again(failure)
   local source, renewal = self._source, self._renewal
-  local next_try = source:failures().next_try
+  local next_try = source.failures.next_try
   if renewal.waits and renewal.tries > 0 and response_error.transient(failure.code, failure.detail)
     and source.client_secret.assertion_kind ~= "function" and next_try + MIN_ATTEMPT < renewal.deadline.at then
     source:note("retry", { code = failure.code, message = failure.message })
@@ -57,7 +56,7 @@ function Recovery:_with_other_secret(failure, at)
     return nil
   end
   self._has_reread = true
-  local how = self._source:failures():secret_after_refusal(self._renewal.secret)
+  local how = self._source.failures:secret_after_refusal(self._renewal.secret)
   if how == "unchanged" or self._renewal.deadline:over() then
     return nil
   end
@@ -72,7 +71,7 @@ end
 function Recovery:reply(result)
   local source, renewal = self._source, self._renewal
   local raw, subject_token = result.attempts[#result.attempts], renewal.subject_token
-  local _, failure = response.read(raw, self:_cleaner(result))
+  local failure = response_error.of(raw, self:_cleaner(result))
   source:saw(raw)
   if subject_token and not self._had_new_subject and not renewal.deadline:over()
     and source.subject:has_new(subject_token, failure) then
@@ -83,7 +82,7 @@ function Recovery:reply(result)
   if more then
     return more
   end
-  source:failures():failed(failure, raw.received_boot)
+  source.failures:failed(failure, raw.received_boot)
   return self:_end_or_try_again(failure)
 end
 
@@ -94,7 +93,7 @@ end
 ---@return table?
 ---@return central.auth.Failure?
 function Recovery:shared(failure, received_boot)
-  local is_own, failures = received_boot >= self._renewal.began, self._source:failures()
+  local is_own, failures = received_boot >= self._renewal.began, self._source.failures
   if not is_own and failures:left() == 0 then
     return {}
   end
@@ -113,8 +112,8 @@ end
 function Recovery:nothing()
   local renewal = self._renewal
   local is_in_time = renewal.not_before and renewal.not_before < renewal.deadline.at
-  if self._source:backoff_left() > 0 and not is_in_time then
-    return nil, self._source:failures():remembered()
+  if self._source.failures:left() > 0 and not is_in_time then
+    return nil, self._source.failures:remembered()
   end
   return { not_before = renewal.not_before }
 end
@@ -122,7 +121,7 @@ end
 --- After another process had the lock.
 ---@return table?
 function Recovery:busy()
-  self._source:renewals():hold(LOOK_AGAIN * self._source.random())
+  self._source.renewals:hold(LOOK_AGAIN * self._source.random())
   return self._renewal.waits and {} or nil
 end
 
@@ -131,7 +130,7 @@ end
 ---@return central.auth.Failure?
 function Recovery:unchanged()
   if self._refused_at then
-    self._source:failures():failed(self._refusal, self._refused_at)
+    self._source.failures:failed(self._refusal, self._refused_at)
   end
   return self:_end_or_try_again(self._refusal)
 end
@@ -140,7 +139,7 @@ end
 ---@return table?
 ---@return central.auth.Failure?
 function Recovery:limited(result)
-  self._source:renewals():hold(result.retry_after)
+  self._source.renewals:hold(result.retry_after)
   return self:_end(errors.failure("rate_limited",
     "too many token requests with this credential; no request is made before its budget allows one",
     { retry_after = result.retry_after }))
@@ -153,7 +152,7 @@ end
 function Recovery:failed(result)
   local attempt = result.attempts[#result.attempts]
   local failure = request_error.of(self._source.config, attempt, self:_cleaner(result))
-  self._source:failures():failed(failure, attempt.at)
+  self._source.failures:failed(failure, attempt.at)
   return self:_end_or_try_again(failure)
 end
 
@@ -162,7 +161,7 @@ end
 ---@return central.auth.Failure?
 function Recovery:config(result)
   local failure = self._source.client_secret:failure(result.option, result.problem)
-  self._source:failures():failed(failure)
+  self._source.failures:failed(failure)
   return self:_end(failure)
 end
 
@@ -170,7 +169,7 @@ end
 ---@return central.auth.Failure
 function Recovery:memory()
   local failure = errors.failure("config", "there is not enough memory for a token request")
-  self._source:failures():failed(failure)
+  self._source.failures:failed(failure)
   return self:_end(failure)
 end
 
@@ -190,12 +189,10 @@ function Recovery:note_retries(result)
   local source, clean = self._source, self:_cleaner(result)
   for i = 1, #result.attempts - 1 do
     local attempt = result.attempts[i]
-    local failure = attempt.status and select(2, response.read(attempt, clean))
-      or not attempt.status and request_error.of(source.config, attempt, clean)
-    if failure then
-      source:failures():failed(failure, attempt.at or attempt.received_boot)
-      source:note("retry", { code = failure.code, message = failure.message })
-    end
+    local failure = attempt.status and response_error.of(attempt, clean)
+      or request_error.of(source.config, attempt, clean)
+    source.failures:failed(failure, attempt.at or attempt.received_boot)
+    source:note("retry", { code = failure.code, message = failure.message })
   end
 end
 

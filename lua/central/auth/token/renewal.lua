@@ -102,7 +102,7 @@ function Renewal:finish(failure)
   end
   self.done, self.failure, self._subject = true, failure, nil
   if self._transfer and self._transfer:ours() then
-    self._source:transfers():give_back(self._transfer)
+    self._source.transfers:give_back(self._transfer)
   end
   self._transfer = nil
   if self._notifier and self._notifier:ours() then
@@ -162,9 +162,9 @@ function Renewal:_order()
   local form, failure = self:_form()
   local order
   if not failure and not self._subject then
-    order, failure = source:order(self.deadline)
+    order, failure = request.order(source, self.deadline)
     if failure then
-      source:failures():before_request(failure)
+      source.failures:before_request(failure)
     end
   end
   if order then
@@ -180,7 +180,7 @@ function Renewal:_fetch(order)
   local notifier, failure = self._notifier, nil
   self.secret = order.current
   if not self._transfer then
-    self._transfer, failure = self._source:transfers():take()
+    self._transfer, failure = self._source.transfers:take()
   end
   if failure then
     return failure
@@ -210,12 +210,12 @@ function Renewal:_start(more)
     failure = failure or errors.failure("timeout", "no token in time")
     self._source:note("failed", { code = failure.code, message = failure.message })
     return self:finish(failure)
-  elseif failure or not self._source:renewals():claim(self) then
+  elseif failure or not self._source.renewals:claim(self) then
     return self:finish(failure)
   end
   failure = order and self:_fetch(order)
   if failure then
-    self._source:failures():before_request(failure)
+    self._source.failures:before_request(failure)
     self:finish(failure)
   end
 end
@@ -269,7 +269,7 @@ function Renewal:_on_reply(result)
     return self:_go_on(self:_recovery():reply(result))
   elseif self.secret and self.secret ~= source.client_secret.current then
     return self:start() -- a reset has ended that token already
-  elseif source:take(token, raw) then
+  elseif source.renewals:take(token, raw) then
     return self:finish()
   elseif self.deadline:over() then
     return self:finish(errors.failure("timeout", "the new token had already expired on arrival"))
@@ -288,7 +288,7 @@ end
 function Renewal:_take(result)
   local outcome = result.outcome
   self.tries = math.max(self.tries - #result.attempts, 0)
-  self.secret = self._source:note_result(result) or self.secret
+  self.secret = self._source.renewals:note_result(result) or self.secret
   self._look_only = outcome ~= "nothing" and self._look_only or nil
   if #result.attempts > 1 then
     self:_recovery():note_retries(result)

@@ -7,6 +7,7 @@ local lazy = require("central.auth.util").lazy
 local renewal = require "central.auth.token.renewal"
 
 local errors = lazy "central.auth.errors"
+local oddities = lazy "central.auth.token.oddities"
 
 local MIN_INTERVAL = 1 -- seconds between renewals of a usable token
 local LOOK_AGAIN = 1   -- seconds between looks at what other machines have, while the server is left alone
@@ -14,6 +15,8 @@ local LOOK_AGAIN = 1   -- seconds between looks at what other machines have, whi
 local renewals = {}
 
 ---@class central.auth.Renewals
+---@field count integer tokens that replaced another
+---@field skew? number seconds this machine's clock is ahead of the server's
 local Renewals = {}
 Renewals.__index = Renewals
 
@@ -21,19 +24,54 @@ Renewals.__index = Renewals
 ---@param source central.auth.TokenSource
 ---@return central.auth.Renewals
 function renewals.new(source)
-  return setmetatable({ _source = source, _hold_until = 0, _next_look = 0 }, Renewals)
+  return setmetatable({ _source = source, count = 0, _hold_until = 0, _next_look = 0 }, Renewals)
 end
+
+-- --- what a fetch brings --------------------------------------------------------------------------------------------
+
+--- Takes a token from the network into use. Whether it can be used.
+---@param token central.auth.TokenResponse
+---@param raw central.auth.RawReply
+---@return boolean
+function Renewals:take(token, raw)
+  local source, current = self._source, self._source.current
+  source:saw(raw)
+  source:succeeded()
+  local how, odd = current:take(token, raw)
+  local _, _, remaining = current:state()
+  self._hold_until = source.clock:boot() + math.max(how == "same" and remaining / 2 or 0, MIN_INTERVAL)
+  if how == "expired" then
+    source:note("odd_reply", { what = odd })
+    return true
+  end
+  self.count = self.count + (current.replaced and 1 or 0)
+  self.skew = raw.date and raw.received_wall - raw.date
+  source:note(current.replaced and "renewed" or "fetched", { expires_in = remaining })
+  if source.config.on_event then
+    oddities.note(source, token, raw, odd)
+  end
+  return current:is_there()
+end
+
+--- Takes over what a fetch found beside its outcome. Returns the secret that it read, if it did.
+---@param result table
+---@return userdata? secret
+function Renewals:note_result(result)
+  local cache, client_secret = self._source.cache, self._source.client_secret
+  cache:note(result)
+  if result.secret then
+    client_secret:take(result.secret)
+    cache:attach(client_secret.current)
+    return client_secret.current
+  end
+end
+
+-- --- when a renewal begins -----------------------------------------------------------------------------------------
 
 --- Leaves a usable token alone for so many seconds.
 ---@param seconds number
 function Renewals:hold(seconds)
   self._hold_until = math.max(self._hold_until, self._source.clock:boot() + seconds)
-end
-
---- After a renewal, likewise.
----@param seconds number
-function Renewals:has_renewed(seconds)
-  self._hold_until = self._source.clock:boot() + math.max(seconds, MIN_INTERVAL)
 end
 
 --- The renewal under way, moved on as far as it goes; nil where there is none. One that another coroutine moves on
@@ -92,14 +130,14 @@ end
 --- Starts a renewal that nobody waits for; its failure costs nothing.
 function Renewals:start_in_background()
   local source = self._source
-  if self._current or source:backoff_left() > 0 or source.clock:boot() < self._hold_until then
+  if self._current or select(2, source:failed_before()) > 0 or source.clock:boot() < self._hold_until then
     return
   end
   local purpose = { early = true, deadline = deadlines.new(source.clock, source.config.timeout) }
   local found, failure = source:look_locally()
   local is_fresh = found and select(2, source.current:state()) == "fresh"
   if not failure and not is_fresh
-    or failure and source.client_secret.kind ~= "function" and source:failures():may_have_other_secret(purpose) then
+    or failure and source.client_secret.kind ~= "function" and source.failures:may_have_other_secret(purpose) then
     self:start(purpose)
   end
 end
@@ -107,7 +145,7 @@ end
 -- While the token endpoint is left alone: a renewal where the secret may be another one by now, or where it is time to
 -- look at what other machines have.
 function Renewals:_begin_in_backoff(call)
-  local source, failures = self._source, self._source:failures()
+  local source, failures = self._source, self._source.failures
   if source:look_locally() then
     return nil
   end
@@ -129,7 +167,7 @@ end
 ---@return central.auth.Failure?
 function Renewals:begin(call)
   local source = self._source
-  local left = source:backoff_left()
+  local left = select(2, source:failed_before())
   if self._current then
     return self:_join(call)
   elseif (left > 0 or source.clock:boot() < self._hold_until) and source.current:state() then

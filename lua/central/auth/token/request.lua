@@ -57,19 +57,30 @@ function request.style_of(config)
   return config.auth_style == "basic" and "basic" or "basic_raw"
 end
 
---- Fills in what a fetch needs to know of the client and of the way to the server. A token exchange names the client
---- only where the server wants that.
----@param order table
----@param config central.auth.Config
-function request.complete(order, config)
-  order.url = config.token_url
+--- What every fetch needs; an assertion is got for it, which may take its time. A token exchange names the client only
+--- where the server wants that.
+---@param source central.auth.TokenSource
+---@param deadline central.auth.Deadline
+---@return table? order
+---@return central.auth.Failure? failure
+function request.order(source, deadline)
+  local config, current, order = source.config, source.current, {}
+  local ready, failure = source:after_secret(source.client_secret:complete(order))
+  if not ready then
+    return nil, failure
+  end
+  source.cache:complete(order)
+  order.url, order.timeout, order.connect_timeout = config.token_url, math.max(deadline:left(), 0.001),
+    config.connect_timeout
   for _, name in ipairs { "user_agent", "ca_file", "ca_path", "crl_file", "cert_file", "key_file", "proxy" } do
     order[name] = config[name]
   end
-  order.connect_timeout = config.connect_timeout
   if not config.exchange or config.exchange.authenticate then
     order.client_id, order.style = config.client_id, request.style_of(config)
   end
+  order.seen, order.budget, order.good = source.seen, source.budget, current:state() and current.id or nil
+  order.failures = source:failed_before()
+  return order
 end
 
 return request

@@ -55,7 +55,7 @@ function Resets:set_secret(secret, deadline)
   if not source.closed then
     source.cache:attach(secret)
     source.current:forget()
-    source:failures():succeeded()
+    source.failures:succeeded()
     self.count = self.count + 1
   end
 end

@@ -2,14 +2,14 @@
 -- succeed, whether the credentials were turned down. Bodies may be missing and codes other than the RFC's.
 -- SPDX-License-Identifier: MIT
 
+local cjson = require "cjson"
 local error_text = require "central.auth.error_text"
 local errors = require "central.auth.errors"
+local json = require "central.auth.json"
+
+local fail = errors.failure
 
 local response_error = {}
-
-local function fail(code, message, detail)
-  return nil, errors.failure(code, message, detail)
-end
 
 local ADVICE = {
   invalid_client = "the client id or secret is wrong, or the credential was reset or deleted: look under Personal API"
@@ -56,6 +56,23 @@ local function http_failure(raw, fields, detail, clean, challenge)
   return fail("http", ("HTTP status %d%s%s"):format(status, hint, response_error.encoding(raw, clean)), detail)
 end
 
+-- What is wrong with the token in a reply.
+local function token_problem(fields, clean)
+  local token, kind = fields.access_token, fields.token_type
+  if token == nil or token == cjson.null then
+    return "the reply has no access_token"
+  elseif type(token) ~= "string" then
+    return "access_token is not a string"
+  elseif token == "" then
+    return "access_token is empty"
+  elseif token:find("[^\x21-\x7E]") then
+    return "access_token holds a character that no header may carry"
+  elseif type(kind) ~= "string" then
+    return "token_type is not a string"
+  end
+  return ("the token is of type %q; only bearer tokens work here"):format(clean(kind))
+end
+
 --- What is known of a reply beside its words.
 ---@param raw central.auth.RawReply
 ---@return central.auth.Detail
@@ -63,14 +80,13 @@ function response_error.detail(raw)
   return { status = raw.status, retry_after = raw.retry_after }
 end
 
---- The failure that a reply stands for. `fields` is its JSON object, if it is one.
+--- The failure that a reply without a token stands for.
 ---@param raw central.auth.RawReply
----@param fields? table
----@param clean fun(text: string): string makes text from the server fit to print
----@return nil
+---@param clean fun(text: string): string makes text from the server fit to print; the caller knows the secrets
 ---@return central.auth.Failure failure
-function response_error.of(raw, fields, clean)
-  local detail, challenge = response_error.detail(raw), error_text.challenge(raw.challenge)
+function response_error.of(raw, clean)
+  local detail, fields = response_error.detail(raw), json.object(raw.body)
+  local challenge = error_text.challenge(raw.challenge)
   local names_error = fields and type(fields.error) == "string" and fields.error ~= ""
   if raw.status == 429 then
     local said = error_text.add(detail, fields, challenge, clean)
@@ -78,6 +94,8 @@ function response_error.of(raw, fields, clean)
       "HTTP status 429: too many token requests" .. (said and "; " .. said or ""), detail)
   elseif names_error and (raw.status < 300 or raw.status >= 400) then
     return oauth_failure(fields, detail, clean, challenge)
+  elseif fields and raw.status >= 200 and raw.status < 300 then
+    return fail("reply", token_problem(fields, clean), detail)
   end
   return http_failure(raw, fields, detail, clean, challenge)
 end

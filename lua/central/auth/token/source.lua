@@ -8,14 +8,12 @@ local core = require "central.auth.core"
 local current_token = require "central.auth.token.current_token"
 local deadlines = require "central.auth.deadline"
 local lazy = require("central.auth.util").lazy
-local response = require "central.auth.token.response"
 
 local calls = lazy "central.auth.token.call"
 local connection_pool = lazy "central.auth.token.connection_pool"
 local errors = lazy "central.auth.errors"
 local failures = lazy "central.auth.token.failures"
 local renewals = lazy "central.auth.token.renewals"
-local request = lazy "central.auth.token.request"
 local resets = lazy "central.auth.token.resets"
 local subjects = lazy "central.auth.token.subject"
 local transfers = lazy "central.auth.token.transfers"
@@ -34,11 +32,42 @@ local token_source = {}
 ---@field client_secret central.auth.ClientSecret
 ---@field cache central.auth.Cache
 ---@field subject? central.auth.Subject of a tenant: gives the token that is exchanged for its own
----@field replacements integer tokens that replaced another
----@field skew? number seconds this machine's clock is ahead of the server's
+---@field seen integer[] ids of the records that were read last, the newest first
 ---@field closed boolean
+---@field renewals central.auth.Renewals this and the following are made when they are first used
+---@field failures central.auth.Failures
+---@field resets central.auth.Resets
+---@field tenants central.auth.Subject
+---@field waiter central.auth.Waiter
+---@field transfers central.auth.Transfers of a tenant its parent's, likewise the pool
+---@field pool central.auth.Pool
 local TokenSource = {}
-TokenSource.__index = TokenSource
+
+local PARTS = {
+  renewals = function(source) return renewals.new(source) end,
+  failures = function(source) return failures.new(source) end,
+  resets = function(source) return resets.new(source) end,
+  tenants = function(source) return subjects.new(source) end,
+  waiter = function(source) return waiters.new(source.clock, source.config.wait, source._parts.sleep) end,
+  transfers = function(source)
+    return source._parent and source._parent.transfers or transfers.new(source.clock, source._parts.transfer)
+  end,
+  pool = function(source)
+    return source._parent and source._parent.pool
+      or connection_pool.new(source.config, source.clock, source.waiter, source.transfers)
+  end,
+}
+
+local metatable = {}
+
+function metatable:__index(name)
+  local make = PARTS[name]
+  if make then
+    self[name] = make(self)
+    return self[name]
+  end
+  return TokenSource[name]
+end
 
 --- `parts`: clock and tracker (native); of a tenant `parent`, whose token is exchanged for this one, and whose
 --- credential and connections it uses; and for specs `transfer`, `folder_store`, `budget`, `sleep`, `random`, `jitter`.
@@ -49,83 +78,18 @@ function token_source.new(config, parts)
   local parent, clock = parts.parent, parts.clock
   local own = parent and parent._parts or parts
   local self = setmetatable({
-    config = config, clock = clock, closed = false, replacements = 0,
-    random = own.random or core.random, budget = (own.budget or core.budget)(),
-    current = current_token.new(config, clock, parts.tracker, own.jitter),
+    config = config, clock = clock, closed = false, seen = {}, random = own.random or core.random,
+    budget = (own.budget or core.budget)(), current = current_token.new(config, clock, parts.tracker, own.jitter),
     client_secret = parent and parent.client_secret or client_secret.new(config),
-    subject = parent and parent:subject_of_tenants(),
-    _parent = parent, _parts = own, _events = {},
-    _seen = {}, -- ids of the records that were read last, the newest first
-  }, TokenSource)
+    subject = parent and parent.tenants or nil,
+    _parent = parent, _parts = own, _events = {}, _has_looked = false,
+  }, metatable)
   self.cache = cache.new(config, { clock = clock, random = self.random, folder_store = own.folder_store },
     function(why) self:note("cache_error", { message = why }) end)
   if parent then
     self.subject:add(self)
   end
   return self
-end
-
--- --- what it is made of, from the first use on -----------------------------------------------------------------------
-
---- The renewal under way, and when another may begin.
----@return central.auth.Renewals
-function TokenSource:renewals()
-  self._renewals = self._renewals or renewals.new(self)
-  return self._renewals
-end
-
---- Seconds for which the token endpoint is left alone after a failure.
----@return number
-function TokenSource:backoff_left()
-  return self._failures and self._failures:left() or 0
-end
-
---- What follows from failures.
----@return central.auth.Failures
-function TokenSource:failures()
-  self._failures = self._failures or failures.new(self)
-  return self._failures
-end
-
---- How this program waits.
----@return central.auth.Waiter
-function TokenSource:waiter()
-  self._waiter = self._waiter or waiters.new(self.clock, self.config.wait, self._parts.sleep)
-  return self._waiter
-end
-
---- The transfers of this client; those of a tenant are its parent's.
----@return central.auth.Transfers
-function TokenSource:transfers()
-  if self._parent then
-    return self._parent:transfers()
-  end
-  self._transfers = self._transfers or transfers.new(self.clock, self._parts.transfer)
-  return self._transfers
-end
-
---- API calls, and looks at shared records beside the renewal; likewise.
----@return central.auth.Pool
-function TokenSource:pool()
-  if self._parent then
-    return self._parent:pool()
-  end
-  self._pool = self._pool or connection_pool.new(self.config, self.clock, self:waiter(), self:transfers())
-  return self._pool
-end
-
---- Resets of the credential by this client.
----@return central.auth.Resets
-function TokenSource:resets()
-  self._resets = self._resets or resets.new(self)
-  return self._resets
-end
-
---- What gives its tenants the token that they exchange for theirs.
----@return central.auth.Subject
-function TokenSource:subject_of_tenants()
-  self._subject_of_tenants = self._subject_of_tenants or subjects.new(self)
-  return self._subject_of_tenants
 end
 
 -- --- events --------------------------------------------------------------------------------------------------------
@@ -156,7 +120,7 @@ end
 ---@param raw central.auth.RawReply
 ---@return boolean
 function TokenSource:saw(raw)
-  local seen, is_new = self._seen, true
+  local seen, is_new = self.seen, true
   for i = #seen, 1, -1 do
     if seen[i] == raw.id then
       table.remove(seen, i)
@@ -170,37 +134,21 @@ function TokenSource:saw(raw)
   return is_new
 end
 
--- A token is there, so what failed before it is over.
-function TokenSource:_succeeded()
-  if self._failures then
-    self._failures:succeeded()
+--- A token is there, or another secret: what failed before is over.
+function TokenSource:succeeded()
+  if rawget(self, "failures") then
+    self.failures:succeeded()
   end
 end
 
---- Takes a token from the network into use. Whether it can be used.
----@param token central.auth.TokenResponse
----@param raw central.auth.RawReply
----@return boolean
-function TokenSource:take(token, raw)
-  local current = self.current
-  self:saw(raw)
-  self:_succeeded()
-  if current:outlives(token, raw) then
-    self:renewals():has_renewed(0)
-    self:note("odd_reply", { what = "the new token had expired when its reply was looked at" })
-    return true
+--- How many failures there were since the last success, and the seconds for which the token endpoint is left alone.
+---@return integer count
+---@return number left
+function TokenSource:failed_before()
+  if rawget(self, "failures") then
+    return self.failures.count, self.failures:left()
   end
-  local same = current:take(token, raw)
-  local _, _, remaining = current:state()
-  self:renewals():has_renewed(same and remaining / 2 or 0)
-  self.replacements = self.replacements + (current.replaced and 1 or 0)
-  self.skew = raw.date and raw.received_wall - raw.date
-  response.check_scope(token, self.config.scope)
-  self:note(current.replaced and "renewed" or "fetched", { expires_in = remaining })
-  for _, what in ipairs(token.odd) do
-    self:note("odd_reply", { what = what })
-  end
-  return current:is_there()
+  return 0, 0
 end
 
 --- Takes over what records say: whether they brought a token, and else another process's failure.
@@ -218,10 +166,10 @@ function TokenSource:take_records(token, last, since)
   found = self.current:take_record(last, since) or found
   if found then
     self:note("shared", { expires_in = select(3, self.current:state()) })
-    self:_succeeded()
+    self:succeeded()
     return true
   end
-  return false, is_new and self:failures():take_shared(last) or nil
+  return false, is_new and self.failures:take_shared(last) or nil
 end
 
 --- The same with the records of this machine, which needs no thread.
@@ -236,10 +184,14 @@ function TokenSource:look_locally(since)
   return false
 end
 
--- --- the secret, and what a fetch needs ----------------------------------------------------------------------------
+-- --- the secret ----------------------------------------------------------------------------------------------------
 
--- The results of a method of the secret, during which a function of the user's may have closed the client.
-function TokenSource:_after_secret(result, failure)
+--- The results of a method of the secret, during which a function of the user's may have closed the client.
+---@param result any
+---@param failure? central.auth.Failure
+---@return any
+---@return central.auth.Failure? failure
+function TokenSource:after_secret(result, failure)
   if self.closed then
     return nil, errors.pack(errors.closed())
   end
@@ -251,51 +203,11 @@ end
 ---@return boolean? ready
 ---@return central.auth.Failure? failure
 function TokenSource:prepare()
-  local ready, failure = self:_after_secret(self.client_secret:prepare())
+  local ready, failure = self:after_secret(self.client_secret:prepare())
   if failure then
-    self:failures():before_request(failure)
+    self.failures:before_request(failure)
   end
   return ready, failure
-end
-
---- After a refusal: whether the secret's source gives another secret by now.
----@return boolean
-function TokenSource:reread_secret()
-  local changed = self:_after_secret(self.client_secret:reread())
-  if changed then
-    self:_succeeded()
-  end
-  return changed or false
-end
-
---- What every fetch of this source needs; an assertion is got for it, which may take its time.
----@param deadline central.auth.Deadline
----@return table? order
----@return central.auth.Failure? failure
-function TokenSource:order(deadline)
-  local order = {}
-  local ready, failure = self:_after_secret(self.client_secret:complete(order))
-  if not ready then
-    return nil, failure
-  end
-  request.complete(order, self.config)
-  self.cache:complete(order)
-  order.timeout, order.seen, order.budget = math.max(deadline:left(), 0.001), self._seen, self.budget
-  order.good = self.current:state() and self.current.id or nil
-  order.failures = self._failures and self._failures.count or 0
-  return order
-end
-
---- Takes over what a fetch found beside its outcome. Returns the secret that it read, if it did.
----@param result table
----@return userdata? secret
-function TokenSource:note_result(result)
-  self.cache:note(result)
-  if result.secret then
-    self.client_secret:take(result.secret)
-    self.cache:attach(self.client_secret.current)
-    return self.client_secret.current
-  end
 end
 
 -- --- the token -----------------------------------------------------------------------------------------------------
@@ -303,7 +215,7 @@ end
 --- Takes over what the renewal under way has brought by now. Whether it goes on.
 ---@return boolean
 function TokenSource:catch_up()
-  return self._renewals ~= nil and self._renewals:under_way() ~= nil
+  return rawget(self, "renewals") ~= nil and self.renewals:under_way() ~= nil
 end
 
 -- Looks whether a token lies ready in the machine's records: once, and when ours has expired.
@@ -341,7 +253,7 @@ function TokenSource:needs_renewal(min_valid, deadline)
   if not usable or min_valid and self.current:falls_short(min_valid) then
     return true
   elseif state == "stale" and not deadline:over() then
-    self:renewals():start_in_background()
+    self.renewals:start_in_background()
   end
   return false
 end
@@ -388,6 +300,14 @@ function TokenSource:token(min_valid, deadline)
   return calls.new(self, { min_valid = min_valid, deadline = deadline }):run()
 end
 
+-- Closes a part, if it was ever made.
+local function close(source, name)
+  local part = rawget(source, name)
+  if part then
+    part:close()
+  end
+end
+
 --- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.
 function TokenSource:close()
   if self.closed then
@@ -395,12 +315,12 @@ function TokenSource:close()
   end
   self.closed = true
   self.current:forget()
-  for _, name in ipairs { "_subject_of_tenants", "_renewals", "_waiter", "_pool", "_transfers" } do
-    if self[name] then
-      self[name]:close()
-    end
+  for _, name in ipairs { "tenants", "renewals", "waiter" } do
+    close(self, name)
   end
   if not self._parent then
+    close(self, "pool")
+    close(self, "transfers")
     self.client_secret:close()
     client_secret.wipe(self.config.cache_secret)
   end

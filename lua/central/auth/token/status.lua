@@ -60,27 +60,31 @@ function status.of(source)
   if not source then
     return setmetatable({ state = "closed" }, metatable)
   end
-  local now = source.current:snapshot()
-  local held, failures = now.state ~= "none", source:failures()
+  local failures, current = source.failures, source.current
+  local tracker, sent_boot, origin = current.tracker, current.sent_boot, current.origin
+  if tracker:state() == "none" and current.ended then
+    tracker, sent_boot, origin = current.ended.tracker, current.ended.sent_boot, "cache"
+  end
+  local state, remaining, life, renews_in = tracker:state()
+  local held = state ~= "none"
   -- The end of an expired token lies in the past.
-  local left = held and (now.remaining > 0 and now.remaining
-    or math.min(now.sent_boot + now.life - source.clock:boot(), 0))
+  local left = held and (remaining > 0 and remaining or math.min(sent_boot + life - source.clock:boot(), 0))
   local pause, failure = failures:left(), failures.last
   -- The Date header has whole seconds: a difference below one says nothing.
-  local skew = source.skew and (math.abs(source.skew) < 1 and 0 or source.skew)
+  local skew = source.renewals.skew and (math.abs(source.renewals.skew) < 1 and 0 or source.renewals.skew)
   return setmetatable({
-    state = now.state,
-    expires_in = held and now.remaining or nil,
+    state = state,
+    expires_in = held and remaining or nil,
     expires_at = held and math.floor(source.clock:wall() + left) or nil,
-    renews_in = held and now.renews_in or nil,
-    lifetime = held and now.life or nil,
-    source = held and now.origin or nil,
+    renews_in = held and renews_in or nil,
+    lifetime = held and life or nil,
+    source = held and origin or nil,
     client = status.mask(source.config.client_id),
     token_url = source.config.token_url,
-    renewals = source.replacements,
+    renewals = source.renewals.count,
     next_try_in = pause > 0 and pause or nil,
     last_error = failure and failure.message or nil,
-    granted_scope = now.granted_scope,
+    granted_scope = current.scope,
     clock_skew = skew,
     cache = source.cache:where(),
   }, metatable)

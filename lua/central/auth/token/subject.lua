@@ -47,7 +47,7 @@ function Subject:token(tenant, deadline, early)
   end
   local token, failure = source:outcome(nil, call.failure)
   if not token then
-    tenant:renewals():hold(PAUSE)
+    tenant.renewals:hold(PAUSE)
     return nil, nil, failure
   end
   return token

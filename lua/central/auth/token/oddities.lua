@@ -1,0 +1,70 @@
+-- What was unusual in a reply that brought a usable token, for the event `odd_reply`. Loaded where events are wanted.
+-- SPDX-License-Identifier: MIT
+
+local cjson = require "cjson"
+local json = require "central.auth.json"
+local response = require "central.auth.token.response"
+
+local oddities = {}
+
+local DAY = 86400 -- seconds
+
+local function in_expires_in(fields, token)
+  local said = response.seconds(fields.expires_in)
+  if said and said <= DAY then
+    return nil
+  end
+  return (said and "expires_in is over a day" or "expires_in is missing or no positive number")
+    .. (token.expires_in ~= said and "; taken from the JWT" or said and "; cut to a day" or "; taken as five minutes")
+end
+
+local function in_type(value)
+  if value == nil or value == cjson.null then
+    return "token_type is missing"
+  end
+  return value:lower() ~= "bearer" and "token_type is BearerToken" or nil
+end
+
+local function same_scope(a, b)
+  local words = {}
+  for word in a:gmatch "%S+" do
+    words[word] = true
+  end
+  for word in b:gmatch "%S+" do
+    if not words[word] then
+      return false
+    end
+    words[word] = nil
+  end
+  return next(words) == nil
+end
+
+--- What was unusual, in words.
+---@param raw central.auth.RawReply
+---@param token central.auth.TokenResponse that it brought
+---@param scope? string that was asked for
+---@param odd? string what was unusual in this token, compared with the one held
+---@return string[]
+function oddities.of(raw, token, scope, odd)
+  local list, fields = {}, json.object(raw.body)
+  list[#list + 1] = in_type(fields.token_type)
+  list[#list + 1] = in_expires_in(fields, token)
+  list[#list + 1] = odd
+  if scope and token.scope and not same_scope(scope, token.scope) then
+    list[#list + 1] = "the granted scope differs from the one asked for"
+  end
+  return list
+end
+
+--- Notes it as events.
+---@param source central.auth.TokenSource
+---@param token central.auth.TokenResponse
+---@param raw central.auth.RawReply
+---@param odd? string
+function oddities.note(source, token, raw, odd)
+  for _, what in ipairs(oddities.of(raw, token, source.config.scope, odd)) do
+    source:note("odd_reply", { what = what })
+  end
+end
+
+return oddities
