@@ -130,6 +130,22 @@ describe("central-auth credentials", function()
     assert.equal(0, select(3, home:run("token -p lab", plain)))
   end)
 
+  it("reset is noticed by a program that goes on with the profile", function()
+    home:run "login -q -p lab"
+    local plain = { CENTRAL_CLIENT_ID = false, CENTRAL_CLIENT_SECRET = false }
+    local program = process.write(home.folder .. "/program.lua", [[
+      local auth = require "central.auth"
+      assert(auth.configure { profile = "lab" })
+      assert(auth.renew())
+      assert(os.execute(os.getenv "RESET"))
+      assert(auth.renew())
+      print "a token with the new secret"
+    ]])
+    plain.RESET = home:words(("credentials reset %s -p lab --save-profile lab --yes"):format(box.client_id), plain)
+    local output = process.run((home:words("", plain):gsub("lua/central%-auth", program)))
+    assert.matches("\na token with the new secret\n$", output)
+  end)
+
   it("reset prints a secret that can't be saved after all, and fails", function()
     local id = cjson.decode((succeeds "create x --show")).client_id
     local program = process.write(home.folder .. "/program.lua", ([[
