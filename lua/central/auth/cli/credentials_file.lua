@@ -4,6 +4,7 @@
 local cjson = require "cjson"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
+local try = require "central.auth.cli.try"
 
 local credentials_file = {}
 
@@ -102,10 +103,7 @@ function credentials_file.read(path)
   if not path then
     return {}
   end
-  local text, message, code, detail = credentials_file.text(path)
-  if not text then
-    return nil, message, code, detail
-  end
+  local text = try(credentials_file.text(path))
   local is_json = text:find "^%s*[{%[]" ~= nil
   local ok, decoded = pcall(cjson.decode, text)
   local beside = {}

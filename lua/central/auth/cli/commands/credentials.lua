@@ -12,6 +12,7 @@ local profile = require "central.auth.config.profile"
 local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
+local try = require "central.auth.cli.try"
 
 local credentials = {}
 
@@ -82,24 +83,21 @@ local function save_to_of(options)
   elseif options.show then
     return false
   end
-  return nil, "where should the secret be saved? --save-to FILE, or --save-profile NAME; --show prints it", "usage"
+  return try(nil, "where should the secret be saved? --save-to FILE, or --save-profile NAME; --show prints it",
+    "usage")
 end
 
--- Whether an existing file or profile may be replaced. `id`: of the client with the new secret, if it is known.
-local function may_replace(options, save_to, id)
+-- Asks before an existing file or profile is replaced. `id`: of the client with the new secret, if it is known.
+local function ask_to_replace(options, save_to, id)
   if options.save_profile then
-    local entry, message, code, detail = profile.find(options.save_profile)
-    if code then
-      return nil, message, code, detail
-    end
-    return consent.to_replace(options, options.save_profile, entry, id)
+    local entry = try(profile.find(options.save_profile))
+    try(consent.to_replace(options, options.save_profile, entry, id))
   end
-  local file <close> = save_to and io.open(save_to) or nil
-  if not file then
-    return true
+  local file <close> = options.save_to and io.open(save_to) or nil
+  if file then
+    try(consent.to(options, ("There is a file %s. Replace it?"):format(options.save_to),
+      ("the file %s stays as it is"):format(options.save_to), "replaces it"))
   end
-  return consent.to(options, ("There is a file %s. Replace it?"):format(options.save_to),
-    ("the file %s stays as it is"):format(options.save_to), "replaces it")
 end
 
 local function as_json(value)
@@ -115,8 +113,12 @@ local function as_typed(message)
   return (message:gsub("^save_to: ", "--save-to: "):gsub(HERE, ""))
 end
 
--- Prints a client with its secret, or without it if it was saved. After it comes the failure to save it.
+-- Prints a client with its secret, or without it if it was saved. After it comes the failure to save it. Without a
+-- client there was another failure.
 local function print_new(options, client, message, code, detail)
+  if not client then
+    return nil, as_typed(message), code, detail
+  end
   result(json_text.write(as_json(client)))
   if code then
     return nil, as_typed(message) .. "; the secret is printed, as there is no other copy", code, detail
@@ -130,12 +132,8 @@ end
 local actions = {}
 
 function actions.list(options)
-  local list, message, code, detail = auth.credentials.list()
-  if not list then
-    return nil, message, code, detail
-  end
   local all, lines = { open = "[", keys = {} }, {}
-  for i, client in ipairs(list) do
+  for i, client in ipairs(try(auth.credentials.list())) do
     all[i] = as_json(client)
     lines[i] = ("%s  %-19.19s  %s"):format(errors.printable(client.client_id or "?"),
       errors.printable(client.created_at or "-"), errors.printable(client.name or "?"))
@@ -146,71 +144,41 @@ function actions.list(options)
 end
 
 function actions.create(options)
-  local save_to, message, code, detail = save_to_of(options)
-  local agreed, made
-  if save_to ~= nil then
-    agreed, message, code, detail = may_replace(options, save_to)
-  end
-  if agreed then
-    made, message, code, detail = auth.credentials.create { name = options.name, service = options.service,
-      workspace = options.workspace, save_to = save_to or nil }
-  end
-  if not made then
-    return nil, as_typed(message), code, detail
-  end
-  return print_new(options, made, message, code, detail)
+  local save_to = save_to_of(options)
+  ask_to_replace(options, save_to)
+  return print_new(options, auth.credentials.create { name = options.name, service = options.service,
+    workspace = options.workspace, save_to = save_to or nil })
 end
 
--- Asks whether something may be done to the client with this id.
-local function may_act(options, action, effect, yes_action)
+-- Asks before something is done to the client with this id.
+local function ask_to_act(options, action, yes_action)
   if not options.id:find "^[%w_-]+$" then
-    return nil, ("ID: has other characters than letters, digits, - and _: %s"):format(errors.printable(options.id)),
-      "usage"
+    try(nil, ("ID: has other characters than letters, digits, - and _: %s"):format(errors.printable(options.id)),
+      "usage")
   end
   local found = config.resolve { profile = options.profile }
   local own = found and found.client_id == options.id and " It is the client in use here." or ""
-  return consent.to(options, ("%s %s? %s%s"):format(action, options.id, effect, own),
-    ("the personal API client %s stays as it is"):format(errors.printable(options.id)), yes_action)
+  try(consent.to(options, ("%s %s? Its secret and all its tokens end at once.%s"):format(action, options.id, own),
+    ("the personal API client %s stays as it is"):format(options.id), yes_action))
 end
 
 function actions.reset(options)
-  local save_to, message, code, detail = save_to_of(options)
-  local agreed, found
-  if save_to ~= nil then
-    agreed, message, code, detail = may_act(options, "Reset", "Its secret and all its tokens end at once.", "resets it")
-  end
-  if agreed then
-    agreed, message, code, detail = may_replace(options, save_to, options.id)
-  end
-  if agreed then
-    found, message, code, detail = auth.credentials.reset(options.id, { save_to = save_to or nil })
-  end
-  if not found then
-    return nil, as_typed(message), code, detail
-  end
-  return print_new(options, found, message, code, detail)
+  local save_to = save_to_of(options)
+  ask_to_act(options, "Reset", "resets it")
+  ask_to_replace(options, save_to, options.id)
+  return print_new(options, auth.credentials.reset(options.id, { save_to = save_to or nil }))
 end
 
 function actions.delete(options)
-  local agreed, message, code, detail = may_act(options, "Delete", "Its secret and all its tokens end at once.",
-    "deletes it")
-  local deleted
-  if agreed then
-    deleted, message, code, detail = auth.credentials.delete(options.id)
-  end
-  if not deleted then
-    return nil, message, code, detail
-  end
+  ask_to_act(options, "Delete", "deletes it")
+  try(auth.credentials.delete(options.id))
   terminal.note(options, ("The personal API client %s is deleted."):format(options.id))
 end
 
 --- Runs the action.
 ---@param options table
 function credentials.run(options)
-  local opened, message, code, detail = session.open(options)
-  if not opened then
-    return nil, message, code, detail
-  end
+  try(session.open(options))
   return actions[options.action](options)
 end
 
