@@ -124,6 +124,24 @@ describe("a renewal that nobody looked at #valgrind", function()
     end
   end)
 
+  it("and was refused does not keep a secret from its try that has changed meanwhile", function()
+    local folder = process.scratch()
+    local path = process.write(folder .. "/secret", "the-first-secret", "600")
+    for option, value in pairs { client_secret_file = path, client_secret_command = "cat " .. path } do
+      process.write(path, "the-first-secret")
+      local s = scripted.new({ token("t1", 1000), refusal "invalid_client", token("t3", 1000) },
+        { client_secret = scripted.NONE, [option] = value, timeout = 1 })
+      s.client:token()
+      s:wait(969.2)
+      assert.equal("t1", s.client:token())
+      process.write(path, "the-second-secret")
+      s:wait(1.3) -- the pause goes on, the time of the renewal is over
+      assert.equal("t3", s.client:token())
+      assert.equal(3, s.requests)
+    end
+    process.remove(folder)
+  end)
+
   it("leaves of a longer Retry-After what is left when somebody looks", function()
     local s = renewing({ token("t1", 1000), { status = 503, body = "", retry_after = 100 } }, { cache = false })
     s:wait(70)

@@ -147,13 +147,15 @@ function Failures:may_have_other_secret(purpose)
 end
 
 --- After the secret that a fetch used was refused: "changed" (another one is there), "reread" (the next fetch reads its
---- source again) or "unchanged".
+--- source again) or "unchanged". `is_late`: there is no next fetch, so whoever needs a token next reads it again.
 ---@param used? userdata
+---@param is_late boolean
 ---@return "changed" | "reread" | "unchanged"
-function Failures:secret_after_refusal(used)
+function Failures:secret_after_refusal(used, is_late)
   local secret = self._source.client_secret
   local is_another = used ~= nil and used ~= secret.current
-  self._must_reread = secret.kind == "function" and not is_another -- it is called when somebody waits
+  self._must_reread = not is_another -- a function is called when somebody waits
+    and (secret.kind == "function" or is_late and secret:is_read_by_fetch())
   if is_another then
     return "changed"
   elseif secret:is_read_by_fetch() then

@@ -56,8 +56,9 @@ function Recovery:_with_other_secret(failure, at)
     return nil
   end
   self._has_reread = true
-  local how = self._source.failures:secret_after_refusal(self._renewal.secret)
-  if how == "unchanged" or self._renewal.deadline:over() then
+  local is_over = self._renewal.deadline:over()
+  local how = self._source.failures:secret_after_refusal(self._renewal.secret, is_over)
+  if how == "unchanged" or is_over then
     return nil
   end
   self._refusal, self._refused_at = failure, at
