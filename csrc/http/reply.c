@@ -39,20 +39,12 @@ enum auth_transfer_failure auth_reply_classify(int error, const char *message) {
     case CURLE_SSL_CONNECT_ERROR:
         return broke_in_handshake(message) ? AUTH_TRANSFER_NETWORK : AUTH_TRANSFER_TLS;
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_ENGINE_NOTFOUND:
-    case CURLE_SSL_ENGINE_SETFAILED:
-    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-    case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_SSL_CLIENTCERT:
-    case CURLE_USE_SSL_FAILED:
         return AUTH_TRANSFER_TLS;
     case CURLE_OPERATION_TIMEDOUT:
         return AUTH_TRANSFER_TIMEOUT;
     case CURLE_UNSUPPORTED_PROTOCOL: /* the URL's scheme is checked: this is what answered */
     case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_BAD_CONTENT_ENCODING:
         return AUTH_TRANSFER_REPLY;
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR: /* TLS 1.3 turns a client certificate down after the handshake */
