@@ -26,22 +26,16 @@ enum {
     SILENCE_PART = 4 /* of the time: so long a kept connection may be silent */
 };
 
-/* What libcurl's callbacks get: the one of two requests that they are called for. */
-struct try {
-    struct auth_transfer *transfer;
-};
-
 struct auth_transfer {
     CURLM *multi;         /* keeps connections and the trust store between requests … */
     CURL *easy;           /* … and TLS sessions */
     uint64_t fingerprint; /* of the files of trust and identity that the two have seen; 0: of none yet */
     bool key_encrypted;   /* of those files, the private key */
     bool under_way;
-    CURL *second; /* the same request on a new connection, as the kept one was silent; NULL: none */
-    struct try tries[2];
-    const struct try *heard; /* the one whose reply has begun */
-    bool changes;            /* what it asks for: PUT or DELETE */
-    int64_t second_at_ns;    /* boot time at which to see whether a second one is needed; 0: never */
+    CURL *second;         /* the same request on a new connection, as the kept one was silent; NULL: none */
+    const CURL *heard;    /* the one of the two whose reply has begun */
+    bool changes;         /* what it asks for: PUT or DELETE */
+    int64_t second_at_ns; /* boot time at which to see whether a second one is needed; 0: never */
     struct auth_clock clock;
     bool partial_trust; /* see struct auth_trust */
     bool ready;         /* connected, through tunnel and TLS: the request can be sent */
@@ -198,14 +192,13 @@ struct auth_transfer *auth_transfer_new(void) {
         free(transfer);
         return NULL;
     }
-    transfer->tries[0].transfer = transfer->tries[1].transfer = transfer;
     return transfer;
 }
 
 /* --- what libcurl calls --- */
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
-    struct auth_transfer *transfer = ((const struct try *)data)->transfer;
+    struct auth_transfer *transfer = data;
     size_t length = size * count;
     if (length > transfer->body_max - transfer->reply.body.length)
         transfer->verdict = AUTH_TRANSFER_REPLY;
@@ -216,23 +209,24 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *data) {
 
 /* Whether this refuses the second of two requests and the first may be the reason: the resource is being
  * changed or deleted. */
-static bool is_refused_for_first(const struct try *try, const char *line, size_t length) {
-    const struct auth_transfer *transfer = try->transfer;
+static bool is_refused_for_first(const struct auth_transfer *transfer, const CURL *easy, const char *line,
+                                 size_t length) {
     const char *status = memchr(line, ' ', length);
-    return transfer->changes && transfer->second != NULL && try == &transfer->tries[1] &&
-           transfer->heard == NULL && status != NULL && status + 1 < line + length && status[1] >= '4';
+    return transfer->changes && easy == transfer->second && transfer->heard == NULL && status != NULL &&
+           status + 1 < line + length && status[1] >= '4';
 }
 
 /* libcurl keeps the lines; they are only counted, for it would keep 300 kB of each reply and trailers without
  * end. The first line decides which of two requests is answered; the other one ends here. */
 static size_t take_header(char *line, size_t size, size_t count, void *data) {
-    const struct try *try = data;
-    struct auth_transfer *transfer = try->transfer;
-    if (is_refused_for_first(try, line, size * count))
+    CURL *easy = data;
+    struct auth_transfer *transfer = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
+    if (is_refused_for_first(transfer, easy, line, size * count))
         return 0;
     if (transfer->heard == NULL)
-        transfer->heard = try;
-    if (transfer->heard != try)
+        transfer->heard = easy;
+    if (transfer->heard != easy)
         return 0;
     transfer->header_bytes += size * count;
     if (transfer->header_bytes <= AUTH_TRANSFER_HEADERS_MAX)
@@ -289,9 +283,10 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_t
     SET(CURLOPT_FORBID_REUSE, (long)request->no_repeat);
     SET(CURLOPT_QUICK_EXIT, 1L); /* leaves a hung resolver's thread behind instead of waiting for it */
     SET(CURLOPT_WRITEFUNCTION, take_body);
-    SET(CURLOPT_WRITEDATA, (void *)&transfer->tries[0]);
+    SET(CURLOPT_WRITEDATA, (void *)transfer);
     SET(CURLOPT_HEADERFUNCTION, take_header);
-    SET(CURLOPT_HEADERDATA, (void *)&transfer->tries[0]);
+    SET(CURLOPT_HEADERDATA, (void *)easy);
+    SET(CURLOPT_PRIVATE, (void *)transfer);
     SET(CURLOPT_PREREQFUNCTION, take_ready);
     SET(CURLOPT_PREREQDATA, (void *)transfer);
     SET(CURLOPT_USERAGENT, request->user_agent);
@@ -461,15 +456,13 @@ static bool is_silent(const struct auth_transfer *transfer) {
 
 /* The connection may be dead, or the server slow: both requests have the rest of the time. */
 static void start_second(struct auth_transfer *transfer) {
-    struct try *try = &transfer->tries[1];
     int64_t spent_ns = auth_clock_boot_ns(&transfer->clock) - transfer->reply.sent.boot_ns;
     long left_ms = transfer->timeout_ms - (long)(spent_ns / AUTH_NS_PER_MS);
     CURL *easy = left_ms > 0 ? curl_easy_duphandle(transfer->easy) : NULL;
     CURLcode error = easy == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's are no reply */
-    SET(CURLOPT_WRITEDATA, (void *)try);
-    SET(CURLOPT_HEADERDATA, (void *)try);
+    SET(CURLOPT_HEADERDATA, (void *)easy);
     SET(CURLOPT_TIMEOUT_MS, left_ms);
     if (error == CURLE_OK && curl_multi_add_handle(transfer->multi, easy) == CURLM_OK)
         transfer->second = easy;
@@ -516,7 +509,7 @@ static bool is_over(struct auth_transfer *transfer, CURLcode *result) {
         *result = message->data.result;
         if (transfer->second == NULL)
             return true;
-        if (transfer->heard == &transfer->tries[easy == transfer->second ? 1 : 0]) {
+        if (transfer->heard == easy) {
             drop(transfer, easy == transfer->second ? transfer->easy : transfer->second);
             return true;
         }
