@@ -84,6 +84,7 @@ describe("central-auth doctor", function()
     local found = findings { CENTRAL_PROFILE = "lab" }
     assert.matches("there is none %(.*/lab.lua%)", found["profile file"].message)
     assert.matches('there is no profile "lab"', found.credentials.message)
+    assert.is_nil(found.credentials.advice)
   end)
 
   it("tells how far the way to the server goes", function()

@@ -120,7 +120,7 @@ function profile.missing(name)
   local hint = #names == 0 and (': run "central-auth login --profile %s"'):format(name)
     or (", only %s%s"):format(table.concat(names, ", "), errors.suggest(name, names))
   return errors.fail("config", ("there is no profile %q in %s%s"):format(name, paths.profiles(), hint),
-    { option = "profile" })
+    { option = "profile", source = paths.profiles() })
 end
 
 --- Loads the profile with this name; nil without a code if it does not exist.
