@@ -8,6 +8,12 @@ local paths = require "central.auth.config.paths"
 local cache = {}
 
 ---@class central.auth.Cache
+---@field why? string there is none
+---@field folder? string of the machine's records
+---@field no_folder? string why there is none
+---@field remote? central.auth.RedisCache
+---@field problem? string what is wrong with the folder
+---@field lock_problem? string
 local Cache = {}
 Cache.__index = Cache
 
@@ -36,8 +42,7 @@ local function identity(config)
   return pack(parts)
 end
 
-local NO_FOLDER = "none: neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder"
-local SHORT_SECRET = "none: a client secret under 16 bytes is too short to seal it with"
+local NO_FOLDER = "neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder"
 
 -- The first folder that can be used; nil, why there is none, and whether that is worth an event: what is not there or
 -- may not be entered is no fault.
@@ -50,11 +55,7 @@ local function usual_folder()
     end
     why, fault = why or ("%s: %s"):format(place.path, problem), fault or not is_absent
   end
-  return nil, why, fault
-end
-
-local function is_redis(place)
-  return type(place) == "string" and place:find "^redis" ~= nil
+  return nil, why or NO_FOLDER, fault
 end
 
 --- `parts`: clock, random, and for specs folder_store. `report(why)` is called when something begins to be wrong.
@@ -64,62 +65,39 @@ end
 ---@return central.auth.Cache
 function cache.new(config, parts, report)
   local self = setmetatable({ _config = config, _clock = parts.clock, _report = report }, Cache)
-  if config.cache == false then
-    self._why = "none: switched off"
+  local place = config.cache
+  if place == false then
+    self.why = "switched off"
     return self
   elseif not config.secret then
-    self._why = "none: without a client secret there is nothing to seal it with"
+    self.why = "without a client secret there is nothing to seal it with"
     return self
+  elseif type(place) == "string" and place:find "^redis" then
+    self.remote = require("central.auth.token.redis_cache").new(config, parts, report)
+  elseif type(place) == "string" then
+    self.folder = place
   end
-  local remote = is_redis(config.cache)
-  self._folder = not remote and type(config.cache) == "string" and config.cache or nil
-  if not self._folder then
-    local why, fault
-    self._folder, why, fault = usual_folder()
-    self._no_folder = not self._folder and (why and "none: " .. why or NO_FOLDER) or nil
-    self._fault = fault and why or nil
+  if not self.folder then
+    local fault
+    self.folder, self.no_folder, fault = usual_folder()
+    self._fault = fault and self.no_folder or nil
   end
-  self._remote = remote and require("central.auth.token.redis_cache").new(config, parts, report) or nil
-  self._store = self._folder and (parts.folder_store or core.folder_store)(self._folder)
-  self._why = not remote and self._no_folder or nil
-  self._seals = self._store ~= nil or remote
+  self._store = self.folder and (parts.folder_store or core.folder_store)(self.folder)
+  self._seals = self._store ~= nil or self.remote ~= nil
+  self.why = not self.remote and self.no_folder or nil
   return self
-end
-
-local function folder_words(self)
-  if self._no_folder then
-    return self._no_folder
-  elseif self._problem then
-    return ("none: %s: %s"):format(self._folder, self._problem)
-  elseif self._lock_problem then
-    return ("%s (without locks: %s)"):format(self._folder, self._lock_problem)
-  end
-  return self._folder
-end
-
---- Where it is, or why there is none.
----@return string
-function Cache:where()
-  if self._why then
-    return self._why
-  elseif not self._remote then
-    return folder_words(self)
-  elseif self._remote:problem() then
-    return ("%s (without %s: %s)"):format(folder_words(self), self._config.cache, self._remote:problem())
-  end
-  return ("%s, %s"):format(self._config.cache, folder_words(self))
 end
 
 --- Whether the records of other machines may be looked at now.
 ---@return boolean
 function Cache:has_remote()
-  return self._remote ~= nil and self._key ~= nil and self._remote:may_be_asked()
+  return self.remote ~= nil and self._key ~= nil and self.remote:may_be_asked()
 end
 
 -- Says once what is wrong; nil: nothing is.
-local function note(self, name, why, what)
+function Cache:_note(name, why, what)
   if why and why ~= self[name] then
-    self._report(("the cache %s%s: %s"):format(self._folder, what, why))
+    self._report(("the cache %s%s: %s"):format(self.folder, what, why))
   end
   self[name] = why
 end
@@ -137,7 +115,8 @@ function Cache:attach(secret)
   self:close()
   self._secret = secret
   self._key, self._name = core.record_key(secret, identity(self._config))
-  self._why = not self._key and SHORT_SECRET or not self._remote and self._no_folder or nil
+  self.why = not self._key and "a client secret under 16 bytes is too short to seal it with"
+    or not self.remote and self.no_folder or nil
 end
 
 --- The machine's records: the last one known to be good, and the last reply of all.
@@ -148,7 +127,7 @@ function Cache:read()
     return nil
   end
   local token, last, why = self._store:read(self._clock, self._key, self._name)
-  note(self, "_problem", why, "")
+  self:_note("problem", why, "")
   return token, last
 end
 
@@ -158,9 +137,9 @@ function Cache:complete(order)
   if not self._seals then
     return
   end
-  order.identity, order.folder = identity(self._config), self._folder
-  if self._remote then
-    self._remote:complete(order)
+  order.identity, order.folder = identity(self._config), self.folder
+  if self.remote then
+    self.remote:complete(order)
   end
 end
 
@@ -168,11 +147,11 @@ end
 ---@param result table
 function Cache:note(result)
   if self._store then
-    note(self, "_problem", result.local_problem, "")
-    note(self, "_lock_problem", result.lock_problem, ", its lock")
+    self:_note("problem", result.local_problem, "")
+    self:_note("lock_problem", result.lock_problem, ", its lock")
   end
-  if self._remote then
-    self._remote:note(result)
+  if self.remote then
+    self.remote:note(result)
   end
 end
 
@@ -190,7 +169,7 @@ function Cache:forget(ids, budget, sent_wall, proven)
     return false, not sent_wall or budget:may_replace(self._clock, sent_wall, proven or false)
   end
   local removed, allowed, why = self._store:forget(self._clock, self._key, self._name, ids, budget, sent_wall, proven)
-  note(self, "_problem", why, "")
+  self:_note("problem", why, "")
   return removed, allowed
 end
 

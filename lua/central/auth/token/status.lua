@@ -53,6 +53,21 @@ function status.mask(id)
   return #id < 12 and id:sub(1, 2) .. "…" or id:sub(1, 4) .. "…" .. id:sub(-4)
 end
 
+-- Where the shared token is, or why nowhere.
+local function where(cache, server)
+  local why = cache.why or cache.no_folder or cache.problem and ("%s: %s"):format(cache.folder, cache.problem)
+  local folder = why and "none: " .. why or cache.folder
+  if not why and cache.lock_problem then
+    folder = ("%s (without locks: %s)"):format(folder, cache.lock_problem)
+  end
+  if cache.why or not cache.remote then
+    return folder
+  elseif cache.remote:problem() then
+    return ("%s (without %s: %s)"):format(folder, server, cache.remote:problem())
+  end
+  return ("%s, %s"):format(server, folder)
+end
+
 --- The status of a token source; of a closed client when there is none.
 ---@param source? central.auth.TokenSource
 ---@return central.auth.Status
@@ -86,7 +101,7 @@ function status.of(source)
     last_error = failure and failure.message or nil,
     granted_scope = current.scope,
     clock_skew = skew,
-    cache = source.cache:where(),
+    cache = where(source.cache, source.config.cache),
   }, metatable)
 end
 
