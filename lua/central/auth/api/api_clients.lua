@@ -4,7 +4,6 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local lazy = require("central.auth.util").lazy
@@ -178,7 +177,7 @@ function Credentials:create(options)
 end
 
 local function reset(source, path, id)
-  local deadline = deadlines.new(source.clock, source.config.timeout)
+  local deadline = source:deadline()
   local reply, message, code, detail = call(source, "POST", path .. "/reset", nil,
     "the secret may have been reset nevertheless: in that case reset it again", id == source.config.client_id)
   if not reply then

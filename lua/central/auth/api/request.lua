@@ -4,7 +4,6 @@
 
 local response = require "central.auth.api.response"
 local core = require "central.auth.core"
-local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
 local json_body = require "central.auth.api.json_body"
 local util = require "central.auth.util"
@@ -271,7 +270,7 @@ function request.run(source, method, target, options, context)
     return errors.fail("config", ("%s: %s"):format(name, problem))
   end
   call.name, call.resets = name, context and context.resets
-  local deadline = deadlines.new(source.clock, call.timeout)
+  local deadline = source:deadline(call.timeout)
   while true do
     if source.closed then
       return errors.closed(name)

@@ -2,7 +2,6 @@
 -- must not cost the processes that share the token a new one. Remembers which calls succeeded with the current token.
 -- SPDX-License-Identifier: MIT
 
-local deadlines = require "central.auth.deadline"
 local invalidation = require "central.auth.token.invalidation"
 
 local unauthorized = {}
@@ -93,7 +92,7 @@ function unauthorized.replace(source, call, token, deadline)
   call.refused_at = call.refused_at or now
   call.refusals = (call.refusals or 0) + 1
   return suspect and call.refusals < TOKENS_MAX and not deadline:over()
-    and invalidation.replace(source, token, call.sent_wall, proven, deadlines.new(source.clock, deadline:left() / 2))
+    and invalidation.replace(source, token, call.sent_wall, proven, source:deadline(deadline:left() / 2))
 end
 
 return unauthorized

@@ -1,7 +1,6 @@
 -- A call that wants a token and has to wait for a renewal: moved on step by step, or waited for until its deadline.
 -- SPDX-License-Identifier: MIT
 
-local deadlines = require "central.auth.deadline"
 local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
@@ -42,7 +41,7 @@ end
 ---@return string? token
 ---@return central.auth.Failure? failure
 function call.renew(source)
-  local deadline = deadlines.new(source.clock, source.config.timeout)
+  local deadline = source:deadline()
   return call.new(source, { deadline = deadline, since = source.clock:boot() }):run()
 end
 

@@ -2,7 +2,6 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
 local look = require "central.auth.token.look"
 local request = require "central.auth.token.request"
@@ -66,7 +65,7 @@ function invalidation.invalidate(source, token, deadline)
   if not token then
     return false
   end
-  deadline = deadline or deadlines.new(source.clock, source.config.timeout)
+  deadline = deadline or source:deadline()
   local ids = local_ids_of(source, token)
   local was_held = source.current:invalidate(token) -- first: no other coroutine gets it while this one waits
   local removed = remove_records(source, token, deadline, ids)
@@ -142,7 +141,7 @@ function invalidation.revoke(source)
     return nil, errors.failure("config", "to revoke a token the option revocation_url is needed",
       { option = "revocation_url" })
   end
-  local deadline = deadlines.new(source.clock, config.timeout)
+  local deadline = source:deadline()
   local looked, failure = look.shared(source)
   local token = source.current:token()
   if not looked then

@@ -1,7 +1,6 @@
 -- Looks at what other processes share, without a token request: for `status`, and to remove records of all machines.
 -- SPDX-License-Identifier: MIT
 
-local deadlines = require "central.auth.deadline"
 local request = require "central.auth.token.request"
 
 local look = {}
@@ -32,7 +31,7 @@ function look.shared(source)
   source:catch_up()
   local secret = source.client_secret
   if not secret.current and secret:is_read_by_fetch() then
-    local result = look.run(source, deadlines.new(source.clock, source.config.timeout))
+    local result = look.run(source, source:deadline())
     if result and result.outcome == "config" then
       return nil, secret:failure(result.option, result.problem)
     end
@@ -45,7 +44,7 @@ end
 ---@param source central.auth.TokenSource
 ---@return string?
 function look.remote_problem(source)
-  local result = source.cache:has_remote() and look.run(source, deadlines.new(source.clock, source.config.timeout))
+  local result = source.cache:has_remote() and look.run(source, source:deadline())
   return result and result.remote_problem or nil
 end
 

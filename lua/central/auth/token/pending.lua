@@ -4,7 +4,6 @@
 
 local calls = require "central.auth.token.call"
 local core = require "central.auth.core"
-local deadlines = require "central.auth.deadline"
 local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
@@ -36,9 +35,7 @@ end
 ---@return central.auth.Pending? pending
 ---@return central.auth.Failure? failure
 function pending.new(source, min_valid)
-  local call = calls.new(source, {
-    min_valid = min_valid, deadline = deadlines.new(source.clock, source.config.timeout),
-  })
+  local call = calls.new(source, { min_valid = min_valid, deadline = source:deadline() })
   local done = call:step()
   local notifier, why
   if done then

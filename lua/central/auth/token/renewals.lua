@@ -2,7 +2,6 @@
 -- left alone, and after a renewal the token.
 -- SPDX-License-Identifier: MIT
 
-local deadlines = require "central.auth.deadline"
 local lazy = require("central.auth.util").lazy
 local renewal = require "central.auth.token.renewal"
 
@@ -133,7 +132,7 @@ function Renewals:start_in_background()
   if self._current or select(2, source:failed_before()) > 0 or source.clock:boot() < self._hold_until then
     return
   end
-  local purpose = { early = true, deadline = deadlines.new(source.clock, source.config.timeout) }
+  local purpose = { early = true, deadline = source:deadline() }
   local found, failure = source:look_locally()
   local is_fresh = found and select(2, source.current:state()) == "fresh"
   if not failure and not is_fresh

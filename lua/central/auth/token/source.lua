@@ -92,6 +92,13 @@ function token_source.new(config, parts)
   return self
 end
 
+--- When a call that begins now must return.
+---@param seconds? number default: the option `timeout`
+---@return central.auth.Deadline
+function TokenSource:deadline(seconds)
+  return deadlines.new(self.clock, seconds or self.config.timeout)
+end
+
 -- --- events --------------------------------------------------------------------------------------------------------
 
 --- Notes an event, to be delivered when the call that caused it returns.
@@ -287,7 +294,7 @@ end
 ---@return string? token
 ---@return number|central.auth.Failure|nil remaining where it is less than `min_valid`, or failure
 function TokenSource:token(min_valid, deadline)
-  deadline = deadline or deadlines.new(self.clock, self.config.timeout)
+  deadline = deadline or self:deadline()
   local needs_renewal, failure = self:needs_renewal(min_valid, deadline)
   if not needs_renewal then
     local token, more = self:outcome(min_valid, failure)
