@@ -117,6 +117,16 @@ describe("central-auth login", function()
     assert.equal(1, select(3, home:run(line, { CENTRAL_TOKEN_URL = "http://example.net" }, "whatever it is")))
   end)
 
+  it("takes from the environment what belongs to the credentials, as the library would", function()
+    local more = { CENTRAL_CLIENT_ID = "x", CENTRAL_CLIENT_SECRET = "whatever it is", CENTRAL_AUDIENCE = "one two",
+      CENTRAL_BASE_URL = "api.example.net/", CENTRAL_TIMEOUT = "7", CENTRAL_CACHE = "off",
+      CENTRAL_CLIENT_SECRET_FILE = "/x" }
+    assert.equal(0, select(3, home:run("login --no-check", more)))
+    assert.same({ client_id = "x", client_secret = "whatever it is", audience = { "one", "two" },
+      base_url = "https://api.example.net", token_url = good.token_url, ca_file = good.ca_file },
+      dofile(home:profile()))
+  end)
+
   it("asks the server also where a token lies ready", function()
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
     home:run("token", credentials)
