@@ -44,10 +44,9 @@ static void choose_proxy(struct auth_transfer_request *request) {
 }
 
 #define STRING(name) offsetof(struct auth_transfer_request, name)
-static const size_t strings[] = {STRING(url),           STRING(user_agent),  STRING(ca_file),
-                                 STRING(ca_path),       STRING(crl_file),    STRING(cert_file),
-                                 STRING(key_file),      STRING(proxy),       STRING(proxy_exceptions),
-                                 STRING(ssl_cert_file), STRING(ssl_cert_dir)};
+static const size_t strings[] = {STRING(url),      STRING(user_agent), STRING(ca_file),
+                                 STRING(ca_path),  STRING(crl_file),   STRING(cert_file),
+                                 STRING(key_file), STRING(proxy),      STRING(proxy_exceptions)};
 enum { STRINGS = sizeof strings / sizeof *strings };
 
 static char **string_at(struct auth_transfer_request *request, size_t i) {
@@ -57,8 +56,10 @@ static char **string_at(struct auth_transfer_request *request, size_t i) {
 bool auth_request_complete(struct auth_transfer_request *request) {
     bool ok = true;
     choose_proxy(request);
-    request->ssl_cert_file = getenv("SSL_CERT_FILE");
-    request->ssl_cert_dir = getenv("SSL_CERT_DIR");
+    if (request->ca_file == NULL && request->ca_path == NULL) {
+        request->ca_file = getenv("SSL_CERT_FILE");
+        request->ca_path = getenv("SSL_CERT_DIR");
+    }
     for (size_t i = 0; i < STRINGS; i++) {
         char **string = string_at(request, i);
         bool is_set = *string != NULL && **string != '\0';

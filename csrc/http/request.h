@@ -14,16 +14,16 @@ struct auth_transfer_request {
     const char *method; /* an upper-case token; else POST with a body, GET without */
     const char *user_agent;
     const char *const *headers; /* lines "Name: value", the last NULL; else the two of JSON as it is */
-    const char *ca_file;        /* PEM; with `ca_path` or alone, in place of the system's trust store */
-    const char *ca_path;        /* a folder of hashed certificates */
+    /* With one of them in place of the system's trust store; else by auth_request_complete those of the
+     * environment, SSL_CERT_FILE and SSL_CERT_DIR. */
+    const char *ca_file; /* PEM */
+    const char *ca_path; /* a folder of hashed certificates */
     const char *crl_file;
     const char *cert_file; /* PEM, for mutual TLS */
     const char *key_file;
-    /* These four after auth_request_complete; NULL: none, and the system's trust store. */
-    const char *proxy;            /* as set, else the environment's https_proxy */
-    const char *proxy_exceptions; /* no_proxy: hosts that are reached without it */
-    const char *ssl_cert_file;    /* SSL_CERT_FILE and SSL_CERT_DIR: in place of the system's trust store */
-    const char *ssl_cert_dir;
+    /* These two after auth_request_complete; NULL: none. */
+    const char *proxy;              /* as set, else the environment's https_proxy */
+    const char *proxy_exceptions;   /* no_proxy: hosts that are reached without it */
     const struct auth_secret *body; /* without data: none. Form-encoded, unless `headers` say otherwise */
     const struct auth_secret *authorization; /* the whole header line */
     long timeout_ms;                         /* over all: resolve, connect, send, receive; 1 to LONG_MAX */

@@ -264,6 +264,28 @@ static CURLcode set_method(struct auth_transfer *transfer, const struct auth_tra
     return error;
 }
 
+static bool make_headers(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+    static const char *const usual[] = {"Accept: application/json", "Accept-Encoding: identity", NULL};
+    for (const char *const *line = request->headers != NULL ? request->headers : usual; *line != NULL;
+         line++) {
+        struct curl_slist *longer = curl_slist_append(transfer->headers, *line);
+        if (longer == NULL)
+            return false;
+        transfer->headers = longer;
+    }
+    return true;
+}
+
+/* With our own node before those. */
+static struct curl_slist *all_headers(struct auth_transfer *transfer,
+                                      const struct auth_secret *authorization) {
+    if (authorization == NULL || authorization->length == 0)
+        return transfer->headers;
+    transfer->authorization =
+        (struct curl_slist){.data = (char *)authorization->data, .next = transfer->headers};
+    return &transfer->authorization;
+}
+
 static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
     CURL *easy = transfer->easy;
     CURLcode error = set_method(transfer, request);
@@ -290,7 +312,7 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_t
     SET(CURLOPT_PREREQFUNCTION, take_ready);
     SET(CURLOPT_PREREQDATA, (void *)transfer);
     SET(CURLOPT_USERAGENT, request->user_agent);
-    SET(CURLOPT_HTTPHEADER, transfer->headers);
+    SET(CURLOPT_HTTPHEADER, all_headers(transfer, request->authorization));
     return error;
 }
 
@@ -330,45 +352,12 @@ static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_transf
         SET(CURLOPT_PROXY_CAINFO, trust->file);
         SET(CURLOPT_PROXY_CAPATH, trust->path);
     }
-    if (request->crl_file != NULL)
-        SET(CURLOPT_CRLFILE, request->crl_file);
-    if (request->cert_file != NULL)
-        SET(CURLOPT_SSLCERT, request->cert_file);
-    if (request->key_file != NULL)
-        SET(CURLOPT_SSLKEY, request->key_file);
+    SET(CURLOPT_CRLFILE, request->crl_file);
+    SET(CURLOPT_SSLCERT, request->cert_file);
+    SET(CURLOPT_SSLKEY, request->key_file);
     SET(CURLOPT_KEYPASSWD, "no password"); /* without one OpenSSL would ask for it on the terminal */
     return error;
 }
-/* The last node is ours, and no part of what is freed. */
-static void drop_headers(struct auth_transfer *transfer) {
-    struct curl_slist *last = transfer->headers;
-    while (last != NULL && last->next != NULL && last->next != &transfer->authorization)
-        last = last->next;
-    if (last != NULL)
-        last->next = NULL;
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = NULL;
-}
-
-static bool set_headers(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
-    static const char *const usual[] = {"Accept: application/json", "Accept-Encoding: identity", NULL};
-    const struct auth_secret *authorization = request->authorization;
-    struct curl_slist *last = NULL;
-    for (const char *const *line = request->headers != NULL ? request->headers : usual; *line != NULL;
-         line++) {
-        struct curl_slist *longer = curl_slist_append(transfer->headers, *line);
-        if (longer == NULL)
-            return false;
-        transfer->headers = longer;
-        last = last == NULL ? longer : last->next;
-    }
-    if (last != NULL && authorization != NULL && authorization->length > 0) {
-        transfer->authorization = (struct curl_slist){.data = (char *)authorization->data};
-        last->next = &transfer->authorization;
-    }
-    return true;
-}
-
 static bool fail(struct auth_transfer *transfer, CURLcode error) {
     struct auth_transfer_reply *reply = &transfer->reply;
     const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(error);
@@ -416,9 +405,7 @@ static void clear(struct auth_transfer *transfer) {
 }
 
 static bool start(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
-    bool given = request->ca_file != NULL || request->ca_path != NULL;
-    struct auth_trust trust = {.file = given ? request->ca_file : request->ssl_cert_file,
-                               .path = given ? request->ca_path : request->ssl_cert_dir};
+    struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
     auth_transfer_cancel(transfer);
     auth_trust_complete_by_system(&trust);
     if (!follow_files(transfer, request, &trust))
@@ -429,7 +416,7 @@ static bool start(struct auth_transfer *transfer, const struct auth_transfer_req
     transfer->changes = request->method != NULL &&
                         (strcmp(request->method, "PUT") == 0 || strcmp(request->method, "DELETE") == 0);
     transfer->body_max = request->body_max > 0 ? request->body_max : AUTH_TRANSFER_BODY_MAX;
-    CURLcode error = set_headers(transfer, request) ? set_transfer(transfer, request) : CURLE_OUT_OF_MEMORY;
+    CURLcode error = make_headers(transfer, request) ? set_transfer(transfer, request) : CURLE_OUT_OF_MEMORY;
     if (error == CURLE_OK)
         error = set_tls(transfer, request, &trust);
     if (error != CURLE_OK)
@@ -702,7 +689,8 @@ void auth_transfer_cancel(struct auth_transfer *transfer) {
     if (!auth_gate_enter())
         return;
     stop(transfer);
-    drop_headers(transfer);
+    curl_slist_free_all(transfer->headers);
+    transfer->headers = NULL;
     clear(transfer);
     auth_gate_leave();
 }

@@ -145,13 +145,13 @@ static void reads_where_openssl_finds_trust(void **state) {
     setenv("SSL_CERT_FILE", "/a/file", 1);
     setenv("SSL_CERT_DIR", "", 1);
     assert_true(auth_request_complete(&request));
-    assert_string_equal(request.ssl_cert_file, "/a/file");
-    assert_null(request.ssl_cert_dir);
+    assert_string_equal(request.ca_file, "/a/file");
+    assert_null(request.ca_path);
     auth_request_free(&request);
     setenv("SSL_CERT_DIR", "/a/folder", 1);
     request.url = "https://a.example/";
     assert_true(auth_request_complete(&request));
-    assert_string_equal(request.ssl_cert_dir, "/a/folder");
+    assert_string_equal(request.ca_path, "/a/folder");
     auth_request_free(&request);
     clear_environment();
 }
@@ -208,11 +208,17 @@ static void takes_trust_from_what_was_read(void **state) {
     (void)snprintf(secure, sizeof secure, "https%s", server.url + 4);
     struct auth_transfer *transfer = auth_transfer_new();
     struct auth_transfer_request request = request_to(secure);
-    request.ssl_cert_file = "/no/such/file";
+    setenv("SSL_CERT_FILE", "/no/such/file", 1);
+    assert_true(auth_request_complete(&request));
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_CONFIG);
+    auth_request_free(&request);
+    request = request_to(secure);
     request.timeout_ms = 50;
     request.ca_path = "/etc/ssl/certs"; /* given, and alone */
+    assert_true(auth_request_complete(&request));
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_TIMEOUT);
+    auth_request_free(&request);
+    clear_environment();
     auth_transfer_free(transfer);
     stop(server);
 }
