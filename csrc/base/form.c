@@ -34,17 +34,12 @@ bool auth_form_field(struct auth_secret *out, const void *name, size_t name_leng
 bool auth_form_basic(struct auth_secret *out, const void *id, size_t id_length, const void *secret,
                      size_t secret_length, bool encoded) {
     static const char prefix[] = AUTH_FORM_BASIC_PREFIX;
+    bool (*append)(struct auth_secret *, const void *, size_t) =
+        encoded ? auth_form_encode : auth_secret_append;
     struct auth_secret pair = {0};
-    bool ok = false;
-    if (encoded) {
-        ok = auth_form_encode(&pair, id, id_length) && auth_secret_append(&pair, ":", 1) &&
-             auth_form_encode(&pair, secret, secret_length);
-    } else {
-        ok = auth_secret_append(&pair, id, id_length) && auth_secret_append(&pair, ":", 1) &&
-             auth_secret_append(&pair, secret, secret_length);
-    }
-    ok = ok && auth_secret_append(out, prefix, sizeof prefix - 1) &&
-         auth_secret_append_base64(out, pair.data, pair.length);
+    bool ok = append(&pair, id, id_length) && auth_secret_append(&pair, ":", 1) &&
+              append(&pair, secret, secret_length) && auth_secret_append(out, prefix, sizeof prefix - 1) &&
+              auth_secret_append_base64(out, pair.data, pair.length);
     auth_secret_wipe(&pair);
     return ok;
 }

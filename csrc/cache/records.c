@@ -59,10 +59,8 @@ enum auth_store_result auth_records_read(struct auth_records *records, enum auth
 }
 
 static uint64_t new_id(void) {
-    uint64_t id = 0;
-    while (id == 0)
-        id = auth_secret_random();
-    return id;
+    uint64_t id = auth_secret_random();
+    return id != 0 ? id : 1; /* 0 is the id of none */
 }
 
 enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
