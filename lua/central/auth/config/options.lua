@@ -131,12 +131,12 @@ function options.get(name)
   return OPTIONS[name]
 end
 
---- Returns whether a value has one of the option's Lua types.
----@param name string
+--- Returns whether there is an option with this name, and a value has one of its Lua types.
+---@param name any
 ---@param value any
 ---@return boolean
 function options.has_type(name, value)
-  for _, kind in ipairs(OPTIONS[name]) do
+  for _, kind in ipairs(OPTIONS[name] or {}) do
     if type(value) == kind then
       return true
     end

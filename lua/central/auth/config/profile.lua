@@ -147,4 +147,16 @@ function profile.load(wanted)
   return entry, message, code, detail
 end
 
+--- Returns a function that reads an option of a profile again; nil where it has none by now.
+---@param name string
+---@param option string
+---@return fun(): string?
+function profile.reader(name, option)
+  return function()
+    local entry = profile.load(name)
+    local value = entry and entry.options[option]
+    return type(value) == "string" and value or nil
+  end
+end
+
 return profile

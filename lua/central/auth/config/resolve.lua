@@ -9,6 +9,7 @@ local paths = require "central.auth.config.paths"
 
 local clusters = lazy "central.auth.config.clusters"
 local errors = lazy "central.auth.errors"
+local problems = lazy "central.auth.config.problems"
 local profile = lazy "central.auth.config.profile"
 local text_value = lazy "central.auth.config.text_value"
 local validate = lazy "central.auth.config.validate"
@@ -32,21 +33,14 @@ local WORKSPACE_PATH = "/authorization/v2/oauth2/%s/token"
 --- From an option's name to its value, where it was set, and the problem with it.
 ---@alias central.auth.OptionSource fun(name: string): any, string?, string?
 
--- An unknown name or a wrong type is an error in the calling program, and raises.
+-- The arguments as a source of options. Raises where they are not valid.
 local function arguments(given)
-  if type(given) ~= "table" then
-    errors.argument_error("a table of options expected, got " .. type(given))
-  elseif type(given.configure) == "function" then
-    errors.argument_error("call functions of the module with a dot: auth.configure{ … }")
+  local is_valid = type(given) == "table"
+  for name, value in pairs(is_valid and given or {}) do
+    is_valid = is_valid and options.has_type(name, value)
   end
-  for name, value in pairs(given) do
-    local option = options.get(name)
-    if not option then
-      name = tostring(name)
-      errors.argument_error(("unknown option %q%s"):format(name, errors.suggest(name, options.names)))
-    elseif not options.has_type(name, value) then
-      errors.argument_error(("option %s: %s expected, got %s"):format(name, table.concat(option, " or "), type(value)))
-    end
+  if not is_valid then
+    problems.raise(given)
   end
   return function(name)
     local value = given[name]
@@ -101,7 +95,7 @@ local function groups()
   return list
 end
 
-local GROUPS = groups()
+local GROUPS, PROFILE = groups(), { { "profile" } }
 
 --- Checks the value of an option; returns it as it is used, or nil and the problem.
 ---@param name string
@@ -174,34 +168,10 @@ local function take_source(values, base, entry)
     elseif value and kind ~= "value" then
       return { name = name, from = from, kind = kind, value = value }
     elseif value then
-      local reload = entry and from == entry.from and function()
-        local again = profile.load(entry.name)
-        local fresh = again and again.options[name]
-        return type(fresh) == "string" and fresh or nil
-      end
-      return { name = name, from = from, kind = kind, value = core.secret(value), reload = reload or nil }
+      local reload = entry and from == entry.from and profile.reader(entry.name, name) or nil
+      return { name = name, from = from, kind = kind, value = core.secret(value), reload = reload }
     end
   end
-end
-
-local MISSING = 'no %s: run "central-auth login", or set %s\nThe profile is %s%s. Create credentials in HPE'
-  .. " GreenLake: Manage Workspace, Personal API clients, Create Personal API client."
-
--- The failure of credentials that are not set anywhere. `reason`: why the profile was not used, if there is one.
-local function missing(option, entry, reason)
-  local name, variables = "client id", "CENTRAL_CLIENT_ID"
-  if option == "client_secret" then
-    name, variables = "client secret", "CENTRAL_CLIENT_SECRET or CENTRAL_CLIENT_SECRET_FILE"
-  elseif option == nil then
-    name, variables = "credentials", "CENTRAL_CLIENT_ID and CENTRAL_CLIENT_SECRET"
-  end
-  local names = not entry and not reason and profile.names() or {}
-  if #names > 0 then
-    reason = "there is none, only " .. table.concat(names, ", ")
-  end
-  local path = entry and entry.path or paths.profile(paths.DEFAULT_PROFILE) or "central-auth/default.lua"
-  return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or ""),
-    { option = option or "client_id" })
 end
 
 --- Returns GreenLake's token endpoint of a workspace.
@@ -233,9 +203,9 @@ function config.complete(values, entry, no_profile)
   values.cache_secret = take_source(values, "cache_password", entry)
   local can_authenticate = values.secret or values.assertion or values.cert_file
   if not values.client_id then
-    return missing(can_authenticate and "client_id" or nil, entry, no_profile)
+    return problems.missing(can_authenticate and "client_id" or nil, entry, no_profile)
   elseif not can_authenticate then
-    return missing("client_secret", entry, no_profile)
+    return problems.missing("client_secret", entry, no_profile)
   elseif values.key_file and not values.cert_file then
     return errors.invalid_option("key_file", values.from.key_file, "it needs cert_file, too")
   end
@@ -268,7 +238,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.choose_profile(given)
-  return config.collect({ arguments(given), config.environment }, { { "profile" } })
+  return config.collect({ arguments(given), config.environment }, PROFILE)
 end
 
 --- Merges and checks the options of all sources. Raises if the argument table has unknown names or wrong types.
@@ -278,7 +248,8 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.resolve(given)
-  local chosen, message, code, detail = config.choose_profile(given)
+  local sources = { arguments(given), config.environment }
+  local chosen, message, code, detail = config.collect(sources, PROFILE)
   if not chosen then
     return nil, message, code, detail
   end
@@ -291,8 +262,8 @@ function config.resolve(given)
   end
   local values
   local no_profile = message
-  values, message, code, detail = config.collect { arguments(given), config.environment,
-    entry and config.source(entry.options, entry.from) }
+  sources[3] = entry and config.source(entry.options, entry.from)
+  values, message, code, detail = config.collect(sources)
   if not values then
     return nil, message, code, detail
   end

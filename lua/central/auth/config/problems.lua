@@ -1,0 +1,56 @@
+-- What is wrong with the options of a call, or is missing in a configuration.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+local lazy = require("central.auth.util").lazy
+local options = require "central.auth.config.options"
+local paths = require "central.auth.config.paths"
+
+local profile = lazy "central.auth.config.profile"
+
+local problems = {}
+
+--- Raises what is wrong with arguments, an unknown name or a wrong type: that is an error in the calling program.
+---@param given central.auth.Options
+function problems.raise(given)
+  if type(given) ~= "table" then
+    errors.argument_error("a table of options expected, got " .. type(given))
+  elseif type(given.configure) == "function" then
+    errors.argument_error("call functions of the module with a dot: auth.configure{ … }")
+  end
+  for name, value in pairs(given) do
+    local option = options.get(name)
+    if not option then
+      name = tostring(name)
+      errors.argument_error(("unknown option %q%s"):format(name, errors.suggest(name, options.names)))
+    elseif not options.has_type(name, value) then
+      errors.argument_error(("option %s: %s expected, got %s"):format(name, table.concat(option, " or "), type(value)))
+    end
+  end
+end
+
+local MISSING = 'no %s: run "central-auth login", or set %s\nThe profile is %s%s. Create credentials in HPE'
+  .. " GreenLake: Manage Workspace, Personal API clients, Create Personal API client."
+
+--- Returns the failure of credentials that are not set anywhere.
+---@param option? "client_id" | "client_secret" the one that is missing; nil: both
+---@param entry? central.auth.Profile that was used
+---@param reason? string why none was
+---@return nil, string, central.auth.Code, central.auth.Detail
+function problems.missing(option, entry, reason)
+  local name, variables = "client id", "CENTRAL_CLIENT_ID"
+  if option == "client_secret" then
+    name, variables = "client secret", "CENTRAL_CLIENT_SECRET or CENTRAL_CLIENT_SECRET_FILE"
+  elseif option == nil then
+    name, variables = "credentials", "CENTRAL_CLIENT_ID and CENTRAL_CLIENT_SECRET"
+  end
+  local names = not entry and not reason and profile.names() or {}
+  if #names > 0 then
+    reason = "there is none, only " .. table.concat(names, ", ")
+  end
+  local path = entry and entry.path or paths.profile(paths.DEFAULT_PROFILE) or "central-auth/default.lua"
+  return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or ""),
+    { option = option or "client_id" })
+end
+
+return problems
