@@ -148,7 +148,7 @@ function Call:await()
     elseif source.config.wait then
       failure = source.waiter:wait_for(self.renewal, left)
     else
-      self.renewal:block(math.min(left, BLOCK))
+      self.renewal:wait(math.min(left, BLOCK))
     end
     if failure then
       self.renewal, self.failure = nil, failure

@@ -68,13 +68,26 @@ function Renewal:notifier()
   return self._notifier:copy()
 end
 
+-- What it waits for itself: the renewal of the subject token, or the thread of its fetch.
+function Renewal:_awaited()
+  return self._subject or self._transfer
+end
+
 --- Blocks until there is something to do, so many seconds at most.
 ---@param seconds number
-function Renewal:block(seconds)
-  if self._subject then
-    self._subject:block(seconds)
-  elseif self._transfer then
-    self._transfer:wait(seconds)
+function Renewal:wait(seconds)
+  local awaited = self:_awaited()
+  if awaited then
+    awaited:wait(seconds)
+  end
+end
+
+--- This notifier, too, is signalled when there is something to do.
+---@param notifier userdata
+function Renewal:notify(notifier)
+  local awaited = self:_awaited()
+  if awaited then
+    awaited:notify(notifier)
   end
 end
 
@@ -82,16 +95,6 @@ end
 ---@return boolean
 function Renewal:is_inline()
   return self._is_inline or self._subject ~= nil and self._subject:is_inline()
-end
-
---- This notifier, too, is signalled when there is something to do.
----@param notifier userdata
-function Renewal:notify(notifier)
-  if self._subject then
-    self._subject:notify(notifier)
-  elseif self._transfer then
-    self._transfer:notify(notifier)
-  end
 end
 
 --- Ends it, and all who wait go on: with a failure, with a new token, or, if there is none, beginning anew.

@@ -77,8 +77,9 @@ function status.of(source)
   end
   local failures, current = source.failures, source.current
   local tracker, sent_boot, origin = current.tracker, current.sent_boot, current.origin
-  if tracker:state() == "none" and current.ended then
-    tracker, sent_boot, origin = current.ended.tracker, current.ended.sent_boot, "cache"
+  local ended = current.ended
+  if ended and tracker:state() == "none" and ended.tracker:state() == "expired" then -- the clock may have been set back
+    tracker, sent_boot, origin = ended.tracker, ended.sent_boot, "cache"
   end
   local state, remaining, life, renews_in = tracker:state()
   local held = state ~= "none"
