@@ -98,6 +98,20 @@ describe("renewal in the background #valgrind", function()
     assert.equal(1, s.requests)
   end)
 
+  it("keeps it no longer where no thread can be started any more, either", function()
+    local s = scripted.new({ slow({ status = 500, body = "" }, 2), slow(token("t2", 1000), 20),
+      slow(token("t3", 1000), 20) }, { timeout = 60, base_url = "https://api.example", wait = coroutine.yield })
+    local waiter = coroutine.wrap(function() return s.client:token() end)
+    waiter()
+    s:wait(2)
+    s.threadless = true
+    local before = s.clock:boot()
+    assert.equal("timeout", (select(3, s.client:get("/x", { timeout = 5 }))))
+    assert.near(5, s.clock:boot() - before, 0.2)
+    local got = waiter() -- which blocks: it has the time
+    assert.equal("t3", got)
+  end)
+
   it("of an API call goes on for who joins it and has more time", function()
     local s = scripted.new(function(n) return slow(token("t" .. n, 1000), 5) end,
       { timeout = 30, base_url = "https://api.example", wait = coroutine.yield })

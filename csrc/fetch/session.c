@@ -196,6 +196,17 @@ bool auth_session_wait(struct auth_session *session, int64_t limit_ns) {
     return !auth_session_is_under_way(session);
 }
 
+bool auth_session_limit(struct auth_session *session, int64_t most_ns) {
+    if (!auth_session_is_ours(session) || session->state != AUTH_SESSION_INLINE ||
+        session->work->fetch == NULL)
+        return true;
+    struct auth_fetch_order *order = &session->work->fetch->order;
+    int64_t end_ns = auth_clock_boot_ns(&order->clock) + most_ns;
+    if (most_ns > 0 && end_ns < order->deadline_ns)
+        order->deadline_ns = end_ns;
+    return most_ns > 0;
+}
+
 bool auth_session_notify(struct auth_session *session, const struct auth_notifier *notifier) {
     if (auth_session_is_ours(session) && session->state == AUTH_SESSION_WORKER)
         return auth_worker_notify(session->worker, notifier);

@@ -314,13 +314,15 @@ static int handle_fetch(lua_State *L) {
 
 /* --- waiting --- */
 
-/* transfer:wait(seconds) -> whether nothing is under way; waits one second at most, so that Ctrl-C is heard.
+/* transfer:wait(seconds [, most]) -> whether nothing is under way; waits one second at most, so that Ctrl-C
+ * is heard. A fetch without a thread runs in here, as a whole: for `most` seconds at most, with 0 not at all.
  * True at once in a forked child. */
 static int handle_wait(lua_State *L) {
     struct handle *handle = check_handle(L);
     int64_t limit_ns = auth_lua_check_ns(L, 2);
     limit_ns = limit_ns < AUTH_LUA_WAIT_NS ? limit_ns : AUTH_LUA_WAIT_NS;
-    lua_pushboolean(L, auth_session_wait(&handle->session, limit_ns));
+    bool may_run = lua_isnoneornil(L, 3) || auth_session_limit(&handle->session, auth_lua_check_ns(L, 3));
+    lua_pushboolean(L, may_run && auth_session_wait(&handle->session, limit_ns));
     return 1;
 }
 

@@ -181,6 +181,24 @@ static void needs_no_thread_where_somebody_waits(void **state) {
     stop(server);
 }
 
+static void gives_a_fetch_without_a_thread_the_time_of_who_waits(void **state) {
+    (void)state;
+    struct server silent = serve("", HANG);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    assert_true(auth_session_limit(&session, 0)); /* nothing is under way */
+    atomic_store(&threads_refused, 1);
+    start_fetch(&session, fetch_from(silent.url), &done);
+    assert_false(auth_session_limit(&session, 0));
+    assert_true(auth_session_is_under_way(&session));
+    assert_true(auth_session_limit(&session, 50 * MS));
+    int64_t begun_ns = auth_clock_boot_ns(&wall);
+    assert_true(auth_session_wait(&session, 0));
+    assert_in_range(auth_clock_boot_ns(&wall) - begun_ns, 40 * MS, 2 * AUTH_NS_PER_S);
+    assert_int_equal(auth_session_result(&session)->outcome, AUTH_FETCH_FAILED);
+    auth_session_close(&session);
+    stop(silent);
+}
+
 static void reports_failures_at_once(void **state) {
     (void)state;
     struct auth_session session = {.state = AUTH_SESSION_IDLE};
@@ -365,6 +383,7 @@ int main(void) {
         cmocka_unit_test(does_one_after_the_other_and_signals),
         cmocka_unit_test(runs_a_call_where_it_is_waited_for),
         cmocka_unit_test(needs_no_thread_where_somebody_waits),
+        cmocka_unit_test(gives_a_fetch_without_a_thread_the_time_of_who_waits),
         cmocka_unit_test(reports_failures_at_once),
         cmocka_unit_test(is_cancelled_in_a_moment),
         cmocka_unit_test(abandons_what_does_not_end),

@@ -73,11 +73,14 @@ function Transfer:call(request, notifier)
   return true
 end
 
---- Whether it is done, after so many seconds at most; 0 only looks. A fetch without a thread runs in here, as a whole.
-function Transfer:wait(seconds)
+--- Whether it is done, after so many seconds at most; 0 only looks. A fetch without a thread runs in here, as a whole,
+--- for `most` seconds at most; with 0 it does not.
+function Transfer:wait(seconds, most)
   local current = self.inline
-  if current and self:ours() then
+  most = most or math.huge
+  if current and most > 0 and self:ours() then
     self.inline = nil
+    current.deadline = math.min(current.deadline, self.world:boot() + most)
     start(self, function() return current:run() end, current.deadline)
     self.world:pass(math.huge, self.thread)
   elseif self.thread and not self.thread.done and self:ours() then

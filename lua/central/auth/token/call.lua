@@ -116,7 +116,7 @@ function Call:step()
     local renewal = self.renewal
     if renewal and renewal:is_moving() then
       self.renewal = nil -- in a coroutine that may have been dropped
-    elseif renewal and not renewal:advance() then
+    elseif renewal and not renewal:advance(self.deadline:left()) then
       return false
     else
       if renewal then
@@ -148,7 +148,7 @@ function Call:await()
     elseif source.config.wait then
       failure = source.waiter:wait_for(self.renewal, left)
     else
-      self.renewal:wait(math.min(left, BLOCK))
+      self.renewal:wait(math.min(left, BLOCK), left)
     end
     if failure then
       self.renewal, self.failure = nil, failure

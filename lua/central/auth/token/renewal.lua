@@ -73,12 +73,14 @@ function Renewal:_awaited()
   return self._subject or self._transfer
 end
 
---- Blocks until there is something to do, so many seconds at most.
+--- Blocks until there is something to do, so many seconds at most. A fetch without a thread runs in here, as a whole,
+--- for as long as the call that waits has left.
 ---@param seconds number
-function Renewal:wait(seconds)
+---@param left number seconds
+function Renewal:wait(seconds, left)
   local awaited = self:_awaited()
   if awaited then
-    awaited:wait(seconds)
+    awaited:wait(seconds, left)
   end
 end
 
@@ -232,16 +234,18 @@ function Renewal:start(more)
   self._is_moving = false
 end
 
---- Moves it on as far as it can go without waiting. Whether it is done.
+--- Moves it on as far as it can go without waiting. Whether it is done. A fetch without a thread runs in here, too, for
+--- a call that has so much left.
+---@param left? number seconds
 ---@return boolean
-function Renewal:advance()
+function Renewal:advance(left)
   if self.done then
     return true
   elseif self._transfer and not self._transfer:ours() then -- this is a forked child of the process that began it
     self:finish()
   elseif self._subject then
     self:start(self._more)
-  elseif self._transfer and self._transfer:wait(0) then
+  elseif self._transfer and self._transfer:wait(0, left or 0) then
     local result = self._transfer:finish() -- after an error in there it can be called again
     self._is_moving = true
     self:_take(result)

@@ -63,7 +63,7 @@ end
 ---@return central.auth.Failure? failure
 function Waiter:wait_for(renewal, seconds)
   if not self:yields() or renewal:is_inline() then
-    renewal:wait(math.min(seconds, STEP))
+    renewal:wait(math.min(seconds, STEP), seconds)
     return nil
   end
   local own <close>, why = renewal:notifier()
