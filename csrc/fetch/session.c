@@ -201,9 +201,7 @@ bool auth_session_limit(struct auth_session *session, int64_t most_ns) {
         session->work->fetch == NULL)
         return true;
     struct auth_fetch_order *order = &session->work->fetch->order;
-    int64_t end_ns = auth_clock_boot_ns(&order->clock) + most_ns;
-    if (most_ns > 0 && end_ns < order->deadline_ns)
-        order->deadline_ns = end_ns;
+    order->deadline_ns = auth_clock_boot_ns(&order->clock) + most_ns;
     return most_ns > 0;
 }
 

@@ -62,8 +62,8 @@ void auth_session_call(struct auth_session *session, struct auth_transfer_reques
  * nothing is; so at once in a forked child. */
 bool auth_session_wait(struct auth_session *session, int64_t limit_ns);
 
-/* A fetch that the next wait would run as a whole ends `most_ns` from now, if it has more time. false: there
- * is no time for it. */
+/* A fetch that the next wait would run as a whole gets the time of who waits, `most_ns` from now. false: that
+ * is none. */
 bool auth_session_limit(struct auth_session *session, int64_t most_ns);
 
 /* Signals a copy of this notifier, too, at the end of what is under way on a worker; at once where nothing

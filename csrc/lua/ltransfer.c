@@ -315,7 +315,7 @@ static int handle_fetch(lua_State *L) {
 /* --- waiting --- */
 
 /* transfer:wait(seconds [, most]) -> whether nothing is under way; waits one second at most, so that Ctrl-C
- * is heard. A fetch without a thread runs in here, as a whole: for `most` seconds at most, with 0 not at all.
+ * is heard. A fetch without a thread runs in here, as a whole: for `most` seconds, with 0 not at all.
  * True at once in a forked child. */
 static int handle_wait(lua_State *L) {
     struct handle *handle = check_handle(L);

@@ -5,6 +5,7 @@
 
 local cqueues = require "cqueues"
 local core = require "central.auth.core"
+local files = require "spec.support.process"
 local scripted = require "spec.support.scripted"
 local server = require "spec.support.model_server"
 local worlds = require "spec.support.scripted_world"
@@ -75,9 +76,11 @@ end
 local KINDS = {
   { name = "one", options = { cache = "/shared" } },
   { name = "msp", options = { cache = "/shared" }, tenant = "aa" },
-  { name = "value", options = { cache = "/shared" }, is_value = true },
+  { name = "value", options = { cache = "/shared" }, secret = "value" },
+  { name = "file", options = { cache = "/shared" }, secret = "file" },
+  { name = "command", options = { cache = "/shared" }, secret = "command" },
   { name = "alone", options = { cache = false } },
-  { name = "asserting", options = { cache = false }, asserts = true },
+  { name = "asserting", options = { cache = false }, secret = "assertion" },
   { name = "far", options = { cache = "redis://127.0.0.1:1" }, needs = "central.auth.redis" },
 }
 
@@ -93,6 +96,15 @@ local function secret_function(self, process)
     return self.source_secret
   end
 end
+
+-- Where a process gets its secret from: an option and its value. By default from a function.
+local SECRETS = {
+  value = function(self) return "client_secret", self.source_secret end,
+  file = function(self) return "client_secret_file", self.secret_path end,
+  command = function(self) return "client_secret_command", "cat " .. self.secret_path end,
+  assertion = function(self, process) return "client_assertion", secret_function(self, process) end,
+  ["function"] = function(self, process) return "client_secret", secret_function(self, process) end,
+}
 
 -- Whether a call of this process is under way in a coroutine.
 local function has_task(self, process)
@@ -110,7 +122,7 @@ local function event_handler(self, process)
   return function(event)
     local name = event.event
     counts[name] = (counts[name] or 0) + 1
-    self:log("      %s: event %s %s", process.name, name, event.code or event.message or event.what or "")
+    self:log("      %s: event %s %s", process.name, name, event.message or event.code or event.what or "")
     local tokens = (counts.fetched or 0) + (counts.renewed or 0)
     if process.is_closed and not has_task(self, process) then
       self.broken = ("%s: the event %s after close"):format(process.name, name)
@@ -133,13 +145,11 @@ local function open(self, kind)
   local process = { name = kind.name, kind = kind, parties = {}, counts = {}, is_closed = false, deadline = 0,
     secret = self.source_secret }
   local options = { timeout = self:one_of { 1, 5, 10, 30 }, base_url = BASE, revocation_url = BASE .. "/revoke",
-    on_event = event_handler(self, process), wait = coroutine.yield,
-    client_secret = kind.is_value and self.source_secret or secret_function(self, process) }
-  for name, value in pairs(kind.options) do
-    options[name] = value
-  end
-  if kind.asserts then
-    options.client_secret, options.client_assertion = scripted.NONE, options.client_secret
+    on_event = event_handler(self, process), wait = coroutine.yield, client_secret = scripted.NONE }
+  local option, value = SECRETS[kind.secret or "function"](self, process)
+  options[option] = value
+  for name, chosen in pairs(kind.options) do
+    options[name] = chosen
   end
   process.timeout = options.timeout
   process.s = scripted.new(function(_, request) return self:answer(process, request) end, options, self.clock,
@@ -517,11 +527,13 @@ operations[1] = {
   rotate = function(self)
     self:log("another secret")
     self.server:rotate()
-    self.source_secret = self:happens(0.5) and self.server.secret or self.source_secret
+    if self:happens(0.5) then
+      self:rotate_source()
+    end
   end,
   ["the source follows"] = function(self)
     self:log("the secret's source follows")
-    self.source_secret = self.server.secret
+    self:rotate_source()
   end,
   revoke = function(self)
     self:log("all tokens are revoked")
@@ -566,6 +578,12 @@ for weight, list in pairs(operations) do
 end
 
 -- --- parts of operations ---------------------------------------------------------------------------------------------
+
+-- From now on the source of all secrets gives the one that the server knows.
+function Model:rotate_source()
+  self.source_secret = self.server.secret
+  files.write(self.secret_path, self.source_secret)
+end
 
 function Model:pass(seconds)
   self:log("%.3f s pass", seconds)
@@ -645,11 +663,12 @@ function Model:heal()
   self:log("all is well")
   self.server.weather, self.server.api_weather, self.server.is_slow, self.server.life = "well", "well", false, 7200
   self.folder.problem, self.folder.lockless, self.world.redis.answers = nil, nil, true
-  self.secret_fails, self.source_secret = false, self.server.secret
+  self.secret_fails = false
+  self:rotate_source()
   self:free_locks()
   for _, process in ipairs { table.unpack(self.processes) } do
     process.s.threadless, process.s.why = false, nil
-    if process.kind.is_value and process.secret ~= self.server.secret then
+    if process.kind.secret == "value" and process.secret ~= self.server.secret then
       self:close(process)
       open(self, process.kind)
     end
@@ -696,10 +715,10 @@ local function new(seed)
   local self = setmetatable({
     seed = seed, random = generator(seed), clock = clock, world = world, began = clock:boot(), step = 0,
     operations = {}, logged = 0, processes = {}, parties = {}, tasks = {}, pendings = {},
-    by_network = setmetatable({}, { __mode = "k" }), folder = world:folder "/shared",
+    by_network = setmetatable({}, { __mode = "k" }), folder = world:folder "/shared", secret_path = os.tmpname(),
   }, Model)
   self.server = server.new(world, self.random)
-  self.source_secret = self.server.secret
+  self:rotate_source()
   self:reset_budgets()
   for _, kind in ipairs(KINDS) do
     if not kind.needs or pcall(require, kind.needs) then
@@ -712,6 +731,7 @@ end
 --- So many operations; raises what does not hold, with the seed and the last operations.
 function model.run(seed, steps)
   local self = new(seed)
+  local _ <close> = setmetatable({}, { __close = function() os.remove(self.secret_path) end })
   for step = 1, steps do
     self.step = step
     CHOICES[self.random(#CHOICES)](self, self:one_of(self.parties))

@@ -74,13 +74,12 @@ function Transfer:call(request, notifier)
 end
 
 --- Whether it is done, after so many seconds at most; 0 only looks. A fetch without a thread runs in here, as a whole,
---- for `most` seconds at most; with 0 it does not.
+--- for `most` seconds; with 0 it does not.
 function Transfer:wait(seconds, most)
   local current = self.inline
-  most = most or math.huge
-  if current and most > 0 and self:ours() then
+  if current and most ~= 0 and self:ours() then
     self.inline = nil
-    current.deadline = math.min(current.deadline, self.world:boot() + most)
+    current.deadline = most and self.world:boot() + most or current.deadline
     start(self, function() return current:run() end, current.deadline)
     self.world:pass(math.huge, self.thread)
   elseif self.thread and not self.thread.done and self:ours() then

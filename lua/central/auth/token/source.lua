@@ -317,6 +317,7 @@ end
 
 --- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.
 function TokenSource:close()
+  self:deliver() -- what a coroutine that was dropped has left, too
   if self.closed then
     return
   end
