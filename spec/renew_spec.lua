@@ -532,6 +532,23 @@ describe("renewal #valgrind", function()
       assert.equal(4, s.requests)
     end)
 
+    it("of a coroutine that was dropped come before its client is closed, and none comes after that", function()
+      local s = scripted.new({ token("t1", 100), scripted.api(200) },
+        { base_url = "https://api.example", wait = coroutine.yield })
+      s.took = 1
+      local call = coroutine.create(function() return s.client:get "/x" end)
+      repeat
+        assert(coroutine.resume(call))
+        s:wait(1)
+      until s.requests == 2
+      assert.same({}, s.events)
+      s.client:close()
+      assert.same({ "fetched" }, s.events)
+      s:wait(1)
+      assert(coroutine.resume(call))
+      assert.same({ "fetched" }, s.events)
+    end)
+
     it("tell of odd replies and of a scope that differs", function()
       local s = scripted.new({ token("t", 100, ',"scope":"a"') }, { scope = "a b" })
       assert.equal("t", s.client:token())
