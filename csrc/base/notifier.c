@@ -31,14 +31,12 @@ bool auth_notifier_copy(struct auth_notifier *copy, const struct auth_notifier *
 /* A counter that is full is readable already. */
 void auth_notifier_signal(const struct auth_notifier *notifier) {
     const uint64_t one = 1;
-    ssize_t ignored = write(notifier->fd, &one, sizeof one);
-    (void)ignored;
+    (void)!write(notifier->fd, &one, sizeof one);
 }
 
 void auth_notifier_clear(const struct auth_notifier *notifier) {
     uint64_t count = 0;
-    ssize_t ignored = read(notifier->fd, &count, sizeof count);
-    (void)ignored;
+    (void)!read(notifier->fd, &count, sizeof count);
 }
 
 bool auth_notifier_is_signalled(const struct auth_notifier *notifier) {

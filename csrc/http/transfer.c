@@ -88,11 +88,6 @@ static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_s
     return auth_descriptor_keep(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
 }
 
-static int close_socket(void *data, curl_socket_t fd) {
-    (void)data;
-    return close(fd);
-}
-
 /* libcurl does not say which descriptor its wake-up has. It is one of those from `lowest` on: the one that
  * curl_multi_wakeup makes readable and curl_multi_poll reads empty. */
 static void hide_wakeup(CURLM *multi, int lowest) {
@@ -294,7 +289,6 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_t
     SET(CURLOPT_ERRORBUFFER, transfer->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_PROTOCOLS_STR, "https,http");
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
