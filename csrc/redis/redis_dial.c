@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 bool auth_redis_wait(int fd, short events, const struct auth_deadline *deadline) {
     struct pollfd ready = {.fd = fd, .events = events};
