@@ -10,6 +10,7 @@ local util = require "central.auth.util"
 
 local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles, with full jitter
 local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
+local LOOK_AGAIN = 1          -- seconds between looks at what other machines have, while the server is left alone
 local RETRY_AFTER_MAX = 3600  -- seconds that a server may ask for; a longer time is reported, and not waited for
 
 local failures = {}
@@ -26,7 +27,7 @@ Failures.__index = Failures
 ---@param source central.auth.TokenSource
 ---@return central.auth.Failures
 function failures.new(source)
-  return setmetatable({ _source = source, _at = 0, count = 0, next_try = 0, not_before = 0 }, Failures)
+  return setmetatable({ _source = source, _at = 0, _next_look = 0, count = 0, next_try = 0, not_before = 0 }, Failures)
 end
 
 -- --- the back-off --------------------------------------------------------------------------------------------------
@@ -164,6 +165,30 @@ function Failures:secret_after_refusal(used, is_late)
     return "unchanged"
   end
   return self:_reread() and "changed" or "unchanged"
+end
+
+-- --- calls while the token endpoint is left alone ------------------------------------------------------------------
+
+--- A renewal to wait for, where the secret may be another one by now, or where it is time to look at what other
+--- machines have; nil: a token is there after all, or none can be had now, as the failure behind says.
+---@param call central.auth.Call
+---@return central.auth.Renewal?
+---@return central.auth.Failure?
+function Failures:begin(call)
+  local source, now = self._source, self._source.clock:boot()
+  if source:look_locally() then
+    return nil
+  end
+  local purpose = { deadline = call.deadline, early = call.early }
+  if self:may_have_other_secret(purpose) then
+    return source.renewals:start(purpose)
+  elseif source.cache:has_remote() and now >= self._next_look then
+    self._next_look, purpose.look_only = now + LOOK_AGAIN, true
+    return source.renewals:start(purpose)
+  elseif self:left() == 0 then -- another coroutine got a token while a function of the user's yielded
+    return nil
+  end
+  return nil, self:remembered()
 end
 
 return failures

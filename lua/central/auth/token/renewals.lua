@@ -9,7 +9,6 @@ local errors = lazy "central.auth.errors"
 local oddities = lazy "central.auth.token.oddities"
 
 local MIN_INTERVAL = 1 -- seconds between renewals of a usable token
-local LOOK_AGAIN = 1   -- seconds between looks at what other machines have, while the server is left alone
 
 local renewals = {}
 
@@ -23,7 +22,7 @@ Renewals.__index = Renewals
 ---@param source central.auth.TokenSource
 ---@return central.auth.Renewals
 function renewals.new(source)
-  return setmetatable({ _source = source, count = 0, _hold_until = 0, _next_look = 0 }, Renewals)
+  return setmetatable({ _source = source, count = 0, _hold_until = 0 }, Renewals)
 end
 
 -- --- what a fetch brings --------------------------------------------------------------------------------------------
@@ -141,25 +140,6 @@ function Renewals:start_in_background()
   end
 end
 
--- While the token endpoint is left alone: a renewal where the secret may be another one by now, or where it is time to
--- look at what other machines have.
-function Renewals:_begin_in_backoff(call)
-  local source, failures = self._source, self._source.failures
-  if source:look_locally() then
-    return nil
-  end
-  local purpose, now = { deadline = call.deadline, early = call.early }, source.clock:boot()
-  if failures:may_have_other_secret(purpose) then
-    return self:start(purpose)
-  elseif source.cache:has_remote() and now >= self._next_look then
-    self._next_look, purpose.look_only = now + LOOK_AGAIN, true
-    return self:start(purpose)
-  elseif failures:left() == 0 then -- another coroutine got a token while a function of the user's yielded
-    return nil
-  end
-  return nil, failures:remembered()
-end
-
 --- A renewal to wait for; nil: a token is there after all, or none can be had now, as the failure behind says.
 ---@param call central.auth.Call
 ---@return central.auth.Renewal?
@@ -174,7 +154,7 @@ function Renewals:begin(call)
   elseif left == 0 or call.not_before then
     return self:start(call)
   end
-  return self:_begin_in_backoff(call)
+  return source.failures:begin(call)
 end
 
 --- Cancels the renewal under way; all who wait for it end with this failure, or begin anew.
