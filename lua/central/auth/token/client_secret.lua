@@ -90,11 +90,11 @@ function ClientSecret:prepare()
   local secret, failure = client_secret.read(self.origin, 0)
   if not secret then
     return nil, failure
-  elseif self._closed or self.current then -- read by another coroutine while the function yielded
+  elseif self.current then -- read by another coroutine while the function yielded
     self:_discard(secret)
-    return true
+  else
+    self:take(secret)
   end
-  self.current = secret
   return true
 end
 
@@ -131,12 +131,11 @@ end
 ---@return boolean? ready
 ---@return central.auth.Failure? failure
 function ClientSecret:complete(order)
-  local origin, assertion = self.origin, self._assertion
   order.current, order.former = self.current, self._former
-  order.secret = self:is_read_by_fetch() and { kind = origin.kind, value = origin.value } or nil
-  order.assertion = assertion and { kind = assertion.kind, value = assertion.value }
+  order.secret = self:is_read_by_fetch() and self.origin or nil
+  order.assertion = self._assertion
   if self.assertion_kind == "function" then
-    local value, failure = client_secret.read(assertion, 0)
+    local value, failure = client_secret.read(self._assertion, 0)
     if not value then
       return nil, failure
     end

@@ -81,8 +81,7 @@ function RedisCache:complete(order)
     failed(self, why)
     return
   end
-  local source = self._config.cache_secret
-  order.remote, order.password = store, source and { kind = source.kind, value = source.value } or nil
+  order.remote, order.password = store, self._config.cache_secret
 end
 
 --- Takes over what a fetch found. An outage ends when something could be written and nothing failed after that.
