@@ -25,14 +25,14 @@ local call = {}
 local Call = {}
 Call.__index = Call
 
---- `purpose`: `deadline`, `min_valid`, `early`, `since`, as above.
+--- `purpose`: `deadline` (by default `timeout` from now), `min_valid`, `early`, `since`, as above.
 ---@param source central.auth.TokenSource
 ---@param purpose table
 ---@return central.auth.Call
 function call.new(source, purpose)
   return setmetatable({
-    _source = source, deadline = purpose.deadline, min_valid = purpose.min_valid, early = purpose.early,
-    since = purpose.since, _adoptions = purpose.since and source.current.adoptions, _tries = 1,
+    _source = source, deadline = purpose.deadline or source:deadline(), min_valid = purpose.min_valid,
+    early = purpose.early, since = purpose.since, _adoptions = purpose.since and source.current.adoptions, _tries = 1,
   }, Call)
 end
 
@@ -41,8 +41,7 @@ end
 ---@return string? token
 ---@return central.auth.Failure? failure
 function call.renew(source)
-  local deadline = source:deadline()
-  return call.new(source, { deadline = deadline, since = source.clock:boot() }):run()
+  return call.new(source, { since = source.clock:boot() }):run()
 end
 
 -- A new token by force: a refusal in memory is passed over, a Retry-After is not.

@@ -4,7 +4,6 @@
 
 local errors = require "central.auth.errors"
 local request_error = require "central.auth.token.request_error"
-local response = require "central.auth.token.response"
 local response_error = require "central.auth.token.response_error"
 local util = require "central.auth.util"
 
@@ -97,17 +96,16 @@ function Failures:before_request(failure)
   end
 end
 
---- Takes notice of the failure in a record of another process; nil where it is none that is worth sharing, or an older
---- one.
----@param raw central.auth.RawReply
+--- Takes notice of the failure in a record of another process; nil where it is not worth sharing, or an older one.
+---@param raw central.auth.RawReply without a token
 ---@return central.auth.Failure?
 function Failures:take_shared(raw)
   local source = self._source
   if raw.received_boot <= math.max(source.current.sent_boot or 0, self._at) then
     return nil
   end
-  local failure = not response.read(raw) and response_error.of(raw, request_error.cleaner(source))
-  if failure and (raw.status >= 400 or failure.code == "oauth") then
+  local failure = response_error.of(raw, request_error.cleaner(source))
+  if raw.status >= 400 or failure.code == "oauth" then
     self:failed(failure, raw.received_boot, raw.failures)
     self._must_reread = response_error.rejected(failure.code, failure.detail) -- only our secret may be the former one
     return failure

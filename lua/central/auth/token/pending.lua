@@ -35,7 +35,7 @@ end
 ---@return central.auth.Pending? pending
 ---@return central.auth.Failure? failure
 function pending.new(source, min_valid)
-  local call = calls.new(source, { min_valid = min_valid, deadline = source:deadline() })
+  local call = calls.new(source, { min_valid = min_valid })
   local done = call:step()
   local notifier, why
   if done then

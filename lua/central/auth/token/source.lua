@@ -6,11 +6,12 @@ local cache = require "central.auth.token.cache"
 local client_secret = require "central.auth.token.client_secret"
 local core = require "central.auth.core"
 local current_token = require "central.auth.token.current_token"
-local deadlines = require "central.auth.deadline"
 local lazy = require("central.auth.util").lazy
+local response = require "central.auth.token.response"
 
 local calls = lazy "central.auth.token.call"
 local connection_pool = lazy "central.auth.token.connection_pool"
+local deadlines = lazy "central.auth.deadline"
 local errors = lazy "central.auth.errors"
 local failures = lazy "central.auth.token.failures"
 local renewals = lazy "central.auth.token.renewals"
@@ -176,7 +177,7 @@ function TokenSource:take_records(token, last, since)
     self:succeeded()
     return true
   end
-  return false, is_new and self.failures:take_shared(last) or nil
+  return false, is_new and not response.read(last) and self.failures:take_shared(last) or nil
 end
 
 --- The same with the records of this machine, which needs no thread.
@@ -241,7 +242,7 @@ end
 
 --- Whether a call has to wait for a renewal; with a failure none can begin. A stale token is renewed meanwhile.
 ---@param min_valid? number seconds
----@param deadline central.auth.Deadline
+---@param deadline? central.auth.Deadline
 ---@return boolean
 ---@return central.auth.Failure? failure
 function TokenSource:needs_renewal(min_valid, deadline)
@@ -259,7 +260,7 @@ function TokenSource:needs_renewal(min_valid, deadline)
   end
   if not usable or min_valid and self.current:falls_short(min_valid) then
     return true
-  elseif state == "stale" and not deadline:over() then
+  elseif state == "stale" and not (deadline and deadline:over()) then
     self.renewals:start_in_background()
   end
   return false
@@ -294,7 +295,6 @@ end
 ---@return string? token
 ---@return number|central.auth.Failure|nil remaining where it is less than `min_valid`, or failure
 function TokenSource:token(min_valid, deadline)
-  deadline = deadline or self:deadline()
   local needs_renewal, failure = self:needs_renewal(min_valid, deadline)
   if not needs_renewal then
     local token, more = self:outcome(min_valid, failure)
