@@ -19,7 +19,7 @@ int auth_deadline_left_ms(const struct auth_deadline *deadline, int limit_ms) {
 }
 
 bool auth_deadline_is_cancelled(const struct auth_deadline *deadline) {
-    return deadline->cancel != NULL && auth_notifier_is_signalled(deadline->cancel);
+    return deadline->cancel != NULL && auth_notifier_wait(deadline->cancel, 0);
 }
 
 bool auth_deadline_is_over(const struct auth_deadline *deadline) {

@@ -39,10 +39,6 @@ void auth_notifier_clear(const struct auth_notifier *notifier) {
     (void)!read(notifier->fd, &count, sizeof count);
 }
 
-bool auth_notifier_is_signalled(const struct auth_notifier *notifier) {
-    return auth_notifier_wait(notifier, 0);
-}
-
 bool auth_notifier_wait(const struct auth_notifier *notifier, int64_t limit_ns) {
     struct pollfd ready = {.fd = notifier->fd, .events = POLLIN};
     struct timespec limit = auth_clock_timespec(limit_ns);

@@ -27,8 +27,6 @@ bool auth_notifier_copy(struct auth_notifier *copy, const struct auth_notifier *
 void auth_notifier_signal(const struct auth_notifier *notifier);
 void auth_notifier_clear(const struct auth_notifier *notifier);
 
-bool auth_notifier_is_signalled(const struct auth_notifier *notifier);
-
 /* Waits until it is signalled, `limit_ns` at most, less when a signal of the system arrives. Whether it is.
  * Blocks. */
 bool auth_notifier_wait(const struct auth_notifier *notifier, int64_t limit_ns);

@@ -79,17 +79,6 @@ enum auth_store_result auth_records_write(struct auth_records *records, enum aut
     return result;
 }
 
-static enum auth_store_result read_id(struct auth_records *records, enum auth_record_kind kind,
-                                      uint64_t *id) {
-    struct auth_secret bytes = {0};
-    struct auth_record record = {0};
-    int64_t age_ns = -1;
-    enum auth_store_result result = open_record(records, kind, &record, &bytes, &age_ns);
-    *id = record.id;
-    auth_secret_wipe(&bytes);
-    return result;
-}
-
 static bool has_id(const struct auth_records *records, const struct auth_secret *bytes, uint64_t id) {
     struct auth_secret copy = {0};
     struct auth_record record = {0};
@@ -143,10 +132,13 @@ static enum auth_store_result remove_one(struct auth_records *records, enum auth
                                          const uint64_t *ids, size_t count) {
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
-    uint64_t id = 0;
     if (count > 0) {
-        enum auth_store_result result = read_id(records, kind, &id);
-        if (result != AUTH_STORE_OK || !contains(ids, count, id))
+        struct auth_secret bytes = {0};
+        struct auth_record record = {0};
+        int64_t age_ns = -1;
+        enum auth_store_result result = open_record(records, kind, &record, &bytes, &age_ns);
+        auth_secret_wipe(&bytes);
+        if (result != AUTH_STORE_OK || !contains(ids, count, record.id))
             return result == AUTH_STORE_OK ? AUTH_STORE_ABSENT : result;
     }
     return store->kind->remove(store, name.text, &records->call);

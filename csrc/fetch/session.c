@@ -160,8 +160,12 @@ void auth_session_call(struct auth_session *session, struct auth_transfer_reques
         auth_notifier_signal(done);
 }
 
-/* Of a call in the caller's own thread. */
+/* In the caller's own thread: the whole fetch, or a step of a call. */
 static bool drive(struct auth_session_work *work, int64_t limit_ns) {
+    if (work->fetch != NULL) {
+        run_fetch(work);
+        return true;
+    }
     bool done = auth_transfer_step(work->transfer);
     if (!done && limit_ns > 0) {
         int64_t limit_ms = (limit_ns - 1) / AUTH_NS_PER_MS + 1;
@@ -184,15 +188,10 @@ static void end_worker(struct auth_session *session) {
 bool auth_session_wait(struct auth_session *session, int64_t limit_ns) {
     if (!auth_session_is_ours(session))
         return true;
-    if (session->state == AUTH_SESSION_INLINE && session->work->fetch != NULL) {
-        run_fetch(session->work);
+    if (session->state == AUTH_SESSION_INLINE && drive(session->work, limit_ns))
         session->state = AUTH_SESSION_DONE;
-    } else if (session->state == AUTH_SESSION_INLINE) {
-        if (drive(session->work, limit_ns))
-            session->state = AUTH_SESSION_DONE;
-    } else if (session->state == AUTH_SESSION_WORKER && auth_worker_wait(session->worker, limit_ns)) {
+    else if (session->state == AUTH_SESSION_WORKER && auth_worker_wait(session->worker, limit_ns))
         end_worker(session);
-    }
     return !auth_session_is_under_way(session);
 }
 

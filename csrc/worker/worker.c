@@ -103,6 +103,10 @@ struct auth_worker *auth_worker_start(void (*function)(void *data), void (*relea
     return NULL;
 }
 
+static bool is_done(const struct auth_worker *worker) {
+    return atomic_load(&worker->state) != RUNNING;
+}
+
 /* The thread may end at the same moment: it reads the list after its state has changed, so either it sees the
  * new one there, or its end is seen here, or both. */
 bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *notifier) {
@@ -113,23 +117,15 @@ bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *
     }
     one->next = atomic_load(&worker->listeners);
     atomic_store(&worker->listeners, one);
-    if (auth_worker_is_done(worker))
+    if (is_done(worker))
         auth_notifier_signal(notifier);
     return true;
 }
 
-bool auth_worker_is_done(const struct auth_worker *worker) {
-    return atomic_load(&worker->state) != RUNNING;
-}
-
 bool auth_worker_wait(const struct auth_worker *worker, int64_t limit_ns) {
-    if (!auth_worker_is_done(worker))
+    if (!is_done(worker))
         (void)auth_notifier_wait(&worker->ended, limit_ns);
-    return auth_worker_is_done(worker);
-}
-
-bool auth_worker_is_ours(const struct auth_worker *worker) {
-    return worker->owner == getpid();
+    return is_done(worker);
 }
 
 static int64_t now_ns(void) {
@@ -150,7 +146,7 @@ static void join(struct auth_worker *worker) {
 
 bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns) {
     enum state expected = RUNNING;
-    if (!auth_worker_is_ours(worker)) {
+    if (worker->owner != getpid()) { /* a forked child */
         close_notifiers(worker);
         return false;
     }

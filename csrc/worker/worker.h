@@ -22,19 +22,14 @@ struct auth_worker *auth_worker_start(void (*run)(void *data), void (*release)(v
  * worker. false: no memory, or no descriptor is left. */
 bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *notifier);
 
-bool auth_worker_is_done(const struct auth_worker *worker);
-
 /* Waits until it is done, `limit_ns` at most, less when a signal of the system arrives. Whether it is. */
 bool auth_worker_wait(const struct auth_worker *worker, int64_t limit_ns);
 
-/* Whether it was started by this process. A forked child has a copy of the memory, but no thread. */
-bool auth_worker_is_ours(const struct auth_worker *worker);
-
 /* Frees the worker, once `run` has been told to return by means of its own. true: the thread has ended, and
  * `data` is the caller's again. false: it did not within `grace_ns`: the thread goes on, and at its end
- * signals nothing but calls `release`; the caller must not use `data` any more. In a forked child false, too:
- * it closes descriptors and leaves all memory as it is, for a thread of the parent may have been writing to
- * it. */
+ * signals nothing but calls `release`; the caller must not use `data` any more. In a forked child, which has
+ * a copy of the memory but no thread, false, too: it closes descriptors and leaves all memory as it is, for a
+ * thread of the parent may have been writing to it. */
 bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns);
 
 #endif

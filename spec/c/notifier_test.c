@@ -18,15 +18,15 @@ static void is_signalled_until_it_is_cleared(void **state) {
     (void)state;
     struct auth_notifier notifier;
     assert_true(auth_notifier_open(&notifier));
-    assert_false(auth_notifier_is_signalled(&notifier));
+    assert_false(auth_notifier_wait(&notifier, 0));
     auth_notifier_signal(&notifier);
     auth_notifier_signal(&notifier);
     assert_true(auth_notifier_wait(&notifier, 5 * AUTH_NS_PER_S));
-    assert_true(auth_notifier_is_signalled(&notifier));
+    assert_true(auth_notifier_wait(&notifier, 0));
     struct pollfd ready = {.fd = notifier.fd, .events = POLLIN};
     assert_int_equal(poll(&ready, 1, 0), 1); /* as an event loop sees it */
     auth_notifier_clear(&notifier);
-    assert_false(auth_notifier_is_signalled(&notifier));
+    assert_false(auth_notifier_wait(&notifier, 0));
     assert_int_equal(poll(&ready, 1, 0), 0);
     auth_notifier_clear(&notifier); /* does not block */
     auth_notifier_close(&notifier);
@@ -89,11 +89,11 @@ static void has_copies_that_are_signalled_with_it(void **state) {
     assert_true(auth_notifier_copy(&copy, &notifier));
     assert_int_not_equal(notifier.fd, copy.fd);
     auth_notifier_signal(&notifier);
-    assert_true(auth_notifier_is_signalled(&copy));
+    assert_true(auth_notifier_wait(&copy, 0));
     auth_notifier_close(&notifier);
-    assert_true(auth_notifier_is_signalled(&copy));
+    assert_true(auth_notifier_wait(&copy, 0));
     auth_notifier_clear(&copy);
-    assert_false(auth_notifier_is_signalled(&copy));
+    assert_false(auth_notifier_wait(&copy, 0));
     auth_notifier_close(&copy);
 }
 
@@ -107,7 +107,7 @@ static void is_harmless_once_it_is_closed(void **state) {
     assert_int_equal(notifier.fd, -1);
     auth_notifier_signal(&notifier);
     auth_notifier_clear(&notifier);
-    assert_false(auth_notifier_is_signalled(&notifier));
+    assert_false(auth_notifier_wait(&notifier, 0));
     assert_false(auth_notifier_wait(&notifier, MS));
     assert_false(auth_notifier_copy(&copy, &notifier));
     assert_int_equal(copy.fd, -1);

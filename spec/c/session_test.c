@@ -158,13 +158,13 @@ static void needs_no_thread_where_somebody_waits(void **state) {
     atomic_store(&threads_refused, 2);
     auth_notifier_clear(&done);
     start_call(&session, server.url, NULL, &done);
-    assert_true(auth_notifier_is_signalled(&done));
+    assert_true(auth_notifier_wait(&done, 0));
     wait_for(&session);
     assert_called(&session);
     auth_session_discard(&session);
     auth_notifier_clear(&done);
     start_fetch(&session, fetch_from(server.url), &done);
-    assert_true(auth_notifier_is_signalled(&done));
+    assert_true(auth_notifier_wait(&done, 0));
     assert_true(auth_session_wait(&session, 0)); /* whole */
     assert_fetched(&session);
     auth_session_discard(&session);
@@ -274,7 +274,7 @@ static void abandons_what_does_not_end(void **state) {
         }
         atomic_store(&goes_on, true);
         assert_true(falls_to("/proc/self/task", threads));
-        assert_false(auth_notifier_is_signalled(&done));
+        assert_false(auth_notifier_wait(&done, 0));
     }
     assert_int_equal(entries("/proc/self/fd"), descriptors);
     stop(server);

@@ -155,10 +155,9 @@ static void runs_on_a_thread_and_signals_its_end(void **state) {
         auth_notifier_close(&given); /* it has a copy */
         assert_non_null(worker);
         assert_true(auth_notifier_wait(&done, 5 * AUTH_NS_PER_S)); /* it does all by itself */
-        assert_true(auth_worker_is_done(worker));
+        assert_true(auth_worker_wait(worker, 0));
         assert_int_equal(atomic_load(&finished), i + 1);
         assert_true(auth_worker_wait(worker, 0));
-        assert_true(auth_worker_is_ours(worker));
         assert_true(auth_worker_end(worker, 0));
         assert_true(ends_threads_above(threads_before));
         assert_string_equal(work->name, "central-auth");
@@ -176,11 +175,11 @@ static void signals_each_that_is_added_meanwhile_or_later(void **state) {
     for (int i = 0; i < 3; i++)
         assert_true(auth_notifier_open(&more[i]));
     assert_true(auth_worker_notify(worker, &more[0]) && auth_worker_notify(worker, &more[1]));
-    assert_false(auth_notifier_is_signalled(&more[0]));
+    assert_false(auth_notifier_wait(&more[0], 0));
     auth_notifier_close(&more[0]);
     cancel(work);
     assert_true(auth_notifier_wait(&more[1], AUTH_NS_PER_S) && auth_notifier_wait(&done, AUTH_NS_PER_S));
-    assert_true(auth_worker_notify(worker, &more[2]) && auth_notifier_is_signalled(&more[2]));
+    assert_true(auth_worker_notify(worker, &more[2]) && auth_notifier_wait(&more[2], 0));
     assert_true(auth_worker_end(worker, farewell_ns));
     free_work(work);
     auth_notifier_close(&more[1]);
@@ -226,7 +225,7 @@ static void is_waited_for_a_while_at_a_time(void **state) {
     struct work *work = new_work();
     struct auth_worker *worker = start_waiting(work, NULL);
     auth_notifier_signal(&done); /* says nothing of this one */
-    assert_false(auth_worker_is_done(worker));
+    assert_false(auth_worker_wait(worker, 0));
     assert_false(auth_worker_wait(worker, 0));
     int64_t begun = now_ns();
     assert_false(auth_worker_wait(worker, 10 * MS));
@@ -296,7 +295,7 @@ static void frees_itself_where_it_is_abandoned(void **state) {
         atomic_store(&work->goes, true);
         assert_true(comes_to(&works, 0));
         assert_true(ends_threads_above(threads_before));
-        assert_false(auth_notifier_is_signalled(&done)); /* nobody wants to hear of it any more */
+        assert_false(auth_notifier_wait(&done, 0)); /* nobody wants to hear of it any more */
     }
     assert_int_equal(atomic_load(&finished), 4);
     assert_int_equal(descriptors(), descriptors_before);
@@ -340,7 +339,7 @@ static void is_not_started_without_thread_or_descriptor(void **state) {
         assert_int_equal(error, EMFILE);
     }
     assert_int_equal(descriptors(), descriptors_before);
-    assert_false(auth_notifier_is_signalled(&done));
+    assert_false(auth_notifier_wait(&done, 0));
     assert_int_equal(atomic_load(&finished), 0);
     assert_int_equal(atomic_load(&works), 1); /* it is still the caller's */
     free_work(work);
@@ -361,16 +360,16 @@ static void is_left_alone_by_a_forked_child(void **state) {
         pid_t child = fork();
         if (child == 0) {
             int before = descriptors();
-            bool ok = !auth_worker_is_ours(worker) && !auth_worker_end(worker, AUTH_NS_PER_S);
+            bool ok = !auth_worker_end(worker, AUTH_NS_PER_S);
             ok = ok && descriptors() == before - 2 && threads() == 1 && atomic_load(&works) == 1;
             struct work *own = new_work();
             struct auth_worker *another = start_waiting(own, NULL);
             cancel(own);
-            ok = ok && auth_worker_is_ours(another) && auth_worker_end(another, 5 * AUTH_NS_PER_S);
+            ok = ok && auth_worker_end(another, 5 * AUTH_NS_PER_S);
             end_child(ok);
         }
         assert_int_equal(status_of(child), 0);
-        assert_int_equal(auth_worker_is_done(worker), ended); /* the parent's goes on */
+        assert_int_equal(auth_worker_wait(worker, 0), ended); /* the parent's goes on */
         cancel(work);
         assert_true(auth_worker_end(worker, 5 * AUTH_NS_PER_S));
         free_work(work);
