@@ -18,8 +18,7 @@ enum { HEADER_LINES_MAX = 64 };
 
 struct handle {
     struct auth_session session;
-    bool fetches; /* what was started last: a fetch, or a call */
-    bool tells_headers;
+    bool fetches;             /* what was started last: a fetch, or a call */
     struct auth_fetch *fetch; /* while its order is filled in */
     const struct auth_clock *clock;
     struct auth_budget *budget; /* gets that of the fetch when it has ended; NULL: it did, or none */
@@ -153,7 +152,6 @@ static int handle_call(lua_State *L) {
     move(&secrets[0], body);
     move(&secrets[1], authorization);
     handle->fetches = false;
-    handle->tells_headers = request.headers != NULL;
     auth_session_call(&handle->session, &request, &secrets[0], &secrets[1], handle->clock, notifier);
     lua_pushboolean(L, 1);
     return 1;
@@ -480,24 +478,20 @@ static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_r
 
 static int finish_call(lua_State *L, struct handle *handle, const struct auth_transfer_reply *reply) {
     int count = 1;
-    if (reply->failure == AUTH_TRANSFER_MEMORY) {
-        auth_session_discard(&handle->session);
-        return auth_lua_no_memory(L);
-    }
-    if (reply->failure != AUTH_TRANSFER_OK)
-        count = push_failure(L, reply);
-    else
+    bool lacks_memory = reply->failure == AUTH_TRANSFER_MEMORY;
+    if (reply->failure == AUTH_TRANSFER_OK) {
         push_reply(L, reply);
-    if (reply->failure == AUTH_TRANSFER_OK && handle->tells_headers)
         set_headers(L, &handle->session);
+    } else if (!lacks_memory) {
+        count = push_failure(L, reply);
+    }
     auth_session_discard(&handle->session);
-    return count;
+    return lacks_memory ? auth_lua_no_memory(L) : count;
 }
 
-/* transfer:finish() -> what has ended, once. Of a call: raw reply, with `headers` where the request has its
- * own | nil, message, code, proxy's status, what was reached. Of a fetch: { outcome, attempts, … } as struct
- * auth_fetch_result, an attempt being a raw reply or { code, message, proxy_status, reached, at }, its
- * records raw replies. */
+/* transfer:finish() -> what has ended, once. Of a call: raw reply, with `headers` | nil, message, code,
+ * proxy's status, what was reached. Of a fetch: { outcome, attempts, … } as struct auth_fetch_result, an
+ * attempt being a raw reply or { code, message, proxy_status, reached, at }, its records raw replies. */
 static int handle_finish(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_session *session = &handle->session;
