@@ -327,8 +327,8 @@ static bool write_request(struct fetch *fetch) {
 }
 
 /* The reply is the transfer's, until the next one. */
-static const struct auth_transfer_reply *send(struct fetch *fetch) {
-    struct auth_transfer_request *request = &fetch->order->request;
+static const struct auth_reply *send(struct fetch *fetch) {
+    struct auth_request *request = &fetch->order->request;
     request->body = &fetch->body;
     request->authorization = fetch->authorization.length > 0 ? &fetch->authorization : NULL;
     return fetch->order->perform(fetch->order->transfer, request, &fetch->deadline);
@@ -336,7 +336,7 @@ static const struct auth_transfer_reply *send(struct fetch *fetch) {
 
 /* Whatever it says: who reads the record judges it. */
 static void share(struct fetch *fetch, struct auth_fetch_attempt *attempt) {
-    const struct auth_transfer_reply *reply = &attempt->reply;
+    const struct auth_reply *reply = &attempt->reply;
     struct auth_record record = {.sent = reply->sent,
                                  .took_ns = reply->received.boot_ns - reply->sent.boot_ns,
                                  .date_s = reply->date_s,
@@ -359,7 +359,7 @@ static bool make_request(struct fetch *fetch) {
         return false;
     if (auth_deadline_is_over(&fetch->deadline))
         return end_in_time(fetch);
-    const struct auth_transfer_reply *reply = send(fetch);
+    const struct auth_reply *reply = send(fetch);
     if (reply->failure != AUTH_TRANSFER_OK && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
     attempt->reply = *reply;
@@ -374,7 +374,7 @@ static bool make_request(struct fetch *fetch) {
 
 /* --- 7. what may pass is tried again --- */
 
-static bool may_pass(const struct auth_transfer_reply *reply) {
+static bool may_pass(const struct auth_reply *reply) {
     switch (reply->failure) {
     case AUTH_TRANSFER_OK:
         break;
@@ -394,7 +394,7 @@ static bool may_pass(const struct auth_transfer_reply *reply) {
 }
 
 /* Jitter also in the first, so that those who failed at once do not come back at once. */
-static int64_t pause_ns(const struct fetch *fetch, const struct auth_transfer_reply *reply) {
+static int64_t pause_ns(const struct fetch *fetch, const struct auth_reply *reply) {
     int64_t most_ns = PAUSE_FIRST_NS;
     for (size_t i = 1; i < fetch->order->failures + fetch->result->count && most_ns < PAUSE_LONGEST_NS; i++)
         most_ns *= 2;
@@ -403,7 +403,7 @@ static int64_t pause_ns(const struct fetch *fetch, const struct auth_transfer_re
 }
 
 static bool wait_for_next_try(struct fetch *fetch) {
-    const struct auth_transfer_reply *reply = &fetch->result->attempts[fetch->result->count - 1].reply;
+    const struct auth_reply *reply = &fetch->result->attempts[fetch->result->count - 1].reply;
     size_t tries = fetch->order->tries < AUTH_FETCH_TRIES_MAX ? fetch->order->tries : AUTH_FETCH_TRIES_MAX;
     int64_t wait_ns = pause_ns(fetch, reply);
     if (fetch->result->count < tries && may_pass(reply) &&

@@ -32,10 +32,10 @@ enum auth_fetch_style { AUTH_FETCH_POST, AUTH_FETCH_BASIC, AUTH_FETCH_BASIC_RAW 
  * in it is owned by the fetch; strings are malloc'ed. */
 struct auth_fetch_order {
     /* the request */
-    struct auth_transfer_request request; /* its strings too are the fetch's; `body` and `authorization` are
+    struct auth_request request; /* its strings too are the fetch's; `body` and `authorization` are
                                              set by it, time-outs by the transfer */
-    struct auth_secret form;              /* all fields but those that authenticate the client */
-    char *client_id; /* NULL: the form alone, without authentication (a token exchange) */
+    struct auth_secret form;     /* all fields but those that authenticate the client */
+    char *client_id;             /* NULL: the form alone, without authentication (a token exchange) */
     enum auth_fetch_style style;
     struct auth_secret_source secret;
     struct auth_secret_source assertion; /* read for each try, sent as client_assertion (RFC 7523, 2.2) */
@@ -69,9 +69,8 @@ struct auth_fetch_order {
     struct auth_clock clock;
     /* Makes the request: auth_transfer_perform, with its transfer; units script it. A slow server is
      * given its time, until the deadline of the fetch. */
-    const struct auth_transfer_reply *(*perform)(struct auth_transfer *transfer,
-                                                 const struct auth_transfer_request *request,
-                                                 const struct auth_deadline *deadline);
+    const struct auth_reply *(*perform)(struct auth_transfer *transfer, const struct auth_request *request,
+                                        const struct auth_deadline *deadline);
     struct auth_transfer *transfer;
     double (*random)(void); /* 0 to below 1; NULL: of the system */
     bool (*sleep)(const struct auth_deadline *deadline, int64_t duration_ns); /* NULL: auth_deadline_sleep */
@@ -95,7 +94,7 @@ enum auth_fetch_outcome {
 
 /* A request that was made. Replies are copies; their bodies are the result's. */
 struct auth_fetch_attempt {
-    struct auth_transfer_reply reply;
+    struct auth_reply reply;
     uint64_t id; /* of the record it was written to; 0: to none */
 };
 

@@ -15,11 +15,11 @@ enum { STEP_MS = 1000 };
 struct auth_session_work {
     struct auth_transfer *transfer;
     struct auth_clock clock;
-    struct auth_fetch *fetch;                /* NULL: a call, or nothing */
-    struct auth_secret body;                 /* of the call … */
-    struct auth_secret authorization;        /* … which libcurl has pointers to */
-    struct auth_notifier cancel;             /* of what runs on a worker */
-    const struct auth_transfer_reply *reply; /* of the call, once it has ended */
+    struct auth_fetch *fetch;         /* NULL: a call, or nothing */
+    struct auth_secret body;          /* of the call … */
+    struct auth_secret authorization; /* … which libcurl has pointers to */
+    struct auth_notifier cancel;      /* of what runs on a worker */
+    const struct auth_reply *reply;   /* of the call, once it has ended */
 };
 
 static bool initialised;
@@ -131,8 +131,8 @@ bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
     return true;
 }
 
-static bool start_call(struct auth_session_work *work, struct auth_transfer_request *request) {
-    static const struct auth_transfer_reply no_memory = {.failure = AUTH_TRANSFER_MEMORY};
+static bool start_call(struct auth_session_work *work, struct auth_request *request) {
+    static const struct auth_reply no_memory = {.failure = AUTH_TRANSFER_MEMORY};
     if (!auth_request_complete(request)) {
         work->reply = &no_memory;
         return false;
@@ -144,9 +144,9 @@ static bool start_call(struct auth_session_work *work, struct auth_transfer_requ
     return started;
 }
 
-void auth_session_call(struct auth_session *session, struct auth_transfer_request *request,
-                       struct auth_secret *body, struct auth_secret *authorization,
-                       const struct auth_clock *clock, const struct auth_notifier *done) {
+void auth_session_call(struct auth_session *session, struct auth_request *request, struct auth_secret *body,
+                       struct auth_secret *authorization, const struct auth_clock *clock,
+                       const struct auth_notifier *done) {
     struct auth_session_work *work = session->work;
     work->clock = *clock;
     work->body = *body;
@@ -219,7 +219,7 @@ struct auth_fetch_result *auth_session_result(const struct auth_session *session
     return has_ended(session) && session->work->fetch != NULL ? &session->work->fetch->result : NULL;
 }
 
-const struct auth_transfer_reply *auth_session_reply(const struct auth_session *session) {
+const struct auth_reply *auth_session_reply(const struct auth_session *session) {
     return has_ended(session) ? session->work->reply : NULL;
 }
 

@@ -54,9 +54,9 @@ bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
  * to; its strings stay the caller's. Reads the environment. With `done` the call runs on a worker, and a copy
  * of `done` is signalled at the end; if no worker can be started `done` is signalled at once. Then, and where
  * it is NULL, auth_session_wait runs the call. */
-void auth_session_call(struct auth_session *session, struct auth_transfer_request *request,
-                       struct auth_secret *body, struct auth_secret *authorization,
-                       const struct auth_clock *clock, const struct auth_notifier *done);
+void auth_session_call(struct auth_session *session, struct auth_request *request, struct auth_secret *body,
+                       struct auth_secret *authorization, const struct auth_clock *clock,
+                       const struct auth_notifier *done);
 
 /* Waits until nothing is under way, `limit_ns` at most, less when a signal of the system arrives. Whether
  * nothing is; so at once in a forked child. */
@@ -73,7 +73,7 @@ bool auth_session_notify(struct auth_session *session, const struct auth_notifie
 /* What has ended: the result of the fetch, or the reply of the call; NULL if it was not that, has not ended
  * or was started by another process. The session's until it is discarded. */
 struct auth_fetch_result *auth_session_result(const struct auth_session *session);
-const struct auth_transfer_reply *auth_session_reply(const struct auth_session *session);
+const struct auth_reply *auth_session_reply(const struct auth_session *session);
 
 /* The header fields of the reply, as by auth_transfer_next_header. */
 bool auth_session_next_header(const struct auth_session *session, void **place, const char **name,

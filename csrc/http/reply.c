@@ -85,7 +85,7 @@ static int64_t retry_after(const char *text, int64_t from_s) {
 }
 
 /* One of several fields may have it, or one among other challenges. */
-static void take_challenge(CURL *easy, struct auth_transfer_reply *reply) {
+static void take_challenge(CURL *easy, struct auth_reply *reply) {
     struct curl_header *found = NULL;
     size_t capacity = sizeof reply->challenge;
     for (size_t i = 0; reply->challenge[0] == '\0' &&
@@ -95,7 +95,7 @@ static void take_challenge(CURL *easy, struct auth_transfer_reply *reply) {
             (void)snprintf(reply->challenge, capacity, "%s", found->value);
 }
 
-static void take_location_host(const char *location, struct auth_transfer_reply *reply) {
+static void take_location_host(const char *location, struct auth_reply *reply) {
     CURLU *url = curl_url();
     char *host = NULL;
     if (url != NULL && location != NULL &&
@@ -106,7 +106,7 @@ static void take_location_host(const char *location, struct auth_transfer_reply 
     curl_url_cleanup(url);
 }
 
-void auth_reply_take_headers(struct auth_transfer_reply *reply, void *easy) {
+void auth_reply_take_headers(struct auth_reply *reply, void *easy) {
     const char *date = header(easy, "Date");
     const char *type = header(easy, "Content-Type");
     const char *encoding = header(easy, "Content-Encoding");

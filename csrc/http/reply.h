@@ -30,7 +30,7 @@ enum auth_transfer_reached {
 /* The result. `failure` OK: status and the rest are set. Otherwise `message` is libcurl's error message (with
  * host names and certificate names, without credentials), `reached` is the last stage that was passed, and
  * `proxy_status` may be the status of a proxy's refusal. */
-struct auth_transfer_reply {
+struct auth_reply {
     enum auth_transfer_failure failure;
     char message[256];
     long status; /* HTTP, 100 to 999 */
@@ -58,6 +58,6 @@ enum auth_transfer_failure auth_reply_classify(int error, const char *message);
 
 /* Takes over what the header fields of a reply say; `received` is set. `easy`: libcurl's handle, with the
  * reply. */
-void auth_reply_take_headers(struct auth_transfer_reply *reply, void *easy);
+void auth_reply_take_headers(struct auth_reply *reply, void *easy);
 
 #endif

@@ -30,7 +30,7 @@ static const char *from_environment(const char *const *names) {
 
 /* None for http, which is for the loopback interface only; for https to that interface only one that was
  * given. */
-static void choose_proxy(struct auth_transfer_request *request) {
+static void choose_proxy(struct auth_request *request) {
     static const char *const proxies[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", NULL};
     static const char *const exceptions[] = {"no_proxy", "NO_PROXY", NULL};
     if (strncasecmp(request->url, "http:", 5) == 0 || (request->proxy == NULL && is_loopback(request->url))) {
@@ -43,17 +43,17 @@ static void choose_proxy(struct auth_transfer_request *request) {
     request->proxy_exceptions = from_environment(exceptions);
 }
 
-#define STRING(name) offsetof(struct auth_transfer_request, name)
+#define STRING(name) offsetof(struct auth_request, name)
 static const size_t strings[] = {STRING(url),      STRING(user_agent), STRING(ca_file),
                                  STRING(ca_path),  STRING(crl_file),   STRING(cert_file),
                                  STRING(key_file), STRING(proxy),      STRING(proxy_exceptions)};
 enum { STRINGS = sizeof strings / sizeof *strings };
 
-static char **string_at(struct auth_transfer_request *request, size_t i) {
+static char **string_at(struct auth_request *request, size_t i) {
     return (char **)(void *)((char *)request + strings[i]);
 }
 
-bool auth_request_complete(struct auth_transfer_request *request) {
+bool auth_request_complete(struct auth_request *request) {
     bool ok = true;
     choose_proxy(request);
     if (request->ca_file == NULL && request->ca_path == NULL) {
@@ -71,7 +71,7 @@ bool auth_request_complete(struct auth_transfer_request *request) {
     return ok;
 }
 
-void auth_request_free(struct auth_transfer_request *request) {
+void auth_request_free(struct auth_request *request) {
     for (size_t i = 0; i < STRINGS; i++) {
         free(*string_at(request, i));
         *string_at(request, i) = NULL;

@@ -9,7 +9,7 @@
 /* NULL means "not set". Strings are copied by start; `body` and `authorization` are not: they stay the
  * caller's and must outlive the transfer. libcurl keeps a copy of both in its send buffer until the
  * connection is reused or closed; nothing can wipe that one. */
-struct auth_transfer_request {
+struct auth_request {
     const char *url;    /* https, or http to loopback: the caller has checked */
     const char *method; /* an upper-case token; else POST with a body, GET without */
     const char *user_agent;
@@ -41,9 +41,9 @@ struct auth_transfer_request {
  * name another; and where OpenSSL's programs find trust. On a thread of the host alone, for the host may
  * change its environment while a worker reads it; nothing else here does. false: no memory; then all are
  * NULL. */
-bool auth_request_complete(struct auth_transfer_request *request);
+bool auth_request_complete(struct auth_request *request);
 
 /* Frees those copies. Safe to call again. */
-void auth_request_free(struct auth_transfer_request *request);
+void auth_request_free(struct auth_request *request);
 
 #endif

@@ -47,7 +47,7 @@ struct auth_transfer {
         authorization;          /* our own node: points into the caller's secret, which libcurl would copy */
     struct curl_slist *headers; /* all others */
     char error[CURL_ERROR_SIZE];
-    struct auth_transfer_reply reply;
+    struct auth_reply reply;
 };
 
 enum { WAKEUP_NEAR = 16 };
@@ -244,7 +244,7 @@ static int take_ready(void *data, char *address, char *local_address, int port, 
     if (error == CURLE_OK)                                                                                   \
     error = curl_easy_setopt(easy, option, value)
 
-static CURLcode set_method(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+static CURLcode set_method(struct auth_transfer *transfer, const struct auth_request *request) {
     CURL *easy = transfer->easy;
     CURLcode error = CURLE_OK;
     if (request->body != NULL && request->body->data != NULL) {
@@ -259,7 +259,7 @@ static CURLcode set_method(struct auth_transfer *transfer, const struct auth_tra
     return error;
 }
 
-static bool make_headers(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+static bool make_headers(struct auth_transfer *transfer, const struct auth_request *request) {
     static const char *const usual[] = {"Accept: application/json", "Accept-Encoding: identity", NULL};
     for (const char *const *line = request->headers != NULL ? request->headers : usual; *line != NULL;
          line++) {
@@ -281,7 +281,7 @@ static struct curl_slist *all_headers(struct auth_transfer *transfer,
     return &transfer->authorization;
 }
 
-static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_request *request) {
     CURL *easy = transfer->easy;
     CURLcode error = set_method(transfer, request);
     SET(CURLOPT_PROXY, request->proxy != NULL ? request->proxy : ""); /* NULL would read the environment */
@@ -313,7 +313,7 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_t
 /* libcurl reads files of trust and identity when it connects, keeps authorities for a day, and a kept
  * connection or TLS session asks for none of them again. With new handles no authority, session or connection
  * outlives the file that it depends on. */
-static bool follow_files(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+static bool follow_files(struct auth_transfer *transfer, const struct auth_request *request,
                          const struct auth_trust *trust) {
     bool own = trust->file == NULL && trust->path == NULL;
     const char *key = request->key_file != NULL ? request->key_file : request->cert_file;
@@ -330,7 +330,7 @@ static bool follow_files(struct auth_transfer *transfer, const struct auth_trans
     return true;
 }
 
-static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_request *request,
                         const struct auth_trust *trust) {
     CURL *easy = transfer->easy;
     CURLcode error = CURLE_OK;
@@ -353,7 +353,7 @@ static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_transf
     return error;
 }
 static bool fail(struct auth_transfer *transfer, CURLcode error) {
-    struct auth_transfer_reply *reply = &transfer->reply;
+    struct auth_reply *reply = &transfer->reply;
     const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(error);
     if (strncmp(text, "Unsupported proxy ", 18) == 0) { /* it goes on with the URL and the password in it */
         text = "the proxy (option proxy, or the environment's) is not a URL that libcurl understands";
@@ -389,7 +389,7 @@ static void clear(struct auth_transfer *transfer) {
     auth_secret_truncate(&body, 0);
     if (body.capacity > 2 * AUTH_TRANSFER_BODY_MAX) /* … within reason */
         auth_secret_wipe(&body);
-    transfer->reply = (struct auth_transfer_reply){.date_s = -1, .retry_after_s = -1, .body = body};
+    transfer->reply = (struct auth_reply){.date_s = -1, .retry_after_s = -1, .body = body};
     transfer->header_bytes = 0;
     transfer->heard = NULL;
     transfer->second_at_ns = 0;
@@ -398,7 +398,7 @@ static void clear(struct auth_transfer *transfer) {
     transfer->error[0] = '\0';
 }
 
-static bool start(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+static bool start(struct auth_transfer *transfer, const struct auth_request *request) {
     struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
     auth_transfer_cancel(transfer);
     auth_trust_complete_by_system(&trust);
@@ -524,7 +524,7 @@ static bool try_bundle(struct auth_transfer *transfer) {
 /* Whether there was a TCP connection is known from their number alone, in every version: the time may include
  * TLS, and the addresses may be missing where TLS failed. */
 static void tell_way(struct auth_transfer *transfer) {
-    struct auth_transfer_reply *reply = &transfer->reply;
+    struct auth_reply *reply = &transfer->reply;
     long connect_status = 0;
     long connections = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections);
@@ -596,7 +596,7 @@ static bool say_exiting(struct auth_transfer *transfer) {
     return false;
 }
 
-bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_request *request,
                          const struct auth_clock *clock) {
     transfer->clock = *clock;
     if (!auth_gate_enter())
@@ -634,8 +634,8 @@ static void give_up(struct auth_transfer *transfer) {
     auth_gate_leave();
 }
 
-const struct auth_transfer_reply *auth_transfer_run(struct auth_transfer *transfer,
-                                                    const struct auth_deadline *deadline) {
+const struct auth_reply *auth_transfer_run(struct auth_transfer *transfer,
+                                           const struct auth_deadline *deadline) {
     while (!auth_transfer_step(transfer)) {
         if (auth_deadline_is_over(deadline)) {
             give_up(transfer);
@@ -646,10 +646,10 @@ const struct auth_transfer_reply *auth_transfer_run(struct auth_transfer *transf
     return &transfer->reply;
 }
 
-const struct auth_transfer_reply *auth_transfer_perform(struct auth_transfer *transfer,
-                                                        const struct auth_transfer_request *request,
-                                                        const struct auth_deadline *deadline) {
-    struct auth_transfer_request limited = *request;
+const struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer,
+                                               const struct auth_request *request,
+                                               const struct auth_deadline *deadline) {
+    struct auth_request limited = *request;
     bool in_time = !auth_deadline_is_over(deadline);
     limited.timeout_ms = in_time ? auth_deadline_left_ms(deadline, INT_MAX) : 1;
     bool started = auth_transfer_start(transfer, &limited, deadline->clock);
@@ -660,7 +660,7 @@ const struct auth_transfer_reply *auth_transfer_perform(struct auth_transfer *tr
     return &transfer->reply;
 }
 
-const struct auth_transfer_reply *auth_transfer_reply(const struct auth_transfer *transfer) {
+const struct auth_reply *auth_transfer_reply(const struct auth_transfer *transfer) {
     return &transfer->reply;
 }
 

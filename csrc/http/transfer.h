@@ -30,7 +30,7 @@ const char *auth_transfer_version(void);
 struct auth_transfer *auth_transfer_new(void);
 
 /* Starts a request; does not block. Cancels a former one first. false: `auth_transfer_reply` says why. */
-bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_transfer_request *request,
+bool auth_transfer_start(struct auth_transfer *transfer, const struct auth_request *request,
                          const struct auth_clock *clock);
 
 /* Continues as far as possible without waiting. true: it is over. */
@@ -42,17 +42,17 @@ void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struc
 
 /* After a start: steps and waits until it is over, or the deadline is. A request that is cancelled has failed
  * as one that took too long, which auth_deadline_is_cancelled tells apart. Blocks. The reply as below. */
-const struct auth_transfer_reply *auth_transfer_run(struct auth_transfer *transfer,
-                                                    const struct auth_deadline *deadline);
+const struct auth_reply *auth_transfer_run(struct auth_transfer *transfer,
+                                           const struct auth_deadline *deadline);
 
 /* Starts and runs a request, whose time-out is the deadline. */
-const struct auth_transfer_reply *auth_transfer_perform(struct auth_transfer *transfer,
-                                                        const struct auth_transfer_request *request,
-                                                        const struct auth_deadline *deadline);
+const struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer,
+                                               const struct auth_request *request,
+                                               const struct auth_deadline *deadline);
 
 /* The reply, owned by the transfer until the next start or free. Once a request is over, or was not started.
  */
-const struct auth_transfer_reply *auth_transfer_reply(const struct auth_transfer *transfer);
+const struct auth_reply *auth_transfer_reply(const struct auth_transfer *transfer);
 
 /* The header fields of the reply in their order, one a call: name and value, the transfer's until its next
  * start. `*place` is NULL at first and then what the last call left. false: there are no more. */

@@ -113,23 +113,23 @@ static size_t check_body_max(lua_State *L) {
     return bytes < 0 || bytes > (int64_t)AUTH_TRANSFER_BODY_LIMIT ? AUTH_TRANSFER_BODY_LIMIT : (size_t)bytes;
 }
 
-static struct auth_transfer_request check_request(lua_State *L, struct handle *handle) {
+static struct auth_request check_request(lua_State *L, struct handle *handle) {
     luaL_checktype(L, 2, LUA_TTABLE);
-    struct auth_transfer_request request = {.url = auth_lua_text_field(L, 2, "url"),
-                                            .method = auth_lua_text_field(L, 2, "method"),
-                                            .headers = check_headers(L, handle),
-                                            .body_max = check_body_max(L),
-                                            .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
-                                            .user_agent = auth_lua_text_field(L, 2, "user_agent"),
-                                            .ca_file = auth_lua_text_field(L, 2, "ca_file"),
-                                            .ca_path = auth_lua_text_field(L, 2, "ca_path"),
-                                            .crl_file = auth_lua_text_field(L, 2, "crl_file"),
-                                            .cert_file = auth_lua_text_field(L, 2, "cert_file"),
-                                            .key_file = auth_lua_text_field(L, 2, "key_file"),
-                                            .proxy = auth_lua_text_field(L, 2, "proxy"),
-                                            .timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout")),
-                                            .connect_timeout_ms =
-                                                limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"))};
+    struct auth_request request = {.url = auth_lua_text_field(L, 2, "url"),
+                                   .method = auth_lua_text_field(L, 2, "method"),
+                                   .headers = check_headers(L, handle),
+                                   .body_max = check_body_max(L),
+                                   .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
+                                   .user_agent = auth_lua_text_field(L, 2, "user_agent"),
+                                   .ca_file = auth_lua_text_field(L, 2, "ca_file"),
+                                   .ca_path = auth_lua_text_field(L, 2, "ca_path"),
+                                   .crl_file = auth_lua_text_field(L, 2, "crl_file"),
+                                   .cert_file = auth_lua_text_field(L, 2, "cert_file"),
+                                   .key_file = auth_lua_text_field(L, 2, "key_file"),
+                                   .proxy = auth_lua_text_field(L, 2, "proxy"),
+                                   .timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout")),
+                                   .connect_timeout_ms =
+                                       limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"))};
     return request;
 }
 
@@ -141,7 +141,7 @@ static struct auth_transfer_request check_request(lua_State *L, struct handle *h
  * `wait`. */
 static int handle_call(lua_State *L) {
     struct handle *handle = check_handle(L);
-    struct auth_transfer_request request = check_request(L, handle);
+    struct auth_request request = check_request(L, handle);
     struct auth_secret *body = auth_lua_userdata_field(L, 2, "body", AUTH_SECRET_TYPE);
     struct auth_secret *authorization = auth_lua_userdata_field(L, 2, "authorization", AUTH_SECRET_TYPE);
     const struct auth_notifier *notifier = check_notifier(L, 3);
@@ -271,7 +271,7 @@ static bool read_environment(struct auth_fetch_order *order) {
  * order says `waits`, the next `wait` runs the fetch. */
 static int handle_fetch(lua_State *L) {
     struct handle *handle = check_handle(L);
-    struct auth_transfer_request request = check_request(L, handle);
+    struct auth_request request = check_request(L, handle);
     lua_settop(L, 3);
     const struct auth_notifier *notifier = check_notifier(L, 3);
     struct auth_secret *form = auth_lua_userdata_field(L, 2, "form", AUTH_SECRET_TYPE);
@@ -337,7 +337,7 @@ static int handle_notify(lua_State *L) {
 
 /* --- results --- */
 
-static void push_reply(lua_State *L, const struct auth_transfer_reply *reply) {
+static void push_reply(lua_State *L, const struct auth_reply *reply) {
     lua_createtable(L, 0, 16);
     auth_lua_set_integer(L, "status", reply->status);
     auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
@@ -374,7 +374,7 @@ static void set_headers(lua_State *L, const struct auth_session *session) {
     lua_setfield(L, -2, "headers");
 }
 
-static int push_failure(lua_State *L, const struct auth_transfer_reply *reply) {
+static int push_failure(lua_State *L, const struct auth_reply *reply) {
     lua_pushnil(L);
     lua_pushstring(L, reply->message);
     lua_pushstring(L, auth_transfer_failure_name(reply->failure));
@@ -384,7 +384,7 @@ static int push_failure(lua_State *L, const struct auth_transfer_reply *reply) {
 }
 
 static void push_attempt(lua_State *L, const struct auth_fetch_attempt *attempt) {
-    const struct auth_transfer_reply *reply = &attempt->reply;
+    const struct auth_reply *reply = &attempt->reply;
     if (reply->failure == AUTH_TRANSFER_OK) {
         push_reply(L, reply);
         if (attempt->id != 0)
@@ -460,8 +460,8 @@ static void push_result(lua_State *L, struct auth_fetch_result *result) {
 }
 
 static int push_forked(lua_State *L, const struct handle *handle) {
-    static const struct auth_transfer_reply forked = {.failure = AUTH_TRANSFER_NETWORK,
-                                                      .message = "the process was forked meanwhile"};
+    static const struct auth_reply forked = {.failure = AUTH_TRANSFER_NETWORK,
+                                             .message = "the process was forked meanwhile"};
     if (!handle->fetches)
         return push_failure(L, &forked);
     lua_createtable(L, 0, 1);
@@ -476,7 +476,7 @@ static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_r
     return 1;
 }
 
-static int finish_call(lua_State *L, struct handle *handle, const struct auth_transfer_reply *reply) {
+static int finish_call(lua_State *L, struct handle *handle, const struct auth_reply *reply) {
     int count = 1;
     bool lacks_memory = reply->failure == AUTH_TRANSFER_MEMORY;
     if (reply->failure == AUTH_TRANSFER_OK) {
@@ -503,7 +503,7 @@ static int handle_finish(lua_State *L) {
     if (session->state == AUTH_SESSION_WORKER)
         (void)auth_session_wait(session, 0);
     struct auth_fetch_result *result = auth_session_result(session);
-    const struct auth_transfer_reply *reply = auth_session_reply(session);
+    const struct auth_reply *reply = auth_session_reply(session);
     if (result == NULL && reply == NULL)
         return luaL_error(L, "nothing has come yet");
     return result != NULL ? finish_fetch(L, handle, result) : finish_call(L, handle, reply);

@@ -125,15 +125,15 @@ static inline double fixed_random(void) {
 
 /* --- the endpoint --- */
 
-static inline const struct auth_transfer_reply *perform_script(struct auth_transfer *transfer,
-                                                               const struct auth_transfer_request *request,
-                                                               const struct auth_deadline *deadline) {
-    static struct auth_transfer_reply reply;
+static inline const struct auth_reply *perform_script(struct auth_transfer *transfer,
+                                                      const struct auth_request *request,
+                                                      const struct auth_deadline *deadline) {
+    static struct auth_reply reply;
     size_t i = world.answered < SCRIPT_MAX ? world.answered : SCRIPT_MAX - 1;
     const struct answer *answer = &world.script[i];
     (void)transfer;
     auth_secret_wipe(&reply.body);
-    reply = (struct auth_transfer_reply){.date_s = -1, .retry_after_s = -1};
+    reply = (struct auth_reply){.date_s = -1, .retry_after_s = -1};
     world.answered++;
     (void)snprintf(world.bodies[i], sizeof world.bodies[i], "%s", (const char *)request->body->data);
     (void)snprintf(world.headers[i], sizeof world.headers[i], "%s",

@@ -75,7 +75,7 @@ static void start_fetch(struct auth_session *session, struct auth_fetch *fetch,
 
 static void start_call(struct auth_session *session, const char *url, const char *proxy,
                        const struct auth_notifier *notifier) {
-    struct auth_transfer_request request = {
+    struct auth_request request = {
         .url = url, .user_agent = "test", .proxy = proxy, .timeout_ms = 10000, .connect_timeout_ms = 10000};
     struct auth_secret body = {0};
     struct auth_secret authorization = {0};
@@ -101,7 +101,7 @@ static void assert_fetched(const struct auth_session *session) {
 }
 
 static void assert_called(const struct auth_session *session) {
-    const struct auth_transfer_reply *reply = auth_session_reply(session);
+    const struct auth_reply *reply = auth_session_reply(session);
     assert_non_null(reply);
     assert_null(auth_session_result(session));
     assert_int_equal(reply->status, 200);
@@ -336,7 +336,7 @@ static void *closes_at_the_end(void *url) {
         auth_clock_sleep(MS);
     auth_session_close(&left);
     start_call(&left, url, NULL, NULL);
-    const struct auth_transfer_reply *reply =
+    const struct auth_reply *reply =
         auth_session_wait(&left, 10 * AUTH_NS_PER_S) ? auth_session_reply(&left) : NULL;
     bool failed = reply != NULL && reply->failure == AUTH_TRANSFER_NETWORK;
     auth_session_close(&left);

@@ -55,13 +55,12 @@ void *sodium_malloc(size_t size) {
     return fails(&secret_fails_at) ? NULL : real(size);
 }
 
-static struct auth_transfer_request request_to(const char *url) {
-    return (struct auth_transfer_request){
+static struct auth_request request_to(const char *url) {
+    return (struct auth_request){
         .url = url, .user_agent = "test", .body = &body, .timeout_ms = 10000, .connect_timeout_ms = 10000};
 }
 
-static const struct auth_transfer_reply *fetch(struct auth_transfer *transfer,
-                                               const struct auth_transfer_request *request) {
+static const struct auth_reply *fetch(struct auth_transfer *transfer, const struct auth_request *request) {
     if (auth_transfer_start(transfer, request, &wall))
         while (!auth_transfer_step(transfer))
             auth_transfer_wait(transfer, 1000, NULL);
@@ -76,9 +75,9 @@ static void brings_status_headers_and_body(void **state) {
               "Location: https://elsewhere.example/x?secret=1\r\nContent-Length: 4\r\n\r\nbody",
               0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     int64_t before = auth_clock_boot_ns(&wall);
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
     assert_int_equal(reply->status, 429);
     assert_int_equal(reply->date_s, 784111777);
@@ -111,7 +110,7 @@ static void clear_environment(void) {
 /* As texts; "" is NULL. */
 static void check_environment(const char *url, const char *proxy, const char *expected,
                               const char *expected_exceptions) {
-    struct auth_transfer_request request = {.url = url, .proxy = proxy};
+    struct auth_request request = {.url = url, .proxy = proxy};
     assert_true(auth_request_complete(&request));
     assert_string_equal(request.proxy != NULL ? request.proxy : "", expected);
     assert_string_equal(request.proxy_exceptions != NULL ? request.proxy_exceptions : "",
@@ -141,7 +140,7 @@ static void reads_the_proxy_from_the_environment(void **state) {
 
 static void reads_where_openssl_finds_trust(void **state) {
     (void)state;
-    struct auth_transfer_request request = {.url = "https://a.example/"};
+    struct auth_request request = {.url = "https://a.example/"};
     setenv("SSL_CERT_FILE", "/a/file", 1);
     setenv("SSL_CERT_DIR", "", 1);
     assert_true(auth_request_complete(&request));
@@ -179,7 +178,7 @@ static void reads_the_environment_nowhere_else(void **state) {
     struct server server =
         serve("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 0); /* a proxy that refuses */
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to("https://192.0.2.1/");
+    struct auth_request request = request_to("https://192.0.2.1/");
     setenv("https_proxy", server.url, 1);
     atomic_store(&watched, true);
     assert_true(auth_request_complete(&request));
@@ -187,7 +186,7 @@ static void reads_the_environment_nowhere_else(void **state) {
     atomic_store(&lookups, 0);
     setenv("https_proxy", "http://127.0.0.1:1", 1);
     setenv("SSL_CERT_FILE", "/no/such/file", 1);
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_CONNECT);
     assert_int_equal(reply->proxy_status, 403);
     auth_request_free(&request);
@@ -207,7 +206,7 @@ static void takes_trust_from_what_was_read(void **state) {
     char secure[72];
     (void)snprintf(secure, sizeof secure, "https%s", server.url + 4);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(secure);
+    struct auth_request request = request_to(secure);
     setenv("SSL_CERT_FILE", "/no/such/file", 1);
     assert_true(auth_request_complete(&request));
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_CONFIG);
@@ -230,8 +229,8 @@ static void takes_only_the_last_replys_headers(void **state) {
         "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nRetry-After: 7\r\n\r\n",
         0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    struct auth_request request = request_to(server.url);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->status, 503);
     assert_int_equal(reply->retry_after_s, -1);
     assert_int_equal(reply->date_s, -1);
@@ -244,7 +243,7 @@ static int64_t wait_told(const char *value) {
     (void)snprintf(head, sizeof head, "HTTP/1.1 503 Busy\r\nRetry-After: %s\r\n\r\n", value);
     struct server server = serve(head, 0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     int64_t seconds = fetch(transfer, &request)->retry_after_s;
     auth_transfer_free(transfer);
     stop(server);
@@ -271,7 +270,7 @@ static void finds_the_bearer_challenge(void **state) {
                                  "WWW-Authenticate: Negotiate\r\n\r\n",
                                  0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     assert_string_equal(fetch(transfer, &request)->challenge, "Bearer error=\"invalid_token\"");
     auth_transfer_free(transfer);
     stop(server);
@@ -281,8 +280,8 @@ static void says_what_was_not_there(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 204 Nothing\r\n\r\n", 0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    struct auth_request request = request_to(server.url);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
     assert_int_equal(reply->status, 204);
     assert_int_equal(reply->date_s, -1);
@@ -296,8 +295,8 @@ static void says_what_was_not_there(void **state) {
 static void check_failure(const char *head, long filler, enum auth_transfer_failure expected) {
     struct server server = serve(head, filler);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    struct auth_request request = request_to(server.url);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, expected);
     assert_true(reply->message[0] != '\0');
     auth_transfer_free(transfer);
@@ -313,8 +312,8 @@ static void bounds_body_and_headers(void **state) {
                   10 * AUTH_TRANSFER_HEADERS_MAX, AUTH_TRANSFER_REPLY);
     struct server server = serve("HTTP/1.1 200 OK\r\n\r\n", AUTH_TRANSFER_BODY_MAX);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    struct auth_request request = request_to(server.url);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
     assert_int_equal(reply->body.length, AUTH_TRANSFER_BODY_MAX);
     auth_transfer_free(transfer);
@@ -325,7 +324,7 @@ static void tells_lack_of_memory_from_a_large_reply(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", 3 * AUTH_TRANSFER_BODY_MAX);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     request.body_max = 4 * AUTH_TRANSFER_BODY_MAX;
     secret_fails_at = 3;
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_MEMORY);
@@ -341,7 +340,7 @@ static void tells_lack_of_memory_in_libcurl(void **state) {
     int counts[AUTH_TRANSFER_MEMORY + 1] = {0};
     for (long at = 1; counts[AUTH_TRANSFER_OK] == 0; at++) {
         struct auth_transfer *transfer = auth_transfer_new();
-        struct auth_transfer_request request = request_to(server.url);
+        struct auth_request request = request_to(server.url);
         curl_fails_at = at;
         counts[fetch(transfer, &request)->failure]++;
         curl_fails_at = 0;
@@ -358,8 +357,8 @@ static void tells_lack_of_memory_in_libcurl(void **state) {
 }
 
 /* What the server got for it, as text. */
-static const char *echo(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
-    const struct auth_transfer_reply *reply = fetch(transfer, request);
+static const char *echo(struct auth_transfer *transfer, const struct auth_request *request) {
+    const struct auth_reply *reply = fetch(transfer, request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
     return (const char *)reply->body.data;
 }
@@ -370,7 +369,7 @@ static void sends_method_headers_and_body(void **state) {
     struct auth_secret line = {0};
     struct server server = serve(NULL, 0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     assert_true(auth_secret_append(&line, "Authorization: Bearer t", 23));
     const char *sent = echo(transfer, &request);
     assert_non_null(strstr(sent, "POST /token HTTP/1.1\r\n"));
@@ -403,10 +402,10 @@ static void asks_for_the_head_alone(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", 0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     request.body = NULL;
     request.method = "HEAD";
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
     assert_int_equal(reply->status, 200);
     assert_int_equal(reply->body.length, 0);
@@ -420,7 +419,7 @@ static void hands_out_the_replys_headers(void **state) {
                                  "x-one: b\r\nContent-Length: 0\r\n\r\n",
                                  0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     void *place = NULL;
     const char *name = NULL;
     const char *value = NULL;
@@ -442,9 +441,9 @@ static void takes_a_larger_body_where_that_is_asked_for(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 200 OK\r\n\r\n", 3 * AUTH_TRANSFER_BODY_MAX);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     request.body_max = 3 * AUTH_TRANSFER_BODY_MAX;
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
     assert_int_equal(reply->body.length, 3 * AUTH_TRANSFER_BODY_MAX);
     request.body_max--;
@@ -463,7 +462,7 @@ static void tells_failures_apart(void **state) {
     struct auth_transfer *transfer = auth_transfer_new();
     char url[64];
     int bound = listen_somewhere(url, sizeof url); /* nobody listens there while it is bound */
-    struct auth_transfer_request request = request_to(url);
+    struct auth_request request = request_to(url);
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_CONNECT);
     close(bound);
     request.url = "gopher://127.0.0.1/";
@@ -474,10 +473,10 @@ static void tells_failures_apart(void **state) {
 /* A request to `url` in 200 ms: how far it comes. */
 static void check_reached(const char *url, const char *proxy, enum auth_transfer_reached expected) {
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(url);
+    struct auth_request request = request_to(url);
     request.proxy = proxy;
     request.timeout_ms = 200;
-    const struct auth_transfer_reply *reply = fetch(transfer, &request);
+    const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_not_equal(reply->failure, AUTH_TRANSFER_OK);
     assert_int_equal(reply->reached, expected);
     auth_transfer_free(transfer);
@@ -512,10 +511,10 @@ static void keeps_a_proxys_password_out_of_messages(void **state) {
     static const char *const odd[] = {"htp://u:hunter2@127.0.0.1", "http://u:hunter2@127.0.0.1:1:2",
                                       "http://u:hunter2@[::1", "http://u:hunter2@127.0.0.1:99999"};
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to("https://127.0.0.1:1/");
+    struct auth_request request = request_to("https://127.0.0.1:1/");
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         request.proxy = odd[i];
-        const struct auth_transfer_reply *reply = fetch(transfer, &request);
+        const struct auth_reply *reply = fetch(transfer, &request);
         assert_int_equal(reply->failure, AUTH_TRANSFER_CONFIG);
         assert_null(strstr(reply->message, "hunter2"));
         assert_non_null(strstr(reply->message, "proxy"));
@@ -527,7 +526,7 @@ static void gives_up_in_time(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", HANG);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     request.timeout_ms = 50;
     int64_t before = auth_clock_boot_ns(&wall);
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_TIMEOUT);
@@ -541,7 +540,7 @@ static void cancels_and_starts_anew(void **state) {
     struct server silent = serve("", HANG);
     struct server good = serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(silent.url);
+    struct auth_request request = request_to(silent.url);
     assert_true(auth_transfer_start(transfer, &request, &wall));
     assert_false(auth_transfer_step(transfer));
     auth_notifier_signal(&cancel);
@@ -571,18 +570,18 @@ static void performs_one_request_after_the_other(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbody", 0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     request.timeout_ms = 0; /* it is the deadline's */
     struct auth_deadline deadline = in_ns(10 * AUTH_NS_PER_S);
     for (int i = 0; i < 3; i++) {
-        const struct auth_transfer_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
+        const struct auth_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
         assert_int_equal(reply->failure, AUTH_TRANSFER_OK);
         assert_int_equal(reply->status, 429);
         assert_int_equal(reply->retry_after_s, 7);
         assert_content(reply->body, "body");
     }
     deadline = in_ns(0);
-    const struct auth_transfer_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
+    const struct auth_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
     assert_int_equal(reply->failure, AUTH_TRANSFER_TIMEOUT);
     assert_true(reply->message[0] != '\0');
     assert_int_equal(reply->retry_after_s, -1); /* that was another reply's */
@@ -635,7 +634,7 @@ static void *cancels_soon(void *data) {
 }
 
 /* How long it took to end after it was cancelled. */
-static int64_t cancel_soon(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+static int64_t cancel_soon(struct auth_transfer *transfer, const struct auth_request *request) {
     pthread_t thread;
     struct auth_deadline deadline = in_ns(60 * AUTH_NS_PER_S);
     assert_int_equal(pthread_create(&thread, NULL, cancels_soon, NULL), 0);
@@ -648,7 +647,7 @@ static int64_t cancel_soon(struct auth_transfer *transfer, const struct auth_tra
 }
 
 /* How long it took to end after its deadline. */
-static int64_t run_out_of_time(struct auth_transfer *transfer, const struct auth_transfer_request *request) {
+static int64_t run_out_of_time(struct auth_transfer *transfer, const struct auth_request *request) {
     struct auth_deadline deadline = in_ns(hang_ns);
     (void)auth_transfer_perform(transfer, request, &deadline);
     return auth_clock_boot_ns(&wall) - deadline.at_ns;
@@ -656,17 +655,17 @@ static int64_t run_out_of_time(struct auth_transfer *transfer, const struct auth
 
 /* Where a request to `url` hangs, it ends a moment after its deadline, or after it is cancelled. */
 static void check_hanging(const char *url, const char *proxy, enum auth_transfer_reached expected) {
-    int64_t (*const ends[])(struct auth_transfer *, const struct auth_transfer_request *) = {run_out_of_time,
-                                                                                             cancel_soon};
+    int64_t (*const ends[])(struct auth_transfer *, const struct auth_request *) = {run_out_of_time,
+                                                                                    cancel_soon};
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(url);
+    struct auth_request request = request_to(url);
     request.connect_timeout_ms = 60000;
     request.proxy = proxy;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         int64_t took_ns = MOMENT_NS + 1;
         for (int j = 0; j < 20 && took_ns > MOMENT_NS; j++) { /* other programs may have the processor */
             took_ns = ends[i](transfer, &request);
-            const struct auth_transfer_reply *reply = auth_transfer_reply(transfer);
+            const struct auth_reply *reply = auth_transfer_reply(transfer);
             assert_int_equal(reply->failure, AUTH_TRANSFER_TIMEOUT);
             assert_true(took_ns > -2 * MS);
             if (reply->reached != expected && hang_ns < 2 * AUTH_NS_PER_S) {
@@ -708,7 +707,7 @@ static void ends_wherever_it_hangs(void **state) {
 static void ends_while_a_resolver_hangs(void **state) {
     (void)state;
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to("https://hangs.example/");
+    struct auth_request request = request_to("https://hangs.example/");
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_RESOLVE);
     auth_transfer_free(transfer);
     if (atomic_load(&resolved) == 0)
@@ -725,10 +724,10 @@ static void asks_nobody_once_it_is_cancelled(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(server.url);
+    struct auth_request request = request_to(server.url);
     struct auth_deadline deadline = in_ns(10 * AUTH_NS_PER_S);
     auth_notifier_signal(&cancel);
-    const struct auth_transfer_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
+    const struct auth_reply *reply = auth_transfer_perform(transfer, &request, &deadline);
     assert_int_equal(reply->failure, AUTH_TRANSFER_TIMEOUT);
     assert_int_equal(reply->reached, AUTH_TRANSFER_NOTHING);
     auth_notifier_clear(&cancel);
@@ -755,7 +754,7 @@ static void does_not_hold_the_gate_while_it_waits(void **state) {
     (void)state;
     struct server silent = serve("", HANG);
     struct auth_transfer *transfer = auth_transfer_new();
-    struct auth_transfer_request request = request_to(silent.url);
+    struct auth_request request = request_to(silent.url);
     struct auth_deadline deadline = in_ns(60 * AUTH_NS_PER_S);
     pthread_t thread;
     int status = -1;
