@@ -180,7 +180,7 @@ describe("the cache #valgrind", function()
         body = '{"error":"invalid_client","error_description":"a-long-enough-secret is wrong"}' }
       for n = 1, 2 do
         local _, message, _, detail = another({ n == 1 and echo or nil }).client:token()
-        assert.matches("it says: [redacted] is wrong", message, 1, true)
+        assert.matches("the server says: [redacted] is wrong", message, 1, true)
         assert.equal("[redacted] is wrong", detail.error_description)
       end
     end)

@@ -179,7 +179,7 @@ describe("central-auth credentials", function()
     assert.matches("^%-%- Written by central%-auth credentials, or", process.read(home:profile "nights"))
     local _, said, status = home:run "credentials create y --save-profile ../nights"
     assert.equal(2, status)
-    assert.matches("%-%-save%-profile: the name of a profile has only letters", said)
+    assert.matches("%-%-save%-profile: only letters, digits", said)
     assert.equal(2, #all())
   end)
 

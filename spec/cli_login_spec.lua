@@ -97,7 +97,7 @@ describe("central-auth login", function()
     assert.matches('proxy from the profile "lab"', said("login -p lab --client-id x --client-secret-file -", nil,
       wrong))
     home:write_profile("return { nonsense = 1 }", "lab")
-    assert.matches('nonsense %(from the profile "lab" in .*/lab.lua%): there is no such option', said(
+    assert.matches('nonsense %(from the profile "lab" in .*/lab.lua%): unknown option', said(
       "login -p lab --client-id x --client-secret-file -", nil, wrong))
     assert.equal("return { nonsense = 1 }", process.read(home:profile "lab"))
   end)
@@ -172,8 +172,8 @@ describe("central-auth login", function()
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
     for text, expected in pairs {
       ["return {\n= \n"] = "default.lua: line 2: not valid Lua",
-      ["return 1"] = "default.lua: it must return a table of options: return {",
-      ["return { lab = {} }"] = 'lab %(from the profile "default" in .*default.lua%): there is no such option',
+      ["return 1"] = "default.lua: the file must return a table of options: return {",
+      ["return { lab = {} }"] = 'lab %(from the profile "default" in .*default.lua%): unknown option',
     } do
       home:write_profile(text)
       local _, errors, status = home:run("login", credentials)
@@ -194,8 +194,8 @@ describe("central-auth login", function()
     for _, name in ipairs { "../x", "/tmp/x", ".x", "..", "a b", "a/b", "ä" } do
       local _, said, status = home:run(("login --no-check -p '%s'"):format(name), credentials)
       assert.equal(2, status)
-      assert.matches("%-%-profile: the name of a profile has only letters, digits, %- _ and %., and does not begin with"
-        .. " a dot", said)
+      assert.matches("%-%-profile: only letters, digits, %-, _ and %. are allowed in a profile's name,"
+        .. " and no %. at its start", said)
       credentials.CENTRAL_PROFILE = name
       _, said, status = home:run("login --no-check", credentials)
       credentials.CENTRAL_PROFILE = nil
@@ -274,7 +274,7 @@ describe("central-auth login", function()
     process.write(path, format:format("https://central.example", "x", "y", "http://central.example/as/token"))
     _, said, status = home:run("login --yes --from-file " .. path)
     assert.equal(1, status)
-    assert.matches("token_url %(from .*handed%): only https:// is safe", said)
+    assert.matches("token_url %(from .*handed%): use https://", said)
   end)
 
   it("names what it does not take of a file, and asks no server that may be the wrong one", function()

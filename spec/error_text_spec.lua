@@ -33,9 +33,9 @@ describe("what a server says", function()
   it("is reported once, in one order, from body and challenge", function()
     local text, detail = add({ message = "no", errorCode = 17, error_description = "no", debugId = "d", detail = "x" },
       { error = "invalid_token", error_description = "expired" })
-    assert.equal("it says: 17: invalid_token: no: x (debugId d)", text)
+    assert.equal("the server says: 17: invalid_token: no: x (debugId d)", text)
     assert.same({ message = "no", errorCode = "17", error_description = "no", debugId = "d" }, detail)
-    assert.equal("it says nothing (debugId d)", (add { debugId = "d" }))
+    assert.equal("the server gives no reason (debugId d)", (add { debugId = "d" }))
   end)
 
   it("is nothing where the body is no object or holds no text", function()

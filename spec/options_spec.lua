@@ -24,7 +24,7 @@ describe("options #valgrind", function()
   it("takes https URLs, and http to the loopback address alone", function()
     assert_good("token_url", "https://sso.common.cloud.hpe.com/as/token.oauth2", "https://h:8443/x?y=1", "HTTPS://h/",
       "https://[2001:db8::1]/", "http://localhost:1/", "http://127.0.0.1/", "http://[::1]:8080/")
-    assert_bad("token_url", "only https", "http://example.com/", "http://127.0.0.1.example.com/", "ftp://h/",
+    assert_bad("token_url", "use https", "http://example.com/", "http://127.0.0.1.example.com/", "ftp://h/",
       "http://localhost.example.com/")
     assert_bad("token_url", "not a URL", "example.com", "https:///x", "/path", "https//h")
     assert_bad("token_url", "must be percent%-encoded", "https://h/a b", "https://h/b\u{FC}cher", "https://h/a\\b")
@@ -79,7 +79,7 @@ describe("options #valgrind", function()
 
   it("takes further form fields, but none that another option sets", function()
     assert.same({ a = "1", b = { "2", "3" } }, config.check("params", { a = "1", b = { "2", "3" } }))
-    assert_bad("params", "option of its own", { client_secret = "x" }, { grant_type = "password" })
+    assert_bad("params", "by its own option", { client_secret = "x" }, { grant_type = "password" })
     assert_bad("params", "string or a list", { a = 1 }, { a = true })
     assert_bad("params", "name of each field", { "a" })
   end)
@@ -153,7 +153,7 @@ describe("options #valgrind", function()
   it("reads numbers, words, fields and switches from the environment", function()
     local text_value = require "central.auth.config.text_value"
     assert.equal(2.5, text_value.number "2.5")
-    assert.equal("it is not a number", select(2, text_value.number "soon"))
+    assert.equal("the value is not a number", select(2, text_value.number "soon"))
     assert.same({ "a", "b" }, text_value.words " a  b ")
     assert.same({ a = "1 2", b = { "ä", "3", "4" } }, text_value.fields "a=1+2&b=%C3%A4&b=3&b=4")
     assert.matches("name=value", (select(2, text_value.fields "a")))

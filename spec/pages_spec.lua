@@ -130,7 +130,7 @@ describe("a failure of pages", function()
       return '{"message":"no such page"}', 400
     end)
     local failure = fails(s, "/x")
-    assert.equal("page 3 (next=c2) of /x: GET /x: HTTP status 400; it says: no such page", tostring(failure))
+    assert.equal("page 3 (next=c2) of /x: GET /x: HTTP status 400; the server says: no such page", tostring(failure))
     assert.equal("api", failure.code)
     assert.equal(400, failure.detail.status)
   end)

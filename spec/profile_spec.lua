@@ -54,7 +54,7 @@ describe("profile", function()
   end)
 
   it("is loaded as text in an empty environment", function()
-    assert.matches("line 2: it fails when run: it must only return a table",
+    assert.matches("line 2: the code fails; it must only return a table",
       load_profile 'return {\n client_id = os.getenv "HOME" }')
     local bytecode = string.dump(load "return {}")
     assert.matches("not valid Lua", load_profile(bytecode))
@@ -65,19 +65,19 @@ describe("profile", function()
     assert.matches("default.lua: line 2: not valid Lua\tconfig", shown)
     assert.is_nil(shown:find("hush", 1, true))
     shown = load_profile 'error("hush")'
-    assert.matches("it fails when run", shown)
+    assert.matches("the code fails", shown)
     assert.is_nil(shown:find("hush", 1, true))
   end)
 
   it("must return a table of options", function()
     for _, text in ipairs { "", "return 1", 'return "x"' } do
       assert.matches(
-        'default.lua: it must return a table of options: return { client_id = "…", cluster = "…" }\tconfig',
+        'default.lua: the file must return a table of options: return { client_id = "…", cluster = "…" }\tconfig',
         load_profile(text))
     end
-    assert.matches('lab %(from the profile "default" in [^\n]*/default.lua%): there is no such option\tconfig',
+    assert.matches('lab %(from the profile "default" in [^\n]*/default.lua%): unknown option\tconfig',
       load_profile 'return { lab = { client_id = "x" } }')
-    assert.matches("1 %(from [^\n]*/default.lua%): there is no such option", load_profile 'return { "x" }')
+    assert.matches("1 %(from [^\n]*/default.lua%): unknown option", load_profile 'return { "x" }')
   end)
 
   it("is refused when it holds a secret and others may read it, with the chmod to run", function()
@@ -94,7 +94,7 @@ describe("profile", function()
     local command = 'return { client_id = "x", %s = "true" }'
     for _, name in ipairs { "client_secret_command", "client_assertion_command" } do
       assert.is_truthy(load_profile(command:format(name), "644"):find(
-        "it contains a command and is open to others (mode 0644): run chmod 600 " .. path, 1, true))
+        "the file contains a command and is open to others (mode 0644): run chmod 600 " .. path, 1, true))
     end
     for _, mode in ipairs { "620", "602", "664", "666" } do
       assert.is_truthy(load_profile('return { client_id = "x" }', mode):find(
@@ -136,7 +136,7 @@ describe("a profile that is written", function()
 
   it("has a comment that says by which command, one option per line, and mode 0600", function()
     assert.equal(path .. "\n", (write [[return { scope = "a b", client_id = "x", cache = false }]]))
-    assert.equal("-- Written by a spec. Comments are lost when it is written again.\n"
+    assert.equal("-- Written by a spec. Comments are lost when this file is written again.\n"
       .. 'return {\n  cache = false,\n  client_id = "x",\n  scope = "a b",\n}\n', process.read(path))
     assert.equal("600\n700\n", (process.run(("stat -c %%a %s %s/central-auth"):format(path, folder))))
   end)
@@ -169,8 +169,9 @@ describe("a profile that is written", function()
   it("is not written over a file with errors", function()
     process.run("mkdir " .. folder .. "/central-auth")
     for text, said in pairs {
-      ["return {"] = "lab.lua: line 1: not valid Lua", ["return 1"] = "lab.lua: it must return a table of options",
-      ['return { nonsense = "x" }'] = 'nonsense %(from the profile "lab" in .*lab.lua%): there is no such option',
+      ["return {"] = "lab.lua: line 1: not valid Lua",
+      ["return 1"] = "lab.lua: the file must return a table of options",
+      ['return { nonsense = "x" }'] = 'nonsense %(from the profile "lab" in .*lab.lua%): unknown option',
       ["return { timeout = -1 }"] = 'timeout %(from the profile "lab" in .*lab.lua%): a number of seconds above 0',
     } do
       process.write(path, text, "600")

@@ -48,7 +48,7 @@ describe("the URL of a Redis server", function()
       ca_file = "rediss://host?ca_file=/xyzzy%7F" } do
       local parts, problem = parse(url)
       assert.is_nil(parts)
-      assert.equal(("its %s has a control character"):format(name), problem)
+      assert.equal(("the %s in the URL has a control character"):format(name), problem)
     end
   end)
 

@@ -119,7 +119,7 @@ describe("a failure of an API", function()
     local none, message, code, detail = s.client:get("/sites/a", { query = { secret = "x" } })
     assert.is_nil(none)
     assert.equal("api", code)
-    assert.equal("GET /sites/a: HTTP status 404; it says: HPE_GL_ERROR_NOT_FOUND: no [redacted] \\u{202E} here"
+    assert.equal("GET /sites/a: HTTP status 404; the server says: HPE_GL_ERROR_NOT_FOUND: no [redacted] \\u{202E} here"
       .. " (debugId x)", message)
     assert.equal(404, detail.status)
     assert.equal("x", detail.reply.json.debugId)
@@ -133,7 +133,8 @@ describe("a failure of an API", function()
       'Bearer realm="b", error="insufficient_scope", error_description="t1-a-token lacks \\"write\\"\27"' }) }
     local _, message, code, detail = s.client:get "/x"
     assert.equal("api", code)
-    assert.truthy(message:find('; it says: insufficient_scope: [redacted] lacks "write"\\u{1B}', 1, true), message)
+    assert.truthy(message:find('; the server says: insufficient_scope: [redacted] lacks "write"\\u{1B}', 1, true),
+      message)
     assert.equal("insufficient_scope", detail.oauth_error)
     assert.equal('[redacted] lacks "write"\\u{1B}', detail.error_description)
   end)
@@ -172,7 +173,7 @@ describe("after a 401", function()
     assert.equal("api", code)
     assert.equal(401, detail.status)
     assert.truthy(message:find("another workspace or region", 1, true), message)
-    assert.truthy(message:find("it says: no", 1, true))
+    assert.truthy(message:find("the server says: no", 1, true))
     assert.equal("t2", s.client:token())
   end)
 

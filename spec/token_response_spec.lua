@@ -166,11 +166,12 @@ describe("a token response #valgrind", function()
     local body = '{"errorCode":"HPE_GL_401","message":"Workspace does not match\\u001b the credential","debugId":"d-1"}'
     local _, message, code, detail = read(body, { status = 401 })
     assert.equal("http", code)
-    assert.equal("HTTP status 401; it says: HPE_GL_401: Workspace does not match\\u{1B} the credential (debugId d-1)",
+    assert.equal("HTTP status 401; the server says: HPE_GL_401: Workspace does not match\\u{1B} the credential"
+      .. " (debugId d-1)",
       message)
     assert.same({ status = 401, errorCode = "HPE_GL_401", debugId = "d-1",
       message = "Workspace does not match\\u{1B} the credential" }, detail)
-    assert.matches("too many token requests; it says: HPE_GL_401", (select(2, read(body, { status = 429 }))))
+    assert.matches("too many token requests; the server says: HPE_GL_401", (select(2, read(body, { status = 429 }))))
   end)
 
   it("has what an OAuth error says and where to read more", function()
@@ -178,14 +179,14 @@ describe("a token response #valgrind", function()
       .. '"error_uri":"https://docs.example/x"}', { status = 400 })
     assert.same({ status = 400, oauth_error = "invalid_scope", error_description = "no such scope",
       error_uri = "https://docs.example/x" }, detail)
-    assert.matches("it says: no such scope; see https://docs.example/x", message, 1, true)
+    assert.matches("the server says: no such scope; see https://docs.example/x", message, 1, true)
   end)
 
   it("has the reason of a Bearer challenge", function()
     local _, message, code, detail = read("", { status = 401,
       challenge = 'Bearer error="invalid_token", error_description="the subject token expired"' })
     assert.equal("http", code)
-    assert.equal("HTTP status 401; it says: invalid_token: the subject token expired", message)
+    assert.equal("HTTP status 401; the server says: invalid_token: the subject token expired", message)
     assert.equal("the subject token expired", detail.error_description)
     assert.is_nil(detail.oauth_error)
   end)

@@ -1,5 +1,5 @@
--- central.auth: always a valid access token for HPE Aruba Networking Central. The module of the package: functions on a
--- default client, which is configured from environment or profile on first use, and `new` for further clients.
+-- The module central.auth returns valid access tokens for HPE Aruba Networking Central. Its functions act on a default
+-- client, which is configured from the environment or a profile on first use; `new` makes further clients.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -7,8 +7,8 @@ local core = require "central.auth.core"
 ---@class central.auth
 local auth = {}
 
-local empty = core.tracker(core.clock()) -- has no token: the getters read it while there is no default client
-local current -- the default client
+local empty_tracker = core.tracker(core.clock()) -- the getters read it until there is a default client
+local default_client
 
 local token, header -- the getters of the default client's tracker
 
@@ -20,14 +20,15 @@ local function new_client(options, parts)
   return require("central.auth.client").new(config, parts)
 end
 
-local function default()
-  if current then
-    return current
+local function get_default_client()
+  if default_client then
+    return default_client
   end
   return auth.configure {}
 end
 
---- Makes a client of its own. An error in the table raises; a missing or invalid value from elsewhere is returned.
+--- Makes a separate client. Raises for an unknown option or a wrong type; returns a failure for a missing or an invalid
+--- value.
 ---@param options central.auth.Options
 ---@return central.auth.Client? client
 ---@return string? message
@@ -37,7 +38,7 @@ function auth.new(options)
   return new_client(options)
 end
 
---- Configures the default client and closes the former one. On failure the former one stays.
+--- Configures the default client and closes the previous one. On failure the previous one remains in use.
 ---@param options central.auth.Options
 ---@return central.auth.Client? client
 ---@return string? message
@@ -50,29 +51,29 @@ function auth.configure(options)
   if not client then
     return nil, message, code, detail
   end
-  core.follow(token, tracker) -- also for functions taken from this table: local token = auth.token
+  core.follow(token, tracker) -- copies follow, too: local token = auth.token
   core.follow(header, tracker)
-  local former = current
-  current = client -- first: closing the former one may raise
-  if former then
-    former:close()
+  local previous = default_client
+  default_client = client -- set first: closing the previous client may raise
+  if previous then
+    previous:close()
   end
   return client
 end
 
 local function on_default(method)
   return function(...)
-    local client, message, code, detail = default()
+    local client, message, code, detail = get_default_client()
     if not client then
-      require("central.auth.client.methods").check(method, ...) -- an error in the arguments is raised in any case
+      require("central.auth.client.methods").check(method, ...) -- invalid arguments raise without a client, too
       return nil, message, code, detail
     end
     return client[method](client, ...)
   end
 end
 
-token = core.getter(empty, on_default("token"), "token")
-header = core.getter(empty, on_default("header"), "header")
+token = core.getter(empty_tracker, on_default("token"), "token")
+header = core.getter(empty_tracker, on_default("header"), "header")
 
 --- Returns a usable access token: `auth.token()`. See Client:token.
 ---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
@@ -148,7 +149,7 @@ auth.tenant = on_default("tenant")
 ---@type central.auth.Credentials
 auth.credentials = setmetatable({}, { __index = function(_, name)
   return require("central.auth.api.api_clients").methods[name] and function(...)
-    local client, message, code, detail = default()
+    local client, message, code, detail = get_default_client()
     if not client then
       return nil, message, code, detail
     end
@@ -163,14 +164,14 @@ end })
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function auth.close(options)
-  if current then
-    return current:close(options)
+  if default_client then
+    return default_client:close(options)
   end
   return true
 end
 
 --- Returns the documentation of a function, option, error code or environment variable: `auth.help("token")`.
----@param topic? string without it, the list of all topics
+---@param topic? string default: the list of all topics
 ---@return string text
 function auth.help(topic)
   return require("central.auth.help").about(topic)
@@ -179,10 +180,10 @@ end
 local metatable = { __name = "central.auth", __metatable = false }
 
 function metatable.__tostring()
-  return require("central.auth.help").greeting(current)
+  return require("central.auth.help").greeting(default_client)
 end
 
--- Raises for a name that is nearly one of the module's: most likely it is mistyped.
+-- Raises for a name that is similar to one of the module's names, as it is probably mistyped.
 function metatable.__index(_, name)
   return require("central.auth.help").unknown(auth, name)
 end

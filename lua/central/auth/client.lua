@@ -1,5 +1,5 @@
--- A client: one identity, one token. Its methods beside those that return the token are in client/methods, loaded on
--- first use; token/source decides what to do.
+-- A client has one identity and one token. This module has the methods that return the token; client/methods has the
+-- others and is loaded on first use. The token source decides what to do.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -22,13 +22,13 @@ end
 
 local client = {}
 
--- The client that a method was called on. Loads `errors` only if it is not a client.
+-- Returns the client that a method was called on. Loads `errors` only if `self` is not a client.
 local function check_self(self, method)
   return type(self) == "table" and rawget(self, "_token") and self
     or errors.check_self(self, "_token", "a client", "client:" .. method)
 end
 
--- Delivers events, and returns the results of a public function: a failure, which is one value inside the package, is
+-- Delivers events, then returns the results of a public function. Inside the package a failure is one value; here it is
 -- unpacked.
 local function finish(source, ...)
   source:deliver()
@@ -39,26 +39,26 @@ local function finish(source, ...)
   return ...
 end
 
--- Calls `action` with the token source and further arguments, then delivers events. Fails if the client is closed. Used
--- by the methods in other modules, too.
+-- Calls `action` with the token source and further arguments, then delivers events. Fails if the client is closed.
+-- Methods in other modules use it, too.
 function Client:_with_source(action, ...)
   local source = self._source
   if source.closed then
-    return errors.fail("closed", "this client is closed; auth.new or auth.configure make another")
+    return errors.fail("closed", "this client is closed; make another with auth.new or auth.configure")
   end
   return finish(source, action(source, ...))
 end
 
--- A client for a tenant, which is closed with this one. For api/methods.
+-- Makes a client for a tenant, which is closed with this one. Used by api/methods.
 function Client:_new_tenant(config)
   return client.new(config, { parent = self._source, clock = self._source.clock })
 end
 
---- Returns a usable access token: never one that has expired or is about to. Waits only if there is none, at most
---- `timeout`.
+--- Returns a usable access token, never one that has expired or is about to expire. Waits only if there is no such
+--- token, and at most `timeout` seconds.
 ---@param options? central.auth.TokenOptions
 ---@return string? token
----@return string|number|nil message on failure; with `min_valid` the remaining seconds if they are fewer
+---@return string|number|nil message on failure; with `min_valid`, the token's remaining seconds if they are fewer
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:token(options)
@@ -68,7 +68,7 @@ end
 --- Returns the value for an Authorization header: `Bearer …`.
 ---@param options? central.auth.TokenOptions
 ---@return string? header
----@return string|number|nil message as of `token`
+---@return string|number|nil message as for `token`
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:header(options)

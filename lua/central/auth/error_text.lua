@@ -1,5 +1,5 @@
--- The text of a server's error reply, safe to print: the members of GreenLake's and OAuth's error bodies, and the
--- reason in a `WWW-Authenticate: Bearer` challenge (RFC 6750, 3). For messages only: no decision depends on it.
+-- Reads the text of a server's error reply: the members of GreenLake's and OAuth's error bodies, and the reason in a
+-- `WWW-Authenticate: Bearer` challenge (RFC 6750, 3). For messages only: no decision depends on it.
 -- SPDX-License-Identifier: MIT
 
 local error_text = {}
@@ -59,7 +59,7 @@ local function text_of(value)
   end
 end
 
--- The members by name, safe to print; those that the body does not have are taken from the challenge.
+-- Returns the members by name, safe to print. Members that the body does not have are taken from the challenge.
 local function collect(fields, challenge, clean)
   local members = {}
   for _, source in ipairs { type(fields) == "table" and fields or {}, challenge or {} } do
@@ -74,7 +74,7 @@ local function collect(fields, challenge, clean)
 end
 
 --- Adds the server's error text to `detail`, and returns it as one text; nil if there is none. `except` is a member
---- that the message has already.
+--- that the message already contains.
 ---@param detail central.auth.Detail
 ---@param fields any the body's JSON
 ---@param challenge? table<string, string>
@@ -92,9 +92,9 @@ function error_text.add(detail, fields, challenge, clean, except)
       parts[#parts + 1], seen[text] = text, true
     end
   end
-  local text = #parts > 0 and "it says: " .. table.concat(parts, ": ") or nil
+  local text = #parts > 0 and "the server says: " .. table.concat(parts, ": ") or nil
   if members.debugId then
-    text = ("%s (debugId %s)"):format(text or "it says nothing", members.debugId)
+    text = ("%s (debugId %s)"):format(text or "the server gives no reason", members.debugId)
   end
   if members.error_uri then
     text = ("%s%s"):format(text and text .. "; see " or "see ", members.error_uri)

@@ -1,4 +1,4 @@
--- Failures as values, with a closed list of codes; argument errors, which raise; and foreign text made safe to print.
+-- Failures as values with a closed list of codes; argument errors, which raise; text from servers made safe to print.
 -- SPDX-License-Identifier: MIT
 
 ---@alias central.auth.Code
@@ -17,18 +17,18 @@
 
 ---@class central.auth.Detail
 ---@field status? integer HTTP status
----@field oauth_error? string RFC 6749, 5.2; of an API call that of a Bearer challenge (RFC 6750, 3)
----@field error_description? string from the server's reply; likewise the next ones
+---@field oauth_error? string RFC 6749, 5.2; for an API call, that of the Bearer challenge (RFC 6750, 3)
+---@field error_description? string from the server's reply, like the next four fields
 ---@field error_uri? string
----@field errorCode? string GreenLake's
+---@field errorCode? string GreenLake's error code
 ---@field message? string
----@field debugId? string HPE's support asks for it
----@field retry_after? number seconds until another try makes sense
+---@field debugId? string GreenLake's identifier of the request; HPE's support needs it
+---@field retry_after? number seconds to wait before a retry
 ---@field option? string the option concerned
 ---@field source? string where its value came from
----@field reached? "address" | "connection" | "tunnel" | "server" the last step that a request without a reply reached
+---@field reached? "address" | "connection" | "tunnel" | "server" the last stage that a request without a reply reached
 ---@field proxy_status? integer HTTP status with which a proxy refused the connection
----@field reply? central.auth.Reply of an API call
+---@field reply? central.auth.Reply the reply to an API call
 
 local sorted_names = require("central.auth.util").sorted_names
 
@@ -39,9 +39,9 @@ errors.codes = {
   "http", "reply", "oauth", "rate_limited", "api", "closed",
 }
 
-local TEXT_MAX = 200 -- characters of a text that did not come from this package
+local FOREIGN_TEXT_MAX = 200 -- characters
 
--- Control characters, and those that hide text or change its direction: a message must show what it contains.
+-- Control characters, and characters that hide text or change its direction.
 local function is_hidden(code)
   return code < 0x20
     or (code >= 0x7F and code <= 0x9F)
@@ -58,11 +58,11 @@ end
 ---@param text string
 ---@return string
 function errors.printable(text)
-  if #text <= TEXT_MAX and not text:find("[^\x20-\x7E]") then
+  if #text <= FOREIGN_TEXT_MAX and not text:find("[^\x20-\x7E]") then
     return text
   end
   local out, at = {}, 1
-  while at <= #text and #out < TEXT_MAX do
+  while at <= #text and #out < FOREIGN_TEXT_MAX do
     local after = utf8.len(text, at, at) and utf8.offset(text, 2, at)
     local code = after and utf8.codepoint(text, at)
     if not code then
@@ -79,7 +79,7 @@ end
 
 local Detail = { __name = "central.auth.detail" }
 
--- So that print(auth.token()) shows all of a failure.
+-- With this, print(auth.token()) shows all of a failure.
 function Detail:__tostring()
   local parts = {}
   for name, value in pairs(self) do
@@ -104,18 +104,18 @@ function errors.closed(call)
   return errors.fail("closed", (call and call .. ": " or "") .. "the client was closed")
 end
 
----@class central.auth.Failure a failure as one value, within this package
+---@class central.auth.Failure a failure as one value; used inside this package
 ---@field code central.auth.Code
 ---@field message string
 ---@field detail central.auth.Detail
----@field may_be_sent? boolean of a request that was under way when its client was closed
+---@field may_be_sent? boolean the client was closed during the request, which the server may have received
 local Failure = { __name = "central.auth.failure" }
 
 function Failure:__tostring()
   return self.message
 end
 
---- A failure as one value; nil without a code.
+--- Returns a failure as one value; nil without a code.
 ---@param code? central.auth.Code
 ---@param message? string
 ---@param detail? central.auth.Detail
@@ -124,7 +124,7 @@ function errors.failure(code, message, detail)
   return code and setmetatable({ message = message, code = code, detail = setmetatable(detail or {}, Detail) }, Failure)
 end
 
---- Makes one value of the results of a public function.
+--- Packs the results of a public function into one value; nil if it did not fail.
 ---@param _ nil
 ---@param message? string
 ---@param code? central.auth.Code
@@ -157,7 +157,7 @@ function errors.invalid_option(name, from, problem)
   return errors.fail("config", ("%s (from %s): %s"):format(name, from, problem), { option = name, source = from })
 end
 
--- How the chunk names of this package begin, precompiled and as text: an error is reported at the caller's line.
+-- The prefixes of this package's chunk names, precompiled and as source.
 local function package_prefixes()
   local module = package.loaded["central.auth"]
   local path = not module and package.searchpath("central.auth", package.path)
@@ -200,7 +200,7 @@ function errors.check_self(self, field, kind, call)
   return self
 end
 
--- Why an option is not valid; nil if it is valid.
+-- Returns why an option is not valid; nil if it is valid.
 local function option_problem(name, value, types)
   local kind = types[name]
   if not kind then

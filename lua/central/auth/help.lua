@@ -9,9 +9,9 @@ local texts = util.lazy "central.auth.help_texts" -- made by .ci/help_texts.lua
 
 local help = {}
 
-local NAME_MIN = 4 -- letters of a name for which there is a suggestion: shorter names are too similar to each other
+local NAME_MIN = 4 -- letters of a name that gets a suggestion; shorter names are too similar to each other
 
--- The name of a function as the user may write it, without `auth.`, `client:` and arguments.
+-- Returns the topic of a function's name, which may be written with `auth.`, `client:` or arguments.
 local function topic_of(name)
   return (name:gsub("%(.*$", ""):gsub("^auth%.", ""):gsub("^client[.:]", ""):gsub(":", "."))
 end
@@ -21,16 +21,16 @@ end
 ---@return string
 function help.about(topic)
   if topic == nil then
-    return ('%s\n\n%s\n\nMore: auth.help("token"); likewise of "options", "errors", "environment", and of "pending",'
-      .. ' "loops",\n"sandbox" and "server", which have functions, too.'):format(help.greeting(), texts.overview)
+    return ('%s\n\n%s\n\nMore: auth.help("token"). Further topics: "options", "errors", "environment", and "pending",'
+      .. ' "loops",\n"sandbox" and "server", which have functions.'):format(help.greeting(), texts.overview)
   elseif type(topic) ~= "string" then
-    errors.argument_error "help: the name of a function, in quotes, expected"
+    errors.argument_error 'help: a topic in quotes expected, like auth.help("token")'
   end
   local name = topic_of(topic)
   local text = texts.topics[name] or texts.last_names[name]
   if not text then
     local suggestion = errors.suggest(name, texts.names)
-    errors.argument_error(("help: there is no topic %q%s"):format(errors.printable(topic),
+    errors.argument_error(("help: unknown topic %q%s"):format(errors.printable(topic),
       suggestion ~= "" and suggestion or "; auth.help() lists all topics"))
   end
   return text
@@ -39,11 +39,11 @@ end
 local function state_of(client)
   local status = client:status()
   if status.state == "closed" then
-    return "closed; auth.configure{ … } makes another client"
+    return "closed; make another client with auth.configure{ … }"
   elseif status.expires_in then
     return ("a %s token, valid for %s"):format(status.state, util.duration(status.expires_in))
   end
-  return "no token yet, auth.token() gets one"
+  return "no token yet; auth.token() gets one"
 end
 
 --- Returns the module's version and state.
@@ -55,12 +55,12 @@ function help.greeting(client)
     state = state_of(client)
   else
     local found = config.resolve {}
-    state = found and "credentials found, auth.token() gets a token" or 'no credentials yet, see auth.help("configure")'
+    state = found and "credentials found; auth.token() gets a token" or 'no credentials yet; see auth.help("configure")'
   end
   return ("central.auth %s: %s"):format(config.VERSION, state)
 end
 
---- The value of an unknown field of the module: nil; raises if the name is similar to a known one.
+--- Returns the value of an unknown field of the module, nil. Raises if the name is similar to a known one.
 ---@param auth table
 ---@param name any
 function help.unknown(auth, name)

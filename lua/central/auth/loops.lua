@@ -1,5 +1,5 @@
--- Adapters of event loops, for the option `wait`: the coroutine yields until a descriptor is readable, and the loop
--- resumes others meanwhile. Each loads its library on first use.
+-- Adapters for event loops, for the option `wait`: the coroutine yields until a descriptor is readable, and the loop
+-- runs other coroutines in the meantime. Each adapter loads its library on first use.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -7,16 +7,16 @@ local defer = require("central.auth.util").defer
 
 local loops = {}
 
---- For coroutines of a cqueues controller.
+--- Waits in a coroutine of a cqueues controller.
 ---@param fd integer
 ---@param seconds number
 function loops.cqueues(fd, seconds)
   local cqueues = require "cqueues"
   cqueues.poll({ pollfd = fd, events = "r" }, seconds)
-  cqueues.cancel(fd) -- it would remember the number after the descriptor is closed
+  cqueues.cancel(fd) -- cqueues would keep the number after the descriptor is closed
 end
 
---- For coroutines that run in callbacks of luv, libuv's binding.
+--- Waits in a coroutine that runs in a callback of luv, libuv's binding.
 ---@param fd integer
 ---@param seconds number
 function loops.luv(fd, seconds)
@@ -42,7 +42,8 @@ function loops.luv(fd, seconds)
   coroutine.yield()
 end
 
--- A descriptor as a socket for copas; its first read times out, so that copas waits for it.
+-- Makes a socket object for copas from a descriptor. Its first read reports a timeout, so that copas waits for the
+-- descriptor.
 local function socket_of(fd)
   local was_read = false
   return {
@@ -59,8 +60,8 @@ local function socket_of(fd)
   }
 end
 
---- For threads of copas, which has no timeouts for single descriptors: a timer's descriptor is added to the set of
---- sockets that copas.receive yields. If no descriptor is left for a timer, it waits for this one without a timeout.
+--- Waits in a thread of copas. As copas has no timeout for a single descriptor, the descriptor of a timer is added to
+--- the set of sockets that copas.receive yields. If no timer can be made, this function waits without a timeout.
 ---@param fd integer
 ---@param seconds number
 function loops.copas(fd, seconds)
@@ -71,7 +72,7 @@ function loops.copas(fd, seconds)
     return
   end
   local awaited, expiry, start = socket_of(fd), socket_of(timer:fd()), coroutine.wrap(receive)
-  local _, reading = start(expiry) -- it yields its set of sockets
+  local _, reading = start(expiry) -- yields copas's set of sockets
   start()
   local _ <close> = defer(function()
     for _, socket in ipairs { awaited, expiry } do

@@ -1,9 +1,9 @@
--- Small functions for every module.
+-- Small functions that any module may use.
 -- SPDX-License-Identifier: MIT
 
 local util = {}
 
-local LONGEST_PAUSE = 60 -- seconds
+local PAUSE_MAX = 60 -- seconds
 local DOUBLINGS_MAX = 16
 
 --- Returns a table that loads the module `name` when one of its fields is first read, so that a start with a cached
@@ -29,14 +29,14 @@ function util.defer(act)
 end
 
 --- Returns the seconds of a pause that doubles with each failure, up to a minute.
----@param first number seconds, where none failed before
----@param failures integer before
+---@param first number seconds before the first failure
+---@param failures integer so far
 ---@return number
 function util.doubled(first, failures)
-  return math.min(LONGEST_PAUSE, first * 2 ^ math.min(failures, DOUBLINGS_MAX))
+  return math.min(PAUSE_MAX, first * 2 ^ math.min(failures, DOUBLINGS_MAX))
 end
 
---- Sets a field that may be repeated: then its value is the list of all values.
+--- Adds a value to a field. The value of a repeated field is the list of all its values.
 ---@param fields table<string, any>
 ---@param name string
 ---@param value string

@@ -1,10 +1,10 @@
--- The environment variables that are read beside those of the options: by this package, by libcurl and OpenSSL as it
--- uses them, and by the command. For `auth.help`, the manual page and the README's table, which have no others.
+-- The environment variables other than those of the options: read by this package, by libcurl and OpenSSL, or by the
+-- command. `auth.help`, the manual page and the README's table list exactly these.
 -- SPDX-License-Identifier: MIT
 
 ---@class central.auth.Variable
----@field [1] string its name, or several
----@field [2] string what it is for
+---@field [1] string its name, or several names
+---@field [2] string its purpose
 
 return {
   { "HOME, XDG_CONFIG_HOME",

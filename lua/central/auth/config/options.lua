@@ -1,5 +1,4 @@
--- The options: the types of each and the check of its value. One table, one row per option; config/types says what
--- they are for.
+-- The table of options: for each option its Lua types and the check of its value. config/types documents the options.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require("central.auth.util").lazy
@@ -9,17 +8,17 @@ local url = lazy "central.auth.url"
 
 local options = {}
 
--- --- the usual checks: from a value as it was set to the value as it is used, or nil and the problem ---------------
+-- --- checks: each takes a value as it was set, and returns the value to be used, or nil and the problem ------------
 
 local checks = {}
 
---- Text without control characters.
+--- Checks a text: it is not empty and has no control characters.
 ---@param value string
 ---@return string? value
 ---@return string? problem
 function checks.text(value)
   if value == "" then
-    return nil, "it is empty"
+    return nil, "the value is empty"
   end
   local position = value:find("[%c\x7F]")
   if position then
@@ -28,7 +27,7 @@ function checks.text(value)
   return value
 end
 
---- A URL that secrets may be sent to.
+--- Checks a URL to which secrets may be sent.
 ---@param value string
 ---@return string? value
 ---@return string? problem
@@ -40,12 +39,12 @@ function checks.url(value)
     problem = not origin and host or url.problem(value)
   end
   if not problem and not origin:find("^https:") and not (origin:find("^http:") and url.is_loopback(host)) then
-    problem = "only https:// is safe (http:// works for the loopback address alone)"
+    problem = "use https:// (http:// is allowed for the loopback address only)"
   end
   return not problem and value or nil, problem
 end
 
---- The path of a file that this process can open.
+--- Checks the path of a file that this process can open.
 ---@param value string
 ---@return string? value
 ---@return string? problem
@@ -59,7 +58,7 @@ function checks.readable(value)
   return value
 end
 
---- Where tokens are shared: a folder, or the URL of a Redis server; true: the usual folder; false: nowhere.
+--- Checks the place of the shared token: a folder, or the URL of a Redis server; true: the default folder; false: none.
 ---@param value boolean | string
 ---@return boolean | string | nil value
 ---@return string? problem
@@ -67,7 +66,7 @@ function checks.cache(value)
   if type(value) == "string" and value:find("^redis") then
     return redis_url.check(value)
   elseif type(value) == "string" and not value:find("^/") then
-    return nil, "an absolute path or the URL of a Redis server (redis://host) is needed, or false"
+    return nil, "an absolute path, the URL of a Redis server (redis://host) or false expected"
   end
   return value == true and true or value and checks.text(value)
 end
@@ -79,7 +78,7 @@ options.checks = checks
 -- --- the options --------------------------------------------------------------------------------------------------
 
 -- For each option: the Lua types that an argument may have, the name of its check, and the function of text_value that
--- parses a value of the environment, if it is not a string.
+-- parses a value of the environment, unless it is a string.
 local OPTIONS = {
   client_id = { "string", check = "text" },
   client_secret = { "string", "function" },
@@ -92,13 +91,13 @@ local OPTIONS = {
   workspace_id = { "string", check = "workspace" },
   base_url = { "string", check = "base_url" },
   cluster = { "string", check = "cluster" },
-  hosts = { "string", "table", check = "hosts", text = "words" },
+  hosts = { "string", "table", check = "hosts", parse = "words" },
   greenlake_url = { "string", check = "base_url" },
   revocation_url = { "string", check = "url" },
   scope = { "string", "table", check = "scope" },
-  audience = { "string", "table", check = "texts", text = "words" },
-  resource = { "string", "table", check = "texts", text = "words" },
-  params = { "table", check = "params", text = "fields" },
+  audience = { "string", "table", check = "texts", parse = "words" },
+  resource = { "string", "table", check = "texts", parse = "words" },
+  params = { "table", check = "params", parse = "fields" },
   auth_style = { "string", check = "auth_style" },
   cert_file = { "string", check = "readable" },
   key_file = { "string", check = "readable" },
@@ -106,11 +105,11 @@ local OPTIONS = {
   ca_path = { "string", check = "readable" },
   crl_file = { "string", check = "readable" },
   proxy = { "string", check = "proxy" },
-  timeout = { "number", check = "hour", text = "number" },
-  connect_timeout = { "number", check = "hour", text = "number" },
-  renew_before = { "number", check = "day", text = "number" },
+  timeout = { "number", check = "hour", parse = "number" },
+  connect_timeout = { "number", check = "hour", parse = "number" },
+  renew_before = { "number", check = "day", parse = "number" },
   user_agent = { "string", check = "header_text" },
-  cache = { "boolean", "string", check = "cache", text = "switch" },
+  cache = { "boolean", "string", check = "cache", parse = "switch" },
   cache_password = { "string" },
   cache_password_file = { "string", check = "text" },
   profile = { "string", "boolean", check = "profile" },

@@ -5,7 +5,7 @@ local paths = {}
 
 paths.DEFAULT_PROFILE = "default"
 
--- By the specification, relative paths are not valid.
+-- Returns the folder in a variable. By the specification, relative paths are not valid.
 local function folder(variable)
   local path = os.getenv(variable)
   return path and path:find("^/") and path or nil
@@ -23,7 +23,7 @@ function paths.profiles()
   return base and base .. "/central-auth"
 end
 
---- Returns the path of a profile's file; nil likewise.
+--- Returns the path of a profile's file; nil if no variable names a folder.
 ---@param name string a valid name: see validate.profile
 ---@return string?
 function paths.profile(name)
@@ -32,7 +32,7 @@ function paths.profile(name)
 end
 
 --- Returns the folders that may contain the shared token, the preferred one first. `by_system`: the system creates and
---- removes the folder above, as for XDG_RUNTIME_DIR; for the others it is created if missing.
+--- removes the parent folder, as for XDG_RUNTIME_DIR; other parent folders are created if missing.
 ---@return { path: string, by_system: boolean }[]
 function paths.caches()
   local list = {}

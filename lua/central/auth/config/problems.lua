@@ -1,4 +1,4 @@
--- What is wrong with the options of a call, or is missing in a configuration.
+-- The messages for invalid arguments and for missing credentials. Loaded only if there is such an error.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -10,7 +10,7 @@ local profile = lazy "central.auth.config.profile"
 
 local problems = {}
 
---- Raises what is wrong with arguments, an unknown name or a wrong type: that is an error in the calling program.
+--- Raises for an unknown name or a wrong type in the arguments, which are errors in the calling program.
 ---@param given central.auth.Options
 function problems.raise(given)
   if type(given) ~= "table" then
@@ -29,13 +29,13 @@ function problems.raise(given)
   end
 end
 
-local MISSING = 'no %s: run "central-auth login", or set %s\nThe profile is %s%s. Create credentials in HPE'
+local MISSING = 'no %s: run "central-auth login", or set %s\nProfile: %s%s. Create credentials in HPE'
   .. " GreenLake: Manage Workspace, Personal API clients, Create Personal API client."
 
---- Returns the failure of credentials that are not set anywhere.
----@param option? "client_id" | "client_secret" the one that is missing; nil: both
----@param entry? central.auth.Profile that was used
----@param reason? string why none was
+--- Returns the failure of missing credentials.
+---@param option? "client_id" | "client_secret" the missing one; nil: both
+---@param entry? central.auth.Profile the profile that was used
+---@param reason? string why no profile was used
 ---@return nil, string, central.auth.Code, central.auth.Detail
 function problems.missing(option, entry, reason)
   local name, variables = "client id", "CENTRAL_CLIENT_ID"
@@ -46,7 +46,7 @@ function problems.missing(option, entry, reason)
   end
   local names = not entry and not reason and profile.names() or {}
   if #names > 0 then
-    reason = "there is none, only " .. table.concat(names, ", ")
+    reason = "no such file; other profiles: " .. table.concat(names, ", ")
   end
   local path = entry and entry.path or paths.profile(paths.DEFAULT_PROFILE) or "central-auth/default.lua"
   return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or ""),

@@ -1,5 +1,5 @@
--- Reads profiles: sets of options in $XDG_CONFIG_HOME/central-auth/NAME.lua, each a Lua table that is loaded as text in
--- an empty environment.
+-- Reads profiles. A profile is a set of options in $XDG_CONFIG_HOME/central-auth/NAME.lua: a Lua table, which is loaded
+-- as text in an empty environment.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -24,7 +24,7 @@ local function fail(path, message)
 end
 
 local function no_folder()
-  return errors.fail("config", "there is no folder for profiles: neither XDG_CONFIG_HOME nor HOME is set")
+  return errors.fail("config", "there is no folder for profiles: neither XDG_CONFIG_HOME nor HOME is set; set HOME")
 end
 
 local function has(options, names)
@@ -36,7 +36,7 @@ local function has(options, names)
   return false
 end
 
--- The table that the text of a profile returns. Lua's message for a syntax error quotes text, which may be a secret:
+-- Returns the table of a profile. Lua's message for a syntax error quotes text, which may be a secret:
 -- only the line number is used.
 local function evaluate(path, text)
   local chunk, why = load(text, "=profile", "t", {})
@@ -45,10 +45,10 @@ local function evaluate(path, text)
   end
   local ok, options = pcall(chunk)
   if not ok then
-    return fail(path, ("line %s: it fails when run: it must only return a table, and can call no functions"):format(
+    return fail(path, ("line %s: the code fails; it must only return a table, without calling functions"):format(
       tostring(options):match("^profile:(%d+):") or "1"))
   elseif type(options) ~= "table" then
-    return fail(path, 'it must return a table of options: return { client_id = "…", cluster = "…" }')
+    return fail(path, 'the file must return a table of options: return { client_id = "…", cluster = "…" }')
   end
   return options
 end
@@ -58,15 +58,15 @@ local function check(entry)
     local option = known.get(name)
     if not option or option.arguments_only or name == "profile" then
       local shown = errors.printable(tostring(name))
-      return errors.invalid_option(shown, entry.from, "there is no such option" .. errors.suggest(shown, known.names))
+      return errors.invalid_option(shown, entry.from, "unknown option" .. errors.suggest(shown, known.names))
     elseif type(value) == "function" or not known.has_type(name, value) then
-      return errors.invalid_option(name, entry.from, ("a %s is needed, not a %s"):format(option[1], type(value)))
+      return errors.invalid_option(name, entry.from, ("%s expected, got %s"):format(option[1], type(value)))
     end
   end
   return entry
 end
 
--- `optional`: a file that this user may not use is as if it were not there.
+-- `optional`: a file that this user may not read is treated like a missing one.
 local function read(name, optional)
   local path = paths.profile(name)
   if not path then
@@ -84,14 +84,14 @@ local function read(name, optional)
   if not options then
     return nil, message, code, detail
   elseif problem and has(options, SECRETS) then
-    return fail(path, "it contains a secret and " .. problem)
+    return fail(path, "the file contains a secret and " .. problem)
   elseif problem and has(options, COMMANDS) then
-    return fail(path, "it contains a command and " .. problem)
+    return fail(path, "the file contains a command and " .. problem)
   end
   return check { name = name, options = options, path = path, from = ("the profile %q in %s"):format(name, path) }
 end
 
---- Returns the names of the profiles in their order.
+--- Returns the names of the profiles in alphabetical order.
 ---@return string[]? names
 ---@return string? message
 ---@return central.auth.Code? code

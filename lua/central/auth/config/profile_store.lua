@@ -1,5 +1,5 @@
--- Writes profiles: whole files, mode 0600, with the new values and the other options that the profile has; its comments
--- are lost.
+-- Writes a profile as a whole file, mode 0600: the new values, and the other options that the profile already has.
+-- Comments in the file are lost.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -12,9 +12,9 @@ local sorted_names = require("central.auth.util").sorted_names
 
 local profile_store = {}
 
-local HEAD = "-- Written by %s. Comments are lost when it is written again.\n"
+local HEAD = "-- Written by %s. Comments are lost when this file is written again.\n"
 
--- A value as Lua text on one line. Values have been checked: lists have strings only.
+-- Returns a value as Lua text on one line. The values are checked: lists contain strings only.
 local function literal(value)
   if type(value) == "string" then
     return (("%q"):format(value):gsub("\\\n", "\\n"))
@@ -41,7 +41,7 @@ local function text_of(values, writer)
   return table.concat(lines) .. "}\n"
 end
 
---- Returns the options that the profile will have: the new ones, else those that it has now.
+--- Returns the options that the profile will have: the new ones, else its current ones.
 ---@param name string
 ---@param source central.auth.OptionSource
 ---@return table<string, any>? values
@@ -59,19 +59,19 @@ end
 --- Writes a profile. Returns the path of its file.
 ---@param name string
 ---@param source central.auth.OptionSource the new options
----@param writer string for the comment at its start
----@param dry? boolean only check whether it is possible
+---@param writer string the program, for the comment at the start
+---@param dry_run? boolean only check whether the file can be written
 ---@return string? path
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function profile_store.put(name, source, writer, dry)
+function profile_store.put(name, source, writer, dry_run)
   local values, message, code, detail = profile_store.merge(name, source)
   if not values then
     return nil, message, code, detail
   end
   local path = paths.profile(name)
-  local ok, why = core.replace_file(path, not dry and text_of(values, writer) or nil, true)
+  local ok, why = core.replace_file(path, not dry_run and text_of(values, writer) or nil, true)
   if not ok then
     return errors.fail("config", ("the profile %s can't be written: %s"):format(path, why), { source = path })
   end

@@ -1,5 +1,5 @@
--- Which proxy a request uses, by the rules of libcurl and of csrc/http, which uses none for servers on this machine.
--- For messages.
+-- Finds the proxy that a request uses, for messages. Follows the rules of libcurl, and of csrc/http, which uses no
+-- proxy for servers on this machine.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -12,11 +12,11 @@ local proxy = {}
 ---@field host string
 ---@field socks boolean
 ---@field from string where it was set
----@field others string where other proxies are set, which are not used; empty if there are none
+---@field unused string the places where further proxies are set, which are not used; empty without any
 
-local VARIABLES = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" } -- the first one that is set is used
+local VARIABLES = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" } -- in order of precedence
 
--- The first of these variables that is not empty, and its name.
+-- Returns the value and the name of the first of these variables that is not empty.
 local function variable(...)
   for _, name in ipairs { ... } do
     local value = os.getenv(name)
@@ -53,7 +53,7 @@ local function excludes(list, host)
   return false
 end
 
--- The proxies that are set, the one that is used first: pairs of the proxy and where it was set.
+-- Returns the configured proxies in order of precedence: pairs of the proxy and where it was set.
 local function sources(config)
   local list = { config.proxy and { config.proxy, config.from.proxy } or nil }
   for _, name in ipairs(VARIABLES) do
@@ -71,7 +71,7 @@ local function names(list, first)
   return table.concat(all, ", ")
 end
 
---- Splits the URL of a proxy. All before the last @ is left out, as it may be a password.
+--- Splits the URL of a proxy. Drops everything before the last @, as it may be a password.
 ---@param value string
 ---@return string scheme in lower case; by default http
 ---@return string address host and port
@@ -80,9 +80,9 @@ function proxy.split(value)
   return (scheme or "http"):lower(), ((rest or value):gsub("^.*@", ""):gsub("/$", ""))
 end
 
-local function new_proxy(value, from, others)
+local function new_proxy(value, from, unused)
   local scheme, address = proxy.split(value)
-  return { url = errors.printable(scheme .. "://" .. address), from = from, others = others,
+  return { url = errors.printable(scheme .. "://" .. address), from = from, unused = unused,
     host = url.host(address) or address, socks = scheme:find "^socks" ~= nil }
 end
 
@@ -98,14 +98,14 @@ function proxy.of(config, target)
   if #all == 0 then
     return nil, "none"
   elseif origin:find "^http:" or not config.proxy and url.is_loopback(host) then
-    return nil, ("none, as %s is on this machine (one is set by %s)"):format(host, names(all, 1))
+    return nil, ("none: %s is on this machine (the proxy from %s is not used)"):format(host, names(all, 1))
   elseif list and excludes(list, host) then
-    return nil, ("none, as %s excludes %s (one is set by %s)"):format(list_name, host, names(all, 1))
+    return nil, ("none: %s excludes %s (the proxy from %s is not used)"):format(list_name, host, names(all, 1))
   end
   return new_proxy(all[1][1], all[1][2], names(all, 2))
 end
 
---- Returns, for the message of a failed request, where its proxy was set; empty without a proxy.
+--- Returns where the proxy of a failed request was set, for its message; empty without a proxy.
 ---@param config central.auth.Config
 ---@param target string
 ---@return string

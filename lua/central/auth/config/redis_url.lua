@@ -1,5 +1,5 @@
--- The URL of a Redis server: redis://user@host:port/db, rediss://… for TLS, redis+unix:///path?db=1. It has no
--- password, as URLs are shown and logged.
+-- The URL of a Redis server: redis://user@host:port/db, rediss://… for TLS, redis+unix:///path?db=1. A password
+-- in it is refused, as URLs are shown and logged.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require("central.auth.util").lazy
@@ -8,8 +8,8 @@ local url = lazy "central.auth.url"
 
 local redis_url = {}
 
-redis_url.NO_LIBRARY = "the library hiredis can't be loaded: install it (on Debian it is among what the package"
-  .. " recommends)"
+redis_url.NO_LIBRARY = "the library hiredis can't be loaded: install it (on Debian, a package that"
+  .. " lua-central-auth recommends)"
 
 local MODULE = "central.auth.redis"
 local PORT = "6379"
@@ -32,11 +32,11 @@ local function fields_of(query, allowed)
   return fields
 end
 
--- Control characters from percent-encoding: a NUL would end the name early.
+-- Returns the problem with control characters from percent-encoding: a NUL would end the name early.
 local function control_problem(parts)
   for _, name in ipairs { "user", "path", "ca_file" } do
     if parts[name] and parts[name]:find "%c" then
-      return ("its %s has a control character"):format(name)
+      return ("the %s in the URL has a control character"):format(name)
     end
   end
 end
@@ -78,7 +78,7 @@ function redis_url.parse(text)
   if not path or text:find "[%s%c]" then
     return nil, SYNTAX
   elseif user and user:find ":" then
-    return nil, "it carries a password, and URLs are shown: give it in cache_password or cache_password_file"
+    return nil, "the URL contains a password, and URLs are logged: use cache_password or cache_password_file"
   end
   local parts = { user = user and user ~= "" and url.decode(user) or nil }
   local problem
@@ -117,7 +117,7 @@ function redis_url.check(text)
   end
   local file = parts.ca_file and io.open(parts.ca_file, "rb")
   if parts.ca_file and not file then
-    return nil, "its ca_file can't be read"
+    return nil, "the ca_file in the URL can't be read"
   elseif file then
     file:close()
   end

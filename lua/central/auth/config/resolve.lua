@@ -1,5 +1,5 @@
--- Merges options from arguments, then the environment, then a profile, into one checked configuration that says how to
--- get a token. An invalid value is reported with its option and its source. Makes no requests.
+-- Merges the options of arguments, environment and profile, in this order of precedence, into one configuration, and
+-- checks it. An invalid value is reported with its option and its source. Makes no requests.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -30,10 +30,10 @@ local WORKSPACE_PATH = "/authorization/v2/oauth2/%s/token"
 
 -- --- sources --------------------------------------------------------------------------------------------------------
 
---- From an option's name to its value, where it was set, and the problem with it.
+--- Takes an option's name; returns its value, where it was set, and the problem with it.
 ---@alias central.auth.OptionSource fun(name: string): any, string?, string?
 
--- The arguments as a source of options. Raises where they are not valid.
+-- The arguments as a source of options. Raises if they are not valid.
 local function arguments(given)
   local is_valid = type(given) == "table"
   for name, value in pairs(is_valid and given or {}) do
@@ -55,15 +55,15 @@ function config.environment(name)
   local value = not option.arguments_only and os.getenv(variable)
   if not value or value == "" then
     return nil
-  elseif option.text then
-    value, problem = text_value[option.text](value)
+  elseif option.parse then
+    value, problem = text_value[option.parse](value)
   end
   return value, "the environment variable " .. variable, problem
 end
 
 --- Makes a source of a table of options.
 ---@param values table<string, any>
----@param from string | table<string, string> where they were set, all or each
+---@param from string | table<string, string> where they were set: one place for all, or one for each
 ---@return central.auth.OptionSource
 function config.source(values, from)
   return function(name)
@@ -73,7 +73,7 @@ end
 
 -- --- collecting -----------------------------------------------------------------------------------------------------
 
--- Options that set the same thing: the first source that sets one of them overrides the sources after it.
+-- Alternative options: the first source that sets one of a group overrides the whole group of later sources.
 local SECRETS = {
   "client_secret", "client_secret_file", "client_secret_command",
   "client_assertion", "client_assertion_file", "client_assertion_command",
@@ -82,7 +82,7 @@ local ENDPOINTS = { "token_url", "workspace_id" }
 local BASES = { "base_url", "cluster" }
 local CACHE_PASSWORDS = { "cache_password", "cache_password_file" }
 
-local function groups()
+local function all_groups()
   local list, grouped = { SECRETS, ENDPOINTS, BASES, CACHE_PASSWORDS }, {}
   for _, names in ipairs(list) do
     for _, name in ipairs(names) do
@@ -95,9 +95,9 @@ local function groups()
   return list
 end
 
-local GROUPS, PROFILE = groups(), { { "profile" } }
+local ALL_GROUPS, PROFILE_ONLY = all_groups(), { { "profile" } }
 
---- Checks the value of an option; returns it as it is used, or nil and the problem.
+--- Checks the value of an option; returns the value to be used, or nil and the problem.
 ---@param name string
 ---@param value any
 ---@return any value
@@ -110,13 +110,14 @@ function config.check(name, value)
   return value
 end
 
--- The one of `names` that a source sets: its name, its checked value, and where it was set. Fails if it sets two.
+-- Returns the option of a group that a source sets: its name, its checked value, and where it was set. Fails if the
+-- source sets two.
 local function pick_from(source, names)
   local found, value, from
   for _, name in ipairs(names) do
     local candidate, where, problem = source(name)
     if candidate ~= nil and found then
-      return errors.invalid_option(name, where, ("it conflicts with %s; set only one of them"):format(found))
+      return errors.invalid_option(name, where, ("conflicts with %s; set only one of them"):format(found))
     elseif candidate ~= nil then
       candidate, problem = config.check(name, candidate)
       found, value, from = name, candidate, where
@@ -128,17 +129,17 @@ local function pick_from(source, names)
   return found, value, from
 end
 
---- Merges sources, the first one before the others, and checks the values; `from` in the result tells where each was
---- set.
+--- Merges sources, given in order of precedence, and checks the values. `from` in the result has the place where each
+--- was set.
 ---@param sources central.auth.OptionSource[]
----@param lists? string[][] of options, those together that set the same thing; default: all options
+---@param groups? string[][] options by groups of alternatives; default: all options
 ---@return table<string, any>? values
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function config.collect(sources, lists)
+function config.collect(sources, groups)
   local values, from = {}, {}
-  for _, names in ipairs(lists or GROUPS) do
+  for _, names in ipairs(groups or ALL_GROUPS) do
     for _, source in ipairs(sources) do
       local name, value, where, detail = pick_from(source, names)
       if name then
@@ -157,7 +158,7 @@ end
 
 local KINDS = { [""] = "value", _file = "file", _command = "command" }
 
--- Removes a secret from the values, and returns its source: the secret in native memory, or how to read it.
+-- Removes a secret from the values, and returns its source: the secret in native memory, or the way to read it.
 local function take_source(values, base, entry)
   for suffix, kind in pairs(KINDS) do
     local name = base .. suffix
@@ -189,9 +190,9 @@ function config.base_url(values)
   return values.base_url or values.cluster and clusters.base_url(values.cluster) or nil
 end
 
---- Makes the configuration of collected values, which become part of it.
+--- Completes collected values to a configuration, in the same table.
 ---@param values table<string, any>
----@param entry? central.auth.Profile where some of them are from
+---@param entry? central.auth.Profile the source of some values
 ---@param no_profile? string why no profile was used
 ---@return central.auth.Config? config
 ---@return string? message
@@ -207,7 +208,7 @@ function config.complete(values, entry, no_profile)
   elseif not can_authenticate then
     return problems.missing("client_secret", entry, no_profile)
   elseif values.key_file and not values.cert_file then
-    return errors.invalid_option("key_file", values.from.key_file, "it needs cert_file, too")
+    return errors.invalid_option("key_file", values.from.key_file, "cert_file is not set; set both")
   end
   local workspace = values.workspace_id
   values.greenlake_url = values.greenlake_url or GREENLAKE_URL
@@ -222,7 +223,7 @@ end
 
 local ENOENT = 2
 
--- Most programs use no profile, and need not load the module that reads it.
+-- Most programs use no profile: with this check they need not load the module that reads it.
 local function may_exist(path)
   local file, _, errno = io.open(path or "", "rb")
   if file then
@@ -231,14 +232,14 @@ local function may_exist(path)
   return path ~= nil and errno ~= ENOENT
 end
 
---- Returns which profile is to be used: one with this name; false: none; nil: the default one, if it exists.
+--- Returns the profile to be used: its name; false: none; nil: the default one, if it exists.
 ---@param given central.auth.Options
 ---@return { profile?: string | false }? chosen
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.choose_profile(given)
-  return config.collect({ arguments(given), config.environment }, PROFILE)
+  return config.collect({ arguments(given), config.environment }, PROFILE_ONLY)
 end
 
 --- Merges and checks the options of all sources. Raises if the argument table has unknown names or wrong types.
@@ -249,7 +250,7 @@ end
 ---@return central.auth.Detail? detail
 function config.resolve(given)
   local sources = { arguments(given), config.environment }
-  local chosen, message, code, detail = config.collect(sources, PROFILE)
+  local chosen, message, code, detail = config.collect(sources, PROFILE_ONLY)
   if not chosen then
     return nil, message, code, detail
   end

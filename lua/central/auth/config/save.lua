@@ -1,5 +1,5 @@
--- Saves a new secret to a file of its own or to a profile, so that it is never shown on a terminal. `prepare` checks
--- that this will work before there is a secret to lose.
+-- Saves a new secret to a separate file or to a profile, so that it is never shown on a terminal. `prepare` checks that
+-- saving will work before there is a secret to lose.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -21,16 +21,16 @@ function save.check(to)
   end
 end
 
-local function put_in_profile(name, client_id, client_secret, dry)
+local function put_in_profile(name, client_id, client_secret, dry_run)
   local source = config.source({ client_id = client_id, client_secret = client_secret }, "save_to")
-  return profile_store.put(name, source, "central-auth credentials, or by save_to of the library", dry)
+  return profile_store.put(name, source, "central-auth credentials, or by save_to of the library", dry_run)
 end
 
 local function fail(place, why)
   return errors.fail("config", ("save_to: %s: %s"):format(place, why), { option = "save_to" })
 end
 
---- Checks whether a secret can be saved there.
+--- Checks whether a secret can be saved to this place.
 ---@param to? central.auth.SaveTo
 ---@return boolean? ready
 ---@return string? message
@@ -47,7 +47,7 @@ function save.prepare(to)
     local path, message, code, detail = put_in_profile(name, "id", "secret", true)
     return path and true, message, code, detail
   elseif not to:find("^/") then
-    return fail(to, "an absolute path is needed")
+    return fail(to, "an absolute path expected")
   end
   local folder = to:match "^(.*)/"
   local ok, why, absent = core.replace_file(to)
@@ -59,7 +59,7 @@ function save.prepare(to)
   return true
 end
 
---- Saves them. Returns the path of the file.
+--- Saves the secret, in a profile with the client id. Returns the path of the file.
 ---@param to central.auth.SaveTo
 ---@param client_id string
 ---@param client_secret string

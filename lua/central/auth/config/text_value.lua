@@ -1,4 +1,4 @@
--- Parses values of environment variables for options that are not strings: numbers, words, fields, switches.
+-- Parses the values of environment variables for options that are not strings: numbers, words, fields, switches.
 -- SPDX-License-Identifier: MIT
 
 local util = require "central.auth.util"
@@ -43,7 +43,7 @@ local SWITCH = { ["true"] = true, ["1"] = true, on = true, yes = true,
 ---@return string? problem
 function text_value.number(value)
   local number = tonumber(value)
-  return number, not number and "it is not a number" or nil
+  return number, not number and "the value is not a number" or nil
 end
 
 --- Parses "on", "off" and the like; returns any other text unchanged.

@@ -1,58 +1,58 @@
--- What the options are for, and the events that `on_event` gets, for the help, the reference and editors. Never loaded.
+-- Documents the options and the events of `on_event`, for the help, the reference and editors. Never loaded.
 -- SPDX-License-Identifier: MIT
 
 ---@alias central.auth.EventName
 ---| "fetched"     # the server issued the first token
 ---| "renewed"     # the server issued another token
 ---| "shared"      # a token of another process was taken from the cache
----| "retry"       # an attempt failed and there will be another
----| "failed"      # the last attempt for a token failed
+---| "retry"       # an attempt failed; a retry follows
+---| "failed"      # the last attempt failed; no retry follows
 ---| "invalidated" # the API refused the token
----| "cache_error" # the cache cannot be used; tokens still come
+---| "cache_error" # the cache cannot be used; tokens are still fetched
 ---| "odd_reply"   # the server's reply was unusual but usable
 
 ---@class central.auth.Event
 ---@field event central.auth.EventName
 ---@field expires_in? number seconds until the token expires
----@field code? central.auth.Code of a failure
+---@field code? central.auth.Code the failure's code
 ---@field message? string
----@field what? string what is odd in a reply
+---@field what? string the unusual part of a reply
 
 ---@class central.auth.Options
 ---@field client_id? string CENTRAL_CLIENT_ID: the client's identifier
 ---@field client_secret? string | fun(): string CENTRAL_CLIENT_SECRET
----@field client_secret_file? string CENTRAL_CLIENT_SECRET_FILE: contains only the secret, mode 0600
+---@field client_secret_file? string CENTRAL_CLIENT_SECRET_FILE: a file with only the secret, mode 0600
 ---@field client_secret_command? string CENTRAL_CLIENT_SECRET_COMMAND: a shell command that prints the secret
 ---@field client_assertion? string | fun(): string CENTRAL_CLIENT_ASSERTION: a signed JWT in place of a secret (RFC
---- 7523), obtained anew for each attempt
----@field client_assertion_file? string CENTRAL_CLIENT_ASSERTION_FILE: contains the JWT
----@field client_assertion_command? string CENTRAL_CLIENT_ASSERTION_COMMAND: prints the JWT
+--- 7523), read again for each attempt
+---@field client_assertion_file? string CENTRAL_CLIENT_ASSERTION_FILE: a file with the JWT
+---@field client_assertion_command? string CENTRAL_CLIENT_ASSERTION_COMMAND: a command that prints the JWT
 ---@field token_url? string CENTRAL_TOKEN_URL: default GreenLake's; HTTPS, or HTTP to the loopback address
----@field workspace_id? string CENTRAL_WORKSPACE_ID: selects GreenLake's endpoint of this workspace
----@field base_url? string CENTRAL_BASE_URL: the base of API calls; or `cluster`
+---@field workspace_id? string CENTRAL_WORKSPACE_ID: selects GreenLake's token endpoint of this workspace
+---@field base_url? string CENTRAL_BASE_URL: the base URL of API calls; or set `cluster`
 ---@field cluster? string CENTRAL_CLUSTER: HPE's name of new Central's cluster, like "US-1"
 ---@field hosts? string | string[] CENTRAL_HOSTS: further hosts to which API calls may send the token
----@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: tokens of workspaces, credentials
+---@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: workspace tokens, API clients
 ---@field revocation_url? string CENTRAL_REVOCATION_URL: RFC 7009, for close{ revoke = true }
 ---@field scope? string | string[] CENTRAL_SCOPE
----@field audience? string | string[] CENTRAL_AUDIENCE: words in the environment; a list repeats the field
----@field resource? string | string[] CENTRAL_RESOURCE: likewise
+---@field audience? string | string[] CENTRAL_AUDIENCE: a list repeats the field; in the environment, words
+---@field resource? string | string[] CENTRAL_RESOURCE: like audience
 ---@field params? table<string, string | string[]> CENTRAL_PARAMS: further form fields; name=value&… in the environment
----@field auth_style? "post" | "basic" | "basic_raw" CENTRAL_AUTH_STYLE: credentials in the body (default), or by Basic
+---@field auth_style? "post" | "basic" | "basic_raw" CENTRAL_AUTH_STYLE: in the body (default), or by HTTP Basic
 ---@field cert_file? string CENTRAL_CERT_FILE: PEM, for mutual TLS
----@field key_file? string CENTRAL_KEY_FILE: PEM, the key of cert_file
+---@field key_file? string CENTRAL_KEY_FILE: PEM, the private key of cert_file
 ---@field ca_file? string CENTRAL_CA_FILE: PEM, in place of the system's trust store
----@field ca_path? string CENTRAL_CA_PATH: a hashed folder, likewise
+---@field ca_path? string CENTRAL_CA_PATH: a hashed folder, in place of the system's trust store
 ---@field crl_file? string CENTRAL_CRL_FILE: PEM, revoked certificates
 ---@field proxy? string CENTRAL_PROXY: http://user:password@host:port; else the environment's https_proxy
----@field timeout? number CENTRAL_TIMEOUT: seconds that a call may take in all; default 30
----@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds; default 10
----@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry
+---@field timeout? number CENTRAL_TIMEOUT: seconds for a whole call, retries included; default 30
+---@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds for a connection; default 10
+---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry at which renewal starts
 ---@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token, or the URL of a Redis server
---- (redis://…); false, off in the environment: none
----@field cache_password? string CENTRAL_CACHE_PASSWORD: of the Redis server
----@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: contains only this password, mode 0600
+--- (redis://…); false (in the environment: off): no shared token
+---@field cache_password? string CENTRAL_CACHE_PASSWORD: the password of the Redis server
+---@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: a file with only this password, mode 0600
 ---@field user_agent? string CENTRAL_USER_AGENT
 ---@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, not even the default one
 ---@field on_event? fun(event: central.auth.Event) called after each event
----@field wait? fun(fd: integer, seconds: number) waits in a coroutine until a descriptor is readable: for event loops
+---@field wait? fun(fd: integer, seconds: number) waits in a coroutine until a descriptor is readable; for event loops

@@ -1,4 +1,4 @@
--- Checks of the less usual options: from a value as it was set to the value as it is used, or nil and the problem.
+-- Checks of further options. Each takes a value as it was set; returns the value to be used, or nil and the problem.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require("central.auth.util").lazy
@@ -20,9 +20,9 @@ function validate.proxy(value)
   local checked, problem = text(value)
   local scheme, address = proxy.split(value)
   if not checked or value:find("%s") then
-    return nil, problem or "it contains a space"
+    return nil, problem or "the value contains a space"
   elseif not PROXIES[scheme] then
-    return nil, "a proxy speaks http, https, socks4, socks4a, socks5 or socks5h"
+    return nil, "unknown scheme; use http, https, socks4, socks4a, socks5 or socks5h"
   elseif not url.host(address) then
     return nil, "write it like http://user:password@host:port"
   end
@@ -31,7 +31,7 @@ end
 
 function validate.header_text(value)
   if value:find("[^\x20-\x7E]") then
-    return nil, "a header may have printable ASCII only"
+    return nil, "only printable ASCII is allowed in a header"
   end
   return text(value)
 end
@@ -39,7 +39,7 @@ end
 local function seconds(limit)
   return function(value)
     if value ~= value or value <= 0 or value > limit then
-      return nil, ("a number of seconds above 0 and up to %d is needed"):format(limit)
+      return nil, ("a number of seconds above 0 and up to %d expected"):format(limit)
     end
     return value
   end
@@ -53,7 +53,7 @@ local function one_of(...)
         return value
       end
     end
-    return nil, ("%q is none of %s%s"):format(errors.printable(value), table.concat(known, ", "),
+    return nil, ("%q is not one of %s%s"):format(errors.printable(value), table.concat(known, ", "),
       errors.suggest(value, known))
   end
 end
@@ -66,12 +66,12 @@ local function texts(value)
   for i, item in ipairs(value) do
     local checked, problem = text(type(item) == "string" and item or "")
     if not checked then
-      return nil, ("item %d: %s"):format(i, type(item) == "string" and problem or "a string is needed")
+      return nil, ("item %d: %s"):format(i, type(item) == "string" and problem or "a string expected")
     end
     copy[i] = checked
   end
   if #copy == 0 or next(value, #copy) ~= nil then
-    return nil, "a string or a list of strings is needed"
+    return nil, "a string or a list of strings expected"
   end
   return copy
 end
@@ -99,9 +99,9 @@ function validate.params(value)
     if type(name) ~= "string" or not text(name) then
       return nil, "the name of each field must be a string without control characters"
     elseif RESERVED[name] then
-      return nil, ("%s has an option of its own"):format(name)
+      return nil, ("set %s by its own option"):format(name)
     end
-    local checked, problem = nil, "a string or a list of strings is needed"
+    local checked, problem = nil, "a string or a list of strings expected"
     if type(item) == "string" or type(item) == "table" then
       checked, problem = texts(item)
     end
@@ -115,11 +115,11 @@ end
 
 function validate.profile(value)
   if value == true then
-    return nil, "the name of a profile is needed, or false"
+    return nil, "the name of a profile or false expected"
   elseif value == false then
     return false
   elseif not value:find "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$" then -- it becomes the name of a file
-    return nil, "the name of a profile has only letters, digits, - _ and ., and does not begin with a dot"
+    return nil, "only letters, digits, -, _ and . are allowed in a profile's name, and no . at its start"
   end
   return value
 end
@@ -127,7 +127,7 @@ end
 -- GreenLake shows workspace ids with dashes, and expects them without.
 function validate.workspace(value)
   if not value:find("^[%w_-]+$") then
-    return nil, "a workspace id has letters, digits and dashes only"
+    return nil, "only letters, digits and dashes are allowed in a workspace id"
   end
   return value:find("^%x+%-%x+%-%x+%-%x+%-%x+$") and (value:gsub("-", "")) or value
 end
@@ -139,25 +139,25 @@ function validate.base_url(value)
   local checked, problem = options.checks.url(value)
   local host = checked and select(2, url.split(checked))
   if checked and checked:find("?", 1, true) then
-    return nil, "it has a query"
+    return nil, "the URL has a query"
   elseif host and host:find("api[g-]") and clusters.is_classic(host) then
-    return nil, ("%s is a gateway of classic Central, where tokens of new Central do not work; give new Central's base"
-      .. " URL, or cluster in its place"):format(host)
+    return nil, ("%s is a gateway of classic Central, where tokens of new Central do not work; set new Central's base"
+      .. " URL, or cluster"):format(host)
   end
   return checked and (checked:gsub("/+$", "")) or nil, problem
 end
 
 function validate.cluster(value)
   if not clusters.base_url(value) then
-    return nil, ("%q is no cluster of new Central%s; known are %s (or give base_url)"):format(errors.printable(value),
-      errors.suggest(value, clusters.names), table.concat(clusters.names, ", "))
+    return nil, ("%q is not a cluster of new Central%s; the clusters are %s (or set base_url)"):format(
+      errors.printable(value), errors.suggest(value, clusters.names), table.concat(clusters.names, ", "))
   end
   return value
 end
 
 function validate.hosts(value)
   for i, name in ipairs(type(value) == "table" and value or { value }) do
-    local origin, host, rest = nil, "a string is needed", nil
+    local origin, host, rest = nil, "a string expected", nil
     if type(name) == "string" then
       origin, host, rest = url.split("https://" .. name)
     end

@@ -127,7 +127,7 @@ return function(context, report)
   end
   local proxy, why = proxies.of(found, found.token_url)
   report("ok", "proxy", proxy and ("%s (from %s)%s"):format(proxy.url, proxy.from,
-    proxy.others ~= "" and "; not used: " .. proxy.others or "") or why)
+    proxy.unused ~= "" and "; not used: " .. proxy.unused or "") or why)
   trust(found, report)
   local loads = pcall(require, "central.auth.http") -- otherwise the check "versions" reports it
   if context.options.offline or not loads then
