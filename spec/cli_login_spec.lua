@@ -200,7 +200,7 @@ describe("central-auth login", function()
       _, said, status = home:run("login --no-check", credentials)
       credentials.CENTRAL_PROFILE = nil
       assert.equal(1, status)
-      assert.matches("^central%-auth: profile %(from the environment variable CENTRAL_PROFILE%): the name of", said)
+      assert.matches("^central%-auth: profile %(from the environment variable CENTRAL_PROFILE%): only letters", said)
     end
     assert.equal("", (process.run(("ls -A %s/config 2>/dev/null"):format(home.folder))))
     assert.equal(0, select(3, home:run("login --no-check -p A-1_b.c", credentials)))
@@ -461,6 +461,6 @@ describe("central-auth profiles", function()
   it("fails where there can be none, or the chosen name can't be one", function()
     local more = { HOME = false, XDG_CONFIG_HOME = false }
     assert.matches("neither XDG_CONFIG_HOME nor HOME is set", home:fails("profiles", more))
-    assert.matches("CENTRAL_PROFILE%): the name of a profile", home:fails("profiles", { CENTRAL_PROFILE = "a/b" }))
+    assert.matches("CENTRAL_PROFILE%): only letters", home:fails("profiles", { CENTRAL_PROFILE = "a/b" }))
   end)
 end)

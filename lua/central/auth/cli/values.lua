@@ -25,7 +25,7 @@ local NUMBERS = {
 ---@return fun(text: string): string?, string?
 function values.text(name, option)
   return function(text)
-    local problem = text == "" and "it is empty" or option and select(2, config.check(option, text))
+    local problem = text == "" and "the value is empty" or option and select(2, config.check(option, text))
     if problem then
       return nil, ("%s: %s"):format(name, problem)
     end
