@@ -149,14 +149,14 @@ SPECS     ?= spec
 BUSTED_FLAGS ?= --exclude-tags=deb
 FOR_SPECS := $(BUILD)/oidc/.ready $(patsubst %,$(BUILD)/spec_%.so,clocks fork getenv thread_end torture) $(BUILD)/threads $(BUILD)/contain
 
-spec: build $(FOR_SPECS) ## the Lua specs only (SPECS=spec/renew_spec.lua for one)
+spec: build $(FOR_SPECS) ## the Lua specs only (SPECS=spec/renewal_spec.lua for one)
 	@mkdir -p $(BUILD)/home
 	@$(CLEAN_ENV) $(BUILD)/contain $(SPEC_SECONDS) $(RUNNER) $(LUA) /usr/bin/busted $(BUSTED_FLAGS) $(SPECS)
 
 # Units and spec files side by side, for most of them wait most of the time. TAGS and EXCLUDE choose among the specs, INIT
 # is Lua to run first in each, RUNNER a command to run each by.
 JOBS       ?= $(shell echo $$((3 * $$(nproc))))
-SPEC_FILES ?= $(filter-out %/deb_spec.lua,$(wildcard spec/*_spec.lua))
+SPEC_FILES ?= $(filter-out %/debian_package_spec.lua,$(wildcard spec/*_spec.lua))
 run: build $(FOR_SPECS) $(TESTS)
 	@$(CLEAN_ENV) JOBS=$(JOBS) TAGS=$(TAGS) EXCLUDE=$(EXCLUDE) INIT=$(INIT) RUNNER="$(RUNNER)" LUA=$(LUA) \
 	  $(LUA) spec/runner.lua $(TESTS) $(SPEC_FILES)
@@ -249,7 +249,7 @@ check-valgrind: deps-check ## C units and the specs without timing under valgrin
 TSAN := BUILD=.build/tsan SANITIZE=-fsanitize=thread CFLAGS="-O1 -g -U_FORTIFY_SOURCE" RUNNER="setarch -R"
 check-tsan: deps-test .build/tsan/bin/lua5.4 ## workers, and many states in many threads, under ThreadSanitizer
 	@$(MAKE) --no-print-directory spec-c TESTS="$(addprefix .build/tsan/spec/,notifier_test deadline_test worker_test gate_test transfer_test secret_source_test session_test fetch_test fetch_processes_test $(if $(HAS_REDIS),redis_store_test))" $(TSAN)
-	@$(MAKE) --no-print-directory spec SPECS="spec/states_spec.lua spec/transfer_spec.lua spec/loops_spec.lua" $(TSAN) \
+	@$(MAKE) --no-print-directory spec SPECS="spec/lua_states_spec.lua spec/transfer_spec.lua spec/event_loops_spec.lua" $(TSAN) \
 	  BUSTED_FLAGS=--exclude-tags=foreign,forks,ends
 
 .build/tsan/bin/lua5.4: Makefile
@@ -278,7 +278,7 @@ check-gc: deps-test .build/asan/bin/lua5.4 ## the specs with the collector at ev
 	@$(BY_GC) TAGS=$(NOT_SANITIZED) EXCLUDE=torture,deb
 
 check-deb: deps-fresh ## the Debian package, by lintian and in a fresh Debian of its own, its systemd and a container (root)
-	@$(MAKE) --no-print-directory spec SPECS=spec/deb_spec.lua BUSTED_FLAGS=
+	@$(MAKE) --no-print-directory spec SPECS=spec/debian_package_spec.lua BUSTED_FLAGS=
 
 SUITE  ?= trixie
 ARCH   ?= $(shell dpkg --print-architecture 2>/dev/null)

@@ -1,5 +1,5 @@
 -- Clocks that jump under a running process: hours pass, the wall clock steps, by libfaketime; the machine sleeps, by a
--- library of our own, for libfaketime knows no clocks that stand still then. The rules are in renew_spec, with a
+-- library of our own, for libfaketime knows no clocks that stand still then. The rules are in renewal_spec, with a
 -- movable clock; here the real ones are moved.
 -- SPDX-License-Identifier: MIT
 

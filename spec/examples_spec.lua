@@ -1,5 +1,5 @@
 -- The examples that stand for a place where the library runs, each run as it would be there; those of event loops are
--- in loops_spec.
+-- in event_loops_spec.
 -- SPDX-License-Identifier: MIT
 
 local apart = require "spec.support.apart"

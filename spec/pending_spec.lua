@@ -1,5 +1,5 @@
 -- Renewal in the background and pending tokens: who waits, who does not, what is shared. By a scripted network and a
--- movable clock; real threads, loops and hosts are in ends_spec, loops_spec and hosts_spec.
+-- movable clock; real threads, loops and hosts are in exit_and_fork_spec, event_loops_spec and host_programs_spec.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"

@@ -1,5 +1,5 @@
 -- The token that machines share by Redis, by clients that stand for processes on machines of their own, with a real
--- redis-server and a real token server. Real processes are in fleet_spec.
+-- redis-server and a real token server. Real processes are in redis_machines_spec.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"

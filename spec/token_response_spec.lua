@@ -1,4 +1,4 @@
--- A raw reply -> a token or the failure it stands for. What odd servers do on the wire is in rude_reply_spec.
+-- A raw reply -> a token or the failure it stands for. What odd servers do on the wire is in hostile_reply_spec.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"

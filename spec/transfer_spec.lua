@@ -1,5 +1,6 @@
--- Transfers by hand: fetches and API calls at real servers. What becomes of a request under odd servers is in the rude,
--- tls, proxy and dns specs; the decisions of a fetch are in the C unit; ends of processes are in ends_spec, too.
+-- Transfers by hand: fetches and API calls at real servers. What becomes of a request under odd servers is in the
+-- hostile_*, tls, proxy and dns specs; the decisions of a fetch are in the C unit; ends of processes are in
+-- exit_and_fork_spec, too.
 -- SPDX-License-Identifier: MIT
 
 local child = require "spec.support.child"

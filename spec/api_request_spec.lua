@@ -414,7 +414,7 @@ describe("a mistake in a call", function()
       local ok, message = pcall(call)
       assert.is_false(ok)
       assert.truthy(message:find(part, 1, true), message)
-      assert.truthy(message:find("request_spec.lua:", 1, true), message)
+      assert.truthy(message:find("api_request_spec.lua:", 1, true), message)
     end
   end)
 

@@ -278,7 +278,7 @@ describe("credentials", function()
       local ok, message = pcall(call)
       assert.is_false(ok)
       assert.truthy(message:find(part, 1, true), message)
-      assert.truthy(message:find("credentials_spec.lua:", 1, true), message)
+      assert.truthy(message:find("api_clients_spec.lua:", 1, true), message)
     end
     assert.equal("config", select(3, c.credentials:reset "../x"))
     assert.equal("api", select(3, c.credentials:reset "unknown"))
