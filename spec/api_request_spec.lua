@@ -40,13 +40,13 @@ describe("a call", function()
     local s = client { token("t1", 1000), api(201), api(204), api(200), api(200) }
     assert(s.client:post("/x?a=1", { query = { b = { 1, "x y" } }, json = { name = "n" }, headers = { ["X-Id"] = 7 } }))
     assert.equal(BASE .. "/x?a=1&b=1&b=x%20y", s.last_request.url)
-    local lines = table.concat(s.last_request.headers, "\n")
+    local lines = s.last_request.headers
     assert.truthy(lines:find("Content-Type: application/json", 1, true))
     assert.truthy(lines:find("X-Id: 7", 1, true))
     assert.truthy(lines:find("Accept: application/json", 1, true))
     assert.equal(#'{"name":"n"}', s.last_request.body:length())
     assert(s.client:put("/x", { body = "<a/>", content_type = "text/xml", headers = { accept = "text/xml" } }))
-    lines = table.concat(s.last_request.headers, "\n")
+    lines = s.last_request.headers
     assert.truthy(lines:find("Content-Type: text/xml", 1, true))
     assert.is_nil(lines:find("Accept: application/json", 1, true))
     assert(s.client:patch "/x")
@@ -55,7 +55,7 @@ describe("a call", function()
     assert.is_nil(s.last_request.body)
     s.replies[6] = api(200)
     assert(s.client:patch("/x", { json = {}, content_type = "application/merge-patch+json" }))
-    lines = table.concat(s.last_request.headers, "\n")
+    lines = s.last_request.headers
     assert.truthy(lines:find("Content-Type: application/merge-patch+json", 1, true))
   end)
 

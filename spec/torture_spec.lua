@@ -368,7 +368,7 @@ describe("without memory #torture #slow", function()
           local basic <close> = core.basic("a", "b", false)
           local started
           started, why = transfer:call({ url = server.url, user_agent = "spec", body = body, timeout = 0.5,
-            connect_timeout = 0.5, authorization = basic, headers = { "Accept: a/b" }, method = "PATCH",
+            connect_timeout = 0.5, authorization = basic, headers = "Accept: a/b", method = "PATCH",
             no_repeat = true },
             threaded and notifier or nil)
           if not started then

@@ -13,7 +13,7 @@ struct auth_request {
     const char *url;    /* https, or http to loopback: the caller has checked */
     const char *method; /* an upper-case token; else POST with a body, GET without */
     const char *user_agent;
-    const char *const *headers; /* lines "Name: value", the last NULL; else the two of JSON as it is */
+    const char *headers; /* lines "Name: value" with "\n" between them; else the two of JSON as it is */
     /* With one of them in place of the system's trust store; else by auth_request_complete those of the
      * environment, SSL_CERT_FILE and SSL_CERT_DIR. */
     const char *ca_file; /* PEM */
@@ -36,7 +36,7 @@ struct auth_request {
     bool no_repeat;
 };
 
-/* Replaces the strings of a request, but for `method` and `headers`, by copies, and reads what it needs of
+/* Replaces the strings of a request by copies, and reads what it needs of
  * the environment: the proxy and its exceptions, where `url` is to be asked through one and `proxy` does not
  * name another; and where OpenSSL's programs find trust. On a thread of the host alone, for the host may
  * change its environment while a worker reads it; nothing else here does. false: no memory; then all are

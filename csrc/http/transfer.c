@@ -260,13 +260,17 @@ static CURLcode set_method(struct auth_transfer *transfer, const struct auth_req
 }
 
 static bool make_headers(struct auth_transfer *transfer, const struct auth_request *request) {
-    static const char *const usual[] = {"Accept: application/json", "Accept-Encoding: identity", NULL};
-    for (const char *const *line = request->headers != NULL ? request->headers : usual; *line != NULL;
-         line++) {
-        struct curl_slist *longer = curl_slist_append(transfer->headers, *line);
+    static const char usual[] = "Accept: application/json\nAccept-Encoding: identity";
+    const char *rest = request->headers != NULL ? request->headers : usual;
+    while (*rest != '\0') {
+        size_t length = strcspn(rest, "\n");
+        char *line = strndup(rest, length);
+        struct curl_slist *longer = line != NULL ? curl_slist_append(transfer->headers, line) : NULL;
+        free(line);
         if (longer == NULL)
             return false;
         transfer->headers = longer;
+        rest += length + strspn(rest + length, "\n");
     }
     return true;
 }

@@ -45,16 +45,6 @@ const char *auth_lua_check_text(lua_State *L, int index) {
     return text;
 }
 
-const char *auth_lua_text_item(lua_State *L, int index, lua_Integer i) {
-    size_t length = 0;
-    int type = lua_rawgeti(L, index, i);
-    const char *text = type == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
-    if (text == NULL || strlen(text) != length)
-        luaL_error(L, "item %I: a string without NUL expected", (LUAI_UACINT)i);
-    lua_pop(L, 1); /* it stays in the table */
-    return text;
-}
-
 const char *auth_lua_text_field(lua_State *L, int index, const char *name) {
     size_t length = 0;
     index = lua_absindex(L, index);

@@ -52,12 +52,11 @@ struct auth_lua_store *auth_lua_new_store(lua_State *L);
  * stack. */
 const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length);
 
-/* The text at `index`, or in the field `name` or the item `i` of the table there, where a string without NUL
+/* The text at `index`, or in the field `name` of the table there, where a string without NUL
  * is expected; NULL for a field that is nil. Valid while the value, or the table, stays on the stack: in a
  * table only strings count that are in it, for those that a metamethod or a conversion makes may be
  * collected. */
 const char *auth_lua_check_text(lua_State *L, int index);
-const char *auth_lua_text_item(lua_State *L, int index, lua_Integer i);
 const char *auth_lua_text_field(lua_State *L, int index, const char *name);
 
 /* The ids of records in the list at `index`, `most` at most, and their number; anything else raises. */

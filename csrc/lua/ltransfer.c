@@ -14,15 +14,12 @@
 /* What a handle borrows must not be collected before it. */
 enum { CLOCK_SLOT = 1, BUDGET_SLOT = 2, SLOTS = BUDGET_SLOT };
 
-enum { HEADER_LINES_MAX = 64 };
-
 struct handle {
     struct auth_session session;
     bool fetches;             /* what was started last: a fetch, or a call */
     struct auth_fetch *fetch; /* while its order is filled in */
     const struct auth_clock *clock;
     struct auth_budget *budget; /* gets that of the fetch when it has ended; NULL: it did, or none */
-    const char *headers[HEADER_LINES_MAX + 1]; /* those of the request's table, while it starts */
 };
 
 static struct handle *check_handle(lua_State *L) {
@@ -91,33 +88,16 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
-/* NULL where the request names none. The strings stay in its table. */
-static const char *const *check_headers(lua_State *L, struct handle *handle) {
-    lua_Integer count = 0;
-    bool given = lua_getfield(L, 2, "headers") != LUA_TNIL;
-    if (given) {
-        luaL_checktype(L, -1, LUA_TTABLE);
-        count = (lua_Integer)lua_rawlen(L, -1);
-        if (count > HEADER_LINES_MAX)
-            luaL_error(L, "more than %d header lines", HEADER_LINES_MAX);
-    }
-    for (lua_Integer i = 0; i < count; i++)
-        handle->headers[i] = auth_lua_text_item(L, -1, i + 1);
-    handle->headers[count] = NULL;
-    lua_pop(L, 1);
-    return given ? handle->headers : NULL;
-}
-
 static size_t check_body_max(lua_State *L) {
     int64_t bytes = auth_lua_integer_field(L, 2, "body_max", 0);
     return bytes < 0 || bytes > (int64_t)AUTH_TRANSFER_BODY_LIMIT ? AUTH_TRANSFER_BODY_LIMIT : (size_t)bytes;
 }
 
-static struct auth_request check_request(lua_State *L, struct handle *handle) {
+static struct auth_request check_request(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     struct auth_request request = {.url = auth_lua_text_field(L, 2, "url"),
                                    .method = auth_lua_text_field(L, 2, "method"),
-                                   .headers = check_headers(L, handle),
+                                   .headers = auth_lua_text_field(L, 2, "headers"),
                                    .body_max = check_body_max(L),
                                    .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
                                    .user_agent = auth_lua_text_field(L, 2, "user_agent"),
@@ -136,12 +116,12 @@ static struct auth_request check_request(lua_State *L, struct handle *handle) {
 /* --- calls --- */
 
 /* transfer:call(request [, notifier]) -> true | nil, why: starts an API call. The request as struct
- * auth_transfer_request, `timeout` and `connect_timeout` in seconds, `headers` a list of lines; its secrets
+ * auth_request, `timeout` and `connect_timeout` in seconds, `headers` lines of one text; its secrets
  * `body` and `authorization` are moved out of their userdata. With a notifier it runs on a worker, else in
  * `wait`. */
 static int handle_call(lua_State *L) {
     struct handle *handle = check_handle(L);
-    struct auth_request request = check_request(L, handle);
+    struct auth_request request = check_request(L);
     struct auth_secret *body = auth_lua_userdata_field(L, 2, "body", AUTH_SECRET_TYPE);
     struct auth_secret *authorization = auth_lua_userdata_field(L, 2, "authorization", AUTH_SECRET_TYPE);
     const struct auth_notifier *notifier = check_notifier(L, 3);
@@ -271,7 +251,7 @@ static bool read_environment(struct auth_fetch_order *order) {
  * order says `waits`, the next `wait` runs the fetch. */
 static int handle_fetch(lua_State *L) {
     struct handle *handle = check_handle(L);
-    struct auth_request request = check_request(L, handle);
+    struct auth_request request = check_request(L);
     lua_settop(L, 3);
     const struct auth_notifier *notifier = check_notifier(L, 3);
     struct auth_secret *form = auth_lua_userdata_field(L, 2, "form", AUTH_SECRET_TYPE);

@@ -365,7 +365,6 @@ static const char *echo(struct auth_transfer *transfer, const struct auth_reques
 
 static void sends_method_headers_and_body(void **state) {
     (void)state;
-    static const char *const lines[] = {"Accept: text/plain", "X-Empty;", "Content-Type:", NULL};
     struct auth_secret line = {0};
     struct server server = serve(NULL, 0);
     struct auth_transfer *transfer = auth_transfer_new();
@@ -377,7 +376,7 @@ static void sends_method_headers_and_body(void **state) {
     assert_non_null(strstr(sent, "\r\nAccept-Encoding: identity\r\n"));
     assert_non_null(strstr(sent, "\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
     request.method = "PATCH";
-    request.headers = lines;
+    request.headers = "Accept: text/plain\nX-Empty;\nContent-Type:";
     request.authorization = &line;
     sent = echo(transfer, &request);
     assert_non_null(strstr(sent, "PATCH /token HTTP/1.1\r\n"));

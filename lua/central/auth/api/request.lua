@@ -145,8 +145,9 @@ local function new_call(config, method, target, options, base)
   end
   local origin, host = url.split(address)
   return {
-    method = method, url = targets.extend(address, query), origin = origin, host = host, lines = lines, body = body,
-    timeout = timeout, raw = options.raw, attempts = 0, wants_identity = lines[#lines] == IDENTITY,
+    method = method, url = targets.extend(address, query), origin = origin, host = host, body = body,
+    headers = table.concat(lines, "\n"), wants_identity = lines[#lines] == IDENTITY, timeout = timeout,
+    raw = options.raw, attempts = 0,
   }
 end
 
@@ -156,7 +157,7 @@ local function send(source, call, token, deadline)
   call.attempts = call.attempts + 1
   local _ <close> = call.resets and source.resets:begin(deadline) or nil
   local raw, failure = source.pool:call({
-    url = call.url, method = call.method, headers = call.lines, body = call.body and core.secret(call.body) or nil,
+    url = call.url, method = call.method, headers = call.headers, body = call.body and core.secret(call.body) or nil,
     authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX,
     no_repeat = not IDEMPOTENT[call.method],
   }, deadline)
