@@ -10,10 +10,8 @@
 #include "http/reply.h"
 #include "http/request.h"
 
-/* Bytes of a reply's body, as sent (no Content-Encoding is decoded), if the request sets no limit, and the
- * highest limit that it may set. */
+/* Bytes of a reply's body, as sent (no Content-Encoding is decoded), if the request sets no limit. */
 #define AUTH_TRANSFER_BODY_MAX ((size_t)256 * 1024)
-#define AUTH_TRANSFER_BODY_LIMIT ((size_t)16 * 1024 * 1024)
 /* Bytes of all its header lines, those of 1xx replies and trailers too. */
 #define AUTH_TRANSFER_HEADERS_MAX ((size_t)64 * 1024)
 

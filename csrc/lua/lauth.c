@@ -81,8 +81,7 @@ int64_t auth_lua_check_ns(lua_State *L, int index) {
 }
 
 int64_t auth_lua_ns_field(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    int64_t value = auth_lua_check_ns(L, -1);
+    int64_t value = lua_getfield(L, index, name) == LUA_TNIL ? 0 : auth_lua_check_ns(L, -1);
     lua_pop(L, 1);
     return value;
 }

@@ -66,7 +66,7 @@ size_t auth_lua_check_ids(lua_State *L, int index, uint64_t *ids, size_t most);
 int64_t auth_lua_check_ns(lua_State *L, int index);
 
 /* The field `name` of the table at `index`: a whole number, `otherwise` where it is nil; a number of seconds
- * as above; whether it is true. Other types raise. */
+ * as above, 0 where it is nil; whether it is true. Other types raise. */
 int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise);
 int64_t auth_lua_ns_field(lua_State *L, int index, const char *name);
 bool auth_lua_flag_field(lua_State *L, int index, const char *name);

@@ -88,17 +88,12 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
-static size_t check_body_max(lua_State *L) {
-    int64_t bytes = auth_lua_integer_field(L, 2, "body_max", 0);
-    return bytes < 0 || bytes > (int64_t)AUTH_TRANSFER_BODY_LIMIT ? AUTH_TRANSFER_BODY_LIMIT : (size_t)bytes;
-}
-
 static struct auth_request check_request(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     struct auth_request request = {.url = auth_lua_text_field(L, 2, "url"),
                                    .method = auth_lua_text_field(L, 2, "method"),
                                    .headers = auth_lua_text_field(L, 2, "headers"),
-                                   .body_max = check_body_max(L),
+                                   .body_max = (size_t)auth_lua_integer_field(L, 2, "body_max", 0),
                                    .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
                                    .user_agent = auth_lua_text_field(L, 2, "user_agent"),
                                    .ca_file = auth_lua_text_field(L, 2, "ca_file"),
@@ -158,19 +153,12 @@ static void copy_bytes(lua_State *L, int index, const char *name, struct auth_se
     lua_pop(L, 1);
 }
 
-static int64_t optional_ns_field(lua_State *L, const char *name) {
-    int64_t ns = lua_getfield(L, 2, name) == LUA_TNIL ? 0 : auth_lua_check_ns(L, -1);
-    lua_pop(L, 1);
-    return ns;
-}
-
 /* The position of the field's string in `names`. */
 static int option_field(lua_State *L, int index, const char *name, const char *const *names) {
-    const char *text = auth_lua_text_field(L, index, name);
-    for (int i = 0; text != NULL && names[i] != NULL; i++)
-        if (strcmp(text, names[i]) == 0)
-            return i;
-    return luaL_error(L, "%s: %s is none of its values", name, text != NULL ? text : "nil");
+    lua_getfield(L, index, name);
+    int which = luaL_checkoption(L, lua_gettop(L), NULL, names);
+    lua_pop(L, 1);
+    return which;
 }
 
 /* { kind = "value" | "file" | "command", value = secret or string } | nil */
@@ -188,6 +176,8 @@ static void copy_source(lua_State *L, const char *name, struct auth_secret_sourc
         if (kind != AUTH_SECRET_VALUE && source->text == NULL)
             luaL_error(L, "%s: a value expected", name);
         source->kind = kind;
+        if (!auth_secret_source_read_environment(source)) /* on this thread: the host may change it */
+            auth_lua_no_memory(L);
     }
     lua_pop(L, 1);
 }
@@ -218,9 +208,8 @@ static void fill_records(lua_State *L, struct auth_fetch_order *order) {
     copy_ids(L, "forget", order->forget);
     order->forget_all = auth_lua_flag_field(L, 2, "forget_all");
     order->good = (uint64_t)auth_lua_integer_field(L, 2, "good", 0);
-    order->since_boot_ns = optional_ns_field(L, "since");
-    int64_t failures = auth_lua_integer_field(L, 2, "failures", 0);
-    order->failures = (uint32_t)(failures < 0 ? 0 : failures > INT_MAX ? INT_MAX : failures);
+    order->since_boot_ns = auth_lua_ns_field(L, 2, "since");
+    order->failures = (uint32_t)auth_lua_integer_field(L, 2, "failures", 0);
     if (folder != NULL && (order->local = auth_folder_store_new(folder)) == NULL)
         auth_lua_no_memory(L);
 }
@@ -229,19 +218,10 @@ static void fill_order(lua_State *L, const struct handle *handle, struct auth_fe
     order->clock = *handle->clock;
     fill_secrets(L, order);
     fill_records(L, order);
-    int64_t tries = auth_lua_integer_field(L, 2, "tries", AUTH_FETCH_TRIES_MAX);
-    order->tries = (unsigned)(tries < 1 ? 1 : tries > AUTH_FETCH_TRIES_MAX ? AUTH_FETCH_TRIES_MAX : tries);
+    order->tries = (unsigned)auth_lua_integer_field(L, 2, "tries", AUTH_FETCH_TRIES_MAX);
     order->waits = auth_lua_flag_field(L, 2, "waits");
-    order->not_before_ns = optional_ns_field(L, "not_before");
+    order->not_before_ns = auth_lua_ns_field(L, 2, "not_before");
     order->deadline_ns = auth_clock_boot_ns(&order->clock) + auth_lua_ns_field(L, 2, "timeout");
-}
-
-/* What the fetch needs of the environment: on this thread, for the host may change it while the fetch runs.
- */
-static bool read_environment(struct auth_fetch_order *order) {
-    return auth_secret_source_read_environment(&order->secret) &&
-           auth_secret_source_read_environment(&order->assertion) &&
-           auth_secret_source_read_environment(&order->remote_password);
 }
 
 /* transfer:fetch(order [, notifier]) -> true, and true again if `wait` is to run it | nil, why: starts a
@@ -270,8 +250,6 @@ static int handle_fetch(lua_State *L) {
         return auth_lua_no_memory(L);
     if (!look_only)
         order->request = request; /* its strings are the order's now */
-    if (!read_environment(order))
-        return auth_lua_no_memory(L);
     if (budget != NULL)
         order->budget = *budget;
     move(&order->form, form);
