@@ -37,8 +37,10 @@ describe("a place", function()
 
   before_each(function()
     clock, started, ended = core.clock(), {}, {}
-    places = connection_pool.new({ connect_timeout = 1 }, clock,
-      waiter.new(clock, function() coroutine.yield() end), transfers.new(clock, transfer))
+    local source = { clock = clock, config = { connect_timeout = 1, wait = function() coroutine.yield() end },
+      parts = { transfer = transfer } }
+    source.waiter, source.transfers = waiter.new(source), transfers.new(source)
+    places = connection_pool.new(source)
   end)
 
   local Asked = {}

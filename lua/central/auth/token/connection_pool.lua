@@ -17,14 +17,11 @@ local Pool = {}
 Pool.__index = Pool
 
 --- Nothing is under way yet.
----@param config central.auth.Config
----@param clock userdata
----@param waiter central.auth.Waiter
----@param transfers central.auth.Transfers
+---@param source central.auth.TokenSource
 ---@return central.auth.Pool
-function connection_pool.new(config, clock, waiter, transfers)
+function connection_pool.new(source)
   return setmetatable({
-    _config = config, _clock = clock, _waiter = waiter, _transfers = transfers,
+    _config = source.config, _clock = source.clock, _waiter = source.waiter, _transfers = source.transfers,
     _active = setmetatable({}, { __mode = "k" }), -- a coroutine that is collected takes its transfer along
     _looks = setmetatable({}, { __mode = "k" }),  -- likewise
     _queue = setmetatable({}, { __mode = "k" }), _tickets = 0, -- of who waits: ticket and last look, by notifier

@@ -10,15 +10,8 @@ local lazy = require("central.auth.util").lazy
 local response = require "central.auth.token.response"
 
 local calls = lazy "central.auth.token.call"
-local connection_pool = lazy "central.auth.token.connection_pool"
 local deadlines = lazy "central.auth.deadline"
 local errors = lazy "central.auth.errors"
-local failures = lazy "central.auth.token.failures"
-local renewals = lazy "central.auth.token.renewals"
-local resets = lazy "central.auth.token.resets"
-local subjects = lazy "central.auth.token.subject"
-local transfers = lazy "central.auth.token.transfers"
-local waiters = lazy "central.auth.token.waiter"
 
 local SEEN_MAX = 8 -- ids of records: of two in each of two stores, and some that they have replaced
 
@@ -35,6 +28,7 @@ local token_source = {}
 ---@field subject? central.auth.Subject of a tenant: gives the token that is exchanged for its own
 ---@field seen integer[] ids of the records that were read last, the newest first
 ---@field closed boolean
+---@field parts table see `new`
 ---@field renewals central.auth.Renewals this and the following are made when they are first used
 ---@field failures central.auth.Failures
 ---@field resets central.auth.Resets
@@ -45,29 +39,32 @@ local token_source = {}
 local TokenSource = {}
 
 local PARTS = {
-  renewals = function(source) return renewals.new(source) end,
-  failures = function(source) return failures.new(source) end,
-  resets = function(source) return resets.new(source) end,
-  tenants = function(source) return subjects.new(source) end,
-  waiter = function(source) return waiters.new(source.clock, source.config.wait, source._parts.sleep) end,
-  transfers = function(source)
-    return source._parent and source._parent.transfers or transfers.new(source.clock, source._parts.transfer)
-  end,
-  pool = function(source)
-    return source._parent and source._parent.pool
-      or connection_pool.new(source.config, source.clock, source.waiter, source.transfers)
-  end,
+  renewals = lazy "central.auth.token.renewals",
+  failures = lazy "central.auth.token.failures",
+  resets = lazy "central.auth.token.resets",
+  tenants = lazy "central.auth.token.subject",
+  waiter = lazy "central.auth.token.waiter",
+  transfers = lazy "central.auth.token.transfers",
+  pool = lazy "central.auth.token.connection_pool",
 }
+local SHARED = { transfers = true, pool = true } -- a tenant has its parent's
 
 local metatable = {}
 
 function metatable:__index(name)
-  local make = PARTS[name]
-  if make then
-    self[name] = make(self)
-    return self[name]
+  local module, parent = PARTS[name], rawget(self, "_parent")
+  if not module then
+    return TokenSource[name]
   end
-  return TokenSource[name]
+  self[name] = parent and SHARED[name] and parent[name] or module.new(self)
+  return self[name]
+end
+
+--- A part, if it was ever made.
+---@param name string
+---@return any
+function TokenSource:made(name)
+  return rawget(self, name)
 end
 
 --- `parts`: clock and tracker (native); of a tenant `parent`, whose token is exchanged for this one, and whose
@@ -77,13 +74,13 @@ end
 ---@return central.auth.TokenSource
 function token_source.new(config, parts)
   local parent, clock = parts.parent, parts.clock
-  local own = parent and parent._parts or parts
+  local own = parent and parent.parts or parts
   local self = setmetatable({
     config = config, clock = clock, closed = false, seen = {}, random = own.random or core.random,
     budget = (own.budget or core.budget)(), current = current_token.new(config, clock, parts.tracker, own.jitter),
     client_secret = parent and parent.client_secret or client_secret.new(config),
     subject = parent and parent.tenants or nil,
-    _parent = parent, _parts = own, _events = {}, _has_looked = false,
+    parts = own, _parent = parent, _events = {}, _has_looked = false,
   }, metatable)
   self.cache = cache.new(config, { clock = clock, random = self.random, folder_store = own.folder_store },
     function(why) self:note("cache_error", { message = why }) end)
@@ -144,8 +141,9 @@ end
 
 --- A token is there, or another secret: what failed before is over.
 function TokenSource:succeeded()
-  if rawget(self, "failures") then
-    self.failures:succeeded()
+  local failures_before = self:made "failures"
+  if failures_before then
+    failures_before:succeeded()
   end
 end
 
@@ -153,8 +151,9 @@ end
 ---@return integer count
 ---@return number left
 function TokenSource:failed_before()
-  if rawget(self, "failures") then
-    return self.failures.count, self.failures:left()
+  local failures_before = self:made "failures"
+  if failures_before then
+    return failures_before.count, failures_before:left()
   end
   return 0, 0
 end
@@ -223,7 +222,8 @@ end
 --- Takes over what the renewal under way has brought by now. Whether it goes on.
 ---@return boolean
 function TokenSource:catch_up()
-  return rawget(self, "renewals") ~= nil and self.renewals:under_way() ~= nil
+  local made = self:made "renewals"
+  return made ~= nil and made:under_way() ~= nil
 end
 
 -- Looks whether a token lies ready in the machine's records: once, and when ours has expired.
@@ -307,14 +307,6 @@ function TokenSource:token(min_valid, deadline)
   return calls.new(self, { min_valid = min_valid, deadline = deadline }):run()
 end
 
--- Closes a part, if it was ever made.
-local function close(source, name)
-  local part = rawget(source, name)
-  if part then
-    part:close()
-  end
-end
-
 --- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.
 function TokenSource:close()
   self:deliver() -- what a coroutine that was dropped has left, too
@@ -323,12 +315,13 @@ function TokenSource:close()
   end
   self.closed = true
   self.current:forget()
-  for _, name in ipairs { "tenants", "renewals", "waiter" } do
-    close(self, name)
+  for _, name in ipairs { "tenants", "renewals", "waiter", "pool", "transfers" } do
+    local part = self:made(name)
+    if part and not (self._parent and SHARED[name]) then
+      part:close()
+    end
   end
   if not self._parent then
-    close(self, "pool")
-    close(self, "transfers")
     self.client_secret:close()
     client_secret.wipe(self.config.cache_secret)
   end

@@ -75,7 +75,7 @@ function status.of(source)
   if not source then
     return setmetatable({ state = "closed" }, metatable)
   end
-  local failures, current = source.failures, source.current
+  local failures, renewals, current = source:made "failures", source:made "renewals", source.current
   local tracker, sent_boot, origin = current.tracker, current.sent_boot, current.origin
   local ended = current.ended
   if ended and tracker:state() == "none" and ended.tracker:state() == "expired" then -- the clock may have been set back
@@ -85,9 +85,10 @@ function status.of(source)
   local held = state ~= "none"
   -- The end of an expired token lies in the past.
   local left = held and (remaining > 0 and remaining or math.min(sent_boot + life - source.clock:boot(), 0))
-  local pause, failure = failures:left(), failures.last
+  local pause, failure = failures and failures:left() or 0, failures and failures.last
   -- The Date header has whole seconds: a difference below one says nothing.
-  local skew = source.renewals.skew and (math.abs(source.renewals.skew) < 1 and 0 or source.renewals.skew)
+  local skew = renewals and renewals.skew
+  skew = skew and (math.abs(skew) < 1 and 0 or skew)
   return setmetatable({
     state = state,
     expires_in = held and remaining or nil,
@@ -97,7 +98,7 @@ function status.of(source)
     source = held and origin or nil,
     client = status.mask(source.config.client_id),
     token_url = source.config.token_url,
-    renewals = source.renewals.count,
+    renewals = renewals and renewals.count or 0,
     next_try_in = pause > 0 and pause or nil,
     last_error = failure and failure.message or nil,
     granted_scope = current.scope,

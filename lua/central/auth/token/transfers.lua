@@ -14,12 +14,11 @@ local transfers = {}
 local Transfers = {}
 Transfers.__index = Transfers
 
---- None yet. `make`: another maker of transfers, for specs.
----@param clock userdata
----@param make? fun(clock: userdata): userdata
+--- None yet.
+---@param source central.auth.TokenSource
 ---@return central.auth.Transfers
-function transfers.new(clock, make)
-  return setmetatable({ _clock = clock, _make = make, _idle = {} }, Transfers)
+function transfers.new(source)
+  return setmetatable({ _clock = source.clock, _make = source.parts.transfer, _idle = {} }, Transfers)
 end
 
 -- It can't be loaded once the program has changed its root, or while no descriptor is left.

@@ -17,13 +17,13 @@ local Waiter = {}
 Waiter.__index = Waiter
 
 --- That of one client.
----@param clock userdata
----@param wait? fun(fd: integer, seconds: number) the option
----@param sleep? fun(seconds: number) for specs
+---@param source central.auth.TokenSource
 ---@return central.auth.Waiter
-function waiter.new(clock, wait, sleep)
+function waiter.new(source)
+  local clock = source.clock
   return setmetatable({
-    _clock = clock, _wait = wait, _sleep = sleep or function(seconds) clock:sleep(seconds) end,
+    _clock = clock, _wait = source.config.wait,
+    _sleep = source.parts.sleep or function(seconds) clock:sleep(seconds) end,
     _notifiers = setmetatable({}, { __mode = "k" }), -- that wake those who wait here
   }, Waiter)
 end

@@ -20,12 +20,13 @@ local PROXY_FORM = "write it like http://user:password@host:port"
 local function probe(found, url, body)
   local clock = core.clock()
   local deadline = deadlines.new(clock, math.min(found.timeout, TIMEOUT_MAX))
-  local connections = transfers.new(clock)
-  local pool = connection_pool.new(found, clock, waiters.new(clock), connections)
+  local client = { clock = clock, config = found, parts = {} }
+  client.waiter, client.transfers = waiters.new(client), transfers.new(client)
+  local pool = connection_pool.new(client)
   local started = clock:boot()
   local raw, failure = pool:call({ url = url, body = body }, deadline)
   local took = clock:boot() - started
-  connections:close()
+  client.transfers:close()
   failure = failure or {}
   return { raw = raw, took = took, message = failure.message, code = failure.code, detail = failure.detail }
 end
