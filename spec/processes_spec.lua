@@ -122,7 +122,7 @@ describe("many processes #slow", function()
       assert.truthy(first:find("central.auth." .. name, 1, true), first)
       assert.is_nil(second:find("central.auth." .. name, 1, true), second)
     end
-    for _, name in ipairs { "config.profile", "errors", "token.backoff", "token.redis_cache", "token.renewal" } do
+    for _, name in ipairs { "config.profile", "errors", "token.failures", "token.redis_cache", "token.renewal" } do
       assert.is_nil(second:find("central.auth." .. name, 1, true), second)
     end
   end)

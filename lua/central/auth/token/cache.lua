@@ -58,13 +58,11 @@ local function usual_folder()
   return nil, why or NO_FOLDER, fault
 end
 
---- `parts`: clock, random, and for specs folder_store. `report(why)` is called when something begins to be wrong.
----@param config central.auth.Config
----@param parts { clock: userdata, random: fun(): number, folder_store?: function }
----@param report fun(why: string)
+---@param source central.auth.TokenSource
 ---@return central.auth.Cache
-function cache.new(config, parts, report)
-  local self = setmetatable({ _config = config, _clock = parts.clock, _report = report }, Cache)
+function cache.new(source)
+  local config = source.config
+  local self = setmetatable({ _source = source, _config = config, _clock = source.clock }, Cache)
   local place = config.cache
   if place == false then
     self.why = "switched off"
@@ -73,7 +71,7 @@ function cache.new(config, parts, report)
     self.why = "without a client secret there is nothing to seal it with"
     return self
   elseif type(place) == "string" and place:find "^redis" then
-    self.remote = require("central.auth.token.redis_cache").new(config, parts, report)
+    self.remote = require("central.auth.token.redis_cache").new(source)
   elseif type(place) == "string" then
     self.folder = place
   end
@@ -82,7 +80,7 @@ function cache.new(config, parts, report)
     self.folder, self.no_folder, fault = usual_folder()
     self._fault = fault and self.no_folder or nil
   end
-  self._store = self.folder and (parts.folder_store or core.folder_store)(self.folder)
+  self._store = self.folder and (source.parts.folder_store or core.folder_store)(self.folder)
   self._seals = self._store ~= nil or self.remote ~= nil
   self.why = not self.remote and self.no_folder or nil
   return self
@@ -97,7 +95,7 @@ end
 -- Says once what is wrong; nil: nothing is.
 function Cache:_note(name, why, what)
   if why and why ~= self[name] then
-    self._report(("the cache %s%s: %s"):format(self.folder, what, why))
+    self._source:note("cache_error", { message = ("the cache %s%s: %s"):format(self.folder, what, why) })
   end
   self[name] = why
 end
@@ -106,7 +104,7 @@ end
 ---@param secret? userdata
 function Cache:attach(secret)
   if self._fault then
-    self._report("the cache " .. self._fault)
+    self._source:note("cache_error", { message = "the cache " .. self._fault })
     self._fault = nil
   end
   if not self._seals or not secret or self._secret == secret then
@@ -159,12 +157,12 @@ end
 --- refused, only if it may be replaced (see csrc/cache/budget.h). Whether one was removed, and whether that was
 --- allowed.
 ---@param ids? integer[]
----@param budget userdata
 ---@param sent_wall? number
 ---@param proven? boolean
 ---@return boolean removed
 ---@return boolean allowed
-function Cache:forget(ids, budget, sent_wall, proven)
+function Cache:forget(ids, sent_wall, proven)
+  local budget = self._source.budget
   if not self._key or not self._store then
     return false, not sent_wall or budget:may_replace(self._clock, sent_wall, proven or false)
   end

@@ -15,23 +15,20 @@ local current_token = {}
 ---@field id? integer of the record that brought it
 ---@field sent_boot? number when it was asked for; likewise sent_wall
 ---@field replaced boolean whether there was one before
----@field tracker userdata
+---@field tracker userdata from which the getter of the client returns the token
 ---@field origin? "network" | "cache"
 ---@field scope? string that was granted
 ---@field ended? { tracker: userdata, sent_boot: number } an expired one that was in a record
 local CurrentToken = {}
 CurrentToken.__index = CurrentToken
 
---- None yet. `tracker`: native, which the getter of the client returns the token from.
----@param config central.auth.Config
----@param clock userdata
----@param tracker userdata
----@param jitter? number for specs
+--- None yet.
+---@param source central.auth.TokenSource
 ---@return central.auth.CurrentToken
-function current_token.new(config, clock, tracker, jitter)
+function current_token.new(source)
   return setmetatable({
-    _config = config, _clock = clock, tracker = tracker, _jitter = jitter, _invalidated = {}, _arrived = 0,
-    adoptions = 0,
+    _config = source.config, _clock = source.clock, _jitter = source.parts.jitter, tracker = source.tracker,
+    _invalidated = {}, _arrived = 0, adoptions = 0,
   }, CurrentToken)
 end
 

@@ -16,15 +16,12 @@ local redis_cache = {}
 local RedisCache = {}
 RedisCache.__index = RedisCache
 
---- `report(why)` is called once for each outage.
----@param config central.auth.Config
----@param parts { clock: userdata, random: fun(): number }
----@param report fun(why: string)
+---@param source central.auth.TokenSource
 ---@return central.auth.RedisCache
-function redis_cache.new(config, parts, report)
+function redis_cache.new(source)
   return setmetatable({
-    _config = config, _clock = parts.clock, _random = parts.random, _report = report,
-    _server = redis_url.parse(config.cache), _not_before = 0, _failures = 0,
+    _source = source, _config = source.config, _clock = source.clock, _server = redis_url.parse(source.config.cache),
+    _not_before = 0, _failures = 0,
   }, RedisCache)
 end
 
@@ -36,12 +33,14 @@ end
 
 -- Between one half and all of it, so that a fleet does not come back at once.
 local function jittered(self, seconds)
-  return seconds * (1 + self._random()) / 2
+  return seconds * (1 + self._source.random()) / 2
 end
 
 local function failed(self, why)
   if not self._problem then
-    self._report(("Redis at %s: %s; each machine gets a token for itself meanwhile"):format(self._config.cache, why))
+    self._source:note("cache_error", {
+      message = ("Redis at %s: %s; each machine gets a token for itself meanwhile"):format(self._config.cache, why),
+    })
   end
   self._problem = why
   self._not_before = self._clock:boot()

@@ -47,7 +47,7 @@ end
 function Resets:set_secret(secret, deadline)
   local source = self._source
   local _ <close> = self:begin(deadline)
-  source.cache:forget(nil, source.budget)
+  source.cache:forget()
   if source.cache:has_remote() then
     look.run(source, deadline, { forget_all = true })
   end

@@ -20,13 +20,14 @@ local token_source = {}
 ---@class central.auth.TokenSource
 ---@field config central.auth.Config
 ---@field clock userdata
+---@field tracker userdata
 ---@field random fun(): number 0 to below 1, for jitter
 ---@field budget userdata
----@field current central.auth.CurrentToken
 ---@field client_secret central.auth.ClientSecret
----@field cache central.auth.Cache
 ---@field subject? central.auth.Subject of a tenant: gives the token that is exchanged for its own
 ---@field seen integer[] ids of the records that were read last, the newest first
+---@field current central.auth.CurrentToken
+---@field cache central.auth.Cache
 ---@field closed boolean
 ---@field parts table see `new`
 ---@field renewals central.auth.Renewals this and the following are made when they are first used
@@ -38,6 +39,7 @@ local token_source = {}
 ---@field pool central.auth.Pool
 local TokenSource = {}
 
+-- The modules of what is made when it is first used.
 local PARTS = {
   renewals = lazy "central.auth.token.renewals",
   failures = lazy "central.auth.token.failures",
@@ -76,14 +78,13 @@ function token_source.new(config, parts)
   local parent, clock = parts.parent, parts.clock
   local own = parent and parent.parts or parts
   local self = setmetatable({
-    config = config, clock = clock, closed = false, seen = {}, random = own.random or core.random,
-    budget = (own.budget or core.budget)(), current = current_token.new(config, clock, parts.tracker, own.jitter),
+    config = config, clock = clock, tracker = parts.tracker, parts = own, closed = false, seen = {},
+    random = own.random or core.random, budget = (own.budget or core.budget)(),
     client_secret = parent and parent.client_secret or client_secret.new(config),
-    subject = parent and parent.tenants or nil,
-    parts = own, _parent = parent, _events = {}, _has_looked = false,
+    subject = parent and parent.tenants or nil, _parent = parent, _events = {}, _has_looked = false,
   }, metatable)
-  self.cache = cache.new(config, { clock = clock, random = self.random, folder_store = own.folder_store },
-    function(why) self:note("cache_error", { message = why }) end)
+  self.current = current_token.new(self)
+  self.cache = cache.new(self) -- now, for the environment names its folder
   if parent then
     self.subject:add(self)
   end
@@ -315,7 +316,7 @@ function TokenSource:close()
   end
   self.closed = true
   self.current:forget()
-  for _, name in ipairs { "tenants", "renewals", "waiter", "pool", "transfers" } do
+  for _, name in ipairs { "tenants", "renewals", "waiter", "pool", "transfers", "cache" } do
     local part = self:made(name)
     if part and not (self._parent and SHARED[name]) then
       part:close()
@@ -325,7 +326,6 @@ function TokenSource:close()
     self.client_secret:close()
     client_secret.wipe(self.config.cache_secret)
   end
-  self.cache:close()
 end
 
 token_source.token = TokenSource.token
