@@ -48,7 +48,7 @@ describe("central-auth credentials", function()
   it("create does nothing before it knows where the secret is to go", function()
     local output, errors, status = home:run "credentials create x"
     assert.equal("2 ", status .. " " .. output)
-    assert.matches("where should the secret be saved%? %-%-save%-to FILE", errors)
+    assert.matches("no place for the new secret: set %-%-save%-to FILE", errors)
     assert.equal(2, select(3, home:run "credentials create x --show --save-to y"))
     assert.equal(1, #all())
   end)
@@ -91,10 +91,11 @@ describe("central-auth credentials", function()
 
   it("create replaces neither a file nor a profile of another client without a word", function()
     local path = process.write(home.folder .. "/secret", "precious")
-    assert.matches("stays as it is; %-%-yes replaces it", fails("create x --save-to " .. path))
+    assert.matches("was not replaced: there is no terminal for the question; %-%-yes replaces it",
+      fails("create x --save-to " .. path))
     assert.equal("precious", process.read(path))
     home:run "login -q -p lab"
-    assert.matches("has other credentials and stays as it is; %-%-yes", fails "create x --save-profile lab")
+    assert.matches("has other credentials and was not changed: .*; %-%-yes", fails "create x --save-profile lab")
     assert.equal(1, #all())
     succeeds("create x --yes --save-to " .. path)
     assert.equal(33, #process.read(path))
@@ -116,9 +117,9 @@ describe("central-auth credentials", function()
     home:run "login -q -p lab"
     local former, id = dofile(home:profile "lab").client_secret, box.client_id
     local line = ("reset %s -p lab --save-profile lab"):format(id)
-    assert.matches("stays as it is; %-%-yes resets it", fails(line))
+    assert.matches("was not changed: .*; %-%-yes resets it", fails(line))
     local shown, status = home:play("credentials " .. line, { { "Its secret and all its tokens end at once. "
-      .. "It is the client in use here. [y/N]: ", "n\r" } })
+      .. "central-auth itself uses this client. [y/N]: ", "n\r" } })
     assert.equal(1, status, shown)
     assert.equal(former, dofile(home:profile "lab").client_secret)
     shown, status = home:play("credentials " .. line, { { "[y/N]: ", "y\r" } })
@@ -157,7 +158,7 @@ describe("central-auth credentials", function()
     local output, status = process.run(home:words "":gsub("lua/central%-auth", program))
     assert.equal(1, status, output)
     assert.equal(32, #output:match '"client_secret": "(%x+)"')
-    assert.matches("the disk is full; the secret is printed, as there is no other copy", output)
+    assert.matches("the disk is full; the secret was printed, as there is no other copy", output)
   end)
 
   it("create prints a secret whose profile can't be written after all #slow", function()
@@ -166,7 +167,7 @@ describe("central-auth credentials", function()
       .. " mkdir -p %s; wait $pid"):format(home:profile "nights"))
     assert.equal(1, status, said)
     assert.equal(32, #output:match '"client_secret": "(%x+)"')
-    assert.matches("nights.lua: is a folder; the secret is printed", said)
+    assert.matches("nights.lua: is a folder; the secret was printed", said)
   end)
 
   it("create keeps what the profile has, and takes no path for its name", function()
@@ -185,7 +186,7 @@ describe("central-auth credentials", function()
 
   it("delete asks, and deletes", function()
     local id = cjson.decode((succeeds "create x --show")).client_id
-    assert.matches("stays as it is; %-%-yes deletes it", fails("delete " .. id))
+    assert.matches("was not changed: .*; %-%-yes deletes it", fails("delete " .. id))
     local shown, status = home:play("credentials delete " .. id, { { "Delete " .. id, "n\r" } })
     assert.equal(1, status, shown)
     assert.is_nil(shown:find("in use here", 1, true))
@@ -196,7 +197,7 @@ describe("central-auth credentials", function()
     for _, line in ipairs { "delete --yes ../x", "reset --yes --show 'a b'" } do
       local _, said, ended = home:run("credentials " .. line)
       assert.equal(2, ended)
-      assert.matches("ID: has other characters than letters", said)
+      assert.matches("ID: only letters", said)
     end
   end)
 

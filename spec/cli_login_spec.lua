@@ -24,7 +24,8 @@ describe("central-auth login", function()
     local output, said, status = home:run(("login --client-id %s --client-secret-file -"):format(good.client_id), nil,
       good.client_secret .. "\n")
     assert.equal("0 ", status .. " " .. output)
-    assert.matches("The server accepted them; a token is valid for 1 h 59 min.\nThe profile \"default\" is in ", said)
+    assert.matches("The server accepted the credentials; a token is valid for 1 h 59 min.\n"
+      .. "The profile \"default\" is in ", said)
     assert.equal("600\n700\n", modes())
     assert.equal("default.lua\n", (process.run("ls -A " .. home.folder .. "/config/central-auth")))
     assert.matches("^%-%- Written by central%-auth login%. .-\nreturn {\n", process.read(home:profile()))
@@ -147,11 +148,11 @@ describe("central-auth login", function()
     assert.equal(before, process.read(home:profile "lab"))
     _, said, status = home:run("login -p lab", credentials)
     assert.equal(1, status)
-    assert.matches("other credentials and stays as it is; %-%-yes replaces them", said)
+    assert.matches("other credentials and was not changed: .*; %-%-yes replaces them", said)
     assert.equal(before, process.read(home:profile "lab"))
     _, said, status = home:run("login -p lab --yes", credentials)
     assert.equal(0, status)
-    assert.matches('The profile "lab" is in [^\n]*/lab.lua; comments in it were not kept.\n$', said)
+    assert.matches('The profile "lab" is in [^\n]*/lab.lua; its comments are lost.\n$', said)
     local lab = dofile(home:profile "site")
     lab.timeout, lab.hosts = 7, { "a.example" }
     assert.same(lab, dofile(home:profile "lab"))
@@ -242,13 +243,13 @@ describe("central-auth login", function()
     assert.equal(good.base_url, kept.greenlake_url)
     assert.matches("^/.*" .. relative:gsub("%p", "%%%0"), kept.ca_file)
     process.write(path, '{"a": {"client_id": "x"}, "b": {"client_id": "y"}}')
-    assert.matches("it has several clients", (select(2, home:run("login --from-file " .. path))))
+    assert.matches("the file has several clients", (select(2, home:run("login --from-file " .. path))))
     process.write(path, "nothing of that kind")
-    assert.matches("it has no client_id; accepted are JSON like {.*, or lines like CENTRAL_CLIENT_ID=ID",
+    assert.matches("the file has no client_id; write JSON like {.*, or lines like CENTRAL_CLIENT_ID=ID",
       (select(2, home:run("login --from-file " .. path))))
     process.write(path, '{"client_id": "x",\n "client_secret": "hush" "hush"}')
     local _, said = home:run("login --from-file " .. path)
-    assert.matches("^central%-auth: " .. path .. ": line 2: not valid JSON; accepted are JSON", said)
+    assert.matches("^central%-auth: " .. path .. ": line 2: not valid JSON; write JSON like", said)
     assert.is_nil(said:find("hush", 1, true))
     assert.matches("^central%-auth: standard input: line 1: not valid JSON",
       (select(2, home:run("login --from-file -", nil, "[1"))))
@@ -289,18 +290,18 @@ describe("central-auth login", function()
       .. "CENTRAL_TOKEN_ENPOINT=https://central.example/as/token\n")
     _, said, status = home:run("login --yes --from-file " .. path)
     assert.equal(1, status)
-    assert.matches('handed: "token_enpoint" is ignored, and may be the token endpoint; set that by %-%-token%-url',
+    assert.matches('handed: "token_enpoint" is ignored, but may be the token endpoint; set %-%-token%-url',
       said)
     process.write(path, '{"client_id": "x", "client_secret": "hush", "token_url": ["https://central.example"]}')
     _, said = home:run("login --yes --from-file " .. path)
-    assert.matches('"token_url" is ignored, and may be the token endpoint', said)
+    assert.matches('"token_url" is ignored, but may be the token endpoint', said)
     assert.is_nil(said:find("hush", 1, true))
   end)
 
   it("says what is missing where nobody can be asked", function()
     local _, said, status = home:run "login"
     assert.equal(1, status)
-    assert.matches("no client id: .*; set it by %-%-client%-id", said)
+    assert.matches("no client id: .*; set it with %-%-client%-id", said)
   end)
 
   it("leaves whole files when many log in at once #slow", function()
@@ -402,9 +403,9 @@ describe("central-auth logout", function()
     end
     local _, said, status = home:run "logout -p lab"
     assert.equal(1, status)
-    assert.matches("stays; %-%-yes removes it", said)
+    assert.matches("was not removed: .*; %-%-yes removes it", said)
     local shown = home:play("logout -p lab", { { 'Remove the profile "lab" and the secret in it? [y/N]: ', "n\r" } })
-    assert.matches('"lab" stays', shown)
+    assert.matches('"lab" was not removed', shown)
     assert.is_true(exists "lab")
     assert.equal(0, select(2, home:play("logout -p lab", { { "Remove the profile", "y\r" } })))
     assert.is_false(exists "lab")
@@ -439,7 +440,7 @@ describe("central-auth profiles", function()
   it("lists them, a line each, and marks the one in use", function()
     local output, said, status = home:run "profiles"
     assert.equal("0 ", status .. " " .. output)
-    assert.equal(("There is no profile in %s/config/central-auth; central-auth login makes one.\n"):format(
+    assert.equal(("There is no profile in %s/config/central-auth; central-auth login creates one.\n"):format(
       home.folder), said)
     for _, name in ipairs { "site", "default", "lab", ".hidden", "no name" } do
       home:write_profile("return {", name) -- none is loaded

@@ -110,7 +110,7 @@ describe("central-auth", function()
         ["exec --min-valid 0x10 -- ls"] = "%-%-min%-valid: not a number of seconds",
         ["get /x --timeout 0"] = "%-%-timeout: not a number of seconds above 0 and up to 3600, like 30: 0\n",
         ["get /x --query x"] = "%-%-query: not like NAME=VALUE: x\n",
-        ["get x"] = "PATH: begins neither with / nor with https://: x\n",
+        ["get x"] = "PATH must begin with / or https://: x\n",
         ["sandbox --port 70000"] = "%-%-port: not the number of a port, like 8443: 70000\n",
         ["sandbox --rate-limit 0.5"] = "%-%-rate%-limit: not a whole number above 0, like 60: 0.5\n",
         ["sandbox --latency=-1"] = "%-%-latency: not a number of milliseconds, like 250: %-1\n",
@@ -158,7 +158,7 @@ describe("central-auth", function()
       for _, line in ipairs(lines) do
         local _, errors, status = home:run(line .. " >/dev/full", of_box)
         assert.equal(1, status, line)
-        assert.matches("^central%-auth: can't write: No space left", errors, line)
+        assert.matches("^central%-auth: can't write to standard output: No space left", errors, line)
       end
     end)
 

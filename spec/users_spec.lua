@@ -141,8 +141,8 @@ describe("a secret file", function()
     local login = ("lua5.4 %s/lua/central-auth login --no-check --client-id x "):format(other.copy)
     local without_secret = with { CENTRAL_CLIENT_SECRET = false, XDG_CONFIG_HOME = other.folder .. "/config" }
     for line, advised in pairs {
-      ["--client-secret-file " .. path] = "; copy it, or give it on standard input (-)",
-      ["--from-file " .. path] = "; copy it, or give it on standard input (-)",
+      ["--client-secret-file " .. path] = "; copy the file, or pass it on standard input (-)",
+      ["--from-file " .. path] = "; copy the file, or pass it on standard input (-)",
       ["--client-secret-file - <" .. path] = false,
     } do
       local said = other:run(login .. line, without_secret, true)

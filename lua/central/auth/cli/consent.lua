@@ -1,4 +1,4 @@
--- Asks before something is destroyed, unless --yes is set.
+-- Asks before the command deletes or replaces something, unless --yes is set.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -6,31 +6,31 @@ local terminal = require "central.auth.cli.terminal"
 
 local consent = {}
 
---- Returns whether something may be done; else a failure, which says what is kept.
+--- Returns true if the user agrees or --yes is set; else a failure, which says what was not done.
 ---@param options { yes?: boolean }
 ---@param question string
----@param kept string "the profile stays"
----@param yes string what --yes does: "removes it"
+---@param refused string "the profile was not removed"
+---@param yes_action string "removes it"
 ---@return boolean? agreed
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function consent.to(options, question, kept, yes)
+function consent.to(options, question, refused, yes_action)
   if options.yes then
     return true
   elseif not terminal.can_ask() then
-    return errors.fail("config", ("%s; --yes %s"):format(kept, yes))
+    return errors.fail("config", ("%s: there is no terminal for the question; --yes %s"):format(refused, yes_action))
   elseif terminal.confirm(question) then
     return true
   end
-  return errors.fail("config", kept)
+  return errors.fail("config", refused)
 end
 
---- The same for a profile that gets other credentials.
+--- Asks before a profile gets other credentials.
 ---@param options { yes?: boolean }
 ---@param name string
----@param entry? central.auth.Profile as it is; nil: it does not exist
----@param client_id? string of the new credentials, if it is known
+---@param entry? central.auth.Profile the current one; nil: it does not exist
+---@param client_id? string the one of the new credentials, if it is known
 ---@return boolean? agreed
 ---@return string? message
 ---@return central.auth.Code? code
@@ -41,7 +41,7 @@ function consent.to_replace(options, name, entry, client_id)
     return true
   end
   return consent.to(options, ("The profile %q has the client %s. Replace it?"):format(name, former),
-    ("the profile %q has other credentials and stays as it is"):format(name), "replaces them")
+    ("the profile %q has other credentials and was not changed"):format(name), "replaces them")
 end
 
 return consent

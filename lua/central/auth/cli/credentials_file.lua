@@ -1,4 +1,4 @@
--- Reads credentials from a file of another program: JSON, or lines like NAME=value and name: value.
+-- Reads credentials from another program's file: JSON, or lines like NAME=value and name: value.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -8,15 +8,15 @@ local try = require "central.auth.cli.try"
 
 local credentials_file = {}
 
-local DEPTH_MAX = 3 -- of objects in each other
+local DEPTH_MAX = 3 -- levels of nested objects
 
-local FORMATS = 'accepted are JSON like {"client_id": "ID", "client_secret": "SECRET"}, or lines like'
+local FORMATS = 'write JSON like {"client_id": "ID", "client_secret": "SECRET"}, or lines like'
   .. " CENTRAL_CLIENT_ID=ID"
 
 local ALIASES = { cluster_name = "cluster", token_endpoint = "token_url" } -- the names of pycentral
 
--- The objects that have a client_id; other programs have them in further objects. `beside` gets the plain values around
--- them.
+-- Returns the objects that have a client_id; other programs nest them in further objects. Adds the plain values of the
+-- outer objects to `beside`.
 local function objects_with_id(value, depth, found, beside)
   if type(value) ~= "table" or depth > DEPTH_MAX then
     return found
@@ -79,7 +79,7 @@ function credentials_file.text(path)
     text, why, kind = core.read_file(path)
   end
   if kind == "foreign" then
-    why = why .. "; copy it, or give it on standard input (-)"
+    why = why .. "; copy the file, or pass it on standard input (-)"
   end
   if not text then
     return fail(path, why)
@@ -87,13 +87,13 @@ function credentials_file.text(path)
   return (text:gsub("^\xEF\xBB\xBF", ""))
 end
 
--- The problem with invalid JSON, with the line from lua-cjson's message.
+-- Returns the problem with invalid JSON, and the line from lua-cjson's message.
 local function json_problem(text, why)
   local _, before = text:sub(1, tonumber(tostring(why):match "at character (%d+)")):gsub("\n", "")
   return ("line %d: not valid JSON; %s"):format(before + 1, FORMATS)
 end
 
---- Reads the values of such a file that are not empty; values of options by the options' names. None without a path.
+--- Reads the values of such a file that are not empty, by the names of options. Without a path there are none.
 ---@param path? string
 ---@return table<string, any>? values
 ---@return string? message
@@ -111,13 +111,13 @@ function credentials_file.read(path)
   if is_json and not ok then
     return fail(path, json_problem(text, decoded))
   elseif #found > 1 then
-    return fail(path, "it has several clients; leave only one")
+    return fail(path, "the file has several clients; leave only one")
   end
   local values = {}
   add(values, is_json and beside or {})
   add(values, found[1] or is_json and {} or from_lines(text))
   if type(values.client_id) ~= "string" then
-    return fail(path, "it has no client_id; " .. FORMATS)
+    return fail(path, "the file has no client_id; " .. FORMATS)
   end
   return values
 end

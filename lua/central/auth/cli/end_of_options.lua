@@ -1,5 +1,5 @@
--- Lets the options of `central-auth exec` end at CMD, as those of env and sudo do: writes -- before it, for the parser
--- would take the options of CMD as those of exec.
+-- Ends the options of `central-auth exec` at CMD, as env and sudo do: inserts -- before CMD, as the parser would
+-- otherwise take the options of CMD as those of exec.
 -- SPDX-License-Identifier: MIT
 
 local exec = require "central.auth.cli.commands.exec"
@@ -14,7 +14,7 @@ for _, description in ipairs { texts, exec } do
   end
 end
 
--- Whether the next word is the value of this option, or of the last one of short options in one word.
+-- Returns whether the next word is the value of this option, or of the last of several short options in one word.
 local function value_follows(word)
   if word:find "^%-%-" then
     return takes_value[word]
@@ -26,7 +26,7 @@ local function value_follows(word)
   end
 end
 
--- The index, from `at` on, of the first word that is neither an option of this command nor the value of one.
+-- Returns the index, from `at` on, of the first word that is neither an option of central-auth nor its value.
 local function after_options(words, at)
   while words[at] and words[at]:find "^%-." and words[at] ~= "--" do
     at = at + (value_follows(words[at]) and 2 or 1)
@@ -34,7 +34,7 @@ local function after_options(words, at)
   return at
 end
 
---- Inserts a -- before CMD into the words of such a command, if there is none.
+--- Inserts -- before CMD into the words of such a command, unless it is there.
 ---@param words string[]
 return function(words)
   local command = after_options(words, 1)

@@ -1,4 +1,4 @@
--- The sources of central-auth login: its options, then a file of another program, then the environment.
+-- The sources of central-auth login: its options, then another program's file, then the environment.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -10,7 +10,7 @@ local try = require "central.auth.cli.try"
 
 local input_sources = {}
 
--- The options that are read: they belong to the credentials, and not to one program or machine.
+-- The options that are read: those that belong to credentials, not to one program or machine.
 local KNOWN = {}
 for _, name in ipairs { "client_id", "client_secret", "token_url", "workspace_id", "base_url", "cluster", "auth_style",
   "scope", "audience", "ca_file", "ca_path", "proxy", "greenlake_url", "revocation_url" } do
@@ -30,7 +30,7 @@ local function environment(name)
   end
 end
 
--- The options of the command, and the content of --client-secret-file.
+-- The options of the command as a source, with the content of --client-secret-file.
 local function arguments(options)
   local values, from = {}, {}
   for name in pairs(KNOWN) do
@@ -43,7 +43,7 @@ local function arguments(options)
   return config.source(values, from)
 end
 
--- Whether an ignored value may be the token endpoint of the credentials.
+-- Returns whether an ignored value may be the token endpoint of the credentials.
 local function is_endpoint(name, value)
   if type(value) ~= "string" or not value:find "^%a+://" then
     return name == "token_url" or name == "workspace_id"
@@ -56,15 +56,15 @@ local function is_endpoint(name, value)
   return false
 end
 
--- Prints which values of the file are ignored; fails if one may be the token endpoint, as the secret would then be sent
--- to another.
+-- Prints the names of ignored values of the file. Fails if one may be the token endpoint, as the secret would then be
+-- sent to another server.
 local function check_ignored(options, file_values, values)
   local file, ignored = credentials_file.name(options.from_file), {}
   for _, name in ipairs(sorted_names(file_values)) do
     if not KNOWN[name] or type(file_values[name]) ~= "string" then
       local shown = ("%q"):format(errors.printable(name))
       if is_endpoint(name, file_values[name]) and not (values.token_url or values.workspace_id) then
-        errors.raise(("%s: %s is ignored, and may be the token endpoint; set that by --token-url, or remove %s"):format(
+        errors.raise(("%s: %s is ignored, but may be the token endpoint; set --token-url, or remove %s"):format(
           file, shown, shown), "config")
       end
       ignored[#ignored + 1] = shown
@@ -96,7 +96,7 @@ function input_sources.values(options)
     return nil, message, code, detail
   end
   check_ignored(options, file_values, values)
-  for _, name in ipairs { "ca_file", "ca_path" } do -- a profile is used in other folders, too
+  for _, name in ipairs { "ca_file", "ca_path" } do -- a profile is read from any folder
     values[name] = values[name] and absolute(values[name])
   end
   return values

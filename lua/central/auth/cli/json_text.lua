@@ -1,5 +1,5 @@
--- Formats JSON for people: keys sorted, one per line. Works on its text and not on values decoded by lua-cjson, so that
--- numbers and strings stay as the server wrote them, and an empty list stays a list.
+-- Formats JSON for people: keys sorted, one per line. Works on the text and not on values decoded by lua-cjson, so that
+-- numbers and strings remain as the server wrote them, and an empty list remains a list.
 -- SPDX-License-Identifier: MIT
 
 local json_text = {}
@@ -15,7 +15,7 @@ local function escape(char)
   return ("\\u%04x"):format(char:byte())
 end
 
--- Removes backslashes before slashes, and escapes control characters, which a terminal would execute.
+-- Removes backslashes before slashes, and escapes control characters, which a terminal would interpret.
 local function clean(text)
   return (text:gsub("\\(.)", { ["/"] = "/" }):gsub("[\0-\31\127]", escape):gsub("\xC2([\x80-\x9F])", escape))
 end
@@ -54,9 +54,9 @@ function json_text.read(text)
   return (read(text, text:match "^\xEF?\xBB?\xBF?%s*()"))
 end
 
---- Formats it for people.
+--- Formats a parsed text for people.
 ---@param node string | central.auth.cli.Json
----@param indent? string of the line it starts in
+---@param indent? string of the first line
 ---@return string
 function json_text.write(node, indent)
   if type(node) == "string" then

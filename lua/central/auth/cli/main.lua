@@ -1,5 +1,5 @@
--- The command central-auth: runs a subcommand and returns its exit status. So that a cached token is printed quickly, a
--- plain `token` does without the parser, and modules are loaded on first use.
+-- The command central-auth: runs a subcommand and returns its exit status. To print a cached token quickly, a plain
+-- `token` does not load the parser, and modules are loaded on first use.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -12,7 +12,7 @@ local cli = {}
 
 local FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
--- Without the parser for `central-auth token` and `central-auth token --header`.
+-- Parses the arguments; `central-auth token` and `central-auth token --header` without the parser.
 local function parse(words)
   if words[1] == "token" and (#words == 1 or #words == 2 and words[2] == "--header") then
     collectgarbage "stop" -- the process ends before there is much to collect
@@ -21,8 +21,8 @@ local function parse(words)
   return parser.parse(words)
 end
 
--- Runs the subcommand in a coroutine, which yields a descriptor and seconds where it waits for the network. Meanwhile
--- the terminal shows progress; and Ctrl-C works, which Lua delivers to the main thread only.
+-- Runs the subcommand in a coroutine, which yields a descriptor and seconds to wait for the network. The main thread
+-- waits and shows progress, so that Ctrl-C works: Lua delivers it to the main thread only.
 local function run(words)
   local options, problem = parse(words)
   if not options then
@@ -41,8 +41,8 @@ local function run(words)
   return table.unpack(results, 2, results.n)
 end
 
---- Runs the command. A subcommand returns its exit status (nil: 0), or returns or raises a failure, also one with the
---- code `usage`, which only the command has: its arguments are not valid.
+--- Runs the command. A subcommand returns its exit status (nil: 0), or returns or raises a failure. The code `usage`,
+--- for invalid arguments, exists only in the command.
 ---@param words string[] the arguments of the command
 ---@return integer status
 function cli.main(words)
@@ -54,7 +54,7 @@ function cli.main(words)
     problem, code = status.message, status.code
   elseif not ok and tostring(status):find("interrupted!", 1, true) then
     if package.loaded["central.auth"] then
-      require("central.auth").close() -- cancels what is under way
+      require("central.auth").close() -- cancels requests
     end
     return INTERRUPTED
   end

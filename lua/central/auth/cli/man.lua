@@ -1,4 +1,4 @@
--- The manual page, in man(7), from the same texts as the help. `make` writes it.
+-- Makes the manual page, in man(7), from the texts of the help. `make` writes it.
 -- SPDX-License-Identifier: MIT
 
 local texts = require "central.auth.cli.texts"
@@ -73,7 +73,7 @@ end
 function man.page()
   local lines = {
     (".TH CENTRAL\\-AUTH 1 \"\" \"central\\-auth %s\" \"User Commands\""):format(escape(texts.version)),
-    ".nh\n.ad l", -- names of options and variables are not broken
+    ".nh\n.ad l", -- no line breaks inside the names of options and variables
     ".SH NAME", "central\\-auth \\- " .. escape(texts.summary),
     ".SH SYNOPSIS", bold "central-auth" .. " [" .. italic "general options" .. "] " .. italic "COMMAND" .. " ...",
     ".SH DESCRIPTION", escape(texts.description),

@@ -9,6 +9,6 @@ return function(text)
     ok, why = io.flush()
   end
   if not ok then
-    error(("can't write: %s"):format(why), 0)
+    error(("can't write to standard output: %s"):format(why), 0)
   end
 end

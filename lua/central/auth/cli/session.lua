@@ -1,4 +1,4 @@
--- The default client of the subcommands: with the chosen profile, and with a way to wait that shows progress.
+-- The default client of the subcommands: it has the chosen profile, and shows progress while it waits.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -80,9 +80,9 @@ function session.cache_with_token(options)
   return status and (status.state == "fresh" or status.state == "stale") and status.cache or nil
 end
 
---- Finishes a renewal that is due, for all processes, after the result was printed: a renewal in the background would
---- end with this process. A failure has no effect.
----@return string? token the new one
+--- Finishes a renewal that is due, after the result was printed: a renewal in the background would end with this
+--- process. A failure has no effect.
+---@return string? token the new token
 function session.finish_renewal()
   auth.token() -- starts a renewal that is due
   if not package.loaded["central.auth.http"] then
@@ -107,7 +107,7 @@ end
 ---@param text string
 function session.print_result(text)
   result(text)
-  io.stdout:close() -- its reader need not wait for the renewal
+  io.stdout:close() -- the reader does not wait for the renewal
   session.finish_renewal()
 end
 

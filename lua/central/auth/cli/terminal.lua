@@ -1,4 +1,4 @@
--- What the command does only on a terminal: colours, progress, questions.
+-- The terminal of the command: colours, progress, questions.
 -- SPDX-License-Identifier: MIT
 
 local util = require "central.auth.util"
@@ -15,7 +15,7 @@ local function is_set(variable)
   return value ~= nil and value ~= ""
 end
 
---- Returns the width of the terminal at a descriptor (1: standard output, 2: standard error); nil if it is no terminal.
+--- Returns the width of the terminal at a descriptor (1: standard output, 2: standard error); nil for other files.
 ---@param fd integer
 ---@return integer?
 function terminal.columns(fd)
@@ -48,14 +48,14 @@ function terminal.is_utf8()
   return (os.getenv(variable) or ""):lower():find "utf%-?8" ~= nil
 end
 
---- Returns a message of this package as the locale can show it: only its … is not ASCII.
+--- Returns a message of this package as the locale can show it. Only … in a message is not ASCII.
 ---@param text string
 ---@return string
 function terminal.plain(text)
   return terminal.is_utf8() and text or (text:gsub("…", "..."))
 end
 
---- Prints why the command failed.
+--- Prints the error message of the command.
 ---@param text string
 function terminal.print_error(text)
   io.stderr:write(terminal.paint("1;31", "central-auth:", 2), " ", terminal.plain(text), "\n")
@@ -78,8 +78,8 @@ local function draw(frames, turn, text)
   io.stderr:write("\r", terminal.paint("36", frames[turn % #frames + 1], 2), " ", terminal.plain(text), "\27[K")
 end
 
---- Waits until a descriptor is readable. On a terminal it shows a spinner after a moment, and removes it before
---- anything else is written.
+--- Waits until a descriptor is readable. On a terminal it shows a spinner after SPINNER_DELAY, and removes the spinner
+--- at the end.
 ---@param options { quiet?: boolean }
 ---@param fd integer
 ---@param seconds number
@@ -96,15 +96,15 @@ function terminal.wait(options, fd, seconds)
   until console.wait(fd, math.min(seconds, FRAME)) or seconds <= 0
 end
 
--- --- asking -------------------------------------------------------------------------------------------------------
+-- --- questions ----------------------------------------------------------------------------------------------------
 
---- Returns whether questions can be asked: whether input and errors are a terminal.
+--- Returns whether standard input and standard error are a terminal, where questions can be asked.
 ---@return boolean
 function terminal.can_ask()
   return console.columns(0) ~= nil and console.columns(2) ~= nil
 end
 
---- Asks for a line; returns the default if it is empty, and nil and why if there is no answer.
+--- Asks for a line; returns the default if the line is empty, or nil and the reason if there is no answer.
 ---@param question string
 ---@param default? string
 ---@return string? answer
@@ -118,7 +118,7 @@ function terminal.ask(question, default)
   return line ~= "" and line or default
 end
 
---- Asks for a line without showing it.
+--- Asks for a line and does not show it.
 ---@param question string
 ---@return string? line
 ---@return string? why
@@ -126,7 +126,7 @@ function terminal.ask_secret(question)
   return console.ask(question .. " (not shown): ", false)
 end
 
---- Asks a question; returns whether the answer is yes.
+--- Asks a question and returns whether the answer is yes.
 ---@param question string
 ---@return boolean
 function terminal.confirm(question)

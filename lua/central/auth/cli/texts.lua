@@ -1,5 +1,5 @@
--- Texts about the command as a whole: for the help, the manual page and the completions, which add the description of
--- each subcommand.
+-- The description of the command as a whole, for the help, the manual page and the completions. The subcommands have
+-- their own descriptions.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -10,10 +10,10 @@ local texts = {}
 ---@field [1] string its name, or a short and a long one
 ---@field help string
 ---@field value? string the name of its value, in capitals; a flag has none
----@field number? "seconds" | "timeout" | "milliseconds" | "count" | "port" its value is a number of this kind
+---@field number? "seconds" | "timeout" | "milliseconds" | "count" | "port" the kind of number that it takes
 ---@field pairs? boolean its value is NAME=VALUE, and it may be repeated: a list of { name, value }
 ---@field choices? string[]
----@field option? string its value must be valid for this option of the library
+---@field option? string the library's option for which its value must be valid
 
 ---@class central.auth.cli.Command
 ---@field summary string one sentence
@@ -41,7 +41,7 @@ texts.options = {
 
 texts.statuses = {
   { 0, "Success." },
-  { 1, "Failure; standard error says why." },
+  { 1, "Failure; the reason is on standard error." },
   { 2, "The arguments are not valid." },
   { 130, "Interrupted." },
 }
@@ -57,14 +57,14 @@ texts.files = {
   { "$XDG_RUNTIME_DIR/central-auth, else ~/.cache/central-auth", "The encrypted token that a user's processes share." },
 }
 
---- The names of the subcommands in their order. A new one needs a file in cli/commands/ and its name here.
+--- The names of the subcommands in the order of the help. A new one needs a file in cli/commands/ and its name here.
 ---@type string[]
 texts.command_names = {
   "token", "status", "renew", "invalidate", "exec", "get", "credentials", "login", "logout", "profiles", "sandbox",
   "doctor", "completion",
 }
 
---- Iterates over the subcommands in their order: name and description.
+--- Iterates over the subcommands in this order: name and description.
 ---@return fun(): string?, central.auth.cli.Command
 function texts.commands()
   local at = 0

@@ -1,4 +1,5 @@
--- Draws a token's lifetime as a bar: the part that has passed, the time until renewal, and the end.
+-- Draws a token's lifetime as a bar: the part that has passed, the part before renewal, the window for renewal, and the
+-- margin before expiry.
 -- SPDX-License-Identifier: MIT
 
 local duration = require("central.auth.util").duration
@@ -7,13 +8,13 @@ local token_bar = {}
 
 local WIDTH_MAX = 72 -- columns
 local CHARACTERS = {
-  utf8 = { past = "─", fresh = "━", window = "╍", last = "┄", now = "●" },
-  plain = { past = "-", fresh = "=", window = "~", last = "!", now = "O" },
+  utf8 = { past = "─", fresh = "━", window = "╍", margin = "┄", now = "●" },
+  plain = { past = "-", fresh = "=", window = "~", margin = "!", now = "O" },
 }
-local COLOURS = { past = "90", fresh = "32", window = "33", last = "31", now = "1" }
+local COLOURS = { past = "90", fresh = "32", window = "33", margin = "31", now = "1" }
 
--- The part of the lifetime that a column shows; `now`, `window` and `last` are columns.
-local function part(column, now, window, last)
+-- Returns the part of the lifetime that a column shows; `now`, `window` and `margin` are columns.
+local function part(column, now, window, margin)
   if column == now then
     return "now"
   elseif column < now then
@@ -21,15 +22,15 @@ local function part(column, now, window, last)
   elseif column < window then
     return "fresh"
   end
-  return column < last and "window" or "last"
+  return column < margin and "window" or "margin"
 end
 
 local function caption(status)
   local renews = status.renews_in and status.renews_in > 0 and ("renews in %s"):format(duration(status.renews_in))
-    or "is renewed at the next call"
-  local ends = status.expires_in > 0 and ("ends in %s (%%H:%%M:%%S)"):format(duration(status.expires_in))
-    or "ended at %H:%M:%S"
-  return ("%s, %s, %s"):format(status.state, renews, os.date(ends, status.expires_at))
+    or "renews at the next call"
+  local expiry = status.expires_in > 0 and ("expires in %s (%%H:%%M:%%S)"):format(duration(status.expires_in))
+    or "expired at %H:%M:%S"
+  return ("%s, %s, %s"):format(status.state, renews, os.date(expiry, status.expires_at))
 end
 
 --- Returns the bar and the text below it; nil if there is no token.
@@ -48,13 +49,13 @@ function token_bar.draw(status, width, paint, utf8)
   end
   local now = column(status.expires_in)
   local window = column(status.expires_in - math.max(status.renews_in or 0, 0))
-  local last = column(math.min(30, status.lifetime / 10))
+  local margin = column(math.min(30, status.lifetime / 10))
   local characters, bar, at = CHARACTERS[utf8 and "utf8" or "plain"], {}, 0
   while at < width do
-    local name, from = part(at, now, window, last), at
+    local name, from = part(at, now, window, margin), at
     repeat
       at = at + 1
-    until at == width or part(at, now, window, last) ~= name
+    until at == width or part(at, now, window, margin) ~= name
     bar[#bar + 1] = paint(COLOURS[name], characters[name]:rep(at - from))
   end
   return table.concat(bar) .. "\n" .. caption(status)

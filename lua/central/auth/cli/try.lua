@@ -1,9 +1,9 @@
--- Ends the command where a function fails: central.auth.cli.main prints the failure.
+-- Ends the command if a function failed: central.auth.cli.main prints the failure.
 -- SPDX-License-Identifier: MIT
 
 local errors = require("central.auth.util").lazy "central.auth.errors"
 
---- Returns the first two of its arguments, the results of a function; or raises the failure that they are.
+--- Takes the results of a function. Returns the first two of them, or raises the failure.
 ---@param value any nil on failure
 ---@param message any
 ---@param code? central.auth.Code | "usage"

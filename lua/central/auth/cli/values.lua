@@ -1,4 +1,4 @@
--- Checks the values of options and arguments; a message says what is expected, with an example.
+-- Checks the values of options and arguments. A message has the expected form and an example.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -10,7 +10,7 @@ local function is_integer(number)
   return math.type(number) == "integer"
 end
 
--- The text of each kind with an example, and a check, beside being finite and not negative.
+-- For each kind of number its description, and a check for more than being finite and not negative.
 local NUMBERS = {
   seconds = { "a number of seconds, like 30" },
   timeout = { "a number of seconds above 0 and up to 3600, like 30", function(n) return n > 0 and n <= 3600 end },
@@ -19,9 +19,9 @@ local NUMBERS = {
   port = { "the number of a port, like 8443", function(n) return is_integer(n) and n <= 65535 end },
 }
 
---- For any text that is not empty; an unset variable of the shell gives an empty one.
+--- Checks a text: it must not be empty, which it is if a shell variable is unset.
 ---@param name string
----@param option? string an option of the library, for which it must be valid
+---@param option? string the library's option for which the text must be valid
 ---@return fun(text: string): string?, string?
 function values.text(name, option)
   return function(text)
@@ -37,7 +37,7 @@ local function invalid(option, expected, text)
   return nil, ("%s: not %s: %s"):format(option[2] or option[1], expected, errors.printable(text))
 end
 
---- For an option that takes a number.
+--- Checks the value of an option that takes a number.
 ---@param option central.auth.cli.Option
 ---@return fun(text: string): number?, string?
 function values.number(option)
@@ -51,7 +51,7 @@ function values.number(option)
   end
 end
 
---- For an option whose value is name=value.
+--- Checks the value of an option that takes NAME=VALUE.
 ---@param option central.auth.cli.Option
 ---@return fun(text: string): string[]?, string?
 function values.pair(option)

@@ -1,4 +1,4 @@
--- central-auth completion: a script with which a shell completes the command's arguments.
+-- central-auth completion: prints a script with which a shell completes the command's arguments.
 -- SPDX-License-Identifier: MIT
 
 local result = require "central.auth.cli.result"
@@ -29,9 +29,9 @@ local function choices(parser, format)
   return table.concat(lines)
 end
 
---- Prints the script of `options.shell`.
+--- Prints the script for the shell `options.shell`.
 ---@param options table
----@param parser table central.auth.cli.parser, which knows all subcommands
+---@param parser table central.auth.cli.parser
 function completion.run(options, parser)
   local made = parser.new()
   local script = made[("get_%s_complete"):format(options.shell)](made)

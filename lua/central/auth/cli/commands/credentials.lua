@@ -1,5 +1,5 @@
--- central-auth credentials: GreenLake's personal API clients. A new secret is saved where the options say, and printed
--- only with --show.
+-- central-auth credentials: manages GreenLake's personal API clients. A new secret is saved as the options say, and
+-- printed only with --show.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -20,13 +20,13 @@ local SAVE = {
   { "--save-to", value = "FILE", help = "Save the new secret in this file, mode 0600, and do not print it. Its"
     .. " folder must exist." },
   { "--save-profile", value = "NAME", option = "profile", help = "Save id and secret in this profile, and do not print"
-    .. " the secret. The file is written anew, without its comments." },
-  { "--show", help = "Print the secret with the rest, for a pipe; on a screen others may see it." },
+    .. " the secret. The file's comments are lost." },
+  { "--show", help = "Print the secret with the other values, for a pipe; other people may see it on a screen." },
 }
 local SAVE_ONE = { "--save-to", "--save-profile", "--show" }
 local WHERE = " GreenLake shows the new secret only once, so one of --save-to, --save-profile and --show is needed. If"
-  .. " it can't be saved after all, it is printed, and the exit status is 1."
-local HERE = "/proc/self/cwd/" -- the library needs absolute paths; $PWD may be wrong
+  .. " saving fails, the secret is printed, and the exit status is 1."
+local WORKING_FOLDER = "/proc/self/cwd/" -- the library needs absolute paths; $PWD may be wrong
 
 local function yes(help)
   return { "-y", "--yes", help = help }
@@ -34,36 +34,36 @@ end
 
 credentials.summary = "List, create, reset and delete personal API clients of GreenLake."
 credentials.description = "Manages the personal API clients of the user of the current credentials, in their workspace."
-  .. " Asks before something is destroyed; without a terminal --yes is needed."
+  .. " Asks before it deletes or replaces something; without a terminal --yes is needed."
 credentials.commands = {
   {
-    name = "list", summary = "List all, without secrets.",
-    description = "Lists them: client id, time of creation, name.",
+    name = "list", summary = "List personal API clients, without secrets.",
+    description = "Lists client id, time of creation and name of each personal API client.",
     options = { { "--json", help = "Print a list of objects." } },
   },
   {
-    name = "create", summary = "Create one.",
+    name = "create", summary = "Create a personal API client.",
     description = "Creates a personal API client and prints it as JSON." .. WHERE,
-    arguments = { { name = "name", help = "Its name." } },
+    arguments = { { name = "name", help = "The name of the client." } },
     options = { SAVE[1], SAVE[2], SAVE[3],
-      { "--service", value = "ID", help = "Its service: an id, or the URI of a resource." },
-      { "--workspace", value = "ID", help = "The workspace of its tenant: an id, or the URI of a resource." },
-      yes "Replace the file, or the profile with other credentials, without asking." },
+      { "--service", value = "ID", help = "The service of the client: an id, or the URI of a resource." },
+      { "--workspace", value = "ID", help = "The workspace of the client's tenant: an id, or the URI of a resource." },
+      yes "Replace the file, or a profile with other credentials, without asking." },
     exclusive = SAVE_ONE,
   },
   {
-    name = "reset", summary = "Give one a new secret.",
-    description = "Gives a client a new secret; the former one and all tokens end at once. Prints the client as JSON."
-      .. WHERE .. " Save the new secret of the client in use here where programs read the former one.",
-    arguments = { { name = "id", help = "Its id, as shown by list." } },
-    options = { SAVE[1], SAVE[2], SAVE[3], yes "Reset it without asking." },
+    name = "reset", summary = "Give a personal API client a new secret.",
+    description = "Gives a client a new secret; the previous secret and all tokens end at once. Prints the client as"
+      .. " JSON." .. WHERE .. " If central-auth itself uses the client, save the secret where programs read it.",
+    arguments = { { name = "id", help = "The id of the client, as shown by list." } },
+    options = { SAVE[1], SAVE[2], SAVE[3], yes "Reset the client without asking." },
     exclusive = SAVE_ONE,
   },
   {
-    name = "delete", summary = "Delete one.",
+    name = "delete", summary = "Delete a personal API client.",
     description = "Deletes a client; its secret and all its tokens end at once.",
-    arguments = { { name = "id", help = "Its id, as shown by list." } },
-    options = { yes "Delete it without asking." },
+    arguments = { { name = "id", help = "The id of the client, as shown by list." } },
+    options = { yes "Delete the client without asking." },
   },
 }
 credentials.examples = {
@@ -71,23 +71,23 @@ credentials.examples = {
   { "central-auth credentials reset ID --profile nights --save-profile nights", "A new secret, without interruption." },
 }
 
--- --- where a secret goes, and what is printed --------------------------------------------------------------------
+-- --- saving and printing ------------------------------------------------------------------------------------------
 
--- The library's option save_to; false: the secret is printed.
+-- Returns the library's option save_to; false: the secret is printed.
 local function save_to_of(options)
   local path = options.save_to
   if options.save_profile then
     return { profile = options.save_profile }
   elseif path then
-    return path:find "^/" and path or HERE .. path
+    return path:find "^/" and path or WORKING_FOLDER .. path
   elseif options.show then
     return false
   end
-  return try(nil, "where should the secret be saved? --save-to FILE, or --save-profile NAME; --show prints it",
+  return try(nil, "no place for the new secret: set --save-to FILE or --save-profile NAME; --show prints it",
     "usage")
 end
 
--- Asks before an existing file or profile is replaced. `id`: of the client with the new secret, if it is known.
+-- Asks before an existing file or profile is replaced. `id`: the client with the new secret, if it is known.
 local function ask_to_replace(options, save_to, id)
   if options.save_profile then
     local entry = try(profile.find(options.save_profile))
@@ -95,35 +95,35 @@ local function ask_to_replace(options, save_to, id)
   end
   local file <close> = options.save_to and io.open(save_to) or nil
   if file then
-    try(consent.to(options, ("There is a file %s. Replace it?"):format(options.save_to),
-      ("the file %s stays as it is"):format(options.save_to), "replaces it"))
+    try(consent.to(options, ("The file %s exists. Replace it?"):format(options.save_to),
+      ("the file %s was not replaced"):format(options.save_to), "replaces it"))
   end
 end
 
 local function as_json(value)
   local fields = {}
   for name, field in pairs(value) do
-    fields[name] = type(field) == "string" and field:gsub("^" .. HERE, "") or field
+    fields[name] = type(field) == "string" and field:gsub("^" .. WORKING_FOLDER, "") or field
   end
   return json_text.read(cjson.encode(fields))
 end
 
--- A message of the library with the option and the path as the user typed them.
+-- Returns a message of the library with the option and the path as the user typed them.
 local function as_typed(message)
-  return (message:gsub("^save_to: ", "--save-to: "):gsub(HERE, ""))
+  return (message:gsub("^save_to: ", "--save-to: "):gsub(WORKING_FOLDER, ""))
 end
 
--- Prints a client with its secret, or without it if it was saved. After it comes the failure to save it. Without a
--- client there was another failure.
+-- Prints a client with its secret, or without it if the secret was saved. A failure together with a client is a failure
+-- to save the secret.
 local function print_new(options, client, message, code, detail)
   if not client then
     return nil, as_typed(message), code, detail
   end
   result(json_text.write(as_json(client)))
   if code then
-    return nil, as_typed(message) .. "; the secret is printed, as there is no other copy", code, detail
+    return nil, as_typed(message) .. "; the secret was printed, as there is no other copy", code, detail
   elseif client.saved_to then
-    terminal.note(options, ("The secret is in %s."):format((client.saved_to:gsub("^" .. HERE, ""))))
+    terminal.note(options, ("The secret is in %s."):format((client.saved_to:gsub("^" .. WORKING_FOLDER, ""))))
   end
 end
 
@@ -150,16 +150,16 @@ function actions.create(options)
     workspace = options.workspace, save_to = save_to or nil })
 end
 
--- Asks before something is done to the client with this id.
+-- Asks before an action on the client with this id.
 local function ask_to_act(options, action, yes_action)
   if not options.id:find "^[%w_-]+$" then
-    try(nil, ("ID: has other characters than letters, digits, - and _: %s"):format(errors.printable(options.id)),
+    try(nil, ("ID: only letters, digits, - and _ are allowed: %s"):format(errors.printable(options.id)),
       "usage")
   end
   local found = config.resolve { profile = options.profile }
-  local own = found and found.client_id == options.id and " It is the client in use here." or ""
+  local own = found and found.client_id == options.id and " central-auth itself uses this client." or ""
   try(consent.to(options, ("%s %s? Its secret and all its tokens end at once.%s"):format(action, options.id, own),
-    ("the personal API client %s stays as it is"):format(options.id), yes_action))
+    ("the personal API client %s was not changed"):format(options.id), yes_action))
 end
 
 function actions.reset(options)

@@ -1,5 +1,5 @@
--- central-auth doctor: checks everything that a token depends on, and says what to do. Prints no secrets: its output is
--- meant to be attached to a ticket.
+-- central-auth doctor: checks everything that a token depends on, and prints advice. Prints no secrets, as users attach
+-- the output to tickets.
 -- SPDX-License-Identifier: MIT
 
 local result = require "central.auth.cli.result"
@@ -9,15 +9,15 @@ local doctor = {}
 
 doctor.summary = "Check everything that a token depends on."
 doctor.description = "Checks versions, variables, credentials, files and their modes, the proxy, the name, the"
-  .. " connection, TLS and trust, base_url, the clock and the shared token, and gets a token. Prints one line for each,"
-  .. " with what to do if there is a problem. The output has no secrets: attach it to your ticket."
+  .. " connection, TLS and trust, base_url, the clock and the shared token, and gets a token. Prints one line for each"
+  .. " check, and advice if there is a problem. The output has no secrets: attach it to your ticket."
 doctor.options = {
   { "--offline", help = "Make no requests: skip the checks that need the network." },
   { "--json", help = "Print a list of objects with check, result (ok, note, bad), message and advice." },
 }
-doctor.statuses = { { 0, "No check is bad." }, { 1, "A check is bad." } }
+doctor.statuses = { { 0, "No check failed." }, { 1, "A check failed." } }
 
--- The modules of the checks: each is a function of the context, to which earlier checks add, and of `report`.
+-- The modules of the checks. Each is a function of `context`, in which earlier checks leave values, and of `report`.
 local CHECKS = { "machine", "variables", "credentials", "network", "shared" }
 
 local STYLES = { ok = { "32", "ok  " }, note = { "33", "note" }, bad = { "31", "BAD " } }
@@ -28,7 +28,7 @@ local function print_finding(finding)
   result(terminal.plain(line .. (finding.advice and ("\n%18s-> %s"):format("", finding.advice) or "")))
 end
 
---- Runs all checks; the exit status is 1 if one is bad.
+--- Runs all checks; the exit status is 1 if one failed.
 ---@param options table
 function doctor.run(options)
   local context, findings, status = { options = options }, {}, 0

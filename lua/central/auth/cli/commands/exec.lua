@@ -16,12 +16,12 @@ exec.description = "Executes CMD in place of this process, with a valid token in
   .. " of CMD."
 exec.options = {
   { "--min-valid", value = "SECONDS", number = "seconds", help = "Get a token that is valid for at least this time,"
-    .. " if possible: CMD keeps the token that it got." },
+    .. " if possible, as CMD gets no newer token." },
 }
 exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments." } }
 exec.statuses = {
   { NOT_EXECUTABLE, "CMD can't be executed." },
-  { NOT_FOUND, "CMD was not found. Any other status is that of CMD." },
+  { NOT_FOUND, "CMD was not found. Any other exit status is that of CMD." },
 }
 exec.examples = { { "central-auth exec --min-valid 600 ./report.sh --all", "A script that takes ten minutes." } }
 
@@ -29,7 +29,7 @@ exec.examples = { { "central-auth exec --min-valid 600 ./report.sh --all", "A sc
 ---@param options table
 function exec.run(options)
   if options.cmd[1] == "" then
-    return nil, "CMD is empty: is a variable unset?", "usage"
+    return nil, "CMD is empty; check for an unset variable", "usage"
   end
   local value = try(session.token(options))
   value = session.finish_renewal() or value

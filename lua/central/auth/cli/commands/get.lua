@@ -17,14 +17,14 @@ local get = {}
 get.summary = "Make an API call with a valid token, and print the reply."
 get.description = "Makes an API call by GET and prints the reply: JSON formatted for people, names sorted, numbers and"
   .. " strings as the server wrote them; any other body unchanged. PATH is below base_url or the base of the option"
-  .. " cluster, or a URL of a host that may get the token. The call is repeated if the server is busy, and with another"
-  .. " token after a 401. For a status other than success nothing is printed, and standard error says why."
+  .. " cluster, or a URL of a host that may get the token. The call is retried if the server is busy, and with another"
+  .. " token after a 401. If the server reports an error, the reason is on standard error, and nothing else is printed."
 get.options = {
-  { "--query", value = "NAME=VALUE", pairs = true, help = "A part of the query, encoded as needed; may be repeated." },
+  { "--query", value = "NAME=VALUE", pairs = true, help = "A field of the query, encoded as needed; may be repeated." },
   { "--pages", help = "Request all pages of a collection, and print one list of all items. If a page fails, nothing is"
     .. " printed." },
   { "--items", value = "NAME", help = "With --pages: the name of the list in a page, if a page has several." },
-  { "--timeout", value = "SECONDS", number = "timeout", help = "Time limit of a call with its repetitions;"
+  { "--timeout", value = "SECONDS", number = "timeout", help = "Time limit of a call, retries included;"
     .. " default 30." },
 }
 get.arguments = { { name = "path", help = "Like /network-monitoring/v1/aps." } }
@@ -43,14 +43,14 @@ local function one_call(options, call)
   return reply.json ~= nil and json_text.write(json_text.read(json_mending.bytes(reply.body))) or printable(reply.body)
 end
 
--- Adds the items of a page, as text; `items` are the same items as values.
+-- Adds the items of a page as text; `items` has the same items as values.
 local function add_items(all, items, reply)
   local page = json_text.read(json_mending.bytes(reply.body))
   local list = page.open == "[" and page or nil
   for at, key in ipairs(page.keys) do
     list = rawequal(reply.json[json.decode(key)], items) and page[at] or list
   end
-  if list then -- nil if the page has null in its place
+  if list then -- nil if the page has null for the list
     table.move(list, 1, #list, #all + 1, all)
   end
 end
@@ -70,9 +70,9 @@ function get.run(options)
   if options.items and not options.pages then
     return nil, "--items needs --pages", "usage"
   elseif options.pages and pages.has_position(options.path) then
-    return nil, "with --pages give next and offset by --query, as they change from page to page", "usage"
+    return nil, "with --pages set next and offset by --query, as they change from page to page", "usage"
   elseif not (options.path:find "^/" or options.path:find "^%a+://") then
-    return nil, ("PATH: begins neither with / nor with https://: %s"):format(errors.printable(options.path)), "usage"
+    return nil, ("PATH must begin with / or https://: %s"):format(errors.printable(options.path)), "usage"
   end
   try(session.open(options))
   local call = { query = {}, timeout = options.timeout }

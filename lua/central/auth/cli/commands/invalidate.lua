@@ -31,7 +31,7 @@ function invalidate.run(options)
   local forgotten = try(auth.invalidate(refused))
   local left = forgotten and not refused and session.cache_with_token(options)
   if left then
-    terminal.note(options, ("A token is shared in %s: another process has just renewed it, or has its lock.")
+    terminal.note(options, ("The cache, %s, still has a token: another process has just renewed it, or has its lock.")
       :format(left))
   end
   terminal.note(options, forgotten and "The token is forgotten; the next call gets a new one."

@@ -18,11 +18,11 @@ local login = {}
 
 login.summary = "Ask for credentials, check them, save them in a profile."
 login.description = "Asks for the client id and, without showing it, for the client secret of a personal API client,"
-  .. " gets a token with them, and saves them in the profile, mode 0600. Other options of a profile that exists are"
-  .. " kept, but the file is written anew, without its comments. Without a terminal the credentials come from a file,"
+  .. " gets a token with them, and saves them in the profile, mode 0600. An existing profile keeps its other"
+  .. " options, but loses its comments. Without a terminal the credentials come from a file,"
   .. " standard input or the environment."
 login.options = {
-  { "--client-id", value = "ID", help = "Do not ask for the client id." },
+  { "--client-id", value = "ID", help = "The client id; the command does not ask for it." },
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
   { "--from-file", value = "FILE", help = "Read credentials and related options from JSON or from lines like"
     .. " CENTRAL_CLIENT_ID=ID; - is standard input." },
@@ -30,7 +30,7 @@ login.options = {
   { "--workspace-id", value = "ID", help = "Use GreenLake's endpoint of this workspace." },
   { "--token-url", value = "URL", help = "Use this token endpoint." },
   { "--ca-file", value = "FILE", help = "Trust these certificate authorities, PEM." },
-  { "--no-check", help = "Save them without checking them." },
+  { "--no-check", help = "Save the credentials without checking them." },
   { "-y", "--yes", help = "Replace the credentials of a profile without asking." },
 }
 login.examples = {
@@ -38,25 +38,25 @@ login.examples = {
   { "pass show lab | central-auth login -p lab --client-id ID --client-secret-file -", "Without a terminal." },
 }
 
--- Ends the command where a function fails. An option with an invalid value is an invalid argument.
+-- Ends the command if a function failed. An invalid value of an option of the command is an invalid argument.
 local function try_source(value, message, code, detail)
   local by_option = code and (detail.source or ""):find "^%-%-"
   return try(value, message, by_option and "usage" or code, detail)
 end
 
 local function fail_missing(name, why, option)
-  return errors.fail("config", ("no client %s: %s; set it by %s"):format(name, why, option))
+  return errors.fail("config", ("no client %s: %s; set it with %s"):format(name, why, option))
 end
 
 local TYPED = "the keyboard"
 
--- Adds what is missing to the values. `former`: the options of the profile.
-local function ask_for_missing(values, former)
+-- Asks for missing values. `current`: the options of the profile.
+local function ask_for_missing(values, current)
   local can_ask = terminal.can_ask()
   if not values.client_id then
-    values.client_id, values.from.client_id = can_ask and terminal.ask("Client id", former.client_id) or nil, TYPED
+    values.client_id, values.from.client_id = can_ask and terminal.ask("Client id", current.client_id) or nil, TYPED
     if not values.client_id then
-      return fail_missing("id", "there is no answer", "--client-id")
+      return fail_missing("id", "nothing was entered", "--client-id")
     end
   end
   local asked = not values.client_secret
@@ -70,7 +70,7 @@ local function ask_for_missing(values, former)
   end
   if asked and can_ask and not (values.cluster or values.base_url) then
     local why
-    values.cluster, why = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", former.cluster)
+    values.cluster, why = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", current.cluster)
     values.from.cluster = TYPED
     if why then
       return errors.fail("config", ("no answer for the cluster: %s. Nothing was written."):format(why))
@@ -79,7 +79,7 @@ local function ask_for_missing(values, former)
   return values
 end
 
--- Makes a client with the values that the profile will have, and gets a token unless `no_check` is set.
+-- Makes a client with the new values of the profile, and gets a token unless `no_check` is set.
 local function check(options, values)
   local settings = try_source(config.complete(values))
   if options.no_check then
@@ -87,11 +87,11 @@ local function check(options, values)
   end
   settings.wait = session.wait
   local made <close> = client.new(settings)
-  local token, message, code, detail = made:renew() -- a shared token would not prove that they are valid
+  local token, message, code, detail = made:renew() -- a shared token would not prove that the credentials are valid
   if not token then
     try_source(nil, message .. ". Nothing was written.", code, detail)
   end
-  terminal.note(options, ("The server accepted them; a token is valid for %s."):format(
+  terminal.note(options, ("The server accepted the credentials; a token is valid for %s."):format(
     duration(made:status().expires_in)))
 end
 
@@ -107,7 +107,7 @@ function login.run(options)
   check(options, try_source(profile_store.merge(name, source)))
   local path = try(profile_store.put(name, source, "central-auth login"))
   terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
-    entry and "; comments in it were not kept" or ""))
+    entry and "; its comments are lost" or ""))
 end
 
 return login

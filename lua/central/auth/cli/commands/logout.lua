@@ -15,7 +15,7 @@ local logout = {}
 logout.summary = "Forget the shared token; with --profile NAME the profile too."
 logout.description = "Removes the shared token from the cache. With --profile NAME it also deletes that profile's"
   .. " file and the secret in it, after a question; if that is a link, only the link. It changes nothing at the server:"
-  .. " reset or delete the credential there if it is known to others."
+  .. " reset or delete the credential there if other people may know it."
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
 local function forget_token(options)
@@ -27,7 +27,7 @@ local function forget_token(options)
   local left = removed and session.cache_with_token(options)
   if left then
     return errors.fail("config",
-      ("a token is still shared in %s: another process has its lock; try again"):format(left))
+      ("the cache, %s, still has a token: another process has its lock; try again"):format(left))
   end
   terminal.note(options, removed and "The shared token is removed." or "There was no shared token.")
   return 0
@@ -45,7 +45,7 @@ end
 
 local function forget_profile(options)
   try(consent.to(options, ("Remove the profile %q and the secret in it?"):format(options.profile),
-    ("the profile %q stays"):format(options.profile), "removes it"))
+    ("the profile %q was not removed"):format(options.profile), "removes it"))
   local ok, why = os.remove(paths.profile(options.profile))
   if not ok then
     return errors.fail("config", "the profile can't be removed: " .. why)
@@ -61,7 +61,7 @@ function logout.run(options)
   end
   check_exists(options.profile)
   local forgotten, message = forget_token(options)
-  if not forgotten then -- a profile whose credentials do not work can be removed, too
+  if not forgotten then -- a profile with invalid credentials can be removed, too
     terminal.note(options, message)
   end
   return forget_profile(options)

@@ -13,8 +13,8 @@ local try = require "central.auth.cli.try"
 local profiles = {}
 
 profiles.summary = "List the profiles."
-profiles.description = "Lists the names of the profiles, one per line. A * marks the one in use: that of --profile,"
-  .. " else that of CENTRAL_PROFILE, else default."
+profiles.description = "Lists the names of the profiles, one per line. A * marks the profile in use: that of"
+  .. " --profile, else that of CENTRAL_PROFILE, else default."
 profiles.options = { { "--json", help = "Print a list of objects with name, path and in_use." } }
 
 --- Prints the list.
@@ -30,7 +30,7 @@ function profiles.run(options)
   if options.json or #lines > 0 then
     result(options.json and json_text.write(all) or table.concat(lines, "\n"))
   else
-    terminal.note(options, ("There is no profile in %s; central-auth login makes one."):format(paths.profiles()))
+    terminal.note(options, ("There is no profile in %s; central-auth login creates one."):format(paths.profiles()))
   end
 end
 

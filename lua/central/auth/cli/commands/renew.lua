@@ -9,10 +9,10 @@ local try = require "central.auth.cli.try"
 local renew = {}
 
 renew.summary = "Get a new token now, whatever the state of the current one."
-renew.description = "Gets a new token and shares it, although the current one may still be valid: after a change of"
-  .. " rights, for example. Does not print it. Ignores a remembered refusal, but not a server's Retry-After."
+renew.description = "Gets a new token and shares it, even if the current one is still valid, for example after a change"
+  .. " of permissions. Does not print it. Ignores a remembered refusal, but not a server's Retry-After."
 
---- Gets a new token and prints how long it is valid.
+--- Gets a new token and prints for how long it is valid.
 ---@param options table
 function renew.run(options)
   local auth = try(session.open(options))

@@ -1,4 +1,4 @@
--- central-auth sandbox: a mock of GreenLake on this machine, for trying things; shows each request.
+-- central-auth sandbox: runs a mock of GreenLake and Central on this machine, and shows each request.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -23,10 +23,10 @@ sandbox.description = "Serves GreenLake's token endpoint and a part of Central's
   .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP stop it. Needs lua-http."
 sandbox.options = {
   { "--port", value = "N", number = "port", help = "Listen on this port; default: any free port." },
-  { "--lifetime", value = "SECONDS", number = "seconds", help = "Lifetime of tokens; default 7199, as GreenLake's." },
+  { "--lifetime", value = "SECONDS", number = "seconds", help = "Lifetime of tokens; default 7199, like GreenLake's." },
   { "--fail", value = "STATUSxTIMES", help = "Fail the first token requests: 503x3, or 503x* for all." },
-  { "--latency", value = "MS", number = "milliseconds", help = "How long each token request takes." },
-  { "--rate-limit", value = "N", number = "count", help = "Answer so many requests per minute, and others with 429." },
+  { "--latency", value = "MS", number = "milliseconds", help = "Time that each token request takes." },
+  { "--rate-limit", value = "N", number = "count", help = "Limit of requests per minute; further ones get a 429." },
 }
 sandbox.examples = {
   { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lifetimes, and two failures at first." },
@@ -43,7 +43,7 @@ local function failure_of(text)
   return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) }
 end
 
--- The options to set in another shell, a line for each purpose: credentials, trust, tokens, API calls.
+-- The options for another shell, a line for each purpose: credentials, trust, tokens, API calls.
 local LINES = {
   { "client_id", "client_secret" }, { "ca_file" }, { "token_url", "revocation_url" }, { "base_url", "greenlake_url" },
 }
@@ -81,7 +81,7 @@ local function on_signal(signal, number, server, state)
       return "an outage starts: 503"
     end
     server:recover()
-    return "the outage is over"
+    return "the outage ends"
   end
   state.ended = true
 end
@@ -90,12 +90,12 @@ local function serve(options, server, signal, listener)
   local state, live = {}, terminal.columns(2) ~= nil and not options.quiet
   repeat
     local number = listener:wait(LOG_POLL)
-    local said = number and on_signal(signal, number, server, state)
+    local message = number and on_signal(signal, number, server, state)
     for _, entry in ipairs(live and server:log() or {}) do
       print_entry(entry)
     end
-    if said then
-      terminal.note(options, ("%s  %s"):format(os.date "%H:%M:%S", said))
+    if message then
+      terminal.note(options, ("%s  %s"):format(os.date "%H:%M:%S", message))
     end
   until state.ended
 end

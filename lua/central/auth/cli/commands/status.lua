@@ -12,12 +12,12 @@ local EXPIRED, NONE = 3, 4
 local BY_STATE = { fresh = 0, stale = 0, expired = EXPIRED, none = NONE }
 
 status.summary = "Show the state of the shared token."
-status.description = "Shows the state of the token that processes of this user share. Makes no request for a token. On"
+status.description = "Shows the state of the token that processes of this user share. Makes no token request. On"
   .. " a terminal it draws the token's lifetime as a bar: the part that has passed, the part that is left, the window"
   .. " for renewal, and the end. With --quiet there is only the exit status."
 status.options = { { "--json", help = "Print an object with all fields." } }
 status.statuses = {
-  { 0, "There is a usable token." }, { EXPIRED, "The token has expired." }, { NONE, "There is none." },
+  { 0, "There is a usable token." }, { EXPIRED, "The token has expired." }, { NONE, "There is no token." },
 }
 
 local function bar(found)

@@ -13,9 +13,9 @@ token.description = "Prints an access token that is valid now: the one that proc
 token.options = {
   { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
-  { "--curl", help = "Print a line of a curl configuration, for curl -K -: then the token is not an argument." },
-  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get one that is valid for at least this time, if"
-    .. " possible; else standard error says how long this one is valid." },
+  { "--curl", help = "Print a line of a curl configuration, for curl -K -, which keeps the token out of arguments." },
+  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get a token that is valid for at least this time,"
+    .. " if possible; otherwise a note is on standard error." },
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
@@ -30,7 +30,7 @@ local function as_json(value)
   }
 end
 
---- Prints the token, then renews it if that is due.
+--- Prints the token, then renews it if a renewal is due.
 ---@param options table
 function token.run(options)
   local value = try(session.token(options))

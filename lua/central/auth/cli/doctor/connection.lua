@@ -1,4 +1,4 @@
--- The stages of a connection to the server: for each the message if it was passed, and the advice if it failed.
+-- The stages of a connection to the server. Each has a message if it was passed, and advice if it failed.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -7,8 +7,8 @@ local url = require "central.auth.url"
 ---@class central.auth.cli.doctor.Outcome
 ---@field raw? central.auth.RawReply
 ---@field took number seconds
----@field advice? string in place of the usual one
----@field message? string of the failure; likewise the next ones
+---@field advice? string in place of the stage's advice
+---@field message? string of the failure, like the next two fields
 ---@field code? central.auth.Code
 ---@field detail? central.auth.Detail
 
@@ -16,8 +16,9 @@ local url = require "central.auth.url"
 local PASSED = { address = 1, connection = 2, tunnel = 3, server = 4 }
 local TUNNEL, TLS = 3, 4
 
--- For each: the message if it was passed, and the advice if it failed: by the proxy's status, by the failure's code, or
--- the usual one. `by_proxy` has other ones for a connection by a proxy. Names in braces are replaced by `placeholders`.
+-- For each stage the message if it was passed, and the advice if it failed: by the proxy's status, by the failure's
+-- code, or in general. `by_proxy` has those for a connection through a proxy. Names in braces are replaced by
+-- `placeholders`.
 local STAGES = {
   { check = "dns", passed = "{name}", "look up the name (getent hosts {host}); check /etc/resolv.conf, or set a proxy",
     by_proxy = { passed = "{proxy_name}", "look up the proxy's name (getent hosts {proxy_host})" } },
@@ -29,11 +30,11 @@ local STAGES = {
     tls = "the proxy's own certificate is not trusted: add its authority to ca_file",
     timeout = "the proxy does not reply: check its address and port, or ask its administrator",
     [407] = "the proxy needs a user and a password: http://user:password@host:port" },
-  { check = "tls", passed = "its certificate is valid, by {trust}",
+  { check = "tls", passed = "the server's certificate is valid, by {trust}",
     "the server does not use TLS, or a device in between interferes: check the port in {option}; ask the administrator",
     tls = "behind a proxy that inspects TLS, add its authority to ca_file; else update ca-certificates",
     config = "use files in the format PEM" },
-  { check = "http", passed = "it replies in {ms} ms", "try again; ask the server's administrator",
+  { check = "http", passed = "the server replies in {ms} ms", "try again; ask the server's administrator",
     timeout = "the connection works, but the server does not reply: try again later, or ask its administrator" },
 }
 
@@ -63,8 +64,8 @@ local function placeholders(found, proxy, outcome)
   }
 end
 
--- Whether a stage was passed. With TLS 1.3 a server refuses a client certificate after the handshake; SOCKS has no
--- status.
+-- Returns whether a stage was passed. With TLS 1.3 a server refuses a client certificate after the handshake. SOCKS has
+-- no status.
 local function is_passed(at, proxy, outcome)
   if outcome.raw then
     return true
@@ -79,7 +80,7 @@ local function advice_of(stage, proxy, outcome)
     or proxy and stage.by_proxy and stage.by_proxy[1] or stage[1]
 end
 
---- Reports each stage up to the first that failed.
+--- Reports each stage up to the first failed one.
 ---@param found central.auth.Config
 ---@param proxy? central.auth.Proxy
 ---@param outcome central.auth.cli.doctor.Outcome

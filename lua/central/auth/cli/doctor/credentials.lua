@@ -1,4 +1,4 @@
--- The doctor's checks of credentials: whether they are set, where, and whether files are protected from other users.
+-- The doctor's checks of credentials: where they are set, and whether files are protected from other users.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -7,10 +7,10 @@ local client_secret = require "central.auth.token.client_secret"
 local paths = require "central.auth.config.paths"
 local status = require "central.auth.token.status"
 
-local SECRET_MIN = 16      -- bytes of a secret that can be a key
+local SECRET_MIN = 16      -- bytes of a secret that can be an encryption key
 local COMMAND_TIMEOUT = 10 -- seconds
 
--- Splits the problem of a file into what is wrong and what to run.
+-- Splits the problem of a file into the problem and the command to run.
 local function split(problem)
   local fault, advice = problem:match "^(.-): (.*)$"
   return fault or problem, advice and advice:gsub("^run ", "") or nil
@@ -24,14 +24,14 @@ local function profile_file(options, report)
     text, problem, unusable = core.read_file(path)
   end
   if not path then
-    report("note", "profile file", "it has no path: neither XDG_CONFIG_HOME nor HOME is set")
+    report("note", "profile file", "no folder for profiles: neither XDG_CONFIG_HOME nor HOME is set")
   elseif unusable == "absent" then
-    report("ok", "profile file", ("there is none (%s)"):format(path))
+    report("ok", "profile file", ("no such file: %s"):format(path))
   elseif not text then
     local fault, advice = split(problem)
     report(unusable and "note" or "bad", "profile file", ("%s %s"):format(path, fault)
       .. (unusable and "; it is ignored unless a profile is requested" or ""),
-      advice or "it must be a file that you can read")
+      advice or "make it a file that you can read")
   elseif problem then
     local fault, advice = split(problem)
     report("note", "profile file", ("%s %s"):format(path, fault), advice)
@@ -49,7 +49,7 @@ local function files(found, report)
   local problem = found.key_file and core.secret_file_problem(found.key_file)
   if problem then
     local fault, advice = split(problem)
-    report("note", "key_file", "it " .. fault, advice)
+    report("note", "key_file", found.key_file .. " " .. fault, advice)
   end
 end
 
@@ -58,10 +58,10 @@ local function secret(source, report)
   if not value then
     report("bad", "secret", failure.message, "see " .. source.name .. " in the manual")
   elseif value:length() < SECRET_MIN then
-    report("note", "secret", ("it was read (%s from %s), %d bytes"):format(source.name, source.from, value:length()),
-      "under 16 bytes it is too short to seal a shared token: each process gets its own")
+    report("note", "secret", ("it can be read (%s from %s), %d bytes"):format(source.name, source.from, value:length()),
+      "under 16 bytes a secret cannot encrypt a shared token: each process gets its own")
   else
-    report("ok", "secret", ("it was read (%s from %s)"):format(source.name, source.from))
+    report("ok", "secret", ("it can be read (%s from %s)"):format(source.name, source.from))
   end
   return value ~= nil
 end

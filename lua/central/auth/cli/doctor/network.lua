@@ -1,5 +1,5 @@
 -- The doctor's checks of the connection to the server: proxy, name, connection, TLS and trust, clock. It sends a form
--- without credentials in the same way as a token request: how far it gets shows which part fails.
+-- without credentials in the same way as a token request: the stage that it reaches shows the part that fails.
 -- SPDX-License-Identifier: MIT
 
 local connection_pool = require "central.auth.token.connection_pool"
@@ -12,11 +12,11 @@ local waiters = require "central.auth.token.waiter"
 local report_connection = require "central.auth.cli.doctor.connection"
 
 local SLOW, SKEW_MAX, TIMEOUT_MAX = 2, 30, 15 -- seconds
-local TIME_MIN = 1767225600 -- 2026-01-01 in seconds since 1970: a clock that shows less is wrong
+local TIME_MIN = 1767225600 -- 2026-01-01 in seconds since 1970: an earlier time is wrong
 local SET_CLOCK = "set the clock: timedatectl set-ntp true"
 local PROXY_FORM = "write it like http://user:password@host:port"
 
--- Makes one request without credentials, a POST if there is a body: the raw reply, or the failure.
+-- Makes one request without credentials, a POST if there is a body. Returns the raw reply or the failure, and the time.
 local function probe(found, url, body)
   local clock = core.clock()
   local deadline = deadlines.new(clock, math.min(found.timeout, TIMEOUT_MAX))
@@ -31,11 +31,11 @@ local function probe(found, url, body)
   return { raw = raw, took = took, message = failure.message, code = failure.code, detail = failure.detail }
 end
 
--- Reports if SSL_CERT_FILE or SSL_CERT_DIR is used and does not exist. TLS fails without such a file; a missing folder
--- OpenSSL ignores.
+-- Reports if SSL_CERT_FILE or SSL_CERT_DIR is used and does not exist. TLS fails without such a file; OpenSSL ignores a
+-- missing folder.
 local function trust(found, report)
   local function check(verdict, name, path)
-    local file, why = io.open(path, "rb") -- a folder, too
+    local file, why = io.open(path, "rb") -- also opens a folder
     if file then
       return file:close()
     end
@@ -53,7 +53,7 @@ local function trust(found, report)
   end
 end
 
--- The validity of certificates depends on this clock; the server's clock is not known if TLS fails.
+-- The validity of certificates depends on this clock. The server's clock is not known if TLS fails.
 local function clock_at_failure(outcome, report)
   local now = os.date "!%Y-%m-%d %H:%M UTC"
   if outcome.code ~= "tls" then
@@ -67,13 +67,13 @@ end
 
 local function report_reply(raw, took, report)
   if raw.status >= 300 and raw.status < 400 then
-    report("bad", "token_url", ("it redirects (HTTP %d) to %s"):format(raw.status,
+    report("bad", "token_url", ("the server redirects (HTTP %d) to %s"):format(raw.status,
       errors.printable(raw.location_host or "elsewhere")),
       "redirects are not followed; correct token_url")
   elseif raw.status == 404 or raw.status == 405 then
     report("bad", "token_url", ("HTTP status %d"):format(raw.status), "this is not a token endpoint: check token_url")
   elseif took > SLOW then
-    report("note", "http", ("the server needs %.1f s"):format(took), "renewal starts earlier for a slow server")
+    report("note", "http", ("the server took %.1f s to reply"):format(took), "renewal starts earlier for a slow server")
   end
   local skew = raw.date and raw.received_wall - raw.date
   if not skew then
@@ -86,7 +86,7 @@ local function report_reply(raw, took, report)
   end
 end
 
--- Reports the connection to base_url in one line: any status of a reply is good.
+-- Reports the connection to base_url in one line. Any status of a reply is good.
 local function base_url(config, report)
   local found = setmetatable({ token_url = config.base_url, option = "base_url" }, { __index = config })
   local outcome = probe(config, config.base_url)

@@ -1,4 +1,4 @@
--- The doctor's last checks: the cache that processes share, and whether a token can be got.
+-- The doctor's last checks: the cache that processes share, and a token request.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -14,7 +14,7 @@ local ADVICE = {
   ["another user"] = "set CENTRAL_CACHE to another folder",
 }
 
--- The problem with Redis, asking it now, as a token in the folder would hide it; nil if there is none.
+-- Connects to Redis and returns the problem with it, which a token in the folder would hide; nil without a problem.
 local function redis_problem(options)
   local found = config.resolve { profile = options.profile }
   if type(found.cache) ~= "string" or not found.cache:find "^redis" or not found.secret then
@@ -45,14 +45,14 @@ local function token(auth, report)
   local value, message, code = auth.token()
   if not value then
     return report("bad", "token", message, code == "oauth" and "run central-auth login to replace the credentials"
-      or "see the lines above")
+      or "see the checks above")
   end
   local status = auth.status()
   report("ok", "token", ("%s, from the %s, valid for %s, is renewed in %s"):format(status.state, status.source,
     duration(status.expires_in), duration(status.renews_in or 0)))
 end
 
---- Reports the cache, and gets a token if the checks before allow it.
+--- Reports the cache, and gets a token if the earlier checks allow it.
 ---@param context table
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(context, report)
@@ -65,6 +65,6 @@ return function(context, report)
   if not context.options.offline and context.reached and context.ready then
     token(auth, report)
   end
-  local asks = not context.options.offline and context.ready
-  cache(auth.status().cache, asks and redis_problem(context.options) or nil, report)
+  local may_connect = not context.options.offline and context.ready
+  cache(auth.status().cache, may_connect and redis_problem(context.options) or nil, report)
 end

@@ -1,4 +1,4 @@
--- The doctor's check of environment variables: names like those of options that are not, and so have no effect.
+-- The doctor's check of environment variables: names that begin like those of options, but are not, and have no effect.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -12,13 +12,13 @@ for _, name in ipairs(options.names) do
   end
 end
 
--- The environment as it was when the process started. Its values may be secrets and are not kept.
+-- Returns the environment of the process at its start. The values may be secrets and are not stored.
 local function environment()
   local file <close> = io.open "/proc/self/environ"
   return file and file:read "a" or ""
 end
 
---- Reports each such variable.
+--- Reports each variable without effect.
 ---@param _ table the context
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(_, report)
