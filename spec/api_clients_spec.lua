@@ -6,12 +6,12 @@ local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
 
-local box, folder, c
+local server, folder, c
 
 -- What the API answers to a token.
 local function status_with(token)
   return process.run(("curl -s -o /dev/null -w '%%{http_code}' --cacert %s -H 'Authorization: Bearer %s' %s%s"):format(
-    box.ca_file, token, box.base_url, "/network-monitoring/v1/aps"))
+    server.ca_file, token, server.base_url, "/network-monitoring/v1/aps"))
 end
 
 local function mode(path)
@@ -20,24 +20,24 @@ end
 
 describe("credentials", function()
   before_each(function()
-    folder, box = process.scratch(), sandbox.start()
-    local options = box:options()
+    folder, server = process.scratch(), sandbox.start()
+    local options = server:options()
     options.cache = folder .. "/cache"
     c = assert(auth.new(options))
   end)
   after_each(function()
     c:close()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
 
   it("are listed, without secrets", function()
     local list = assert(c.credentials:list())
     assert.equal(1, #list)
-    assert.equal(box.client_id, list[1].client_id)
+    assert.equal(server.client_id, list[1].client_id)
     assert.equal("sandbox", list[1].name)
     assert.is_nil(list[1].client_secret)
-    assert.equal(("personal API client sandbox (%s)"):format(box.client_id), tostring(list[1]))
+    assert.equal(("personal API client sandbox (%s)"):format(server.client_id), tostring(list[1]))
   end)
 
   it("are created for a service and a workspace, and deleted", function()
@@ -77,7 +77,7 @@ describe("credentials", function()
     process.write(folder .. "/central-auth/default.lua", text, 600)
     process.write(folder .. "/central-auth/lab.lua", 'return { client_id = "x", timeout = 7, scope = { "a", "b" } }',
       600)
-    local options = require("cjson").encode(box:options())
+    local options = require("cjson").encode(server:options())
     local output, status = process.run(("env %s lua5.4 %s"):format(
       process.assignments { XDG_CONFIG_HOME = folder, OPTIONS = options },
       process.write(folder .. "/program.lua", program)))
@@ -127,7 +127,7 @@ describe("credentials", function()
     process.run(("mkdir -p %s/central-auth"):format(folder))
     local function try(text)
       process.write(folder .. "/central-auth/lab.lua", text, 600)
-      local environment = { XDG_CONFIG_HOME = folder, OPTIONS = require("cjson").encode(box:options()) }
+      local environment = { XDG_CONFIG_HOME = folder, OPTIONS = require("cjson").encode(server:options()) }
       return (process.run(("env %s lua5.4 %s"):format(process.assignments(environment), program)))
     end
     assert.equal("made\tnil\t2\n", try 'return { client_secret_file = "/x", client_id = "old" }\n')
@@ -139,17 +139,17 @@ describe("credentials", function()
 
   it("are reset; where it is this client's own, it goes on with the new secret, here and in the cache", function()
     local before = assert(c:token())
-    local found = assert(c.credentials:reset(box.client_id, { save_to = folder .. "/secret" }))
+    local found = assert(c.credentials:reset(server.client_id, { save_to = folder .. "/secret" }))
     assert.is_nil(found.client_secret)
     assert.equal("401", status_with(before))
     assert(c:get "/network-monitoring/v1/aps")
     assert.not_equal(before, c:token())
-    local options = box:options()
+    local options = server:options()
     options.cache, options.client_secret, options.client_secret_file = folder .. "/cache", nil, folder .. "/secret"
     local other <close> = assert(auth.new(options))
     assert.equal(c:token(), other:token())
     assert.equal("cache", other:status().source)
-    assert.equal(2, box:requests().token)
+    assert.equal(2, server:requests().token)
   end)
 
   it("may have been reset or made where the answer does not say so, and the message says that", function()
@@ -219,7 +219,7 @@ describe("credentials", function()
   end)
 
   it("are reset without a failed call, however many are under way", function()
-    local options = box:options()
+    local options = server:options()
     options.wait = loops.cqueues
     local busy <close> = assert(auth.new(options))
     assert(busy:token())
@@ -235,7 +235,7 @@ describe("credentials", function()
     loop:wrap(function()
       for _ = 1, 5 do
         cqueues.sleep(0.05)
-        assert(busy.credentials:reset(box.client_id))
+        assert(busy.credentials:reset(server.client_id))
       end
       over = true
     end)
@@ -245,16 +245,16 @@ describe("credentials", function()
 
   it("are followed when they are rotated after a reset of our own", function()
     local path = folder .. "/secret"
-    process.write(path, box.client_secret, 600)
-    local options = box:options()
+    process.write(path, server.client_secret, 600)
+    local options = server:options()
     options.client_secret, options.client_secret_file = nil, path
     local one <close> = assert(auth.new(options))
-    assert(one.credentials:reset(box.client_id))
+    assert(one.credentials:reset(server.client_id))
     assert(one:renew()) -- although the file has the former one
-    local newer = assert(one.credentials:reset(box.client_id, { save_to = path }))
+    local newer = assert(one.credentials:reset(server.client_id, { save_to = path }))
     assert.is_nil(newer.client_secret)
     local other <close> = assert(auth.new(options))
-    assert(other.credentials:reset(box.client_id, { save_to = path }))
+    assert(other.credentials:reset(server.client_id, { save_to = path }))
     assert(one:renew())
   end)
 
@@ -285,7 +285,7 @@ describe("credentials", function()
   end)
 
   it("are a matter of the default client, too", function()
-    assert(auth.configure(box:options()))
+    assert(auth.configure(server:options()))
     assert.equal(1, #assert(auth.credentials.list()))
     assert.is_nil(auth.credentials.lsit)
     auth.close()
@@ -294,12 +294,12 @@ describe("credentials", function()
 end)
 
 describe("revocation", function()
-  before_each(function() box = sandbox.start() end)
-  after_each(function() box:close() end)
+  before_each(function() server = sandbox.start() end)
+  after_each(function() server:close() end)
 
   it("ends the token with the client, at the server and in the cache", function()
     local scratch = process.scratch()
-    local options = box:options()
+    local options = server:options()
     options.cache = scratch
     local one = assert(auth.new(options))
     local token = assert(one:token())
@@ -317,7 +317,7 @@ describe("revocation", function()
   end)
 
   it("needs revocation_url, and closes without it", function()
-    local options = box:options()
+    local options = server:options()
     options.revocation_url = nil
     local one = assert(auth.new(options))
     assert(one:token())
@@ -329,8 +329,8 @@ describe("revocation", function()
   end)
 
   it("tells a refusal without secrets, and closes", function()
-    local options = box:options()
-    options.revocation_url = box.base_url .. "/nowhere"
+    local options = server:options()
+    options.revocation_url = server.base_url .. "/nowhere"
     local one = assert(auth.new(options))
     local token = assert(one:token())
     local none, message, code = one:close { revoke = true }
@@ -338,6 +338,6 @@ describe("revocation", function()
     assert.equal("http", code)
     assert.is_nil(message:find(token, 1, true))
     assert.equal("closed", one:status().state)
-    assert.has_error(function() auth.new(box:options()):close { now = true } end)
+    assert.has_error(function() auth.new(server:options()):close { now = true } end)
   end)
 end)

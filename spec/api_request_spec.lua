@@ -471,13 +471,13 @@ describe("a mistake in a call", function()
 end)
 
 describe("over the network", function()
-  local box
-  before_each(function() box = sandbox.start() end)
-  after_each(function() box:close() end)
+  local server
+  before_each(function() server = sandbox.start() end)
+  after_each(function() server:close() end)
 
   -- A client whose coroutines wait in a loop of cqueues; it has its token.
   local function in_a_loop()
-    local options = box:options()
+    local options = server:options()
     options.wait = loops.cqueues
     local c = assert(auth.new(options))
     assert(c:token())
@@ -485,7 +485,7 @@ describe("over the network", function()
   end
 
   it("a call says what it is told to, in HTTP/1.1", function()
-    local c <close> = assert(auth.new(box:options()))
+    local c <close> = assert(auth.new(server:options()))
     for n = 1, 3 do
       local reply = assert(c:put("/sandbox/v1/echo", { query = { n = n }, json = { text = "é\n" } }))
       assert.equal(1.1, reply.json.version)
@@ -501,7 +501,7 @@ describe("over the network", function()
   end)
 
   it("large bodies go both ways", function()
-    local c <close> = assert(auth.new(box:options()))
+    local c <close> = assert(auth.new(server:options()))
     local text = ("0123456789abcdef"):rep(40000)
     local reply = assert(c:post("/sandbox/v1/echo", { body = text, content_type = "text/plain" }))
     assert.equal(text, reply.json.body)
@@ -510,7 +510,7 @@ describe("over the network", function()
 
   it("a 401 storm of twenty coroutines costs one renewal", function()
     local c <close> = in_a_loop()
-    box:revoke()
+    server:revoke()
     local loop, good = cqueues.new(), 0
     for _ = 1, 20 do
       loop:wrap(function()
@@ -520,13 +520,13 @@ describe("over the network", function()
     end
     assert(loop:loop())
     assert.equal(20, good)
-    assert.equal(2, box:requests().token)
-    assert.is_true(box:requests().api <= 40)
+    assert.equal(2, server:requests().token)
+    assert.is_true(server:requests().api <= 40)
   end)
 
   it("the loop goes on while calls wait", function()
     local c <close> = in_a_loop()
-    box:fail { of = "api", status = 503, times = 40, retry_after = 0 }
+    server:fail { of = "api", status = 503, times = 40, retry_after = 0 }
     local loop, ticks, done = cqueues.new(), 0, 0
     for _ = 1, 40 do
       loop:wrap(function()
@@ -545,7 +545,7 @@ describe("over the network", function()
   end)
 
   it("no more than sixteen calls are under way", function()
-    local server <close> = rude.start { data = { busy = 0, most = 0 }, handler = function(conn, request)
+    local other <close> = rude.start { data = { busy = 0, most = 0 }, handler = function(conn, request)
       local data, reply = conn.data, require("spec.support.rude").reply
       if request.method == "POST" then
         return conn:write(reply(200, nil, '{"access_token":"t1","token_type":"Bearer","expires_in":1000}'))
@@ -560,8 +560,8 @@ describe("over the network", function()
       conn:write(reply(200, nil, ('{"most":%d}'):format(data.most)))
       data.busy = data.busy - 1
     end }
-    local c <close> = neighbour.new(server, nil,
-      { base_url = server.url:match "^%w+://[^/]+", wait = loops.cqueues, timeout = 20 })
+    local c <close> = neighbour.new(other, nil,
+      { base_url = other.url:match "^%w+://[^/]+", wait = loops.cqueues, timeout = 20 })
     local loop, most = cqueues.new(), 0
     for _ = 1, 40 do
       loop:wrap(function() most = math.max(most, assert(c:get "/x").json.most) end)
@@ -595,7 +595,7 @@ describe("over the network", function()
       assert(loop:loop())
       print((codes.ok or 0) > 0, (codes.config or 0) > 0, longest < 5)
     ]]
-    local options = require("cjson").encode(box:options())
+    local options = require("cjson").encode(server:options())
     local output = process.run(("ulimit -n 48; env %s lua5.4 -e %s"):format(
       process.assignments { OPTIONS = options }, process.quote(program)))
     assert.equal("true\ttrue\ttrue\n", output)

@@ -6,12 +6,12 @@ local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
 describe("central.auth", function()
-  local box
+  local server
 
-  setup(function() box = sandbox.start() end)
-  teardown(function() box:close() end)
+  setup(function() server = sandbox.start() end)
+  teardown(function() server:close() end)
 
-  before_each(function() assert(auth.configure(box:options())) end)
+  before_each(function() assert(auth.configure(server:options())) end)
   after_each(function() auth.close() end)
 
   it("leaves the host's random numbers alone", function()
@@ -19,20 +19,20 @@ describe("central.auth", function()
     local expected = { math.random(), math.random() }
     math.randomseed(11)
     local first = math.random()
-    local c <close> = assert(auth.new(box:options()))
+    local c <close> = assert(auth.new(server:options()))
     assert(c:token())
     assert(c:renew())
-    box:fail { status = 503, times = 1 }
+    server:fail { status = 503, times = 1 }
     assert(c:renew())
     assert.same(expected, { first, math.random() })
   end)
 
   it("gets a token over TLS once and keeps it", function()
-    local before = box:requests().token
+    local before = server:requests().token
     local token = assert(auth.token())
     assert.equal(token, auth.token())
     assert.equal("Bearer " .. token, auth.header())
-    assert.equal(before + 1, box:requests().token)
+    assert.equal(before + 1, server:requests().token)
     local status = auth.status()
     assert.equal("fresh", status.state)
     assert.near(7199, status.expires_in, 5)
@@ -48,7 +48,7 @@ describe("central.auth", function()
   end)
 
   it("finds this machine without the environment's proxy", function()
-    local environment = process.credentials(box, process.scratch())
+    local environment = process.credentials(server, process.scratch())
     environment.https_proxy = "http://127.0.0.1:9"
     local output, status = process.run(("env %s lua5.4 -l auth=central.auth -e 'print(auth.token())'"):format(
       process.assignments(environment)))
@@ -66,7 +66,7 @@ describe("central.auth", function()
   it("is followed by functions taken from the module when it is configured anew", function()
     local token, header = auth.token, auth.header
     local first = assert(token())
-    assert(auth.configure(box:options()))
+    assert(auth.configure(server:options()))
     assert.equal("none", auth.status().state)
     local second = assert(token())
     assert.not_equal(first, second)
@@ -83,8 +83,8 @@ describe("central.auth", function()
   end)
 
   it("makes clients that do not know each other", function()
-    local one <close> = assert(auth.new(box:options()))
-    local two <close> = assert(auth.new(box:options()))
+    local one <close> = assert(auth.new(server:options()))
+    local two <close> = assert(auth.new(server:options()))
     local token = assert(one:token())
     assert.not_equal(token, two:token())
     one:close()
@@ -94,20 +94,20 @@ describe("central.auth", function()
 
   it("recovers after the API refused the token", function()
     local token = assert(auth.token())
-    box:revoke()
+    server:revoke()
     assert.is_true(auth.invalidate(token))
     assert.is_false(auth.invalidate(token))
     assert.not_equal(token, auth.token())
   end)
 
   it("goes on with the old token through an outage and with a new one after it", function()
-    local given = box:options()
+    local given = server:options()
     given.timeout = 2
     assert(auth.configure(given))
     local token = assert(auth.token())
-    box:fail { status = 503, times = math.huge }
+    server:fail { status = 503, times = math.huge }
     local none, _, code, detail = auth.renew()
-    box:recover()
+    server:recover()
     assert.is_nil(none)
     assert.equal("http", code)
     assert.equal(503, detail.status)
@@ -117,23 +117,23 @@ describe("central.auth", function()
 
   it("answers at once while tokens are renewed, whatever time that takes #slow #timing", function()
     local latency, clock = 0.5, require("central.auth.core").clock()
-    box:lifetime(3)
-    local c <close> = assert(auth.new(box:options()))
+    server:lifetime(3)
+    local c <close> = assert(auth.new(server:options()))
     assert(c:token())
-    local made, over, longest = box:requests().token, clock:boot() + 7, 0
-    box:latency(latency)
+    local made, over, longest = server:requests().token, clock:boot() + 7, 0
+    server:latency(latency)
     repeat
       local before = clock:boot()
       assert(c:token())
       longest = math.max(longest, clock:boot() - before)
       clock:sleep(0.001)
     until clock:boot() > over
-    assert.is_true(box:requests().token - made >= 2)
+    assert.is_true(server:requests().token - made >= 2)
     assert.is_true(longest < latency / 2, longest)
   end)
 
   it("raises wrong options of close, and closes nothing", function()
-    local c <close> = assert(auth.new(box:options()))
+    local c <close> = assert(auth.new(server:options()))
     local many = { revoke = true }
     for n = 1, 20 do
       many["other" .. n] = n
@@ -156,12 +156,12 @@ describe("central.auth", function()
     auth.close()
     local _, _, code = auth.token()
     assert.equal("closed", code)
-    assert(auth.configure(box:options()))
+    assert(auth.configure(server:options()))
     assert.truthy(auth.token())
   end)
 
   it("works with assert, which shows the message", function()
-    local options = box:options()
+    local options = server:options()
     options.client_secret = "certainly-not-the-secret"
     local client <close> = assert(auth.new(options))
     local ok, message = pcall(function() return assert(client:token()) end)
@@ -172,7 +172,7 @@ describe("central.auth", function()
   describe("in a process of its own", function()
     local function environment()
       return ("CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"):format(
-        process.quote(box.client_id), process.quote(box.client_secret), box.token_url, box.ca_file)
+        process.quote(server.client_id), process.quote(server.client_secret), server.token_url, server.ca_file)
     end
 
     it("prints a token with the README's one line", function()
@@ -214,7 +214,7 @@ describe("central.auth", function()
       local function interrupt(action, more)
         local began = cqueues.monotime()
         local output = process.run(("timeout -s INT 0.4 env %s CENTRAL_CACHE=%s/cache CENTRAL_BASE_URL=%s %s lua5.4 "
-          .. "-l auth=central.auth -e %s; echo $?"):format(environment(), folder, box.base_url, more or "",
+          .. "-l auth=central.auth -e %s; echo $?"):format(environment(), folder, server.base_url, more or "",
           process.quote(action)))
         assert.matches("interrupted!", output)
         assert.matches("124\n$", output)
@@ -223,17 +223,17 @@ describe("central.auth", function()
       interrupt("auth.token()", "CENTRAL_TOKEN_URL=" .. url)
       interrupt("auth.get '/x'", "CENTRAL_TOKEN_URL=" .. url)
       interrupt("auth.token()", "CENTRAL_CLIENT_SECRET= CENTRAL_CLIENT_SECRET_COMMAND='exec sleep 60'")
-      box:fail { status = 503, times = 1, retry_after = 20 }
+      server:fail { status = 503, times = 1, retry_after = 20 }
       interrupt "auth.token()" -- in the pause
       process.remove(folder .. "/cache")
-      box:latency(3)
+      server:latency(3)
       local holder <close> = process.start { log = folder .. "/log", command = { "sh", "-c", environment()
         .. (" CENTRAL_CACHE=%s/cache exec lua5.4 -l auth=central.auth -e 'auth.token()'"):format(folder) } }
       process.wait_until(function() return select(2, process.run("ls " .. folder .. "/cache/*.lock")) == 0 end, 30,
         "the lock of another process")
       interrupt "auth.token()" -- while another process asks
       assert.equal("", holder:output())
-      box:latency(0)
+      server:latency(0)
       silent:close()
       process.remove(folder)
     end)

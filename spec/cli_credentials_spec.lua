@@ -8,14 +8,14 @@ local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
 describe("central-auth credentials", function()
-  local box, home
+  local server, home
 
   before_each(function()
-    box = sandbox.start()
-    home = command.home(box, { CENTRAL_GREENLAKE_URL = box.base_url })
+    server = sandbox.start()
+    home = command.home(server, { CENTRAL_GREENLAKE_URL = server.base_url })
   end)
   after_each(function()
-    box:close()
+    server:close()
     home:remove()
   end)
 
@@ -38,7 +38,7 @@ describe("central-auth credentials", function()
   end
 
   it("list shows them, a line each or as JSON, without secrets", function()
-    assert.matches(("^%s  2026%%-01%%-22 15:18:59  sandbox\n$"):format(box.client_id), (succeeds "list"))
+    assert.matches(("^%s  2026%%-01%%-22 15:18:59  sandbox\n$"):format(server.client_id), (succeeds "list"))
     local list = all()
     assert.equal(1, #list)
     assert.equal("sandbox", list[1].name)
@@ -63,7 +63,7 @@ describe("central-auth credentials", function()
     assert.truthy(output:find("/service-manager-provisions/5a-1\"", 1, true), output)
     assert.is_nil((output .. said):find(secret, 1, true))
     assert.equal(0, select(3, home:run("token", {
-      CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret,
+      CENTRAL_CLIENT_ID = server.client_id, CENTRAL_CLIENT_SECRET = server.client_secret,
     })))
   end)
 
@@ -115,7 +115,7 @@ describe("central-auth credentials", function()
 
   it("reset asks, and then what used the profile goes on", function()
     home:run "login -q -p lab"
-    local former, id = dofile(home:profile "lab").client_secret, box.client_id
+    local former, id = dofile(home:profile "lab").client_secret, server.client_id
     local line = ("reset %s -p lab --save-profile lab"):format(id)
     assert.matches("was not changed: .*; %-%-yes resets it", fails(line))
     local shown, status = home:play("credentials " .. line, { { "Its secret and all its tokens end at once. "
@@ -142,7 +142,7 @@ describe("central-auth credentials", function()
       assert(auth.renew())
       print "a token with the new secret"
     ]])
-    plain.RESET = home:words(("credentials reset %s -p lab --save-profile lab --yes"):format(box.client_id), plain)
+    plain.RESET = home:words(("credentials reset %s -p lab --save-profile lab --yes"):format(server.client_id), plain)
     local output = process.run((home:words("", plain):gsub("lua/central%-auth", program)))
     assert.matches("\na token with the new secret\n$", output)
   end)
@@ -162,7 +162,7 @@ describe("central-auth credentials", function()
   end)
 
   it("create prints a secret whose profile can't be written after all #slow", function()
-    box:latency(1.5) -- of the token, which is got after the first look at the profile
+    server:latency(1.5) -- of the token, which is got after the first look at the profile
     local output, said, status = home:run(("credentials create x --save-profile nights & pid=$!; sleep 0.7;"
       .. " mkdir -p %s; wait $pid"):format(home:profile "nights"))
     assert.equal(1, status, said)

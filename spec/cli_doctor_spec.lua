@@ -11,11 +11,11 @@ local socket = require "socket"
 local tinyproxy = require "spec.support.tinyproxy"
 
 describe("central-auth doctor", function()
-  local box, home
+  local server, home
 
-  setup(function() box = sandbox.start() end)
-  teardown(function() box:close() end)
-  before_each(function() home = command.home(box) end)
+  setup(function() server = sandbox.start() end)
+  teardown(function() server:close() end)
+  before_each(function() home = command.home(server) end)
   after_each(function() home:remove() end)
 
   -- What it found: check -> { result, message, advice }, and its exit status.
@@ -26,8 +26,8 @@ describe("central-auth doctor", function()
     for _, finding in ipairs(cjson.decode(output)) do
       found[finding.check] = finding
     end
-    assert.is_nil(output:find(box.client_secret, 1, true))
-    assert.is_nil(output:find(box.client_id, 1, true))
+    assert.is_nil(output:find(server.client_secret, 1, true))
+    assert.is_nil(output:find(server.client_id, 1, true))
     return found, status
   end
 
@@ -57,7 +57,7 @@ describe("central-auth doctor", function()
       assert.truthy(("\n" .. output):find("\nok   " .. check .. " ", 1, true), check .. "\n" .. output)
     end
     assert.is_nil(output:find("->", 1, true))
-    assert.is_nil(output:find(box.client_secret, 1, true))
+    assert.is_nil(output:find(server.client_secret, 1, true))
     assert.equal("", (home:run "doctor --quiet"))
   end)
 
@@ -77,7 +77,7 @@ describe("central-auth doctor", function()
   end)
 
   it("tells of files that others may read, with the chmod to run", function()
-    local path = process.write(home.folder .. "/secret", box.client_secret, 644)
+    local path = process.write(home.folder .. "/secret", server.client_secret, 644)
     assert_finds("secret", "bad", "mode 0644", "", { CENTRAL_CLIENT_SECRET = false, CENTRAL_CLIENT_SECRET_FILE = path })
     home:write_profile("return {}", "default", 644)
     assert_finds("profile file", "note", "mode 0644", "^chmod 600 " .. home:profile():gsub("%-", "%%-"))
@@ -98,7 +98,7 @@ describe("central-auth doctor", function()
     assert.equal("ok", found.tcp.result)
     assert.equal("bad", found.tls.result)
     assert.matches("ca_file", found.tls.advice)
-    local elsewhere = box.base_url .. "/sandbox/elsewhere"
+    local elsewhere = server.base_url .. "/sandbox/elsewhere"
     assert_finds("token_url", "bad", "404", "not a token endpoint", { CENTRAL_TOKEN_URL = elsewhere })
   end)
 
@@ -180,14 +180,14 @@ describe("central-auth doctor", function()
     local found, status = findings { CENTRAL_PROXY = "http://" .. proxy.address }
     assert.equal(0, status)
     assert.equal(("the proxy http://%s accepts connections"):format(proxy.address), found.tcp.message)
-    assert.equal("the proxy connects to " .. box.base_url:match "[%d.:]+$", found.tunnel.message)
+    assert.equal("the proxy connects to " .. server.base_url:match "[%d.:]+$", found.tunnel.message)
     assert.equal("ok", found.http.result)
     for answer, advice in pairs { [403] = "ask the proxy's administrator to allow 127.0.0.1:%d+",
       [407] = "needs a user and a password" } do
       local refusing <close> = rude.start { replies = rude.reply(answer) }
       assert_finds("tunnel", "bad", tostring(answer), advice, { CENTRAL_PROXY = "http://127.0.0.1:" .. refusing.port })
     end
-    local spoken <close> = sandbox.start() -- TLS, by an authority that is not that of `box`
+    local spoken <close> = sandbox.start() -- TLS, by an authority that is not that of `server`
     assert_finds("tunnel", "bad", "certificate", "the proxy's own", { CENTRAL_PROXY = spoken.base_url })
   end)
 
@@ -200,8 +200,8 @@ describe("central-auth doctor", function()
   end)
 
   it("tells of a clock that is wrong, and of a redirect", function()
-    local server <close> = rude.start { replies = rude.reply(400, { Date = "Tue, 01 Jan 2019 00:00:00 GMT" }) }
-    local found = findings { CENTRAL_TOKEN_URL = server.url }
+    local old <close> = rude.start { replies = rude.reply(400, { Date = "Tue, 01 Jan 2019 00:00:00 GMT" }) }
+    local found = findings { CENTRAL_TOKEN_URL = old.url }
     assert.equal("bad", found.clock.result)
     assert.matches("^this clock is %d+ s fast$", found.clock.message)
     assert.matches("timedatectl", found.clock.advice)
@@ -226,15 +226,15 @@ describe("central-auth doctor", function()
   it("names files of trust in the environment that are not there", function()
     local own = { CENTRAL_CA_FILE = false, SSL_CERT_FILE = "/nowhere/ca.pem" }
     assert_finds("trust", "bad", "^SSL_CERT_FILE names /nowhere/ca.pem: No such file", "^unset SSL_CERT_FILE", own)
-    own.SSL_CERT_FILE, own.SSL_CERT_DIR = box.ca_file, "/tmp:/nowhere/certs"
+    own.SSL_CERT_FILE, own.SSL_CERT_DIR = server.ca_file, "/tmp:/nowhere/certs"
     assert_finds("trust", "note", "^SSL_CERT_DIR names /nowhere/certs: No such file", "^unset SSL_CERT_DIR", own)
     assert.is_nil(findings({ SSL_CERT_FILE = "/nowhere/ca.pem" }).trust) -- ca_file counts
   end)
 
   it("tries base_url, too", function()
     assert.is_nil(findings().base_url)
-    assert_finds("base_url", "ok", "^" .. box.base_url:gsub("%p", "%%%0") .. " replies %(HTTP %d+%)$", "",
-      { CENTRAL_BASE_URL = box.base_url })
+    assert_finds("base_url", "ok", "^" .. server.base_url:gsub("%p", "%%%0") .. " replies %(HTTP %d+%)$", "",
+      { CENTRAL_BASE_URL = server.base_url })
     assert_finds("base_url", "bad", "^https://no.invalid: .*resolve host", "look up the name %(getent hosts no.invalid",
       { CENTRAL_BASE_URL = "https://no.invalid" })
     local plain <close> = rude.start { handler = function() end }
@@ -243,9 +243,9 @@ describe("central-auth doctor", function()
     assert.equal("bad", found.base_url.result)
     assert.matches("check the port in base_url", found.base_url.advice)
     assert.equal("ok", found.token.result)
-    local refused = findings { CENTRAL_BASE_URL = box.base_url, CENTRAL_TOKEN_URL = "https://no.invalid/" }
+    local refused = findings { CENTRAL_BASE_URL = server.base_url, CENTRAL_TOKEN_URL = "https://no.invalid/" }
     assert.equal("ok", refused.base_url.result)
-    assert.is_nil(home:run("doctor --offline", { CENTRAL_BASE_URL = box.base_url }):find("base_url", 1, true))
+    assert.is_nil(home:run("doctor --offline", { CENTRAL_BASE_URL = server.base_url }):find("base_url", 1, true))
   end)
 
   it("names each source of a proxy", function()
@@ -279,9 +279,9 @@ describe("central-auth doctor", function()
   end)
 
   it("asks nobody with --offline", function()
-    local before = box:requests()
+    local before = server:requests()
     local output = home:run "doctor --offline"
-    assert.same(before, box:requests())
+    assert.same(before, server:requests())
     assert.is_nil(output:find("dns", 1, true))
   end)
 end)

@@ -33,13 +33,13 @@ end)
 
 describe("central-auth get", function()
   local APS, SITES, ECHO = "/network-monitoring/v1/aps", "/network-config/v1/sites", "/sandbox/v1/echo"
-  local box, home
+  local server, home
 
-  setup(function() box = sandbox.start() end)
-  teardown(function() box:close() end)
-  before_each(function() home = command.home(box, { CENTRAL_BASE_URL = box.base_url }) end)
+  setup(function() server = sandbox.start() end)
+  teardown(function() server:close() end)
+  before_each(function() home = command.home(server, { CENTRAL_BASE_URL = server.base_url }) end)
   after_each(function()
-    box:recover()
+    server:recover()
     home:remove()
   end)
 
@@ -57,9 +57,9 @@ describe("central-auth get", function()
   it("prints no byte that is no character, which a terminal might obey", function()
     local granted = '{"access_token":"a-token","token_type":"Bearer","expires_in":3600}'
     local answer = rude.reply(200, nil, '["a\x9B31mb"]')
-    local server <close> = rude.start { replies = { rude.reply(200, nil, granted), answer } }
-    local output, errors, status = home:run("get /x --pages", { CENTRAL_TOKEN_URL = server.url, CENTRAL_CACHE = "off",
-      CENTRAL_BASE_URL = server.url:match "^http://[^/]+" })
+    local other <close> = rude.start { replies = { rude.reply(200, nil, granted), answer } }
+    local output, errors, status = home:run("get /x --pages", { CENTRAL_TOKEN_URL = other.url, CENTRAL_CACHE = "off",
+      CENTRAL_BASE_URL = other.url:match "^http://[^/]+" })
     assert.equal("0 ", status .. " " .. errors)
     assert.equal('[\n  "a\u{FFFD}31mb"\n]\n', output)
   end)
@@ -102,14 +102,14 @@ describe("central-auth get", function()
   it("says on standard error what the API says, and that there is no base URL", function()
     assert.matches("404.*There is no such resource", fails "/no/such/thing")
     assert.matches("base_url", fails(APS, { CENTRAL_BASE_URL = false }))
-    box:fail { status = 500, times = math.huge, of = "api" }
+    server:fail { status = 500, times = math.huge, of = "api" }
     assert.matches("500", fails(APS .. " --timeout 1"))
     fails("https://example.net/")
   end)
 
   it("takes another token after a 401", function()
     home:run "token"
-    box:revoke()
+    server:revoke()
     assert.equal(0, select(3, home:run("get " .. APS)))
   end)
 

@@ -377,12 +377,12 @@ describe("central-auth login", function()
 end)
 
 describe("central-auth logout", function()
-  local box, home
+  local server, home
 
-  setup(function() box = sandbox.start() end)
-  teardown(function() box:close() end)
+  setup(function() server = sandbox.start() end)
+  teardown(function() server:close() end)
   before_each(function()
-    home = command.home(box)
+    home = command.home(server)
     home:run "login -q -p lab"
     home:run "login -q -p site"
   end)

@@ -12,16 +12,16 @@ local sandbox = require "central.auth.sandbox"
 local TOKEN = "^[%w_-]+%.[%w_-]+%.[%w_-]+\n$"
 
 describe("central-auth", function()
-  local box, home
+  local server, home
 
-  setup(function() box = sandbox.start() end)
-  teardown(function() box:close() end)
-  before_each(function() home = command.home(box) end)
+  setup(function() server = sandbox.start() end)
+  teardown(function() server:close() end)
+  before_each(function() home = command.home(server) end)
   after_each(function() home:remove() end)
 
   describe("token", function()
     it("prints a token, one for all processes", function()
-      local before = box:requests().token
+      local before = server:requests().token
       local token, errors, status = home:run "token"
       assert.matches(TOKEN, token)
       assert.equal("", errors)
@@ -29,7 +29,7 @@ describe("central-auth", function()
       assert.equal(token, (home:run "token"))
       assert.equal("Bearer " .. token, (home:run "token --header"))
       assert.equal(token, (home:run "-q token --min-valid 60"))
-      assert.equal(before + 1, box:requests().token)
+      assert.equal(before + 1, server:requests().token)
     end)
 
     it("prints it as JSON and as a curl configuration, which curl takes", function()
@@ -40,16 +40,16 @@ describe("central-auth", function()
       assert.near(7199, json.expires_in, 10)
       assert.near(os.time() + 7199, json.expires_at, 10)
       local answer = home:run(("token --curl | curl -sS --cacert %s -K - %s/network-monitoring/v1/gateways"):format(
-        box.ca_file, box.base_url))
+        server.ca_file, server.base_url))
       assert.equal(2, cjson.decode(answer).count)
     end)
 
     it("writes a token of any characters so that curl reads it", function()
-      local server <close> = rude.start { replies = rude.reply(200, nil,
+      local other <close> = rude.start { replies = rude.reply(200, nil,
         '{"access_token":"a\\"b\\\\c","token_type":"Bearer","expires_in":3600}') }
-      local own <close> = command.home(box, { CENTRAL_TOKEN_URL = server.url })
-      own:run(("token --curl | curl -sS -K - %s"):format(server.url:gsub("/as/.*", "/x")))
-      assert.equal('Bearer a"b\\c', server:requests()[2].headers.authorization)
+      local own <close> = command.home(server, { CENTRAL_TOKEN_URL = other.url })
+      own:run(("token --curl | curl -sS -K - %s"):format(other.url:gsub("/as/.*", "/x")))
+      assert.equal('Bearer a"b\\c', other:requests()[2].headers.authorization)
     end)
 
     it("renews a token in its window before it ends, after it gave the old one away #slow #timing", function()
@@ -154,9 +154,9 @@ describe("central-auth", function()
       for _, name in ipairs(require("central.auth.cli.texts").command_names) do
         lines[#lines + 1] = name .. " --help"
       end
-      local of_box = { CENTRAL_BASE_URL = box.base_url, CENTRAL_GREENLAKE_URL = box.base_url }
+      local of_server = { CENTRAL_BASE_URL = server.base_url, CENTRAL_GREENLAKE_URL = server.base_url }
       for _, line in ipairs(lines) do
-        local _, errors, status = home:run(line .. " >/dev/full", of_box)
+        local _, errors, status = home:run(line .. " >/dev/full", of_server)
         assert.equal(1, status, line)
         assert.matches("^central%-auth: can't write to standard output: No space left", errors, line)
       end
@@ -184,7 +184,7 @@ describe("central-auth", function()
 
   describe("status", function()
     it("tells the state by its exit status, and asks nobody", function()
-      local before = box:requests().token
+      local before = server:requests().token
       local output, _, status = home:run "status"
       assert.matches("^state +none\n", output)
       assert.equal(4, status)
@@ -194,7 +194,7 @@ describe("central-auth", function()
       assert.equal(0, status)
       output, _, status = home:run "status --quiet"
       assert.equal("0 ", status .. " " .. output)
-      assert.equal(before + 1, box:requests().token)
+      assert.equal(before + 1, server:requests().token)
     end)
 
     it("distinguishes an expired token from none #clocks", function()

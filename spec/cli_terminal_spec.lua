@@ -43,13 +43,13 @@ describe("the picture of a token's life", function()
 end)
 
 describe("on a terminal, central-auth", function()
-  local box, home
+  local server, home
 
-  setup(function() box = sandbox.start() end)
-  teardown(function() box:close() end)
-  before_each(function() home = command.home(box) end)
+  setup(function() server = sandbox.start() end)
+  teardown(function() server:close() end)
+  before_each(function() home = command.home(server) end)
   after_each(function()
-    box:latency(0)
+    server:latency(0)
     home:remove()
   end)
 
@@ -68,12 +68,12 @@ describe("on a terminal, central-auth", function()
   end)
 
   it("shows that something is going on while the server takes its time, and wipes it away #slow", function()
-    box:latency(1)
+    server:latency(1)
     local shown, status = home:play("token", { { "⠙", "" }, { "⠹", "" } })
     assert.equal(0, status, shown)
     assert.matches("waiting for the server …\27%[K", shown)
     assert.matches("\r\27%[K[%w_-]+%.[%w_-]+%.[%w_-]+\r\n$", shown)
-    box:latency(0.5)
+    server:latency(0.5)
     for _, quiet in ipairs { { "renew -q" }, { "renew", { TERM = "dumb" } } } do
       shown = home:play(quiet[1], {}, quiet[2])
       assert.is_nil(shown:find("\27", 1, true), shown)
@@ -83,7 +83,7 @@ describe("on a terminal, central-auth", function()
   end)
 
   it("ends on Ctrl-C while it waits, its sign wiped away #slow", function()
-    box:latency(20)
+    server:latency(20)
     local shown, status = home:play("token", { { "⠙", "\3" } })
     assert.equal(130, status, shown)
     assert.matches("\r\27%[K$", shown)

@@ -154,9 +154,9 @@ describe("a client secret", function()
   end)
 
   it("is printed once more for a child that is forked while the command runs #forks", function()
-    local box <close> = sandbox.start { client_secret = "half-of-it-hush-hush" }
+    local server <close> = sandbox.start { client_secret = "half-of-it-hush-hush" }
     assert.equal("0\ttrue\n", (process.run(("env %s lua5.4 -e %s"):format(process.assignments {
-      CENTRAL_CLIENT_ID = box.client_id, CENTRAL_TOKEN_URL = box.token_url, CENTRAL_CA_FILE = box.ca_file,
+      CENTRAL_CLIENT_ID = server.client_id, CENTRAL_TOKEN_URL = server.token_url, CENTRAL_CA_FILE = server.ca_file,
       CENTRAL_CACHE = "off", CENTRAL_CLIENT_SECRET_COMMAND = "printf half-of-it; sleep 0.05; echo -hush-hush",
     }, process.quote [[
       local auth, host = require "central.auth", require "spec_fork"
@@ -167,6 +167,6 @@ describe("a client secret", function()
       end
       print(host.wait(child), pending:result() ~= nil)
     ]]))))
-    assert.equal(2, box:requests().token)
+    assert.equal(2, server:requests().token)
   end)
 end)

@@ -36,12 +36,12 @@ for step in os.getenv("STEPS"):gmatch "%S+" do
 end
 ]]
 
-local box, folder
+local server, folder
 
 -- A list for each step: the tokens seen after it.
 local function run(steps, more)
   local script = process.write(folder .. "/script.lua", SCRIPT)
-  local env = process.credentials(box, folder .. "/cache")
+  local env = process.credentials(server, folder .. "/cache")
   env.STEPS, env.CLOCKS_FILE = steps, folder .. "/clocks"
   for name, value in pairs(more) do
     env[name] = value
@@ -86,7 +86,7 @@ local function assert_seen(expected, seen)
     end
   end
   assert.same(expected, lists)
-  assert.equal(count, box:requests().token)
+  assert.equal(count, server:requests().token)
 end
 
 local faked = apart.only(_ENV, LIBRARY, "libfaketime is not installed")
@@ -94,10 +94,10 @@ local faked = apart.only(_ENV, LIBRARY, "libfaketime is not installed")
 describe("a process whose clocks are moved #clocks #slow", function()
   before_each(function()
     folder = process.scratch()
-    box = sandbox.start { lifetime = 7199 }
+    server = sandbox.start { lifetime = 7199 }
   end)
   after_each(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
 

@@ -154,13 +154,13 @@ describe("a place", function()
 end)
 
 describe("over the network", function()
-  local box
+  local server
 
-  before_each(function() box = sandbox.start() end)
-  after_each(function() box:close() end)
+  before_each(function() server = sandbox.start() end)
+  after_each(function() server:close() end)
 
   local function options(timeout)
-    local given = box:options()
+    local given = server:options()
     given.wait, given.timeout = loops.cqueues, timeout
     return given
   end
@@ -195,11 +195,13 @@ describe("over the network", function()
     end
     clock:shift(6800, 6800) -- stale, and usable
     assert(msp:renew())
-    local before, threads = box:requests().token, process.count_now "task"
+    local before, threads = server:requests().token, process.count_now "task"
     for n = 1, LIMIT do
       assert(tenants[n]:token())
     end
-    process.wait_until(function() return box:requests().token == before + LIMIT end, 30, "renewals in the background")
+    process.wait_until(function()
+      return server:requests().token == before + LIMIT
+    end, 30, "renewals in the background")
     process.wait_until(function() return process.count_now "task" <= threads end, 30, "their replies")
     assert(assert(msp:tenant "0017"):token())
     assert(msp:renew())
@@ -210,7 +212,7 @@ describe("over the network", function()
         return tenants[n]:status().state == "fresh"
       end, 30, "a reply that was not read before")
     end
-    assert.equal(before + LIMIT + 2, box:requests().token)
+    assert.equal(before + LIMIT + 2, server:requests().token)
   end)
 
   it("calls that were dropped in the middle free their places without a collection", function()

@@ -23,8 +23,8 @@ end]]
 -- A token with a Redis server that is not there.
 local BY_REDIS = [[
 local auth = require "central.auth"
-local box <close> = require("central.auth.sandbox").start()
-local options = box:options()
+local server <close> = require("central.auth.sandbox").start()
+local options = server:options()
 options.cache, options.on_event = "redis://127.0.0.1:1", function(event) print(event.message) end
 assert(auth.configure(options))
 print(auth.token() ~= nil)]]
@@ -67,7 +67,7 @@ describe("the Debian package #deb #slow", function()
   end)
 
   only("builds the example of a container, which keeps a list and its token on the volume", function()
-    local box <close> = sandbox.start()
+    local server <close> = sandbox.start()
     local place = folder .. "/container"
     local release = process.run ". /etc/os-release && printf %s $VERSION_ID"
     local function buildah(words)
@@ -89,17 +89,17 @@ describe("the Debian package #deb #slow", function()
     local made = buildah(("from --pull-never %s localhost/central-aps"):format(limits))
     process.run(("chmod 700 %s/data && chown nobody %s/data"):format(place, place)) -- as engines take it from the image
     local command = process.read "lua/examples/container/Containerfile":match "\nCMD %[([^\n]*)%]":gsub(",", "")
-    process.write(place .. "/secret", box.client_secret, "444")
-    process.write(place .. "/ca.pem", process.read(box.ca_file), "444")
+    process.write(place .. "/secret", server.client_secret, "444")
+    process.write(place .. "/ca.pem", process.read(server.ca_file), "444")
     local run = ("run --isolation=chroot --volume %s/data:/data --volume %s/secret:/run/secrets/central:ro"
       .. " --volume %s/ca.pem:/ca.pem:ro --env SSL_CERT_FILE=/ca.pem --env CENTRAL_CLIENT_ID=%s"
-      .. " --env CENTRAL_BASE_URL=%s --env CENTRAL_TOKEN_URL=%s %s -- %s"):format(place, place, place, box.client_id,
-      box.base_url, box.token_url, made, command)
+      .. " --env CENTRAL_BASE_URL=%s --env CENTRAL_TOKEN_URL=%s %s -- %s"):format(place, place, place, server.client_id,
+      server.base_url, server.token_url, made, command)
     for _ = 1, 2 do
       assert.equal("", buildah(run))
     end
     assert.is_true(is_list(place .. "/data/aps.jsonl"))
-    assert.same({ token = 1, api = 2 }, box:requests())
+    assert.same({ token = 1, api = 2 }, server:requests())
   end)
 
   only("is installed and works in a fresh Debian", function()
@@ -115,15 +115,15 @@ describe("the Debian package #deb #slow", function()
   end)
 
   only("has a unit that systemd runs", function()
-    local box <close> = sandbox.start()
+    local server <close> = sandbox.start()
     fresh:apt "install --no-install-recommends systemd"
-    fresh:write("/etc/central/secret", box.client_secret .. "\n", "600")
-    fresh:write("/etc/central/ca.pem", process.read(box.ca_file))
+    fresh:write("/etc/central/secret", server.client_secret .. "\n", "600")
+    fresh:write("/etc/central/ca.pem", process.read(server.ca_file))
     fresh:write("/etc/systemd/system/central-aps.service.d/here.conf", ([[
       [Service]
       Environment=CENTRAL_CLIENT_ID=%s CENTRAL_CLUSTER= CENTRAL_BASE_URL=%s CENTRAL_TOKEN_URL=%s
       Environment=SSL_CERT_FILE=/etc/central/ca.pem]])
-      :format(box.client_id, box.base_url, box.token_url))
+      :format(server.client_id, server.base_url, server.token_url))
     local said, went_well = fresh:boot(([[
       cp %ssystemd/central-aps.* /etc/systemd/system && systemctl daemon-reload
       systemctl start central-aps && systemctl start central-aps && systemctl enable --now -q central-aps.timer &&
@@ -133,7 +133,7 @@ describe("the Debian package #deb #slow", function()
     assert.is_true(went_well, said)
     assert.matches("active\n$", said)
     assert.is_true(is_list(fresh.root .. "/var/lib/private/central-aps/aps.jsonl"))
-    assert.same({ token = 1, api = 2 }, box:requests())
+    assert.same({ token = 1, api = 2 }, server:requests())
   end)
 
   only("brings the sandbox with lua-http and Redis with hiredis, and is removed", function()

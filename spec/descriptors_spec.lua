@@ -6,22 +6,22 @@ local process = require "spec.support.process"
 local redis = require "spec.support.redis"
 local sandbox = require "central.auth.sandbox"
 
-local box, folder
+local server, folder
 
 before_each(function()
   folder = process.scratch()
-  box = sandbox.start()
+  server = sandbox.start()
 end)
 
 after_each(function()
-  box:close()
+  server:close()
   process.remove(folder)
 end)
 
 -- Runs a script as a shell would with these redirections: its output and exit status.
 local function run(text, redirections, more)
-  local env = process.credentials(box, folder .. "/cache")
-  env.CENTRAL_BASE_URL = box.base_url
+  local env = process.credentials(server, folder .. "/cache")
+  env.CENTRAL_BASE_URL = server.base_url
   for name, value in pairs(more or {}) do
     env[name] = value
   end
@@ -32,8 +32,8 @@ end
 
 describe("descriptors", function()
   it("are inherited by no program, whatever is under way", function()
-    local server <close> = redis.start()
-    box:latency(0.05)
+    local redis_server <close> = redis.start()
+    server:latency(0.05)
     local output, status = run([[
       local inherited = require "spec.support.inherited"
       local auth, clock = require "central.auth", require "central.auth.core".clock()
@@ -56,13 +56,13 @@ describe("descriptors", function()
       assert(alone:token())
       check()
       print "checked"
-    ]], nil, { CENTRAL_CACHE = server.url, CENTRAL_CACHE_PASSWORD = redis.password })
+    ]], nil, { CENTRAL_CACHE = redis_server.url, CENTRAL_CACHE_PASSWORD = redis.password })
     assert.same({ "checked\n", 0 }, { output, status })
   end)
 
   it("never stand where standard streams were closed", function()
     for _, redirections in ipairs { "<&- >&- 2>&-", "<&-", ">&- 2>&-", "<&- 2>&-" } do
-      box:latency(0.02)
+      server:latency(0.02)
       process.run("rm -rf " .. folder .. "/cache " .. folder .. "/result")
       local output, status = run(([[
         local auth, clock = require "central.auth", require "central.auth.core".clock()
@@ -109,7 +109,7 @@ describe("descriptors", function()
   end)
 
   it("of the command neither: what it cannot write is a failure", function()
-    local home <close> = command.home(box)
+    local home <close> = command.home(server)
     local token = home:run "token"
     for _, redirections in ipairs { ">&-", ">&- 2>&-", "<&- >&-", "<&- >&- 2>&-" } do
       process.run("rm -rf " .. home.folder .. "/central-auth") -- its cache

@@ -71,10 +71,10 @@ function run.copas(functions)
   return ticks
 end
 
-local box
+local server
 
 local function client_of(loop, more)
-  local options = box:options()
+  local options = server:options()
   options.wait = loops[loop]
   for name, value in pairs(more or {}) do
     options[name] = value
@@ -84,8 +84,8 @@ end
 
 for loop in pairs(run) do
   describe("with " .. loop .. " #slow", function()
-    before_each(function() box = sandbox.start { latency = 0.1 } end)
-    after_each(function() box:close() end)
+    before_each(function() server = sandbox.start { latency = 0.1 } end)
+    after_each(function() server:close() end)
 
     it("waits without holding the loop up, and shares one request between coroutines", function()
       local client <close> = client_of(loop)
@@ -98,17 +98,17 @@ for loop in pairs(run) do
       for i = 1, 20 do
         assert.equal(tokens[1], tokens[i])
       end
-      assert.equal(1, box:requests().token)
+      assert.equal(1, server:requests().token)
     end)
 
     it("waits that way between tries, too, and for as long as the timeout", function()
       local client <close> = client_of(loop)
-      box:fail { status = 503, times = 1 }
+      server:fail { status = 503, times = 1 }
       local token
       run[loop] { function() token = assert(client:token()) end }
       assert.is_string(token)
-      assert.equal(2, box:requests().token)
-      box:latency(5)
+      assert.equal(2, server:requests().token)
+      server:latency(5)
       local late <close> = client_of(loop, { timeout = 0.5 })
       local begun, code = cqueues.monotime(), nil
       local ticks = run[loop] { function() code = select(3, late:token()) end }
@@ -164,7 +164,7 @@ for loop in pairs(run) do
       for i = 1, 5 do
         assert.equal(tokens[1], tokens[i])
       end
-      assert.equal(1, box:requests().token)
+      assert.equal(1, server:requests().token)
     end)
 
     it("waits in the usual way outside of coroutines", function()
@@ -176,8 +176,8 @@ end
 
 describe("a pending token in cqueues #slow", function()
   it("is an object that cqueues polls", function()
-    box = sandbox.start { latency = 0.05 }
-    local client <close> = assert(auth.new(box:options()))
+    server = sandbox.start { latency = 0.05 }
+    local client <close> = assert(auth.new(server:options()))
     local token
     for _ = 1, 3 do -- descriptors get the same numbers again and again
       run.cqueues { function()
@@ -190,7 +190,7 @@ describe("a pending token in cqueues #slow", function()
       end }
     end
     assert.equal(token, client:token())
-    box:close()
+    server:close()
   end)
 end)
 

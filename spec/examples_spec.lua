@@ -9,7 +9,7 @@ local sandbox = require "central.auth.sandbox"
 
 local EXAMPLES = process.run("pwd"):gsub("\n", "") .. "/lua/examples/"
 
-local folder, box
+local folder, server
 
 -- Exactly this environment, but for what an installed library would not need.
 local function run(environment, command)
@@ -42,7 +42,7 @@ local function profile(options)
 end
 
 local function credentials()
-  local options = box:options()
+  local options = server:options()
   options.cache = folder .. "/cache"
   return options
 end
@@ -53,11 +53,11 @@ local function is_list(path)
 end
 
 before_each(function()
-  folder, box = process.scratch(), sandbox.start()
+  folder, server = process.scratch(), sandbox.start()
   process.run("chmod 711 " .. folder) -- some examples run as somebody else
 end)
 after_each(function()
-  box:close()
+  server:close()
   process.remove(folder)
 end)
 
@@ -74,15 +74,15 @@ describe("the example for cron", function()
       assert.same({ "", 0 }, { lua(environment, "cron.lua " .. file) })
     end
     assert.is_true(is_list(file))
-    assert.same({ token = 1, api = 3 }, box:requests())
+    assert.same({ token = 1, api = 3 }, server:requests())
   end)
 
   it("gets another token where the API refuses the shared one", function()
     lua(environment, "cron.lua " .. file)
-    box:revoke()
+    server:revoke()
     assert.same({ "", 0 }, { lua(environment, "cron.lua " .. file) })
     assert.is_true(is_list(file))
-    assert.same({ token = 2, api = 3 }, box:requests())
+    assert.same({ token = 2, api = 3 }, server:requests())
   end)
 
   it("says what is wrong and fails, and the old list stays", function()
@@ -92,7 +92,7 @@ describe("the example for cron", function()
     assert.equal(1, status)
     assert.matches("^%S*lua5.4: page 1 of [^\n]*invalid_client[^\n]*\n$", output)
     environment.CENTRAL_CLIENT_ID = nil
-    box:fail { status = 403, of = "api" }
+    server:fail { status = 403, of = "api" }
     output, status = lua(environment, "cron.lua " .. file)
     assert.equal(1, status)
     assert.matches("^%S*lua5.4: page 1 of [^\n]*403[^\n]*\n$", output)
@@ -122,7 +122,7 @@ describe("the example of an MSP", function()
       assert.equal(0, status, output)
       assert.matches(("^%s\tcore%%-01\tONLINE\n%s\tcore%%-02\tONLINE\n%s\tcore%%-01"):format(A, A, B), output)
     end
-    assert.same({ token = 3, api = 4 }, box:requests())
+    assert.same({ token = 3, api = 4 }, server:requests())
   end)
 
   it("says which tenant failed, and goes on", function()
@@ -143,7 +143,7 @@ describe("the example of a poller", function()
     local output, status = lua(environment, "poller.lua 0.01 3")
     assert.equal(0, status, output)
     assert.equal(3, select(2, output:gsub("\t12 access points\n", "")))
-    assert.same({ token = 1, api = 3 }, box:requests())
+    assert.same({ token = 1, api = 3 }, server:requests())
   end)
 
   it("ends at once where waiting does not help", function()
@@ -154,7 +154,7 @@ describe("the example of a poller", function()
   end)
 
   it("goes on through renewals and an outage, which it tells once, and ends at a signal #slow", function()
-    box:lifetime(2)
+    server:lifetime(2)
     environment.LUA_PATH, environment.LUA_CPATH = package.path, package.cpath
     local poller <close> = process.start { env = environment, log = folder .. "/log", command = {
       "lua5.4", EXAMPLES .. "poller.lua", "0.1",
@@ -162,13 +162,13 @@ describe("the example of a poller", function()
     local function count(words)
       return select(2, poller:output():gsub(words, ""))
     end
-    process.wait_until(function() return box:requests().token >= 3 end, 30, "renewals")
+    process.wait_until(function() return server:requests().token >= 3 end, 30, "renewals")
     assert.equal(0, count "HTTP status") -- nobody noticed
-    box:fail { status = 500, times = math.huge, of = "api" }
+    server:fail { status = 500, times = math.huge, of = "api" }
     -- A call may take the 30 s of its timeout.
     process.wait_until(function() return count "HTTP status 500" > 0 end, 40, "the outage")
     local before = count "12 access points"
-    box:recover()
+    server:recover()
     process.wait_until(function() return count "12 access points" > before + 1 end, 30, "the end of the outage")
     assert.equal(1, count "HTTP status 500")
     os.execute("kill " .. poller.pid)
@@ -180,15 +180,15 @@ describe("the example of TLS inspection #hosts #slow", function()
   local ASK = "lua5.4 -l auth=central.auth -e 'print(auth.token())'"
   local proxy
 
-  before_each(function() proxy = inspection.start(folder .. "/proxy", box.ca_file) end)
+  before_each(function() proxy = inspection.start(folder .. "/proxy", server.ca_file) end)
   after_each(function() proxy:stop() end)
 
   -- The example with what is here in the place of its stand-ins.
   local function filled_in(ca_file)
-    local secret = process.write(folder .. "/secret", box.client_secret, "600")
+    local secret = process.write(folder .. "/secret", server.client_secret, "600")
     local text, places = process.read(EXAMPLES .. "tls_inspection.lua"):gsub('([%w_]+) = "[^"]*"', {
-      client_id = ("client_id = %q, token_url = %q, cache = false"):format(box.client_id,
-        (box.token_url:gsub("127.0.0.1", "localhost"))),
+      client_id = ("client_id = %q, token_url = %q, cache = false"):format(server.client_id,
+        (server.token_url:gsub("127.0.0.1", "localhost"))),
       client_secret_file = ("client_secret_file = %q"):format(secret),
       proxy = ("proxy = %q"):format("http://" .. proxy.address),
       ca_file = ("ca_file = %q"):format(ca_file),
@@ -207,10 +207,10 @@ describe("the example of TLS inspection #hosts #slow", function()
   end)
 
   it("without that trust is refused, and no secret goes out", function()
-    local output = run(home { default = filled_in(box.ca_file) }, ASK)
+    local output = run(home { default = filled_in(server.ca_file) }, ASK)
     assert.matches("^nil\t.*\ttls\t", output)
     assert.is_nil(proxy.seen():find("POST", 1, true))
-    assert.equal(0, box:requests().token)
+    assert.equal(0, server:requests().token)
   end)
 end)
 
@@ -228,21 +228,21 @@ describe("the example for systemd", function()
   it("works with what LoadCredential and the folders of a unit give", function()
     local text = process.read(UNIT):gsub("/usr/share/doc/lua%-central%-auth/examples/", EXAMPLES)
       :gsub("%%d", folder .. "/credentials"):gsub("%%[CS]", folder)
-    local environment = { SSL_CERT_FILE = box.ca_file, CREDENTIALS_DIRECTORY = folder .. "/credentials" }
+    local environment = { SSL_CERT_FILE = server.ca_file, CREDENTIALS_DIRECTORY = folder .. "/credentials" }
     for name, value in text:gmatch "\nEnvironment=([%w_]+)=([^\n]*)" do
       environment[name] = value
     end
-    environment.CENTRAL_CLIENT_ID, environment.CENTRAL_BASE_URL = box.client_id, box.base_url
-    environment.CENTRAL_TOKEN_URL, environment.CENTRAL_CLUSTER = box.token_url, nil
+    environment.CENTRAL_CLIENT_ID, environment.CENTRAL_BASE_URL = server.client_id, server.base_url
+    environment.CENTRAL_TOKEN_URL, environment.CENTRAL_CLUSTER = server.token_url, nil
     -- As for a dynamic user: its folders are links.
     process.run(("cd %s && mkdir -m 700 -p credentials private/central-aps && ln -s private/* ."):format(folder))
     local name = text:match "\nLoadCredential=(%w+):"
-    process.write(folder .. "/credentials/" .. name, box.client_secret .. "\n", "440") -- as systemd does
+    process.write(folder .. "/credentials/" .. name, server.client_secret .. "\n", "440") -- as systemd does
     for _ = 1, 2 do
       assert.same({ "", 0 }, { run(environment, text:match "\nExecStart=/usr/bin/([^\n]*)") })
     end
     assert.is_true(is_list(folder .. "/central-aps/aps.jsonl"))
-    assert.equal(1, box:requests().token)
+    assert.equal(1, server:requests().token)
   end)
 end)
 
@@ -254,14 +254,14 @@ describe("the example of a container", function()
     local environment, copy = process.copy_for_others(folder)
     local text = process.read(EXAMPLES .. "container/Containerfile"):gsub("/data", folder .. "/data")
       :gsub("/opt/", copy .. "/lua/examples/")
-    process.run(("cp %s %s/ca.pem"):format(box.ca_file, folder))
-    environment.SSL_CERT_FILE, environment.CENTRAL_CLIENT_ID = folder .. "/ca.pem", box.client_id
-    environment.CENTRAL_BASE_URL, environment.CENTRAL_TOKEN_URL = box.base_url, box.token_url
+    process.run(("cp %s %s/ca.pem"):format(server.ca_file, folder))
+    environment.SSL_CERT_FILE, environment.CENTRAL_CLIENT_ID = folder .. "/ca.pem", server.client_id
+    environment.CENTRAL_BASE_URL, environment.CENTRAL_TOKEN_URL = server.base_url, server.token_url
     for name, value in text:match "\nENV ([^\n]*)":gmatch "([%w_]+)=(%S+)" do
       environment[name] = value
     end
     local words = text:match "\nCMD %[([^\n]*)%]":gsub(",", " ")
-    process.write(folder .. "/secret", box.client_secret, "444") -- as engines do, root's
+    process.write(folder .. "/secret", server.client_secret, "444") -- as engines do, root's
     local as_nobody = process.run "id -u" == "0\n" and "setpriv --reuid=nobody --regid=nogroup --clear-groups " or ""
     local script = process.write(folder .. "/container", ([[
       mkdir -p /run/secrets && mount -t tmpfs tmpfs /run/secrets && cp %s/secret /run/secrets/central &&
@@ -269,7 +269,7 @@ describe("the example of a container", function()
       folder, as_nobody ~= "" and "-o nobody" or "", folder, as_nobody, words, as_nobody, words))
     assert.same({ "", 0 }, { run(environment, ("unshare %s sh %s"):format(flags, script)) })
     assert.is_true(is_list(folder .. "/data/aps.jsonl"))
-    assert.same({ token = 1, api = 2 }, box:requests())
+    assert.same({ token = 1, api = 2 }, server:requests())
   end)
 end)
 
@@ -279,7 +279,7 @@ describe("the example of embedding in C #hosts #foreign", function()
     local output, status = process.run(("cc -Wall -Werror %sembed.c -o %s/embed $(pkg-config --cflags --libs lua5.4)")
       :format(EXAMPLES, folder))
     assert.equal(0, status, output)
-    output, status = run(process.credentials(box, "off"), folder .. "/embed")
+    output, status = run(process.credentials(server, "off"), folder .. "/embed")
     assert.equal(0, status)
     assert.matches("^Authorization: Bearer %S+\n$", output)
     output, status = run({ HOME = folder }, folder .. "/embed")

@@ -21,11 +21,11 @@ io.write("now ", require("cqueues").monotime(), "\n")
 io.flush()
 ]]
 
-local box, folder
+local server, folder
 
 -- Runs a child; its output and status. Fails where it did not end soon after it said what time it was.
 local function run(text)
-  local env = process.credentials(box, folder .. "/cache")
+  local env = process.credentials(server, folder .. "/cache")
   local script = process.write(folder .. "/child.lua", text)
   local output, status = process.run(("env %s lua5.4 %s"):format(process.assignments(env), script))
   local ended = cqueues.monotime()
@@ -63,10 +63,10 @@ end
 describe("a renewal under way #slow", function()
   before_each(function()
     folder = process.scratch()
-    box = sandbox.start { latency = 5 }
+    server = sandbox.start { latency = 5 }
   end)
   after_each(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
 
@@ -95,14 +95,14 @@ describe("a renewal under way #slow", function()
 
     -- Before the thread has begun, in the handshake, in the request, and after that.
     it("at any moment of it, with and without the end of the Lua state, and leaves no lock", function()
-      box:latency(0.01)
+      server:latency(0.01)
       local text = [[
         local pending = assert(require("central.auth").pending())
         require("central.auth.core").clock():sleep(tonumber(arg[1]))
         os.exit(7, arg[2] == "close")
       ]]
       local script = process.write(folder .. "/moment.lua", text)
-      local env = process.assignments(process.credentials(box, folder .. "/cache"))
+      local env = process.assignments(process.credentials(server, folder .. "/cache"))
       local loop = ("for n in $(seq 0 24); do for how in close exit; do env %s timeout 10 lua5.4 %s $(echo $n | awk "
         .. "'{ print $1 * 0.0015 }') $how; echo $?; for lock in %s/cache/*.lock; do "
         .. "test ! -e $lock || flock -n $lock true || echo locked; done; rm -f %s/cache/*; done; done")
@@ -124,7 +124,7 @@ describe("a renewal under way #slow", function()
       end
       os.exit(0)
     ]])
-    local env = process.assignments(process.credentials(box, folder .. "/cache"))
+    local env = process.assignments(process.credentials(server, folder .. "/cache"))
     assert.same({ "", 0 }, { process.run(("env %s lua5.4 %s >/dev/null 2>&1; flock -n %s/cache/*.lock true"):format(env,
       script, folder)) })
   end)
@@ -147,7 +147,7 @@ describe("a renewal under way #slow", function()
 
     it("in the middle of a TLS handshake that hangs", function()
       local silent <close> = rude.start { raw = true, handler = function(connection) connection:sleep(3) end }
-      box.token_url = silent.url:gsub("^http:", "https:")
+      server.token_url = silent.url:gsub("^http:", "https:")
       assert.same({ "", 0 }, { run(begin .. CLOSE) })
       assert.equal(2, silent:log().connections)
     end)
@@ -179,11 +179,11 @@ describe("a renewal under way #slow", function()
     local function run_held_open(text)
       local script = process.write(folder .. "/child.lua", text)
       return process.run(("env %s timeout -k 1 60 %s lua5.4 %s"):format(
-        process.assignments(process.credentials(box, folder .. "/cache")), HELD_OPEN, script))
+        process.assignments(process.credentials(server, folder .. "/cache")), HELD_OPEN, script))
     end
 
     before_each(function()
-      box:latency(0)
+      server:latency(0)
     end)
 
     it("keeps a fork away, so that the child can exit", function()
@@ -217,7 +217,7 @@ describe("a renewal under way #slow", function()
 
   describe("and a fork #forks", function()
     it("before it: each process makes its own", function()
-      box:latency(0.1)
+      server:latency(0.1)
       assert.same({ "2\n", 0 }, { run [[
         local auth, host = require "central.auth", require "spec_fork"
         local client = assert(auth.new { cache = false })
@@ -230,11 +230,11 @@ describe("a renewal under way #slow", function()
         assert(host.wait(pid) == 0 and client:token() == token)
         print(2)
       ]] })
-      assert.equal(2, box:requests().token)
+      assert.equal(2, server:requests().token)
     end)
 
     it("while it goes on: the parent's ends with its token, the child makes its own", function()
-      box:latency(0.2)
+      server:latency(0.2)
       assert.same({ "true\n", 0 }, { run [[
         local auth, host = require "central.auth", require "spec_fork"
         local client = assert(auth.new { cache = false })
@@ -248,11 +248,11 @@ describe("a renewal under way #slow", function()
         assert(host.wait(pid) == 0)
         print(pending:result() == client:token())
       ]] })
-      assert.equal(2, box:requests().token)
+      assert.equal(2, server:requests().token)
     end)
 
     it("at any moment of it: each process gets a token, and exits", function()
-      box:latency(0.01)
+      server:latency(0.01)
       local script = process.write(folder .. "/fork.lua", [[
         local auth, host = require "central.auth", require "spec_fork"
         local client = assert(auth.new { cache = false })
@@ -265,14 +265,14 @@ describe("a renewal under way #slow", function()
         print(pending:result() ~= nil and host.wait(pid) == 0)
         os.exit(true, arg[2] == "close")
       ]])
-      local env = process.assignments(process.credentials(box, folder .. "/cache"))
+      local env = process.assignments(process.credentials(server, folder .. "/cache"))
       local loop = ("for n in $(seq 0 14); do for how in close exit; do env %s timeout 20 lua5.4 %s $(echo $n | awk "
         .. "'{ print $1 * 0.002 }') $how || echo $?; done; done"):format(env, script)
       assert.equal(("true\n"):rep(30), (process.run(loop):gsub("==%d+==Running thread[^\n]*\n", "")))
     end)
 
     it("after it: child and parent share what came", function()
-      box:latency(0)
+      server:latency(0)
       assert.same({ "true\n", 0 }, { run [[
         local auth, host = require "central.auth", require "spec_fork"
         local token = assert(assert(auth.pending()):result())
@@ -282,7 +282,7 @@ describe("a renewal under way #slow", function()
         end
         print(host.wait(pid) == 0 and auth.token() == token)
       ]] })
-      assert.equal(1, box:requests().token)
+      assert.equal(1, server:requests().token)
     end)
   end)
 end)

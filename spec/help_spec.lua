@@ -111,8 +111,8 @@ describe("the module", function()
   end)
 
   it("says what it is and how it stands", function()
-    local box <close> = sandbox.start()
-    assert(auth.configure(box:options()))
+    local server <close> = sandbox.start()
+    assert(auth.configure(server:options()))
     assert.matches("^central.auth [%d.]+: no token yet; auth.token%(%) gets one$", tostring(auth))
     assert(auth.token())
     assert.matches("a fresh token, valid for 1 h 59 min$", tostring(auth))
@@ -132,8 +132,8 @@ describe("the README's transcript", function()
   end
 
   it("is what a person sees", function()
-    local box <close> = sandbox.start()
-    local home <close> = command.home(box)
+    local server <close> = sandbox.start()
+    local home <close> = command.home(server)
     local steps, wanted, first = {}, {}, true
     for line in (transcript .. "\n"):gmatch "([^\n]*)\n" do
       local typed = line:match "^> (.*)$"

@@ -12,12 +12,12 @@ local LIFETIME, RENEW_BEFORE, TIMEOUT = 6, 3, 2
 -- Seconds of one call within a host that waits for no timeout, not even for half of one, as it does for a lock.
 local SOON = TIMEOUT / 2
 
-local folder, box, port
+local folder, server, port
 
 local function environment()
-  local env = process.credentials(box, folder .. "/cache")
+  local env = process.credentials(server, folder .. "/cache")
   env.HOME, env.FOLDER, env.SCRIPTS, env.DOCUMENT_ROOT, env.TOLD = folder, folder, SCRIPTS, folder, folder .. "/told"
-  env.TERM, env.PORT, env.CENTRAL_API, env.CENTRAL_TIMEOUT = "xterm", port, box.base_url, TIMEOUT
+  env.TERM, env.PORT, env.CENTRAL_API, env.CENTRAL_TIMEOUT = "xterm", port, server.base_url, TIMEOUT
   env.CENTRAL_RENEW_BEFORE = RENEW_BEFORE
   env.PATH, env.LUA_PATH, env.LUA_CPATH = os.getenv "PATH", package.path, package.cpath
   return env
@@ -105,14 +105,14 @@ end
 local function keep_asking(begin, seconds, enough, other)
   local seen = { tokens = {}, distinct = 0, failures = 0, spared = 0, waits = 0, unsaid = 0, longest = 0,
     longest_wait = 0, others = 0 }
-  local before, deadline = box:requests().token, cqueues.monotime() + seconds
+  local before, deadline = server:requests().token, cqueues.monotime() + seconds
   repeat
     local answer, others = ask(begin, other)
     count(seen, answer)
     seen.others = math.max(seen.others, others)
     cqueues.sleep(0.05)
   until cqueues.monotime() > deadline or enough and enough(seen)
-  seen.requests = box:requests().token - before
+  seen.requests = server:requests().token - before
   return seen
 end
 
@@ -124,7 +124,7 @@ local function live_through(begin, other)
   assert.is_true(good.distinct >= 3, good.distinct)
   assert.is_true(good.longest < SOON, good.longest)
   assert.is_true(good.requests <= good.distinct + 1, good.requests)
-  box:latency(1000)
+  server:latency(1000)
   local silent = keep_asking(begin, 60, function(seen)
     return seen.spared >= 1 and (not other or seen.waits >= 3 and seen.others >= 2)
   end, other)
@@ -140,7 +140,7 @@ local function live_through(begin, other)
   else
     assert.is_true(silent.longest_wait < SOON, silent.longest_wait)
   end
-  box:latency(0)
+  server:latency(0)
   process.wait_until(function() return ask(begin).token end, 90, "a token after the silence") -- a minute of back-off
   local back = keep_asking(begin, 1)
   assert.equal(0, back.failures)
@@ -175,14 +175,14 @@ describe("within a host #hosts #slow", function()
 
   before_each(function()
     folder, port = process.scratch(), process.free_port()
-    box = sandbox.start { lifetime = LIFETIME }
+    server = sandbox.start { lifetime = LIFETIME }
   end)
   after_each(function()
     if running then
       running:stop()
       running = nil
     end
-    box:close()
+    server:close()
     process.remove(folder)
   end)
 
@@ -205,7 +205,7 @@ describe("within a host #hosts #slow", function()
 
   it("lighttpd's workers share one token and put it on requests #calm_lighttpd", function()
     start({ "lighttpd", "-D", "-f", SCRIPTS .. "/lighttpd.conf" }):wait_for_port(port, 10)
-    box:latency(0.2) -- so that more than one has to wait, from a cold start
+    server:latency(0.2) -- so that more than one has to wait, from a cold start
     local call = ("for i in $(seq 16); do { a=$(curl -s -m 10 -w ' %%header{worker}' %s); echo \"$a\"; } & done; wait")
       :format(url "/api/x")
     local output, late = process.run(call), 0
@@ -221,8 +221,8 @@ describe("within a host #hosts #slow", function()
       assert.equal(tokens[1], token)
     end
     assert.is_truthy(next(workers, (next(workers))), output)
-    assert.is_true(box:requests().token <= 1 + late, box:requests().token)
-    box:latency(0)
+    assert.is_true(server:requests().token <= 1 + late, server:requests().token)
+    server:latency(0)
     live_through(call_at "/api/x", function()
       assert.equal("200", (get "/seen/x"))
     end)
@@ -301,7 +301,7 @@ describe("within a host #hosts #slow", function()
     process.wait_until(function() return so_far "log":find("?1000l", 1, true) end, 10, "the editor") -- no mouse: ready
     process.wait_until(function() return ask(begin).token end, 10, "a token")
     live_through(begin)
-    box:latency(1000)
+    server:latency(1000)
     cqueues.sleep(LIFETIME)
     press(F12 .. "typed" .. SAVE)
     process.wait_until(function() return so_far "text":find "on its way\ntyped" end, 10, "the text")

@@ -38,12 +38,12 @@ local function assert_command_works(tree)
 end
 
 local function assert_works(tree)
-  local box <close> = sandbox.start()
+  local server <close> = sandbox.start()
   local output, status = lua(tree, [[
     local auth = require "central.auth"
     print(#assert(auth.token()) > 20, auth.status().state, package.searchpath("central.auth.http", package.cpath))]],
-    ("CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"):format(box.client_id,
-      box.client_secret, box.token_url, box.ca_file))
+    ("CENTRAL_CLIENT_ID=%s CENTRAL_CLIENT_SECRET=%s CENTRAL_TOKEN_URL=%s CENTRAL_CA_FILE=%s"):format(server.client_id,
+      server.client_secret, server.token_url, server.ca_file))
   assert.equal(0, status, output)
   assert.equal(("true\tfresh\t%s/lib/lua/5.4/central/auth/http.so\n"):format(tree), output)
 end

@@ -111,11 +111,11 @@ describe("a locale with a decimal comma", function()
   it("changes nothing in a sandbox", function()
     assert.equal("done\n", (child.run([[
       local auth, sandbox = require "central.auth", require "central.auth.sandbox"
-      local box <close> = sandbox.start { lifetime = 90.5 }
+      local server <close> = sandbox.start { lifetime = 90.5 }
       for _, locale in ipairs { "de_DE.UTF-8", "C" } do
         assert(os.setlocale(locale))
-        box:lifetime(120.5)
-        local client <close> = assert(auth.new(box:options()))
+        server:lifetime(120.5)
+        local client <close> = assert(auth.new(server:options()))
         assert(client:renew())
         assert(client:status().lifetime == 120.5)
       end

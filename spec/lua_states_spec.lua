@@ -8,21 +8,21 @@ local thread = require "cqueues.thread"
 
 local STATES = 16
 
-local box, folder
+local server, folder
 
 describe("many states in many threads #hosts #slow", function()
   before_each(function()
     folder = process.scratch()
-    box = sandbox.start { latency = 0.1 }
+    server = sandbox.start { latency = 0.1 }
   end)
   after_each(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
 
   it("of a C host share one request, and end with renewals under way", function()
     local output, status = process.run(("env %s %s/threads spec/hosts/threads.lua %d 3"):format(
-      process.assignments(process.credentials(box, folder .. "/cache")), os.getenv "BUILD", STATES))
+      process.assignments(process.credentials(server, folder .. "/cache")), os.getenv "BUILD", STATES))
     assert.equal(0, status, output)
     local tokens, count = {}, 0
     for token in output:gmatch "token (%S+)" do
@@ -33,8 +33,8 @@ describe("many states in many threads #hosts #slow", function()
     assert.is_string(next(tokens))
     assert.is_nil(next(tokens, (next(tokens))))
     -- One, those of the clients without cache, and three of each with an identity of its own.
-    assert.is_true(box:requests().token <= 1 + 3 * STATES * 4)
-    assert.is_true(box:requests().token > 1 + 3)
+    assert.is_true(server:requests().token <= 1 + 3 * STATES * 4)
+    assert.is_true(server:requests().token > 1 + 3)
   end)
 
   it("of cqueues share one request", function()
@@ -45,7 +45,7 @@ describe("many states in many threads #hosts #slow", function()
         local client = assert(require("central.auth").new { client_id = id, client_secret = secret, token_url = url,
           ca_file = ca_file, cache = cache })
         connection:write(assert(client:token()), "\n")
-      end, package.path, package.cpath, box.client_id, box.client_secret, box.token_url, box.ca_file,
+      end, package.path, package.cpath, server.client_id, server.client_secret, server.token_url, server.ca_file,
         folder .. "/cache") }
     end
     local first
@@ -57,6 +57,6 @@ describe("many states in many threads #hosts #slow", function()
       assert(process.join(handle))
       connection:close()
     end
-    assert.equal(1, box:requests().token)
+    assert.equal(1, server:requests().token)
   end)
 end)

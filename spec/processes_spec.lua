@@ -21,11 +21,11 @@ local NAMESPACES = apart.flags "m"
 local mounted = apart.only(_ENV, NAMESPACES, "this machine forbids namespaces")
 local traced = apart.only(_ENV, apart.can_trace(), "this machine forbids tracing")
 
-local box, folder, ask
+local server, folder, ask
 
 -- The environment of a process that uses the sandbox, as words for `env -i`.
 local function environment(more)
-  local values = process.credentials(box, folder .. "/cache")
+  local values = process.credentials(server, folder .. "/cache")
   values.PATH, values.LUA_PATH, values.LUA_CPATH = os.getenv "PATH", package.path, package.cpath
   values.HOME = folder .. "/home"
   for name, value in pairs(more or {}) do
@@ -43,7 +43,7 @@ local function script(name, text)
 end
 
 local function requests()
-  return box:requests().token
+  return server:requests().token
 end
 
 local function forget_everything()
@@ -70,10 +70,10 @@ describe("many processes #slow", function()
   teardown(function() process.remove(folder) end)
 
   before_each(function()
-    box = sandbox.start { latency = 0.1 }
+    server = sandbox.start { latency = 0.1 }
     forget_everything()
   end)
-  after_each(function() box:close() end)
+  after_each(function() server:close() end)
 
   local function herd(more)
     local output = run(("sh -c 'for i in $(seq 50); do lua5.4 %s & done; wait'"):format(ask), more)
@@ -101,7 +101,7 @@ describe("many processes #slow", function()
   end)
 
   it("that the server tells to slow down make one request", function()
-    box:fail { status = 429, retry_after = 60, times = math.huge }
+    server:fail { status = 429, retry_after = 60, times = math.huge }
     assert.equal("failed rate_limited", herd())
     assert.equal(1, requests())
   end)
@@ -133,7 +133,7 @@ describe("many processes #slow", function()
     end
     assert_token(run("lua5.4 " .. ask), "network")
     process.run("chmod 755 " .. folder .. "; install -d -o 65534 -m 700 " .. folder .. "/other")
-    process.run("chmod -R a+rX " .. box.ca_file:match("^(.*)/"))
+    process.run("chmod -R a+rX " .. server.ca_file:match("^(.*)/"))
     local copy = process.copy_for_others(folder)
     local function run_as_other(cache)
       copy.CENTRAL_CACHE = cache
@@ -163,10 +163,10 @@ describe("a process that is killed #slow #job_kills", function()
       end })
       for _ = 1, 9 do assert(auth.renew()) end
     ]])
-    box = sandbox.start()
+    server = sandbox.start()
   end)
   teardown(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
 
@@ -241,10 +241,10 @@ describe("a process that is killed #slow #job_kills", function()
   end)
 
   it("only by SIGSTOP is overtaken, and does no harm when it goes on", function()
-    box:lifetime(100)
+    server:lifetime(100)
     forget_everything()
-    local slow <close> = sandbox.start { latency = 2, client_id = box.client_id,
-      client_secret = box.client_secret }
+    local slow <close> = sandbox.start { latency = 2, client_id = server.client_id,
+      client_secret = server.client_secret }
     local holder = process.start { command = { "sh", "-c", "exec " .. environment {
       CENTRAL_TOKEN_URL = slow.token_url, CENTRAL_CA_FILE = slow.ca_file } .. "lua5.4 " .. ask },
       log = folder .. "/holder.log" }
@@ -267,14 +267,14 @@ describe("a process that goes on to other things #slow", function()
   setup(function()
     folder = process.scratch()
     ask = script("ask", ASK)
-    box = sandbox.start()
+    server = sandbox.start()
   end)
   teardown(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
   before_each(function()
-    box:latency(0)
+    server:latency(0)
     forget_everything()
   end)
 
@@ -284,7 +284,7 @@ describe("a process that goes on to other things #slow", function()
       .. "io.stdout:flush()\ncore.clock():sleep(60)\n"):format(action)
     local log = process.write(("%s/%s.log"):format(folder, name), "")
     local busy = process.start { log = log, command = { "sh", "-c",
-      "exec " .. environment { CENTRAL_BASE_URL = box.base_url } .. "lua5.4 " .. script(name, text) } }
+      "exec " .. environment { CENTRAL_BASE_URL = server.base_url } .. "lua5.4 " .. script(name, text) } }
     process.wait_until(function() return busy:output():find "\n" end, 30, "what came of " .. action)
     return busy
   end
@@ -296,7 +296,7 @@ describe("a process that goes on to other things #slow", function()
   it("after it started a renewal has shared the token, and blocks nobody", function()
     for name, action in pairs { pending = "auth.pending() ~= nil", closed = "auth.pending():close()" } do
       forget_everything()
-      box:latency(0.3)
+      server:latency(0.3)
       local before = requests()
       local busy <close> = start_busy(name, action)
       process.wait_until(function() return files "last$" == "1" end, 30, "the token")
@@ -308,11 +308,11 @@ describe("a process that goes on to other things #slow", function()
   end)
 
   it("after its API call got no token in time leaves no lock behind", function()
-    box:latency(30)
+    server:latency(30)
     local busy <close> = start_busy("call", "select(3, auth.get('/x', { timeout = 1 }))")
     assert.equal("timeout\n", busy:output())
     assert.is_true(has_no_lock())
-    box:latency(0)
+    server:latency(0)
     local before = cqueues.monotime()
     assert_token(run("lua5.4 " .. ask, { CENTRAL_TIMEOUT = "40" }), "network")
     assert.is_true(cqueues.monotime() - before < 15, cqueues.monotime() - before) -- from 20 s on it would overtake
@@ -323,10 +323,10 @@ end)
 describe("a process that forks #slow #forks", function()
   setup(function()
     folder = process.scratch()
-    box = sandbox.start()
+    server = sandbox.start()
   end)
   teardown(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
   before_each(forget_everything)
@@ -352,7 +352,7 @@ describe("a process that forks #slow #forks", function()
   end)
 
   it("while it holds the lock keeps it, whatever becomes of the child", function()
-    box:latency(2)
+    server:latency(2)
     local output = run("lua5.4 " .. script("locked", [[
       local auth, host = require "central.auth", require "spec_fork"
       local pending = assert(auth.pending())
@@ -371,7 +371,7 @@ describe("a process that forks #slow #forks", function()
       assert(pending:result())
       print(os.execute(try_lock))
     ]]))
-    box:latency(0)
+    server:latency(0)
     assert.equal("nil\texit\t1\ntrue\texit\t0\n", (output:gsub("==%d+==Running thread[^\n]*\n", ""))) -- a sanitizer's
   end)
 end)
@@ -380,10 +380,10 @@ describe("a token comes without an error #slow", function()
   setup(function()
     folder = process.scratch()
     ask = script("ask", ASK)
-    box = sandbox.start()
+    server = sandbox.start()
   end)
   teardown(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
   before_each(forget_everything)

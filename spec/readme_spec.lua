@@ -17,10 +17,10 @@ end
 
 describe("the README", function()
   it("has Lua blocks that run, each in a process of its own", function()
-    local box <close> = require("central.auth.sandbox").start()
+    local server <close> = require("central.auth.sandbox").start()
     local scratch = process.scratch()
-    local credentials = process.credentials(box, scratch .. "/cache")
-    credentials.CENTRAL_BASE_URL = box.base_url
+    local credentials = process.credentials(server, scratch .. "/cache")
+    credentials.CENTRAL_BASE_URL = server.base_url
     local environment = process.assignments(credentials)
     local list = blocks "lua"
     assert.is_true(#list >= 4)

@@ -60,15 +60,15 @@ print "done"
 
 local NAMESPACES = apart.flags "n"
 
-local box, server, folder, call
+local server, redis_server, folder, call
 
 local function requests()
-  return box:requests().token
+  return server:requests().token
 end
 
 -- The environment of a process on machine `n`, as words for `env -i`.
 local function environment(n, more)
-  local values = process.credentials(box, server.url)
+  local values = process.credentials(server, redis_server.url)
   values.CENTRAL_CACHE_PASSWORD = redis.password
   values.PATH, values.LUA_PATH, values.LUA_CPATH = os.getenv "PATH", package.path, package.cpath
   values.HOME, values.XDG_RUNTIME_DIR = folder, ("%s/machine-%d"):format(folder, n)
@@ -87,7 +87,7 @@ local function network(n)
     return ""
   end
   local relay = "lua5.4 spec/support/relay.lua"
-  local lines, ports = { "ip link set lo up" }, { tonumber(box.token_url:match ":(%d+)/"), server.port }
+  local lines, ports = { "ip link set lo up" }, { tonumber(server.token_url:match ":(%d+)/"), redis_server.port }
   for _, port in ipairs(ports) do
     local path = ("%s/port-%d"):format(folder, port)
     if not relays[path] then
@@ -151,33 +151,33 @@ local function clean_up()
   for _, relay in pairs(relays) do
     relay:stop()
   end
-  box:close()
-  server:stop()
+  server:close()
+  redis_server:stop()
   process.remove(folder)
 end
 
 local function forget_everything()
-  server:cli "flushall"
+  redis_server:cli "flushall"
   process.run(("rm -rf %s/machine-*/*"):format(folder))
 end
 
 describe("four machines with fifty processes each #slow #herd #job_herds", function()
   setup(function()
     prepare()
-    server = redis.start()
-    box = sandbox.start { latency = 0.1 }
+    redis_server = redis.start()
+    server = sandbox.start { latency = 0.1 }
   end)
   teardown(clean_up)
   before_each(function()
     forget_everything()
-    box:lifetime(7199)
+    server:lifetime(7199)
   end)
 
   it("that start together make one request", function()
     local before = requests()
     herd(0)()
     assert.equal(1, requests() - before)
-    assert.equal("1", (server:cli("info", "clients"):match "connected_clients:(%d+)"))
+    assert.equal("1", (redis_server:cli("info", "clients"):match "connected_clients:(%d+)"))
   end)
 
   it("with a wrong secret make one request as long as the refusal is remembered", function()
@@ -193,24 +193,24 @@ describe("four machines with fifty processes each #slow #herd #job_herds", funct
 
   it("make one request for each lifetime", function()
     local before, started = requests(), cqueues.monotime()
-    box:lifetime(8) -- long enough for two hundred processes on a loaded machine
+    server:lifetime(8) -- long enough for two hundred processes on a loaded machine
     herd(14)()
     local lives = (cqueues.monotime() - started) / 4 + 1 -- a server that is slow is asked at half of it
     assert.is_true(requests() - before >= 2 and requests() - before <= lives, requests() - before)
   end)
 
   it("get no error and make a request for each machine at most while Redis is out, and say so once", function()
-    box:lifetime(8)
+    server:lifetime(8)
     local result = herd(12)
     wait_for_tokens()
     cqueues.sleep(0.5)
     local before = requests()
-    server:down()
+    redis_server:down()
     -- One renewal, which comes between a half and three quarters of a life, for all machines within a second.
     process.wait_until(function() return requests() > before end, 30, "a renewal")
     cqueues.sleep(1.5)
     local out = requests() - before
-    server:up()
+    redis_server:up()
     local sum = result()
     assert.is_true(out >= 1 and out <= MACHINES, out)
     assert.is_true(sum.most <= 1 and sum.trouble >= 1, sum.trouble)
@@ -218,9 +218,9 @@ describe("four machines with fifty processes each #slow #herd #job_herds", funct
 
   it("get no error when Redis freezes while they wait for their first token", function()
     local before = requests()
-    server:freeze()
+    redis_server:freeze()
     local sum = herd(0, { CENTRAL_CONNECT_TIMEOUT = 1 })()
-    server:thaw()
+    redis_server:thaw()
     assert.is_true(sum.trouble >= MACHINES)
     assert.equal(MACHINES, requests() - before)
   end)
@@ -244,9 +244,9 @@ describe("a master that Sentinel replaces, behind a proxy that follows #slow #he
     proxy = process.start { command = { "lua5.4", "spec/support/relay.lua", listens, "@" .. target },
       log = folder .. "/proxy.log" }
     proxy:wait_for_port(listens, 30)
-    server = setmetatable({ port = listens, url = ("redis://%s@127.0.0.1:%d"):format(redis.user, listens) },
+    redis_server = setmetatable({ port = listens, url = ("redis://%s@127.0.0.1:%d"):format(redis.user, listens) },
       { __index = replica })
-    box = sandbox.start { latency = 0.1 }
+    server = sandbox.start { latency = 0.1 }
     process.wait_until(function() return replica:cli("info", "replication"):find "master_link_status:up" end, 10,
       "replication")
     cqueues.sleep(1) -- Sentinel has to hear of the replica
@@ -260,7 +260,7 @@ describe("a master that Sentinel replaces, behind a proxy that follows #slow #he
 
   it("costs a request for each machine at most, and nobody an error, though the replica can't be written to at first",
     function()
-      box:lifetime(8)
+      server:lifetime(8)
       local stop = folder .. "/stop"
       local result = herd(300, { UNTIL = stop }, 5)
       wait_for_tokens()
@@ -281,17 +281,17 @@ end)
 describe("a process on one of the machines #slow", function()
   setup(function()
     prepare()
-    server, box = redis.start(), sandbox.start()
+    redis_server, server = redis.start(), sandbox.start()
   end)
   teardown(clean_up)
   before_each(function()
     forget_everything()
-    box:latency(0)
+    server:latency(0)
   end)
 
   it("shares the reply and gives back the lease although nobody asks for the token any more", function()
-    box:latency(0.2)
-    local output = process.run(environment(1, { SOCKET = server.socket }) .. "lua5.4 " .. script [[
+    server:latency(0.2)
+    local output = process.run(environment(1, { SOCKET = redis_server.socket }) .. "lua5.4 " .. script [[
       local auth, core = require "central.auth", require "central.auth.core"
       local pending = assert(auth.pending())
       core.clock():sleep(0.1)
@@ -304,12 +304,12 @@ describe("a process on one of the machines #slow", function()
   end)
 
   it("that is killed with the lease holds the others up no longer than half of its timeout", function()
-    box:latency(30)
+    server:latency(30)
     local victim = process.start { command = { "sh", "-c", "exec " .. environment(1, { CENTRAL_TIMEOUT = 8 })
       .. "lua5.4 " .. call }, log = folder .. "/victim.log" }
-    process.wait_until(function() return server:cli("keys", "*.lock") ~= "" end, 30, "the lease")
+    process.wait_until(function() return redis_server:cli("keys", "*.lock") ~= "" end, 30, "the lease")
     process.run("kill -9 " .. victim.pid)
-    box:latency(0)
+    server:latency(0)
     local before = cqueues.monotime()
     local output = process.run(environment(2, { CENTRAL_TIMEOUT = 20 }) .. "lua5.4 " .. call)
     assert.matches("failures=0 trouble=0", output)
@@ -335,8 +335,8 @@ describe("a process on one of the machines #slow", function()
   end)
 
   it("that forks while it asks Redis takes none of its connections along into the child #forks", function()
-    local output, status = process.run(environment(1, { REDIS = server.process.pid, CENTRAL_CONNECT_TIMEOUT = 0.5 })
-      .. "lua5.4 " .. script [[
+    local variables = { REDIS = redis_server.process.pid, CENTRAL_CONNECT_TIMEOUT = 0.5 }
+    local output, status = process.run(environment(1, variables) .. "lua5.4 " .. script [[
       local auth, host = require "central.auth", require "spec_fork"
       local function sockets()
         local pipe <close> = io.popen "ls -l /proc/$PPID/fd"
@@ -368,14 +368,14 @@ describe("a process on one of the machines #slow", function()
       end
       assert(host.wait(pid) == 0)
     ]])
-    server:thaw()
+    redis_server:thaw()
     assert.equal(0, status, output)
   end)
 
   it("stalls no event loop, and ends in time, while Redis says nothing #timing", function()
-    server:freeze()
+    redis_server:freeze()
     local output = process.run(environment(1, { CENTRAL_CONNECT_TIMEOUT = 1 }) .. "lua5.4 " .. script(LOOP))
-    server:thaw()
+    redis_server:thaw()
     assert.equal("done\n", output)
   end)
 
@@ -412,9 +412,9 @@ describe("Redis behind TLS #slow", function()
     prepare()
     authority, port = ca.new { folder = folder }, process.free_port()
     local leaf = authority:issue { name = "server", ips = { "127.0.0.1" } }
-    server = redis.start { config = ("tls-port %d\ntls-cert-file %s\ntls-key-file %s\ntls-auth-clients no\n"
+    redis_server = redis.start { config = ("tls-port %d\ntls-cert-file %s\ntls-key-file %s\ntls-auth-clients no\n"
       .. "tls-ca-cert-file %s\n"):format(port, leaf.cert_file, leaf.key_file, authority.file) }
-    box = sandbox.start()
+    server = sandbox.start()
   end)
   teardown(function()
     if tunnel then
@@ -457,11 +457,11 @@ describe("Redis behind TLS #slow", function()
       return pending "hiredis is too old for TLS"
     end
     forget_everything()
-    server:freeze()
+    redis_server:freeze()
     local url = ("rediss://%s@127.0.0.1:%d?ca_file=%s"):format(redis.user, port, authority.file)
     local output = process.run(environment(1, { CENTRAL_CONNECT_TIMEOUT = 1, CENTRAL_CACHE = url }) .. "lua5.4 "
       .. script(LOOP))
-    server:thaw()
+    redis_server:thaw()
     assert.equal("done\n", output)
   end)
 end)

@@ -53,97 +53,98 @@ describe("sandbox.ca", function()
 end)
 
 describe("sandbox", function()
-  local function curl(box, path, more)
-    local output = process.run(("curl -sS --max-time 10 --cacert %s -w '\\n%%{http_code}' %s %s"):format(box.ca_file,
-      more or "", process.quote(box.base_url .. path)))
+  local function curl(server, path, more)
+    local output = process.run(("curl -sS --max-time 10 --cacert %s -w '\\n%%{http_code}' %s %s"):format(server.ca_file,
+      more or "", process.quote(server.base_url .. path)))
     local body, status = output:match("^(.*)\n(%d+)$")
     return tonumber(status), body and body ~= "" and cjson.decode(body), output
   end
 
   it("answers as GreenLake does to credentials, good and bad", function()
-    local box <close> = sandbox.start { client_id = "id", client_secret = "hush" }
+    local server <close> = sandbox.start { client_id = "id", client_secret = "hush" }
     local fields = "-d grant_type=client_credentials -d client_id=id -d client_secret="
-    local status, body = curl(box, "/as/token.oauth2", fields .. "hush")
+    local status, body = curl(server, "/as/token.oauth2", fields .. "hush")
     assert.equal(200, status)
     assert.equal("Bearer", body.token_type)
     assert.equal(7199, body.expires_in)
-    status, body = curl(box, "/as/token.oauth2", fields .. "wrong")
+    status, body = curl(server, "/as/token.oauth2", fields .. "wrong")
     assert.equal(401, status)
     assert.equal("invalid_client", body.error)
-    assert.equal(200, (curl(box, "/authorization/v2/oauth2/a-workspace/token", fields .. "hush")))
-    assert.equal(200, (curl(box, "/as/token.oauth2", "-u id:hush -d grant_type=client_credentials")))
-    status, body = curl(box, "/as/token.oauth2", "-u id:hush -d grant_type=password")
+    assert.equal(200, (curl(server, "/authorization/v2/oauth2/a-workspace/token", fields .. "hush")))
+    assert.equal(200, (curl(server, "/as/token.oauth2", "-u id:hush -d grant_type=client_credentials")))
+    status, body = curl(server, "/as/token.oauth2", "-u id:hush -d grant_type=password")
     assert.equal("400 unsupported_grant_type", status .. " " .. body.error)
-    status, body = curl(box, "/as/token.oauth2", "-d x=y")
+    status, body = curl(server, "/as/token.oauth2", "-d x=y")
     assert.equal("400 invalid_request", status .. " " .. body.error)
-    assert.same({ token = 6, api = 0 }, box:requests())
+    assert.same({ token = 6, api = 0 }, server:requests())
   end)
 
   it("lists devices to those with a token, page by page", function()
-    local box <close> = sandbox.start()
-    local client <close> = assert(auth.new(box:options()))
+    local server <close> = sandbox.start()
+    local client <close> = assert(auth.new(server:options()))
     local header = "-H 'Authorization: " .. client:header() .. "'"
-    assert.equal(401, (curl(box, "/network-monitoring/v1/aps")))
-    assert.equal(401, (curl(box, "/network-monitoring/v1/aps", "-H 'Authorization: Bearer x'")))
-    local status, body = curl(box, "/network-monitoring/v1/aps?limit=10", header)
+    assert.equal(401, (curl(server, "/network-monitoring/v1/aps")))
+    assert.equal(401, (curl(server, "/network-monitoring/v1/aps", "-H 'Authorization: Bearer x'")))
+    local status, body = curl(server, "/network-monitoring/v1/aps?limit=10", header)
     assert.equal(200, status)
     assert.equal(10, #body.items)
     assert.equal(12, body.total)
-    body = select(2, curl(box, "/network-monitoring/v1/aps?limit=10&next=" .. body.next, header))
+    body = select(2, curl(server, "/network-monitoring/v1/aps?limit=10&next=" .. body.next, header))
     assert.equal(2, #body.items)
     assert.equal(cjson.null, body.next)
-    assert.equal(404, (curl(box, "/network-monitoring/v1/toasters", header)))
-    box:revoke()
-    assert.equal(401, (curl(box, "/network-monitoring/v1/aps", header)))
+    assert.equal(404, (curl(server, "/network-monitoring/v1/toasters", header)))
+    server:revoke()
+    assert.equal(401, (curl(server, "/network-monitoring/v1/aps", header)))
   end)
 
   it("exchanges tokens at a tenant's endpoint, and revokes them", function()
-    local box <close> = sandbox.start { client_id = "id", client_secret = "hush" }
-    local client <close> = assert(auth.new(box:options()))
+    local server <close> = sandbox.start { client_id = "id", client_secret = "hush" }
+    local client <close> = assert(auth.new(server:options()))
     local fields = "-d grant_type=urn:ietf:params:oauth:grant-type:token-exchange"
       .. " -d subject_token_type=urn:ietf:params:oauth:token-type:access_token -d subject_token="
-    local status, body = curl(box, "/authorization/v2/oauth2/abc/token", fields .. client:token())
+    local status, body = curl(server, "/authorization/v2/oauth2/abc/token", fields .. client:token())
     assert.equal(200, status)
     assert.equal("urn:ietf:params:oauth:token-type:access_token", body.issued_token_type)
     local aps = "/network-monitoring/v1/aps"
     local header = ("-H 'Authorization: Bearer %s'"):format(body.access_token)
-    assert.equal(200, (curl(box, aps, header)))
-    assert.equal(401, (curl(box, "/authorization/v2/oauth2/abc/token", fields .. "dead")))
-    assert.equal(400, (curl(box, "/as/token.oauth2", fields .. client:token())))
+    assert.equal(200, (curl(server, aps, header)))
+    assert.equal(401, (curl(server, "/authorization/v2/oauth2/abc/token", fields .. "dead")))
+    assert.equal(400, (curl(server, "/as/token.oauth2", fields .. client:token())))
     local revoke = "-d token=" .. body.access_token
-    assert.equal(400, (curl(box, "/as/revoke_token.oauth2", revoke)))
-    assert.equal(401, (curl(box, "/as/revoke_token.oauth2", "-u id:no " .. revoke)))
-    assert.equal(200, (curl(box, "/as/revoke_token.oauth2", "-u id:hush " .. revoke)))
-    assert.equal(401, (curl(box, aps, header)))
-    assert.equal(200, (curl(box, "/as/revoke_token.oauth2", "-u id:hush -d token=unknown")))
+    assert.equal(400, (curl(server, "/as/revoke_token.oauth2", revoke)))
+    assert.equal(401, (curl(server, "/as/revoke_token.oauth2", "-u id:no " .. revoke)))
+    assert.equal(200, (curl(server, "/as/revoke_token.oauth2", "-u id:hush " .. revoke)))
+    assert.equal(401, (curl(server, aps, header)))
+    assert.equal(200, (curl(server, "/as/revoke_token.oauth2", "-u id:hush -d token=unknown")))
   end)
 
   it("pages by offset, and keeps at most seven personal API clients", function()
-    local box <close> = sandbox.start()
-    local client <close> = assert(auth.new(box:options()))
+    local server <close> = sandbox.start()
+    local client <close> = assert(auth.new(server:options()))
     local header = "-H 'Authorization: " .. client:header() .. "' "
-    local body = select(2, curl(box, "/network-config/v1/sites?offset=20&limit=10", header))
+    local body = select(2, curl(server, "/network-config/v1/sites?offset=20&limit=10", header))
     assert.same({ 5, 5, 25, 20 }, { #body.items, body.count, body.total, body.offset })
     local path, json = "/workspaces/v1/credentials", header .. [[-d '{"credentialName":"n"}']]
     for _ = 2, 7 do
-      assert.equal(201, (curl(box, path, json)))
+      assert.equal(201, (curl(server, path, json)))
     end
-    assert.equal(409, (curl(box, path, json)))
-    assert.equal(400, (curl(box, path, header .. "-d '{'")))
-    body = select(2, curl(box, path, header))
+    assert.equal(409, (curl(server, path, json)))
+    assert.equal(400, (curl(server, path, header .. "-d '{'")))
+    body = select(2, curl(server, path, header))
     assert.equal(7, body.count)
     assert.is_nil(body.items[1].clientSecret)
-    assert.equal(204, (curl(box, path .. "/" .. body.items[2].id, header .. "-X DELETE")))
-    assert.equal(404, (curl(box, path .. "/" .. body.items[2].id .. "/reset", header .. "-X POST")))
-    assert.is_string(select(2, curl(box, path .. "/" .. box.client_id .. "/reset", header .. "-X POST")).clientSecret)
-    assert.equal(401, (curl(box, path, header))) -- its tokens ended
+    assert.equal(204, (curl(server, path .. "/" .. body.items[2].id, header .. "-X DELETE")))
+    assert.equal(404, (curl(server, path .. "/" .. body.items[2].id .. "/reset", header .. "-X POST")))
+    local own = path .. "/" .. server.client_id
+    assert.is_string(select(2, curl(server, own .. "/reset", header .. "-X POST")).clientSecret)
+    assert.equal(401, (curl(server, path, header))) -- its tokens ended
   end)
 
   it("fails as told, and gives short lives", function()
-    local box <close> = sandbox.start { lifetime = 2 }
-    box:fail { status = 429, retry_after = 7, times = 1 }
-    local client <close> = assert(auth.new(box:options()))
-    local options = box:options()
+    local server <close> = sandbox.start { lifetime = 2 }
+    server:fail { status = 429, retry_after = 7, times = 1 }
+    local client <close> = assert(auth.new(server:options()))
+    local options = server:options()
     options.timeout = 5
     local hasty <close> = assert(auth.new(options))
     local _, _, code, detail = hasty:token()
@@ -151,22 +152,22 @@ describe("sandbox", function()
     assert.near(7, detail.retry_after, 0.5)
     assert(client:token())
     assert.near(2, client:status().expires_in, 0.5)
-    box:lifetime(500)
+    server:lifetime(500)
     assert(client:renew())
     assert.near(500, client:status().expires_in, 1)
-    box:fail { status = 404, times = math.huge }
+    server:fail { status = 404, times = math.huge }
     assert.equal("http", (select(3, client:renew())))
-    box:fail { of = "api", status = 500, times = 1 }
+    server:fail { of = "api", status = 500, times = 1 }
     assert.equal("api", (select(3, client:post "/sandbox/v1/echo")))
-    box:recover()
+    server:recover()
     assert(client:renew())
   end)
 
   it("is told to misbehave by HTTP too", function()
-    local box <close> = sandbox.start()
-    local client <close> = assert(auth.new(box:options()))
+    local server <close> = sandbox.start()
+    local client <close> = assert(auth.new(server:options()))
     local function order(path)
-      return (curl(box, "/sandbox/" .. path, "-X POST"))
+      return (curl(server, "/sandbox/" .. path, "-X POST"))
     end
     assert.equal(200, order "fail?status=404&times=always")
     assert.equal("http", (select(3, client:token())))
@@ -175,31 +176,32 @@ describe("sandbox", function()
     assert(client:renew())
     assert.near(300, client:status().expires_in, 1)
     local header = "-H 'Authorization: " .. client:header() .. "'"
-    assert.equal(200, (curl(box, "/network-monitoring/v1/aps", header)))
+    assert.equal(200, (curl(server, "/network-monitoring/v1/aps", header)))
     assert.equal(200, order "revoke")
-    assert.equal(401, (curl(box, "/network-monitoring/v1/aps", header)))
-    local status, state = curl(box, "/sandbox")
+    assert.equal(401, (curl(server, "/network-monitoring/v1/aps", header)))
+    local status, state = curl(server, "/sandbox")
     assert.equal(200, status)
     assert.same({ token = 2, api = 2 }, state.requests)
     assert.equal(300, state.lifetime)
     for _, path in ipairs { "fail?status=200.5", "fail?status=7", "lifetime?seconds=1e999", "latency?seconds=-5" } do
       assert.equal(400, order(path), path)
     end
-    assert.equal("400 404 404", ("%d %d %d"):format(order "lifetime", order "explode", (curl(box, "/sandbox/revoke"))))
+    local by_get = curl(server, "/sandbox/revoke")
+    assert.equal("400 404 404", ("%d %d %d"):format(order "lifetime", order "explode", by_get))
   end)
 
   it("takes no option that it does not know, and no number that makes no sense", function()
-    local box <close> = sandbox.start()
+    local server <close> = sandbox.start()
     for message, mistake in pairs {
       ['unknown option "lifetme"; did you mean "lifetime"?'] = function() sandbox.start { lifetme = 3 } end,
       ["option port: number expected, got string"] = function() sandbox.start { port = "8443" } end,
       ["latency: a number, 0 or more, expected, got -1"] = function() sandbox.start { latency = -1 } end,
-      ["a table of options expected, got number"] = function() box:fail(503) end,
+      ["a table of options expected, got number"] = function() server:fail(503) end,
       ["status: a number, 0 or more, expected, got nil"] = function() sandbox.start { fail = {} } end,
-      ["status: a whole number from 200 to 599 expected, got 7"] = function() box:fail { status = 7 } end,
-      ["of: token or api expected, got tokens"] = function() box:fail { status = 503, of = "tokens" } end,
-      ["lifetime: a number, 0 or more, expected, got nil"] = function() box:lifetime() end,
-      ["latency: a number, 0 or more, expected, got inf"] = function() box:latency(math.huge) end,
+      ["status: a whole number from 200 to 599 expected, got 7"] = function() server:fail { status = 7 } end,
+      ["of: token or api expected, got tokens"] = function() server:fail { status = 503, of = "tokens" } end,
+      ["lifetime: a number, 0 or more, expected, got nil"] = function() server:lifetime() end,
+      ["latency: a number, 0 or more, expected, got inf"] = function() server:latency(math.huge) end,
     } do
       local _, said = pcall(mistake)
       assert.matches("sandbox_spec.lua:%d+: ", said)
@@ -208,41 +210,41 @@ describe("sandbox", function()
   end)
 
   it("limits the rate as GreenLake does", function()
-    local box <close> = sandbox.start { rate_limit = 2 }
-    assert.equal(401, (curl(box, "/x")))
-    assert.equal(401, (curl(box, "/x")))
-    local output = process.run(("curl -sSi --cacert %s %s/x"):format(box.ca_file, box.base_url))
+    local server <close> = sandbox.start { rate_limit = 2 }
+    assert.equal(401, (curl(server, "/x")))
+    assert.equal(401, (curl(server, "/x")))
+    local output = process.run(("curl -sSi --cacert %s %s/x"):format(server.ca_file, server.base_url))
     assert.matches("^HTTP/%S+ 429 ", output)
     assert.matches("ratelimit%-limit: 2", output)
     assert.matches("ratelimit%-remaining: 0", output)
     assert.matches("ratelimit%-reset: %d+", output)
     assert.matches("retry%-after: [1-6]%d?\r", output)
-    box:rate_limit(nil)
-    assert.equal(401, (curl(box, "/x")))
+    server:rate_limit(nil)
+    assert.equal(401, (curl(server, "/x")))
   end)
 
   it("tells who asked for what", function()
-    local box <close> = sandbox.start { fail = { status = 503, times = 1 } }
-    local client <close> = assert(auth.new(box:options()))
+    local server <close> = sandbox.start { fail = { status = 503, times = 1 } }
+    local client <close> = assert(auth.new(server:options()))
     assert(client:token())
-    curl(box, "/x?y=z")
-    local log = box:log()
+    curl(server, "/x?y=z")
+    local log = server:log()
     local told = {}
     for _, entry in ipairs(log) do
       told[#told + 1] = ("%s %s %d"):format(entry.method, entry.path, entry.status)
       assert.near(os.time(), entry.at, 5)
     end
     assert.same({ "POST /as/token.oauth2 503", "POST /as/token.oauth2 200", "GET /x?y=z 401" }, told)
-    assert.same({}, box:log())
+    assert.same({}, server:log())
   end)
 
   it("answers each of several coroutines what it asked, also where one is closed in the middle", function()
-    local box <close> = sandbox.start()
+    local server <close> = sandbox.start()
     local loop = cqueues.new()
-    curl(box, "/x")
-    assert.equal(1, #box:log())
+    curl(server, "/x")
+    assert.equal(1, #server:log())
     loop:wrap(function()
-      local closed = coroutine.create(function() box:log() end)
+      local closed = coroutine.create(function() server:log() end)
       assert(coroutine.resume(closed))
       coroutine.close(closed)
     end)
@@ -251,9 +253,9 @@ describe("sandbox", function()
       loop:wrap(function()
         for _ = 1, 20 do
           if n % 2 == 0 then
-            assert.same({ token = 0, api = 1 }, box:requests())
+            assert.same({ token = 0, api = 1 }, server:requests())
           else
-            assert.same({}, box:log())
+            assert.same({}, server:log())
             logs = logs + 1
           end
           cqueues.sleep(math.random() * 0.002) -- so that one asks while the answer to another is on its way
@@ -265,19 +267,19 @@ describe("sandbox", function()
   end)
 
   it("answers at once though a coroutine was dropped in the middle of a command", function()
-    local box <close> = sandbox.start()
+    local server <close> = sandbox.start()
     local loop, began = cqueues.new(), cqueues.monotime()
     loop:wrap(function()
-      assert(coroutine.resume(coroutine.create(function() box:log() end)))
-      assert.same({ token = 0, api = 0 }, box:requests())
+      assert(coroutine.resume(coroutine.create(function() server:log() end)))
+      assert.same({ token = 0, api = 0 }, server:requests())
     end)
     assert(loop:loop())
     assert.is_true(cqueues.monotime() - began < 5)
   end)
 
   it("says so when its port is taken", function()
-    local box <close> = sandbox.start()
-    local port = tonumber(box.base_url:match(":(%d+)$"))
+    local server <close> = sandbox.start()
+    local port = tonumber(server.base_url:match(":(%d+)$"))
     local ok, message = pcall(sandbox.start, { port = port })
     assert.is_false(ok)
     assert.matches("the sandbox can't start: .*in use", message)
@@ -304,15 +306,15 @@ describe("sandbox", function()
       running = process.start { command = { "sh", "-c", "exec " .. home:words("sandbox " .. options) .. " >" .. out },
         log = home.folder .. "/log" }
       process.wait_until(function() return process.read(out):find "GREENLAKE_URL.-\n" end, 30, "its lines")
-      local box = {}
+      local server = {}
       for name, value in process.read(out):gmatch "CENTRAL_([%w_]+)='(.-)'" do
-        box[name:lower()] = value
+        server[name:lower()] = value
       end
-      return box
+      return server
     end
 
     it("prints the four lines that make programs use it, and nothing else where nobody looks", function()
-      local box = start "--lifetime 77 --fail 503x1 --latency 20"
+      local server = start "--lifetime 77 --fail 503x1 --latency 20"
       local lines, count = process.read(out), 0
       for line in lines:gmatch "[^\n]+" do
         count = count + 1
@@ -321,33 +323,33 @@ describe("sandbox", function()
       assert.equal(4, count)
       local other <close> = sandbox.start()
       for name, value in pairs(other:options()) do
-        assert.equal(type(value) == "string", box[name] ~= nil, name)
+        assert.equal(type(value) == "string", server[name] ~= nil, name)
       end
       local used = process.run(("eval \"$(cat %s)\"; %s"):format(out, "CENTRAL_CACHE=off lua5.4 -e '"
         .. "local auth = require \"central.auth\" print(auth.token() and auth.status().lifetime)'"))
       assert.equal("77\n", (used:gsub("%.0", "")))
-      assert.equal(2, select(2, curl(box, "/sandbox")).requests.token)
+      assert.equal(2, select(2, curl(server, "/sandbox")).requests.token)
       assert.is_nil(running:output():find("POST /as", 1, true))
     end)
 
     it("obeys signals, and ends without leaving a file", function()
-      local box = start "--quiet"
-      local options = { client_id = box.client_id, client_secret = box.client_secret, token_url = box.token_url,
-        ca_file = box.ca_file, cache = false, timeout = 2 }
+      local server = start "--quiet"
+      local options = { client_id = server.client_id, client_secret = server.client_secret,
+        token_url = server.token_url, ca_file = server.ca_file, cache = false, timeout = 2 }
       local client <close> = assert(auth.new(options))
       local header = "-H 'Authorization: " .. assert(client:header()) .. "'"
       local function signal(name)
         process.run(("kill -%s %d"):format(name, running.pid))
       end
       local function answers(path, status)
-        process.wait_until(function() return curl(box, path, header) == status end, 30, path .. ": " .. status)
+        process.wait_until(function() return curl(server, path, header) == status end, 30, path .. ": " .. status)
       end
       answers("/network-monitoring/v1/aps", 200)
       signal "USR1"
       answers("/network-monitoring/v1/aps", 401)
       signal "USR2"
       local function failure()
-        return select(2, curl(box, "/sandbox")).fail.token
+        return select(2, curl(server, "/sandbox")).fail.token
       end
       process.wait_until(function() return failure().status == 503 end, 30, "an outage")
       assert.equal(503, (select(4, client:renew())).status)
@@ -355,21 +357,21 @@ describe("sandbox", function()
       process.wait_until(function() return failure().times == 0 end, 30, "its end")
       signal "TERM"
       process.wait_until(function() return not running:alive() end, 30, "its end")
-      assert.is_nil(io.open(box.ca_file))
+      assert.is_nil(io.open(server.ca_file))
       assert.equal("", running:output())
     end)
 
     it("takes port, latency and rate limit #slow", function()
       local port = process.free_port()
-      local box = start(("--port %d --latency 300 --rate-limit 2"):format(port))
-      assert.equal(("https://127.0.0.1:%d"):format(port), box.base_url)
+      local server = start(("--port %d --latency 300 --rate-limit 2"):format(port))
+      assert.equal(("https://127.0.0.1:%d"):format(port), server.base_url)
       local clock = require("cqueues").monotime
       local started = clock()
-      assert.equal(200, (curl(box, "/as/token.oauth2", ("-d grant_type=client_credentials -d client_id=%s"
-        .. " -d client_secret=%s"):format(box.client_id, box.client_secret))))
+      assert.equal(200, (curl(server, "/as/token.oauth2", ("-d grant_type=client_credentials -d client_id=%s"
+        .. " -d client_secret=%s"):format(server.client_id, server.client_secret))))
       assert.is_true(clock() - started >= 0.3)
-      assert.equal(401, (curl(box, "/x")))
-      assert.equal(429, (curl(box, "/x")))
+      assert.equal(401, (curl(server, "/x")))
+      assert.equal(429, (curl(server, "/x")))
     end)
 
     it("says what is wrong with its options", function()
@@ -388,10 +390,10 @@ describe("sandbox", function()
     sandbox.start():close()
     local before = count()
     for _ = 1, 20 do
-      local box = sandbox.start()
-      box:close()
-      box:close()
-      assert.is_nil(io.open(box.ca_file))
+      local server = sandbox.start()
+      server:close()
+      server:close()
+      assert.is_nil(io.open(server.ca_file))
     end
     -- The kernel may show a thread for a moment after it was joined.
     process.wait_until(function() return count() <= before end, 30, "as many as before: " .. before)

@@ -14,8 +14,8 @@ local LATE = 2 * process.SLOWER    -- seconds after which one that was closed is
 
 local a, b
 
-local function options_of(box, more)
-  local options = box:options()
+local function options_of(server, more)
+  local options = server:options()
   options.wait = loops.cqueues
   for name, value in pairs(more or {}) do
     options[name] = value
@@ -44,9 +44,9 @@ local function notifiers()
 end
 
 -- Waits until this many requests of a kind have come.
-local function arrived(box, kind, count)
+local function arrived(server, kind, count)
   for _ = 1, 200 do
-    if box:requests()[kind] >= count then
+    if server:requests()[kind] >= count then
       return
     end
     cqueues.sleep(0.01)

@@ -249,22 +249,22 @@ describe("a tenant's client", function()
 end)
 
 describe("over the network", function()
-  local box, folder
-  before_each(function() box, folder = sandbox.start(), process.scratch() end)
+  local server, folder
+  before_each(function() server, folder = sandbox.start(), process.scratch() end)
   after_each(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
 
   it("a hundred tenants share a parent's token and a few connections", function()
-    local c <close> = assert(auth.new(box:options()))
+    local c <close> = assert(auth.new(server:options()))
     local before, seen = process.count(), {}
     for n = 1, 100 do
       local tenant = assert(c:tenant(("%032x"):format(n)))
       seen[assert(tenant:token())] = tenant -- and keeps it
       assert(tenant:get "/network-monitoring/v1/gateways")
     end
-    assert.equal(101, box:requests().token)
+    assert.equal(101, server:requests().token)
     assert.is_true(process.count() <= before + 16, process.count() - before)
     local distinct = 0
     for _ in pairs(seen) do
@@ -274,7 +274,7 @@ describe("over the network", function()
   end)
 
   it("tenants' tokens are shared between processes, apart from the parent's and from each other", function()
-    local options = box:options()
+    local options = server:options()
     options.cache = folder
     local c <close> = assert(auth.new(options))
     local one, other = c:tenant("aa"):token(), c:tenant("bb"):token()
@@ -283,13 +283,13 @@ describe("over the network", function()
     assert.equal(other, again:tenant("bb"):token())
     assert.not_equal(one, other)
     assert.equal(c:token(), again:token())
-    assert.equal(3, box:requests().token)
+    assert.equal(3, server:requests().token)
   end)
 
   it("what a parent may do, its tenants' tokens may, and no other's", function()
     local tokens = {}
     for n, scope in ipairs { "read", "admin", "read" } do
-      local options = box:options()
+      local options = server:options()
       options.cache, options.scope = folder, scope
       local c <close> = assert(auth.new(options))
       tokens[n] = c:tenant("aa"):token()
@@ -299,7 +299,7 @@ describe("over the network", function()
   end)
 
   it("ten at once outlive the parent's token, and again", function()
-    local options = box:options()
+    local options = server:options()
     options.wait = loops.cqueues
     local clock = core.clock()
     local c <close> = client.new(assert(config.resolve(options)), { clock = clock })
@@ -309,8 +309,8 @@ describe("over the network", function()
     end
     for round = 1, 2 do
       clock:shift(16, 16) -- a parent's token is given up four times a minute at most
-      box:revoke()
-      box:latency(round * 0.05)
+      server:revoke()
+      server:latency(round * 0.05)
       local loop, good = cqueues.new(), 0
       for n = 1, 10 do
         loop:wrap(function()
@@ -321,15 +321,15 @@ describe("over the network", function()
       assert(loop:loop())
       assert.equal(10, good)
     end
-    assert.is_true(box:requests().token <= 11 + 10 + 11 + 10, box:requests().token)
+    assert.is_true(server:requests().token <= 11 + 10 + 11 + 10, server:requests().token)
   end)
 
   it("a revoked tenant token costs a new one, and a new parent's where that was revoked, too", function()
-    local c <close> = assert(auth.new(box:options()))
+    local c <close> = assert(auth.new(server:options()))
     local tenant = c:tenant "aa"
     assert(tenant:get "/network-monitoring/v1/aps")
-    box:revoke()
+    server:revoke()
     assert(tenant:get "/network-monitoring/v1/aps")
-    assert.equal(5, box:requests().token) -- two, the exchange that failed, two
+    assert.equal(5, server:requests().token) -- two, the exchange that failed, two
   end)
 end)

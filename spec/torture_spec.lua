@@ -407,18 +407,18 @@ describe("without memory #torture #slow", function()
   end)
 
   describe("over the network #network", function()
-    local box, folder, count
+    local server, folder, count
     before_each(function()
-      box, folder, count = sandbox.start(), process.scratch(), 0
+      server, folder, count = sandbox.start(), process.scratch(), 0
     end)
     after_each(function()
-      box:close()
+      server:close()
       process.remove(folder)
     end)
 
     -- Each with a cache of its own.
     local function options(more)
-      local all = box:options()
+      local all = server:options()
       count = count + 1
       all.cache = ("%s/%s"):format(folder, count)
       for name, value in pairs(more or {}) do

@@ -243,11 +243,10 @@ describe("a transfer", function()
     end)
 
     it("gets its token over TLS", function()
-      local box <close> = setmetatable({}, { __close = function(self) self.box:close() end })
-      box.box = sandbox.start()
+      local server <close> = sandbox.start()
       local transfer <close> = http.transfer(clock)
-      local result = fetch(transfer, order({ url = box.box.token_url }, { ca_file = box.box.ca_file,
-        client_id = box.box.client_id, secret = { kind = "value", value = core.secret(box.box.client_secret) } }))
+      local result = fetch(transfer, order({ url = server.token_url }, { ca_file = server.ca_file,
+        client_id = server.client_id, secret = { kind = "value", value = core.secret(server.client_secret) } }))
       assert.equal(200, result.attempts[1].status)
       assert.matches("access_token", result.attempts[1].body)
     end)
@@ -795,8 +794,8 @@ describe("a transfer", function()
     } do
       for _, kind in ipairs { "fetch", "call" } do
         it(("a %s by %s"):format(kind, name), function()
-          local box = sandbox.start { latency = 3 }
-          local _ <close> = setmetatable({}, { __close = function() box:close() end })
+          local server = sandbox.start { latency = 3 }
+          local _ <close> = setmetatable({}, { __close = function() server:close() end })
           local took = seconds(function()
             assert.same({ "", 0 }, { run([[
               local all = { url = %q, ca_file = %q, user_agent = "spec", timeout = 5, connect_timeout = 5,
@@ -805,7 +804,7 @@ describe("a transfer", function()
               clock:sleep(0.05)
               assert(not transfer:wait(0))
               %s
-            ]], box.token_url, box.ca_file, folder .. "/cache", kind, text) })
+            ]], server.token_url, server.ca_file, folder .. "/cache", kind, text) })
           end)
           assert.is_true(took < 1.5 * process.SLOWER, took)
         end)

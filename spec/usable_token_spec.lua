@@ -58,17 +58,17 @@ local IN_A_NAMESPACE = apart.flags "m"
 local rooted = apart.only(_ENV, IN_A_NAMESPACE, "this machine forbids namespaces")
 
 describe("a usable token is returned", function()
-  local box, folder, environment
+  local server, folder, environment
 
   before_each(function()
     folder = process.scratch()
-    box = sandbox.start()
-    environment = process.credentials(box, folder .. "/cache")
+    server = sandbox.start()
+    environment = process.credentials(server, folder .. "/cache")
     child.run('assert(require "central.auth".token())', environment)
   end)
 
   after_each(function()
-    box:close()
+    server:close()
     process.remove(folder)
   end)
 
@@ -87,7 +87,7 @@ describe("a usable token is returned", function()
       package.path, package.cpath = path, cpath
       is_renewed()
     ]]
-    assert.equal(2, box:requests().token)
+    assert.equal(2, server:requests().token)
   end)
 
   it("where no descriptor is left, and renewed once there is", function()
@@ -98,7 +98,7 @@ describe("a usable token is returned", function()
       give_back()
       is_renewed()
     ]]
-    assert.equal(2, box:requests().token)
+    assert.equal(2, server:requests().token)
   end)
 
   it("where neither can be, and no descriptor is left", function()
@@ -112,7 +112,8 @@ describe("a usable token is returned", function()
 
   rooted("below another root, and renewed there where that was loaded before", function()
     local root = folder .. "/root"
-    process.run(("mkdir -p %s$(dirname %s) && cp %s %s%s"):format(root, box.ca_file, box.ca_file, root, box.ca_file))
+    local file = server.ca_file
+    process.run(("mkdir -p %s$(dirname %s) && cp %s %s%s"):format(root, file, file, root, file))
     local function below(text)
       local script = process.write(folder .. "/child.lua", BEGIN .. text)
       return process.run(("env %s unshare %s lua5.4 %s %s"):format(process.assignments(environment), IN_A_NAMESPACE,

@@ -22,24 +22,24 @@ end
 print(token and "token" or "failed", token and client:status().cache or code, token and "" or message)
 ]]
 
-local box, other, ask, credentials
+local server, other, ask, credentials
 
 local function set_up()
   if not user.available() then
     return
   end
-  box, other = sandbox.start(), user.new()
+  server, other = sandbox.start(), user.new()
   ask = "lua5.4 " .. process.write(other.folder .. "/ask.lua", ASK, "644")
-  credentials = process.credentials(box, "")
+  credentials = process.credentials(server, "")
   credentials.CENTRAL_CACHE = nil
   credentials.CENTRAL_CA_FILE = other.folder .. "/ca.pem"
-  process.run(("cp %s %s/ca.pem && chmod 644 %s/ca.pem"):format(box.ca_file, other.folder, other.folder))
+  process.run(("cp %s %s/ca.pem && chmod 644 %s/ca.pem"):format(server.ca_file, other.folder, other.folder))
 end
 
 local function tear_down()
   if other then
     other:remove()
-    box:close()
+    server:close()
   end
   other = nil
 end
@@ -69,7 +69,7 @@ describe("a profile of another user", function()
       set_up()
       mark = other.folder .. "/home/command-ran"
       evil = ('return { client_id = "x", client_secret_command = "touch %s; echo %s" }'):format(
-        mark, box.client_secret)
+        mark, server.client_secret)
     end
   end)
   after_each(tear_down)
@@ -82,7 +82,7 @@ describe("a profile of another user", function()
     assert.is_false(exists(mark))
     assert.matches("belongs to another user", (other:run(ask, { CENTRAL_PROFILE = "default" }, true)))
     assert.is_false(exists(mark))
-    assert.matches("token\t", (other:run(ask, with { CENTRAL_CLIENT_ID = box.client_id }, true)))
+    assert.matches("token\t", (other:run(ask, with { CENTRAL_CLIENT_ID = server.client_id }, true)))
     assert.is_false(exists(mark))
     output = other:run(("lua5.4 %s/lua/central-auth doctor --offline"):format(other.copy), credentials, true)
     assert.matches("note profile file .*belongs to another user %(65534%); it is ignored unless a profile is requested",
@@ -123,11 +123,11 @@ describe("a secret file", function()
   end
 
   local function secret(mode)
-    return process.write(other.folder .. "/secret", box.client_secret .. "\n", mode)
+    return process.write(other.folder .. "/secret", server.client_secret .. "\n", mode)
   end
 
   with_users("of another user is refused, by root and by others", function()
-    local path = other:write("home/secret", box.client_secret)
+    local path = other:write("home/secret", server.client_secret)
     local output = other:run(ask, from(path), true)
     assert.is_truthy(output:find(path .. ": belongs to another user (65534): it must be this user's (0) or root's", 1,
       true), output)
@@ -137,7 +137,7 @@ describe("a secret file", function()
   end)
 
   with_users("of another user is refused by login, which says what to do", function()
-    local path = other:write("home/secret", box.client_secret)
+    local path = other:write("home/secret", server.client_secret)
     local login = ("lua5.4 %s/lua/central-auth login --no-check --client-id x "):format(other.copy)
     local without_secret = with { CENTRAL_CLIENT_SECRET = false, XDG_CONFIG_HOME = other.folder .. "/config" }
     for line, advised in pairs {
@@ -165,7 +165,8 @@ describe("a secret file", function()
 
   with_users("in a volume of Kubernetes is read by every service, its links followed", function()
     process.run(([[cd %s && mkdir -p volume/..2026 && ln -s ..2026 volume/..data && ln -s ..data/secret volume/ &&
-      printf %%s %s >volume/..2026/secret && chmod 644 volume/..2026/secret]]):format(other.folder, box.client_secret))
+      printf %%s %s >volume/..2026/secret && chmod 644 volume/..2026/secret]]):format(
+      other.folder, server.client_secret))
     local path = other.folder .. "/volume/secret"
     assert.matches("token\t", (other:run(ask, from(path))))
     assert.matches("token\t", (other:run(ask, from(path), true)))
@@ -187,11 +188,11 @@ describe("a secret file", function()
   end)
 
   with_mounts("is as an engine puts it below /run/secrets and /var/run/secrets, even by a link", function()
-    local elsewhere = other:write("home/secret", box.client_secret)
+    local elsewhere = other:write("home/secret", server.client_secret)
     for _, place in ipairs { "/run/secrets", "/var/run/secrets" } do
       local mount = ([[mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/run && mkdir -p %s/sub && cd %s/sub &&
         printf %%s %s >central && chown 65533 central && chmod 666 central && ln -s sub/central .. && ]]):format(
-        place, place, box.client_secret)
+        place, place, server.client_secret)
       local function run(path, as_root)
         return (process.run(("unshare %s sh -c %s"):format(NAMESPACES,
           process.quote(mount .. other:words(ask, from(path), as_root)))))

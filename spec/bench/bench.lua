@@ -228,14 +228,14 @@ end
 
 -- token() once a millisecond, while tokens live 3 s and the server takes 500 ms: how long the calls take.
 local function keep_asking(peers)
-  local box <close> = sandbox.start { lifetime = 3, latency = 0.5, client_id = "an-identifier",
+  local slow <close> = sandbox.start { lifetime = 3, latency = 0.5, client_id = "an-identifier",
     client_secret = "a-long-enough-secret" }
   local lists = { {}, {}, {}, {} }
-  place = box
+  place = slow
   for i, peer in ipairs(peers) do
-    local before = box:requests().token
-    local figures = inside("steady", { ca_file = box.ca_file })(peer, true)
-    local tokens, requests = figures[4], box:requests().token - before
+    local before = slow:requests().token
+    local figures = inside("steady", { ca_file = slow.ca_file })(peer, true)
+    local tokens, requests = figures[4], slow:requests().token - before
     -- Ours says how many tokens there were; the last renewal may be under way.
     assert(peer ~= OURS or requests <= tokens + 1, ("%d requests for %s tokens"):format(requests, tokens))
     figures[4] = requests

@@ -9,12 +9,12 @@ local command = {}
 local Home = {}
 Home.__index = Home
 
---- A home without anything in it, and the environment of who lives there. With a box the credentials for it.
----@param box? table
+--- A home without anything in it, and the environment of who lives there. With a sandbox server the credentials for it.
+---@param server? table
 ---@param more? table<string, string> `false` takes a variable away
-function command.home(box, more)
+function command.home(server, more)
   local folder = process.scratch()
-  local environment = box and process.credentials(box, "") or {}
+  local environment = server and process.credentials(server, "") or {}
   local usual = {
     PATH = os.getenv "PATH", HOME = folder, XDG_CONFIG_HOME = folder .. "/config", LANG = "C.UTF-8",
     LUA_PATH = package.path, LUA_CPATH = package.cpath, XDG_RUNTIME_DIR = folder, CENTRAL_CACHE = false,

@@ -153,11 +153,11 @@ function process.assignments(values)
   return table.concat(words)
 end
 
---- The variables by which a child uses a box of the sandbox as its default client, its cache in this folder.
-function process.credentials(box, cache)
+--- The variables by which a child uses a sandbox server as its default client, its cache in this folder.
+function process.credentials(server, cache)
   return {
-    CENTRAL_CLIENT_ID = box.client_id, CENTRAL_CLIENT_SECRET = box.client_secret, CENTRAL_TOKEN_URL = box.token_url,
-    CENTRAL_CA_FILE = box.ca_file, CENTRAL_CACHE = cache,
+    CENTRAL_CLIENT_ID = server.client_id, CENTRAL_CLIENT_SECRET = server.client_secret,
+    CENTRAL_TOKEN_URL = server.token_url, CENTRAL_CA_FILE = server.ca_file, CENTRAL_CACHE = cache,
   }
 end
 
