@@ -29,7 +29,7 @@ describe("a place", function()
       return true
     end
     function own:wait() return ended[self.name] or false end
-    function own:finish() return "reply to " .. self.name end
+    function own:finish() return { status = 200, body = "reply to " .. self.name } end
     function own.ours() return true end
     function own.close() end
     return own
@@ -90,7 +90,7 @@ describe("a place", function()
     assert.equal(LIMIT, #started)
     ended.r3 = true
     assert.is_true(all[3]:look())
-    assert.equal("reply to r3", all[3].reply)
+    assert.equal("reply to r3", all[3].reply.body)
     local late = ask "late"
     assert.equal(LIMIT, #started)
     pass(late, third, second, first)
@@ -116,7 +116,7 @@ describe("a place", function()
     assert.equal("s" .. LIMIT, started[2 * LIMIT])
     for n = 1, LIMIT do
       assert.is_true(all[n]:look())
-      assert.equal("reply to r" .. n, all[n].reply)
+      assert.equal("reply to r" .. n, all[n].reply.body)
     end
   end)
 

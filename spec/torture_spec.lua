@@ -375,7 +375,8 @@ describe("without memory #torture #slow", function()
             return nil, why
           end
           repeat until transfer:wait(1)
-          return transfer:finish()
+          local came = transfer:finish()
+          return came.status and came, came.message
         end
         for _, which in ipairs { ways, libcurls } do
           survive(function() return http.transfer(clock) end, run, function(transfer)

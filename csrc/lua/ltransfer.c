@@ -332,21 +332,10 @@ static void set_headers(lua_State *L, const struct auth_session *session) {
     lua_setfield(L, -2, "headers");
 }
 
-static int push_failure(lua_State *L, const struct auth_reply *reply) {
-    lua_pushnil(L);
-    lua_pushstring(L, reply->message);
-    lua_pushstring(L, auth_transfer_failure_name(reply->failure));
-    lua_pushinteger(L, reply->proxy_status);
-    lua_pushstring(L, auth_transfer_reached_name(reply->reached)); /* nil for NULL */
-    return 5;
-}
-
-static void push_attempt(lua_State *L, const struct auth_fetch_attempt *attempt) {
-    const struct auth_reply *reply = &attempt->reply;
+/* A raw reply, or why there is none. */
+static void push_outcome(lua_State *L, const struct auth_reply *reply) {
     if (reply->failure == AUTH_TRANSFER_OK) {
         push_reply(L, reply);
-        if (attempt->id != 0)
-            auth_lua_set_integer(L, "id", (int64_t)attempt->id);
         return;
     }
     lua_createtable(L, 0, 5);
@@ -361,7 +350,9 @@ static void push_attempt(lua_State *L, const struct auth_fetch_attempt *attempt)
 static void set_attempts(lua_State *L, const struct auth_fetch_result *result) {
     lua_createtable(L, (int)result->count, 0);
     for (size_t i = 0; i < result->count; i++) {
-        push_attempt(L, &result->attempts[i]);
+        push_outcome(L, &result->attempts[i].reply);
+        if (result->attempts[i].id != 0)
+            auth_lua_set_integer(L, "id", (int64_t)result->attempts[i].id);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     lua_setfield(L, -2, "attempts");
@@ -417,14 +408,14 @@ static void push_result(lua_State *L, struct auth_fetch_result *result) {
         move(assertion, &result->assertion);
 }
 
-static int push_forked(lua_State *L, const struct handle *handle) {
-    static const struct auth_reply forked = {.failure = AUTH_TRANSFER_NETWORK,
-                                             .message = "the process was forked meanwhile"};
-    if (!handle->fetches)
-        return push_failure(L, &forked);
-    lua_createtable(L, 0, 1);
-    auth_lua_set_text(L, "outcome", "forked");
-    return 1;
+static void push_forked(lua_State *L, const struct handle *handle) {
+    lua_createtable(L, 0, 2);
+    if (handle->fetches) {
+        auth_lua_set_text(L, "outcome", "forked");
+        return;
+    }
+    auth_lua_set_text(L, "code", auth_transfer_failure_name(AUTH_TRANSFER_NETWORK));
+    auth_lua_set_text(L, "message", "the process was forked meanwhile");
 }
 
 static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_result *result) {
@@ -435,28 +426,24 @@ static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_r
 }
 
 static int finish_call(lua_State *L, struct handle *handle, const struct auth_reply *reply) {
-    int count = 1;
     bool lacks_memory = reply->failure == AUTH_TRANSFER_MEMORY;
-    if (reply->failure == AUTH_TRANSFER_OK) {
-        push_reply(L, reply);
+    push_outcome(L, reply);
+    if (reply->failure == AUTH_TRANSFER_OK)
         set_headers(L, &handle->session);
-    } else if (!lacks_memory) {
-        count = push_failure(L, reply);
-    }
     auth_session_discard(&handle->session);
-    return lacks_memory ? auth_lua_no_memory(L) : count;
+    return lacks_memory ? auth_lua_no_memory(L) : 1;
 }
 
-/* transfer:finish() -> what has ended, once. Of a call: raw reply, with `headers` | nil, message, code,
- * proxy's status, what was reached. Of a fetch: { outcome, attempts, … } as struct auth_fetch_result, an
- * attempt being a raw reply or { code, message, proxy_status, reached, at }, its records raw replies. */
+/* transfer:finish() -> what has ended, once. Of a call: a raw reply with `headers`, or { code, message,
+ * proxy_status, reached, at }. Of a fetch: { outcome, attempts, … } as struct auth_fetch_result, an attempt
+ * being like what comes of a call, its records raw replies. */
 static int handle_finish(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_session *session = &handle->session;
     if (!auth_session_is_ours(session) && session->state != AUTH_SESSION_IDLE) {
-        int count = push_forked(L, handle);
+        push_forked(L, handle);
         auth_session_discard(session);
-        return count;
+        return 1;
     }
     if (session->state == AUTH_SESSION_WORKER)
         (void)auth_session_wait(session, 0);

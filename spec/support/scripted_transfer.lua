@@ -95,8 +95,6 @@ local function outcome(self, thread)
     return { outcome = "memory", attempts = {} }
   elseif thread.failure then
     error(thread.failure, 0)
-  elseif thread.result.code then
-    return nil, thread.result.message, thread.result.code, thread.result.proxy_status or 0, thread.result.reached
   end
   return thread.result
 end
@@ -106,15 +104,13 @@ function Transfer:finish()
   local thread = assert(self.thread, "nothing was started")
   if not self:ours() then
     self.thread = nil
-    if self.is_call then
-      return nil, "the process was forked meanwhile", "network", 0
-    end
-    return { outcome = "forked" }
+    return self.is_call and { code = "network", message = "the process was forked meanwhile" }
+      or { outcome = "forked" }
   end
   assert(thread.done, "it is not done")
-  local result = table.pack(outcome(self, thread))
+  local result = outcome(self, thread)
   self.thread = nil
-  return table.unpack(result, 1, result.n)
+  return result
 end
 
 --- This notifier, too, is signalled at the end.

@@ -120,12 +120,11 @@ local function await(self, transfer, notifier, deadline)
     failure.may_be_sent = true
     return nil, failure
   end
-  local raw, message, code, proxy_status, reached = transfer:finish()
-  if raw then
-    return raw
+  local came = transfer:finish()
+  if came.status then
+    return came
   end
-  return nil, errors.failure(code, message,
-    { proxy_status = proxy_status ~= 0 and proxy_status or nil, reached = reached })
+  return nil, errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
 end
 
 -- Makes room for who waits for it.
