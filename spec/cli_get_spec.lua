@@ -3,33 +3,8 @@
 
 local cjson = require "cjson"
 local command = require "spec.support.command"
-local json_text = require "central.auth.cli.json_text"
 local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
-
-describe("JSON as text", function()
-  local function pretty(text)
-    return json_text.write(json_text.read(text))
-  end
-
-  it("is written for people, names in order", function()
-    assert.equal('{\n  "a": [\n    1,\n    {\n      "c": null\n    }\n  ],\n  "b": true\n}',
-      pretty '\xEF\xBB\xBF {"b":true , "a":[1,{"c":null}]}\n')
-  end)
-
-  it("keeps what values could not: long numbers, empty lists, the same name twice, escapes", function()
-    assert.equal('[\n  12345678901234567890,\n  1.0,\n  -1e-5,\n  [],\n  {},\n  ""\n]',
-      pretty '[12345678901234567890,1.0,-1e-5,[ ],{ },""]')
-    assert.equal('{\n  "a": 2,\n  "a": 1\n}', pretty '{"a":2,"a":1}')
-    assert.equal([["a \"\\ { \u00e9 é"]], pretty [["a \"\\ { \u00e9 é"]])
-    assert.equal("17", pretty " 17 ")
-    assert.equal([["/a \\/"]], pretty [["\/a \\\/"]])
-  end)
-
-  it("lets no control character through to a terminal", function()
-    assert.equal([["\u001b[31m\u007f\u009b"]], pretty '"\27[31m\127\xC2\x9B"')
-  end)
-end)
 
 describe("central-auth get", function()
   local APS, SITES, ECHO = "/network-monitoring/v1/aps", "/network-config/v1/sites", "/sandbox/v1/echo"

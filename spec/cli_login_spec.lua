@@ -1,7 +1,6 @@
--- central-auth login, logout and profiles: what ends up in the files of the profiles, and that no option is lost.
+-- central-auth login: what ends up in the file of the profile, and that no option is lost.
 -- SPDX-License-Identifier: MIT
 
-local cjson = require "cjson"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
@@ -373,95 +372,5 @@ describe("central-auth login", function()
       { "typed after a stop", "" },
     })
     assert.matches(" echo %s*back", shown)
-  end)
-end)
-
-describe("central-auth logout", function()
-  local server, home
-
-  setup(function() server = sandbox.start() end)
-  teardown(function() server:close() end)
-  before_each(function()
-    home = command.home(server)
-    home:run "login -q -p lab"
-    home:run "login -q -p site"
-  end)
-  after_each(function() home:remove() end)
-
-  it("removes the shared token", function()
-    home:run "token"
-    local _, said, status = home:run "logout"
-    assert.equal(0, status)
-    assert.matches("The shared token is removed", said)
-    assert.equal(4, select(3, home:run "status -q"))
-    assert.matches("There was no shared token", (select(2, home:run "logout")))
-  end)
-
-  it("removes the profile too where one is named, after a question", function()
-    local function exists(name)
-      return select(2, process.run("test -e " .. home:profile(name))) == 0
-    end
-    local _, said, status = home:run "logout -p lab"
-    assert.equal(1, status)
-    assert.matches("was not removed: .*; %-%-yes removes it", said)
-    local shown = home:play("logout -p lab", { { 'Remove the profile "lab" and the secret in it? [y/N]: ', "n\r" } })
-    assert.matches('"lab" was not removed', shown)
-    assert.is_true(exists "lab")
-    assert.equal(0, select(2, home:play("logout -p lab", { { "Remove the profile", "y\r" } })))
-    assert.is_false(exists "lab")
-    assert.is_true(exists "site")
-    _, said, status = home:run "logout -p site --yes"
-    assert.equal(0, status)
-    assert.matches('The profile "site" is removed.\n$', said)
-    assert.is_false(exists "site")
-    _, said, status = home:run "logout -p site --yes"
-    assert.equal(1, status)
-    assert.matches('^central%-auth: there is no profile "site" in ', said)
-    assert.equal(2, select(3, home:run "logout -p ../x --yes"))
-  end)
-
-  it("removes a profile that can't be used, and of a link only the link", function()
-    home:write_profile("return {", "broken")
-    local _, said, status = home:run "logout -p broken --yes"
-    assert.equal(0, status, said)
-    assert.matches("not valid Lua\n", said)
-    process.run(("ln -s lab.lua %s"):format(home:profile()))
-    assert.equal(0, select(3, home:run "logout -p default --yes"))
-    assert.same({ "lab.lua\nsite.lua\n", 0 }, { process.run(("ls -A %s/config/central-auth"):format(home.folder)) })
-  end)
-end)
-
-describe("central-auth profiles", function()
-  local home
-
-  before_each(function() home = command.home() end)
-  after_each(function() home:remove() end)
-
-  it("lists them, a line each, and marks the one in use", function()
-    local output, said, status = home:run "profiles"
-    assert.equal("0 ", status .. " " .. output)
-    assert.equal(("There is no profile in %s/config/central-auth; central-auth login creates one.\n"):format(
-      home.folder), said)
-    for _, name in ipairs { "site", "default", "lab", ".hidden", "no name" } do
-      home:write_profile("return {", name) -- none is loaded
-    end
-    process.write(home.folder .. "/config/central-auth/lab.lua.new-0123456789abcdef", "a temporary")
-    assert.same({ "* default\n  lab\n  site\n", "", 0 }, { home:run "profiles" })
-    assert.same({ "  default\n* lab\n  site\n", "", 0 }, { home:run("profiles", { CENTRAL_PROFILE = "lab" }) })
-    assert.same({ "  default\n  lab\n* site\n", "", 0 }, { home:run("profiles -p site", { CENTRAL_PROFILE = "lab" }) })
-  end)
-
-  it("lists them as JSON", function()
-    assert.equal("[]\n", (home:run "profiles --json"))
-    home:write_profile("return {}", "lab")
-    home:write_profile("return {}")
-    assert.same({ { name = "default", path = home:profile(), in_use = true },
-      { name = "lab", path = home:profile "lab", in_use = false } }, cjson.decode((home:run "profiles --json")))
-  end)
-
-  it("fails where there can be none, or the chosen name can't be one", function()
-    local more = { HOME = false, XDG_CONFIG_HOME = false }
-    assert.matches("neither XDG_CONFIG_HOME nor HOME is set", home:fails("profiles", more))
-    assert.matches("CENTRAL_PROFILE%): only letters", home:fails("profiles", { CENTRAL_PROFILE = "a/b" }))
   end)
 end)

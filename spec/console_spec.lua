@@ -1,4 +1,4 @@
--- What the command needs of terminals. (Asking and becoming are played in cli_login_spec and cli_spec.)
+-- What the command needs of terminals. (Asking and becoming are played in cli_login_spec and cli_exec_spec.)
 -- SPDX-License-Identifier: MIT
 
 local console = require "central.auth.console"
