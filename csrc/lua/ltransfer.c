@@ -16,7 +16,6 @@ enum { CLOCK_SLOT = 1, BUDGET_SLOT = 2, SLOTS = BUDGET_SLOT };
 
 struct handle {
     struct auth_session session;
-    bool fetches;             /* what was started last: a fetch, or a call */
     struct auth_fetch *fetch; /* while its order is filled in */
     const struct auth_clock *clock;
     struct auth_budget *budget; /* gets that of the fetch when it has ended; NULL: it did, or none */
@@ -126,7 +125,6 @@ static int handle_call(lua_State *L) {
         return fail_to_start(L);
     move(&secrets[0], body);
     move(&secrets[1], authorization);
-    handle->fetches = false;
     auth_session_call(&handle->session, &request, &secrets[0], &secrets[1], handle->clock, notifier);
     lua_pushboolean(L, 1);
     return 1;
@@ -257,7 +255,6 @@ static int handle_fetch(lua_State *L) {
         order->remote = remote->store;
         remote->store = NULL;
     }
-    handle->fetches = true;
     if (!auth_session_fetch(&handle->session, handle->fetch, notifier))
         return auth_lua_fail(L, "no thread can be started");
     handle->fetch = NULL;
@@ -408,12 +405,10 @@ static void push_result(lua_State *L, struct auth_fetch_result *result) {
         move(assertion, &result->assertion);
 }
 
-static void push_forked(lua_State *L, const struct handle *handle) {
-    lua_createtable(L, 0, 2);
-    if (handle->fetches) {
-        auth_lua_set_text(L, "outcome", "forked");
-        return;
-    }
+/* Of a fetch or of a call. */
+static void push_forked(lua_State *L) {
+    lua_createtable(L, 0, 3);
+    auth_lua_set_text(L, "outcome", "forked");
     auth_lua_set_text(L, "code", auth_transfer_failure_name(AUTH_TRANSFER_NETWORK));
     auth_lua_set_text(L, "message", "the process was forked meanwhile");
 }
@@ -441,7 +436,7 @@ static int handle_finish(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_session *session = &handle->session;
     if (!auth_session_is_ours(session) && session->state != AUTH_SESSION_IDLE) {
-        push_forked(L, handle);
+        push_forked(L);
         auth_session_discard(session);
         return 1;
     }

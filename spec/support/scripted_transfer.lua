@@ -104,8 +104,7 @@ function Transfer:finish()
   local thread = assert(self.thread, "nothing was started")
   if not self:ours() then
     self.thread = nil
-    return self.is_call and { code = "network", message = "the process was forked meanwhile" }
-      or { outcome = "forked" }
+    return { outcome = "forked", code = "network", message = "the process was forked meanwhile" }
   end
   assert(thread.done, "it is not done")
   local result = outcome(self, thread)
