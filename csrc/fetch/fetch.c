@@ -363,7 +363,7 @@ static bool make_request(struct fetch *fetch) {
     if (reply->failure != AUTH_TRANSFER_OK && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
     attempt->reply = *reply;
-    attempt->reply.body = (struct auth_secret){0};
+    attempt->reply.headers = attempt->reply.body = (struct auth_secret){0};
     if (reply->failure == AUTH_TRANSFER_MEMORY || !copy(&attempt->reply.body, &reply->body))
         return end(fetch, AUTH_FETCH_MEMORY);
     result->count++;

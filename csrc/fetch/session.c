@@ -223,11 +223,6 @@ const struct auth_reply *auth_session_reply(const struct auth_session *session) 
     return has_ended(session) ? session->work->reply : NULL;
 }
 
-bool auth_session_next_header(const struct auth_session *session, void **place, const char **name,
-                              const char **value) {
-    return auth_transfer_next_header(session->work->transfer, place, name, value);
-}
-
 void auth_session_cancel(struct auth_session *session) {
     if (!auth_session_is_ours(session) || session->state != AUTH_SESSION_WORKER)
         return;

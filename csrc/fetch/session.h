@@ -75,10 +75,6 @@ bool auth_session_notify(struct auth_session *session, const struct auth_notifie
 struct auth_fetch_result *auth_session_result(const struct auth_session *session);
 const struct auth_reply *auth_session_reply(const struct auth_session *session);
 
-/* The header fields of the reply, as by auth_transfer_next_header. */
-bool auth_session_next_header(const struct auth_session *session, void **place, const char **name,
-                              const char **value);
-
 /* Cancels what is under way. Blocks AUTH_SESSION_GRACE_NS at most, commonly a millisecond. A fetch that ends
  * in that time has a result, like any other. */
 void auth_session_cancel(struct auth_session *session);

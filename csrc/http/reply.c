@@ -106,6 +106,15 @@ static void take_location_host(const char *location, struct auth_reply *reply) {
     curl_url_cleanup(url);
 }
 
+static bool list_fields(CURL *easy, struct auth_secret *out) {
+    bool ok = true;
+    struct curl_header *field = NULL;
+    while (ok && (field = curl_easy_nextheader(easy, CURLH_HEADER, -1, field)) != NULL)
+        ok = auth_secret_append(out, field->name, strlen(field->name)) && auth_secret_append(out, ": ", 2) &&
+             auth_secret_append(out, field->value, strlen(field->value)) && auth_secret_append(out, "\n", 1);
+    return ok;
+}
+
 void auth_reply_take_headers(struct auth_reply *reply, void *easy) {
     const char *date = header(easy, "Date");
     const char *type = header(easy, "Content-Type");
@@ -119,6 +128,8 @@ void auth_reply_take_headers(struct auth_reply *reply, void *easy) {
         (void)snprintf(reply->content_type, sizeof reply->content_type, "%s", type);
     if (encoding != NULL)
         (void)snprintf(reply->content_encoding, sizeof reply->content_encoding, "%s", encoding);
+    if (!list_fields(easy, &reply->headers))
+        reply->failure = AUTH_TRANSFER_MEMORY;
     take_challenge(easy, reply);
     take_location_host(header(easy, "Location"), reply);
 }

@@ -45,7 +45,9 @@ struct auth_reply {
     char content_encoding[32]; /* of the body, which is not decoded */
     char challenge[1024];      /* WWW-Authenticate: the field that has a Bearer challenge, else empty */
     char location_host[256];   /* of a redirect; the rest of its URL is not kept */
-    struct auth_secret body;   /* the reply's own; zeroed by the next start or cancel */
+    /* The reply's own; zeroed by the next start or cancel. */
+    struct auth_secret headers; /* all its header fields as they came: "Name: value" and "\\n" each */
+    struct auth_secret body;
 };
 
 const char *auth_transfer_failure_name(enum auth_transfer_failure failure);
@@ -56,8 +58,8 @@ const char *auth_transfer_reached_name(enum auth_transfer_reached reached);
 /* What a CURLcode means, with libcurl's message about it. */
 enum auth_transfer_failure auth_reply_classify(int error, const char *message);
 
-/* Takes over what the header fields of a reply say; `received` is set. `easy`: libcurl's handle, with the
- * reply. */
+/* Takes over the header fields of a reply and what they say; `received` is set. `easy`: libcurl's handle,
+ * with the reply. */
 void auth_reply_take_headers(struct auth_reply *reply, void *easy);
 
 #endif

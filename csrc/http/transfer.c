@@ -390,10 +390,13 @@ static bool refuse_handles(struct auth_transfer *transfer) {
 
 static void clear(struct auth_transfer *transfer) {
     struct auth_secret body = transfer->reply.body; /* guarded memory is dear: kept for the next reply … */
+    struct auth_secret headers = transfer->reply.headers;
+    auth_secret_truncate(&headers, 0);
     auth_secret_truncate(&body, 0);
     if (body.capacity > 2 * AUTH_TRANSFER_BODY_MAX) /* … within reason */
         auth_secret_wipe(&body);
-    transfer->reply = (struct auth_reply){.date_s = -1, .retry_after_s = -1, .body = body};
+    transfer->reply =
+        (struct auth_reply){.date_s = -1, .retry_after_s = -1, .headers = headers, .body = body};
     transfer->header_bytes = 0;
     transfer->heard = NULL;
     transfer->second_at_ns = 0;
@@ -668,19 +671,6 @@ const struct auth_reply *auth_transfer_reply(const struct auth_transfer *transfe
     return &transfer->reply;
 }
 
-/* --- headers --- */
-
-bool auth_transfer_next_header(struct auth_transfer *transfer, void **place, const char **name,
-                               const char **value) {
-    struct curl_header *header = curl_easy_nextheader(transfer->easy, CURLH_HEADER, -1, *place);
-    if (header == NULL)
-        return false;
-    *place = header;
-    *name = header->name;
-    *value = header->value;
-    return true;
-}
-
 /* --- the end --- */
 
 void auth_transfer_cancel(struct auth_transfer *transfer) {
@@ -697,6 +687,7 @@ void auth_transfer_free(struct auth_transfer *transfer) {
     if (transfer == NULL || !auth_gate_enter())
         return;
     auth_transfer_cancel(transfer);
+    auth_secret_wipe(&transfer->reply.headers);
     auth_secret_wipe(&transfer->reply.body);
     close_handles(transfer);
     free(transfer);

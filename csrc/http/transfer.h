@@ -52,11 +52,6 @@ const struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer,
  */
 const struct auth_reply *auth_transfer_reply(const struct auth_transfer *transfer);
 
-/* The header fields of the reply in their order, one a call: name and value, the transfer's until its next
- * start. `*place` is NULL at first and then what the last call left. false: there are no more. */
-bool auth_transfer_next_header(struct auth_transfer *transfer, void **place, const char **name,
-                               const char **value);
-
 /* Cancels the request, wipes the reply; does not wait for a resolver. Safe to call without a request. */
 void auth_transfer_cancel(struct auth_transfer *transfer);
 

@@ -313,22 +313,6 @@ static void push_reply(lua_State *L, const struct auth_reply *reply) {
     lua_setfield(L, -2, "body");
 }
 
-/* raw.headers = { name, value, name, value … }, as they came. */
-static void set_headers(lua_State *L, const struct auth_session *session) {
-    void *place = NULL;
-    const char *name = NULL;
-    const char *value = NULL;
-    lua_Integer count = 0;
-    lua_newtable(L);
-    while (auth_session_next_header(session, &place, &name, &value)) {
-        lua_pushstring(L, name);
-        lua_seti(L, -2, ++count);
-        lua_pushstring(L, value);
-        lua_seti(L, -2, ++count);
-    }
-    lua_setfield(L, -2, "headers");
-}
-
 /* A raw reply, or why there is none. */
 static void push_outcome(lua_State *L, const struct auth_reply *reply) {
     if (reply->failure == AUTH_TRANSFER_OK) {
@@ -423,8 +407,7 @@ static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_r
 static int finish_call(lua_State *L, struct handle *handle, const struct auth_reply *reply) {
     bool lacks_memory = reply->failure == AUTH_TRANSFER_MEMORY;
     push_outcome(L, reply);
-    if (reply->failure == AUTH_TRANSFER_OK)
-        set_headers(L, &handle->session);
+    auth_lua_set_text(L, "headers", (const char *)reply->headers.data); /* for a raw reply */
     auth_session_discard(&handle->session);
     return lacks_memory ? auth_lua_no_memory(L) : 1;
 }

@@ -28,7 +28,12 @@ end
 
 --- A raw reply of an API: JSON, unless the header fields (a list of names and values) say otherwise.
 function scripted.api(status, body, headers)
-  return { status = status, body = body or "", headers = headers or { "Content-Type", "application/json" } }
+  local lines = {}
+  for i = 1, #(headers or {}), 2 do
+    lines[#lines + 1] = ("%s: %s\n"):format(headers[i], headers[i + 1])
+  end
+  return { status = status, body = body or "", headers = headers and table.concat(lines)
+    or "Content-Type: application/json\n" }
 end
 
 --- A failure of the network; `reached` as of Transport:finish, by default what such a failure usually has.

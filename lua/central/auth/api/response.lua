@@ -35,12 +35,12 @@ local case_insensitive = {
   end,
 }
 
--- From a list of names and values.
-local function headers_of(flat)
+-- From the lines of the header.
+local function headers_of(lines)
   local headers = {}
-  for i = 1, #flat, 2 do
-    local name = flat[i]:lower()
-    headers[name] = headers[name] and headers[name] .. ", " .. flat[i + 1] or flat[i + 1]
+  for name, value in lines:gmatch "([^:\n]*): ([^\n]*)\n" do
+    name = name:lower()
+    headers[name] = headers[name] and headers[name] .. ", " .. value or value
   end
   return setmetatable(headers, case_insensitive)
 end
@@ -100,7 +100,7 @@ end
 ---@param decode boolean decode a JSON body
 ---@return central.auth.Reply
 function response.new(raw, decode)
-  local headers = headers_of(raw.headers)
+  local headers = headers_of(raw.headers or "")
   local reply = setmetatable({
     status = raw.status, headers = headers, body = raw.body,
     rate_limit = rate_limit(headers, raw.date or raw.received_wall),
