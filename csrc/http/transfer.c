@@ -366,7 +366,7 @@ static bool fail(struct auth_transfer *transfer, CURLcode error) {
         text = "the reply is larger than it may be";
     }
     reply->failure =
-        transfer->verdict != AUTH_TRANSFER_OK ? transfer->verdict : auth_reply_classify(error, text);
+        transfer->verdict != AUTH_TRANSFER_OK ? transfer->verdict : auth_reply_classify((int)error, text);
     (void)snprintf(reply->message, sizeof reply->message, "%s", text);
     return false;
 }

@@ -307,6 +307,7 @@ static void push_reply(lua_State *L, const struct auth_reply *reply) {
     auth_lua_set_text(L, "content_encoding", reply->content_encoding);
     auth_lua_set_text(L, "challenge", reply->challenge);
     auth_lua_set_text(L, "location_host", reply->location_host);
+    auth_lua_set_text(L, "headers", (const char *)reply->headers.data); /* of a call alone */
     lua_pushboolean(L, reply->sent_twice);
     lua_setfield(L, -2, "sent_twice");
     lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);
@@ -407,7 +408,6 @@ static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_r
 static int finish_call(lua_State *L, struct handle *handle, const struct auth_reply *reply) {
     bool lacks_memory = reply->failure == AUTH_TRANSFER_MEMORY;
     push_outcome(L, reply);
-    auth_lua_set_text(L, "headers", (const char *)reply->headers.data); /* for a raw reply */
     auth_session_discard(&handle->session);
     return lacks_memory ? auth_lua_no_memory(L) : 1;
 }
