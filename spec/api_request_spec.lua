@@ -8,16 +8,13 @@ local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
+local with = require "spec.support.with"
 
 local api, token = scripted.api, scripted.token
 local BASE = "https://us1.api.central.arubanetworks.com"
 
 local function client(replies, options)
-  local given = { base_url = BASE }
-  for name, value in pairs(options or {}) do
-    given[name] = value
-  end
-  return scripted.new(replies, given)
+  return scripted.new(replies, with({ base_url = BASE }, options))
 end
 
 describe("a call", function()

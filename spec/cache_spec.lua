@@ -8,6 +8,7 @@ local neighbour = require "spec.support.neighbour"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local scripted = require "spec.support.scripted"
+local with = require "spec.support.with"
 local world = require "spec.support.scripted_world"
 
 local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
@@ -16,11 +17,7 @@ local root, folder, clock
 
 -- A process of its own, at the same time as the others; its folder is in memory.
 local function another(replies, options)
-  local all = { cache = folder, client_secret = "a-long-enough-secret" }
-  for name, value in pairs(options or {}) do
-    all[name] = value
-  end
-  return scripted.new(replies or {}, all, clock)
+  return scripted.new(replies or {}, with({ cache = folder, client_secret = "a-long-enough-secret" }, options), clock)
 end
 
 -- What there is in that folder, of the one token in it.
@@ -30,11 +27,7 @@ end
 
 -- The same with the real folder, asking a server.
 local function real(server, options)
-  local all = { cache = folder }
-  for name, value in pairs(options or {}) do
-    all[name] = value
-  end
-  return neighbour.new(server, clock, all)
+  return neighbour.new(server, clock, with({ cache = folder }, options))
 end
 
 local function files(suffix)

@@ -4,14 +4,11 @@
 local child = require "spec.support.child"
 local core = require "central.auth.core"
 local process = require "spec.support.process"
+local with = require "spec.support.with"
 
 local function begun(clock, more)
   local tracker = core.tracker(clock)
-  local terms = { sent_boot = clock:boot(), sent_wall = clock:wall(), expires_in = 1000 }
-  for name, value in pairs(more or {}) do
-    terms[name] = value
-  end
-  tracker:begin("the-token", terms)
+  tracker:begin("the-token", with({ sent_boot = clock:boot(), sent_wall = clock:wall(), expires_in = 1000 }, more))
   return tracker
 end
 

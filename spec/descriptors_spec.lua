@@ -5,6 +5,7 @@ local command = require "spec.support.command"
 local process = require "spec.support.process"
 local redis = require "spec.support.redis"
 local sandbox = require "central.auth.sandbox"
+local with = require "spec.support.with"
 
 local server, folder
 
@@ -22,9 +23,7 @@ end)
 local function run(text, redirections, more)
   local env = process.credentials(server, folder .. "/cache")
   env.CENTRAL_BASE_URL = server.base_url
-  for name, value in pairs(more or {}) do
-    env[name] = value
-  end
+  with(env, more)
   local script = process.write(folder .. "/child.lua", text)
   local line = "env %s timeout -k 1 10 lua5.4 %s %s"
   return process.run(line:format(process.assignments(env), script, redirections or ""))

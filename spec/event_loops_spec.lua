@@ -9,6 +9,7 @@ local loops = require "central.auth.loops"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 local uv = require "luv"
+local with = require "spec.support.with"
 
 local TICK = 0.005
 
@@ -76,10 +77,7 @@ local server
 local function client_of(loop, more)
   local options = server:options()
   options.wait = loops[loop]
-  for name, value in pairs(more or {}) do
-    options[name] = value
-  end
-  return assert(auth.new(options))
+  return assert(auth.new(with(options, more)))
 end
 
 for loop in pairs(run) do

@@ -7,17 +7,14 @@ local cqueues = require "cqueues"
 local neighbour = require "spec.support.neighbour"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
+local with = require "spec.support.with"
 
 local function client(server, options)
   local base = server.url:match "^(https?://[^/]+)"
-  local given = {
+  return assert(auth.new(with({
     client_id = "an-identifier", client_secret = "a-long-enough-secret", token_url = server.url, base_url = base,
     greenlake_url = base, revocation_url = base .. "/revoke", cache = false,
-  }
-  for name, value in pairs(options or {}) do
-    given[name] = value
-  end
-  return assert(auth.new(given))
+  }, options)))
 end
 
 -- Tokens for who asks for one; for all else the handler's own.

@@ -6,6 +6,7 @@ local clients = require "central.auth.client"
 local oidc = require "spec.support.oidc"
 local process = require "spec.support.process"
 local resolver = require "central.auth.config.resolve"
+local with = require "spec.support.with"
 
 local with_server = apart.only(_ENV, oidc.is_installed(),
   "npm could not install oidc-provider")
@@ -125,11 +126,7 @@ describe("with oidc-provider", function()
 
   describe("whose resource is called", function()
     local function options_of(name, more)
-      local options = { base_url = server.issuer, revocation_url = server.revocation_url }
-      for key, value in pairs(more or {}) do
-        options[key] = value
-      end
-      return server:options(name, options)
+      return server:options(name, with({ base_url = server.issuer, revocation_url = server.revocation_url }, more))
     end
 
     local function calling(name, more)
@@ -139,10 +136,7 @@ describe("with oidc-provider", function()
     -- One that holds a token which the server does not know any more.
     local function holding_a_dead_token(name, more)
       local folder = process.scratch()
-      local options = { cache = folder .. "/cache" }
-      for key, value in pairs(more or {}) do
-        options[key] = value
-      end
+      local options = with({ cache = folder .. "/cache" }, more)
       local one, other = calling(name, options), calling(name, options)
       local token = assert(one:token())
       assert.equal(token, other:token())

@@ -2,6 +2,7 @@
 -- events, status, tostring, the arguments and the environment of child processes.
 
 local scripted = require "spec.support.scripted"
+local with = require "spec.support.with"
 
 local SECRET = "S3cret/with+odd %characters"
 local ENCODED = "S3cret%2Fwith%2Bodd+%25characters"
@@ -32,11 +33,7 @@ local function assert_clean(value, allow_token)
 end
 
 local function client_of(replies, options)
-  local all = { client_secret = SECRET }
-  for name, value in pairs(options or {}) do
-    all[name] = value
-  end
-  return scripted.new(replies, all)
+  return scripted.new(replies, with({ client_secret = SECRET }, options))
 end
 
 describe("nothing printable #valgrind", function()

@@ -4,6 +4,7 @@
 
 local apart = require "spec.support.apart"
 local ca = require "central.auth.sandbox.ca"
+local with = require "spec.support.with"
 require "central.auth.core" -- which central.auth.redis needs
 local cqueues = require "cqueues"
 local process = require "spec.support.process"
@@ -107,12 +108,8 @@ local function herd(seconds, more, size)
   local machines, each = {}, size or HERD
   for n = 1, MACHINES do
     local many = ("for i in $(seq %d); do lua5.4 %s & pids=\"$pids $!\"; done; wait $pids"):format(each, call)
-    local all = { SECONDS = seconds }
-    for name, value in pairs(more or {}) do
-      all[name] = value
-    end
     machines[n] = process.start { log = ("%s/herd-%d.log"):format(folder, n), command = { "sh", "-c",
-      ("%s%ssh -c '%s'"):format(network(n), environment(n, all), many) } }
+      ("%s%ssh -c '%s'"):format(network(n), environment(n, with({ SECONDS = seconds }, more)), many) } }
   end
   return function()
     local sum = { processes = 0, calls = 0, failures = 0, trouble = 0, most = 0 }

@@ -8,6 +8,7 @@ local lfs = require "lfs"
 local loops = require "central.auth.loops"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
+local with = require "spec.support.with"
 
 local RETRY_AFTER = 10             -- seconds a call or a renewal waits for, unless its client is closed
 local LATE = 2 * process.SLOWER    -- seconds after which one that was closed is late
@@ -17,10 +18,7 @@ local a, b
 local function options_of(server, more)
   local options = server:options()
   options.wait = loops.cqueues
-  for name, value in pairs(more or {}) do
-    options[name] = value
-  end
-  return options
+  return with(options, more)
 end
 
 -- Runs functions as coroutines of one loop to their ends.

@@ -8,6 +8,7 @@ local neighbour = require "spec.support.neighbour"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local scripted = require "spec.support.scripted"
+local with = require "spec.support.with"
 local world = require "spec.support.scripted_world"
 
 local token, refusal, broken = scripted.token, scripted.refusal, scripted.broken
@@ -24,11 +25,7 @@ describe("a shared token #valgrind", function()
 
   -- A process of its own, at the same time as the others.
   local function another(replies, options)
-    local all = { cache = root .. "/cache" }
-    for name, value in pairs(options or {}) do
-      all[name] = value
-    end
-    return scripted.new(replies or {}, all, clock)
+    return scripted.new(replies or {}, with({ cache = root .. "/cache" }, options), clock)
   end
 
   it("is not renewed in the background while there is no permit, nor is one waited for", function()
@@ -96,11 +93,7 @@ describe("a renewal that nobody looked at #valgrind", function()
   before_each(function() clock = core.clock() end)
 
   local function another(replies, options)
-    local all = { cache = "/shared" }
-    for name, value in pairs(options or {}) do
-      all[name] = value
-    end
-    return scripted.new(replies or {}, all, clock)
+    return scripted.new(replies or {}, with({ cache = "/shared" }, options), clock)
   end
 
   -- A client with the token t1, whose renewal has begun and takes a second.
@@ -343,10 +336,7 @@ describe("a command that takes its time", function()
 
   -- A client of a server that gives the tokens t1, t2 and t3, but for the second request the reply `second`.
   local function start(option, more, second)
-    local options = { client_secret = scripted.NONE, [option] = "exec cat " .. path, timeout = 30 }
-    for name, value in pairs(more or {}) do
-      options[name] = value
-    end
+    local options = with({ client_secret = scripted.NONE, [option] = "exec cat " .. path, timeout = 30 }, more)
     server = rude.start { replies = { neighbour.reply("t1", 1000), second or neighbour.reply("t2", 1000),
       neighbour.reply("t3", 1000) } }
     client = neighbour.new(server, clock, options)

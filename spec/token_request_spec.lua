@@ -4,6 +4,7 @@
 local neighbour = require "spec.support.neighbour"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
+local with = require "spec.support.with"
 
 local EXCHANGE = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=t1"
   .. "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token"
@@ -20,11 +21,7 @@ describe("a token request #valgrind", function()
   end)
 
   local function start(options)
-    local all = { client_id = "id", client_secret = "hush" }
-    for name, value in pairs(options or {}) do
-      all[name] = value
-    end
-    client = neighbour.new(server, nil, all)
+    client = neighbour.new(server, nil, with({ client_id = "id", client_secret = "hush" }, options))
   end
 
   -- What the last request said.

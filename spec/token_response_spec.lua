@@ -5,12 +5,10 @@ local errors = require "central.auth.errors"
 local oddities = require "central.auth.token.oddities"
 local response = require "central.auth.token.response"
 local response_error = require "central.auth.token.response_error"
+local with = require "spec.support.with"
 
 local function read(body, more)
-  local raw = { status = 200, body = body, sent_boot = 0, sent_wall = 0, received_wall = 0 }
-  for name, value in pairs(more or {}) do
-    raw[name] = value
-  end
+  local raw = with({ status = 200, body = body, sent_boot = 0, sent_wall = 0, received_wall = 0 }, more)
   local token = response.read(raw)
   if not token then
     return errors.unpack(response_error.of(raw, errors.printable))

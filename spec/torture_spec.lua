@@ -14,6 +14,7 @@ local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
 local torture = require "spec_torture"
+local with = require "spec.support.with"
 
 local MOST = 5000 -- allocations; no call needs as many
 local WHOLE = 200 -- tries before a stride leaves any out
@@ -422,10 +423,7 @@ describe("without memory #torture #slow", function()
       local all = server:options()
       count = count + 1
       all.cache = ("%s/%s"):format(folder, count)
-      for name, value in pairs(more or {}) do
-        all[name] = value
-      end
-      return all
+      return with(all, more)
     end
 
     local function real(more)

@@ -12,17 +12,11 @@ local redis = require "spec.support.redis"
 local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 local socket = require "cqueues.socket"
+local with = require "spec.support.with"
 
 local SECRET = "a-long-enough-secret"
 local BODY = '{"access_token":"t1","token_type":"Bearer","expires_in":900}'
 local AT_ONCE = 0.05 * process.SLOWER -- seconds; it takes about one millisecond
-
-local function with(values, more)
-  for name, value in pairs(more or {}) do
-    values[name] = value
-  end
-  return values
-end
 
 local function request(server, more)
   return with({

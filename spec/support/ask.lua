@@ -5,6 +5,7 @@
 local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
+local with = require "spec.support.with"
 
 local ask = {}
 
@@ -16,12 +17,9 @@ ask.access_token = "vertraulich-0815"
 
 --- The JSON of a token reply, some of its fields replaced by other raw JSON or left out (`false`).
 function ask.grant(fields)
-  local all = { access_token = '"' .. ask.access_token .. '"', token_type = '"Bearer"', expires_in = "3600" }
-  for name, value in pairs(fields or {}) do
-    all[name] = value
-  end
+  local usual = { access_token = '"' .. ask.access_token .. '"', token_type = '"Bearer"', expires_in = "3600" }
   local parts = {}
-  for name, value in pairs(all) do
+  for name, value in pairs(with(usual, fields)) do
     parts[#parts + 1] = value and ('"%s":%s'):format(name, value) or nil
   end
   return "{" .. table.concat(parts, ",") .. "}"
@@ -92,9 +90,7 @@ function ask.token(server, options, after)
   all.on_event = function(event)
     table.insert(got.events, event)
   end
-  for name, value in pairs(options or {}) do
-    all[name] = value
-  end
+  with(all, options)
   local client <close> = assert(require("central.auth").new(all))
   forget_peak()
   local memory, start = peak_kb(), cqueues.monotime()

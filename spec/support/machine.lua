@@ -5,6 +5,7 @@
 local neighbour = require "spec.support.neighbour"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
+local with = require "spec.support.with"
 
 local machine = {}
 
@@ -108,10 +109,7 @@ function Machine:client(replies, options)
   one:list(replies or {})
   local all = { timeout = 10, user_agent = one.name,
     on_event = function(event) one.events[#one.events + 1] = event.event end }
-  for name, value in pairs(options or {}) do
-    all[name] = value
-  end
-  one.client = at_home(self._home, neighbour.new, server, self._clock, all,
+  one.client = at_home(self._home, neighbour.new, server, self._clock, with(all, options),
     { random = function() return 1 end, jitter = 1 })
   return one
 end

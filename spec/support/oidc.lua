@@ -4,6 +4,7 @@
 local cjson = require "cjson"
 local process = require "spec.support.process"
 local real = require "spec.support.real"
+local with = require "spec.support.with"
 
 local oidc = {}
 
@@ -15,11 +16,7 @@ oidc.resource = "urn:example:devices"
 local ODD = [[+%:& !|/="\{}~?#]]
 
 local function client(style, id, secret, more)
-  local new = { client_id = id, client_secret = secret, token_endpoint_auth_method = "client_secret_" .. style }
-  for key, value in pairs(more or {}) do
-    new[key] = value
-  end
-  return new
+  return with({ client_id = id, client_secret = secret, token_endpoint_auth_method = "client_secret_" .. style }, more)
 end
 
 local CLIENTS = {

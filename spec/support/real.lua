@@ -4,6 +4,7 @@
 
 local ca = require "central.auth.sandbox.ca"
 local process = require "spec.support.process"
+local with = require "spec.support.with"
 
 local real = {}
 
@@ -30,14 +31,10 @@ end
 --- Options for auth.new as one of the clients.
 function Real:options(name, more)
   local client = self.clients[name]
-  local options = {
+  return with({
     client_id = client.client_id, client_secret = client.client_secret, scope = client.asks_for,
     token_url = self.token_url, ca_file = self.ca_file, cache = false,
-  }
-  for key, value in pairs(more or {}) do
-    options[key] = value
-  end
-  return options
+  }, more)
 end
 
 --- One request: status and body. `lines` are further lines of a curl configuration.

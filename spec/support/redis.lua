@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local process = require "spec.support.process"
+local with = require "spec.support.with"
 
 local redis = {}
 
@@ -63,11 +64,7 @@ end
 
 --- Options for a client that shares by it.
 function Redis:options(more)
-  local all = { cache = self.url, cache_password = redis.password }
-  for name, value in pairs(more or {}) do
-    all[name] = value
-  end
-  return all
+  return with({ cache = self.url, cache_password = redis.password }, more)
 end
 
 function Redis:stop()

@@ -6,6 +6,7 @@ local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local socket = require "cqueues.socket"
 local thread = require "cqueues.thread"
+local with = require "spec.support.with"
 
 local rude = {}
 
@@ -15,10 +16,7 @@ local OVER = "the connection is over" -- how a handler ends whose client hangs u
 --- The bytes of a reply. Content-Type and Content-Length are added unless `headers` has them (`false`: left out).
 function rude.reply(status, headers, body)
   body = body or ""
-  local all = { ["Content-Type"] = "application/json", ["Content-Length"] = #body }
-  for name, value in pairs(headers or {}) do
-    all[name] = value
-  end
+  local all = with({ ["Content-Type"] = "application/json", ["Content-Length"] = #body }, headers)
   local lines = { ("HTTP/1.1 %d Status"):format(status) }
   for name, value in pairs(all) do
     lines[#lines + 1] = value and ("%s: %s"):format(name, value) or nil

@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
+local with = require "spec.support.with"
 
 local world = {}
 
@@ -187,11 +188,7 @@ end
 
 --- A copy of a record, as each reader gets one.
 function world.copy(record)
-  local made = {}
-  for name, value in pairs(record or {}) do
-    made[name] = value
-  end
-  return record and made
+  return record and with({}, record)
 end
 
 --- Removes the records with these ids, or both without ids. Whether there was one.
