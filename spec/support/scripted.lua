@@ -42,6 +42,12 @@ function scripted.broken(code, reached)
   return { code = code or "network", reached = reached or not is_early and "server" or nil }
 end
 
+--- A reply that takes so many seconds, by default one.
+function scripted.slow(reply, seconds)
+  reply.took = seconds or 1
+  return reply
+end
+
 -- An object as a handle from which nothing of the spec can be reached, as from the userdata in its place.
 local function sealed(object)
   local function close()
