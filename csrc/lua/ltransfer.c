@@ -398,38 +398,29 @@ static void push_forked(lua_State *L) {
     auth_lua_set_text(L, "message", "the process was forked meanwhile");
 }
 
-static int finish_fetch(lua_State *L, struct handle *handle, struct auth_fetch_result *result) {
-    return_budget(handle);
-    push_result(L, result);
-    auth_session_discard(&handle->session);
-    return 1;
-}
-
-static int finish_call(lua_State *L, struct handle *handle, const struct auth_reply *reply) {
-    bool lacks_memory = reply->failure == AUTH_TRANSFER_MEMORY;
-    push_outcome(L, reply);
-    auth_session_discard(&handle->session);
-    return lacks_memory ? auth_lua_no_memory(L) : 1;
-}
-
 /* transfer:finish() -> what has ended, once. Of a call: a raw reply with `headers`, or { code, message,
  * proxy_status, reached, at }. Of a fetch: { outcome, attempts, … } as struct auth_fetch_result, an attempt
  * being like what comes of a call, its records raw replies. */
 static int handle_finish(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_session *session = &handle->session;
-    if (!auth_session_is_ours(session) && session->state != AUTH_SESSION_IDLE) {
-        push_forked(L);
-        auth_session_discard(session);
-        return 1;
-    }
+    bool forked = !auth_session_is_ours(session) && session->state != AUTH_SESSION_IDLE;
     if (session->state == AUTH_SESSION_WORKER)
         (void)auth_session_wait(session, 0);
     struct auth_fetch_result *result = auth_session_result(session);
     const struct auth_reply *reply = auth_session_reply(session);
-    if (result == NULL && reply == NULL)
+    bool lacks_memory = reply != NULL && reply->failure == AUTH_TRANSFER_MEMORY;
+    if (result == NULL && reply == NULL && !forked)
         return luaL_error(L, "nothing has come yet");
-    return result != NULL ? finish_fetch(L, handle, result) : finish_call(L, handle, reply);
+    return_budget(handle);
+    if (forked)
+        push_forked(L);
+    else if (result != NULL)
+        push_result(L, result);
+    else
+        push_outcome(L, reply);
+    auth_session_discard(session);
+    return lacks_memory ? auth_lua_no_memory(L) : 1;
 }
 
 /* --- the end --- */
