@@ -98,7 +98,7 @@ describe("a call", function()
     local none, message, code, detail = s.client:get "/x"
     assert.is_nil(none)
     assert.equal("reply", code)
-    assert.truthy(message:find("GET /x: the reply says it is JSON and is not", 1, true), message)
+    assert.truthy(message:find("GET /x: the reply's body is not valid JSON", 1, true), message)
     assert.equal("<html>", detail.reply.body)
     assert.same({ 1 }, s.client:get("/x").json)
     assert.is_nil(s.client:get("/x").json)
@@ -179,7 +179,7 @@ describe("after a 401", function()
     local message, code, detail = select(2, s.client:get "/x")
     assert.equal("oauth", code)
     assert.equal("invalid_client", detail.oauth_error)
-    assert.truthy(message:find("GET /x: the API refused the token, and there is no other", 1, true), message)
+    assert.truthy(message:find("GET /x: the API refused the token, and getting another failed", 1, true), message)
     assert.truthy(message:find("reset or deleted", 1, true))
   end)
 
@@ -210,7 +210,7 @@ describe("after a 401", function()
     for _ = 1, 15 do
       local message, code = select(2, s.client:get "/x")
       assert.equal("api", code)
-      assert.truthy(message:find("refuses even tokens that were just issued", 1, true))
+      assert.truthy(message:find("refuses even a token that was just issued", 1, true))
     end
     assert.equal(2 + 2 + 14, s.requests)
     assert.equal("t3", s.client:token())
@@ -400,8 +400,8 @@ describe("a mistake in a call", function()
 
   it("raises where it is one of the program", function()
     for part, call in pairs {
-      ["none of DELETE, GET"] = function() s.client:request("FETCH", "/x") end,
-      ["a path or a URL, a string, expected"] = function() s.client:get(7) end,
+      ["one of DELETE, GET"] = function() s.client:request("FETCH", "/x") end,
+      ["target: string expected"] = function() s.client:get(7) end,
       ["a table of options expected"] = function() s.client:get("/x", "y") end,
       ['did you mean "query"'] = function() s.client:get("/x", { qeury = {} }) end,
       ["option query: table expected, got string"] = function() s.client:get("/x", { query = "a=b" }) end,
@@ -418,13 +418,13 @@ describe("a mistake in a call", function()
   it("is a failure of code config where it may come from data; nothing is sent", function()
     for part, options in pairs {
       ["GET /x: headers: \"a b\" is not the name"] = { headers = { ["a b"] = "c" } },
-      ["GET /x: headers: Authorization cannot be set by the caller"] = { headers = { Authorization = "Bearer x" } },
-      ["GET /x: headers: X-A: it holds a control character"] = { headers = { ["X-A"] = "b\r\nX-C: d" } },
-      ["GET /x: headers: X-A: a string is needed, not a table"] = { headers = { ["X-A"] = {} } },
+      ["GET /x: headers: Authorization is set by central-auth"] = { headers = { Authorization = "Bearer x" } },
+      ["GET /x: headers: X-A: the value contains a control character"] = { headers = { ["X-A"] = "b\r\nX-C: d" } },
+      ["GET /x: headers: X-A: string expected, got table"] = { headers = { ["X-A"] = {} } },
       ["GET /x: json: "] = { json = { print } },
-      ["GET /x: json and body are two ways"] = { json = {}, body = "" },
-      ["GET /x: content_type describes a body"] = { content_type = "text/plain" },
-      ["GET /x: content_type: it holds a control"] = { body = "x", content_type = "a\nb" },
+      ["GET /x: json and body conflict"] = { json = {}, body = "" },
+      ["GET /x: content_type is set, but there is no body"] = { content_type = "text/plain" },
+      ["GET /x: content_type: the value contains a control"] = { body = "x", content_type = "a\nb" },
       ["GET /x: a: a string, a number"] = { query = { a = print } },
       ["GET /x: timeout: a number of seconds"] = { timeout = -1 },
       ["GET /x: the body has 16777217 bytes"] = { body = ("x"):rep(16 * 1024 * 1024 + 1) },

@@ -217,7 +217,7 @@ describe("the example #slow", function()
     it("of " .. name .. " runs, and ends where the server refuses", function()
       local output, status = process.run(("%slua/examples/in_%s.lua"):format(as_said(name), name))
       assert.equal(0, status, output)
-      assert.matches("ready to ask", output)
+      assert.matches("ready for API calls", output)
       assert.matches("state%s+fresh", output)
       local example = refused("in_" .. name .. ".lua") -- luv's loop ends the process at an error, files and all
       output, status = process.run(("TMPDIR=%s %s%s"):format(folder, as_said(name), example))

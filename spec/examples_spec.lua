@@ -172,7 +172,7 @@ describe("the example of a poller", function()
     process.wait_until(function() return count "12 access points" > before + 1 end, 30, "the end of the outage")
     assert.equal(1, count "HTTP status 500")
     os.execute("kill " .. poller.pid)
-    process.wait_until(function() return count "the end" == 1 and not poller:alive() end, 30, "the end")
+    process.wait_until(function() return count "stopped" == 1 and not poller:alive() end, 30, "the end")
   end)
 end)
 

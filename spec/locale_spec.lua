@@ -93,7 +93,7 @@ describe("a locale with a decimal comma", function()
       print(json_body.encode { x = { 8.5 } })
     ]], { LOCPATH = folder, HOME = folder })
     assert.equal('[8,1e+300,"8.5"]\nnil\t8.5 has a fraction, which lua-cjson can\'t write with a decimal point of '
-      .. "several bytes; give it as a string, or the text in body\n", output)
+      .. "several bytes; pass the number as a string, or the JSON text in body\n", output)
   end)
 
   it("changes no number in a profile that is written", function()

@@ -144,7 +144,7 @@ describe("a failure of pages", function()
       local s = client(function(_, n) return ('{"items":[1],"next":"c%d"}'):format(n % length) end)
       local failure = fails(s, "/x")
       assert.equal("reply", failure.code)
-      assert.truthy(tostring(failure):find("leads around in a circle", 1, true))
+      assert.truthy(tostring(failure):find("pages form a loop", 1, true))
       assert.is_true(s.requests < 4 * length + 5, s.requests)
     end
   end)
@@ -154,7 +154,7 @@ describe("a failure of pages", function()
     assert.truthy(tostring(fails(s, "/x", { max_pages = 5 })):find("more pages than max_pages, 5", 1, true))
     assert.equal(6, s.requests)
     s = client(function(_, n) return ('{"items":[],"next":"c%d"}'):format(n) end)
-    assert.truthy(tostring(fails(s, "/x")):find("in a row without an item", 1, true))
+    assert.truthy(tostring(fails(s, "/x")):find("pages in a row have no items", 1, true))
   end)
 
   it("tells a page that has no list, or several", function()
@@ -170,7 +170,7 @@ describe("a failure of pages", function()
 
   it("tells a cursor that is none", function()
     local failure = fails(client(function() return '{"items":[1],"next":{"a":1}}' end), "/x")
-    assert.truthy(tostring(failure):find("neither text nor a number", 1, true), tostring(failure))
+    assert.truthy(tostring(failure):find("must be text or a number", 1, true), tostring(failure))
   end)
 
   it("raises mistakes at once, where they are made", function()
@@ -186,7 +186,7 @@ describe("a failure of pages", function()
       ["got inf"] = function() s.client:pages("/x", { max_pages = math.huge }) end,
       ["got 0"] = function() s.client:pages("/x", { max_pages = 0 }) end,
       ["a path or a URL"] = function() s.client:pages() end,
-      ["give next and offset"] = function() s.client:pages "/x?limit=2&offset=2" end,
+      ["set next and offset"] = function() s.client:pages "/x?limit=2&offset=2" end,
       ["with a colon"] = function() s.client.pages "/x" end,
     } do
       local ok, message = pcall(call)
@@ -302,14 +302,14 @@ describe("pages of a server of its own kind:", function()
 
   describe("an empty page before the total", function()
     it("is a failure", function()
-      fails_with("page 2 (offset=2) of /x: it is the last page, and only 2 of 5 items", {
+      fails_with("page 2 (offset=2) of /x: it is the last page, but only 2 of 5 items", {
         ["/x"] = '{"items":[1,2],"total":5}', ["/x?offset=2"] = '{"items":[],"total":5}',
       })
-      fails_with("page 1 of /x: it is the last page, and only 0 of 5 items", { ["/x"] = '{"items":[],"total":5}' })
-      fails_with("page 2 (next=b) of /x: it is the last page, and only 1 of 3 items", {
+      fails_with("page 1 of /x: it is the last page, but only 0 of 5 items", { ["/x"] = '{"items":[],"total":5}' })
+      fails_with("page 2 (next=b) of /x: it is the last page, but only 1 of 3 items", {
         ["/x"] = '{"items":[1],"next":"b","total":3}', ["/x?next=b"] = '{"items":[],"next":null,"total":3}',
       })
-      fails_with("page 1 of /x: it is the last page, and only 1 of 3",
+      fails_with("page 1 of /x: it is the last page, but only 1 of 3",
         { ["/x"] = '{"items":[1],"next":null,"total":3}' })
     end)
 
@@ -326,12 +326,12 @@ describe("pages of a server of its own kind:", function()
         '{"items":[1,2],"total":8}', '{"items":[{"id":1,"a":[{"b":2}]},{"id":2}],"total":8}',
         '{"items":[{"id":1},{"id":2}],"offset":0}', '{"items":[1,2],"offset":"0"}',
       } do
-        fails_with("page 2 (offset=2) of /x: it starts with an item of the page before", { ["*"] = body })
+        fails_with("page 2 (offset=2) of /x: it starts with an item of the previous page", { ["*"] = body })
       end
       fails_with("it starts with an item", { ["*"] = "[1,2]" }, "/x", LIMIT)
       fails_with("it starts with an item", { ["*"] = "[1,2,3]" }, "/x", { query = { limit = 2, offset = 0 } })
       fails_with("it starts with an item", { ["*"] = '{"items":[1,2],"next":null,"total":4,"offset":0}' })
-      fails_with("page 1 (offset=4) of /x: the endpoint says that its offset is 0", {
+      fails_with("page 1 (offset=4) of /x: the endpoint reports another offset, 0", {
         ["*"] = '{"items":[1,2],"total":8,"offset":0}',
       }, "/x", { query = { offset = 4 } })
     end)
@@ -366,10 +366,10 @@ describe("pages of a server of its own kind:", function()
         ["/x"] = '{"items":[1,2],"total":5}', ["/x?offset=2"] = '{"items":[5],"total":5}',
         ["/x?offset=3"] = '{"items":[],"total":5}',
       })
-      fails_with("it starts with an item of the page before", { -- from one
+      fails_with("it starts with an item of the previous page", { -- from one
         ["/x"] = '{"items":[{"id":1},{"id":2}],"total":5}', ["/x?offset=2"] = '{"items":[{"id":2},{"id":3}],"total":5}',
       })
-      fails_with("6 items were received, and there are 5", {
+      fails_with("6 items were received, but the collection has 5", {
         ["/x"] = '{"items":[1,2,3],"total":5}', ["/x?offset=3"] = '{"items":[4,5,6],"total":5}',
       })
     end)
@@ -389,18 +389,18 @@ describe("pages of a server of its own kind:", function()
       gives({ 1, 2 }, { ["/x?a=b"] = '{"items":[1],"next":"?page=2"}', ["/x?page=2"] = '{"items":[2]}' }, "/x?a=b")
       gives({ 1, 2 }, { ["/x"] = '{"items":[1],"next":"/y"}', ["/x?next=%2Fy"] = '{"items":[2]}' })
       fails_with("the token is not sent to evil.example", { ["/x"] = '{"items":[1],"next":"https://evil.example/x"}' })
-      fails_with("leads around in a circle", { ["*"] = '{"items":[1],"next":"/x?page=2"}' })
+      fails_with("pages form a loop", { ["*"] = '{"items":[1],"next":"/x?page=2"}' })
     end)
 
     it("may be called nextPageToken", function()
       gives({ 1, 2 }, { ["/x?limit=2"] = '{"items":[1],"nextPageToken":"b"}',
         ["/x?limit=2&pageToken=b"] = '{"items":[2],"nextPageToken":""}' }, "/x", LIMIT)
-      fails_with("leads around in a circle", { ["*"] = '{"items":[1],"nextPageToken":"b"}' })
-      fails_with("give next and offset in the option query", {}, "/x?pageToken=b")
+      fails_with("pages form a loop", { ["*"] = '{"items":[1],"nextPageToken":"b"}' })
+      fails_with("set next and offset in the option query", {}, "/x?pageToken=b")
     end)
 
     it("that the server ignores is a failure before an item comes twice", function()
-      fails_with("page 2 (next=b) of /x: its cursor is a repeated one", { ["*"] = '{"items":[1],"next":"b"}' })
+      fails_with("page 2 (next=b) of /x: the cursor is a repeated one", { ["*"] = '{"items":[1],"next":"b"}' })
     end)
 
     it("keeps digits that Lua's numbers have no room for", function()
@@ -408,7 +408,7 @@ describe("pages of a server of its own kind:", function()
         ["/x?next=9007199254740993"] = '{"items":[2]}' })
       gives({ 1, 2 }, { ["/x"] = '{"items":[1],"next": 123456789012345678901234567890}',
         ["/x?next=123456789012345678901234567890"] = '{"items":[2]}' })
-      fails_with("the cursor next is a number of more digits than", {
+      fails_with("the cursor next has more digits than", {
         ["/x"] = '{"items":[1],"next":9007199254740993,"a":{"next":9007199254740992}}',
       })
     end)
@@ -419,7 +419,7 @@ describe("pages of a server of its own kind:", function()
         ['"hasMore":true'] = "hasMore",
         ['"@odata.nextLink":"b"'] = "@odata.nextLink", ['"meta":{"hasMore":true}'] = "meta.hasMore",
       } do
-        local words = ("page 1 of /x: its field %s says that there are more pages"):format(shown)
+        local words = ("page 1 of /x: its field %s announces more pages"):format(shown)
         fails_with(words, { ["*"] = '{"items":[1],' .. field .. "}" })
       end
       gives({ 1 }, { ["*"] = '{"items":[1],"next_cursor":null,"links":{"next":null},"hasMore":false}' })

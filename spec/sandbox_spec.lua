@@ -144,13 +144,13 @@ describe("sandbox", function()
     for message, mistake in pairs {
       ['unknown option "lifetme"; did you mean "lifetime"?'] = function() sandbox.start { lifetme = 3 } end,
       ["option port: number expected, got string"] = function() sandbox.start { port = "8443" } end,
-      ["latency: a number, 0 or more, expected, got -1"] = function() sandbox.start { latency = -1 } end,
+      ["latency: a number of 0 or more expected, got -1"] = function() sandbox.start { latency = -1 } end,
       ["a table of options expected, got number"] = function() server:fail(503) end,
-      ["status: a number, 0 or more, expected, got nil"] = function() sandbox.start { fail = {} } end,
+      ["status: a number of 0 or more expected, got nil"] = function() sandbox.start { fail = {} } end,
       ["status: a whole number from 200 to 599 expected, got 7"] = function() server:fail { status = 7 } end,
       ["of: token or api expected, got tokens"] = function() server:fail { status = 503, of = "tokens" } end,
-      ["lifetime: a number, 0 or more, expected, got nil"] = function() server:lifetime() end,
-      ["latency: a number, 0 or more, expected, got inf"] = function() server:latency(math.huge) end,
+      ["lifetime: a number of 0 or more expected, got nil"] = function() server:lifetime() end,
+      ["latency: a number of 0 or more expected, got inf"] = function() server:latency(math.huge) end,
     } do
       local _, said = pcall(mistake)
       assert.matches("sandbox_spec.lua:%d+: ", said)

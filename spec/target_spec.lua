@@ -101,7 +101,7 @@ describe("a query", function()
       assert.is_nil(found)
       assert.truthy(problem:find("bad: a string, a number, a boolean or a list", 1, true), problem)
     end
-    assert.truthy(select(2, targets.query { "x" }):find("a name is a number", 1, true))
+    assert.truthy(select(2, targets.query { "x" }):find("name: string expected, got number", 1, true))
   end)
 
   it("goes behind what is there", function()

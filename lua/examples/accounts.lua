@@ -1,4 +1,4 @@
--- Several accounts in one program: each has a profile, ~/.config/central-auth/NAME.lua, and a client of its own.
+-- Several accounts in one program. Each account has a profile, ~/.config/central-auth/NAME.lua, and a client.
 --   lua5.4 accounts.lua berlin lisbon
 -- SPDX-License-Identifier: MIT
 
@@ -12,7 +12,7 @@ end
 
 local failed = false
 for _, name in ipairs(arg) do
-  local ok, answer = pcall(count, name) -- one account that fails does not stop the others
+  local ok, answer = pcall(count, name) -- a failure of one account does not stop the others
   print(name, answer)
   failed = failed or not ok
 end

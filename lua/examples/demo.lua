@@ -1,5 +1,5 @@
--- A token's life in ten seconds, against the sandbox, a mock of HPE GreenLake on this machine, over TLS. Shows
--- what `auth.token()` does when a token is fetched, grows old, is renewed, and is revoked. `make demo` runs it.
+-- The lifetime of a token in ten seconds, with the sandbox, a mock of HPE GreenLake on this machine, over TLS. Shows
+-- how `auth.token()` fetches a token, renews it before it expires, and replaces a revoked one. `make demo` runs it.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -8,7 +8,7 @@ local cqueues = require "cqueues"
 local http = require "http.request"
 local openssl_context = require "openssl.ssl.context"
 
-local LIFETIME = 6 -- seconds; GreenLake's tokens live two hours
+local LIFETIME = 6 -- seconds; GreenLake's tokens for Central are valid for two hours
 
 local colour = (os.getenv "NO_COLOR" or "") == "" and (os.getenv "TERM" or "dumb") ~= "dumb"
   and os.execute("test -t 1")
@@ -20,7 +20,7 @@ local function step(n, text)
   print(("\n%s %s"):format(paint("1;36", n), paint("1", text)))
 end
 
--- Enough to recognise a token by, too little to use it.
+-- Returns the start of a token: enough to recognise it, too little to use it.
 local function short(token)
   return token:sub(1, 10) .. "…"
 end
@@ -29,7 +29,7 @@ local function indent(value)
   print((tostring(value):gsub("[^\n]+", "    %0")))
 end
 
---- An API call as any HTTP library makes it: all it needs is the header.
+--- Makes an API call with another HTTP library, which only needs the header.
 local function call(url, ca_file)
   local request = http.new_from_uri(url)
   request.headers:upsert("authorization", assert(auth.header()))
@@ -59,7 +59,7 @@ local function watch(seconds)
       return
     end
   until cqueues.monotime() > deadline
-  error "no renewal was seen"
+  error "the token was not renewed"
 end
 
 local server <close> = sandbox.start { lifetime = LIFETIME }
@@ -76,10 +76,10 @@ local status, body = call(server.base_url .. "/network-monitoring/v1/aps", serve
 print(("    HTTP %s: %d access points, the first is %s"):format(status, select(2, body:gsub('"serialNumber"', "")),
   body:match('"deviceName"%s*:%s*"([^"]*)"')))
 
-step(3, ("It lives %d seconds. Ask for it all the time; it is renewed before it ends"):format(LIFETIME))
+step(3, ("It is valid for %d seconds. auth.token() renews it before it expires"):format(LIFETIME))
 watch(LIFETIME)
 
-step(4, "Somebody revokes it. The API says so, we pass that on, and get another")
+step(4, "The token is revoked. After a 401, auth.invalidate(token) makes auth.token() get another")
 server:revoke()
 local revoked = assert(auth.token())
 status = call(server.base_url .. "/network-monitoring/v1/aps", server.ca_file)
@@ -88,14 +88,14 @@ assert(auth.invalidate(revoked))
 status = call(server.base_url .. "/network-monitoring/v1/aps", server.ca_file)
 print(("    HTTP %s with %s"):format(paint("32", status), short(assert(auth.token()))))
 
-step(5, "The server fails for a moment. Nobody notices")
+step(5, "The server fails once. A retry gets the token")
 server:fail { status = 503, times = 1 }
-print(("    %s  after %s"):format(short(assert(auth.renew())), "one HTTP 503 and a second try"))
+print(("    %s  after %s"):format(short(assert(auth.renew())), "one HTTP 503 and a retry"))
 auth.close()
 
 print(([[
 
-With your own credentials of HPE GreenLake the same is one line, once it is installed:
+With your own credentials of HPE GreenLake, after the installation, one line gets a token:
 
     make && sudo make install
     export CENTRAL_CLIENT_ID=… CENTRAL_CLIENT_SECRET=…

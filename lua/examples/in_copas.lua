@@ -1,10 +1,10 @@
--- In copas: token() yields inside a thread of copas; others go on. Debian installs copas for Lua 5.1, from
--- where Lua 5.4 takes it, too: LUA_PATH="/usr/share/lua/5.1/?.lua;;" lua5.4 in_copas.lua
+-- In copas: token() yields in a thread of copas, and other threads run in the meantime. Debian installs copas for
+-- Lua 5.1 only; Lua 5.4 can load it from there: LUA_PATH="/usr/share/lua/5.1/?.lua;;" lua5.4 in_copas.lua
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
 local copas = require "copas"
-local server <close> = require("central.auth.sandbox").start { latency = 0.2 } -- not with your own credentials
+local server <close> = require("central.auth.sandbox").start { latency = 0.2 } -- a mock server
 
 local options = server:options()
 options.wait = require("central.auth.loops").copas
@@ -14,7 +14,7 @@ local waiting = 3
 for i = 1, 3 do
   copas.addthread(function()
     local header, message = client:header()
-    print(("thread %d: %s"):format(i, header and "ready to ask" or message))
+    print(("thread %d: %s"):format(i, header and "ready for API calls" or message))
     waiting = waiting - 1
   end)
 end

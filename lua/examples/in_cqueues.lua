@@ -1,19 +1,19 @@
--- Two ways to wait in cqueues: token() that yields, and a pending token among other things to poll.
+-- Two ways to wait in cqueues: a token() that yields, and a pending token that cqueues polls among other objects.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
 local cqueues = require "cqueues"
-local server <close> = require("central.auth.sandbox").start { latency = 0.2 } -- not with your own credentials
+local server <close> = require("central.auth.sandbox").start { latency = 0.2 } -- a mock server
 
 local options = server:options()
 options.wait = require("central.auth.loops").cqueues
 local client <close> = assert(auth.new(options))
 
 local loop = cqueues.new()
-for name in ("access points, switches, gateways"):gmatch "[^,]+" do
+for _, name in ipairs { "access points", "switches", "gateways" } do
   loop:wrap(function()
     assert(client:header())
-    print("ready to ask for " .. name)
+    print("ready for API calls: " .. name)
   end)
 end
 loop:wrap(function()

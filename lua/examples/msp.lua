@@ -1,5 +1,5 @@
--- For an MSP: the gateways of its tenants, whose workspaces are the arguments. The personal API client is the MSP's,
--- from a profile; the token of each tenant is got in exchange for the MSP's, and shared and renewed like any other.
+-- For an MSP: lists the gateways of its tenants. The arguments are the tenants' workspaces. A profile has the MSP's
+-- personal API client. Each tenant's token is exchanged for the MSP's token, and is shared and renewed like any other.
 --   lua5.4 msp.lua 1b2c3d4e0000111122223333444455aa 1b2c3d4e0000111122223333444455bb
 -- SPDX-License-Identifier: MIT
 
@@ -14,7 +14,7 @@ end
 
 local failed = false
 for _, workspace in ipairs(arg) do
-  local ok, failure = pcall(show, workspace) -- one tenant that fails does not stop the others
+  local ok, failure = pcall(show, workspace) -- a failure of one tenant does not stop the others
   if not ok then
     io.stderr:write(workspace, ": ", tostring(failure), "\n")
     failed = true

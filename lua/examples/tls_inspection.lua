@@ -1,5 +1,5 @@
--- A profile, ~/.config/central-auth/default.lua, where a proxy opens TLS and looks inside: every server seems to have a
--- certificate of the company, so that is the authority to trust. Ask for its certificate; do not switch checks off.
+-- A profile, ~/.config/central-auth/default.lua, for a network whose proxy inspects TLS: the proxy replaces each
+-- server's certificate with one of the company's authority. Get that authority's certificate and trust it in ca_file.
 -- SPDX-License-Identifier: MIT
 
 return {

@@ -1,6 +1,6 @@
--- A mock of HPE GreenLake and Central on the loopback address, over TLS: for trying central.auth at a prompt and for
+-- A mock of HPE GreenLake and Central on the loopback address, over TLS, for trying central.auth at a prompt and for
 -- testing scripts without credentials or network. Simulates outages, revocation and short lifetimes. The server runs in
--- a thread of its own, so that the caller may block or wait at a prompt. Never loaded by central.auth.
+-- a separate thread, so that the caller may block or wait at a prompt. central.auth never loads this module.
 -- SPDX-License-Identifier: MIT
 
 -- Debian installs some pure-Lua packages for 5.3 and 5.1 only; they work with 5.4.
@@ -24,11 +24,11 @@ local json = require "central.auth.json"
 local thread = require "cqueues.thread"
 
 ---@class central.auth.sandbox.Options
----@field lifetime? number seconds until a token expires; default 7199, as GreenLake's for Central
+---@field lifetime? number seconds until a token expires; default 7199, like GreenLake's for Central
 ---@field port? integer default: any free port
 ---@field latency? number seconds before a token request is answered
----@field rate_limit? integer requests per minute; more are answered with 429
----@field fail? { status: integer, times?: number, retry_after?: number, of?: "token" | "api" } as of Server:fail
+---@field rate_limit? integer limit of requests per minute; further ones get a 429
+---@field fail? { status: integer, times?: number, retry_after?: number, of?: "token" | "api" } see Server:fail
 ---@field client_id? string
 ---@field client_secret? string
 
@@ -44,10 +44,10 @@ local metatable = { __index = Server, __name = "central.auth.sandbox" }
 local sandbox = {}
 
 local START_MAX = 30   -- seconds that the server may take to start or to stop
-local TURN_POLL = 0.05 -- seconds between checks whether the coroutine before was collected
+local TURN_POLL = 0.05 -- seconds between checks whether the coroutine that uses the connection was collected
 
 local encoder = cjson.new()
-encoder.encode_invalid_numbers(true) -- infinity: it is valid for `times`, and reported for others
+encoder.encode_invalid_numbers(true) -- infinity: valid for `times`; the server reports it for other fields
 
 local function encode(value)
   json.cjson() -- updates the decimal point
@@ -61,13 +61,13 @@ local function temporary_folder()
   return assert(folder, "mktemp -d failed")
 end
 
--- Runs in the new thread's own Lua state, so it has no upvalues.
+-- Runs in the new thread, in another Lua state, so it has no upvalues.
 local function serve(connection, path, cpath, settings)
   package.path, package.cpath = path, cpath
   require("central.auth.sandbox.server").serve(connection, require("central.auth.json").cjson().decode(settings))
 end
 
--- A coroutine that is abandoned in the middle of a command keeps its turn until it is collected.
+-- A coroutine that is abandoned during a command uses the connection until it is garbage-collected.
 local function wait_for_turn(self)
   local left = START_MAX
   while self._connection and self._in_command[1] do
@@ -76,14 +76,13 @@ local function wait_for_turn(self)
       collectgarbage()
     end
     if left <= 0 then
-      error("the sandbox does not answer: another coroutine is waiting for its answer", 4)
+      error("the sandbox does not reply: another coroutine is waiting for a reply", 4)
     end
   end
 end
 
--- Sends a command and returns its result; raises if the server says that a field is wrong. Each command and each answer
--- is a line of JSON, and both have the same number. Coroutines take turns; an answer to a command whose coroutine was
--- closed or abandoned is skipped.
+-- Sends a command and returns its result; raises if a field is not valid. A command and its answer are lines of JSON
+-- with the same number. Coroutines take turns; an answer for a coroutine that was closed or abandoned is skipped.
 local function send(self, name, fields)
   wait_for_turn(self)
   if not self._connection then
@@ -98,7 +97,7 @@ local function send(self, name, fields)
   assert(self._connection:write(encode { number = number, name = name, fields = fields }, "\n"))
   repeat
     local line, why = self._connection:read("*l")
-    answer = json.cjson().decode(line or error(("the sandbox does not answer: %s"):format(tostring(why)), 3))
+    answer = json.cjson().decode(line or error(("the sandbox does not reply: %s"):format(tostring(why)), 3))
   until answer.number == number
   if answer.problem then
     errors.argument_error(answer.problem)
@@ -112,7 +111,7 @@ local OPTIONS = {
 }
 local FAILURE = { status = "number", times = "number", retry_after = "number", of = "string" }
 
--- Starts the server's thread, and gives it the settings of the options.
+-- Starts the server's thread and sends it the options.
 local function start(self, options)
   local authority = ca.new { folder = self._folder }
   local leaf = authority:issue { name = "server" }
@@ -155,7 +154,7 @@ function sandbox.start(options)
   return self
 end
 
---- Options for `auth.new` or `auth.configure` to use this server.
+--- Returns options for `auth.new` or `auth.configure` to use this server.
 ---@return central.auth.Options
 function Server:options()
   return {
@@ -194,19 +193,19 @@ function Server:latency(seconds)
   send(self, "latency", { seconds = seconds })
 end
 
---- Sets how many requests per minute are answered from now on; nil: all.
+--- Limits the requests per minute from now on; nil: no limit.
 ---@param per_minute? integer
 function Server:rate_limit(per_minute)
   send(self, "rate_limit", { per_minute = per_minute })
 end
 
---- The requests answered since the last call, oldest first.
+--- Returns the requests answered since the last call, oldest first.
 ---@return { at: integer, method: string, path: string, status: integer, ms: number }[]
 function Server:log()
   return send(self, "log")
 end
 
---- The number of requests received so far.
+--- Returns the number of requests received so far.
 ---@return { token: integer, api: integer }
 function Server:requests()
   return send(self, "requests")
@@ -217,7 +216,7 @@ function Server:close()
   local connection = self._connection
   if connection then
     self._connection = nil
-    os.execute("rm -rf '" .. self._folder .. "'") -- first: the thread and the connection may be finalized already
+    os.execute("rm -rf '" .. self._folder .. "'") -- first, as the thread and the connection may already be finalized
     pcall(function()
       connection:write(encode { name = "stop" }, "\n")
       connection:read("*l")

@@ -1,6 +1,6 @@
--- GreenLake's personal API clients, by its credentials API
--- (developer.greenlake.hpe.com/docs/greenlake/services/credentials/public). GreenLake shows a new secret only once: it
--- can be saved to a file, and if it is this client's own secret, this client uses it from then on.
+-- Manages GreenLake's personal API clients by its credentials API
+-- (developer.greenlake.hpe.com/docs/greenlake/services/credentials/public). GreenLake shows a new secret only once: the
+-- secret can be saved to a file, and a client that resets its own secret uses the new one from then on.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -15,8 +15,8 @@ local save = lazy "central.auth.config.save"
 ---@field id string
 ---@field name? string
 ---@field client_id string
----@field client_secret? string from `create` and `reset`, if it was not saved
----@field saved_to? string the file that has the secret
+---@field client_secret? string from `create` and `reset`, unless it was saved
+---@field saved_to? string the file with the secret
 ---@field created_at? string
 ---@field updated_at? string
 ---@field service? string the resource URI of its service
@@ -47,7 +47,7 @@ end
 
 local function check_id(id)
   if type(id) ~= "string" then
-    errors.argument_error("the id of a personal API client, a string, expected, got " .. type(id))
+    errors.argument_error("id of a personal API client: string expected, got " .. type(id))
   end
 end
 
@@ -79,7 +79,7 @@ local function from_json(value)
   }, metatable)
 end
 
--- A call of GreenLake's API. `warning` is added to the message of a failure if the server may have acted.
+-- Calls GreenLake's API. Adds `warning` to the message of a failure if the server may have acted.
 local function call(source, method, path, body, warning, resets)
   local context = { base = source.config.greenlake_url, resets = resets }
   local reply, message, code, detail = request.run(source, method, PATH .. path, { json = body }, context)
@@ -91,24 +91,24 @@ end
 
 local function path_of(id)
   if not id:find("^[%w_-]+$") then
-    return errors.fail("config", "the id of a personal API client has letters, digits and dashes only")
+    return errors.fail("config", "only letters, digits, - and _ are allowed in the id of a personal API client")
   end
   return "/" .. id
 end
 
--- The client in a reply with a new secret; also if other fields are missing, as there is no other copy of the secret.
+-- Returns the client in a reply with a new secret, of which there is no other copy: other fields may be missing.
 local function with_secret(reply, id)
   local value = reply.json or json.decode(reply.body)
   local found = type(value) == "table" and from_json(value)
   if not (found and found.client_secret and found.client_secret ~= "") then
-    return errors.fail("reply", "GreenLake's reply has no new secret; look under Personal API clients, and reset it"
-      .. " again", { status = reply.status, reply = reply })
+    return errors.fail("reply", "GreenLake's reply has no new secret: find the client under Personal API clients,"
+      .. " and reset it again", { status = reply.status, reply = reply })
   end
   found.id, found.client_id = found.id or found.client_id or id, found.client_id or id
   return found
 end
 
--- Saves the secret. If that fails, the result has the secret, followed by the failure.
+-- Saves the secret. On failure it returns the client with the secret, followed by the failure.
 local function save_secret(found, to)
   if to == nil then
     return found
@@ -144,8 +144,8 @@ function Credentials:list()
   end)
 end
 
---- Creates a client. Its secret is in the result, or in the file of `save_to`; if that cannot be written after all, it
---- is in the result, followed by the failure.
+--- Creates a client. Its secret is in the result, or in the file of `save_to`; if that file cannot be written, the
+--- secret is in the result, followed by the failure.
 ---@param options { name: string, service?: string, workspace?: string, save_to?: central.auth.SaveTo }
 ---@return central.auth.PersonalClient? made
 ---@return string? message
@@ -155,7 +155,7 @@ function Credentials:create(options)
   check_self(self, "create")
   options = check_options(options, CREATE)
   if not options.name then
-    errors.argument_error("a name for the new personal API client is needed: create{ name = … }")
+    errors.argument_error("a name for the new personal API client expected: create{ name = … }")
   end
   return self._with_source(function(source)
     local ready, message, code, detail = save.prepare(options.save_to)
@@ -164,7 +164,7 @@ function Credentials:create(options)
       reply, message, code, detail = call(source, "POST", "", {
         credentialName = options.name, associatedServiceManagerProvision = uri(options.service, SERVICE),
         associatedTenant = uri(options.workspace, WORKSPACE),
-      }, "the client may have been created nevertheless: look for it in the list")
+      }, "the client may have been created: look for it in the list")
     end
     if reply then
       made, message, code, detail = with_secret(reply)
@@ -179,7 +179,7 @@ end
 local function reset(source, path, id)
   local deadline = source:deadline()
   local reply, message, code, detail = call(source, "POST", path .. "/reset", nil,
-    "the secret may have been reset nevertheless: in that case reset it again", id == source.config.client_id)
+    "the secret may have been reset: if so, reset it again", id == source.config.client_id)
   if not reply then
     return nil, message, code, detail
   end
@@ -191,8 +191,8 @@ local function reset(source, path, id)
   return found, message, code, detail
 end
 
---- Gives a client a new secret; its tokens end at once. The secret is returned as by `create`. If it is this client's
---- own secret, this client and its cache use the new one from then on.
+--- Gives a client a new secret; its tokens end at once. Returns the secret as `create` does. A client that resets its
+--- own secret uses the new one from then on, also for the cache.
 ---@param id string
 ---@param options? { save_to?: central.auth.SaveTo }
 ---@return central.auth.PersonalClient? found

@@ -1,4 +1,4 @@
--- The JSON of a request's body, by lua-cjson, with checks for what that would write incorrectly.
+-- Encodes the JSON body of a request by lua-cjson, and checks for values that lua-cjson writes incorrectly.
 -- SPDX-License-Identifier: MIT
 
 local json = require "central.auth.json"
@@ -6,8 +6,8 @@ local target = require "central.auth.api.target"
 
 local json_body = {}
 
--- A number in a value that lua-cjson would not write correctly, and why: it writes fourteen digits, and cannot write
--- the locale's decimal point if that has several bytes.
+-- Returns a number that lua-cjson would not write correctly, and the reason: lua-cjson writes fourteen digits, and
+-- cannot write a decimal point of several bytes, which some locales have.
 local function inexact_number(value)
   if type(value) == "table" then
     for _, item in pairs(value) do
@@ -26,8 +26,8 @@ local function inexact_number(value)
   end
 end
 
---- Encodes a value; nil and why if it contains a function, a NaN, a list with holes, a number of more than fourteen
---- digits, or text that is not UTF-8.
+--- Encodes a value. Returns nil and the problem if the value contains a function, a NaN, a list with holes, a number of
+--- more than fourteen digits, or text that is not UTF-8.
 ---@param value any
 ---@return string? text
 ---@return string? problem
@@ -38,9 +38,9 @@ function json_body.encode(value)
   end
   local number, why = inexact_number(value)
   if number then
-    return nil, ("%s %s; give it as a string, or the text in body"):format(target.text(number), why)
+    return nil, ("%s %s; pass the number as a string, or the JSON text in body"):format(target.text(number), why)
   elseif not utf8.len(text) then
-    return nil, "it holds text that is not UTF-8"
+    return nil, "the value contains text that is not UTF-8"
   end
   return text
 end

@@ -1,4 +1,4 @@
--- The methods of a client that use its token: API calls, pages, tenants, credentials. Loaded on first use.
+-- The methods of a client that use its token: API calls, pages, tenants, API clients. Loaded on first use.
 -- SPDX-License-Identifier: MIT
 
 local api_clients = require "central.auth.api.api_clients"
@@ -40,7 +40,7 @@ function methods.look_up(self, name)
   return Methods[name]
 end
 
---- Makes an authorized API call: with a valid token, again with another after a 401, again later if the server is busy.
+--- Makes an API call with a valid token. Retries with another token after a 401, and later if the server is busy.
 ---@param method string GET, POST, …
 ---@param target string a path below base_url, or a URL of its host or of one of `hosts`
 ---@param options? central.auth.RequestOptions
@@ -54,7 +54,7 @@ function Methods:request(method, target, options)
   return self:_with_source(request.run, method, target, options)
 end
 
--- A method for one HTTP method.
+-- Makes the client's method for one HTTP method.
 local function call_with(method)
   local name = method:lower()
   return function(self, target, options)
@@ -95,7 +95,7 @@ function Methods:pages(path, options)
   return pages.walk(function(...) return self:get(...) end, path, options)
 end
 
--- The tenants without options, by token endpoint, as long as the program uses them.
+-- Returns the tenants without options by token endpoint. A tenant is collected when the program no longer uses it.
 local function shared_tenants(self)
   if not rawget(self, "_tenant_at") then
     self._tenant_at = setmetatable({}, { __mode = "v" })
@@ -103,8 +103,9 @@ local function shared_tenants(self)
   return self._tenant_at
 end
 
---- Returns a client for a tenant of this MSP, whose token comes by token exchange (RFC 8693). Without options it is the
---- same client for the same workspace, with options a new one each time. It is closed with this client.
+--- Returns a client for a tenant of this MSP, which gets its token by token exchange (RFC 8693). Without options, calls
+--- for the same workspace return the same client; with options, each call makes a new one. It is closed with this
+--- client.
 ---@param workspace_id string
 ---@param options? central.auth.TenantOptions
 ---@return central.auth.Client? client

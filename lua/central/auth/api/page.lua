@@ -1,4 +1,4 @@
--- One page of a collection: its list of items, and the fields by which servers report further pages.
+-- Reads one page of a collection: its list of items, and the fields by which servers announce further pages.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -32,14 +32,14 @@ function page.count(fields, ...)
   end
 end
 
---- Returns how many items the collection has, if the page says so.
+--- Returns the number of items in the collection, if the page has it.
 ---@param fields table
 ---@return number?
 function page.total(fields)
   return page.count(fields, "total", "totalCount", "total_count", "totalItems")
 end
 
--- Whether a page has only fields about paging, as some servers send it if there are no items.
+-- Returns whether a page has only fields about paging. Some servers send such a page if there are no items.
 local function has_paging_fields_only(fields)
   for _, value in pairs(fields) do
     if type(value) == "table" then
@@ -75,13 +75,13 @@ function page.list(fields, name)
   return #lists == 1 and lists[1] or nil
 end
 
--- Fields that report more pages in a way that is not supported here; in lower case, letters only.
+-- Fields that announce further pages in an unsupported way; in lower case, letters only.
 local UNSUPPORTED = {
   nextpage = true, nextpagetoken = true, nextcursor = true, nextlink = true, nexttoken = true, nexturl = true,
   nexthref = true, nextoffset = true, odatanextlink = true, hasmore = true, hasnext = true, hasnextpage = true,
 }
 
---- Returns the name of such a field of a page, or of an object in it; nil without one.
+--- Returns the name of an unsupported field of a page, or of an object in it; nil without one.
 ---@param fields table
 ---@param within? string the object's name and a dot
 ---@return string?
@@ -103,7 +103,7 @@ end
 --- Returns the digits of a number as the server wrote them; nil if several fields have this name.
 ---@param body string
 ---@param name string
----@param value number as it was decoded
+---@param value number the decoded number
 ---@return string?
 function page.digits(body, name, value)
   local found
@@ -118,8 +118,8 @@ function page.digits(body, name, value)
   return found
 end
 
--- A value as text, different for different values. Parts have their lengths before them, as quotes would double at each
--- level.
+-- Returns a value as text; different values have different texts. Parts have their lengths in front, as quotes would
+-- double at each level.
 local function text_of(value)
   if type(value) ~= "table" then
     return type(value) .. tostring(value)
@@ -132,8 +132,8 @@ local function text_of(value)
   return table.concat(parts)
 end
 
---- Returns texts that identify the first and the last item; one text of all items if they are not objects, as several
---- of those may be equal.
+--- Returns texts that identify the first and the last item. If the items are not objects, several may be equal: then it
+--- returns one text of all items.
 ---@param items any[]
 ---@return string first
 ---@return string? last

@@ -1,5 +1,5 @@
 -- Iterates over the items of a paged collection, by a cursor or by an offset, as the endpoint supports. Returns each
--- item once, or raises a failure. Holds one page at a time.
+-- item once, or raises a failure. Keeps one page in memory.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -8,11 +8,11 @@ local request = require "central.auth.api.request"
 local target = require "central.auth.api.target"
 
 ---@class central.auth.PagesOptions
----@field by? "item" | "page" what each step of the loop gets; default "item"
+---@field by? "item" | "page" the value of each step of the loop; default "item"
 ---@field items? string the name of the list in a page, if it is neither `items` nor the only list
 ---@field max_pages? integer default 100,000
----@field query? table<string, any> as of `request`
----@field headers? table<string, string | number> likewise
+---@field query? table<string, any> as for `request`
+---@field headers? table<string, string | number> as for `request`
 ---@field timeout? number seconds, for each page
 
 local pages = {}
@@ -51,7 +51,8 @@ local function with_field(query, name, value)
   return copy
 end
 
--- Whether a cursor is repeated: following it would never end. Remembers one cursor in every power of two (Brent).
+-- Returns whether a cursor is repeated: following it would never end. Remembers the cursor of each page whose number is
+-- a power of two (Brent's algorithm).
 local function is_repeated(walk, cursor)
   if cursor == walk.cursor or cursor == walk.remembered then
     return true
@@ -61,20 +62,20 @@ local function is_repeated(walk, cursor)
   return false
 end
 
--- The cursor as text, exactly as the server wrote it.
+-- Returns the cursor as text, exactly as the server wrote it.
 local function cursor_text(walk, reply, name, value)
   if type(value) == "string" then
     return value
   elseif type(value) ~= "number" then
-    fail(walk, ("the cursor %s is neither text nor a number"):format(name))
+    fail(walk, ("the cursor %s must be text or a number"):format(name))
   elseif math.tointeger(value) and math.abs(value) < 2 ^ 53 then
     return target.text(value)
   end
   return page.digits(reply.body, name, value)
-    or fail(walk, ("the cursor %s is a number of more digits than Lua's numbers have"):format(name))
+    or fail(walk, ("the cursor %s has more digits than Lua's numbers"):format(name))
 end
 
--- The target of a cursor that is a URL, complete or relative; nil for other cursors.
+-- Returns the target of a cursor that is a URL, complete or relative; nil for other cursors.
 local function target_of(path, cursor)
   if cursor:find("^%a+://") then
     return cursor
@@ -88,40 +89,47 @@ end
 local function follow(walk, reply, name, value)
   local cursor = cursor_text(walk, reply, name[1], value)
   if is_repeated(walk, cursor) then
-    fail(walk, "its cursor is a repeated one: the endpoint leads around in a circle")
+    fail(walk, "the cursor is a repeated one: the endpoint's pages form a loop")
   end
   walk.cursor, walk.target = cursor, target_of(walk.path, cursor)
   walk.query = walk.target and {} or with_field(walk.given, name[2], cursor)
 end
 
--- Ends the iteration; fails if there must be more pages.
+-- Returns the number of items of the collection up to this page; nil if it is not known.
+local function items_received(walk)
+  return walk.items_before and walk.items_before + walk.items_seen
+end
+
+-- Ends the iteration. Fails if there must be more pages.
 local function finish(walk, fields)
-  local received = walk.before and walk.before + walk.seen
-  local unsupported = not walk.cursor and not walk.least and page.unsupported_field(fields)
-  if received and walk.least and received < walk.least then
-    fail(walk, ("it is the last page, and only %s of %s items were received"):format(target.text(received),
-      target.text(walk.least)))
+  local received = items_received(walk)
+  local unsupported = not walk.cursor and not walk.least_total and page.unsupported_field(fields)
+  if received and walk.least_total and received < walk.least_total then
+    fail(walk, ("it is the last page, but only %s of %s items were received"):format(target.text(received),
+      target.text(walk.least_total)))
   elseif unsupported then
-    fail(walk, ("its field %s says that there are more pages, in a way that is not supported"):format(
+    fail(walk, ("its field %s announces more pages in an unsupported way"):format(
       errors.printable(unsupported)))
   end
   walk.query = nil
 end
 
--- Prepares the next page by offset. Whether this page differs from the one before. `hinted`: the endpoint has pages.
-local function advance_offset(walk, fields, items, hinted)
+-- Prepares the next page by offset. Returns whether this page differs from the previous one. `is_paged`: the page has
+-- fields about paging.
+local function advance_offset(walk, fields, items, is_paged)
   local requested, answered = page.count(walk.query, "offset"), page.count(fields, "offset")
-  local received = walk.before and walk.before + walk.seen
+  local received = items_received(walk)
   local first, last = page.marks(items)
-  if first == walk.first and not hinted and #items ~= walk.limit then
+  if first == walk.first and not is_paged and #items ~= walk.limit then
     walk.query = nil -- the endpoint ignores offset, and has sent everything
     return false
   elseif first == walk.first or first == walk.last then
-    fail(walk, "it starts with an item of the page before: the endpoint ignores offset, or does not count items")
+    fail(walk, "it starts with an item of the previous page: the endpoint ignores offset, or does not count items")
   elseif requested and answered and requested ~= answered then
-    fail(walk, ("the endpoint says that its offset is %s"):format(target.text(answered)))
-  elseif walk.number > 1 and received and walk.most and received > walk.most then
-    fail(walk, ("%s items were received, and there are %s"):format(target.text(received), target.text(walk.most)))
+    fail(walk, ("the endpoint reports another offset, %s"):format(target.text(answered)))
+  elseif walk.number > 1 and received and walk.greatest_total and received > walk.greatest_total then
+    fail(walk, ("%s items were received, but the collection has %s"):format(target.text(received),
+      target.text(walk.greatest_total)))
   elseif received and walk.total and received >= walk.total then
     finish(walk, fields)
     return true
@@ -131,32 +139,33 @@ local function advance_offset(walk, fields, items, hinted)
   return true
 end
 
--- Prepares the request of the next page. Whether this page differs from the one before.
+-- Prepares the request of the next page. Returns whether this page differs from the previous one.
 local function advance(walk, reply, items)
   local fields = reply.json
   walk.total = page.total(fields)
-  if walk.total then -- the least and the greatest, as items may be added and removed meanwhile
-    walk.least = math.min(walk.least or walk.total, walk.total)
-    walk.most = math.max(walk.most or walk.total, walk.total)
+  if walk.total then -- items may be added and removed between requests
+    walk.least_total = math.min(walk.least_total or walk.total, walk.total)
+    walk.greatest_total = math.max(walk.greatest_total or walk.total, walk.total)
   end
   for _, name in ipairs(CURSORS) do
     local cursor = page.value(fields, name[1])
-    local is_last = #items == 0 and walk.total and walk.before and walk.before + walk.seen >= walk.total
+    local received = items_received(walk)
+    local is_last = #items == 0 and walk.total and received and received >= walk.total
     if cursor and not is_last then
       follow(walk, reply, name, cursor)
       return true
     end
   end
   local counted = page.count(fields, "offset")
-  local hinted = counted or walk.given.offset or walk.total and fields.next == nil
-  if walk.cursor or #items == 0 or not hinted and not (fields == items and walk.limit) then
+  local is_paged = counted or walk.given.offset or walk.total and fields.next == nil
+  if walk.cursor or #items == 0 or not is_paged and not (fields == items and walk.limit) then
     finish(walk, fields)
     return true
   end
-  return advance_offset(walk, fields, items, hinted)
+  return advance_offset(walk, fields, items, is_paged)
 end
 
--- Requests the next page: its items and the reply; nil if there is none.
+-- Requests the next page. Returns its items and the reply; nil if there is none.
 local function fetch(walk)
   walk.number = walk.number + 1
   walk.place = place_of(walk)
@@ -171,19 +180,19 @@ local function fetch(walk)
   local items = type(reply.json) == "table" and page.list(reply.json, walk.items)
   if not items then
     fail(walk, walk.items and ("it has no list %q"):format(walk.items)
-      or "it has no list of items, or several; name it by the option items", "reply", { status = reply.status })
+      or "it has no list of items, or several; name the list in the option items", "reply", { status = reply.status })
   end
   walk.empty = #items == 0 and walk.empty + 1 or 0
   if walk.empty > MAX_EMPTY then
-    fail(walk, ("it is the %dth page in a row without an item"):format(walk.empty))
+    fail(walk, ("%d pages in a row have no items"):format(walk.empty))
   end
-  walk.seen = walk.seen + #items
+  walk.items_seen = walk.items_seen + #items
   if advance(walk, reply, items) then
     return items, reply
   end
 end
 
--- The next item; skips pages without items.
+-- Returns the next item; skips pages without items.
 local function next_item(walk)
   while not walk.page or walk.at >= #walk.page do
     walk.page, walk.at = walk.query and fetch(walk), 0
@@ -208,7 +217,7 @@ function pages.has_position(path)
   return (path:find("[?&]next=") or path:find("[?&]offset=") or path:find("[?&]pageToken=")) ~= nil
 end
 
--- The number of items before the first page; nil if that is not known.
+-- Returns the number of items before the first page; nil if it is not known.
 local function items_before(walk)
   local offset = page.count(walk.given, "offset") or 0
   if walk.cursor then
@@ -231,7 +240,7 @@ function pages.check(path, options)
   elseif options.max_pages and (math.tointeger(options.max_pages) or 0) < 1 then
     errors.argument_error(("max_pages: a whole number, 1 or more, expected, got %s"):format(options.max_pages))
   elseif pages.has_position(path) then
-    errors.argument_error("give next and offset in the option query, where they can change from page to page")
+    errors.argument_error("set next and offset in the option query, where they can change from page to page")
   end
 end
 
@@ -246,13 +255,13 @@ function pages.walk(get, path, options)
   options = options or {}
   local given = options.query or {}
   local walk = {
-    get = get, path = path, number = 0, empty = 0, seen = 0, given = given, query = given, items = options.items,
+    get = get, path = path, number = 0, empty = 0, items_seen = 0, given = given, query = given, items = options.items,
     remember_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
     options = { headers = options.headers, timeout = options.timeout }, cursor = given.next or given.pageToken,
     counts_pages = path:match("^[^?]*"):find(COUNTS_PAGES) ~= nil,
     limit = page.count(given, "limit") or tonumber(path:match("[?&]limit=(%d+)")),
   }
-  walk.before = items_before(walk)
+  walk.items_before = items_before(walk)
   local step = options.by == "page" and next_page or next_item
   return function() return step(walk) end
 end

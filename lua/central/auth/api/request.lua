@@ -1,5 +1,5 @@
--- One authorized API call: with a valid token, again with another after a 401, and again later if the server is busy. A
--- token is sent to the host of base_url and to those in `hosts`, never elsewhere.
+-- Makes an API call with a valid token. Retries with another token after a 401, and later if the server is busy. Sends
+-- a token only to the host of base_url and to those in `hosts`.
 -- SPDX-License-Identifier: MIT
 
 local response = require "central.auth.api.response"
@@ -18,10 +18,10 @@ local proxy = util.lazy "central.auth.config.proxy"
 ---@field query? table<string, any> strings, numbers, booleans; a list repeats the name
 ---@field json? any the body, encoded by lua-cjson
 ---@field body? string the body, sent unchanged
----@field content_type? string of `body`; default application/octet-stream
+---@field content_type? string the type of `body`; default application/octet-stream
 ---@field headers? table<string, string | number>
----@field timeout? number seconds for all of it: token, attempts, pauses
----@field raw? boolean return the reply whatever its status, and do not decode it
+---@field timeout? number seconds for the whole call: token, attempts and pauses
+---@field raw? boolean return the reply for any status, and do not decode its body
 
 local request = {}
 
@@ -31,7 +31,7 @@ local IDENTITY = "Accept-Encoding: identity"
 local LINES_MAX = 61                       -- header fields of a call
 local BODY_MAX = 16 * 1024 * 1024          -- bytes of a request's body, and of a reply's
 
--- Whether a method is idempotent: the call may be repeated even if the server has acted on it (RFC 9110, 9.2.2).
+-- Idempotent methods: the call may be retried even if the server has acted on it (RFC 9110, 9.2.2).
 local IDEMPOTENT = {
   GET = true, HEAD = true, OPTIONS = true, PUT = true, DELETE = true, POST = false, PATCH = false,
 }
@@ -57,22 +57,22 @@ local RESERVED = {
 ---@param options? central.auth.RequestOptions
 function request.check(method, target, options)
   if type(method) ~= "string" or IDEMPOTENT[method:upper()] == nil then
-    errors.argument_error(("the method %s is none of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
+    errors.argument_error(("the method %s is not one of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
       errors.printable(tostring(method))))
   elseif type(target) ~= "string" then
-    errors.argument_error("a path or a URL, a string, expected, got " .. type(target))
+    errors.argument_error("target: string expected (a path or a URL), got " .. type(target))
   end
   errors.check_options(options, request.options)
 end
 
--- --- what is sent --------------------------------------------------------------------------------------------------
+-- --- the request ----------------------------------------------------------------------------------------------------
 
--- The body and its content type; false without a body; nil and the problem if they are not valid.
+-- Returns the body and its content type; false without a body; nil and the problem if they are not valid.
 local function body_of(method, options)
   if options.json ~= nil and options.body then
-    return nil, "json and body are two ways to give the same thing"
+    return nil, "json and body conflict; set only one of them"
   elseif options.content_type and not options.body and options.json == nil then
-    return nil, "content_type describes a body, and there is none"
+    return nil, "content_type is set, but there is no body"
   end
   local text, problem, content_type = options.body, nil, options.content_type
   if options.json ~= nil then
@@ -92,15 +92,15 @@ local function header_problem(name, value)
   if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
     return ("headers: %q is not the name of a header field"):format(errors.printable(tostring(name)))
   elseif RESERVED[name:lower()] then
-    return ("headers: %s cannot be set by the caller"):format(name)
+    return ("headers: %s is set by central-auth and cannot be changed"):format(name)
   elseif type(value) ~= "string" and type(value) ~= "number" then
-    return ("headers: %s: a string is needed, not a %s"):format(name, type(value))
+    return ("headers: %s: string expected, got %s"):format(name, type(value))
   elseif type(value) == "string" and value:find("[%c\x7F]") then
-    return ("headers: %s: it holds a control character"):format(name)
+    return ("headers: %s: the value contains a control character"):format(name)
   end
 end
 
--- The lines of the header; or nil and the problem with a field.
+-- Returns the lines of the header; or nil and the problem with a field.
 local function lines_of(options, content_type)
   local lines, set = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, {}
   for name, value in pairs(options.headers or {}) do
@@ -120,7 +120,7 @@ local function lines_of(options, content_type)
   return lines
 end
 
--- The call as a table; or nil and the problem with its arguments.
+-- Returns the call as a table; or nil and the problem with its arguments.
 local function new_call(config, method, target, options, base)
   local address, problem = targets.resolve(target, base or config.base_url, config.hosts)
   local query, body, content_type, lines
@@ -132,13 +132,13 @@ local function new_call(config, method, target, options, base)
     problem = body == nil and content_type or nil
   end
   if not problem and content_type:find("[%c\x7F]") then
-    problem = "content_type: it holds a control character"
+    problem = "content_type: the value contains a control character"
   elseif not problem then
     lines, problem = lines_of(options, content_type)
   end
   local timeout = options.timeout or config.timeout
   if not problem and not (timeout > 0 and timeout <= 3600) then
-    problem = "timeout: a number of seconds above 0 and up to 3600 is needed"
+    problem = "timeout: a number of seconds above 0 and up to 3600 expected"
   end
   if problem then
     return nil, problem
@@ -165,14 +165,14 @@ local function send(source, call, token, deadline)
   return raw, failure
 end
 
--- Whether a second attempt is safe: the method is idempotent, or the server certainly did not act.
+-- Returns whether a retry is safe: the method is idempotent, or the server certainly did not act.
 local function is_repeatable(call, raw, code)
   return IDEMPOTENT[call.method] or code == "connect" or code == "resolve" or (raw and raw.status == 429)
 end
 
 local ACTED_CODES = { timeout = true, network = true, reply = true, closed = true }
 
--- Whether the server may have acted on this attempt: its status says so or leaves it open, or its reply was lost.
+-- Returns whether the server may have acted on this attempt: the status does not exclude it, or the reply was lost.
 local function may_have_acted(call, raw, code)
   local status = raw and raw.status
   if status then
@@ -181,7 +181,7 @@ local function may_have_acted(call, raw, code)
   return call.may_be_sent and ACTED_CODES[code] or false
 end
 
--- Seconds to wait before the next attempt; nil if there is none.
+-- Returns the seconds before the retry; nil without a retry.
 local function retry_delay(source, call, raw, failure, retry_after)
   local code, detail = failure and failure.code or "http", failure and failure.detail or { status = raw.status }
   if call.attempts >= ATTEMPTS_MAX or not is_repeatable(call, raw, failure and code)
@@ -195,13 +195,13 @@ local function is_success(raw)
   return raw.status >= 200 and raw.status < 300 or raw.status == 304
 end
 
--- A repeated DELETE gets 404 or 410 if the attempt before it deleted the resource.
+-- A retried DELETE gets 404 or 410 if the previous attempt deleted the resource.
 local function is_deleted(call, raw)
   return call.method == "DELETE" and (raw.status == 404 or raw.status == 410)
     and (call.may_have_acted or raw.sent_twice)
 end
 
--- The results of a call that ends with this reply.
+-- Returns the results of a call that ends with this reply.
 local function finish(call, raw, reply, clean, retry_after)
   if not is_success(raw) and not is_deleted(call, raw) and not call.raw then
     return response.failure(call, raw, reply, clean, retry_after)
@@ -212,15 +212,14 @@ local function finish(call, raw, reply, clean, retry_after)
   return reply
 end
 
--- One attempt, with a token. Returns true and the results of the call; or false and the seconds before the next
--- attempt.
+-- Makes one attempt with a token. Returns true and the results of the call; or false and the seconds before the retry.
 local function attempt(source, call, deadline)
   local token, failure = source:token(nil, deadline)
   if not token then
-    local prefix = call.refused_at and call.name .. ": the API refused the token, and there is no other: " or ""
+    local prefix = call.refused_at and call.name .. ": the API refused the token, and getting another failed: " or ""
     return true, nil, prefix .. failure.message, failure.code, failure.detail
   elseif deadline:over() then
-    return true, errors.fail("timeout", call.name .. ": no time is left for the request after waiting for a token")
+    return true, errors.fail("timeout", call.name .. ": no time is left for the request after the wait for a token")
   end
   call.sent_boot, call.sent_wall = source.current.sent_boot or 0, source.current.sent_wall or 0
   call.seen_resets = source.resets.count

@@ -1,4 +1,4 @@
--- Makes of an API's raw reply what the caller gets: a reply, or a failure with a message.
+-- Converts an API's raw reply to the reply or the failure that the caller gets.
 -- SPDX-License-Identifier: MIT
 
 local clusters = require "central.auth.config.clusters"
@@ -8,20 +8,20 @@ local json = require "central.auth.json"
 local response_error = require "central.auth.token.response_error"
 
 ---@class central.auth.Reply
----@field status integer HTTP
+---@field status integer HTTP status
 ---@field headers table<string, string> by name in any case; repeated fields are joined by ", "
----@field body string as it was received
----@field json? any decoded, if the reply's Content-Type is JSON: numbers are floats, null is cjson.null
+---@field body string as received
+---@field json? any the decoded body, if its Content-Type is JSON: numbers are floats, null is cjson.null
 ---@field rate_limit? central.auth.RateLimit
 
 ---@class central.auth.RateLimit
 ---@field limit? number requests that the server allows in a period
 ---@field remaining? number requests left in this period
----@field reset? number seconds until there are more
+---@field reset? number seconds until the period ends
 
 local response = {}
 
-local RESET_MAX = 31 * 86400 -- seconds; longer ones are ignored
+local RESET_MAX = 31 * 86400 -- seconds; longer times are ignored
 
 local metatable = { __name = "central.auth.reply", __metatable = false }
 
@@ -35,7 +35,7 @@ local case_insensitive = {
   end,
 }
 
--- From the lines of the header.
+-- Makes the table of header fields from the lines of the header.
 local function headers_of(lines)
   local headers = {}
   for name, value in lines:gmatch "([^:\n]*): ([^\n]*)\n" do
@@ -45,7 +45,7 @@ local function headers_of(lines)
   return setmetatable(headers, case_insensitive)
 end
 
--- Seconds since 1970 of a date like 2026-11-24T20:00:00Z (RFC 3339; offsets are not in use here).
+-- Returns the seconds since 1970 of a date like 2026-11-24T20:00:00Z (RFC 3339, without offsets).
 local function parse_rfc3339(text)
   local year, month, day, hour, minute, second = text:match("^(%d+)-(%d%d)-(%d%d)[T ](%d%d):(%d%d):(%d%d)")
   if not year then
@@ -59,13 +59,14 @@ local function parse_rfc3339(text)
   return days * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second)
 end
 
--- The first number of a list like "100, 100;w=60", whose further items describe periods.
+-- Returns the first number of a list like "100, 100;w=60", whose further items describe periods.
 local function first_number(text)
   local digits = text:match("^[^,;]*"):match("^%s*(%d[%d.]*)%s*$")
   return digits and #digits < 16 and tonumber(digits) or nil
 end
 
--- Seconds until the limit resets. GreenLake sends seconds, Central a date, others seconds or milliseconds since 1970.
+-- Returns the seconds until the limit resets. GreenLake sends seconds, Central a date, other servers seconds or
+-- milliseconds since 1970.
 local function reset_in(text, now)
   local number = first_number(text)
   local at = number and number > 1e9 and (number > 1e12 and number / 1000 or number) or parse_rfc3339(text)
@@ -82,7 +83,7 @@ local function rate_limit(headers, now)
   return next(limit) and limit or nil
 end
 
---- Whether one of the reply's Content-Type fields is a JSON type, and its body is not blank.
+--- Returns whether one of the reply's Content-Type fields is a JSON type and its body is not blank.
 ---@param reply central.auth.Reply
 ---@return boolean
 function response.is_json(reply)
@@ -111,7 +112,7 @@ function response.new(raw, decode)
   return reply
 end
 
---- Returns the seconds after which the server accepts more requests, if the reply has them.
+--- Returns the seconds until the server accepts more requests, if the reply has them.
 ---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@return number?
@@ -130,8 +131,8 @@ local function advice(raw, call, clean)
     return (": %s accepts this token for other calls; the role of the credential's user, or its workspace, probably"
       .. " lacks a permission for this one"):format(host)
   elseif raw.status == 401 then
-    return (": %s refuses even tokens that were just issued, so the credential was neither reset nor deleted: it"
-      .. " belongs to another workspace or region, or was not created for this service"):format(host)
+    return (": %s refuses even a token that was just issued: the credential belongs to another workspace or region,"
+      .. " or was not created for this service"):format(host)
   elseif raw.status == 403 then
     return ": the token is valid; the role of the credential's user, or its workspace, does not permit this"
   elseif raw.status >= 300 and raw.status < 400 then
@@ -164,7 +165,7 @@ end
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
 function response.unreadable(call, raw, reply, clean)
-  local problem = response.is_json(reply) and "the reply says it is JSON and is not" or "the reply can't be read"
+  local problem = response.is_json(reply) and "the reply's body is not valid JSON" or "the reply's body can't be read"
   return errors.fail("reply", ("%s: %s (%d bytes)%s"):format(call.name, problem, #reply.body,
     response_error.encoding(raw, clean)), { status = reply.status, reply = reply })
 end

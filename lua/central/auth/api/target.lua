@@ -1,4 +1,4 @@
--- The URL of an API call: from a path or a URL, and a query, to a URL that the token may be sent to, or a problem.
+-- Makes the URL of an API call from a path or a URL, and a query. Refuses URLs that the token may not be sent to.
 -- SPDX-License-Identifier: MIT
 
 local url = require "central.auth.url"
@@ -8,7 +8,7 @@ local errors = util.lazy "central.auth.errors"
 
 local target = {}
 
--- Whether a segment is "..", encoded or not, between slashes or backslashes.
+-- Returns whether a segment is "..", encoded or not, between slashes or backslashes.
 local function has_dot_segments(path)
   for segment in url.decode(path):gmatch("[^/\\]+") do
     if segment == ".." then
@@ -43,16 +43,16 @@ function target.resolve(text, base, hosts)
       problem = text:find("://", 1, true) and host
         or "write a path that begins with /, or a URL like https://host/path"
     elseif origin ~= (base and url.split(base)) and not (origin:find("^https:") and is_allowed(origin, hosts)) then
-      problem = ("the token is not sent to %s: it is not the host of base_url, and not one of the option hosts")
+      problem = ("the token is not sent to %s, which is not the host of base_url; add it to the option hosts")
         :format(host)
     end
   elseif not problem and text:find("^//") then
-    problem = "it begins with two slashes"
+    problem = "the path begins with two slashes"
   end
   if not problem and has_dot_segments(path:match("^[^?]*")) then
-    problem = "its path has a segment .."
+    problem = "the path has a segment .."
   elseif not problem and not address then
-    problem = "a path needs the option base_url, or cluster: an argument, CENTRAL_BASE_URL or a profile"
+    problem = "a path needs base_url or cluster; set one, for example CENTRAL_BASE_URL or in a profile"
   end
   return not problem and address or nil, problem
 end
@@ -61,7 +61,7 @@ local function encode(text)
   return (text:gsub("[^A-Za-z0-9%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
---- Formats a value; a number with all its digits and no more, and with a point in any locale.
+--- Formats a value. A number gets all its digits and no more, and a decimal point in any locale.
 ---@param value string | number | boolean
 ---@return string
 function target.text(value)
@@ -74,7 +74,7 @@ function target.text(value)
   return ((tonumber(short) == value and short or ("%.17g"):format(value)):gsub("[^%w+-]+", "."))
 end
 
--- The kind of a value that a query cannot have; nil for others.
+-- Returns the kind of a value that a query cannot have; nil for other values.
 local function unsupported_type(value)
   local kind = type(value)
   if kind == "number" and value - value ~= 0 then
@@ -100,7 +100,7 @@ end
 function target.query(fields)
   for name in pairs(fields) do
     if type(name) ~= "string" then
-      return nil, ("a name is a %s; names must be strings"):format(type(name))
+      return nil, ("name: string expected, got %s"):format(type(name))
     end
   end
   local parts = {}
@@ -109,7 +109,7 @@ function target.query(fields)
     for _, value in ipairs(is_list(values) and values or { values }) do
       local problem = unsupported_type(value)
       if problem then
-        return nil, ("%s: a string, a number, a boolean or a list of these is needed, not %s"):format(
+        return nil, ("%s: a string, a number, a boolean or a list of these expected, got %s"):format(
           errors.printable(name), problem)
       end
       parts[#parts + 1] = encode(name) .. "=" .. encode(target.text(value))

@@ -1,5 +1,5 @@
--- After a 401 of an API: decides whether the token is at fault and is replaced, or the call lacks a permission, which
--- must not cost the processes that share the token a new one. Remembers which calls succeeded with the current token.
+-- Decides after a 401 from an API whether to replace the token. If the call only lacks a permission, the token remains,
+-- as other processes share it. Remembers the calls that succeeded with the current token.
 -- SPDX-License-Identifier: MIT
 
 local invalidation = require "central.auth.token.invalidation"
@@ -7,7 +7,7 @@ local invalidation = require "central.auth.token.invalidation"
 local unauthorized = {}
 
 local RESET_POLL = 0.02 -- seconds between checks whether the credential is still being reset
-local YOUNG = 60        -- seconds in which a token that the host has accepted is not at fault
+local YOUNG = 60        -- seconds in which a token that the host has accepted is presumed valid
 local TOKENS_MAX = 4    -- tokens that one call may use, those of other processes included
 local CALLS_MAX = 64    -- calls that are remembered; the oldest is forgotten first
 local KEY_MAX = 512     -- bytes of a call's key; longer ones are not remembered
@@ -32,7 +32,7 @@ local function remember(accepted, key)
   accepted.order[accepted.at], accepted.calls[key] = key, true
 end
 
--- What is remembered for the token of the call; nil if that is for another token.
+-- Returns the calls that succeeded with the token of this call; nil if another token is remembered.
 local function accepted_of(source, call)
   local accepted = accepted_by[source]
   return accepted and accepted.sent_boot == call.sent_boot and accepted or nil
@@ -55,7 +55,7 @@ function unauthorized.succeeded(source, call)
   remember(accepted, path_key)
 end
 
--- While this client resets its own credential, a refused token is expected; the next token comes after the reset.
+-- While this client resets its own credential, refused tokens are expected; the next token is issued after the reset.
 local function wait_for_reset(source, deadline)
   while source.resets:is_under_way() and not deadline:over() do
     source.waiter:pause(RESET_POLL)
@@ -63,7 +63,7 @@ local function wait_for_reset(source, deadline)
   return source.clock:boot()
 end
 
--- Whether the token may be at fault, and whether the same call succeeded with it before.
+-- Returns whether the token may be invalid, and whether the same call succeeded with it before.
 local function is_suspect(source, call, now)
   local accepted = accepted_of(source, call)
   local key, path_key = keys_of(call)
@@ -85,7 +85,7 @@ end
 ---@return boolean
 function unauthorized.replace(source, call, token, deadline)
   local now = wait_for_reset(source, deadline)
-  if call.seen_resets ~= source.resets.count then -- the reset ended the token, which is forgotten already
+  if call.seen_resets ~= source.resets.count then -- the reset ended the token, which is already forgotten
     return not deadline:over()
   end
   local suspect, proven = is_suspect(source, call, now)

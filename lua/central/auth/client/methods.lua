@@ -1,4 +1,4 @@
--- The methods of a client beside those that return its token, and the checks of arguments. Loaded on first use.
+-- The methods of a client except those that return its token, and the checks of arguments. Loaded on first use.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -21,7 +21,7 @@ local methods = {}
 
 -- --- arguments -----------------------------------------------------------------------------------------------------
 
--- Checks the options of a method that has one option; returns its value.
+-- Checks the options of a method with one option; returns its value.
 local function check_option(options, known, kind, call)
   if options == nil then
     return nil
@@ -49,7 +49,7 @@ end
 
 local function check_token(token)
   if token ~= nil and type(token) ~= "string" then
-    errors.argument_error("invalidate: the token, a string, expected, got " .. type(token))
+    errors.argument_error("invalidate: token: string expected, got " .. type(token))
   end
 end
 
@@ -75,7 +75,7 @@ end
 
 -- --- methods -------------------------------------------------------------------------------------------------------
 
---- Gets a new token now, whatever the state of the current one. On failure the current one stays.
+--- Gets a new token now, whatever the state of the current one. On failure the current one remains in use.
 ---@return string? token
 ---@return string? message
 ---@return central.auth.Code? code
@@ -84,7 +84,7 @@ function Client:renew()
   return check_self(self, "renew"):_with_source(calls.renew)
 end
 
---- Starts to get a token and does not wait for it; for event loops.
+--- Starts to get a token and does not wait for it. For event loops.
 ---@param options? central.auth.TokenOptions
 ---@return central.auth.Pending? pending
 ---@return string? message
@@ -94,7 +94,7 @@ function Client:pending(options)
   return check_self(self, "pending"):_with_source(pending.new, methods.check_min_valid(options))
 end
 
---- Forgets a token that an API refused (401), if it is still the current one; the next `token` gets another.
+--- Forgets a token that an API refused (401), if it is still the current one. The next `token` gets another.
 ---@param token? string default: the current token
 ---@return boolean? forgotten
 ---@return string? message
@@ -106,13 +106,13 @@ function Client:invalidate(token)
   return self:_with_source(invalidation.invalidate, token)
 end
 
--- The state of the token; `closed` where the client is.
+-- Returns the state of the token; `closed` for a closed client.
 local function status_of(client)
   return status.of(not client._source.closed and client._source or nil)
 end
 
---- Returns the state of the token and of its renewal, without secrets; it prints readably. Reads the token that other
---- processes share only with `shared`, or after the first token request.
+--- Returns the state of the token and of its renewal, without secrets; `print` shows all of it. Reads the shared token
+--- only with `shared`, or after the first token request.
 ---@param options? central.auth.StatusOptions
 ---@return central.auth.Status? status
 ---@return string? message
@@ -121,8 +121,8 @@ end
 function Client:status(options)
   check_self(self, "status")
   if check_shared(options) and not self._source.closed then
-    local looked, message, code, detail = self:_with_source(look.shared)
-    if not looked then
+    local is_read, message, code, detail = self:_with_source(look.shared)
+    if not is_read then
       return nil, message, code, detail
     end
   end
@@ -149,7 +149,7 @@ function Client:close(options)
   return revoked, message, code, detail
 end
 
---- Returns the method with this name, or what is called like that of api/methods.
+--- Returns the method with this name, here or in api/methods.
 ---@param client central.auth.Client
 ---@param name any
 ---@return any
@@ -157,7 +157,7 @@ function methods.look_up(client, name)
   return Client[name] or api_methods.look_up(client, name)
 end
 
---- The client in a few words.
+--- Describes the client in a few words.
 ---@param client central.auth.Client
 ---@return string
 function methods.describe(client)

@@ -1,5 +1,5 @@
--- What the sandbox's server has beside its endpoints: the log of requests, the rate limit, and the commands, which come
--- from the methods of central.auth.sandbox.Server, and on /sandbox from tests in any language.
+-- The log of requests, the rate limit and the commands of the sandbox's server. Commands come from the methods of
+-- central.auth.sandbox.Server, or by HTTP on /sandbox from tests in any language.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -30,7 +30,7 @@ function admin.logged(state, stream, route)
   end
 end
 
---- The requests since the last call.
+--- Returns the requests since the last call.
 ---@param state table
 ---@return table
 function admin.log(state)
@@ -65,12 +65,12 @@ end
 local function number(name, value)
   if type(value) ~= "number" or not (value >= 0 and value < math.huge) then
     local got = type(value) == "number" and ("%g"):format(value) or tostring(value)
-    error(("%s: a number, 0 or more, expected, got %s"):format(name, got), 0)
+    error(("%s: a number of 0 or more expected, got %s"):format(name, got), 0)
   end
   return value
 end
 
--- The commands; each raises the problem with its fields.
+-- The commands. Each raises if its fields are not valid.
 local COMMANDS = {
   revoke = function(state) state.tokens = {} end,
   recover = function(state) state.fail = { token = { times = 0 }, api = { times = 0 } } end,
@@ -81,7 +81,7 @@ local COMMANDS = {
   end,
 }
 
--- `times` counts down to 0; as JSON has no infinity, that is -1, from which 0 is never reached.
+-- `times` counts down to 0. JSON has no infinity: it becomes -1, from which 0 is never reached.
 function COMMANDS.fail(state, fields)
   local status, times, of = number("status", fields.status), fields.times or 1, fields.of or "token"
   times = times == math.huge and -1 or number("times", times)
@@ -94,7 +94,7 @@ function COMMANDS.fail(state, fields)
   state.fail[of] = { status = status, times = times, retry_after = retry_after }
 end
 
---- Runs a command. Returns the problem with its fields, if there is one.
+--- Runs a command. Returns the problem if its fields are not valid.
 ---@param state table
 ---@param name string
 ---@param fields? table
@@ -126,8 +126,8 @@ local function dispatch(state, stream, method, name, query, answer)
   answer(stream, problem and 400 or 200, problem and { message = problem } or { done = true })
 end
 
---- Answers an admin command, and any request over the rate limit. Returns whether it answered; other requests are for
---- the server's endpoints.
+--- Answers an admin command, and any request over the rate limit. Returns whether it answered; other requests go to the
+--- server's endpoints.
 ---@param state table
 ---@param stream table
 ---@param headers table

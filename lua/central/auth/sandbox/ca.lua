@@ -1,5 +1,5 @@
--- A temporary certificate authority: keys and certificates for servers on this machine, for the sandbox and for specs.
--- Never for a server that other machines can reach.
+-- A temporary certificate authority for the sandbox and for specs: makes keys and certificates for servers on this
+-- machine, not for servers that other machines can reach.
 -- SPDX-License-Identifier: MIT
 
 local altname = require "openssl.x509.altname"
@@ -25,7 +25,7 @@ local ca = {}
 
 local WEEK = 7 * 86400 -- seconds; longer than specs move a clock
 
--- A key is never readable by others, not even for a moment: the file is made empty, and gets its mode first.
+-- Writes a file. The file of a key gets its mode while it is empty, so that other users can never read the key.
 local function write(path, text, private)
   local file = assert(io.open(path, "wb"))
   if private then
@@ -58,7 +58,7 @@ local function extend(certificate, issuer, list)
   end
 end
 
---- A new authority whose files go into `options.folder`.
+--- Makes an authority, which writes its files to `options.folder`.
 ---@param options { folder: string, name?: string }
 ---@return central.auth.sandbox.CA
 function ca.new(options)

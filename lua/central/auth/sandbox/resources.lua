@@ -1,5 +1,5 @@
 -- The sandbox's part of Central's and GreenLake's APIs: a few collections with their kinds of paging, the credentials
--- API, and an echo. Each call that arrives here has a valid token.
+-- API, and an echo. The server has checked the token of each call.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -10,7 +10,7 @@ local rand = require "openssl.rand"
 local resources = {}
 
 local EMPTY = cjson.decode "[]"
-local WAIT_MAX = 60 -- seconds that an echo may take
+local WAIT_MAX = 60 -- seconds that an echo may wait
 
 local function not_found()
   return 404, { message = "There is no such resource in the sandbox.", httpStatusCode = 404,
@@ -42,7 +42,7 @@ local function slice(kind, first, limit)
   return items[1] and items or EMPTY, #items
 end
 
--- By a cursor that the client sends back; null on the last page.
+-- Pages by a cursor that the client sends back; the cursor of the last page is null.
 local function by_cursor(kind, fields)
   local first = integer(fields.next, 1, 1, kind[3] + 1)
   local items, count = slice(kind, first, integer(fields.limit, 100, 1, 1000))
@@ -52,13 +52,14 @@ local function by_cursor(kind, fields)
   }
 end
 
+-- Pages by a number of items to skip.
 local function by_offset(kind, fields)
   local offset = integer(fields.offset, 0, 0, kind[3])
   local items, count = slice(kind, offset + 1, integer(fields.limit, 10, 1, 100))
   return 200, { items = items, count = count, total = kind[3], offset = offset }
 end
 
--- For each: model, name, number of items, and how it is paged.
+-- For each collection: model, name, number of items, the function that makes an item, and the kind of paging.
 local COLLECTIONS = {
   ["/network-monitoring/v1/aps"] = { "AP-635", "lobby", 12, item = device, page = by_cursor },
   ["/network-monitoring/v1/switches"] = { "CX-6300M", "closet", 4, item = device, page = by_cursor },
@@ -68,14 +69,14 @@ local COLLECTIONS = {
 
 -- --- GreenLake's credentials API -----------------------------------------------------------------------------------
 
---- Random bytes, in hexadecimal digits.
+--- Returns random bytes in hexadecimal digits.
 ---@param bytes integer
 ---@return string
 function resources.random_text(bytes)
   return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
 end
 
--- The clients that were created, and the one that the server was started with.
+-- Returns the created clients and the one that the server was started with.
 local function clients(state)
   state.clients = state.clients or {
     { id = state.client_id, clientId = state.client_id, credentialName = "sandbox", type = "credentials",
@@ -152,9 +153,9 @@ local function credentials(state, call)
   return not_found()
 end
 
--- --- all -----------------------------------------------------------------------------------------------------------
+-- --- calls ---------------------------------------------------------------------------------------------------------
 
---- The status and the body that answer a call.
+--- Returns the status and the body of the reply to a call.
 ---@param state table the server's
 ---@param call table method, HTTP version, path, query and its fields, content_type, body
 ---@return integer status

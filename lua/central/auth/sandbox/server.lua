@@ -1,5 +1,5 @@
 -- The sandbox's server, on lua-http: GreenLake's token endpoint and a few of Central's API calls. Takes commands on a
--- socket. Runs in the Lua state of its own thread.
+-- socket. Runs in a separate thread with its own Lua state.
 -- SPDX-License-Identifier: MIT
 
 local resources = require "central.auth.sandbox.resources"
@@ -18,7 +18,7 @@ local server = {}
 
 local BODY_MAX, API_BODY_MAX = 64 * 1024, 1024 * 1024
 local BODY_TIMEOUT = 10 -- seconds for a request's headers, and for its body
-local LIFETIME = 7199   -- seconds of a token, as GreenLake's for Central
+local LIFETIME = 7199   -- seconds of a token, like GreenLake's for Central
 
 local function random_base64url(bytes)
   local base64 = require("basexx").to_base64(rand.bytes(bytes))
@@ -61,7 +61,7 @@ local ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 -- --- the token endpoint (RFC 6749, 4.4 and 5) ---------------------------------------------------------------------
 
---- The fields of a form or of a query; of repeated ones the last.
+--- Returns the fields of a form or of a query; of a repeated field the last value.
 ---@param text string
 function server.fields(text)
   local fields = {}
@@ -104,11 +104,11 @@ local function issue(state, more)
 end
 
 local function is_live(state, token)
-  local until_ = token and state.tokens[token]
-  return until_ and until_ > cqueues.monotime()
+  local expiry = token and state.tokens[token]
+  return expiry and expiry > cqueues.monotime()
 end
 
--- RFC 8693 as GreenLake has it: at the tenant's endpoint, without the client's credentials.
+-- Token exchange (RFC 8693) as GreenLake does it: at the tenant's endpoint, without the client's credentials.
 local function exchange(state, stream, fields, path)
   if not path:find("^/authorization/") or fields.subject_token_type ~= ACCESS_TOKEN then
     return answer(stream, 400, { error = "invalid_request" })
@@ -208,8 +208,8 @@ end
 
 -- --- commands -----------------------------------------------------------------------------------------------------
 
--- What only the methods of central.auth.sandbox.Server ask for.
-local QUESTIONS = {
+-- Commands for the methods of central.auth.sandbox.Server only, beside those of the module admin.
+local OWN_COMMANDS = {
   hello = function(state)
     return { port = state.port, problem = state.problem, client_id = state.client_id,
       client_secret = state.client_secret }
@@ -222,9 +222,9 @@ local QUESTIONS = {
 local function run_commands(state, connection)
   for line in connection:lines("*l") do
     local command = json.cjson().decode(line)
-    local ask, answered = QUESTIONS[command.name], { number = command.number }
-    if ask then
-      answered.result = ask(state)
+    local run, answered = OWN_COMMANDS[command.name], { number = command.number }
+    if run then
+      answered.result = run(state)
     else
       answered.problem = admin.run(state, command.name, command.fields)
     end
@@ -260,7 +260,7 @@ local function listen(state, settings)
 end
 
 --- Serves until the command `stop`.
----@param connection userdata the socket that commands come from
+---@param connection userdata the socket for commands
 ---@param settings table
 function server.serve(connection, settings)
   local state = {
