@@ -6,6 +6,7 @@ local loops = require "central.auth.loops"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
+local with = require "spec.support.with"
 
 local server, folder, c
 
@@ -16,9 +17,7 @@ end
 describe("credentials", function()
   before_each(function()
     folder, server = process.scratch(), sandbox.start()
-    local options = server:options()
-    options.cache = folder .. "/cache"
-    c = assert(auth.new(options))
+    c = assert(auth.new(with(server:options(), { cache = folder .. "/cache" })))
   end)
   after_each(function()
     c:close()
@@ -214,9 +213,7 @@ describe("credentials", function()
   end)
 
   it("are reset without a failed call, however many are under way", function()
-    local options = server:options()
-    options.wait = loops.cqueues
-    local busy <close> = assert(auth.new(options))
+    local busy <close> = assert(auth.new(with(server:options(), { wait = loops.cqueues })))
     assert(busy:token())
     local loop, calls, over = cqueues.new(), 0, false
     for _ = 1, 10 do

@@ -474,9 +474,7 @@ describe("over the network", function()
 
   -- A client whose coroutines wait in a loop of cqueues; it has its token.
   local function in_a_loop()
-    local options = server:options()
-    options.wait = loops.cqueues
-    local c = assert(auth.new(options))
+    local c = assert(auth.new(with(server:options(), { wait = loops.cqueues })))
     assert(c:token())
     return c
   end

@@ -14,6 +14,7 @@ local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 local transfers = require "central.auth.token.transfers"
 local waiter = require "central.auth.token.waiter"
+local with = require "spec.support.with"
 
 local LIMIT, LOOK = 16, 0.1
 
@@ -160,9 +161,7 @@ describe("over the network", function()
   after_each(function() server:close() end)
 
   local function options(timeout)
-    local given = server:options()
-    given.wait, given.timeout = loops.cqueues, timeout
-    return given
+    return with(server:options(), { wait = loops.cqueues, timeout = timeout })
   end
 
   it("24 coroutines have fair shares of 16 places #slow #timing", function()

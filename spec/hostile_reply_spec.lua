@@ -3,25 +3,17 @@
 
 local ask = require "spec.support.ask"
 local basexx = require "basexx"
-local ca = require "central.auth.sandbox.ca"
-local process = require "spec.support.process"
+local localhost = require "spec.support.localhost"
 local rude = require "spec.support.rude"
 
-local folder, authority, leaf
+local here
 
-local function prepare()
-  folder = process.scratch()
-  authority = ca.new { folder = folder }
-  leaf = authority:issue { name = "localhost", ips = { "127.0.0.1" } }
-end
-
-local function clean_up()
-  process.remove(folder)
-end
+setup(function() here = localhost.new() end)
+teardown(function() here:remove() end)
 
 local function check(spec, options)
   options = options or {}
-  spec.leaf, options.ca_file = leaf, authority.file
+  spec.leaf, options.ca_file = here.leaf, here.ca_file
   return ask.expect(spec, options)
 end
 
@@ -39,9 +31,6 @@ local function has_odd_reply(got)
 end
 
 describe("access_token", function()
-  setup(prepare)
-  teardown(clean_up)
-
   local types = { "false", "null", "3600", "true", "{}", "[]", '""', '" "', '"a b"' }
   local bytes = { [["a\r\nb"]], '"a\r\nb"', [["a\u0000b"]], [["a\tb"]], [["\u00e9"]], '"é"', '"a\x7F"', [["\ud800"]] }
   for _, list in ipairs { types, bytes } do
@@ -65,9 +54,6 @@ describe("access_token", function()
 end)
 
 describe("token_type", function()
-  setup(prepare)
-  teardown(clean_up)
-
   for raw, odd in pairs { ['"bearer"'] = false, ['"BEARER"'] = false, ['"BearerToken"'] = true, null = true } do
     it(("of %s is taken%s"):format(raw, odd and ", with an event" or ""), function()
       assert.equal(odd, has_odd_reply(check_fields { token_type = raw }))
@@ -88,9 +74,6 @@ describe("token_type", function()
 end)
 
 describe("expires_in", function()
-  setup(prepare)
-  teardown(clean_up)
-
   local function check_life(seconds, fields)
     local left = check_fields(fields).status.expires_in
     assert.is_true(left <= seconds and left > seconds - 2, ("%s seconds left, not %g"):format(left, seconds))
@@ -132,9 +115,6 @@ describe("expires_in", function()
 end)
 
 describe("a redirect", function()
-  setup(prepare)
-  teardown(clean_up)
-
   for _, status in ipairs { 301, 302, 303, 307, 308 } do
     for _, target in ipairs { "http://127.0.0.1/here", "https://user:pass@elsewhere.example:444/there?x=y" } do
       it(("%d to %s is not followed"):format(status, target), function()
@@ -156,9 +136,6 @@ describe("a redirect", function()
 end)
 
 describe("a status", function()
-  setup(prepare)
-  teardown(clean_up)
-
   local function check_status(status, body, code, again, name)
     local got = check { code = code, again = again, replies = rude.reply(status, nil, body) }
     assert.equal(status, got.detail.status)
@@ -207,9 +184,6 @@ describe("a status", function()
 end)
 
 describe("Retry-After", function()
-  setup(prepare)
-  teardown(clean_up)
-
   local function check_wait(value, low, high, headers)
     headers = headers or {}
     headers["Retry-After"] = value
@@ -250,8 +224,8 @@ describe("Retry-After", function()
   end)
 
   it("keeps the client from asking again", function()
-    local server <close> = rude.start { leaf = leaf, replies = rude.reply(503, { ["Retry-After"] = 90 }) }
-    ask.token(server, { ca_file = authority.file, timeout = 5 }, function(client)
+    local server <close> = rude.start { leaf = here.leaf, replies = rude.reply(503, { ["Retry-After"] = 90 }) }
+    ask.token(server, { ca_file = here.ca_file, timeout = 5 }, function(client)
       local _, _, code, detail = client:token()
       assert.equal("http", code)
       assert.is_true(detail.retry_after > 85 and detail.retry_after < 95)
@@ -261,9 +235,6 @@ describe("Retry-After", function()
 end)
 
 describe("hostile text of a server", function()
-  setup(prepare)
-  teardown(clean_up)
-
   local texts = {
     ["control characters"] = [[\u0000\u0007\b\t\r\n\u001b[31mred\u001b]0;title\u0007\u009b5m\u007f]],
     ["bidirectional characters"] = "\u{202E}gnp.exe\u{2066}\u{200B}\u{FEFF}",

@@ -3,31 +3,24 @@
 -- SPDX-License-Identifier: MIT
 
 local ask = require "spec.support.ask"
-local ca = require "central.auth.sandbox.ca"
+local localhost = require "spec.support.localhost"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 
 local GOOD = ask.grant()
 
-local folder, authority, leaf
+local here
 
-local function prepare()
-  folder = process.scratch()
-  authority = ca.new { folder = folder }
-  leaf = authority:issue { name = "localhost", ips = { "127.0.0.1" } }
-end
-
-local function clean_up()
-  process.remove(folder)
-end
+setup(function() here = localhost.new() end)
+teardown(function() here:remove() end)
 
 local function reply(body, headers)
   return rude.reply(200, headers, body)
 end
 
 local function check(spec)
-  spec.leaf = leaf
-  return ask.expect(spec, { ca_file = authority.file })
+  spec.leaf = here.leaf
+  return ask.expect(spec, { ca_file = here.ca_file })
 end
 
 local function cases(list)
@@ -39,9 +32,6 @@ local function cases(list)
 end
 
 describe("a server that breaks off or stalls", function()
-  setup(prepare)
-  teardown(clean_up)
-
   it("refuses the connection: connect", function()
     local url = ("https://127.0.0.1:%d/"):format(process.free_port())
     assert.equal("connect", ask.token({ url = url }).code)
@@ -101,9 +91,6 @@ describe("a server that breaks off or stalls", function()
 end)
 
 describe("a server that floods", function()
-  setup(prepare)
-  teardown(clean_up)
-
   local OK, CHUNKED = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
   local LINE = "X-Filler: " .. ("x"):rep(500) .. "\r\n"
 
@@ -155,9 +142,6 @@ describe("a server that floods", function()
 end)
 
 describe("a server that talks nonsense", function()
-  setup(prepare)
-  teardown(clean_up)
-
   cases {
     ["sends HTML: reply"] = {
       code = "reply",
@@ -208,9 +192,6 @@ describe("a server that talks nonsense", function()
 end)
 
 describe("a client and its server", function()
-  setup(prepare)
-  teardown(clean_up)
-
   it("leave no thread and no descriptor behind", function()
     check { replies = reply(GOOD) }
     local threads, descriptors = process.count "task", process.count()

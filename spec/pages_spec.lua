@@ -9,6 +9,7 @@ local loops = require "central.auth.loops"
 local rude = require "spec.support.rude"
 local sandbox = require "central.auth.sandbox"
 local scripted = require "spec.support.scripted"
+local with = require "spec.support.with"
 
 local BASE = "https://us1.api.central.arubanetworks.com"
 
@@ -227,9 +228,7 @@ describe("many pages", function()
 
   it("come over the network, in coroutines beside each other", function()
     local server <close> = sandbox.start()
-    local options = server:options()
-    options.wait = loops.cqueues
-    local c <close> = assert(auth.new(options))
+    local c <close> = assert(auth.new(with(server:options(), { wait = loops.cqueues })))
     local loop, sites, aps = cqueues.new(), 0, 0
     loop:wrap(function()
       for _ in c:pages("/network-config/v1/sites", { query = { limit = 1, offset = 0 } }) do

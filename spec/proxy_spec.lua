@@ -2,23 +2,23 @@
 -- SPDX-License-Identifier: MIT
 
 local ask = require "spec.support.ask"
-local ca = require "central.auth.sandbox.ca"
 local child = require "spec.support.child"
+local localhost = require "spec.support.localhost"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"
 local tinyproxy = require "spec.support.tinyproxy"
 
 local PASSWORD = "Dampfschiff-4712"
 
-local folder, authority, leaf, server
+local here, server
 
 local function start_proxy(further)
-  return tinyproxy.start(folder, further)
+  return tinyproxy.start(here.folder, further)
 end
 
 -- Asks the server by way of a proxy; no password of a proxy in what comes out.
 local function token_by(proxy_url, timeout)
-  local got = ask.token(server, { ca_file = authority.file, proxy = proxy_url, timeout = timeout or 5 })
+  local got = ask.token(server, { ca_file = here.ca_file, proxy = proxy_url, timeout = timeout or 5 })
   local shown = (got.message or "") .. tostring(got.status)
   for _, event in ipairs(got.events) do
     shown = shown .. (event.message or "")
@@ -28,15 +28,13 @@ local function token_by(proxy_url, timeout)
 end
 
 setup(function()
-  folder = process.scratch()
-  authority = ca.new { folder = folder }
-  leaf = authority:issue { name = "localhost" }
-  server = rude.start { leaf = leaf, replies = rude.reply(200, nil, ask.grant()) }
+  here = localhost.new()
+  server = rude.start { leaf = here.leaf, replies = rude.reply(200, nil, ask.grant()) }
 end)
 
 teardown(function()
   server:close()
-  process.remove(folder)
+  here:remove()
 end)
 
 describe("a proxy", function()
@@ -48,7 +46,7 @@ describe("a proxy", function()
 
   it("stands in no way of another try", function()
     local breaks <close> = rude.start {
-      leaf = leaf, data = { bytes = rude.reply(200, nil, ask.grant()) },
+      leaf = here.leaf, data = { bytes = rude.reply(200, nil, ask.grant()) },
       handler = function(conn, _, n)
         if n > 1 then -- the first connection just ends
           conn:write(conn.data.bytes)
@@ -56,7 +54,7 @@ describe("a proxy", function()
       end,
     }
     local proxy <close> = start_proxy()
-    local got = ask.token(breaks, { ca_file = authority.file, proxy = "http://" .. proxy.address, timeout = 5 })
+    local got = ask.token(breaks, { ca_file = here.ca_file, proxy = "http://" .. proxy.address, timeout = 5 })
     assert.equal(ask.access_token, got.token, got.message)
   end)
 
@@ -84,7 +82,7 @@ describe("a proxy", function()
   it("of the option is passed over for the hosts of no_proxy", function()
     local code = ([[print(require("central.auth").new { client_id = "x", client_secret = "y", cache = false,
       timeout = 2, token_url = "https://127.0.0.1:%d/", ca_file = %q,
-      proxy = "http://127.0.0.1:1" }:token())]]):format(server.port, authority.file)
+      proxy = "http://127.0.0.1:1" }:token())]]):format(server.port, here.ca_file)
     local ask_directly = "lua5.4 -e " .. process.quote(code)
     assert.matches("\tconnect\t", (process.run(ask_directly)))
     assert.matches("^%S+\n$", (process.run("no_proxy=127.0.0.1 " .. ask_directly)))
