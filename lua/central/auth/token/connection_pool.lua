@@ -5,6 +5,7 @@ local defer = require("central.auth.util").defer
 local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
+local requests = lazy "central.auth.token.request"
 
 local MAX_ACTIVE = 16 -- API calls at a time; more wait. Token requests never do
 local LOOK = 0.1      -- seconds for which a free place is kept for who has waited longest, and between looks for one
@@ -29,7 +30,7 @@ function connection_pool.new(source)
 end
 
 -- Whether all places are taken: by requests on their way, not by those whose coroutine did not look since.
-local function is_full(self)
+function Pool:_is_full()
   local count, under_way = 0, 0
   for _ in pairs(self._active) do
     count = count + 1
@@ -41,7 +42,7 @@ local function is_full(self)
 end
 
 -- Whoever has waited longest, but for those who have not looked since a place was found free long enough ago.
-local function first_in_queue(self)
+function Pool:_first_in_queue()
   local first, lowest = nil, math.huge
   local free_since = self._free_since or math.huge
   local is_due = self._clock:boot() - free_since >= LOOK
@@ -55,27 +56,27 @@ local function first_in_queue(self)
   return first
 end
 
-local function wake_first(self)
-  local first = first_in_queue(self)
+function Pool:_wake_first()
+  local first = self:_first_in_queue()
   if first then
     first:signal()
   end
 end
 
 -- Whether there is a free place for who waits by this notifier.
-local function has_place(self, notifier)
+function Pool:_has_place(notifier)
   local now = self._clock:boot()
   self._queue[notifier].looked = now
-  if is_full(self) then
+  if self:_is_full() then
     self._free_since = nil
     return false
   end
   self._free_since = self._free_since or now
-  return first_in_queue(self) == notifier
+  return self:_first_in_queue() == notifier
 end
 
 -- Waits until a place is free. nil and a failure where there is none in time.
-local function wait_for_place(self, deadline)
+function Pool:_wait_for_place(deadline)
   local notifier <close>, failure = self._waiter:notifier()
   if failure then
     return nil, failure
@@ -86,28 +87,18 @@ local function wait_for_place(self, deadline)
     collectgarbage() -- only coroutines that were dropped can have the places
   end
   local _ <close> = defer(function() self._queue[notifier or 0] = nil end)
-  while notifier and not has_place(self, notifier) and not deadline:over() and not self._closed do
+  while notifier and not self:_has_place(notifier) and not deadline:over() and not self._closed do
     notifier:clear()
     self._waiter:poll(notifier, math.min(deadline:left(), LOOK))
   end
-  if self._closed or not is_full(self) then
+  if self._closed or not self:_is_full() then
     return true
   end
   return nil, errors.failure("timeout",
     ("%d requests of this client are under way, and none ended in time"):format(MAX_ACTIVE))
 end
 
--- What all requests of this client have in common.
-local function complete(self, request, deadline)
-  local config, seconds = self._config, math.max(deadline:left(), 0.001)
-  for _, name in ipairs { "user_agent", "ca_file", "ca_path", "crl_file", "cert_file", "key_file", "proxy" } do
-    request[name] = config[name]
-  end
-  request.timeout, request.connect_timeout = seconds, math.min(config.connect_timeout, seconds)
-  return request
-end
-
-local function await(self, transfer, notifier, deadline)
+function Pool:_await(transfer, notifier, deadline)
   while not self._closed and not transfer:wait(0) do
     if notifier then
       self._waiter:poll(notifier, deadline:left() + STEP)
@@ -128,14 +119,14 @@ local function await(self, transfer, notifier, deadline)
 end
 
 -- Makes room for who waits for it.
-local function release(self, transfer, unharmed)
+function Pool:_release(transfer, unharmed)
   self._active[transfer] = nil
   if unharmed then
     self._transfers:give_back(transfer)
   else
     transfer:close()
   end
-  wake_first(self)
+  self:_wake_first()
 end
 
 --- Makes a request and waits for its reply.
@@ -144,8 +135,8 @@ end
 ---@return central.auth.RawReply? raw
 ---@return central.auth.Failure? failure
 function Pool:call(request, deadline)
-  if is_full(self) or next(self._queue) and self._waiter:yields() then
-    local free, failure = wait_for_place(self, deadline)
+  if self:_is_full() or next(self._queue) and self._waiter:yields() then
+    local free, failure = self:_wait_for_place(deadline)
     if not free then
       return nil, failure
     end
@@ -163,15 +154,16 @@ function Pool:call(request, deadline)
   end
   local unharmed = false
   self._active[transfer] = true
-  local _ <close> = defer(function() release(self, transfer, unharmed) end)
-  local started, why = transfer:call(complete(self, request, deadline), notifier)
+  local _ <close> = defer(function() self:_release(transfer, unharmed) end)
+  requests.add_connection(request, self._config, deadline)
+  local started, why = transfer:call(request, notifier)
   if not started then
     return nil, errors.failure("config", why)
-  elseif not is_full(self) then
-    wake_first(self)
+  elseif not self:_is_full() then
+    self:_wake_first()
   end
   local raw
-  raw, failure = await(self, transfer, notifier, deadline)
+  raw, failure = self:_await(transfer, notifier, deadline)
   unharmed = raw ~= nil or not self._closed
   return raw, failure
 end

@@ -32,11 +32,11 @@ function RedisCache:problem()
 end
 
 -- Between one half and all of it, so that a fleet does not come back at once.
-local function jittered(self, seconds)
+function RedisCache:_jittered(seconds)
   return seconds * (1 + self._source.random()) / 2
 end
 
-local function failed(self, why)
+function RedisCache:_failed(why)
   if not self._problem then
     self._source:note("cache_error", {
       message = ("Redis at %s: %s; each machine gets a token for itself meanwhile"):format(self._config.cache, why),
@@ -44,11 +44,11 @@ local function failed(self, why)
   end
   self._problem = why
   self._not_before = self._clock:boot()
-    + jittered(self, util.doubled(FIRST_PAUSE, self._failures))
+    + self:_jittered(util.doubled(FIRST_PAUSE, self._failures))
   self._failures = self._failures + 1
 end
 
-local function open(self)
+function RedisCache:_open()
   local server = self._server
   if server.user and not self._config.cache_secret then
     return nil, NO_PASSWORD
@@ -75,9 +75,9 @@ function RedisCache:complete(order)
   if not self:may_be_asked() then
     return
   end
-  local store, why = open(self)
+  local store, why = self:_open()
   if not store then
-    failed(self, why)
+    self:_failed(why)
     return
   end
   order.remote, order.password = store, self._config.cache_secret
@@ -88,7 +88,7 @@ end
 function RedisCache:note(result)
   local problem, source = result.remote_problem, self._config.cache_secret
   if problem then
-    failed(self, source and problem:gsub("^cache_password:", source.name .. ":") or problem)
+    self:_failed(source and problem:gsub("^cache_password:", source.name .. ":") or problem)
   elseif result.remote_wrote then
     self._problem, self._failures = nil, 0
   end

@@ -57,6 +57,18 @@ function request.style_of(config)
   return config.auth_style == "basic" and "basic" or "basic_raw"
 end
 
+--- Adds how the server is reached, in the time that is left.
+---@param fields table of a fetch or an API call
+---@param config central.auth.Config
+---@param deadline central.auth.Deadline
+function request.add_connection(fields, config, deadline)
+  for _, name in ipairs { "user_agent", "ca_file", "ca_path", "crl_file", "cert_file", "key_file", "proxy" } do
+    fields[name] = config[name]
+  end
+  fields.timeout = math.max(deadline:left(), 0.001)
+  fields.connect_timeout = math.min(config.connect_timeout, fields.timeout)
+end
+
 --- What every fetch needs; an assertion is got for it, which may take its time. A token exchange names the client only
 --- where the server wants that.
 ---@param source central.auth.TokenSource
@@ -70,11 +82,8 @@ function request.order(source, deadline)
     return nil, failure
   end
   source.cache:complete(order)
-  order.url, order.timeout, order.connect_timeout = config.token_url, math.max(deadline:left(), 0.001),
-    config.connect_timeout
-  for _, name in ipairs { "user_agent", "ca_file", "ca_path", "crl_file", "cert_file", "key_file", "proxy" } do
-    order[name] = config[name]
-  end
+  request.add_connection(order, config, deadline)
+  order.url = config.token_url
   if not config.exchange or config.exchange.authenticate then
     order.client_id, order.style = config.client_id, request.style_of(config)
   end
