@@ -118,11 +118,11 @@ describe("many processes #slow", function()
     assert.equal(1, requests())
     assert.matches("^libcurl\n", first)
     assert.matches("^no libcurl\n", second)
-    for _, name in ipairs { "http", "token.renewal", "token.request", "token.transfers" } do
+    for _, name in ipairs { "http", "token.call", "token.renewal", "token.request", "token.transfers" } do
       assert.truthy(first:find("central.auth." .. name, 1, true), first)
       assert.is_nil(second:find("central.auth." .. name, 1, true), second)
     end
-    for _, name in ipairs { "config.profile", "errors", "token.failures", "token.redis_cache", "token.renewal" } do
+    for _, name in ipairs { "config.profile", "errors", "token.failures", "token.redis_cache", "client.methods" } do
       assert.is_nil(second:find("central.auth." .. name, 1, true), second)
     end
   end)
