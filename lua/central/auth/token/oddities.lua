@@ -56,15 +56,4 @@ function oddities.of(raw, token, scope, odd)
   return list
 end
 
---- Notes it as events.
----@param source central.auth.TokenSource
----@param token central.auth.TokenResponse
----@param raw central.auth.RawReply
----@param odd? string
-function oddities.note(source, token, raw, odd)
-  for _, what in ipairs(oddities.of(raw, token, source.config.scope, odd)) do
-    source:note("odd_reply", { what = what })
-  end
-end
-
 return oddities

@@ -67,8 +67,6 @@ end
 
 --- After a reply without a token.
 ---@param result table
----@return table?
----@return central.auth.Failure?
 function Recovery:reply(result)
   local source, renewal = self._source, self._renewal
   local raw, subject_token = result.attempts[#result.attempts], renewal.subject_token
@@ -91,8 +89,6 @@ end
 --- before counts until its pause is over.
 ---@param failure central.auth.Failure
 ---@param received_boot number
----@return table?
----@return central.auth.Failure?
 function Recovery:shared(failure, received_boot)
   local is_own, failures = received_boot >= self._renewal.began, self._source.failures
   if not is_own and failures:left() == 0 then
@@ -108,8 +104,6 @@ function Recovery:shared(failure, received_boot)
 end
 
 --- After a look that found nothing. A request may be wanted although a failure is remembered.
----@return table?
----@return central.auth.Failure?
 function Recovery:nothing()
   local renewal = self._renewal
   local is_in_time = renewal.not_before and renewal.not_before < renewal.deadline.at
@@ -120,15 +114,12 @@ function Recovery:nothing()
 end
 
 --- After another process had the lock.
----@return table?
 function Recovery:busy()
   self._source.renewals:hold(LOOK_AGAIN * self._source.random())
   return self._renewal.waits and {} or nil
 end
 
 --- After the source gave the refused secret again.
----@return table?
----@return central.auth.Failure?
 function Recovery:unchanged()
   if self._refused_at then
     self._source.failures:failed(self._refusal, self._refused_at)
@@ -137,8 +128,6 @@ function Recovery:unchanged()
 end
 
 ---@param result table
----@return table?
----@return central.auth.Failure?
 function Recovery:limited(result)
   self._source.renewals:hold(result.retry_after)
   return self:_end(errors.failure("rate_limited",
@@ -148,8 +137,6 @@ end
 
 --- After a request without a reply.
 ---@param result table
----@return table?
----@return central.auth.Failure?
 function Recovery:failed(result)
   local attempt = result.attempts[#result.attempts]
   local failure = request_error.of(self._source.config, attempt, self:_cleaner(result))
@@ -158,24 +145,18 @@ function Recovery:failed(result)
 end
 
 ---@param result table
----@return table?
----@return central.auth.Failure?
 function Recovery:config(result)
   local failure = self._source.client_secret:failure(result.option, result.problem)
   self._source.failures:failed(failure)
   return self:_end(failure)
 end
 
----@return nil
----@return central.auth.Failure
 function Recovery:memory()
   local failure = errors.failure("config", "there is not enough memory for a token request")
   self._source.failures:failed(failure)
   return self:_end(failure)
 end
 
----@return table?
----@return central.auth.Failure?
 function Recovery:timeout()
   if self._renewal.waits and not self._renewal.deadline:over() then
     return {} -- somebody joined who has more time

@@ -45,8 +45,8 @@ function Renewals:take(token, raw)
   self.count = self.count + (current.replaced and 1 or 0)
   self.skew = raw.date and raw.received_wall - raw.date
   source:note(current.replaced and "renewed" or "fetched", { expires_in = remaining })
-  if source.config.on_event then
-    oddities.note(source, token, raw, odd)
+  for _, what in ipairs(source.config.on_event and oddities.of(raw, token, source.config.scope, odd) or {}) do
+    source:note("odd_reply", { what = what })
   end
   return current:is_there()
 end

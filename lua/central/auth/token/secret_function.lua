@@ -11,15 +11,6 @@ local WEAK = { __mode = "k" }
 
 local callers = setmetatable({}, WEAK) -- by function: the coroutines that have called it and not returned
 
--- The text of an error that it raises may hold anything.
-local function problem_of(ok, value)
-  if not ok then
-    return "the function raised an error"
-  elseif type(value) ~= "string" then
-    return ("the function returned a %s where a string is needed"):format(type(value))
-  end
-end
-
 --- The secret that it gives; nil and the problem, or nil and a failure where it called itself.
 ---@param give fun(): string
 ---@return userdata? secret
@@ -35,9 +26,10 @@ function secret_function.call(give)
   callers[give][thread] = true -- needs memory: before the call
   local ok, value = pcall(give)
   callers[give][thread] = nil
-  local problem = problem_of(ok, value)
-  if problem then
-    return nil, problem
+  if not ok then
+    return nil, "the function raised an error" -- whose text may hold anything
+  elseif type(value) ~= "string" then
+    return nil, ("the function returned a %s where a string is needed"):format(type(value))
   end
   return core.secret(value)
 end
