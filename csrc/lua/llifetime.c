@@ -127,8 +127,9 @@ static int tracker_begin(lua_State *L) {
     luaL_checkstring(L, 2);
     luaL_checktype(L, 3, LUA_TTABLE);
     lua_settop(L, 3);
-    struct auth_instant sent = {.boot_ns = auth_lua_ns_field(L, 3, "sent_boot"),
-                                .wall_ns = auth_lua_ns_field(L, 3, "sent_wall")};
+    lua_getfield(L, 3, "sent_boot"); /* both are required: a token of unknown age would outlive its end */
+    lua_getfield(L, 3, "sent_wall");
+    struct auth_instant sent = {.boot_ns = auth_lua_check_ns(L, 4), .wall_ns = auth_lua_check_ns(L, 5)};
     struct auth_lifetime_terms terms = {.expires_in_s = number_field(L, 3, "expires_in"),
                                         .refresh_in_s = number_field(L, 3, "refresh_in"),
                                         .renew_before_s = number_field(L, 3, "renew_before"),
