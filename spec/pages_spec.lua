@@ -180,7 +180,7 @@ describe("a failure of pages", function()
       ['"item" or "page" expected'] = function() s.client:pages("/x", { by = "site" }) end,
       ['unknown option "raw"'] = function() s.client:pages("/x", { raw = true }) end,
       ["unknown option"] = function() s.client:pages("/x", { page = 1 }) end,
-      ["max_pages: a whole number, 1 or more, expected, got 1.5"] = function()
+      ["max_pages: a whole number of 1 or more expected, got 1.5"] = function()
         s.client:pages("/x", { max_pages = 1.5 })
       end,
       ["got -nan"] = function() s.client:pages("/x", { max_pages = 0 / 0 }) end,
@@ -399,7 +399,7 @@ describe("pages of a server of its own kind:", function()
     end)
 
     it("that the server ignores is a failure before an item comes twice", function()
-      fails_with("page 2 (next=b) of /x: the cursor is a repeated one", { ["*"] = '{"items":[1],"next":"b"}' })
+      fails_with("page 2 (next=b) of /x: the cursor is repeated", { ["*"] = '{"items":[1],"next":"b"}' })
     end)
 
     it("keeps digits that Lua's numbers have no room for", function()

@@ -46,7 +46,7 @@ describe("profile", function()
     end
     process.write(folder .. "/central-auth/secret", "no profile")
     assert.equal("nothing\tnil\tnil\n", load_absent())
-    assert.matches('there is no profile "lba" in [^\n]*, only lab, site; did you mean "lab"%?\tconfig\n',
+    assert.matches('there is no profile "lba" in [^\n]*; existing profiles: lab, site; did you mean "lab"%?\tconfig\n',
       load_absent '"lba"')
     process.run("rm -r " .. folder .. "/central-auth")
     assert.equal(advice, load_absent '"lab"')

@@ -94,7 +94,7 @@ describe("config", function()
     local environment = home([[return { client_id = "lab", client_secret = "x" }]], "lab")
     assert.matches("client_id\tlab", show(environment, '{ profile = "lab" }'))
     assert.matches("client_id\tprod", show(with(environment, { CENTRAL_PROFILE = "prod" })))
-    assert.matches('there is no profile "labb" in [^\n]*, only lab, prod; did you mean "lab"',
+    assert.matches('there is no profile "labb" in [^\n]*; existing profiles: lab, prod; did you mean "lab"',
       show(environment, '{ profile = "labb" }'))
   end)
 

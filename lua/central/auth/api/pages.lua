@@ -89,7 +89,7 @@ end
 local function follow(walk, reply, name, value)
   local cursor = cursor_text(walk, reply, name[1], value)
   if is_repeated(walk, cursor) then
-    fail(walk, "the cursor is a repeated one: the endpoint's pages form a loop")
+    fail(walk, "the cursor is repeated: the endpoint's pages form a loop")
   end
   walk.cursor, walk.target = cursor, target_of(walk.path, cursor)
   walk.query = walk.target and {} or with_field(walk.given, name[2], cursor)
@@ -238,7 +238,7 @@ function pages.check(path, options)
   if options.by and options.by ~= "item" and options.by ~= "page" then
     errors.argument_error(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
   elseif options.max_pages and (math.tointeger(options.max_pages) or 0) < 1 then
-    errors.argument_error(("max_pages: a whole number, 1 or more, expected, got %s"):format(options.max_pages))
+    errors.argument_error(("max_pages: a whole number of 1 or more expected, got %s"):format(options.max_pages))
   elseif pages.has_position(path) then
     errors.argument_error("set next and offset in the option query, where they can change from page to page")
   end

@@ -76,7 +76,7 @@ local function is_suspect(source, call, now)
   return accepted.calls[path_key] or accepted.calls[key] or false, accepted.calls[key] or false
 end
 
---- Returns whether the call should be made again with another token; the refused one is then forgotten, here and in the
+--- Returns whether the call should be retried with another token. Then the refused token is forgotten, here and in the
 --- cache. Otherwise the 401 is the result. Leaves half of the remaining time for another token and the call.
 ---@param source central.auth.TokenSource
 ---@param call table

@@ -82,7 +82,7 @@ local function from_file(options, file_values)
   end
 end
 
---- Returns the values as config.collect does.
+--- Returns the values of all sources as config.collect does.
 ---@param options table
 ---@return table<string, any>? values
 ---@return string? message

@@ -38,7 +38,7 @@ end
 function methods.check_min_valid(options)
   local seconds = check_option(options, "min_valid", "any", "token")
   if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds or seconds < 0) then
-    errors.argument_error("min_valid: a number of seconds, 0 or more, expected")
+    errors.argument_error("min_valid: 0 or more seconds expected")
   end
   return seconds
 end

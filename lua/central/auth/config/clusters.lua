@@ -1,5 +1,5 @@
--- The base URLs of new Central's clusters, by HPE's names, and the gateways of classic Central, where their tokens do
--- not work (developer.arubanetworks.com/new-central/docs/getting-started-with-rest-apis; HPE's pycentral).
+-- The base URLs of new Central's clusters by HPE's names, and the gateways of classic Central, which refuse the tokens
+-- of new Central (developer.arubanetworks.com/new-central/docs/getting-started-with-rest-apis; HPE's pycentral).
 -- SPDX-License-Identifier: MIT
 
 local clusters = {}

@@ -130,7 +130,7 @@ function options.get(name)
   return OPTIONS[name]
 end
 
---- Returns whether there is an option with this name, and a value has one of its Lua types.
+--- Returns whether there is an option with this name, and the value has one of its Lua types.
 ---@param name any
 ---@param value any
 ---@return boolean

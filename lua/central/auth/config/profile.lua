@@ -118,7 +118,7 @@ end
 function profile.missing(name)
   local names = profile.names() or {}
   local hint = #names == 0 and (': run "central-auth login --profile %s"'):format(name)
-    or (", only %s%s"):format(table.concat(names, ", "), errors.suggest(name, names))
+    or ("; existing profiles: %s%s"):format(table.concat(names, ", "), errors.suggest(name, names))
   return errors.fail("config", ("there is no profile %q in %s%s"):format(name, paths.profiles(), hint),
     { option = "profile", source = paths.profiles() })
 end
@@ -147,7 +147,7 @@ function profile.load(wanted)
   return entry, message, code, detail
 end
 
---- Returns a function that reads an option of a profile again; nil where it has none by now.
+--- Returns a function that reads an option of a profile again; it returns nil if the profile no longer has the option.
 ---@param name string
 ---@param option string
 ---@return fun(): string?

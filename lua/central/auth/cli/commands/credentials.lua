@@ -33,7 +33,7 @@ local function yes(help)
 end
 
 credentials.summary = "List, create, reset and delete personal API clients of GreenLake."
-credentials.description = "Manages the personal API clients of the user of the current credentials, in their workspace."
+credentials.description = "Manages GreenLake's personal API clients of the user to whom the current credentials belong."
   .. " Asks before it deletes or replaces something; without a terminal --yes is needed."
 credentials.commands = {
   {

@@ -21,7 +21,7 @@ exec.options = {
 exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments." } }
 exec.statuses = {
   { NOT_EXECUTABLE, "CMD can't be executed." },
-  { NOT_FOUND, "CMD was not found. Any other exit status is that of CMD." },
+  { NOT_FOUND, "CMD was not found. Any other status is that of CMD." },
 }
 exec.examples = { { "central-auth exec --min-valid 600 ./report.sh --all", "A script that takes ten minutes." } }
 

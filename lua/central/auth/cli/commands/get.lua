@@ -27,7 +27,7 @@ get.options = {
   { "--timeout", value = "SECONDS", number = "timeout", help = "Time limit of a call, retries included;"
     .. " default 30." },
 }
-get.arguments = { { name = "path", help = "Like /network-monitoring/v1/aps." } }
+get.arguments = { { name = "path", help = "The path of the call, like /network-monitoring/v1/aps." } }
 get.examples = {
   { "central-auth get /network-monitoring/v1/aps --query \"filter=status eq 'ONLINE'\"", "An API call." },
   { "central-auth get /network-config/v1/sites --pages | jq '.[].siteName'", "All pages, for another program." },

@@ -26,7 +26,7 @@ function invalidate.run(options)
   try(session.status(options))
   local refused = options.token and (io.read "l" or ""):match "^%s*(.-)%s*$" or nil
   if refused == "" then
-    return errors.fail("config", "there is no token on standard input")
+    return errors.fail("config", "there is no token on standard input; write the refused token to it, or omit -")
   end
   local forgotten = try(auth.invalidate(refused))
   local left = forgotten and not refused and session.cache_with_token(options)

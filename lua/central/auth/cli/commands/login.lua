@@ -22,12 +22,12 @@ login.description = "Asks for the client id and, without showing it, for the cli
   .. " options, but loses its comments. Without a terminal the credentials come from a file,"
   .. " standard input or the environment."
 login.options = {
-  { "--client-id", value = "ID", help = "The client id; the command does not ask for it." },
+  { "--client-id", value = "ID", help = "The client id; otherwise the command asks for it." },
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
   { "--from-file", value = "FILE", help = "Read credentials and related options from JSON or from lines like"
     .. " CENTRAL_CLIENT_ID=ID; - is standard input." },
   { "--cluster", value = "NAME", help = "The cluster of Central, like EU-1 or its label." },
-  { "--workspace-id", value = "ID", help = "Use GreenLake's endpoint of this workspace." },
+  { "--workspace-id", value = "ID", help = "Use GreenLake's token endpoint of this workspace." },
   { "--token-url", value = "URL", help = "Use this token endpoint." },
   { "--ca-file", value = "FILE", help = "Trust these certificate authorities, PEM." },
   { "--no-check", help = "Save the credentials without checking them." },
@@ -38,7 +38,7 @@ login.examples = {
   { "pass show lab | central-auth login -p lab --client-id ID --client-secret-file -", "Without a terminal." },
 }
 
--- Ends the command if a function failed. An invalid value of an option of the command is an invalid argument.
+-- Ends the command if a function failed. An invalid value of a command-line option is an invalid argument.
 local function try_source(value, message, code, detail)
   local by_option = code and (detail.source or ""):find "^%-%-"
   return try(value, message, by_option and "usage" or code, detail)

@@ -14,7 +14,7 @@ local logout = {}
 
 logout.summary = "Forget the shared token; with --profile NAME the profile too."
 logout.description = "Removes the shared token from the cache. With --profile NAME it also deletes that profile's"
-  .. " file and the secret in it, after a question; if that is a link, only the link. It changes nothing at the server:"
+  .. " file and the secret in it, after a question; of a link only the link. The command changes nothing at the server:"
   .. " reset or delete the credential there if other people may know it."
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
