@@ -30,7 +30,7 @@ end
 
 -- Delivers events, then returns the results of a public function. Inside the package a failure is one value; here it is
 -- unpacked.
-local function finish(source, ...)
+local function deliver_and_unpack(source, ...)
   source:deliver()
   local result, failure = ...
   if result == nil and type(failure) == "table" then
@@ -46,7 +46,7 @@ function Client:_with_source(action, ...)
   if source.closed then
     return errors.fail("closed", "this client is closed; make another with auth.new or auth.configure")
   end
-  return finish(source, action(source, ...))
+  return deliver_and_unpack(source, action(source, ...))
 end
 
 -- Makes a client for a tenant, which is closed with this one. Used by api/methods.

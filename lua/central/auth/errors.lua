@@ -230,7 +230,7 @@ function errors.check_options(options, types)
   end
 end
 
-local function distance(a, b)
+local function edit_distance(a, b)
   local row = {}
   for j = 0, #b do
     row[j] = j
@@ -253,7 +253,7 @@ end
 function errors.suggest(name, known)
   local best, nearest = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(known) do
-    local d = distance(name:lower(), candidate:lower())
+    local d = edit_distance(name:lower(), candidate:lower())
     if d < nearest then
       best, nearest = candidate, d
     end

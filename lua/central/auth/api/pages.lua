@@ -92,7 +92,7 @@ local function follow(walk, reply, name, value)
     fail(walk, "the cursor is repeated: the endpoint's pages form a loop")
   end
   walk.cursor, walk.target = cursor, target_of(walk.path, cursor)
-  walk.query = walk.target and {} or with_field(walk.given, name[2], cursor)
+  walk.query = walk.target and {} or with_field(walk.initial_query, name[2], cursor)
 end
 
 -- Returns the number of items of the collection up to this page; nil if it is not known.
@@ -135,7 +135,8 @@ local function advance_offset(walk, fields, items, is_paged)
     return true
   end
   walk.first, walk.last = first, last
-  walk.query = with_field(walk.given, "offset", (answered or requested or 0) + (walk.counts_pages and 1 or #items))
+  local step = walk.counts_pages and 1 or #items
+  walk.query = with_field(walk.initial_query, "offset", (answered or requested or 0) + step)
   return true
 end
 
@@ -157,7 +158,7 @@ local function advance(walk, reply, items)
     end
   end
   local counted = page.count(fields, "offset")
-  local is_paged = counted or walk.given.offset or walk.total and fields.next == nil
+  local is_paged = counted or walk.initial_query.offset or walk.total and fields.next == nil
   if walk.cursor or #items == 0 or not is_paged and not (fields == items and walk.limit) then
     finish(walk, fields)
     return true
@@ -219,7 +220,7 @@ end
 
 -- Returns the number of items before the first page; nil if it is not known.
 local function items_before(walk)
-  local offset = page.count(walk.given, "offset") or 0
+  local offset = page.count(walk.initial_query, "offset") or 0
   if walk.cursor then
     return nil
   elseif walk.counts_pages and offset > 0 then
@@ -253,13 +254,13 @@ end
 function pages.walk(get, path, options)
   pages.check(path, options)
   options = options or {}
-  local given = options.query or {}
+  local query = options.query or {}
   local walk = {
-    get = get, path = path, number = 0, empty = 0, items_seen = 0, given = given, query = given, items = options.items,
-    remember_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
-    options = { headers = options.headers, timeout = options.timeout }, cursor = given.next or given.pageToken,
+    get = get, path = path, number = 0, empty = 0, items_seen = 0, initial_query = query, query = query,
+    items = options.items, remember_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
+    options = { headers = options.headers, timeout = options.timeout }, cursor = query.next or query.pageToken,
     counts_pages = path:match("^[^?]*"):find(COUNTS_PAGES) ~= nil,
-    limit = page.count(given, "limit") or tonumber(path:match("[?&]limit=(%d+)")),
+    limit = page.count(query, "limit") or tonumber(path:match("[?&]limit=(%d+)")),
   }
   walk.items_before = items_before(walk)
   local step = options.by == "page" and next_page or next_item

@@ -10,11 +10,11 @@ local try = require "central.auth.cli.try"
 
 local input_sources = {}
 
--- The options that are read: those that belong to credentials, not to one program or machine.
-local KNOWN = {}
+-- The options that are read. Those of one program or machine are not.
+local CREDENTIAL_OPTIONS = {}
 for _, name in ipairs { "client_id", "client_secret", "token_url", "workspace_id", "base_url", "cluster", "auth_style",
   "scope", "audience", "ca_file", "ca_path", "proxy", "greenlake_url", "revocation_url" } do
-  KNOWN[name] = true
+  CREDENTIAL_OPTIONS[name] = true
 end
 
 local ENDPOINT_NAMES = { "token", "auth", "sso", "endpoint", "issuer", "idp" }
@@ -25,7 +25,7 @@ local function absolute(path)
 end
 
 local function environment(name)
-  if KNOWN[name] then
+  if CREDENTIAL_OPTIONS[name] then
     return config.environment(name)
   end
 end
@@ -33,7 +33,7 @@ end
 -- The options of the command as a source, with the content of --client-secret-file.
 local function arguments(options)
   local values, from = {}, {}
-  for name in pairs(KNOWN) do
+  for name in pairs(CREDENTIAL_OPTIONS) do
     values[name], from[name] = options[name], "--" .. name:gsub("_", "-")
   end
   if options.client_secret_file then
@@ -61,7 +61,7 @@ end
 local function check_ignored(options, file_values, values)
   local file, ignored = credentials_file.name(options.from_file), {}
   for _, name in ipairs(sorted_names(file_values)) do
-    if not KNOWN[name] or type(file_values[name]) ~= "string" then
+    if not CREDENTIAL_OPTIONS[name] or type(file_values[name]) ~= "string" then
       local shown = ("%q"):format(errors.printable(name))
       if is_endpoint(name, file_values[name]) and not (values.token_url or values.workspace_id) then
         errors.raise(("%s: %s is ignored, but may be the token endpoint; set --token-url, or remove %s"):format(
@@ -78,7 +78,8 @@ end
 local function from_file(options, file_values)
   return function(name)
     local value = file_values[name]
-    return KNOWN[name] and type(value) == "string" and value or nil, credentials_file.name(options.from_file)
+    local is_known = CREDENTIAL_OPTIONS[name] and type(value) == "string"
+    return is_known and value or nil, credentials_file.name(options.from_file)
   end
 end
 

@@ -47,7 +47,6 @@ local function add_options(to, description)
   end
 end
 
--- Prints help or the version, and ends the program.
 local function print_and_exit(text)
   local written, why = pcall(result, text)
   if not written then

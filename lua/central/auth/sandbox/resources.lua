@@ -52,7 +52,6 @@ local function by_cursor(kind, fields)
   }
 end
 
--- Pages by a number of items to skip.
 local function by_offset(kind, fields)
   local offset = integer(fields.offset, 0, 0, kind[3])
   local items, count = slice(kind, offset + 1, integer(fields.limit, 10, 1, 100))

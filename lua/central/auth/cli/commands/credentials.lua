@@ -16,15 +16,15 @@ local try = require "central.auth.cli.try"
 
 local credentials = {}
 
-local SAVE = {
+local SAVE_OPTIONS = {
   { "--save-to", value = "FILE", help = "Save the new secret in this file, mode 0600, and do not print it. Its"
     .. " folder must exist." },
   { "--save-profile", value = "NAME", option = "profile", help = "Save id and secret in this profile, and do not print"
     .. " the secret. The file's comments are lost." },
   { "--show", help = "Print the secret with the other values, for a pipe; other people may see it on a screen." },
 }
-local SAVE_ONE = { "--save-to", "--save-profile", "--show" }
-local WHERE = " GreenLake shows the new secret only once, so one of --save-to, --save-profile and --show is needed. If"
+local SAVE_NAMES = { "--save-to", "--save-profile", "--show" }
+local SAVE_NOTE = " GreenLake shows the new secret only once, so one of --save-to, --save-profile and --show is needed. If"
   .. " saving fails, the secret is printed, and the exit status is 1."
 local WORKING_FOLDER = "/proc/self/cwd/" -- the library needs absolute paths; $PWD may be wrong
 
@@ -43,21 +43,21 @@ credentials.commands = {
   },
   {
     name = "create", summary = "Create a personal API client.",
-    description = "Creates a personal API client and prints it as JSON." .. WHERE,
+    description = "Creates a personal API client and prints it as JSON." .. SAVE_NOTE,
     arguments = { { name = "name", help = "The name of the client." } },
-    options = { SAVE[1], SAVE[2], SAVE[3],
+    options = { SAVE_OPTIONS[1], SAVE_OPTIONS[2], SAVE_OPTIONS[3],
       { "--service", value = "ID", help = "The service of the client: an id, or the URI of a resource." },
       { "--workspace", value = "ID", help = "The workspace of the client's tenant: an id, or the URI of a resource." },
       yes "Replace the file, or a profile with other credentials, without asking." },
-    exclusive = SAVE_ONE,
+    exclusive = SAVE_NAMES,
   },
   {
     name = "reset", summary = "Give a personal API client a new secret.",
     description = "Gives a client a new secret; the previous secret and all tokens end at once. Prints the client as"
-      .. " JSON." .. WHERE .. " If central-auth itself uses the client, save the secret where programs read it.",
+      .. " JSON." .. SAVE_NOTE .. " If central-auth itself uses the client, save the secret where programs read it.",
     arguments = { { name = "id", help = "The id of the client, as shown by list." } },
-    options = { SAVE[1], SAVE[2], SAVE[3], yes "Reset the client without asking." },
-    exclusive = SAVE_ONE,
+    options = { SAVE_OPTIONS[1], SAVE_OPTIONS[2], SAVE_OPTIONS[3], yes "Reset the client without asking." },
+    exclusive = SAVE_NAMES,
   },
   {
     name = "delete", summary = "Delete a personal API client.",

@@ -44,13 +44,13 @@ local function failure_of(text)
 end
 
 -- The options for another shell, a line for each purpose: credentials, trust, tokens, API calls.
-local LINES = {
+local EXPORTS = {
   { "client_id", "client_secret" }, { "ca_file" }, { "token_url", "revocation_url" }, { "base_url", "greenlake_url" },
 }
 
 local function print_exports(server)
   local values, lines = server:options(), {}
-  for i, names in ipairs(LINES) do
+  for i, names in ipairs(EXPORTS) do
     local words = { "export" }
     for _, name in ipairs(names) do
       words[#words + 1] = ("CENTRAL_%s='%s'"):format(name:upper(), values[name])

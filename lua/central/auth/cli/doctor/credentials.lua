@@ -11,7 +11,7 @@ local SECRET_MIN = 16      -- bytes of a secret that can be an encryption key
 local COMMAND_TIMEOUT = 10 -- seconds
 
 -- Splits the problem of a file into the problem and the command to run.
-local function split(problem)
+local function split_advice(problem)
   local fault, advice = problem:match "^(.-): (.*)$"
   return fault or problem, advice and advice:gsub("^run ", "") or nil
 end
@@ -28,12 +28,12 @@ local function profile_file(options, report)
   elseif unusable == "absent" then
     report("ok", "profile file", ("no such file: %s"):format(path))
   elseif not text then
-    local fault, advice = split(problem)
+    local fault, advice = split_advice(problem)
     report(unusable and "note" or "bad", "profile file", ("%s %s"):format(path, fault)
       .. (unusable and "; it is ignored unless a profile is requested" or ""),
       advice or "make it a file that you can read")
   elseif problem then
-    local fault, advice = split(problem)
+    local fault, advice = split_advice(problem)
     report("note", "profile file", ("%s %s"):format(path, fault), advice)
   else
     report("ok", "profile file", ("%s can be used"):format(path))
@@ -48,7 +48,7 @@ local function files(found, report)
   end
   local problem = found.key_file and core.secret_file_problem(found.key_file)
   if problem then
-    local fault, advice = split(problem)
+    local fault, advice = split_advice(problem)
     report("note", "key_file", found.key_file .. " " .. fault, advice)
   end
 end

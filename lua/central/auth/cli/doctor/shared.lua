@@ -27,18 +27,18 @@ local function redis_problem(options)
   return problem and ("%s: %s"):format(found.cache, problem)
 end
 
-local function cache(where, problem, report)
+local function cache(description, problem, report)
   if problem then
     return report("note", "shared token", problem, "each machine gets a token of its own until Redis works")
-  elseif not where:find "^none" and not where:find "without locks" then
-    return report("ok", "shared token", where)
+  elseif not description:find "^none" and not description:find "without locks" then
+    return report("ok", "shared token", description)
   end
   for part, advice in pairs(ADVICE) do
-    if where:find(part, 1, true) then
-      return report("note", "shared token", where, advice)
+    if description:find(part, 1, true) then
+      return report("note", "shared token", description, advice)
     end
   end
-  report("note", "shared token", where, "tokens still work, with more requests")
+  report("note", "shared token", description, "tokens still work, with more requests")
 end
 
 local function token(auth, report)
