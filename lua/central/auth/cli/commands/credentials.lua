@@ -24,7 +24,7 @@ local SAVE_OPTIONS = {
   { "--show", help = "Print the secret with the other values, for a pipe; other people may see it on a screen." },
 }
 local SAVE_NAMES = { "--save-to", "--save-profile", "--show" }
-local SAVE_NOTE = " GreenLake shows the new secret only once, so one of --save-to, --save-profile and --show is needed. If"
+local SAVE_NOTE = " GreenLake shows the new secret only once, so --save-to, --save-profile or --show is needed. If"
   .. " saving fails, the secret is printed, and the exit status is 1."
 local WORKING_FOLDER = "/proc/self/cwd/" -- the library needs absolute paths; $PWD may be wrong
 
