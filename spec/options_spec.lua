@@ -39,9 +39,9 @@ describe("options #valgrind", function()
         "https://h:65535")
       assert_bad(name, "zone", "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]:8443")
       assert_bad(name, "not ASCII", "https://b\u{FC}cher.localhost/")
-      assert_bad(name, "its host is neither a name", "https://:443/", "https://a\\b/", "https://::1/", "https://[::1",
+      assert_bad(name, "the host must be a name", "https://:443/", "https://a\\b/", "https://::1/", "https://[::1",
         "https://a%41/", "https://a:b", "https://[]/")
-      assert_bad(name, "its port is not", "https://h:0/", "https://h:65536/", "https://[::1]:99999999999999999999")
+      assert_bad(name, "the port must be", "https://h:0/", "https://h:65536/", "https://[::1]:99999999999999999999")
     end
     assert_good("hosts", "my_host", "localhost:", { "a.example:8443", "[::1]:1" })
     assert_bad("hosts", "write it like api.example.com", "a.example/x", "b\u{FC}cher.localhost", { "[fe80::1%25eth0]" },

@@ -50,7 +50,7 @@ describe("a target of an API call", function()
 
   it("says what is wrong with a URL's host", function()
     refused("has a zone", "https://[fe80::1%25eth0]/x")
-    refused("its port is not", "https://h:0/x")
+    refused("the port must be", "https://h:0/x")
     refused("begins with /, or a URL", "devices")
   end)
 

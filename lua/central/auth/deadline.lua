@@ -8,7 +8,7 @@ local deadline = {}
 local Deadline = {}
 Deadline.__index = Deadline
 
---- A deadline `seconds` from now.
+--- Makes a deadline `seconds` from now.
 ---@param clock userdata
 ---@param seconds number
 ---@return central.auth.Deadline
@@ -16,7 +16,7 @@ function deadline.new(clock, seconds)
   return setmetatable({ _clock = clock, at = clock:boot() + seconds }, Deadline)
 end
 
---- The seconds left; 0 after the deadline.
+--- Returns the seconds left; 0 after the deadline.
 ---@return number
 function Deadline:left()
   return math.max(self.at - self._clock:boot(), 0)

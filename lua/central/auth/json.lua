@@ -1,4 +1,4 @@
--- JSON of servers, by lua-cjson, with checks for what lua-cjson accepts though it is not valid.
+-- Decodes the JSON of servers by lua-cjson, and refuses invalid JSON that lua-cjson accepts.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
@@ -8,15 +8,14 @@ local json_mending = lazy "central.auth.json_mending"
 
 local json = {}
 
-local DEPTH_MAX = 64 -- of arrays and objects in each other
+local DEPTH_MAX = 64 -- levels of nested arrays and objects
 
 local decoder = cjson.new()
 decoder.decode_max_depth(DEPTH_MAX)
 decoder.decode_invalid_numbers(true) -- a NaN in one field must not lose the others
 
--- lua-cjson reads and writes the decimal point that the process's locale had at the last cjson.new() in any Lua state.
--- If the locale has another one now, a new cjson.new() makes it read the locale again; not for a point of several
--- bytes, with which lua-cjson would abort the process.
+-- lua-cjson uses the decimal point that the process's locale had at the last cjson.new() in any Lua state. If the
+-- locale has changed, cjson.new() updates it. lua-cjson would abort the process for a decimal point of several bytes.
 local function update_decimal_point()
   local ok, half = pcall(decoder.decode, "0.5")
   if not (ok and half == 0.5) and #tostring(0.5) == #"0.5" then

@@ -1,9 +1,9 @@
--- Mends JSON that is no valid UTF-8: U+FFFD replaces invalid bytes and half surrogate pairs.
+-- Repairs JSON that is not valid UTF-8: U+FFFD replaces invalid bytes and half surrogate pairs.
 -- SPDX-License-Identifier: MIT
 
 local json_mending = {}
 
--- Of bytes that are not UTF-8: the character at their start, if there is one, and U+FFFD for the rest.
+-- Repairs one sequence of bytes: keeps a character at its start, and replaces the rest with U+FFFD.
 local function mend(bytes)
   local size = utf8.len(bytes) == 1 and #bytes or 0
   for length = math.min(#bytes - 1, 4), 1, -1 do
@@ -12,8 +12,8 @@ local function mend(bytes)
   return size < #bytes and bytes:sub(1, size) .. "\u{FFFD}" or bytes
 end
 
---- Escaped surrogates: a pair becomes its character, half a pair becomes U+FFFD. A row of backslashes is matched only
---- from its start, or the time would grow with the square of its length.
+--- Decodes escaped surrogates: a pair becomes its character, half a pair becomes U+FFFD. A row of backslashes is
+--- matched only from its start, as the time would otherwise grow with the square of its length.
 ---@param text string
 ---@return string
 function json_mending.escapes(text)

@@ -1,4 +1,4 @@
--- URLs: their parts, and what is wrong with them.
+-- Splits URLs into their parts, and reports the problem with an invalid one.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require("central.auth.util").lazy
@@ -10,11 +10,11 @@ local url = {}
 local PORTS = { https = "443", http = "80" }
 local LOOPBACK = { localhost = true, ["127.0.0.1"] = true, ["[::1]"] = true }
 
--- A character that a URL may not have (RFC 3986, 2), or the # of a fragment, which is never sent. A-Z and not %a, which
--- matches more letters in some locales.
+-- A character that is invalid in a URL (RFC 3986, 2), or the # of a fragment, which is never sent. A-Z and not %a, as
+-- that matches more letters in some locales.
 local INVALID_CHAR = "[^A-Za-z0-9%-._~:/?%[%]@!$&'()*+,;=%%]"
 
---- Returns why a text cannot be part of a URL that is requested; nil if it can.
+--- Returns why a text cannot be part of a requested URL; nil if it can.
 ---@param text string
 ---@return string? problem
 function url.problem(text)
@@ -25,14 +25,14 @@ function url.problem(text)
   elseif text:find("^[%c\x7F]", at) then
     return ("byte %d is a control character"):format(at)
   elseif text:find("^%%00", at) then
-    return ("it contains a NUL, %%00 at byte %d"):format(at)
+    return ("the URL contains a NUL, %%00 at byte %d"):format(at)
   elseif text:sub(at, at) == "#" then
-    return "it has a fragment (#…), which is never sent"
+    return "the URL has a fragment (#…), which is never sent"
   end
   return ("%q at byte %d must be percent-encoded"):format(errors.printable(text:sub(at, at)), at)
 end
 
---- Decodes what is percent-encoded.
+--- Decodes percent-encoded characters.
 ---@param text string
 ---@return string
 function url.decode(text)
@@ -41,13 +41,13 @@ end
 
 local function authority_problem(host, port)
   if host:find("^%[[^%]]*%%") then
-    return "its address has a zone (%…), which is not supported"
+    return "the address has a zone (%…), which is not supported"
   elseif host:find("[\x80-\xFF]") then
-    return "its host is not ASCII; write the name that DNS has, xn--…"
+    return "the host is not ASCII; write its name in DNS, xn--…"
   elseif not (host:find("^[A-Za-z0-9._-]+$") or host:find("^%[[%x:.]+%]$")) then
-    return "its host is neither a name, an IPv4 address nor an IPv6 address in brackets"
+    return "the host must be a name, an IPv4 address, or an IPv6 address in brackets"
   elseif port ~= "" and not (tonumber(port) >= 1 and tonumber(port) <= 65535) then
-    return "its port is not from 1 to 65535"
+    return "the port must be from 1 to 65535"
   end
 end
 
@@ -66,7 +66,7 @@ end
 --- Splits an address, `host:port`; or returns nil and why it is not valid.
 ---@param address string
 ---@return string? host in lower case
----@return string port "" if there is none; or the problem
+---@return string port "" without one; or the problem
 function url.host(address)
   local host, port = address:match("^(.*):(%d*)$")
   host, port = (host or address):lower(), (port or ""):gsub("^0+(%d)", "%1")
@@ -93,9 +93,9 @@ end
 function url.split(text)
   local scheme, address, rest, user = url.parts(text)
   if not scheme or address == "" then
-    return nil, "it is not a URL like https://host/path"
+    return nil, "not a URL like https://host/path"
   elseif user then
-    return nil, "it carries a user name or password; use client_id and client_secret"
+    return nil, "the URL contains a user name or password; use client_id and client_secret"
   end
   local host, port = url.host(address)
   if not host then
