@@ -64,9 +64,8 @@ describe("a shared token #valgrind", function()
     greedy:invalidate()
     local sleeper <close> = neighbour.new(server, clock, { cache = root .. "/cache" })
     local pending <close> = sleeper:pending()
-    local path = process.run(("ls %s/cache/*.lock"):format(root)):match "%S+"
-    process.wait_until(function() return select(2, process.run(("flock -n %s true"):format(path))) == 0 end, 1,
-      "the lock")
+    local is_free = ('set -- %s/cache/*.lock; test -e "$1" && flock -n "$1" true'):format(root)
+    process.wait_until(function() return select(2, process.run(is_free)) == 0 end, 1, "the lock")
     assert.is_false(pending:done())
     assert.equal(10, #server:requests())
   end)
@@ -197,6 +196,40 @@ describe("invalidated tokens #valgrind", function()
     assert.is_false(s.client:invalidate "t1")
     records.last = again -- by another process that was not told
     assert.equal("t3", s.client:token())
+  end)
+
+  it("are remembered, though another one is invalidated many times", function()
+    local clock = core.clock()
+    local s = scripted.new({ token("t1", 1000), token("t2", 1000), token("t3", 1000) }, { cache = "/shared" }, clock)
+    assert.equal("t1", s.client:token())
+    assert.equal("t2", s.client:renew())
+    local records = select(2, next(world.of(clock):folder("/shared").records))
+    local again = world.copy(records.last)
+    again.id = again.id + 1000
+    assert.is_true(s.client:invalidate "t2")
+    for _ = 1, 10 do
+      s.client:invalidate "t1"
+    end
+    records.last = again -- by another process that was not told
+    assert.equal("t3", s.client:token())
+  end)
+
+  it("are remembered, though the server returns one of them", function()
+    local clock = core.clock()
+    local s = scripted.new({ token("t1", 1000), token("t2", 500), token("t2", 500), token("t3", 500) },
+      { cache = "/shared" }, clock)
+    assert.equal("t1", s.client:token())
+    local records = select(2, next(world.of(clock):folder("/shared").records))
+    local again = world.copy(records.last)
+    again.id = again.id + 1000
+    assert.is_true(s.client:invalidate "t1")
+    assert.equal("t2", s.client:token())
+    assert.is_true(s.client:invalidate "t2")
+    assert.equal("t2", s.client:token())
+    s:wait(400)
+    records.last = again -- by another process that was not told
+    assert.equal("t2", s.client:token()) -- stale
+    assert.equal(4, s.requests)
   end)
 end)
 

@@ -774,15 +774,19 @@ describe("a transfer", function()
 
   it("leaves the lock to the parent, and none to a forked child that lives on #forks", function()
     local server <close> = silent()
-    assert.same({ "", 0 }, { process.run(("lua5.4 %s >/dev/null 2>&1; flock -n %s/cache/*.lock true"):format(
-      process.write(folder .. "/child.lua", BEGIN .. ([[
-        fetch(%q, %q, notifier)
-        clock:sleep(0.1)
-        if require "spec_fork".fork() == 0 then
-          clock:sleep(0.5)
-        end
-        os.exit(0)
-      ]]):format(server.url, folder .. "/cache")), folder)) })
+    local lock = ('set -- %s/cache/*.lock; test -e "$1" && '):format(folder)
+    local path = process.write(folder .. "/child.lua", BEGIN .. ([[
+      fetch(%q, %q, notifier)
+      local deadline = clock:boot() + 4
+      while not os.execute %q and clock:boot() < deadline do -- until the fetch has the lock
+        clock:sleep(0.01)
+      end
+      if require "spec_fork".fork() == 0 then
+        clock:sleep(0.5)
+      end
+      os.exit(0)
+    ]]):format(server.url, folder .. "/cache", lock .. '! flock -n "$1" true'))
+    assert.same({ "", 0 }, { process.run(('lua5.4 %s >/dev/null 2>&1; %s flock -n "$1" true'):format(path, lock)) })
   end)
 
   -- ThreadSanitizer takes longer for a step of libcurl than an exit waits for it.

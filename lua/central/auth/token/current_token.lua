@@ -64,13 +64,19 @@ function CurrentToken:token()
   return self.tracker:token()
 end
 
-function CurrentToken:_is_invalidated(token)
-  for _, other in ipairs(self._invalidated) do
+-- The place of a token among those that were invalidated; nil: it was not.
+function CurrentToken:_invalidated_at(token)
+  for i, other in ipairs(self._invalidated) do
     if token == other then
-      return true
+      return i
     end
   end
-  return false
+end
+
+-- Whether a token was invalidated, which it counts as no longer.
+function CurrentToken:_was_invalidated(token)
+  local at = self:_invalidated_at(token)
+  return at ~= nil and table.remove(self._invalidated, at) ~= nil
 end
 
 function CurrentToken:_begin(tracker, token, raw)
@@ -107,8 +113,8 @@ function CurrentToken:take(token, raw)
   if usable and how == "new" and self:_track(token, raw):state() == "expired" then
     self.adoptions = self.adoptions + 1
     return "expired", "the new token had expired when its reply was looked at"
-  elseif self:_is_invalidated(token.access_token) then
-    odd, self._invalidated = "the server returned the token that was just invalidated", {}
+  elseif self:_was_invalidated(token.access_token) then
+    odd = "the server returned the token that was just invalidated"
   elseif usable and how == "same" then
     odd = "the server returned the token already held"
   end
@@ -129,7 +135,7 @@ end
 ---@return boolean
 function CurrentToken:take_record(raw, since)
   local token = raw and (not since or raw.sent_boot > since) and response.read(raw)
-  if not token or self:_is_invalidated(token.access_token) then
+  if not token or self:_invalidated_at(token.access_token) then
     return false
   elseif token.access_token == self:token() then
     self.id = self.id or raw.id
@@ -152,6 +158,7 @@ end
 ---@param token string
 ---@return boolean
 function CurrentToken:invalidate(token)
+  self:_was_invalidated(token) -- it is listed once
   table.insert(self._invalidated, 1, token)
   self._invalidated[INVALIDATED_MAX + 1] = nil
   if self:token() ~= token then
