@@ -45,6 +45,7 @@ enum auth_transfer_failure auth_reply_classify(int error, const char *message) {
         return AUTH_TRANSFER_TIMEOUT;
     case CURLE_UNSUPPORTED_PROTOCOL: /* the URL's scheme is checked: this is what answered */
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING: /* newer versions refuse a packed body by it, though none is unpacked */
         return AUTH_TRANSFER_REPLY;
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR: /* TLS 1.3 turns a client certificate down after the handshake */
