@@ -65,8 +65,9 @@ static struct auth_instant ago(struct auth_instant now, int64_t age_ns) {
 static const int64_t tolerance_ns = AUTH_NS_PER_S / 10;
 
 bool auth_lifetime_rebase(struct auth_instant *sent, struct auth_instant now, bool same_boot) {
-    if (sent->wall_ns < 0 || sent->boot_ns < 0 ||
-        now.wall_ns < 0) /* nobody's clocks: keeps the sums in range */
+    /* Before 1970 no request was sent; this keeps the sums in range. Before this boot there may have been
+     * one, by another machine: see auth_lifetime_receive. */
+    if (sent->wall_ns < 0 || now.wall_ns < 0 || sent->boot_ns < -now.wall_ns)
         return false;
     int64_t wall_ns = now.wall_ns - sent->wall_ns;
     int64_t boot_ns = same_boot ? now.boot_ns - sent->boot_ns : wall_ns;

@@ -106,10 +106,9 @@ bool auth_secret_from_base64url(struct auth_secret *secret, const char *text, si
     if (length == 0 || !auth_secret_reserve(secret, length))
         return false;
     size_t decoded = 0;
-    if (sodium_base642bin(secret->data, secret->capacity, text, length, NULL, &decoded, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
-        return false;
-    secret->length = decoded;
-    secret->data[decoded] = '\0';
-    return true;
+    bool ok = sodium_base642bin(secret->data, secret->capacity, text, length, NULL, &decoded, NULL,
+                                sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0;
+    secret->length = secret->capacity; /* what was decoded before a failure goes, too */
+    auth_secret_truncate(secret, ok ? decoded : 0);
+    return ok;
 }

@@ -52,7 +52,7 @@ bool auth_secret_equal(const struct auth_secret *a, const struct auth_secret *b)
 bool auth_secret_append_base64(struct auth_secret *secret, const unsigned char *bytes, size_t length);
 
 /* Base64url without padding (RFC 4648, 5; the parts of a JWT) to bytes; replaces the content. false: not
- * Base64url. */
+ * Base64url, or no memory; then it is empty. */
 bool auth_secret_from_base64url(struct auth_secret *secret, const char *text, size_t length);
 
 #endif

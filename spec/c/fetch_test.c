@@ -765,6 +765,16 @@ static void brings_home_what_another_machine_got(void **state) {
     assert_int_equal(run_fetch(), AUTH_FETCH_REPLY); /* the same in both stores */
 }
 
+/* As on a machine that was started for a job: other processes must not have to ask Redis for it again. */
+static void brings_home_a_reply_from_before_this_boot(void **state) {
+    (void)state;
+    world.clock.boot_shift_ns -= world_now_ns() - 2 * S;
+    uint64_t far = write_record(true, AUTH_RECORD_LAST, "far", 200, 60 * S, -1);
+    new_remote_fetch();
+    assert_int_equal(run_fetch(), AUTH_FETCH_SHARED);
+    assert_true(local_id(AUTH_RECORD_LAST) == far);
+}
+
 static void keeps_the_machines_newer_record(void **state) {
     (void)state;
     uint64_t far = write_record(true, AUTH_RECORD_LAST, "far", 200, 60 * S, -1);
@@ -1128,6 +1138,7 @@ int main(void) {
         TEST(keeps_its_own_budget_without_a_folder),
         TEST(shares_the_reply_with_all_machines),
         TEST(brings_home_what_another_machine_got),
+        TEST(brings_home_a_reply_from_before_this_boot),
         TEST(keeps_the_machines_newer_record),
         TEST(a_refusal_from_elsewhere_leaves_the_token_that_is_held),
         TEST(leaves_the_remote_store_to_the_holder_of_the_machines_lock),

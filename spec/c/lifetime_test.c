@@ -156,6 +156,8 @@ static void takes_over_what_another_process_noted(void **state) {
     assert_int_equal(age, s(100));
     assert_true(rebase(s(-0.05), s(-0.05), true, &age)); /* less than a step */
     assert_int_equal(age, 0);
+    assert_true(rebase(s(2500), s(2500), true, &age)); /* from another machine, sent before this one booted */
+    assert_int_equal(age, s(2500));
 }
 
 static void trusts_nothing_from_the_future(void **state) {

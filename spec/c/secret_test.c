@@ -132,8 +132,10 @@ static void decodes_base64url_and_nothing_else(void **state) {
     assert_true(auth_secret_from_base64url(&secret, "-_8", 3));
     assert_int_equal(secret.length, 2);
     assert_memory_equal(secret.data, "\xFB\xFF", 3);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_false(auth_secret_from_base64url(&secret, bad[i], strlen(bad[i])));
+        assert_string_equal(secret.data, "");
+    }
     auth_secret_wipe(&secret);
 }
 
