@@ -82,7 +82,7 @@ describe("central-auth doctor", function()
     home:write_profile("return {}", "default", 644)
     assert_finds("profile file", "note", "mode 0644", "^chmod 600 " .. home:profile():gsub("%-", "%%-"))
     local found = findings { CENTRAL_PROFILE = "lab" }
-    assert.matches("no such file: .*/lab.lua", found["profile file"].message)
+    assert.matches("there is no file .*/lab.lua", found["profile file"].message)
     assert.matches('there is no profile "lab"', found.credentials.message)
     assert.is_nil(found.credentials.advice)
   end)

@@ -236,7 +236,7 @@ describe("the example #slow", function()
     end
     local output, status = process.run(built "lua/examples/poll.c")
     assert.equal(0, status, output)
-    assert.matches("time for other things", output)
+    assert.matches("waiting for other events", output)
     assert.matches("a token of %d+ characters", output)
     output, status = process.run(built(refused "poll.c"))
     assert.equal(1, status)

@@ -1,20 +1,20 @@
-/* Lua inside a C program for one thing: an Authorization header, always a good one. Credentials come from the
- * environment or a profile.  cc embed.c -o embed $(pkg-config --cflags --libs lua5.4)
+/* A C program that embeds Lua to get a valid Authorization header. Credentials come from the environment or
+ * a profile.  cc embed.c -o embed $(pkg-config --cflags --libs lua5.4)
  *   ./embed | curl --header @- https://…          SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
 #include <stdio.h>
 
-/* Loads the module and keeps auth.header at index 1. false: the message is on the stack. */
+/* Loads the module and puts auth.header at index 1. On failure the message is on the stack. */
 static int begin(lua_State *L) {
     luaL_openlibs(L);
     return luaL_loadstring(L, "return require('central.auth').header") == LUA_OK &&
            lua_pcall(L, 0, 1, 0) == LUA_OK;
 }
 
-/* The header's value, or NULL and why; good until the next call. Call it as often as you like: only the first
- * one waits. */
+/* Returns the value of the header, valid until the next call; or NULL and the message. Only the first call
+ * waits. */
 static const char *authorization(lua_State *L, const char **message) {
     lua_settop(L, 1);
     lua_pushvalue(L, 1);

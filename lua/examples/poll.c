@@ -1,22 +1,22 @@
-/* A program with an event loop of its own that embeds Lua: it waits for a token by poll(2), beside everything
- * else it waits for.  cc poll.c -o poll $(pkg-config --cflags --libs lua5.4) SPDX-License-Identifier: MIT */
+/* A program that embeds Lua in its own event loop: poll(2) waits for a token and for the program's other
+ * descriptors.  cc poll.c -o poll $(pkg-config --cflags --libs lua5.4) SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
 #include <poll.h>
 #include <stdio.h>
 
-/* With credentials of your own: return require("central.auth").pending() */
+/* With your own credentials: return require("central.auth").pending() */
 static const char begin[] = "server = require('central.auth.sandbox').start { latency = 0.2 }\n"
                             "client = assert(require('central.auth').new(server:options()))\n"
                             "pending = assert(client:pending())\n"
                             "return pending:fd()";
-static const char look[] = "return pending:done()";
+static const char check[] = "return pending:done()";
 static const char end[] = "local token, message = pending:result()\n"
                           "pending:close() client:close() server:close()\n"
                           "return 'a token of ' .. #assert(token, message) .. ' characters'";
 
-/* Runs the text and leaves its one result on the stack, alone; or false, and there is the message. */
+/* Runs a text. Leaves its result on the stack; on failure returns false and leaves the message. */
 static int run(lua_State *L, const char *text) {
     lua_settop(L, 0);
     return luaL_loadstring(L, text) == LUA_OK && lua_pcall(L, 0, 1, 0) == LUA_OK;
@@ -28,11 +28,11 @@ int main(void) {
         return 1;
     luaL_openlibs(L);
     int ok = run(L, begin), done = 0;
-    struct pollfd wanted = {.fd = (int)lua_tointeger(L, -1), .events = POLLIN};
+    struct pollfd watched = {.fd = (int)lua_tointeger(L, -1), .events = POLLIN};
     while (ok && !done) {
-        if (poll(&wanted, 1, 50) == 0)
-            puts("time for other things");
-        ok = run(L, look);
+        if (poll(&watched, 1, 50) == 0)
+            puts("waiting for other events");
+        ok = run(L, check);
         done = lua_toboolean(L, -1);
     }
     ok = ok && run(L, end);

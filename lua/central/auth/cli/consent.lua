@@ -36,11 +36,11 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function consent.to_replace(options, name, entry, client_id)
-  local former = entry and entry.options.client_id
-  if not former or former == client_id then
+  local current_id = entry and entry.options.client_id
+  if not current_id or current_id == client_id then
     return true
   end
-  return consent.to(options, ("The profile %q has the client %s. Replace it?"):format(name, former),
+  return consent.to(options, ("The profile %q has the client %s. Replace it?"):format(name, current_id),
     ("the profile %q has other credentials and was not changed"):format(name), "replaces them")
 end
 

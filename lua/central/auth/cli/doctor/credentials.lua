@@ -26,7 +26,7 @@ local function profile_file(options, report)
   if not path then
     report("note", "profile file", "no folder for profiles: neither XDG_CONFIG_HOME nor HOME is set")
   elseif unusable == "absent" then
-    report("ok", "profile file", ("no such file: %s"):format(path))
+    report("ok", "profile file", ("there is no file %s"):format(path))
   elseif not text then
     local fault, advice = split_advice(problem)
     report(unusable and "note" or "bad", "profile file", ("%s %s"):format(path, fault)
