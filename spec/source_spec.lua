@@ -44,7 +44,7 @@ describe("a shared token #valgrind", function()
     assert.equal(1, sleeper.requests)
   end)
 
-  it("is renewed by who waits for a permit as soon as there is one", function()
+  it("is renewed by a process that waits for a permit as soon as there is one", function()
     local greedy = another(function(n) return token("g" .. n, 1000) end)
     for _ = 1, 10 do
       greedy.client:renew()
@@ -55,7 +55,7 @@ describe("a shared token #valgrind", function()
     assert.near(2, clock:boot() - before, 0.2)
   end)
 
-  it("is not locked by who waits for a permit", function()
+  it("is not locked by a process that waits for a permit", function()
     local server <close> = neighbour.server(20, 1000)
     local greedy <close> = neighbour.new(server, clock, { cache = root .. "/cache" })
     for _ = 1, 10 do

@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
-local oddities = require "central.auth.token.oddities"
+local reply_warnings = require "central.auth.token.reply_warnings"
 local response = require "central.auth.token.response"
 local response_error = require "central.auth.token.response_error"
 local with = require "spec.support.with"
@@ -13,7 +13,7 @@ local function read(body, more)
   if not token then
     return errors.unpack(response_error.of(raw, errors.printable))
   end
-  token.odd = oddities.of(raw, token)
+  token.odd = reply_warnings.list(raw, token)
   return token
 end
 

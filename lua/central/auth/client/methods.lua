@@ -7,7 +7,7 @@ local lazy = require("central.auth.util").lazy
 local api_methods = lazy "central.auth.api.methods"
 local calls = lazy "central.auth.token.call"
 local invalidation = lazy "central.auth.token.invalidation"
-local look = lazy "central.auth.token.look"
+local shared_records = lazy "central.auth.token.shared_records"
 local pending = lazy "central.auth.token.pending"
 local status = lazy "central.auth.token.status"
 
@@ -121,7 +121,7 @@ end
 function Client:status(options)
   check_self(self, "status")
   if check_shared(options) and not self._source.closed then
-    local is_read, message, code, detail = self:_with_source(look.shared)
+    local is_read, message, code, detail = self:_with_source(shared_records.take)
     if not is_read then
       return nil, message, code, detail
     end

@@ -86,7 +86,7 @@ function cache.new(source)
   return self
 end
 
---- Whether the records of other machines may be looked at now.
+--- Whether the records of other machines may be read now.
 ---@return boolean
 function Cache:has_remote()
   return self.remote ~= nil and self._key ~= nil and self.remote:may_be_asked()
@@ -100,7 +100,7 @@ function Cache:_note(name, why, what)
   self[name] = why
 end
 
---- Makes it that of this secret; the former one's key is wiped.
+--- Seals records with a key made of this secret from now on; wipes the former key.
 ---@param secret? userdata
 function Cache:attach(secret)
   if self._fault then
@@ -129,7 +129,7 @@ function Cache:read()
   return token, last
 end
 
---- Adds what a fetch shares by.
+--- Adds to the order of a fetch where its records are shared.
 ---@param order table
 function Cache:complete(order)
   if not self._seals then
@@ -141,7 +141,7 @@ function Cache:complete(order)
   end
 end
 
---- Takes over what a fetch found wrong.
+--- Notes the problems that a fetch met with the cache.
 ---@param result table
 function Cache:note(result)
   if self._store then

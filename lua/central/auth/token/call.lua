@@ -1,4 +1,4 @@
--- A call that wants a token and has to wait for a renewal: moved on step by step, or waited for until its deadline.
+-- A call that needs a token and has to wait for a renewal: advanced step by step, or waited for until its deadline.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require("central.auth.util").lazy
@@ -6,18 +6,18 @@ local lazy = require("central.auth.util").lazy
 local errors = lazy "central.auth.errors"
 local response_error = lazy "central.auth.token.response_error"
 
-local SLACK = 0.05       -- seconds: a fetch that ends at the same deadline says better why
-local MIN_ATTEMPT = 0.1  -- seconds an attempt needs at least
-local BLOCK = 1          -- seconds between looks at signals: Ctrl-C reaches Lua at least so often
-local STEP = 0.02        -- seconds between looks whether a reset of the credential has ended
-local TRIES = 4          -- with an assertion that a function gives for each
+local DEADLINE_SLACK = 0.05 -- seconds: a fetch that ends at the same deadline says better why
+local MIN_ATTEMPT = 0.1     -- seconds an attempt needs at least
+local SIGNAL_POLL = 1       -- seconds: Ctrl-C reaches Lua at least so often
+local RESET_POLL = 0.02     -- seconds between checks whether a reset of the credential has ended
+local TRIES = 4             -- with an assertion that a function gives for each
 
 local call = {}
 
 ---@class central.auth.Call
 ---@field deadline central.auth.Deadline
 ---@field min_valid? number seconds
----@field early? boolean nobody waits for its token
+---@field early? boolean no caller waits for its token
 ---@field since? number boot time, of a call for a new token by force: records of requests sent before do not count
 ---@field not_before? number boot time: a request is wanted then although a failure is remembered
 ---@field renewal? central.auth.Renewal to be waited for
@@ -48,10 +48,10 @@ end
 function Call:_begin_by_force()
   local source = self._source
   local current, renewals, failures = source.current, source.renewals, source.failures
-  if not source:catch_up() and current.adoptions == self._adoptions then
-    source:look_locally(self.since)
+  if not source:advance_renewal() and current.adoptions == self._adoptions then
+    source:read_local_records(self.since)
   end
-  if current.adoptions ~= self._adoptions and current:is_there() then
+  if current.adoptions ~= self._adoptions and current:can_be_returned() then
     return nil
   end
   self._adoptions = current.adoptions -- what was taken meanwhile is expired or invalidated by now
@@ -82,21 +82,22 @@ function Call:_begin()
 end
 
 -- Whether nothing is left to wait for after a renewal that ended without a failure: it may have been cancelled, or its
--- token invalidated or expired meanwhile; where nobody waits, another process may be getting one.
+-- token invalidated or expired meanwhile; where no caller waits, another process may be requesting one.
 function Call:_is_settled()
   local source = self._source
   return source.closed or self.early or self.deadline:over()
-    or source.current:is_there() and source.current.adoptions ~= self._adoptions
+    or source.current:can_be_returned() and source.current.adoptions ~= self._adoptions
 end
 
--- Whether it goes on after a failure: a function of the user's may give another secret, or another assertion.
-function Call:_goes_on()
+-- Whether the call begins another renewal after a failure: a function of the user's may give another secret, or another
+-- assertion.
+function Call:_may_retry()
   local source, code, detail = self._source, self.failure.code, self.failure.detail
   if source.closed or self.deadline:over() then
     return false
   elseif response_error.rejected(code, detail) then
     if self._waits and source.resets:is_under_way() then
-      source.waiter:pause(STEP)
+      source.waiter:pause(RESET_POLL)
       return true
     end
     return source.failures:reread_if_due()
@@ -107,13 +108,13 @@ function Call:_goes_on()
   return false
 end
 
---- Moves it on as far as it can go without waiting. Whether it is done: then `failure` says whether it failed; else
---- `renewal` is to be waited for.
+--- Advances the call as far as possible without waiting. Returns whether it is done: then `failure` says whether it
+--- failed; else `renewal` is to be waited for.
 ---@return boolean done
 function Call:step()
   while true do
     local renewal = self.renewal
-    if renewal and renewal:is_moving() then
+    if renewal and renewal:is_advancing() then
       self.renewal = nil -- in a coroutine that may have been dropped
     elseif renewal and not renewal:advance(self.deadline:left()) then
       return false
@@ -123,14 +124,14 @@ function Call:step()
       else
         self:_begin()
       end
-      if self.failure and not self:_goes_on() or not self.renewal and not self.failure and self:_is_settled() then
+      if self.failure and not self:_may_retry() or not self.renewal and not self.failure and self:_is_settled() then
         return true
       end
     end
   end
 end
 
---- Waits for no renewal any more.
+--- Drops the renewal: the call no longer waits for it.
 function Call:leave()
   self.renewal = nil
 end
@@ -140,14 +141,14 @@ function Call:await()
   local source = self._source
   self._waits = true
   while not self:step() do
-    local left = self.deadline.at + SLACK - source.clock:boot()
+    local left = self.deadline.at + DEADLINE_SLACK - source.clock:boot()
     local failure
     if left <= 0 then
       failure = errors.failure("timeout", "no token in time: a request for one is still under way")
     elseif source.config.wait then
       failure = source.waiter:wait_for(self.renewal, left)
     else
-      self.renewal:wait(math.min(left, BLOCK), left)
+      self.renewal:wait(math.min(left, SIGNAL_POLL), left)
     end
     if failure then
       self.renewal, self.failure = nil, failure

@@ -4,7 +4,7 @@
 local core = require "central.auth.core"
 local response = require "central.auth.token.response"
 
-local GRACE = 1           -- seconds after its arrival a token is still returned to who asked, though it is expired
+local GRACE = 1           -- seconds after its arrival a token is still returned to its caller, though it is expired
 local YOUNG = 60          -- seconds in which min_valid renews no token, or a quarter of a short life
 local INVALIDATED_MAX = 8 -- invalidated tokens that are remembered
 
@@ -44,7 +44,7 @@ end
 
 --- Whether there is a usable one, or one that is expired and has only just arrived.
 ---@return boolean
-function CurrentToken:is_there()
+function CurrentToken:can_be_returned()
   local usable, state = self:state()
   return usable or state == "expired" and self._clock:boot() - self._arrived < GRACE
 end
@@ -53,7 +53,7 @@ end
 --- of a life or less are left. A young token is not, or such calls would renew one after the other.
 ---@param min_valid number
 ---@return boolean
-function CurrentToken:falls_short(min_valid)
+function CurrentToken:is_too_short_for(min_valid)
   local _, state, remaining, life = self:state()
   local wanted = min_valid < life and min_valid or life * 0.75
   return remaining < wanted and (state == "stale" or life - remaining >= math.min(YOUNG, life / 4))
@@ -102,7 +102,7 @@ function CurrentToken:_track(token, raw)
 end
 
 --- Takes a token that came from the network: "new", or "same" where it is the one held. "expired": it expired before
---- anybody looked at it, and the one that is held is usable, and stays.
+--- its reply was read, and the one that is held is usable, and stays.
 ---@param token central.auth.TokenResponse
 ---@param raw central.auth.RawReply
 ---@return "new" | "same" | "expired" how
@@ -112,7 +112,7 @@ function CurrentToken:take(token, raw)
   local how, odd = token.access_token == self:token() and "same" or "new", nil
   if usable and how == "new" and self:_track(token, raw):state() == "expired" then
     self.adoptions = self.adoptions + 1
-    return "expired", "the new token had expired when its reply was looked at"
+    return "expired", "the new token had expired when its reply was read"
   elseif self:_was_invalidated(token.access_token) then
     odd = "the server returned the token that was just invalidated"
   elseif usable and how == "same" then

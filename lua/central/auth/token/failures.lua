@@ -9,7 +9,7 @@ local util = require "central.auth.util"
 
 local FIRST_PAUSE = 0.5       -- seconds of back-off; doubles, with full jitter
 local REFUSED_PAUSE = 2       -- seconds a refused credential is remembered at first; doubles likewise
-local LOOK_AGAIN = 1          -- seconds between looks at what other machines have, while the server is left alone
+local REMOTE_INTERVAL = 1     -- seconds between reads of other machines' records during a pause
 local RETRY_AFTER_MAX = 3600  -- seconds that a server may ask for; a longer time is reported, and not waited for
 
 local failures = {}
@@ -26,7 +26,9 @@ Failures.__index = Failures
 ---@param source central.auth.TokenSource
 ---@return central.auth.Failures
 function failures.new(source)
-  return setmetatable({ _source = source, _at = 0, _next_look = 0, count = 0, next_try = 0, not_before = 0 }, Failures)
+  return setmetatable({
+    _source = source, _at = 0, _next_remote_read = 0, count = 0, next_try = 0, not_before = 0,
+  }, Failures)
 end
 
 -- --- the back-off --------------------------------------------------------------------------------------------------
@@ -34,7 +36,7 @@ end
 -- Seconds until the next try. Jitter also on the first, so that a fleet does not come back at once.
 function Failures:_pause(failure, retry_after)
   if failure.code == "config" then
-    return 0 -- costs the server nothing, and whoever mends it wants to see the effect
+    return 0 -- costs the server nothing, and a corrected option should take effect at once
   elseif (failure.code == "http" or failure.code == "oauth")
     and not response_error.transient(failure.code, failure.detail) then
     return math.max(util.doubled(REFUSED_PAUSE, self.count - 1), retry_after)
@@ -42,7 +44,7 @@ function Failures:_pause(failure, retry_after)
   return retry_after + self._source.random() * util.doubled(FIRST_PAUSE, self.count - 1)
 end
 
---- Takes notice of a failure that came at `at`, by default now; `count`: how many in a row it makes, by default one
+--- Notes a failure that came at `at`, by default now; `count`: how many in a row it makes, by default one
 --- more than before. A refusal says where the credential came from.
 ---@param failure central.auth.Failure
 ---@param at? number boot time
@@ -60,8 +62,8 @@ function Failures:failed(failure, at, count)
   self.not_before = self._at + retry_after
   self.next_try = self._at + self:_pause(failure, retry_after)
   self.last = failure
-  if failure.code == "config" then -- who has no token may ask again at once; a usable one is left alone
-    source.renewals:hold(source.random() * util.doubled(FIRST_PAUSE, self.count - 1))
+  if failure.code == "config" then -- a call without a token may try again at once; a usable token is not renewed yet
+    source.renewals:postpone(source.random() * util.doubled(FIRST_PAUSE, self.count - 1))
   end
 end
 
@@ -87,16 +89,16 @@ function Failures:remembered()
   return errors.failure(last.code, ("%s (not tried again for %.1f s)"):format(last.message, detail.retry_after), detail)
 end
 
---- Takes notice of what keeps this client from making a request.
+--- Notes a failure that keeps this client from making a request.
 ---@param failure central.auth.Failure
-function Failures:before_request(failure)
+function Failures:failed_before_request(failure)
   if failure.code ~= "closed" then
     self._source:note("failed", { code = failure.code, message = failure.message })
     self:failed(failure)
   end
 end
 
---- Takes notice of the failure in a record of another process; nil where it is not worth sharing, or an older one.
+--- Notes and returns the failure in another process's record; nil where it does not concern this client, or is older.
 ---@param raw central.auth.RawReply without a token
 ---@return central.auth.Failure?
 function Failures:take_shared(raw)
@@ -133,8 +135,8 @@ function Failures:reread_if_due()
   return self:_reread()
 end
 
---- Whether a renewal is worth while after a refusal, because the secret's source gives another one by now. A command is
---- run by the renewal, and what it gives may be the same.
+--- Whether a renewal may succeed after a refusal, because the secret's source gives another one by now. A command
+--- is run by the renewal, and what it gives may be the same.
 ---@param purpose table of the renewal
 ---@return boolean
 function Failures:may_have_other_secret(purpose)
@@ -146,14 +148,14 @@ function Failures:may_have_other_secret(purpose)
 end
 
 --- After the secret that a fetch used was refused: "changed" (another one is there), "reread" (the next fetch reads its
---- source again) or "unchanged". `is_late`: there is no next fetch, so whoever needs a token next reads it again.
+--- source again) or "unchanged". `is_late`: there is no next fetch, so the next call that needs a token reads it again.
 ---@param used? userdata
 ---@param is_late boolean
 ---@return "changed" | "reread" | "unchanged"
 function Failures:secret_after_refusal(used, is_late)
   local secret = self._source.client_secret
   local is_another = used ~= nil and used ~= secret.current
-  self._must_reread = not is_another -- a function is called when somebody waits
+  self._must_reread = not is_another -- a function is called when a caller waits
     and (secret.kind == "function" or is_late and secret:is_read_by_fetch())
   if is_another then
     return "changed"
@@ -165,23 +167,23 @@ function Failures:secret_after_refusal(used, is_late)
   return self:_reread() and "changed" or "unchanged"
 end
 
--- --- calls while the token endpoint is left alone ------------------------------------------------------------------
+-- --- calls during a pause ------------------------------------------------------------------------------------------
 
---- A renewal to wait for, where the secret may be another one by now, or where it is time to look at what other
+--- A renewal to wait for, where the secret may be another one by now, or where it is time to read what other
 --- machines have; nil: a token is there after all, or none can be had now, as the failure behind says.
 ---@param call central.auth.Call
 ---@return central.auth.Renewal?
 ---@return central.auth.Failure?
 function Failures:begin(call)
   local source, now = self._source, self._source.clock:boot()
-  if source:look_locally() then
+  if source:read_local_records() then
     return nil
   end
   local purpose = { deadline = call.deadline, early = call.early }
   if self:may_have_other_secret(purpose) then
     return source.renewals:start(purpose)
-  elseif source.cache:has_remote() and now >= self._next_look then
-    self._next_look, purpose.look_only = now + LOOK_AGAIN, true
+  elseif source.cache:has_remote() and now >= self._next_remote_read then
+    self._next_remote_read, purpose.look_only = now + REMOTE_INTERVAL, true
     return source.renewals:start(purpose)
   elseif self:left() == 0 then -- another coroutine got a token while a function of the user's yielded
     return nil

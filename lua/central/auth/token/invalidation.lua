@@ -1,9 +1,9 @@
--- Tokens that are given up: invalidated after an API refused them, or revoked; here and in the cache.
+-- Invalidates tokens that an API refused, and revokes tokens; here and in the cache.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
-local look = require "central.auth.token.look"
+local shared_records = require "central.auth.token.shared_records"
 local request = require "central.auth.token.request"
 local request_error = require "central.auth.token.request_error"
 local response = require "central.auth.token.response"
@@ -44,11 +44,11 @@ end
 local function remove_records(source, token, deadline, ids, sent_wall, proven)
   local removed, allowed = source.cache:forget(ids, sent_wall, proven)
   if allowed and source.cache:has_remote() then
-    local result = look.run(source, deadline, { forget = ids })
+    local result = shared_records.fetch(source, deadline, { forget = ids })
     local rest = result and ids_of(source, token, result.token, result.last)
     if rest and rest[1] then
       removed = true
-      look.run(source, deadline, { forget = rest })
+      shared_records.fetch(source, deadline, { forget = rest })
     end
   end
   return removed, allowed
@@ -60,7 +60,7 @@ end
 ---@param deadline? central.auth.Deadline until which the cache may be waited for
 ---@return boolean
 function invalidation.invalidate(source, token, deadline)
-  source:catch_up()
+  source:advance_renewal()
   token = token or source.current:token()
   if not token then
     return false
@@ -84,8 +84,8 @@ end
 ---@param deadline central.auth.Deadline
 ---@return boolean
 function invalidation.replace(source, token, sent_wall, proven, deadline)
-  source:catch_up()
-  if source.current:token() ~= token or source:look_locally() then
+  source:advance_renewal()
+  if source.current:token() ~= token or source:read_local_records() then
     return true -- it has been replaced already
   end
   local _, allowed = remove_records(source, token, deadline, local_ids_of(source, token), sent_wall, proven)
@@ -142,9 +142,9 @@ function invalidation.revoke(source)
       { option = "revocation_url" })
   end
   local deadline = source:deadline()
-  local looked, failure = look.shared(source)
+  local are_read, failure = shared_records.take(source)
   local token = source.current:token()
-  if not looked then
+  if not are_read then
     return nil, failure
   end
   source.renewals:cancel() -- what it brings would outlive the revocation

@@ -1,5 +1,5 @@
--- A token that is being got, for event loops: a descriptor to wait for, and the token once it is there. Several share
--- one renewal; each has a descriptor of its own.
+-- A token that is being requested, for event loops: a descriptor to wait for, and the token once it is there. Several
+-- share one renewal; each has a descriptor of its own.
 -- SPDX-License-Identifier: MIT
 
 local calls = require "central.auth.token.call"
@@ -20,7 +20,7 @@ local function check(self, method)
   end
 end
 
--- It has come to an end; it keeps nothing but its descriptor, for a token could expire here.
+-- Ends it; it keeps nothing but its descriptor, for a token could expire here.
 local function finish(self, failure)
   self._done, self._failure = true, failure
   self._call:leave()
@@ -55,7 +55,7 @@ function pending.new(source, min_valid)
   return self
 end
 
---- Whether it has come to an end, with a token or a failure. Moves it on; does not wait.
+--- Whether it has ended, with a token or a failure. Advances it; does not wait.
 ---@return boolean
 function Pending:done()
   check(self, "done")
@@ -68,8 +68,8 @@ function Pending:done()
     finish(self, call.failure)
   elseif call.deadline:over() then
     finish(self, errors.failure("timeout", "the renewal under way took too long"))
-  elseif call.renewal ~= self._renewal then -- of another descriptor: whoever polls this one looks again at once
-    self._renewal = call.renewal
+  elseif call.renewal ~= self._renewal then
+    self._renewal = call.renewal -- it signals another descriptor: a loop that polls this one calls `done` at once
     self._notifier:signal()
   end
   source:deliver()
@@ -114,7 +114,7 @@ function Pending:close()
   check(self, "close")
   local cqueues = package.loaded.cqueues
   if cqueues and self._notifier:fd() >= 0 then
-    cqueues.cancel(self._notifier:fd()) -- it would keep the number in mind when it stands for something else
+    cqueues.cancel(self._notifier:fd()) -- it would keep the number after it has become another descriptor's
   end
   self._notifier:close()
   if not self._done then

@@ -7,7 +7,7 @@ local request_error = require "central.auth.token.request_error"
 local response_error = require "central.auth.token.response_error"
 
 local MIN_ATTEMPT = 0.1 -- seconds an attempt needs at least: a shorter one would only hide the failure before it
-local LOOK_AGAIN = 1    -- seconds until a usable token looks for the one that another process is getting, with jitter
+local BUSY_PAUSE = 1    -- seconds until the next check for a token that another process is requesting, with jitter
 
 local recovery = {}
 
@@ -49,8 +49,8 @@ function Recovery:_end_or_try_again(failure)
   return self:_end(failure)
 end
 
--- How a fetch begins with a secret that may have changed after a refusal. A function that gives it is called by whoever
--- waits: see call.lua. `at`: when this client was refused; nil where it was another process.
+-- How a fetch begins with a secret that may have changed after a refusal. A function that gives it is called by the
+-- call that waits: see call.lua. `at`: when this client was refused; nil where it was another process.
 function Recovery:_with_other_secret(failure, at)
   if self._has_reread or not response_error.rejected(failure.code, failure.detail) then
     return nil
@@ -71,7 +71,7 @@ function Recovery:reply(result)
   local source, renewal = self._source, self._renewal
   local raw, subject_token = result.attempts[#result.attempts], renewal.subject_token
   local failure = response_error.of(raw, self:_cleaner(result))
-  source:saw(raw)
+  source:mark_seen(raw)
   if subject_token and not self._had_new_subject and not renewal.deadline:over()
     and source.subject:has_new(subject_token, failure) then
     self._had_new_subject = true
@@ -103,7 +103,7 @@ function Recovery:shared(failure, received_boot)
   return nil, failures:remembered()
 end
 
---- After a look that found nothing. A request may be wanted although a failure is remembered.
+--- After a fetch that only read records and found no new one. A request may be wanted although a failure is remembered.
 function Recovery:nothing()
   local renewal = self._renewal
   local is_in_time = renewal.not_before and renewal.not_before < renewal.deadline.at
@@ -115,7 +115,7 @@ end
 
 --- After another process had the lock.
 function Recovery:busy()
-  self._source.renewals:hold(LOOK_AGAIN * self._source.random())
+  self._source.renewals:postpone(BUSY_PAUSE * self._source.random())
   return self._renewal.waits and {} or nil
 end
 
@@ -129,7 +129,7 @@ end
 
 ---@param result table
 function Recovery:limited(result)
-  self._source.renewals:hold(result.retry_after)
+  self._source.renewals:postpone(result.retry_after)
   return self:_end(errors.failure("rate_limited",
     "too many token requests with this credential; no request is made before its budget allows one",
     { retry_after = result.retry_after }))
@@ -159,7 +159,7 @@ end
 
 function Recovery:timeout()
   if self._renewal.waits and not self._renewal.deadline:over() then
-    return {} -- somebody joined who has more time
+    return {} -- a call with more time has joined
   end
   return self:_end(errors.failure("timeout",
     "no token in time: another process is requesting one, and has none yet"))

@@ -1,5 +1,5 @@
--- The renewal of one token that is under way, for all who wait for it: a fetch on a thread, or several one after the
--- other, as the result of each one demands.
+-- The renewal of one token that is under way, for all calls that wait for it: a fetch on a thread, or several one after
+-- the other, as the result of each one demands.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -10,13 +10,13 @@ local response = require "central.auth.token.response"
 local errors = lazy "central.auth.errors"
 local recoveries = lazy "central.auth.token.recovery"
 
-local TRIES = 4 -- requests at most for one who waits
+local TRIES = 4 -- requests at most where a call waits
 
 local renewal = {}
 
 ---@class central.auth.Renewal
 ---@field deadline central.auth.Deadline
----@field waits boolean somebody waits for it
+---@field waits boolean a call waits for it
 ---@field tries integer requests that are left
 ---@field not_before? number boot time: a request is wanted then although a failure is remembered
 ---@field secret? userdata that the last fetch used
@@ -27,7 +27,7 @@ local renewal = {}
 local Renewal = {}
 Renewal.__index = Renewal
 
---- One that has not begun. `purpose`: `deadline`; `early`: nobody waits for it; `since` (boot time): records of
+--- One that has not begun. `purpose`: `deadline`; `early`: no call waits for it; `since` (boot time): records of
 --- requests sent before it do not count; `look_only`: no request, but what other machines have; `refusal`: of another
 --- process, after which this one rereads the secret (see `start`).
 ---@param source central.auth.TokenSource
@@ -40,13 +40,13 @@ function renewal.new(source, purpose)
     _notifier = notifier, _no_notifier = why, -- where no descriptor is left, nothing can wait by one
     deadline = purpose.deadline, waits = not purpose.early, tries = purpose.early and 1 or TRIES,
     _since = purpose.since, _look_only = purpose.look_only, _refusal = purpose.refusal, began = source.clock:boot(),
-    done = false, _is_moving = false,
+    done = false, _is_advancing = false,
   }, Renewal)
 end
 
--- --- who waits -----------------------------------------------------------------------------------------------------
+-- --- waiting -------------------------------------------------------------------------------------------------------
 
---- Somebody else waits for it, too. With `not_before` (boot time) a request is wanted then although a failure is
+--- Another call waits for it, too. With `not_before` (boot time) a request is wanted then although a failure is
 --- remembered.
 ---@param deadline central.auth.Deadline
 ---@param not_before? number
@@ -99,7 +99,7 @@ function Renewal:is_inline()
   return self._is_inline or self._subject ~= nil and self._subject:is_inline()
 end
 
---- Ends it, and all who wait go on: with a failure, with a new token, or, if there is none, beginning anew.
+--- Ends it, and all calls that wait go on: with a failure, with a new token, or, if there is none, beginning anew.
 ---@param failure? central.auth.Failure
 function Renewal:finish(failure)
   if self.done then
@@ -149,14 +149,14 @@ function Renewal:_form()
   return token and request.token_exchange(self._source.config, token), failure
 end
 
---- Whether a coroutine began to move it on and did not come to the end of that: an error broke it off, for instance of
+--- Whether a coroutine began to advance it and has not finished: an error ended that, for instance of
 --- memory, or a function of the user's, or `wait`, has yielded in it, and it may never go on.
 ---@return boolean
-function Renewal:is_moving()
-  return self._is_moving
+function Renewal:is_advancing()
+  return self._is_advancing
 end
 
--- The order of a fetch; nil: there is none yet, or the failure behind says why. Others who wait here look again: should
+-- The order of a fetch; nil: there is none yet, or the failure behind says why. Other calls that wait are woken: should
 -- a function of the user's yield, they start a renewal of their own.
 function Renewal:_order()
   local source = self._source
@@ -169,7 +169,7 @@ function Renewal:_order()
   if not failure and not self._subject then
     order, failure = request.order(source, self.deadline)
     if failure then
-      source.failures:before_request(failure)
+      source.failures:failed_before_request(failure)
     end
   end
   if order then
@@ -180,7 +180,7 @@ function Renewal:_order()
   return order, failure
 end
 
--- Gives an order to a thread; where an error prevents that, those who wait look again. Returns the failure.
+-- Gives an order to a thread; where an error prevents that, calls that wait are woken. Returns the failure.
 function Renewal:_fetch(order)
   local notifier, failure = self._notifier, nil
   self.secret = order.current
@@ -220,7 +220,7 @@ function Renewal:_start(more)
   end
   failure = order and self:_fetch(order)
   if failure then
-    self._source.failures:before_request(failure)
+    self._source.failures:failed_before_request(failure)
     self:finish(failure)
   end
 end
@@ -229,13 +229,13 @@ end
 --- (boot time), `reread`.
 ---@param more? table
 function Renewal:start(more)
-  self._is_moving = true
+  self._is_advancing = true
   self:_start(more)
-  self._is_moving = false
+  self._is_advancing = false
 end
 
---- Moves it on as far as it can go without waiting. Whether it is done. A fetch without a thread runs in here, too, for
---- a call that has so much left.
+--- Advances it as far as possible without waiting. Returns whether it is done. A fetch without a thread runs in here,
+--- too, for a call that has so much left.
 ---@param left? number seconds
 ---@return boolean
 function Renewal:advance(left)
@@ -247,9 +247,9 @@ function Renewal:advance(left)
     self:start(self._more)
   elseif self._transfer and self._transfer:wait(0, left or 0) then
     local result = self._transfer:finish() -- after an error in there it can be called again
-    self._is_moving = true
+    self._is_advancing = true
     self:_take(result)
-    self._is_moving = false
+    self._is_advancing = false
   end
   return self.done
 end
@@ -262,7 +262,7 @@ function Renewal:_recovery()
 end
 
 -- Fetches again as `more` says, or ends.
-function Renewal:_go_on(more, failure)
+function Renewal:_continue(more, failure)
   if more then
     return self:start(more)
   end
@@ -273,7 +273,7 @@ function Renewal:_on_reply(result)
   local source, raw = self._source, result.attempts[#result.attempts]
   local token = response.read(raw)
   if not token then
-    return self:_go_on(self:_recovery():reply(result))
+    return self:_continue(self:_recovery():reply(result))
   elseif self.secret and self.secret ~= source.client_secret.current then
     return self:start() -- a reset has ended that token already
   elseif source.renewals:take(token, raw) then
@@ -287,9 +287,9 @@ end
 function Renewal:_on_shared(result)
   local found, failure = self._source:take_records(result.token, result.last, self._since)
   if failure then
-    return self:_go_on(self:_recovery():shared(failure, result.last.received_boot))
+    return self:_continue(self:_recovery():shared(failure, result.last.received_boot))
   end
-  self:_go_on(not found and {} or nil)
+  self:_continue(not found and {} or nil)
 end
 
 function Renewal:_take(result)
@@ -308,7 +308,7 @@ function Renewal:_take(result)
     self:finish()
   else
     local recovery = self:_recovery()
-    self:_go_on(recovery[outcome](recovery, result))
+    self:_continue(recovery[outcome](recovery, result))
   end
 end
 

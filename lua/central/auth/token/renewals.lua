@@ -1,12 +1,12 @@
--- When a token is renewed: at most one renewal is under way, which all wait for; after a failure the token endpoint is
--- left alone, and after a renewal the token.
+-- When a token is renewed: at most one renewal is under way, which all calls wait for. After a failure no request is
+-- made for a while, and after a renewal the token is not renewed for a while.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require("central.auth.util").lazy
 local renewal = require "central.auth.token.renewal"
 
 local errors = lazy "central.auth.errors"
-local oddities = lazy "central.auth.token.oddities"
+local reply_warnings = lazy "central.auth.token.reply_warnings"
 
 local MIN_INTERVAL = 1 -- seconds between renewals of a usable token
 
@@ -22,7 +22,7 @@ Renewals.__index = Renewals
 ---@param source central.auth.TokenSource
 ---@return central.auth.Renewals
 function renewals.new(source)
-  return setmetatable({ _source = source, count = 0, _hold_until = 0 }, Renewals)
+  return setmetatable({ _source = source, count = 0, _not_before = 0 }, Renewals)
 end
 
 -- --- what a fetch brings --------------------------------------------------------------------------------------------
@@ -33,11 +33,11 @@ end
 ---@return boolean
 function Renewals:take(token, raw)
   local source, current = self._source, self._source.current
-  source:saw(raw)
+  source:mark_seen(raw)
   source:succeeded()
   local how, odd = current:take(token, raw)
   local _, _, remaining = current:state()
-  self._hold_until = source.clock:boot() + math.max(how == "same" and remaining / 2 or 0, MIN_INTERVAL)
+  self._not_before = source.clock:boot() + math.max(how == "same" and remaining / 2 or 0, MIN_INTERVAL)
   if how == "expired" then
     source:note("odd_reply", { what = odd })
     return true
@@ -45,13 +45,13 @@ function Renewals:take(token, raw)
   self.count = self.count + (current.replaced and 1 or 0)
   self.skew = raw.date and raw.received_wall - raw.date
   source:note(current.replaced and "renewed" or "fetched", { expires_in = remaining })
-  for _, what in ipairs(source.config.on_event and oddities.of(raw, token, source.config.scope, odd) or {}) do
+  for _, what in ipairs(source.config.on_event and reply_warnings.list(raw, token, source.config.scope, odd) or {}) do
     source:note("odd_reply", { what = what })
   end
-  return current:is_there()
+  return current:can_be_returned()
 end
 
---- Takes over what a fetch found beside its outcome. Returns the secret that it read, if it did.
+--- Notes what a fetch found beside its outcome. Returns the secret that it read, if it did.
 ---@param result table
 ---@return userdata? secret
 function Renewals:note_result(result)
@@ -66,18 +66,18 @@ end
 
 -- --- when a renewal begins -----------------------------------------------------------------------------------------
 
---- Leaves a usable token alone for so many seconds.
+--- Does not renew a usable token for so many seconds.
 ---@param seconds number
-function Renewals:hold(seconds)
-  self._hold_until = math.max(self._hold_until, self._source.clock:boot() + seconds)
+function Renewals:postpone(seconds)
+  self._not_before = math.max(self._not_before, self._source.clock:boot() + seconds)
 end
 
---- The renewal under way, moved on as far as it goes; nil where there is none. One that another coroutine moves on
+--- The renewal under way, advanced as far as possible; nil where there is none. One that another coroutine advances
 --- does not count: that coroutine may have been dropped.
 ---@return central.auth.Renewal?
 function Renewals:under_way()
   local current = self._current
-  if current and (current:is_moving() or current:advance()) and self._current == current then
+  if current and (current:is_advancing() or current:advance()) and self._current == current then
     self._current = nil
   end
   return self._current
@@ -88,14 +88,14 @@ end
 ---@return boolean
 function Renewals:claim(starting)
   local other = self._current
-  if other and other ~= starting and not other.done and not other:is_moving() then
+  if other and other ~= starting and not other.done and not other:is_advancing() then
     return false
   end
   self._current = starting
   return true
 end
 
--- The renewal under way, which goes on for this call, too, if somebody waits for that.
+-- The renewal under way, which goes on for this call, too, if its caller waits.
 function Renewals:_join(call)
   if not call.early then
     self._current:join(call.deadline)
@@ -125,14 +125,14 @@ function Renewals:start(purpose)
   return nil, started.failure
 end
 
---- Starts a renewal that nobody waits for; its failure costs nothing.
+--- Starts a renewal that no call waits for; its failure costs nothing.
 function Renewals:start_in_background()
   local source = self._source
-  if self._current or select(2, source:failed_before()) > 0 or source.clock:boot() < self._hold_until then
+  if self._current or select(2, source:backoff()) > 0 or source.clock:boot() < self._not_before then
     return
   end
   local purpose = { early = true, deadline = source:deadline() }
-  local found, failure = source:look_locally()
+  local found, failure = source:read_local_records()
   local is_fresh = found and select(2, source.current:state()) == "fresh"
   if not failure and not is_fresh
     or failure and source.client_secret.kind ~= "function" and source.failures:may_have_other_secret(purpose) then
@@ -146,10 +146,10 @@ end
 ---@return central.auth.Failure?
 function Renewals:begin(call)
   local source = self._source
-  local left = select(2, source:failed_before())
+  local left = select(2, source:backoff())
   if self._current then
     return self:_join(call)
-  elseif (left > 0 or source.clock:boot() < self._hold_until) and source.current:state() then
+  elseif (left > 0 or source.clock:boot() < self._not_before) and source.current:state() then
     return nil
   elseif left == 0 or call.not_before then
     return self:start(call)
@@ -157,7 +157,7 @@ function Renewals:begin(call)
   return source.failures:begin(call)
 end
 
---- Cancels the renewal under way; all who wait for it end with this failure, or begin anew.
+--- Cancels the renewal under way; all calls that wait for it end with this failure, or begin anew.
 ---@param failure? central.auth.Failure
 function Renewals:cancel(failure)
   if self._current then

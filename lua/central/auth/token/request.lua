@@ -88,7 +88,7 @@ function request.order(source, deadline)
     order.client_id, order.style = config.client_id, request.style_of(config)
   end
   order.seen, order.budget, order.good = source.seen, source.budget, current:state() and current.id or nil
-  order.failures = source:failed_before()
+  order.failures = source:backoff()
   return order
 end
 

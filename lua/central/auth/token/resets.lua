@@ -1,7 +1,7 @@
--- Resets of the credential by this client: another secret takes the former one's place, and its tokens are dead.
+-- Resets of the credential by this client: a new secret replaces the former one, whose tokens are no longer valid.
 -- SPDX-License-Identifier: MIT
 
-local look = require "central.auth.token.look"
+local shared_records = require "central.auth.token.shared_records"
 local util = require "central.auth.util"
 
 local resets = {}
@@ -49,7 +49,7 @@ function Resets:set_secret(secret, deadline)
   local _ <close> = self:begin(deadline)
   source.cache:forget()
   if source.cache:has_remote() then
-    look.run(source, deadline, { forget_all = true })
+    shared_records.fetch(source, deadline, { forget_all = true })
   end
   source.client_secret:replace(secret)
   if not source.closed then

@@ -1,4 +1,4 @@
--- The token source: owns all state of one token, and returns it. What lies ready in the cache is taken over without a
+-- The token source: owns all state of one token, and returns it. A token in the cache is taken without a
 -- thread; else the call waits (call.lua) for a renewal (renewals.lua). A usable token is returned whatever fails.
 -- SPDX-License-Identifier: MIT
 
@@ -81,7 +81,7 @@ function token_source.new(config, parts)
     config = config, clock = clock, tracker = parts.tracker, parts = own, closed = false, seen = {},
     random = own.random or core.random, budget = (own.budget or core.budget)(),
     client_secret = parent and parent.client_secret or client_secret.new(config),
-    subject = parent and parent.tenants or nil, _parent = parent, _events = {}, _has_looked = false,
+    subject = parent and parent.tenants or nil, _parent = parent, _events = {}, _has_read_records = false,
   }, metatable)
   self.current = current_token.new(self)
   self.cache = cache.new(self) -- now, for the environment names its folder
@@ -122,10 +122,10 @@ end
 
 -- --- what replies and records bring --------------------------------------------------------------------------------
 
---- Takes notice of a record, which is not to end a fetch again. Whether it was new.
+--- Marks a record as read, so that it does not end another fetch. Returns whether it was new.
 ---@param raw central.auth.RawReply
 ---@return boolean
-function TokenSource:saw(raw)
+function TokenSource:mark_seen(raw)
   local seen, is_new = self.seen, true
   for i = #seen, 1, -1 do
     if seen[i] == raw.id then
@@ -151,7 +151,7 @@ end
 --- How many failures there were since the last success, and the seconds for which the token endpoint is left alone.
 ---@return integer count
 ---@return number left
-function TokenSource:failed_before()
+function TokenSource:backoff()
   local failures_before = self:made "failures"
   if failures_before then
     return failures_before.count, failures_before:left()
@@ -159,16 +159,16 @@ function TokenSource:failed_before()
   return 0, 0
 end
 
---- Takes over what records say: whether they brought a token, and else another process's failure.
+--- Takes the token, or else the failure, that records hold.
 ---@param token? central.auth.RawReply
 ---@param last? central.auth.RawReply
 ---@param since? number boot time
 ---@return boolean found
 ---@return central.auth.Failure? failure
 function TokenSource:take_records(token, last, since)
-  local is_new = last and self:saw(last)
+  local is_new = last and self:mark_seen(last)
   if token then
-    self:saw(token)
+    self:mark_seen(token)
   end
   local found = self.current:take_record(token, since) -- first: a server that repeats a token prolongs no life
   found = self.current:take_record(last, since) or found
@@ -184,7 +184,7 @@ end
 ---@param since? number boot time
 ---@return boolean found
 ---@return central.auth.Failure? failure
-function TokenSource:look_locally(since)
+function TokenSource:read_local_records(since)
   local token, last = self.cache:read()
   if token or last then
     return self:take_records(token, last, since)
@@ -213,31 +213,31 @@ end
 function TokenSource:prepare()
   local ready, failure = self:after_secret(self.client_secret:prepare())
   if failure then
-    self.failures:before_request(failure)
+    self.failures:failed_before_request(failure)
   end
   return ready, failure
 end
 
 -- --- the token -----------------------------------------------------------------------------------------------------
 
---- Takes over what the renewal under way has brought by now. Whether it goes on.
+--- Advances the renewal under way and takes its result if there is one. Returns whether it goes on.
 ---@return boolean
-function TokenSource:catch_up()
+function TokenSource:advance_renewal()
   local made = self:made "renewals"
   return made ~= nil and made:under_way() ~= nil
 end
 
--- Looks whether a token lies ready in the machine's records: once, and when ours has expired.
-function TokenSource:_look_before_fetch(state)
-  if self.client_secret.kind == "function" or state == "none" and self._has_looked then
+-- Reads the machine's records before the first fetch, and once the token held has expired.
+function TokenSource:_read_records_first(state)
+  if self.client_secret.kind == "function" or state == "none" and self._has_read_records then
     return
   end
-  self._has_looked = true
+  self._has_read_records = true
   local ready, failure = self:prepare()
   if ready then
-    self:look_locally()
+    self:read_local_records()
   end
-  self._has_looked = failure == nil
+  self._has_read_records = failure == nil
   return failure
 end
 
@@ -250,16 +250,16 @@ function TokenSource:needs_renewal(min_valid, deadline)
   if self.closed then
     return false, errors.pack(errors.closed())
   end
-  local is_under_way = self:catch_up()
+  local is_under_way = self:advance_renewal()
   local usable, state = self.current:state()
   if not usable and not is_under_way then
-    local failure = self:_look_before_fetch(state)
+    local failure = self:_read_records_first(state)
     if failure then
       return false, failure
     end
     usable, state = self.current:state()
   end
-  if not usable or min_valid and self.current:falls_short(min_valid) then
+  if not usable or min_valid and self.current:is_too_short_for(min_valid) then
     return true
   elseif state == "stale" and not (deadline and deadline:over()) then
     self.renewals:start_in_background()
@@ -281,7 +281,7 @@ function TokenSource:outcome(min_valid, failure)
     return nil, failure
   elseif state == "none" then
     return nil, errors.failure("timeout", "the new token was invalidated before the call returned it")
-  elseif not self.current:is_there() then
+  elseif not self.current:can_be_returned() then
     return nil, errors.failure("timeout", "the new token expired before the call returned it")
   end
   if min_valid and remaining < min_valid then

@@ -6,8 +6,8 @@ local errors = require "central.auth.errors"
 local invalidation = require "central.auth.token.invalidation"
 local response_error = require "central.auth.token.response_error"
 
-local NEW_SUBJECT_AFTER = 15 -- seconds between subject tokens that are given up because an exchange was refused
-local PAUSE = 1 -- seconds for which a tenant's usable token is left alone when there is no subject token
+local NEW_SUBJECT_AFTER = 15 -- seconds between invalidations of the subject token because an exchange was refused
+local PAUSE = 1 -- seconds until the next renewal of a tenant's usable token where there is no subject token
 
 local subject = {}
 
@@ -28,8 +28,8 @@ function Subject:add(tenant)
   self._tenants[tenant] = true
 end
 
---- The token that a tenant exchanges, or the renewal to wait for, or a failure. `early`: nobody waits for the tenant's
---- token.
+--- The token that a tenant exchanges, or the renewal to wait for, or a failure. `early`: no caller waits for the
+--- tenant's token.
 ---@param tenant central.auth.TokenSource
 ---@param deadline central.auth.Deadline
 ---@param early boolean
@@ -47,7 +47,7 @@ function Subject:token(tenant, deadline, early)
   end
   local token, failure = source:outcome(nil, call.failure)
   if not token then
-    tenant.renewals:hold(PAUSE)
+    tenant.renewals:postpone(PAUSE)
     return nil, nil, failure
   end
   return token
@@ -55,7 +55,7 @@ end
 
 local DEAD_SUBJECT = { invalid_grant = true, invalid_token = true, invalid_request = true }
 
---- Whether another exchange is worth while because this one was refused for what may be a dead subject token: then that
+--- Whether another exchange may succeed because this one was refused for what may be a dead subject token: then that
 --- is invalidated, unless another was only now, and there is, or will be, another.
 ---@param token string
 ---@param failure central.auth.Failure

@@ -8,7 +8,7 @@ local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
 
-local STEP = 1 -- seconds between looks at signals: Ctrl-C reaches Lua at least so often
+local SIGNAL_POLL = 1 -- seconds: Ctrl-C reaches Lua at least so often
 
 local waiter = {}
 
@@ -24,7 +24,7 @@ function waiter.new(source)
   return setmetatable({
     _clock = clock, _wait = source.config.wait,
     _sleep = source.parts.sleep or function(seconds) clock:sleep(seconds) end,
-    _notifiers = setmetatable({}, { __mode = "k" }), -- that wake those who wait here
+    _notifiers = setmetatable({}, { __mode = "k" }), -- that wake the callers waiting here
   }, Waiter)
 end
 
@@ -63,7 +63,7 @@ end
 ---@return central.auth.Failure? failure
 function Waiter:wait_for(renewal, seconds)
   if not self:yields() or renewal:is_inline() then
-    renewal:wait(math.min(seconds, STEP), seconds)
+    renewal:wait(math.min(seconds, SIGNAL_POLL), seconds)
     return nil
   end
   local own <close>, why = renewal:notifier()
@@ -82,13 +82,13 @@ function Waiter:pause(seconds)
     if notifier then
       self:poll(notifier, seconds)
     else
-      self._sleep(math.min(seconds, STEP))
+      self._sleep(math.min(seconds, SIGNAL_POLL))
     end
     seconds = at - self._clock:boot()
   end
 end
 
---- Wakes all who wait here. Safe to call again.
+--- Wakes all callers that wait here. Safe to call again.
 function Waiter:close()
   self._closed = true
   for notifier in pairs(self._notifiers) do

@@ -5,7 +5,7 @@ local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
 local duration = require("central.auth.util").duration
 local session = require "central.auth.cli.session"
-local look = require "central.auth.token.look"
+local shared_records = require "central.auth.token.shared_records"
 local token_source = require "central.auth.token.source"
 
 local ADVICE = {
@@ -22,7 +22,7 @@ local function redis_problem(options)
   end
   local clock = core.clock()
   local source = token_source.new(found, { clock = clock, tracker = core.tracker(clock) })
-  local problem = look.shared(source) and look.remote_problem(source)
+  local problem = shared_records.take(source) and shared_records.remote_problem(source)
   source:close()
   return problem and ("%s: %s"):format(found.cache, problem)
 end

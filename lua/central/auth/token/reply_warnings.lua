@@ -5,7 +5,7 @@ local cjson = require "cjson"
 local json = require "central.auth.json"
 local response = require "central.auth.token.response"
 
-local oddities = {}
+local reply_warnings = {}
 
 local DAY = 86400 -- seconds
 
@@ -45,7 +45,7 @@ end
 ---@param scope? string that was asked for
 ---@param odd? string what was unusual in this token, compared with the one held
 ---@return string[]
-function oddities.of(raw, token, scope, odd)
+function reply_warnings.list(raw, token, scope, odd)
   local list, fields = {}, json.object(raw.body)
   list[#list + 1] = in_type(fields.token_type)
   list[#list + 1] = in_expires_in(fields, token)
@@ -56,4 +56,4 @@ function oddities.of(raw, token, scope, odd)
   return list
 end
 
-return oddities
+return reply_warnings

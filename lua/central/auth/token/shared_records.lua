@@ -1,16 +1,16 @@
--- Looks at what other processes share, without a token request: for `status`, and to remove records of all machines.
+-- Reads what other processes share, without a token request: for `status`, and to remove records of all machines.
 -- SPDX-License-Identifier: MIT
 
 local request = require "central.auth.token.request"
 
-local look = {}
+local shared_records = {}
 
 --- Runs a fetch that makes no request, beside the renewal, until the deadline at most.
 ---@param source central.auth.TokenSource
 ---@param deadline central.auth.Deadline
 ---@param more? table to be added to the order
 ---@return table? result nil where there is none in time
-function look.run(source, deadline, more)
+function shared_records.fetch(source, deadline, more)
   local order = request.order(source, deadline)
   local result = order and source.pool:look(order, more, deadline)
   if result and not source.closed then
@@ -19,33 +19,33 @@ function look.run(source, deadline, more)
   return result
 end
 
---- Takes over what other processes share, token or failure.
+--- Takes what other processes share, token or failure.
 ---@param source central.auth.TokenSource
----@return boolean? looked
+---@return boolean? are_read
 ---@return central.auth.Failure? failure
-function look.shared(source)
+function shared_records.take(source)
   local ready, failure = source:prepare()
   if not ready then
     return nil, failure
   end
-  source:catch_up()
+  source:advance_renewal()
   local secret = source.client_secret
   if not secret.current and secret:is_read_by_fetch() then
-    local result = look.run(source, source:deadline())
+    local result = shared_records.fetch(source, source:deadline())
     if result and result.outcome == "config" then
       return nil, secret:failure(result.option, result.problem)
     end
   end
-  source:look_locally()
+  source:read_local_records()
   return true
 end
 
 --- What is wrong with the remote cache, asking it now; nil where nothing is.
 ---@param source central.auth.TokenSource
 ---@return string?
-function look.remote_problem(source)
-  local result = source.cache:has_remote() and look.run(source, source:deadline())
+function shared_records.remote_problem(source)
+  local result = source.cache:has_remote() and shared_records.fetch(source, source:deadline())
   return result and result.remote_problem or nil
 end
 
-return look
+return shared_records
