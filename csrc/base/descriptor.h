@@ -24,7 +24,7 @@ void auth_descriptor_hide_pair(int fd);
 
 /* A forked child closes its copy right after the fork: it would hold the lock, or the connection, beyond the
  * parent's death. Of more than AUTH_DESCRIPTOR_WITHHELD_MAX some stay open there. */
-#define AUTH_DESCRIPTOR_WITHHELD_MAX 128
+#define AUTH_DESCRIPTOR_WITHHELD_MAX 512
 void auth_descriptor_withhold(int fd);
 
 /* Closes it, withheld or not; `forget` is for what something else closes then. Both keep errno. Not in a

@@ -23,6 +23,10 @@ bool auth_notifier_open_timer(struct auth_notifier *notifier, int64_t in_ns) {
     return notifier->fd >= 0 && timerfd_settime(notifier->fd, 0, &when, NULL) == 0;
 }
 
+void auth_notifier_withhold(const struct auth_notifier *notifier) {
+    auth_descriptor_withhold(notifier->fd);
+}
+
 bool auth_notifier_copy(struct auth_notifier *copy, const struct auth_notifier *notifier) {
     copy->fd = fcntl(notifier->fd, F_DUPFD_CLOEXEC, LOWEST);
     return copy->fd >= 0;
@@ -49,5 +53,5 @@ void auth_notifier_close(struct auth_notifier *notifier) {
     int fd = notifier->fd;
     notifier->fd = -1;
     if (fd >= 0)
-        close(fd);
+        auth_descriptor_close(fd);
 }

@@ -31,7 +31,11 @@ void auth_notifier_clear(const struct auth_notifier *notifier);
  * Blocks. */
 bool auth_notifier_wait(const struct auth_notifier *notifier, int64_t limit_ns);
 
-/* Safe to call again. In a forked child it closes the child's descriptor alone. */
+/* A forked child has no copy of it, and must not close it: the number may be another file's there. Without
+ * this the child closes its own copy, which closes nothing of the parent's. */
+void auth_notifier_withhold(const struct auth_notifier *notifier);
+
+/* Safe to call again. */
 void auth_notifier_close(struct auth_notifier *notifier);
 
 #endif

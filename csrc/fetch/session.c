@@ -70,8 +70,10 @@ static struct auth_session_work *new_work(void) {
     struct auth_session_work *work = calloc(1, sizeof *work);
     if (work == NULL)
         return NULL;
-    if (auth_notifier_open(&work->cancel))
+    if (auth_notifier_open(&work->cancel)) {
+        auth_notifier_withhold(&work->cancel);
         work->transfer = auth_transfer_new();
+    }
     if (work->transfer != NULL)
         return work;
     int error = errno;
@@ -85,11 +87,8 @@ bool auth_session_is_ours(const struct auth_session *session) {
     return session->work == NULL || session->owner == getpid();
 }
 
-/* In a forked child: connections and memory are the parent's. */
+/* In a forked child: connections and memory are the parent's; its notifiers were closed at the fork. */
 static void forget(struct auth_session *session) {
-    auth_notifier_close(&session->work->cancel);
-    if (session->worker != NULL)
-        (void)auth_worker_end(session->worker, 0);
     *session = (struct auth_session){.state = AUTH_SESSION_IDLE};
 }
 

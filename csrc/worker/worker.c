@@ -36,16 +36,11 @@ struct auth_worker {
     _Atomic enum state state;
 };
 
-static void close_notifiers(struct auth_worker *worker) {
-    auth_notifier_close(&worker->ended);
-    for (struct listener *one = atomic_load(&worker->listeners); one != NULL; one = one->next)
-        auth_notifier_close(&one->notifier);
-}
-
 static void destroy(struct auth_worker *worker) {
-    close_notifiers(worker);
+    auth_notifier_close(&worker->ended);
     for (struct listener *one = atomic_load(&worker->listeners); one != NULL;) {
         struct listener *next = one->next;
+        auth_notifier_close(&one->notifier);
         free(one);
         one = next;
     }
@@ -96,8 +91,10 @@ struct auth_worker *auth_worker_start(void (*function)(void *data), void (*relea
         return NULL;
     *worker = (struct auth_worker){
         .run = function, .release = release, .data = data, .ended = AUTH_NOTIFIER_CLOSED, .owner = getpid()};
-    if (auth_notifier_open(&worker->ended) && (done == NULL || auth_worker_notify(worker, done)) &&
-        start_thread(worker))
+    bool opened = auth_notifier_open(&worker->ended);
+    if (opened)
+        auth_notifier_withhold(&worker->ended);
+    if (opened && (done == NULL || auth_worker_notify(worker, done)) && start_thread(worker))
         return worker;
     destroy(worker);
     return NULL;
@@ -115,6 +112,7 @@ bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *
         free(one);
         return false;
     }
+    auth_notifier_withhold(&one->notifier);
     one->next = atomic_load(&worker->listeners);
     atomic_store(&worker->listeners, one);
     if (is_done(worker))
@@ -146,10 +144,8 @@ static void join(struct auth_worker *worker) {
 
 bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns) {
     enum state expected = RUNNING;
-    if (worker->owner != getpid()) { /* a forked child */
-        close_notifiers(worker);
+    if (worker->owner != getpid()) /* a forked child */
         return false;
-    }
     pthread_t thread = worker->thread; /* an abandoned worker may be gone at once */
     int64_t begun_ns = now_ns();
     int64_t left_ns = grace_ns;

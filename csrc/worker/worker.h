@@ -28,8 +28,9 @@ bool auth_worker_wait(const struct auth_worker *worker, int64_t limit_ns);
 /* Frees the worker, once `run` has been told to return by means of its own. true: the thread has ended, and
  * `data` is the caller's again. false: it did not within `grace_ns`: the thread goes on, and at its end
  * signals nothing but calls `release`; the caller must not use `data` any more. In a forked child, which has
- * a copy of the memory but no thread, false, too: it closes descriptors and leaves all memory as it is, for a
- * thread of the parent may have been writing to it. */
+ * a copy of the memory but no thread, false, too: its descriptors were closed at the fork (see
+ * auth_notifier_withhold), and all memory is left as it is, for a thread of the parent may have been writing
+ * to it. */
 bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns);
 
 #endif

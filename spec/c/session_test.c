@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -310,6 +311,30 @@ static void is_left_alone_by_a_forked_child(void **state) {
     stop(server);
 }
 
+/* A daemon closes all descriptors after its fork: then their numbers are those of files of its own. */
+static void closes_no_file_of_a_forked_child(void **state) {
+    enum { NUMBERS = 64 };
+    (void)state;
+    struct server silent = serve("", HANG);
+    for (int kind = 0; kind < 3; kind++) {
+        struct auth_session session = {.state = AUTH_SESSION_IDLE};
+        start_any(&session, kind, silent.url);
+        pid_t child = fork();
+        if (child == 0) {
+            for (int fd = 3; fd < NUMBERS; fd++)
+                (void)close(fd);
+            while (open("/dev/null", O_RDONLY | O_CLOEXEC) < NUMBERS)
+                continue;
+            int before = entries("/proc/self/fd");
+            auth_session_close(&session);
+            end_child(entries("/proc/self/fd") == before);
+        }
+        assert_int_equal(status_of(child), 0);
+        auth_session_close(&session);
+    }
+    stop(silent);
+}
+
 static void lets_the_process_exit(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
@@ -388,6 +413,7 @@ int main(void) {
         cmocka_unit_test(is_cancelled_in_a_moment),
         cmocka_unit_test(abandons_what_does_not_end),
         cmocka_unit_test(is_left_alone_by_a_forked_child),
+        cmocka_unit_test(closes_no_file_of_a_forked_child),
         cmocka_unit_test(lets_the_process_exit),
         cmocka_unit_test(is_closed_by_other_threads_while_the_process_exits),
     };
