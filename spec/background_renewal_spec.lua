@@ -1,5 +1,5 @@
--- Renewal in the background: who waits for it, who does not, what is shared. By a scripted network and a movable clock;
--- real threads, loops and hosts are in exit_and_fork_spec, event_loops_spec and host_programs_spec.
+-- Renewal in the background: which calls wait for it, which do not, what is shared. By a scripted network and a movable
+-- clock; real threads, loops and hosts are in exit_and_fork_spec, event_loops_spec and host_programs_spec.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -30,7 +30,7 @@ describe("renewal in the background #valgrind", function()
     assert.same({ "fetched", "renewed" }, s.events)
   end)
 
-  it("brings its token also to who looks long after", function()
+  it("brings its token also to a call long after", function()
     local s = scripted.new { token("t1", 10000), slow(token("t2", 10000)) }
     s.client:token()
     s:wait(9500)
@@ -134,7 +134,7 @@ describe("renewal in the background #valgrind", function()
     assert.equal("t3", s.client:token())
   end)
 
-  it("does not hand out what nobody looked at until it was dead", function()
+  it("does not return a token that expired before its reply was read", function()
     local s = stale { token("t1", 1000), slow(token("t2", 1000)), token("t3", 1000) }
     s.client:token()
     s:wait(5000)

@@ -42,7 +42,7 @@ describe("the cache #valgrind", function()
   after_each(function() process.remove(root) end)
 
   describe("shares a token", function()
-    it("with a process that starts later, which asks nobody", function()
+    it("with a process that starts later, which makes no request", function()
       local first = another { token("t1", 7200) }
       assert.equal("t1", first.client:token())
       clock:shift(100, 100)
@@ -232,7 +232,7 @@ describe("the cache #valgrind", function()
       assert.equal("t1", (another { token("t1", 1000) }).client:renew())
     end)
 
-    it("until somebody succeeds: renew passes over them", function()
+    it("until a process succeeds: renew ignores them", function()
       another({ refusal "invalid_client" }).client:token()
       local s = another { token("t1", 1000) }
       assert.equal("t1", s.client:renew())
@@ -347,7 +347,7 @@ describe("the cache #valgrind", function()
       assert.equal("t2", another().client:token())
     end)
 
-    it("no longer than its own deadline: nobody waits for an API call that has ended", function()
+    it("no longer than its own deadline: an API call that has ended is not waited for", function()
       local s = another({ token("t1", 1000) }, { timeout = 30, base_url = "https://api.example" })
       s.took = 25
       assert.equal("timeout", (select(3, s.client:get("/x", { timeout = 1 }))))
@@ -357,7 +357,7 @@ describe("the cache #valgrind", function()
       assert.near(0, clock:boot() - before, 0.1)
     end)
 
-    it("and nobody, when who asked has closed its pending token and the request has failed", function()
+    it("and none of them, once the pending token is closed and the request has failed", function()
       local s = holder(1, { broken "tls" })
       s:wait(1)
       local waiter = another { token("t2", 1000) }

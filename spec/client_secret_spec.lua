@@ -118,7 +118,7 @@ describe("a client secret", function()
       ]] .. program)))
   end
 
-  it("is wiped at once where the command fails, or nobody takes it", function()
+  it("is wiped at once where the command fails, or its result is not taken", function()
     assert.equal("0\n", run [[
       local function locked()
         return io.open("/proc/self/status"):read("a"):match "VmLck:%s*(%d+)"

@@ -86,7 +86,7 @@ describe("a shared token #valgrind", function()
   end)
 end)
 
-describe("a renewal that nobody looked at #valgrind", function()
+describe("a renewal whose result was not taken yet #valgrind", function()
   local clock
 
   before_each(function() clock = core.clock() end)
@@ -134,7 +134,7 @@ describe("a renewal that nobody looked at #valgrind", function()
     process.remove(folder)
   end)
 
-  it("leaves of a longer Retry-After what is left when somebody looks", function()
+  it("leaves of a longer Retry-After what is left at the next call", function()
     local s = renewing({ token("t1", 1000), { status = 503, body = "", retry_after = 100 } }, { cache = false })
     s:wait(70)
     local _, message, code, detail = s.client:token()
@@ -277,7 +277,7 @@ describe("a command that takes its time", function()
     assert.equal(requests + 1, #server:requests())
   end
 
-  it("to give an assertion holds nobody up who has a token", function()
+  it("to give an assertion holds up no call that has a token", function()
     start "client_assertion_command"
     assert_goes_on(1, "t2")
   end)
@@ -338,7 +338,7 @@ describe("what a reply shares by itself", function()
     assert.near(100, third:status().expires_in, 2)
   end)
 
-  it("is no token that nobody can use", function()
+  it("is no token of an unusable type", function()
     local server <close> = rude.start { replies = {
       rude.reply(200, nil, '{"access_token":"good","token_type":"Bearer","expires_in":1000}'),
       rude.reply(200, nil, '{"access_token":"bad","token_type":"DPoP","expires_in":1000}') } }

@@ -3,7 +3,6 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
-local request_error = require "central.auth.token.request_error"
 local response_error = require "central.auth.token.response_error"
 local util = require "central.auth.util"
 
@@ -106,7 +105,7 @@ function Failures:take_shared(raw)
   if raw.received_boot <= math.max(source.current.sent_boot or 0, self._at) then
     return nil
   end
-  local failure = response_error.of(raw, request_error.cleaner(source))
+  local failure = response_error.of(raw, response_error.cleaner(source))
   if raw.status >= 400 or failure.code == "oauth" then
     self:failed(failure, raw.received_boot, raw.failures)
     self._must_reread = response_error.rejected(failure.code, failure.detail) -- only our secret may be the former one

@@ -5,7 +5,6 @@ local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local shared_records = require "central.auth.token.shared_records"
 local request = require "central.auth.token.request"
-local request_error = require "central.auth.token.request_error"
 local response = require "central.auth.token.response"
 local response_error = require "central.auth.token.response_error"
 
@@ -160,7 +159,7 @@ function invalidation.revoke(source)
   end
   local raw
   raw, failure = source.pool:call(revocation(config, token, source.client_secret.current, assertion), deadline)
-  return revoked(raw, failure, request_error.cleaner(source, assertion, token))
+  return revoked(raw, failure, response_error.cleaner(source, assertion, token))
 end
 
 return invalidation

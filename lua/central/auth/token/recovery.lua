@@ -3,7 +3,6 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
-local request_error = require "central.auth.token.request_error"
 local response_error = require "central.auth.token.response_error"
 
 local MIN_ATTEMPT = 0.1 -- seconds an attempt needs at least: a shorter one would only hide the failure before it
@@ -29,7 +28,7 @@ function recovery.new(source, renewal, refusal)
 end
 
 function Recovery:_cleaner(result)
-  return request_error.cleaner(self._source, result.assertion, self._renewal.subject_token)
+  return response_error.cleaner(self._source, result.assertion, self._renewal.subject_token)
 end
 
 function Recovery:_end(failure)
@@ -139,7 +138,7 @@ end
 ---@param result table
 function Recovery:failed(result)
   local attempt = result.attempts[#result.attempts]
-  local failure = request_error.of(self._source.config, attempt, self:_cleaner(result))
+  local failure = response_error.of_transfer(self._source.config, attempt, self:_cleaner(result))
   self._source.failures:failed(failure, attempt.at)
   return self:_end_or_try_again(failure)
 end
@@ -172,7 +171,7 @@ function Recovery:note_retries(result)
   for i = 1, #result.attempts - 1 do
     local attempt = result.attempts[i]
     local failure = attempt.status and response_error.of(attempt, clean)
-      or request_error.of(source.config, attempt, clean)
+      or response_error.of_transfer(source.config, attempt, clean)
     source.failures:failed(failure, attempt.at or attempt.received_boot)
     source:note("retry", { code = failure.code, message = failure.message })
   end

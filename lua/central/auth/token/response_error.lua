@@ -1,15 +1,35 @@
--- A reply that brings no token -> the failure it stands for, in words, and what follows from it: whether a new try may
--- succeed, whether the credentials were turned down. Bodies may be missing and codes other than the RFC's.
+-- A reply that brings no token, or a request without a reply -> the failure it stands for, in words, and what follows
+-- from it: whether a retry may succeed, whether the credentials were refused. Bodies may be missing, and codes may be
+-- others than the RFC's.
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
+local core = require "central.auth.core"
 local error_text = require "central.auth.error_text"
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
+local lazy = require("central.auth.util").lazy
+
+local proxy = lazy "central.auth.config.proxy"
+local url = lazy "central.auth.url"
 
 local fail = errors.failure
 
 local response_error = {}
+
+--- Returns a function that makes text from elsewhere safe to print: without what authenticates the client, its token,
+--- or `other_token`.
+---@param source central.auth.TokenSource
+---@param assertion? userdata
+---@param other_token? string
+---@return fun(text: string): string
+function response_error.cleaner(source, assertion, other_token)
+  local config, secret, token = source.config, source.client_secret.current, source.current:token()
+  return function(text)
+    local basic <close> = secret and core.basic(config.client_id, secret, config.auth_style == "basic") or nil
+    return errors.printable(core.redact(text, secret, assertion, basic, token, other_token))
+  end
+end
 
 local ADVICE = {
   invalid_client = "the client id or secret is wrong, or the credential was reset or deleted: look under Personal API"
@@ -100,8 +120,23 @@ function response_error.of(raw, clean)
   return http_failure(raw, fields, detail, clean, challenge)
 end
 
+--- The failure of a request without a reply: which host was asked, and what may help.
+---@param config central.auth.Config
+---@param attempt table
+---@param clean fun(text: string): string
+---@return central.auth.Failure failure
+function response_error.of_transfer(config, attempt, clean)
+  local from = config.from.token_url or config.from.workspace_id
+  local hint = attempt.code == "tls" and not (config.ca_file or config.ca_path)
+    and "; where the certificate is of a private authority, or a proxy's, name that in ca_file" or ""
+  return errors.failure(attempt.code, ("%s (asking %s%s%s%s)"):format(clean(attempt.message),
+    (select(2, url.parts(config.token_url))), from and ", token_url from " .. from or "",
+    proxy.source(config, config.token_url), hint),
+    { proxy_status = attempt.proxy_status, reached = attempt.reached })
+end
+
 local TRANSIENT_CODES = { resolve = true, connect = true, timeout = true, network = true, rate_limited = true }
--- 520 to 524 are what some proxies say of a server that they can't reach.
+-- 520 to 524 are what some proxies say of a server that they cannot reach.
 local TRANSIENT_STATUS = {
   [408] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true,
   [520] = true, [521] = true, [522] = true, [523] = true, [524] = true,
@@ -113,7 +148,7 @@ local FINAL_ERRORS = {
   unauthorized_client = true, unsupported_grant_type = true,
 }
 
---- Whether a new try may succeed without anybody changing anything.
+--- Whether a retry may succeed although nothing was changed.
 ---@param code central.auth.Code
 ---@param detail central.auth.Detail
 ---@return boolean
@@ -126,7 +161,7 @@ function response_error.transient(code, detail)
   return TRANSIENT_STATUS[detail.status] or (TRANSIENT_CODES[code] and not detail.proxy_status) or false
 end
 
---- Whether the server turned these credentials down: in the RFC's words or, as some do, with a 401 and other words, or
+--- Whether the server refused these credentials: in the RFC's words or, as some do, with a 401 and other words, or
 --- with a bare 401 or 403.
 ---@param code central.auth.Code
 ---@param detail central.auth.Detail
