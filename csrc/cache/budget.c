@@ -39,8 +39,8 @@ bool auth_budget_may_replace(struct auth_budget *budget, int64_t sent_wall_ns, b
     refill(budget, now_wall_ns);
     if (sent_wall_ns < budget->replaced_wall_ns)
         return true; /* another process was refused with it, too */
-    bool is_young = now_wall_ns - sent_wall_ns < AUTH_BUDGET_PEACE_NS;
-    bool was_replaced = now_wall_ns - budget->replaced_wall_ns < AUTH_BUDGET_PEACE_NS;
+    bool is_young = now_wall_ns - sent_wall_ns < AUTH_BUDGET_REPLACE_INTERVAL_NS;
+    bool was_replaced = now_wall_ns - budget->replaced_wall_ns < AUTH_BUDGET_REPLACE_INTERVAL_NS;
     if (is_young && (proven ? budget->spent_ns > FULL_NS / 2 : was_replaced))
         return false;
     budget->replaced_wall_ns = now_wall_ns;

@@ -28,10 +28,10 @@ int64_t auth_budget_take(struct auth_budget *budget, int64_t now_wall_ns);
 
 /* Whether a token that an API refused may cost all processes that share it another one, and if so, notes that
  * it does. `sent_wall_ns`: when it was asked for; `proven`: the same call succeeded with it before. A token
- * that replaced a refused one may not be replaced in its first AUTH_BUDGET_PEACE_NS, unless it is proven; a
- * proven one may, as long as half of the budget is left. One that was asked for before the last replacement
- * may. */
-#define AUTH_BUDGET_PEACE_NS (60 * AUTH_NS_PER_S)
+ * that replaced a refused one may not be replaced in its first AUTH_BUDGET_REPLACE_INTERVAL_NS, unless it is
+ * proven; a proven one may, as long as half of the budget is left. One that was asked for before the last
+ * replacement may. */
+#define AUTH_BUDGET_REPLACE_INTERVAL_NS (60 * AUTH_NS_PER_S)
 bool auth_budget_may_replace(struct auth_budget *budget, int64_t sent_wall_ns, bool proven,
                              int64_t now_wall_ns);
 

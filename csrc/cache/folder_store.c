@@ -131,8 +131,8 @@ static enum auth_store_result put(struct auth_store *store, const char *name, co
     return error == 0 ? AUTH_STORE_OK : refuse(&call->why, strerror(error));
 }
 
-static enum auth_store_result take_away(struct auth_store *store, const char *name,
-                                        struct auth_store_call *call) {
+static enum auth_store_result remove_record(struct auth_store *store, const char *name,
+                                            struct auth_store_call *call) {
     int at = -1;
     enum auth_store_result result = open_folder(path_of(store), &at, &call->why);
     if (result != AUTH_STORE_OK)
@@ -243,7 +243,7 @@ static void free_folder(struct auth_store *store) {
 
 static const struct auth_store_kind kind = {.get = get,
                                             .put = put,
-                                            .remove = take_away,
+                                            .remove = remove_record,
                                             .lock = lock_folder,
                                             .unlock = unlock_folder,
                                             .free = free_folder};

@@ -90,8 +90,9 @@ static size_t take_head(struct auth_record *record, const unsigned char *head) {
     return (size_t)take(&head, 4);
 }
 
-/* Magic and name, as additional data. The length, 0 where the name is too long. */
-static size_t bind(unsigned char *data, const char *name) {
+/* Writes magic and name, the additional data of the encryption. Returns their length; 0: the name is too
+ * long. */
+static size_t additional_data(unsigned char *data, const char *name) {
     size_t length = strlen(name);
     if (length > AUTH_SEAL_NAME_MAX)
         return 0;
@@ -104,7 +105,7 @@ static size_t bind(unsigned char *data, const char *name) {
 bool auth_seal_encrypt(struct auth_secret *out, const struct auth_record *record,
                        const struct auth_secret *key, const char *name) {
     unsigned char data[MAGIC_BYTES + AUTH_SEAL_NAME_MAX];
-    size_t data_length = bind(data, name);
+    size_t data_length = additional_data(data, name);
     size_t length = AUTH_SEAL_OVERHEAD + record->body_length;
     if (data_length == 0 || key->length != KEY_BYTES || record->body_length > AUTH_SEAL_BODY_MAX ||
         !auth_secret_reserve(out, out->length + length))
@@ -127,7 +128,7 @@ bool auth_seal_encrypt(struct auth_secret *out, const struct auth_record *record
 bool auth_seal_decrypt(struct auth_record *record, struct auth_secret *bytes, const struct auth_secret *key,
                        const char *name) {
     unsigned char data[MAGIC_BYTES + AUTH_SEAL_NAME_MAX];
-    size_t data_length = bind(data, name);
+    size_t data_length = additional_data(data, name);
     *record = (struct auth_record){0};
     if (data_length == 0 || key->length != KEY_BYTES || bytes->length < AUTH_SEAL_OVERHEAD ||
         bytes->length > AUTH_SEAL_OVERHEAD + AUTH_SEAL_BODY_MAX ||

@@ -1,5 +1,5 @@
-/* The fetch; the contract is in the header. Steps return whether to go on; where not, they have set the
- * outcome. SPDX-License-Identifier: MIT */
+/* The fetch; the contract is in the header. A step returns whether the fetch goes on; if not, it has
+ * set the outcome. SPDX-License-Identifier: MIT */
 #include "fetch/fetch.h"
 #include "base/form.h"
 #include "fetch/stores.h"
@@ -7,18 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POLL_NS (20 * AUTH_NS_PER_MS) /* between looks while another process has the lock, with jitter */
-#define REMOTE_FIRST_NS (50 * AUTH_NS_PER_MS) /* the same while another machine has it; doubles … */
-#define REMOTE_LONGEST_NS AUTH_NS_PER_S
-#define LOOK_NS AUTH_NS_PER_S                 /* between looks in a longer pause */
-#define PAUSE_FIRST_NS (500 * AUTH_NS_PER_MS) /* after a failure; doubles … */
-#define PAUSE_LONGEST_NS (60 * AUTH_NS_PER_S)
-#define TRY_NS                                                                                               \
-    (100 * AUTH_NS_PER_MS) /* what a try needs at least: a shorter one would only hide the failure before it \
-                            */
+/* Between polls while another process has the lock; with jitter. */
+#define LOCK_POLL_NS (20 * AUTH_NS_PER_MS)
+
+/* The same while another machine has it: doubles from the first to the longest. */
+#define REMOTE_POLL_FIRST_NS (50 * AUTH_NS_PER_MS)
+#define REMOTE_POLL_MAX_NS AUTH_NS_PER_S
+
+/* Between reads of the records in a longer wait. */
+#define READ_INTERVAL_NS AUTH_NS_PER_S
+
+/* After a failure, before jitter: doubles. */
+#define RETRY_DELAY_FIRST_NS (500 * AUTH_NS_PER_MS)
+#define RETRY_DELAY_MAX_NS (60 * AUTH_NS_PER_S)
+
+/* The least time for an attempt: a shorter one would only hide the failure before it. */
+#define MIN_ATTEMPT_NS (100 * AUTH_NS_PER_MS)
 #define RETRY_AFTER_MAX_S 86400 /* longer than any deadline */
 
-/* One that runs. */
+/* A fetch that runs. */
 struct fetch {
     struct auth_fetch_order *order;
     struct auth_fetch_result *result;
@@ -34,7 +41,7 @@ static bool end(struct fetch *fetch, enum auth_fetch_outcome outcome) {
 }
 
 /* No time is left. */
-static bool end_in_time(struct fetch *fetch) {
+static bool end_by_deadline(struct fetch *fetch) {
     return end(fetch,
                auth_deadline_is_cancelled(&fetch->deadline) ? AUTH_FETCH_CANCELLED : AUTH_FETCH_TIMEOUT);
 }
@@ -43,7 +50,7 @@ static int64_t now_ns(const struct fetch *fetch) {
     return auth_clock_boot_ns(&fetch->order->clock);
 }
 
-static double random_part(const struct fetch *fetch) {
+static double random_fraction(const struct fetch *fetch) {
     return fetch->order->random != NULL ? fetch->order->random()
                                         : (double)(auth_secret_random() >> 11) * 0x1p-53;
 }
@@ -54,7 +61,7 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 /* Between half of it and one and a half. */
 static int64_t jittered(const struct fetch *fetch, int64_t duration_ns) {
-    return (int64_t)((double)duration_ns * (0.5 + random_part(fetch)));
+    return (int64_t)((double)duration_ns * (0.5 + random_fraction(fetch)));
 }
 
 static bool copy(struct auth_secret *to, const struct auth_secret *from) {
@@ -119,12 +126,12 @@ static int64_t bounded_retry_after_ns(int64_t seconds) {
 
 static bool is_new(const struct fetch *fetch, const struct auth_record *record) {
     int64_t received_ns = record->sent.boot_ns + record->took_ns;
-    bool is_late = record->sent.boot_ns >= fetch->order->since_boot_ns || fetch->order->since_boot_ns == 0;
-    bool runs = received_ns + bounded_retry_after_ns(record->retry_after_s) > now_ns(fetch);
-    return !is_known(fetch, record->id) && (is_late || runs);
+    bool is_recent = record->sent.boot_ns >= fetch->order->since_boot_ns || fetch->order->since_boot_ns == 0;
+    bool must_wait = received_ns + bounded_retry_after_ns(record->retry_after_s) > now_ns(fetch);
+    return !is_known(fetch, record->id) && (is_recent || must_wait);
 }
 
-/* Lets the machine's other processes find what came from another machine. */
+/* Lets other processes of this machine find a record that came from another machine. */
 static void write_locally(struct fetch *fetch, enum auth_record_kind kind, struct auth_record *record) {
     struct auth_record local;
     struct auth_secret bytes = {0};
@@ -137,7 +144,7 @@ static void write_locally(struct fetch *fetch, enum auth_record_kind kind, struc
         (void)auth_stores_write(&fetch->stores, AUTH_LOCAL, kind, record);
 }
 
-static bool find(struct fetch *fetch, enum auth_side side, enum auth_record_kind kind) {
+static bool read_new_record(struct fetch *fetch, enum auth_side side, enum auth_record_kind kind) {
     struct auth_fetch_shared *shared = &fetch->result->records[kind];
     auth_secret_wipe(&shared->bytes);
     shared->present = auth_stores_read(&fetch->stores, side, kind, &shared->record, &shared->bytes) &&
@@ -149,26 +156,27 @@ static bool find(struct fetch *fetch, enum auth_side side, enum auth_record_kind
     return shared->present;
 }
 
-/* Whether a store has records that the caller does not know. */
-static bool look(struct fetch *fetch, enum auth_side side) {
-    bool token = find(fetch, side, AUTH_RECORD_TOKEN);
-    bool last = find(fetch, side, AUTH_RECORD_LAST);
+/* Reads the records of one store into the result, those that the caller does not know. Whether there is one.
+ */
+static bool read_new_records(struct fetch *fetch, enum auth_side side) {
+    bool token = read_new_record(fetch, side, AUTH_RECORD_TOKEN);
+    bool last = read_new_record(fetch, side, AUTH_RECORD_LAST);
     return token || last;
 }
 
-/* The same for both stores; for the remote one if no other process of this machine is about to ask it. Takes
- * and releases the locks. */
-static bool look_around(struct fetch *fetch) {
-    bool found = look(fetch, AUTH_LOCAL);
+/* The same for both stores; the remote one is skipped while another process of this machine has the lock, for
+ * that process polls it. Takes and releases the lock. */
+static bool read_both_stores(struct fetch *fetch) {
+    bool found = read_new_records(fetch, AUTH_LOCAL);
     if (!found && auth_stores_has(&fetch->stores, AUTH_REMOTE) &&
         auth_stores_lock(&fetch->stores, AUTH_LOCAL))
-        found = look(fetch, AUTH_REMOTE);
+        found = read_new_records(fetch, AUTH_REMOTE);
     auth_stores_unlock(&fetch->stores);
     return found;
 }
 
 /* Removes the records of an invalidated token. */
-static void forget(struct fetch *fetch) {
+static void remove_invalidated(struct fetch *fetch) {
     static const uint64_t none[AUTH_FETCH_IDS_MAX];
     const struct auth_fetch_order *order = fetch->order;
     if (!order->forget_all && memcmp(order->forget, none, sizeof none) == 0)
@@ -183,94 +191,95 @@ static void forget(struct fetch *fetch) {
 static bool sleep_for(struct fetch *fetch, int64_t duration_ns) {
     bool (*sleep)(const struct auth_deadline *, int64_t) =
         fetch->order->sleep != NULL ? fetch->order->sleep : auth_deadline_sleep;
-    return sleep(&fetch->deadline, duration_ns) || end_in_time(fetch);
+    return sleep(&fetch->deadline, duration_ns) || end_by_deadline(fetch);
 }
 
-/* Waits without locks, and looks at the records meanwhile. */
-static bool pause_until(struct fetch *fetch, int64_t due_ns) {
+/* Waits without locks, and reads the records meanwhile. */
+static bool wait_until(struct fetch *fetch, int64_t due_ns) {
     auth_stores_unlock(&fetch->stores);
     for (int64_t rest_ns = due_ns - now_ns(fetch); rest_ns > 0; rest_ns = due_ns - now_ns(fetch)) {
-        if (!sleep_for(fetch, smaller(rest_ns, LOOK_NS)))
+        if (!sleep_for(fetch, smaller(rest_ns, READ_INTERVAL_NS)))
             return false;
-        if (rest_ns > LOOK_NS && look_around(fetch))
+        if (rest_ns > READ_INTERVAL_NS && read_both_stores(fetch))
             return end(fetch, AUTH_FETCH_SHARED);
     }
     return true;
 }
 
-static bool look_once(struct fetch *fetch) {
-    bool found = look_around(fetch);
+static bool read_records_once(struct fetch *fetch) {
+    bool found = read_both_stores(fetch);
     if (!found && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
     return end(fetch, found ? AUTH_FETCH_SHARED : AUTH_FETCH_NOTHING);
 }
 
-static bool wait_for_first_try(struct fetch *fetch) {
+static bool wait_for_first_attempt(struct fetch *fetch) {
     int64_t due_ns = fetch->order->not_before_ns;
-    if (due_ns > now_ns(fetch) && look_around(fetch))
+    if (due_ns > now_ns(fetch) && read_both_stores(fetch))
         return end(fetch, AUTH_FETCH_SHARED);
-    return pause_until(fetch, due_ns);
+    return wait_until(fetch, due_ns);
 }
 
-/* --- 4. the turn: one process of all that want this token makes the request --- */
+/* --- 4. the lock: of all processes that want this token, its holder makes the request --- */
 
-struct turn {
+struct lock_wait {
     int64_t began_ns;
-    double chance;        /* of this process: not all that wait overtake a holder at once */
-    bool leads;           /* of this machine's processes, this one asks the remote store */
-    int64_t next_look_ns; /* at the remote store */
-    int64_t remote_pause_ns;
+    double random;          /* 0 to 1, of this wait: not all processes overtake a holder at once */
+    bool has_local;         /* this process has the machine's lock, and so polls the remote store for all */
+    int64_t next_remote_ns; /* when it polls the remote store again */
+    int64_t remote_interval_ns;
 };
 
-/* When a holder is taken to hang. A process that waits for another machine goes ahead before those that wait
- * for it. */
-static int64_t patience_ends_ns(const struct fetch *fetch, const struct turn *turn) {
+/* After this the holder is taken to hang. The process that waits for another machine goes ahead before those
+ * that wait for it. */
+static int64_t lock_wait_ends_ns(const struct fetch *fetch, const struct lock_wait *wait) {
     double part = 0.5;
     double spread = 0.25;
     if (auth_stores_has(&fetch->stores, AUTH_REMOTE)) {
-        part = turn->leads ? 0.75 : 0.9;
-        spread = turn->leads ? 0.15 : 0.08;
+        part = wait->has_local ? 0.75 : 0.9;
+        spread = wait->has_local ? 0.15 : 0.08;
     }
-    double span_ns = (double)(fetch->deadline.at_ns - turn->began_ns);
-    return turn->began_ns + (int64_t)(span_ns * (part + spread * turn->chance));
+    double span_ns = (double)(fetch->deadline.at_ns - wait->began_ns);
+    return wait->began_ns + (int64_t)(span_ns * (part + spread * wait->random));
 }
 
-/* With the machine's lock: tries that of all machines, and looks at what they have. false: another one has
- * it. */
-static bool take_remote_turn(struct fetch *fetch, struct turn *turn, bool *found) {
-    bool is_ours = auth_stores_lock(&fetch->stores, AUTH_REMOTE);
-    *found = look(fetch, AUTH_REMOTE);
-    turn->next_look_ns = now_ns(fetch) + jittered(fetch, turn->remote_pause_ns);
-    turn->remote_pause_ns = smaller(2 * turn->remote_pause_ns, REMOTE_LONGEST_NS);
-    return is_ours;
+/* With the machine's lock held: tries the lock of all machines, and reads the remote records. false: another
+ * machine has it. */
+static bool try_remote_lock(struct fetch *fetch, struct lock_wait *wait, bool *found) {
+    bool locked = auth_stores_lock(&fetch->stores, AUTH_REMOTE);
+    *found = read_new_records(fetch, AUTH_REMOTE);
+    wait->next_remote_ns = now_ns(fetch) + jittered(fetch, wait->remote_interval_ns);
+    wait->remote_interval_ns = smaller(2 * wait->remote_interval_ns, REMOTE_POLL_MAX_NS);
+    return locked;
 }
 
-static bool wait_for_holder(struct fetch *fetch, const struct turn *turn, int64_t until_ns) {
-    int64_t next_ns = turn->leads ? turn->next_look_ns : now_ns(fetch) + jittered(fetch, POLL_NS);
+static bool wait_for_holder(struct fetch *fetch, const struct lock_wait *wait, int64_t until_ns) {
+    int64_t next_ns = wait->has_local ? wait->next_remote_ns : now_ns(fetch) + jittered(fetch, LOCK_POLL_NS);
     return sleep_for(fetch, smaller(next_ns, until_ns) - now_ns(fetch));
 }
 
-/* Ends with the lock, or without one where that can't be had or its holder hangs. */
-static bool take_turn(struct fetch *fetch) {
-    struct turn turn = {
-        .began_ns = now_ns(fetch), .chance = random_part(fetch), .remote_pause_ns = REMOTE_FIRST_NS};
+/* Returns true with the lock, or without one where there can be none or its holder hangs. */
+static bool acquire_lock(struct fetch *fetch) {
+    struct lock_wait wait = {.began_ns = now_ns(fetch),
+                             .random = random_fraction(fetch),
+                             .remote_interval_ns = REMOTE_POLL_FIRST_NS};
     while (!auth_deadline_is_over(&fetch->deadline)) {
-        turn.leads = auth_stores_lock(&fetch->stores, AUTH_LOCAL);
-        int64_t patience_ns = patience_ends_ns(fetch, &turn);
-        bool hangs = now_ns(fetch) >= patience_ns;
-        bool found = look(fetch, AUTH_LOCAL);
-        bool is_ours = !found && turn.leads && (hangs || now_ns(fetch) >= turn.next_look_ns) &&
-                       take_remote_turn(fetch, &turn, &found);
+        wait.has_local = auth_stores_lock(&fetch->stores, AUTH_LOCAL);
+        int64_t ends_ns = lock_wait_ends_ns(fetch, &wait);
+        bool holder_hangs = now_ns(fetch) >= ends_ns;
+        bool found = read_new_records(fetch, AUTH_LOCAL);
+        bool locked = !found && wait.has_local && (holder_hangs || now_ns(fetch) >= wait.next_remote_ns) &&
+                      try_remote_lock(fetch, &wait, &found);
         if (found)
             return end(fetch, AUTH_FETCH_SHARED);
-        if (is_ours || (hangs && fetch->order->waits))
+        if (locked || (holder_hangs && fetch->order->waits))
             return true;
         if (!fetch->order->waits)
             return end(fetch, AUTH_FETCH_BUSY);
-        if (!wait_for_holder(fetch, &turn, patience_ns))
+        if (!wait_for_holder(fetch, &wait, ends_ns))
             return false;
     }
-    return end_in_time(fetch);
+    return end_by_deadline(fetch);
 }
 
 /* --- 5. the budget: kept in the folder with its lock, else by this process --- */
@@ -287,7 +296,7 @@ static int64_t take_from_budget(struct fetch *fetch) {
 
 static bool wait_for_budget(struct fetch *fetch, int64_t wait_ns) {
     if (fetch->order->waits && wait_ns < auth_deadline_left_ns(&fetch->deadline))
-        return pause_until(fetch, now_ns(fetch) + wait_ns);
+        return wait_until(fetch, now_ns(fetch) + wait_ns);
     fetch->result->retry_after_ns = wait_ns;
     return end(fetch, AUTH_FETCH_LIMITED);
 }
@@ -298,7 +307,7 @@ static bool add_field(struct auth_secret *form, const char *name, const void *va
     return auth_form_field(form, name, strlen(name), value, length);
 }
 
-/* Names the client and proves that it is the one: by an assertion, a header, or the secret in the form. */
+/* Names the client and authenticates it: by an assertion, a header, or the secret in the form. */
 static bool add_client(struct fetch *fetch) {
     static const char type[] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     const struct auth_fetch_order *order = fetch->order;
@@ -334,8 +343,8 @@ static const struct auth_reply *send(struct fetch *fetch) {
     return fetch->order->perform(fetch->order->transfer, request, &fetch->deadline);
 }
 
-/* Whatever it says: who reads the record judges it. */
-static void share(struct fetch *fetch, struct auth_fetch_attempt *attempt) {
+/* Whatever it says: its readers judge it. */
+static void write_reply(struct fetch *fetch, struct auth_fetch_attempt *attempt) {
     const struct auth_reply *reply = &attempt->reply;
     struct auth_record record = {.sent = reply->sent,
                                  .took_ns = reply->received.boot_ns - reply->sent.boot_ns,
@@ -345,9 +354,9 @@ static void share(struct fetch *fetch, struct auth_fetch_attempt *attempt) {
                                  .failures = fetch->order->failures + (uint32_t)fetch->result->count,
                                  .body = reply->body.data,
                                  .body_length = reply->body.length};
-    bool here = auth_stores_write(&fetch->stores, AUTH_LOCAL, AUTH_RECORD_LAST, &record);
-    bool there = auth_stores_write(&fetch->stores, AUTH_REMOTE, AUTH_RECORD_LAST, &record);
-    attempt->id = here || there ? record.id : 0;
+    bool local = auth_stores_write(&fetch->stores, AUTH_LOCAL, AUTH_RECORD_LAST, &record);
+    bool remote = auth_stores_write(&fetch->stores, AUTH_REMOTE, AUTH_RECORD_LAST, &record);
+    attempt->id = local || remote ? record.id : 0;
 }
 
 static bool make_request(struct fetch *fetch) {
@@ -358,7 +367,7 @@ static bool make_request(struct fetch *fetch) {
     if (!write_request(fetch))
         return false;
     if (auth_deadline_is_over(&fetch->deadline))
-        return end_in_time(fetch);
+        return end_by_deadline(fetch);
     const struct auth_reply *reply = send(fetch);
     if (reply->failure != AUTH_TRANSFER_OK && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
@@ -368,13 +377,13 @@ static bool make_request(struct fetch *fetch) {
         return end(fetch, AUTH_FETCH_MEMORY);
     result->count++;
     if (reply->failure == AUTH_TRANSFER_OK)
-        share(fetch, attempt);
+        write_reply(fetch, attempt);
     return true;
 }
 
-/* --- 7. what may pass is tried again --- */
+/* --- 7. transient failures are retried --- */
 
-static bool may_pass(const struct auth_reply *reply) {
+static bool is_transient(const struct auth_reply *reply) {
     switch (reply->failure) {
     case AUTH_TRANSFER_OK:
         break;
@@ -393,22 +402,22 @@ static bool may_pass(const struct auth_reply *reply) {
            status == 504 || is_gateways; /* what 500 means, its body says: see the Lua layer */
 }
 
-/* Jitter also in the first, so that those who failed at once do not come back at once. */
-static int64_t pause_ns(const struct fetch *fetch, const struct auth_reply *reply) {
-    int64_t most_ns = PAUSE_FIRST_NS;
-    for (size_t i = 1; i < fetch->order->failures + fetch->result->count && most_ns < PAUSE_LONGEST_NS; i++)
-        most_ns *= 2;
-    most_ns = smaller(most_ns, PAUSE_LONGEST_NS);
-    return bounded_retry_after_ns(reply->retry_after_s) + (int64_t)((double)most_ns * random_part(fetch));
+/* The first delay has jitter, too: processes that failed together must not retry together. */
+static int64_t retry_delay_ns(const struct fetch *fetch, const struct auth_reply *reply) {
+    int64_t max_ns = RETRY_DELAY_FIRST_NS;
+    for (size_t i = 1; i < fetch->order->failures + fetch->result->count && max_ns < RETRY_DELAY_MAX_NS; i++)
+        max_ns *= 2;
+    max_ns = smaller(max_ns, RETRY_DELAY_MAX_NS);
+    return bounded_retry_after_ns(reply->retry_after_s) + (int64_t)((double)max_ns * random_fraction(fetch));
 }
 
-static bool wait_for_next_try(struct fetch *fetch) {
+static bool wait_for_retry(struct fetch *fetch) {
     const struct auth_reply *reply = &fetch->result->attempts[fetch->result->count - 1].reply;
     size_t tries = fetch->order->tries < AUTH_FETCH_TRIES_MAX ? fetch->order->tries : AUTH_FETCH_TRIES_MAX;
-    int64_t wait_ns = pause_ns(fetch, reply);
-    if (fetch->result->count < tries && may_pass(reply) &&
-        wait_ns + TRY_NS <= auth_deadline_left_ns(&fetch->deadline))
-        return pause_until(fetch, now_ns(fetch) + wait_ns);
+    int64_t wait_ns = retry_delay_ns(fetch, reply);
+    if (fetch->result->count < tries && is_transient(reply) &&
+        wait_ns + MIN_ATTEMPT_NS <= auth_deadline_left_ns(&fetch->deadline))
+        return wait_until(fetch, now_ns(fetch) + wait_ns);
     return end(fetch, reply->failure == AUTH_TRANSFER_OK ? AUTH_FETCH_REPLY : AUTH_FETCH_FAILED);
 }
 
@@ -420,14 +429,15 @@ static bool open_stores(struct fetch *fetch) {
 }
 
 static void run(struct fetch *fetch) {
-    bool goes_on = get_secret(fetch) && open_stores(fetch);
-    if (goes_on)
-        forget(fetch);
-    goes_on = goes_on && (fetch->order->look_only ? look_once(fetch) : wait_for_first_try(fetch));
-    while (goes_on && take_turn(fetch)) {
+    bool proceeds = get_secret(fetch) && open_stores(fetch);
+    if (proceeds)
+        remove_invalidated(fetch);
+    proceeds =
+        proceeds && (fetch->order->look_only ? read_records_once(fetch) : wait_for_first_attempt(fetch));
+    while (proceeds && acquire_lock(fetch)) {
         int64_t wait_ns = take_from_budget(fetch);
-        goes_on =
-            wait_ns > 0 ? wait_for_budget(fetch, wait_ns) : make_request(fetch) && wait_for_next_try(fetch);
+        proceeds =
+            wait_ns > 0 ? wait_for_budget(fetch, wait_ns) : make_request(fetch) && wait_for_retry(fetch);
     }
 }
 

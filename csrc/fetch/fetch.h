@@ -5,13 +5,13 @@
  *   2. Until the deadline the lock is tried. A record that the caller does not know ends the fetch.
  *   3. With the lock the budget is kept, NAME.last becomes NAME.token if the caller says that it holds a
  *      good token, the request is made, and the reply goes into NAME.last, here and in the remote store.
- *      What may pass (transport; 408, 425, 429, 5xx of gateways) is tried again, after a pause without
- *      the lock.
- *   4. Without the lock the fetch ends if nobody waits for the result. Else it looks again soon, and goes
- *      ahead without the lock once its holder seems to hang; so it does where there can be no lock.
+ *      Transient failures (transport; 408, 425, 429, 5xx of gateways) are retried after a delay, without
+ *      the lock meanwhile.
+ *   4. Without the lock the fetch ends if nobody waits for the result. Otherwise it polls the records and the
+ *      lock. Once the holder seems to hang, or where there can be no lock, it makes the request without.
  *
- * It parses no JSON and judges no reply: what a reply means is for its caller. The remote store is asked by
- * the process that holds the machine's lock; what is wrong with it costs time (see fetch/stores.h) and
+ * It parses no JSON and judges no reply: what a reply means is for its caller. Only the process that holds
+ * the machine's lock calls the remote store; what is wrong with it costs time (see fetch/stores.h) and
  * nothing else. Never touches Lua. SPDX-License-Identifier: MIT */
 #ifndef AUTH_FETCH_H
 #define AUTH_FETCH_H

@@ -20,7 +20,7 @@ bool auth_secret_source_read_environment(struct auth_secret_source *source) {
     return (credentials == NULL || source->credentials != NULL) && (!is_command || source->variables != NULL);
 }
 
-static void say(char *problem, const char *text) {
+static void set_problem(char *problem, const char *text) {
     (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX, "%s", text);
 }
 
@@ -29,12 +29,12 @@ static void say(char *problem, const char *text) {
 static bool copy_value(const struct auth_secret_source *source, struct auth_secret *out, char *problem) {
     if (auth_secret_append(out, source->value.data, source->value.length))
         return true;
-    say(problem, "no memory");
+    set_problem(problem, "no memory");
     return false;
 }
 
 /* The end of a long one, for the reason follows it. */
-static const char *shown(const char *path) {
+static const char *end_of_path(const char *path) {
     const char *next = path;
     while (strlen(path) > PATH_SHOWN && (next = strchr(path + 1, '/')) != NULL)
         path = next;
@@ -44,7 +44,7 @@ static const char *shown(const char *path) {
 static bool read_file(const struct auth_secret_source *source, struct auth_secret *out, char *problem) {
     struct auth_file_access access = {0};
     char why[AUTH_SECRET_PROBLEM_MAX / 2];
-    const char *path = shown(source->text);
+    const char *path = end_of_path(source->text);
     int error = auth_file_read(source->text, source->credentials, out, &access);
     auth_file_explain(error, &access, path, why, sizeof why);
     if (why[0] != '\0')
@@ -62,7 +62,7 @@ static bool read_any(const struct auth_secret_source *source, const struct auth_
     case AUTH_SECRET_COMMAND:
         return auth_secret_command_read(source->text, source->variables, deadline, out, problem);
     default:
-        say(problem, "there is none");
+        set_problem(problem, "there is none");
         return false;
     }
 }
@@ -87,9 +87,9 @@ bool auth_secret_source_check(const struct auth_secret *secret, char problem[AUT
     if (i == secret->length && i > 0)
         return true;
     if (i == secret->length)
-        say(problem, "it is empty");
+        set_problem(problem, "it is empty");
     else if (secret->data[i] == '\n' || secret->data[i] == '\r')
-        say(problem, "it has more than one line; the secret must stand alone");
+        set_problem(problem, "it has more than one line; the secret must stand alone");
     else
         (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX,
                        "byte %zu is a control character (0x%02X): this is no text", i + 1, secret->data[i]);

@@ -160,7 +160,7 @@ void auth_session_call(struct auth_session *session, struct auth_request *reques
 }
 
 /* In the caller's own thread: the whole fetch, or a step of a call. */
-static bool drive(struct auth_session_work *work, int64_t limit_ns) {
+static bool run_inline(struct auth_session_work *work, int64_t limit_ns) {
     if (work->fetch != NULL) {
         run_fetch(work);
         return true;
@@ -187,7 +187,7 @@ static void end_worker(struct auth_session *session) {
 bool auth_session_wait(struct auth_session *session, int64_t limit_ns) {
     if (!auth_session_is_ours(session))
         return true;
-    if (session->state == AUTH_SESSION_INLINE && drive(session->work, limit_ns))
+    if (session->state == AUTH_SESSION_INLINE && run_inline(session->work, limit_ns))
         session->state = AUTH_SESSION_DONE;
     else if (session->state == AUTH_SESSION_WORKER && auth_worker_wait(session->worker, limit_ns))
         end_worker(session);

@@ -43,8 +43,9 @@ static bool write_and_read(struct auth_redis_connection *connection) {
     return write_out(connection) && read_in(connection);
 }
 
-/* hiredis and OpenSSL write without MSG_NOSIGNAL: a connection that broke must not end the host. */
-static bool quietly(bool (*act)(struct auth_redis_connection *), struct auth_redis_connection *connection) {
+/* hiredis and OpenSSL write without MSG_NOSIGNAL: SIGPIPE of a broken connection must not end the host. */
+static bool without_sigpipe(bool (*act)(struct auth_redis_connection *),
+                            struct auth_redis_connection *connection) {
     sigset_t pipe;
     sigset_t before;
     sigset_t pending;
@@ -61,10 +62,10 @@ static bool quietly(bool (*act)(struct auth_redis_connection *), struct auth_red
     return ok;
 }
 
-static void forget_replies(struct auth_redis_connection *connection) {
-    for (int i = 0; i < connection->replied; i++)
+static void free_replies(struct auth_redis_connection *connection) {
+    for (int i = 0; i < connection->reply_count; i++)
         freeReplyObject(connection->replies[i]);
-    connection->replied = 0;
+    connection->reply_count = 0;
 }
 
 /* Reads what nobody waited for, or else closing would reset the connection, and the server might not see the
@@ -75,29 +76,29 @@ static void disconnect(struct auth_redis_connection *connection) {
     bool is_ours = connection->owner == getpid();
     if (context == NULL || !auth_gate_enter())
         return;
-    if (is_ours && connection->skipped > 0)
-        (void)quietly(read_in, connection);
+    if (is_ours && connection->unawaited > 0)
+        (void)without_sigpipe(read_in, connection);
     if (is_ours)
         auth_descriptor_forget(context->fd);
     else
         context->fd = -1; /* closed at the fork: the number may be another file's */
     if (is_ours || !auth_gate_is_fork_unsafe()) {
-        forget_replies(connection);
+        free_replies(connection);
         redisFree(context);
     }
     connection->context = NULL;
     connection->session = NULL;
-    connection->replied = connection->skipped = 0;
-    connection->spent = false;
+    connection->reply_count = connection->unawaited = 0;
+    connection->failed = false;
     auth_redis_tls_clear_errors();
     auth_gate_leave();
 }
 
 /* Arrays are no answer to anything asked here, and the memory for one is the server's to choose. */
 #if HIREDIS_MAJOR >= 1
-static void *no_array(const redisReadTask *task, size_t elements) {
+static void *refuse_array(const redisReadTask *task, size_t elements) {
 #else
-static void *no_array(const redisReadTask *task, int elements) {
+static void *refuse_array(const redisReadTask *task, int elements) {
 #endif
     (void)task;
     (void)elements;
@@ -113,7 +114,7 @@ static bool begin_tls(struct auth_redis_connection *connection) {
 }
 
 /* Takes the descriptor over, whatever happens. Within the gate. */
-static bool begin(struct auth_redis_connection *connection, int fd) {
+static bool set_up(struct auth_redis_connection *connection, int fd) {
     redisContext *context = redisConnectFd(fd);
     if (context == NULL) {
         auth_descriptor_close(fd);
@@ -123,16 +124,16 @@ static bool begin(struct auth_redis_connection *connection, int fd) {
     context->flags &= ~REDIS_BLOCK;
     connection->context = context;
     connection->owner = getpid();
-    connection->makers = *context->reader->fn;
-    connection->makers.createArray = no_array;
-    context->reader->fn = &connection->makers;
-    return !connection->tls || quietly(begin_tls, connection);
+    connection->reply_functions = *context->reader->fn;
+    connection->reply_functions.createArray = refuse_array;
+    context->reader->fn = &connection->reply_functions;
+    return !connection->tls || without_sigpipe(begin_tls, connection);
 }
 
 /* --- commands and replies --- */
 
-/* Of the server's own words only the code is shown: the rest could be anything. */
-static const char *refusal(struct auth_redis_connection *connection, const char *words) {
+/* Shows only the code of the server's own text: the rest could be anything. */
+static const char *describe_error(struct auth_redis_connection *connection, const char *words) {
     static const struct {
         const char *start;
         const char *meaning;
@@ -170,12 +171,12 @@ static bool means_absent(const redisReply *reply) {
 
 static enum auth_store_result check_replies(struct auth_redis_connection *connection,
                                             struct auth_store_call *call) {
-    for (int i = 0; i < connection->replied; i++) {
+    for (int i = 0; i < connection->reply_count; i++) {
         const redisReply *reply = connection->replies[i];
         if (reply->type != REDIS_REPLY_ERROR || means_absent(reply))
             continue;
-        connection->spent = true;
-        return fail(call, refusal(connection, reply->str));
+        connection->failed = true;
+        return fail(call, describe_error(connection, reply->str));
     }
     return AUTH_STORE_OK;
 }
@@ -193,7 +194,8 @@ static const char *fault(struct auth_redis_connection *connection) {
     return connection->why;
 }
 
-static void say(struct auth_redis_connection *connection, const struct auth_redis_command *command) {
+static void append_command(struct auth_redis_connection *connection,
+                           const struct auth_redis_command *command) {
     size_t lengths[AUTH_REDIS_WORDS_MAX];
     for (int i = 0; i < command->count; i++)
         lengths[i] = command->lengths[i] > 0 ? command->lengths[i] : strlen(command->words[i]);
@@ -202,23 +204,24 @@ static void say(struct auth_redis_connection *connection, const struct auth_redi
 
 enum progress { GOES_ON, COMPLETE, BROKEN };
 
-/* Writes and reads what can be without waiting, and takes apart what was read. */
+/* Writes and reads what it can without waiting, and parses what was read. */
 static enum progress advance(struct auth_redis_connection *connection, int count) {
     redisContext *context = connection->context;
-    if (!quietly(write_and_read, connection) || context->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
+    if (!without_sigpipe(write_and_read, connection) ||
+        context->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
         return BROKEN;
-    while (connection->replied < count) {
+    while (connection->reply_count < count) {
         void *reply = NULL;
         if (redisGetReplyFromReader(context, &reply) != REDIS_OK)
             return BROKEN;
         if (reply == NULL)
             return GOES_ON;
-        if (connection->skipped == 0) {
-            connection->replies[connection->replied++] = reply;
+        if (connection->unawaited == 0) {
+            connection->replies[connection->reply_count++] = reply;
             continue;
         }
         freeReplyObject(reply);
-        connection->skipped--;
+        connection->unawaited--;
     }
     return COMPLETE;
 }
@@ -231,22 +234,22 @@ static bool wait_for_server(struct auth_redis_connection *connection, const stru
     return auth_redis_wait(context->fd, events, deadline);
 }
 
-static const char *end_of(const struct auth_deadline *deadline) {
+static const char *deadline_problem(const struct auth_deadline *deadline) {
     return auth_deadline_is_cancelled(deadline) ? "cancelled" : "it does not answer in time";
 }
 
-/* Gives the commands and waits for a reply to each of them. ERROR without a connection: it broke. */
+/* Sends the commands and waits for a reply to each of them. ERROR without a connection: it broke. */
 static enum auth_store_result exchange(struct auth_redis_connection *connection,
                                        const struct auth_redis_command *commands, int count,
                                        struct auth_store_call *call) {
     enum progress progress = GOES_ON;
-    for (int said = 0; progress == GOES_ON;) {
+    for (int appended = 0; progress == GOES_ON;) {
         if (!auth_gate_enter())
             return fail(call, "the process exits");
-        if (said == 0)
-            forget_replies(connection);
-        while (said < count)
-            say(connection, &commands[said++]);
+        if (appended == 0)
+            free_replies(connection);
+        while (appended < count)
+            append_command(connection, &commands[appended++]);
         progress = advance(connection, count);
         if (progress == BROKEN) {
             call->why = fault(connection);
@@ -254,14 +257,15 @@ static enum auth_store_result exchange(struct auth_redis_connection *connection,
         }
         auth_gate_leave();
         if (progress == GOES_ON && !wait_for_server(connection, &call->deadline)) {
-            connection->spent = true;
-            return fail(call, end_of(&call->deadline));
+            connection->failed = true;
+            return fail(call, deadline_problem(&call->deadline));
         }
     }
     return progress == COMPLETE ? check_replies(connection, call) : AUTH_STORE_ERROR;
 }
 
-static enum auth_store_result greet(struct auth_redis_connection *connection, struct auth_store_call *call) {
+static enum auth_store_result authenticate(struct auth_redis_connection *connection,
+                                           struct auth_store_call *call) {
     const char *user = connection->user;
     const char *password = (const char *)connection->password.data;
     size_t length = connection->password.length;
@@ -277,58 +281,58 @@ static enum auth_store_result greet(struct auth_redis_connection *connection, st
     return first <= last ? exchange(connection, &commands[first], last - first + 1, call) : AUTH_STORE_OK;
 }
 
-static enum auth_store_result connect_to_it(struct auth_redis_connection *connection,
-                                            struct auth_store_call *call) {
+static enum auth_store_result connect_to_server(struct auth_redis_connection *connection,
+                                                struct auth_store_call *call) {
     int fd =
         auth_redis_dial(connection->path, connection->host, connection->port, &call->deadline, &call->why);
     if (fd < 0)
-        return auth_deadline_is_cancelled(&call->deadline) ? fail(call, end_of(&call->deadline))
+        return auth_deadline_is_cancelled(&call->deadline) ? fail(call, deadline_problem(&call->deadline))
                                                            : AUTH_STORE_ERROR;
     if (!auth_gate_enter()) {
         auth_descriptor_close(fd);
         return fail(call, "the process exits");
     }
-    bool begun = begin(connection, fd);
+    bool begun = set_up(connection, fd);
     if (!begun)
         disconnect(connection);
     auth_gate_leave();
-    return begun ? greet(connection, call) : fail(call, connection->why);
+    return begun ? authenticate(connection, call) : fail(call, connection->why);
 }
 
 /* A connection that the server has closed since it was last used is replaced, once. */
-static enum auth_store_result ask(struct auth_redis_connection *connection,
-                                  const struct auth_redis_command *commands, int count,
-                                  struct auth_store_call *call) {
+static enum auth_store_result exchange_or_reconnect(struct auth_redis_connection *connection,
+                                                    const struct auth_redis_command *commands, int count,
+                                                    struct auth_store_call *call) {
     enum auth_store_result result = AUTH_STORE_ERROR;
     if (auth_deadline_is_over(&call->deadline))
-        return fail(call, end_of(&call->deadline));
-    if (connection->spent || connection->owner != getpid())
+        return fail(call, deadline_problem(&call->deadline));
+    if (connection->failed || connection->owner != getpid())
         disconnect(connection);
     if (connection->context != NULL)
         result = exchange(connection, commands, count, call);
     if (connection->context != NULL)
         return result;
-    result = connect_to_it(connection, call);
+    result = connect_to_server(connection, call);
     return result == AUTH_STORE_OK ? exchange(connection, commands, count, call) : result;
 }
 
-enum auth_store_result auth_redis_connection_ask(struct auth_redis_connection *connection,
-                                                 const struct auth_redis_command *commands, int count,
-                                                 struct auth_store_call *call) {
+enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *connection,
+                                                  const struct auth_redis_command *commands, int count,
+                                                  struct auth_store_call *call) {
     struct auth_store_call limited = {.deadline =
                                           auth_deadline_within(&call->deadline, connection->limit_ns)};
-    enum auth_store_result result = ask(connection, commands, count, &limited);
+    enum auth_store_result result = exchange_or_reconnect(connection, commands, count, &limited);
     call->why = limited.why;
     return result;
 }
 
-void auth_redis_connection_tell(struct auth_redis_connection *connection,
+void auth_redis_connection_send(struct auth_redis_connection *connection,
                                 const struct auth_redis_command *command) {
     if (connection->context == NULL || connection->owner != getpid() || !auth_gate_enter())
         return;
-    say(connection, command);
-    connection->skipped++;
-    (void)quietly(write_out, connection); /* the next call finds out whether it broke */
+    append_command(connection, command);
+    connection->unawaited++;
+    (void)without_sigpipe(write_out, connection); /* the next call finds out whether it broke */
     auth_gate_leave();
 }
 

@@ -1,5 +1,5 @@
-/* A connection to a Redis server: commands out, replies in, by hiredis and within a deadline. Connects when
- * it is first asked something. SPDX-License-Identifier: MIT */
+/* A connection to a Redis server: commands out, replies in, by hiredis and within a deadline. Connects at
+ * the first command. SPDX-License-Identifier: MIT */
 #ifndef AUTH_REDIS_CONNECTION_H
 #define AUTH_REDIS_CONNECTION_H
 
@@ -17,7 +17,7 @@ struct auth_redis_command {
 };
 
 struct auth_redis_connection {
-    char *path; /* these are empty where there is none */
+    char *path; /* of a Unix socket. These six are empty where not set */
     char *host;
     char *port;
     char *user;
@@ -29,30 +29,32 @@ struct auth_redis_connection {
     int64_t limit_ns;
 
     redisContext *context; /* NULL: not connected */
-    redisReplyObjectFunctions makers;
+    redisReplyObjectFunctions reply_functions;
     struct ssl_st *session; /* the context's; NULL: no TLS */
     pid_t owner;            /* the process that connected */
-    bool spent;             /* a call failed: only `tell` may still use it */
-    int skipped;            /* replies to come that nobody waits for */
+    bool failed;            /* a call failed: only `send` may still use it */
+    int unawaited;          /* replies to come to what `send` sent */
     redisReply *replies[AUTH_REDIS_REPLIES_MAX];
-    int replied;
+    int reply_count;
     char why[AUTH_REDIS_WHY_BYTES];
 };
 
-/* Copies the options. false: no memory; close it all the same. */
+/* Copies the options. false: no memory; wipe it all the same. */
 bool auth_redis_connection_init(struct auth_redis_connection *connection,
                                 const struct auth_redis_options *options);
 
-/* Gives the commands and waits for a reply to each of them, AUTH_REDIS_REPLIES_MAX at most. OK: `replies` has
- * them, until the next call; none is an error, but for "WRONGTYPE" and "no such key". ERROR: its text
- * lives as long. Blocks until the deadline, or the limit of the options, at most. */
-enum auth_store_result auth_redis_connection_ask(struct auth_redis_connection *connection,
-                                                 const struct auth_redis_command *commands, int count,
-                                                 struct auth_store_call *call);
+/* Sends the commands, AUTH_REDIS_REPLIES_MAX at most, and waits for a reply to each of them. OK: `replies`
+ * has them, owned by the connection until the next call; the only error replies among them are "WRONGTYPE"
+ * and "no such key". ERROR: `call->why` lives as long. Blocks until the deadline, or the limit of the
+ * options, at most. hiredis has copies of what is sent, the password included, in memory that it frees
+ * without wiping it. */
+enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *connection,
+                                                  const struct auth_redis_command *commands, int count,
+                                                  struct auth_store_call *call);
 
-/* Gives a command and waits for nothing. Also after an `ask` that ended before its replies came: the server
- * sees those commands first. Does nothing without a connection. */
-void auth_redis_connection_tell(struct auth_redis_connection *connection,
+/* Sends a command without waiting for its reply; also after a call that ended before its replies came: the
+ * server sees those commands first. Does nothing without a connection. Does not block. */
+void auth_redis_connection_send(struct auth_redis_connection *connection,
                                 const struct auth_redis_command *command);
 
 /* Closes it and frees what it owns. In a forked child it closes the child's descriptor alone. */

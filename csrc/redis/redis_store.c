@@ -52,7 +52,7 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
     const struct auth_redis_command commands[] = {{.count = 2, .words = {"PTTL", key_of(key, name)}},
                                                   {.count = 2, .words = {"GET", key}}};
     int64_t asked_ns = auth_clock_boot_ns(call->deadline.clock);
-    enum auth_store_result result = auth_redis_connection_ask(redis, commands, 2, call);
+    enum auth_store_result result = auth_redis_connection_call(redis, commands, 2, call);
     if (result != AUTH_STORE_OK)
         return result;
     const redisReply *left = redis->replies[0];
@@ -76,7 +76,7 @@ static enum auth_store_result put(struct auth_store *store, const char *name, co
         .count = 5,
         .words = {"SET", key_of(key, name), value, "PX", ms_of(kept, AUTH_STORE_KEPT_NS)},
         .lengths = {0, 0, bytes->length}};
-    return auth_redis_connection_ask(of(store), &set, 1, call);
+    return auth_redis_connection_call(of(store), &set, 1, call);
 }
 
 static enum auth_store_result rename_record(struct auth_store *store, const char *name, const char *to,
@@ -85,7 +85,7 @@ static enum auth_store_result rename_record(struct auth_store *store, const char
     char other[KEY_BYTES];
     const struct auth_redis_command rename = {.count = 3,
                                               .words = {"RENAME", key_of(key, name), key_of(other, to)}};
-    enum auth_store_result result = auth_redis_connection_ask(of(store), &rename, 1, call);
+    enum auth_store_result result = auth_redis_connection_call(of(store), &rename, 1, call);
     bool absent = result == AUTH_STORE_OK && of(store)->replies[0]->type == REDIS_REPLY_ERROR;
     return absent ? AUTH_STORE_ABSENT : result;
 }
@@ -94,7 +94,7 @@ static enum auth_store_result remove_record(struct auth_store *store, const char
                                             struct auth_store_call *call) {
     char key[KEY_BYTES];
     const struct auth_redis_command del = {.count = 2, .words = {"DEL", key_of(key, name)}};
-    enum auth_store_result result = auth_redis_connection_ask(of(store), &del, 1, call);
+    enum auth_store_result result = auth_redis_connection_call(of(store), &del, 1, call);
     bool absent = result == AUTH_STORE_OK && of(store)->replies[0]->integer == 0;
     return absent ? AUTH_STORE_ABSENT : result;
 }
@@ -108,7 +108,7 @@ static void release(struct auth_redis_connection *redis, const char *key, const 
         "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";
     const struct auth_redis_command eval = {.count = 5,
                                             .words = {"EVAL", compare_and_delete, "1", key, lease}};
-    auth_redis_connection_tell(redis, &eval);
+    auth_redis_connection_send(redis, &eval);
 }
 
 static enum auth_store_result lock(struct auth_store *store, const char *name, int64_t lease_ns,
@@ -124,7 +124,7 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
     const struct auth_redis_command commands[] = {
         {.count = 6, .words = {"SET", key_of(key, name), lock->lease, "PX", ms_of(limit, lease_ns), "NX"}},
         {.count = 2, .words = {"PTTL", key}}};
-    enum auth_store_result result = auth_redis_connection_ask(redis, commands, 2, call);
+    enum auth_store_result result = auth_redis_connection_call(redis, commands, 2, call);
     bool in_time = auth_clock_boot_ns(call->deadline.clock) - asked_ns < lease_ns;
     if (result != AUTH_STORE_OK || !in_time)
         release(redis, key, lock->lease);

@@ -1,5 +1,5 @@
-/* A Redis server as a store that many machines share (see cache/store.h), by hiredis. Connects when it is
- * first asked something. Each call takes `limit_ns` at most, over all: resolve, connect, TLS, authenticate,
+/* A Redis server as a store that many machines share (see cache/store.h), by hiredis. Connects at the
+ * first call. Each call takes `limit_ns` at most, over all: resolve, connect, TLS, authenticate,
  * ask.
  *
  * Keys are "central-auth:{NAME}.token", ".last" and ".lock"; the braces keep those of an identity together.

@@ -80,7 +80,7 @@ static void linger(void) {
         auth_clock_sleep(POLL_NS);
 }
 
-static void begin_end(int rounds) {
+static void enter_for_end(int rounds) {
     me.ends = enter();
     me.rounds = rounds;
     if (me.ends)
@@ -92,14 +92,14 @@ static void begin_end(int rounds) {
 /* Runs before all destructors of keys, OpenSSL's included, whichever key was made first. */
 static void before_destructors(void *data) {
     (void)data;
-    begin_end(ROUNDS);
+    enter_for_end(ROUNDS);
 }
 
 /* The destructor of the key. A key that is set again is visited again, after all others. Without
  * `before_destructors` the number of rounds left is unknown: then the thread leaves in the next one. */
 static void in_destructors(void *data) {
     if (!me.ends) {
-        begin_end(1);
+        enter_for_end(1);
         if (me.ends && pthread_setspecific(key, data) == 0)
             return;
     } else if (--me.rounds > 0 && pthread_setspecific(key, data) == 0) {

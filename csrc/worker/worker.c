@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 512 * 1024, GLANCE_NS = 100000 };
+enum { STACK_BYTES = 512 * 1024, POLL_NS = 100000 };
 
 enum state {
     RUNNING,
@@ -138,7 +138,7 @@ static void join(struct auth_worker *worker) {
         return;
     }
     while (atomic_load(&worker->state) != SIGNALLED)
-        auth_clock_sleep(GLANCE_NS);
+        auth_clock_sleep(POLL_NS);
     pthread_detach(worker->thread);
 }
 
