@@ -110,6 +110,34 @@ describe("a renewal under way #slow", function()
       assert.equal(("7\n"):rep(50), (process.run(loop):gsub("==%d+==Running thread[^\n]*\n", "")))
     end)
 
+    it("and so does the command that gives its secret, unless a forked child exits", function()
+      local env = process.credentials(server, folder .. "/cache")
+      env.CENTRAL_CLIENT_SECRET = nil
+      env.CENTRAL_CLIENT_SECRET_COMMAND = ("echo $$ >%s/pid; exec sleep 60"):format(folder)
+      local script = process.write(folder .. "/child.lua", ([[
+        local clock = require("central.auth.core").clock()
+        local pending = assert(require("central.auth").pending())
+        local pid
+        repeat
+          local file = io.open "%s/pid"
+          pid = file and file:read "l"
+        until pid
+        if require "spec_fork".fork() == 0 then
+          os.exit(0, arg[1] == "close")
+        end
+        clock:sleep(0.1)
+        assert(io.open("/proc/" .. pid), "the child ended its parent's command")
+        os.exit(0, arg[1] == "close")
+      ]]):format(folder))
+      local began = cqueues.monotime()
+      for _, how in ipairs { "close", "exit" } do -- the command holds standard error, which is read to its end
+        local command = ("env %s lua5.4 %s %s 2>&1"):format(process.assignments(env), script, how)
+        assert.same({ "", 0 }, { process.run(command) })
+        os.remove(folder .. "/pid")
+      end
+      assert.is_true(cqueues.monotime() - began < 30)
+    end)
+
     it("and leaves no lock", function()
       run(UNDER_WAY)
       assert.equal(0, select(2, process.run("flock -n " .. folder .. "/cache/*.lock true")))

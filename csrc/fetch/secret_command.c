@@ -8,13 +8,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHUNK = 4096, REPORT_FD = 3 };
+enum { CHUNK = 4096, REPORT_FD = 3, RUNNING_MAX = 32 };
 
 /* An inner shell runs the line, and the outer shell writes its exit status to descriptor 3, for waitpid may
  * find nothing to wait for: a host may ignore SIGCHLD, or reap all its children. As the line has its own
@@ -103,6 +104,35 @@ static int open_pipe(int ends[2]) {
     return ends[1] >= 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0 ? 0 : errno;
 }
 
+/* --- commands do not outlive the process: at its exit a thread that runs one ends without a word --- */
+
+/* Process groups, each with the process that started it: a forked child leaves its parent's alone. More
+ * commands than that at once may outlive an exit. */
+static _Atomic int64_t running[RUNNING_MAX];
+
+static int64_t running_entry(pid_t group) {
+    return (int64_t)getpid() << 32 | group;
+}
+
+static void replace_entry(int64_t from, int64_t to) {
+    for (size_t i = 0; i < RUNNING_MAX; i++) {
+        int64_t expected = from;
+        if (atomic_compare_exchange_strong(&running[i], &expected, to))
+            return;
+    }
+}
+
+__attribute__((destructor)) static void kill_running(void) {
+    for (size_t i = 0; i < RUNNING_MAX; i++) {
+        int64_t entry = atomic_load(&running[i]);
+        pid_t group = (pid_t)(entry & INT32_MAX);
+        if (group > 0 && entry == running_entry(group))
+            kill(-group, SIGKILL);
+    }
+}
+
+/* --- one command --- */
+
 static void close_fd(int *fd) {
     if (*fd >= 0)
         close(*fd);
@@ -117,6 +147,8 @@ static int start(struct command *command, const char *line, char *const *variabl
         error = open_pipe(report);
     if (error == 0)
         error = spawn_shell(line, variables, output[1], report[1], &command->pid);
+    if (error == 0)
+        replace_entry(0, running_entry(command->pid));
     close_fd(&output[1]);
     close_fd(&report[1]);
     command->output = output[0];
@@ -157,6 +189,7 @@ static int read_report(struct command *command) {
 static int ask_system(struct command *command) {
     int raw = 0;
     pid_t ended;
+    replace_entry(running_entry(command->pid), 0);
     do
         ended = waitpid(command->pid, &raw, 0);
     while (ended < 0 && errno == EINTR);
@@ -192,6 +225,7 @@ static void end(struct command *command, bool kills) {
     if (command->pid > 0) {
         if (kills && read_report(command) == EAGAIN)
             kill(-command->pid, SIGKILL);
+        replace_entry(running_entry(command->pid), 0); /* while the number is still its own */
         while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR)
             continue;
     }
