@@ -28,7 +28,7 @@ int64_t auth_clock_boot_ns(const struct auth_clock *clock);
 int64_t auth_clock_wall_ns(const struct auth_clock *clock);
 struct auth_instant auth_clock_now(const struct auth_clock *clock);
 
-/* Time stands still from now on, but for the shifts. */
+/* Stops the clock: from now on only the shifts move it. */
 void auth_clock_stop(struct auth_clock *clock);
 
 /* A cheap reading, to measure the time since another coarse one: a few ms coarse, and less than half the cost

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #define AUTH_LIFETIME_DEFAULT_S 300.0 /* of a token whose server does not say how long it lives */
-#define AUTH_LIFETIME_MAX_S 86400.0   /* longer claims are cut: nobody must trust a token for a year */
+#define AUTH_LIFETIME_MAX_S 86400.0   /* a longer life is cut: no token is trusted for a year */
 #define AUTH_LIFETIME_MARGIN_S 30.0   /* not handed out in its last seconds: a request takes time to arrive */
 #define AUTH_LIFETIME_WINDOW_S                                                                               \
     600.0 /* renewal begins so long before expiry, or at a quarter of a short life */
@@ -56,14 +56,15 @@ int64_t auth_lifetime_age_ns(const struct auth_lifetime *lifetime, struct auth_i
 
 enum auth_lifetime_state auth_lifetime_state_at(const struct auth_lifetime *lifetime, int64_t age_ns);
 
-/* `sent` as another process noted it -> as this process's clocks would have: so old as the larger answer of
- * the clocks. The boot clock counts only in the same boot. false: it lies in the future by one of them, so
- * neither can be trusted. */
+/* Converts `sent` from the clocks of another process of this machine to those of this one: the age is the
+ * larger one of the two clocks. The boot clock counts only in the same boot. false: by one of them it is in
+ * the future, so neither can be trusted. */
 bool auth_lifetime_rebase(struct auth_instant *sent, struct auth_instant now, bool same_boot);
 
-/* The same for what another machine noted, whose wall clock may be wrong, as may be ours: so old as the
- * largest answer of its wall clock, of the token server's (`date_s`, -1: none) and of the store that kept it
- * for `kept_ns`. The last one is right whatever clocks say, so nothing has to be in the past. */
+/* The same for a time of another machine, where either wall clock may be wrong: the age is the largest of
+ * that by its wall clock, that by the token server's (`date_s`; -1: none) and `kept_ns`, for which the store
+ * has had it. The last one is always right, so a time in the future is no failure. `boot_ns` may become
+ * negative: sent before this boot. false: a wall clock is before 1970. */
 bool auth_lifetime_receive(struct auth_instant *sent, struct auth_instant now, int64_t date_s,
                            int64_t kept_ns);
 

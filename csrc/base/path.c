@@ -41,7 +41,7 @@ static void enter(struct walk *walk, int fd, const struct stat *info) {
     path->in_secrets = is_secrets(walk, info) || (path->in_secrets && strcmp(path->name, "..") != 0);
 }
 
-/* Goes on in this folder, whatever link the system follows to it. */
+/* Goes on in this folder; the system follows links to it. */
 static int begin_at(struct walk *walk, int at, const char *folder) {
     struct stat info;
     int fd = auth_descriptor_keep(openat(at, folder, O_PATH | O_DIRECTORY | O_CLOEXEC));

@@ -40,7 +40,7 @@ static bool is_closed_to_others(const struct stat *info) {
     return (info->st_mode & 077) == 0;
 }
 
-/* The folder's descriptor in `fd`, once it is found to be ours alone. */
+/* Opens the folder, and checks that only this user can use it. OK: `fd` has the descriptor. */
 static enum auth_store_result open_folder(const char *folder, int *fd, const char **why) {
     struct stat info;
     enum auth_store_result result = AUTH_STORE_OK;
@@ -73,7 +73,7 @@ static enum auth_store_result check_file(int fd, size_t *size, const char **why)
     if (fstat(fd, &info) != 0)
         return failed(why, errno);
     if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() || !is_closed_to_others(&info))
-        return refuse(why, "a file in it is not ours alone");
+        return refuse(why, "a file in it belongs to another user, or is open to others");
     if (info.st_size > (off_t)AUTH_STORE_RECORD_MAX)
         return refuse(why, "a file in it is too large");
     *size = (size_t)info.st_size;

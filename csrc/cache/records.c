@@ -39,8 +39,8 @@ static bool is_this_boot(const struct auth_record *record) {
     return memcmp(id, unknown, sizeof id) != 0 && memcmp(id, record->boot_id, sizeof id) == 0;
 }
 
-/* The times of a record by this process's clocks. false: they can't be trusted. A store that tells an age
- * counts from when the reply was there. */
+/* Converts the times of a record to this process's clocks. false: they can't be trusted. The age that a store
+ * reports counts from when the reply was received. */
 static bool rebase(struct auth_record *record, struct auth_instant now, int64_t age_ns) {
     if (record->took_ns < 0 || record->took_ns > (int64_t)AUTH_LIFETIME_MAX_S * AUTH_NS_PER_S)
         return false;
@@ -88,8 +88,8 @@ static bool has_id(const struct auth_records *records, const struct auth_secret 
     return has;
 }
 
-/* The very bytes that were looked at: a process that does without the lock may be writing another reply.
- * Where such a process has removed the record meanwhile, its copy goes, too. */
+/* Copies the bytes that were checked: a process without the lock may be writing another reply. If such a
+ * process has removed the record meanwhile, the copy is removed, too. */
 static enum auth_store_result copy_last(struct auth_records *records, const char *last, const char *token,
                                         const struct auth_secret *bytes) {
     struct auth_secret now = {0};

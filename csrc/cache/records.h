@@ -1,6 +1,6 @@
 /* The two sealed records of one token: NAME.last holds the last reply of the token endpoint, whatever it was,
- * and NAME.token the last one that a process found to hold a good token. Nothing here parses a reply: whoever
- * reads looks at both. SPDX-License-Identifier: MIT */
+ * and NAME.token the last one that a process found to hold a good token. Nothing here parses a reply: a
+ * reader reads both. SPDX-License-Identifier: MIT */
 #ifndef AUTH_RECORDS_H
 #define AUTH_RECORDS_H
 

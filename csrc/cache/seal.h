@@ -1,5 +1,5 @@
-/* Authenticated encryption of a cache record under a key that only the client secret leads to. Who has the
- * file and not the secret has nothing; a changed byte, another name or another version is no record.
+/* Authenticated encryption of a cache record under a key that is derived from the client secret. The file is
+ * useless without the secret; a changed byte, another name or another version makes it invalid.
  *
  * The file, version 1, integers little-endian:
  *   - 16 bytes, the characters "central-auth/1", CR, LF
@@ -9,8 +9,8 @@
  * The record:
  *   - 16 bytes of boot id
  *   - the id: 8 bytes
- *   - sent by the boot clock and by the wall clock, from then to the reply (ns), the server's Date,
- * Retry-After (s): 8 bytes each, signed
+ *   - sent by the boot clock, sent by the wall clock, time from then to the reply (ns): 8 bytes each, signed
+ *   - the server's Date, Retry-After (s): 8 bytes each, signed
  *   - HTTP status, failures so far, length of the body: 4 bytes each
  *   - the body
  *
@@ -41,7 +41,7 @@ struct auth_record {
     size_t body_length;
 };
 
-/* Key and name from the secret and from all that tells one token from another. `name` gets
+/* Derives key and name from the secret and from all that distinguishes one token from another. `name` gets
  * AUTH_SEAL_NAME_LENGTH hexadecimal digits and a NUL. false: the secret is too short, or no memory. */
 bool auth_seal_derive(struct auth_secret *key, char *name, const struct auth_secret *secret,
                       const void *identity, size_t identity_length);

@@ -19,10 +19,10 @@ enum auth_store_result {
     AUTH_STORE_OK,
     AUTH_STORE_ABSENT, /* no such record, or no place for it yet */
     AUTH_STORE_BUSY,   /* another process holds the lock */
-    AUTH_STORE_ERROR   /* `why` tells */
+    AUTH_STORE_ERROR   /* `why` says why */
 };
 
-/* A lock as its holder keeps it. All zero: none. */
+/* A lock, owned by its holder. All zero: not held. */
 struct auth_lock {
     bool held;
     pid_t owner;                             /* the process that took it; a forked child does not hold it */

@@ -230,8 +230,8 @@ struct lock_wait {
     int64_t remote_interval_ns;
 };
 
-/* After this the holder is taken to hang. The process that waits for another machine goes ahead before those
- * that wait for it. */
+/* When the holder is considered hung. The process that waits for another machine gives up waiting before
+ * those that wait for it. */
 static int64_t lock_wait_ends_ns(const struct fetch *fetch, const struct lock_wait *wait) {
     double part = 0.5;
     double spread = 0.25;

@@ -7,8 +7,9 @@
  *      good token, the request is made, and the reply goes into NAME.last, here and in the remote store.
  *      Transient failures (transport; 408, 425, 429, 5xx of gateways) are retried after a delay, without
  *      the lock meanwhile.
- *   4. Without the lock the fetch ends if nobody waits for the result. Otherwise it polls the records and the
- *      lock. Once the holder seems to hang, or where there can be no lock, it makes the request without.
+ *   4. Without the lock the fetch ends if its caller does not wait for the result. Otherwise it polls the
+ *      records and the lock. Once the holder seems to hang, or where there can be no lock, it makes the
+ *      request without it.
  *
  * It parses no JSON and judges no reply: what a reply means is for its caller. Only the process that holds
  * the machine's lock calls the remote store; what is wrong with it costs time (see fetch/stores.h) and
@@ -46,14 +47,14 @@ struct auth_fetch_order {
     bool reread;                /* `current` was refused: read the source; unchanged ends the fetch */
 
     /* the records; without stores, or with a secret that is too short for a key, nothing is shared */
-    struct auth_secret identity; /* bytes of all that tells this token from another, but for the secret */
+    struct auth_secret identity; /* all that distinguishes this token from others, but for the secret */
     struct auth_store *local;    /* owned; NULL: none */
     struct auth_store *remote;   /* owned; NULL: none */
     struct auth_secret_source remote_password;
     uint64_t seen[AUTH_FETCH_IDS_MAX]; /* ids of records that the caller knows, of both stores; 0: none */
     uint64_t good;                     /* id of the record that brought the token the caller holds; 0: none */
-    int64_t since_boot_ns; /* records of requests sent before it are as good as seen, unless their Retry-After
-                              still runs; 0: all count */
+    int64_t since_boot_ns; /* records of requests sent before it are ignored, unless their Retry-After has not
+                              ended; 0: all count */
     uint32_t failures;     /* in a row so far: for the record of another one */
     /* ids of records that are removed from both stores before anything else, with the lock if that is free:
      * their token was invalidated; 0: none */
@@ -62,9 +63,9 @@ struct auth_fetch_order {
 
     /* how */
     bool look_only;        /* no request: only records, the remote ones included */
-    bool waits;            /* somebody waits for the result */
+    bool waits;            /* the caller waits for the result */
     unsigned tries;        /* requests at most, 1 to AUTH_FETCH_TRIES_MAX */
-    int64_t not_before_ns; /* boot clock: no request before it. Records are looked at meanwhile */
+    int64_t not_before_ns; /* boot clock: no request before it. Records are read meanwhile */
     int64_t deadline_ns;   /* boot clock */
     struct auth_clock clock;
     /* Makes the request: auth_transfer_perform, with its transfer; units script it. A slow server is
@@ -81,7 +82,7 @@ enum auth_fetch_outcome {
     AUTH_FETCH_REPLY,     /* the last attempt has the token endpoint's reply */
     AUTH_FETCH_SHARED,    /* `records` has one or two that the caller has not seen */
     AUTH_FETCH_NOTHING,   /* look_only: there is nothing new */
-    AUTH_FETCH_BUSY,      /* another process is making the request, and nobody waits here */
+    AUTH_FETCH_BUSY,      /* another process is making the request, and the caller does not wait */
     AUTH_FETCH_UNCHANGED, /* the secret's source still gives the secret that was refused */
     AUTH_FETCH_LIMITED,   /* the budget is used up until `retry_after_ns` from now */
     AUTH_FETCH_FAILED,    /* the last attempt says how the transfer failed */

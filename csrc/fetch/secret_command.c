@@ -198,7 +198,7 @@ static int ask_system(struct command *command) {
     return command->status != 0 ? 0 : ECHILD;
 }
 
-/* Until it is over. 0: `status` tells how it ended; else an errno. */
+/* Reads the output until the command has ended. 0: `status` says how it ended; else an errno. */
 static int follow(struct command *command, const struct auth_deadline *deadline, struct auth_secret *out) {
     for (;;) {
         int ended = read_report(command); /* before the output, which is complete then */

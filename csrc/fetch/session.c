@@ -176,7 +176,7 @@ static bool run_inline(struct auth_session_work *work, int64_t limit_ns) {
     return done;
 }
 
-/* The worker has ended by itself, or was told to. */
+/* The worker has ended by itself, or was cancelled. */
 static void end_worker(struct auth_session *session) {
     if (!auth_worker_end(session->worker, AUTH_SESSION_GRACE_NS))
         session->work = NULL; /* now the worker's own */

@@ -43,9 +43,9 @@ bool auth_session_is_ours(const struct auth_session *session);
 bool auth_session_is_under_way(const struct auth_session *session);
 
 /* Starts a fetch, whose order is complete but for the transfer, and takes it over. A copy of `done` is
- * signalled at its end; NULL: none. Where no worker can be started and the order says that somebody waits,
- * `done` is signalled at once, and the next auth_session_wait runs the whole fetch. false: nobody waits; the
- * fetch stays the caller's.
+ * signalled at its end; NULL: none. Where no worker can be started and the order says that the caller waits,
+ * `done` is signalled at once, and the next auth_session_wait runs the whole fetch. false: it does not wait;
+ * the fetch stays the caller's.
  */
 bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
                         const struct auth_notifier *done);
@@ -62,8 +62,8 @@ void auth_session_call(struct auth_session *session, struct auth_request *reques
  * nothing is; so at once in a forked child. */
 bool auth_session_wait(struct auth_session *session, int64_t limit_ns);
 
-/* A fetch that the next wait would run as a whole gets the time of who waits, `most_ns` from now. false: that
- * is none. */
+/* A fetch that the next wait would run as a whole gets the time of its caller, `most_ns` from now. false:
+ * that is no time. */
 bool auth_session_limit(struct auth_session *session, int64_t most_ns);
 
 /* Signals a copy of this notifier, too, at the end of what is under way on a worker; at once where nothing

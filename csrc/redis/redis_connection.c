@@ -68,9 +68,9 @@ static void free_replies(struct auth_redis_connection *connection) {
     connection->reply_count = 0;
 }
 
-/* Reads what nobody waited for, or else closing would reset the connection, and the server might not see the
- * last command. In a forked child it closes the child's descriptor alone, and leaves a context as it is that
- * a thread of the parent may have been changing. */
+/* Reads the replies to what was sent without waiting, or else closing would reset the connection, and the
+ * server might not see the last command. In a forked child it closes the child's descriptor alone, and leaves
+ * a context as it is that a thread of the parent may have been changing. */
 static void disconnect(struct auth_redis_connection *connection) {
     redisContext *context = connection->context;
     bool is_ours = connection->owner == getpid();
@@ -163,7 +163,7 @@ static const char *describe_error(struct auth_redis_connection *connection, cons
     return connection->why;
 }
 
-/* What another program has put there, of another type, is as good as nothing. */
+/* A key of another type was written by another program, and counts as absent. */
 static bool means_absent(const redisReply *reply) {
     return strncmp(reply->str, "WRONGTYPE ", strlen("WRONGTYPE ")) == 0 ||
            strncmp(reply->str, "ERR no such key", strlen("ERR no such key")) == 0;

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { STACK_BYTES = 512 * 1024, POLL_NS = 100000 };
 
@@ -21,7 +20,7 @@ enum state {
 
 /* Of a list that its owner adds to while the thread may read it. */
 struct listener {
-    struct auth_notifier notifier; /* a copy: who gave it may close it while the thread runs */
+    struct auth_notifier notifier; /* a copy: its owner may close it while the thread runs */
     struct listener *next;
 };
 
@@ -32,7 +31,6 @@ struct auth_worker {
     struct auth_notifier ended; /* the worker's own: the others may be signalled for other reasons */
     _Atomic(struct listener *) listeners;
     pthread_t thread;
-    pid_t owner;
     _Atomic enum state state;
 };
 
@@ -90,7 +88,7 @@ struct auth_worker *auth_worker_start(void (*function)(void *data), void (*relea
     if (worker == NULL)
         return NULL;
     *worker = (struct auth_worker){
-        .run = function, .release = release, .data = data, .ended = AUTH_NOTIFIER_CLOSED, .owner = getpid()};
+        .run = function, .release = release, .data = data, .ended = AUTH_NOTIFIER_CLOSED};
     bool opened = auth_notifier_open(&worker->ended);
     if (opened)
         auth_notifier_withhold(&worker->ended);
@@ -144,8 +142,6 @@ static void join(struct auth_worker *worker) {
 
 bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns) {
     enum state expected = RUNNING;
-    if (worker->owner != getpid()) /* a forked child */
-        return false;
     pthread_t thread = worker->thread; /* an abandoned worker may be gone at once */
     int64_t begun_ns = now_ns();
     int64_t left_ns = grace_ns;

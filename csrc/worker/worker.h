@@ -1,6 +1,8 @@
 /* Runs one blocking function on one short-lived thread: the only way this package does anything in the
- * background. The thread blocks all signals, has a small stack, and never touches Lua. The only file that
- * starts threads. SPDX-License-Identifier: MIT */
+ * background. The thread blocks all signals, has a small stack, and never touches Lua. A forked child must
+ * not use its parent's worker: it has no thread, the descriptors were closed at the fork, and the thread may
+ * have been writing to the memory that was copied. The only file that starts threads.
+ * SPDX-License-Identifier: MIT */
 #ifndef AUTH_WORKER_H
 #define AUTH_WORKER_H
 
@@ -12,7 +14,7 @@
 struct auth_worker;
 
 /* Starts `run(data)` on a thread and returns at once. At its end the thread signals a copy of `done`, which
- * the caller may close meanwhile; NULL: nobody waits. Until the worker has ended, `data` belongs to it.
+ * the caller may close meanwhile; NULL: none is signalled. Until the worker has ended, `data` belongs to it.
  * `release` frees `data` if the worker is abandoned: see auth_worker_end. NULL: no memory, no descriptor or
  * no thread is left; then nothing was started and `data` stays the caller's. */
 struct auth_worker *auth_worker_start(void (*run)(void *data), void (*release)(void *data), void *data,
@@ -22,15 +24,14 @@ struct auth_worker *auth_worker_start(void (*run)(void *data), void (*release)(v
  * worker. false: no memory, or no descriptor is left. */
 bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *notifier);
 
-/* Waits until it is done, `limit_ns` at most, less when a signal of the system arrives. Whether it is. */
+/* Waits until it is done, `limit_ns` at most, less when a signal of the system arrives. Whether it is.
+ * Blocks. */
 bool auth_worker_wait(const struct auth_worker *worker, int64_t limit_ns);
 
-/* Frees the worker, once `run` has been told to return by means of its own. true: the thread has ended, and
- * `data` is the caller's again. false: it did not within `grace_ns`: the thread goes on, and at its end
- * signals nothing but calls `release`; the caller must not use `data` any more. In a forked child, which has
- * a copy of the memory but no thread, false, too: its descriptors were closed at the fork (see
- * auth_notifier_withhold), and all memory is left as it is, for a thread of the parent may have been writing
- * to it. */
+/* Frees the worker; before that the caller makes `run` return, by means of its own. Blocks `grace_ns` at
+ * most. true: the thread has ended, and `data` is the caller's again. false: it did not within `grace_ns`:
+ * the thread goes on, and at its end signals nothing but calls `release`; the caller must not use `data` any
+ * more. */
 bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns);
 
 #endif
