@@ -19,7 +19,7 @@ local with = require "spec.support.with"
 local LIMIT, LOOK = 16, 0.1
 
 describe("a place", function()
-  local clock, places, started, ended
+  local clock, source, places, started, ended
 
   -- In place of a transfer: `ended[name] = true` brings the reply.
   local function transfer()
@@ -38,7 +38,7 @@ describe("a place", function()
 
   before_each(function()
     clock, started, ended = core.clock(), {}, {}
-    local source = { clock = clock, config = { connect_timeout = 1, wait = function() coroutine.yield() end },
+    source = { clock = clock, config = { connect_timeout = 1, wait = function() coroutine.yield() end },
       parts = { transfer = transfer } }
     source.waiter, source.transfers = waiter.new(source), transfers.new(source)
     places = connection_pool.new(source)
@@ -60,7 +60,7 @@ describe("a place", function()
   -- A request that is asked for now.
   local function ask(name, seconds)
     local asked = setmetatable({ routine = coroutine.create(function()
-      return places:call({ body = name }, deadlines.new(clock, seconds or 1000))
+      return places:call({ body = name }, deadlines.new(clock, seconds or 1000), source)
     end) }, Asked)
     asked:look()
     return asked

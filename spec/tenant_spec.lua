@@ -39,6 +39,35 @@ describe("a tenant's client", function()
     assert.is_true(s.client:token() == "parent") -- the tenant's end is not the parent's
   end)
 
+  it("ends its API calls under way when it is closed, and not its parent's", function()
+    local function wait(fd)
+      coroutine.yield(fd)
+    end
+    local s = scripted.new({ token("p1", 1000), token("a1", 1000), scripted.slow(scripted.api(200, "{}"), 5),
+      scripted.slow(scripted.api(200, "{}"), 5) }, { cluster = "us1", wait = wait })
+    local tenant = assert(s.client:tenant "abc")
+    assert(tenant:token())
+    local results = {}
+    local function begin(caller)
+      local thread = coroutine.create(function() results[caller] = table.pack(caller:get "/x") end)
+      local _, fd = assert(coroutine.resume(thread))
+      return thread, { pollfd = fd, events = "r" }
+    end
+    local first, awaited = begin(tenant)
+    local second = begin(s.client)
+    assert.not_equal(awaited, cqueues.poll(awaited, 0))
+    tenant:close()
+    assert.equal(awaited, cqueues.poll(awaited, 0))
+    assert(coroutine.resume(first))
+    assert.equal("closed", results[tenant][3])
+    assert(coroutine.resume(second))
+    assert.is_nil(results[s.client])
+    s:wait(5)
+    assert(coroutine.resume(second))
+    assert.equal(200, results[s.client][1].status)
+    s.client:close()
+  end)
+
   it("is another one with options, and does not take the place of the one without", function()
     local s = scripted.new {}
     local plain = assert(s.client:tenant "abc")

@@ -160,7 +160,7 @@ local function send(source, call, token, deadline)
     url = call.url, method = call.method, headers = call.headers, body = call.body and core.secret(call.body) or nil,
     authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX,
     no_repeat = not IDEMPOTENT[call.method],
-  }, deadline)
+  }, deadline, source)
   call.may_be_sent = raw ~= nil or failure.may_be_sent or failure.detail.reached == "server"
   return raw, failure
 end

@@ -23,8 +23,8 @@ Pool.__index = Pool
 function connection_pool.new(source)
   return setmetatable({
     _config = source.config, _clock = source.clock, _waiter = source.waiter, _transfers = source.transfers,
-    _active = setmetatable({}, { __mode = "k" }), -- a coroutine that is collected takes its transfer along
-    _looks = setmetatable({}, { __mode = "k" }),  -- likewise
+    -- By transfer: whose it is and what wakes its coroutine. A coroutine that is collected takes its transfer along.
+    _active = setmetatable({}, { __mode = "k" }), _looks = setmetatable({}, { __mode = "k" }),
     _queue = setmetatable({}, { __mode = "k" }), _tickets = 0, -- of who waits: ticket and last look, by notifier
   }, Pool)
 end
@@ -75,8 +75,8 @@ function Pool:_has_place(notifier)
   return self:_first_in_queue() == notifier
 end
 
--- Waits until a place is free. nil and a failure where there is none in time.
-function Pool:_wait_for_place(deadline)
+-- Waits until a place is free, or `owner` is closed. nil and a failure where there is none in time.
+function Pool:_wait_for_place(deadline, owner)
   local notifier <close>, failure = self._waiter:notifier()
   if failure then
     return nil, failure
@@ -87,26 +87,26 @@ function Pool:_wait_for_place(deadline)
     collectgarbage() -- only coroutines that were dropped can have the places
   end
   local _ <close> = defer(function() self._queue[notifier or 0] = nil end)
-  while notifier and not self:_has_place(notifier) and not deadline:over() and not self._closed do
+  while notifier and not self:_has_place(notifier) and not deadline:over() and not owner.closed do
     notifier:clear()
     self._waiter:poll(notifier, math.min(deadline:left(), LOOK))
   end
-  if self._closed or not self:_is_full() then
+  if owner.closed or not self:_is_full() then
     return true
   end
   return nil, errors.failure("timeout",
     ("%d requests of this client are under way, and none ended in time"):format(MAX_ACTIVE))
 end
 
-function Pool:_await(transfer, notifier, deadline)
-  while not self._closed and not transfer:wait(0) do
+function Pool:_await(transfer, notifier, deadline, owner)
+  while not owner.closed and not transfer:wait(0) do
     if notifier then
       self._waiter:poll(notifier, deadline:left() + STEP)
     else
       transfer:wait(STEP)
     end
   end
-  if self._closed then
+  if owner.closed then
     local failure = errors.pack(errors.closed())
     failure.may_be_sent = true
     return nil, failure
@@ -132,16 +132,17 @@ end
 --- Makes a request and waits for its reply.
 ---@param request table url, body, authorization, and what else transfer:call knows
 ---@param deadline central.auth.Deadline
+---@param owner central.auth.TokenSource which may be a tenant's: with it the request ends
 ---@return central.auth.RawReply? raw
 ---@return central.auth.Failure? failure
-function Pool:call(request, deadline)
+function Pool:call(request, deadline, owner)
   if self:_is_full() or next(self._queue) and self._waiter:yields() then
-    local free, failure = self:_wait_for_place(deadline)
+    local free, failure = self:_wait_for_place(deadline, owner)
     if not free then
       return nil, failure
     end
   end
-  if self._closed then
+  if owner.closed then
     return nil, errors.pack(errors.closed())
   end
   local notifier <close>, failure = self._waiter:notifier()
@@ -153,7 +154,7 @@ function Pool:call(request, deadline)
     return nil, failure
   end
   local unharmed = false
-  self._active[transfer] = true
+  self._active[transfer] = { owner = owner, notifier = notifier }
   local _ <close> = defer(function() self:_release(transfer, unharmed) end)
   requests.add_connection(request, self._config, deadline)
   local started, why = transfer:call(request, notifier)
@@ -163,8 +164,8 @@ function Pool:call(request, deadline)
     self:_wake_first()
   end
   local raw
-  raw, failure = self:_await(transfer, notifier, deadline)
-  unharmed = raw ~= nil or not self._closed
+  raw, failure = self:_await(transfer, notifier, deadline, owner)
+  unharmed = raw ~= nil or not owner.closed
   return raw, failure
 end
 
@@ -173,8 +174,9 @@ end
 ---@param order table
 ---@param more? table to be added to the order
 ---@param deadline central.auth.Deadline
+---@param owner central.auth.TokenSource
 ---@return table?
-function Pool:look(order, more, deadline)
+function Pool:look(order, more, deadline, owner)
   order.look_only, order.waits, order.tries = true, true, 1
   for name, value in pairs(more or {}) do
     order[name] = value
@@ -184,7 +186,7 @@ function Pool:look(order, more, deadline)
   if not transfer then
     return nil
   end
-  self._looks[transfer] = true
+  self._looks[transfer] = { owner = owner, notifier = notifier }
   local _ <close> = defer(function()
     self._looks[transfer] = nil
     if not transfer:wait(0) then
@@ -193,24 +195,26 @@ function Pool:look(order, more, deadline)
     self._transfers:give_back(transfer)
   end)
   local started, is_inline = transfer:fetch(order, notifier)
-  while started and not self._closed and not transfer:wait(0) and not deadline:over() do
+  while started and not owner.closed and not transfer:wait(0) and not deadline:over() do
     if notifier and not is_inline then
       self._waiter:poll(notifier, deadline:left())
     else
       transfer:wait(math.min(deadline:left(), STEP))
     end
   end
-  return started and not self._closed and transfer:wait(0) and transfer:finish() or nil
+  return started and not owner.closed and transfer:wait(0) and transfer:finish() or nil
 end
 
---- Requests under way, and those that wait for a place, end with the code `closed`; also where the coroutine that waits
---- was dropped.
+--- Requests of closed clients, under way or waiting for a place, end with the code `closed`; also where the coroutine
+--- that waits was dropped.
 function Pool:close()
-  self._closed = true
   for _, transfers in ipairs { self._active, self._looks } do
-    for transfer in pairs(transfers) do
-      if transfer:ours() then
+    for transfer, call in pairs(transfers) do
+      if call.owner.closed and transfer:ours() then
         transfer:cancel()
+        if call.notifier then
+          call.notifier:signal()
+        end
       end
     end
   end

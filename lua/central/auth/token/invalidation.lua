@@ -158,7 +158,7 @@ function invalidation.revoke(source)
     return nil, failure
   end
   local raw
-  raw, failure = source.pool:call(revocation(config, token, source.client_secret.current, assertion), deadline)
+  raw, failure = source.pool:call(revocation(config, token, source.client_secret.current, assertion), deadline, source)
   return revoked(raw, failure, response_error.cleaner(source, assertion, token))
 end
 

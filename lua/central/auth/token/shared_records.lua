@@ -12,7 +12,7 @@ local shared_records = {}
 ---@return table? result nil where there is none in time
 function shared_records.fetch(source, deadline, more)
   local order = request.order(source, deadline)
-  local result = order and source.pool:look(order, more, deadline)
+  local result = order and source.pool:look(order, more, deadline, source)
   if result and not source.closed then
     source.renewals:note_result(result)
   end

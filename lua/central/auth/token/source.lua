@@ -318,7 +318,7 @@ function TokenSource:close()
   self.current:forget()
   for _, name in ipairs { "tenants", "renewals", "waiter", "pool", "transfers", "cache" } do
     local part = self:made(name)
-    if part and not (self._parent and SHARED[name]) then
+    if part and not (self._parent and name == "transfers") then
       part:close()
     end
   end

@@ -24,7 +24,7 @@ local function probe(found, url, body)
   client.waiter, client.transfers = waiters.new(client), transfers.new(client)
   local pool = connection_pool.new(client)
   local started = clock:boot()
-  local raw, failure = pool:call({ url = url, body = body }, deadline)
+  local raw, failure = pool:call({ url = url, body = body }, deadline, client)
   local took = clock:boot() - started
   client.transfers:close()
   failure = failure or {}
