@@ -30,6 +30,31 @@ describe("renewal in the background #valgrind", function()
     assert.same({ "fetched", "renewed" }, s.events)
   end)
 
+  it("holds up one coroutine at a time where a function that gives an assertion yields", function()
+    local calls = 0
+    local function give()
+      calls = calls + 1
+      if coroutine.isyieldable() then
+        coroutine.yield "reads the assertion"
+      end
+      return "a-long-enough-assertion"
+    end
+    local s = stale({ token("t1", 1000), token("t2", 1000) }, { client_secret = scripted.NONE,
+      client_assertion = give })
+    local function call()
+      return select(2, coroutine.resume(coroutine.create(function() return s.client:token() end)))
+    end
+    assert.equal("reads the assertion", call()) -- and is dropped
+    for _ = 1, 10 do
+      assert.equal("t1", call())
+    end
+    assert.equal(2, calls)
+    s:wait(1)
+    assert.equal("t1", s.client:token()) -- starts another renewal
+    s:wait(1)
+    assert.equal("t2", s.client:token())
+  end)
+
   it("brings its token also to a call long after", function()
     local s = scripted.new { token("t1", 10000), slow(token("t2", 10000)) }
     s.client:token()

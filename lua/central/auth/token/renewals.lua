@@ -22,7 +22,7 @@ Renewals.__index = Renewals
 ---@param source central.auth.TokenSource
 ---@return central.auth.Renewals
 function renewals.new(source)
-  return setmetatable({ _source = source, count = 0, _not_before = 0 }, Renewals)
+  return setmetatable({ _source = source, count = 0, _not_before = 0, _next_in_background = 0 }, Renewals)
 end
 
 -- --- what a fetch brings --------------------------------------------------------------------------------------------
@@ -127,8 +127,8 @@ end
 
 --- Starts a renewal that no call waits for; its failure costs nothing.
 function Renewals:start_in_background()
-  local source = self._source
-  if self._current or select(2, source:backoff()) > 0 or source.clock:boot() < self._not_before then
+  local source, now = self._source, self._source.clock:boot()
+  if self._current or select(2, source:backoff()) > 0 or now < math.max(self._not_before, self._next_in_background) then
     return
   end
   local purpose = { early = true, deadline = source:deadline() }
@@ -136,7 +136,9 @@ function Renewals:start_in_background()
   local is_fresh = found and select(2, source.current:state()) == "fresh"
   if not failure and not is_fresh
     or failure and source.client_secret.kind ~= "function" and source.failures:may_have_other_secret(purpose) then
+    self._next_in_background = now + MIN_INTERVAL -- while a function yields, other coroutines only return the token
     self:start(purpose)
+    self._next_in_background = 0
   end
 end
 
