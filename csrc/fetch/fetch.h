@@ -24,7 +24,7 @@
 
 #define AUTH_FETCH_TRIES_MAX 4
 #define AUTH_FETCH_IDS_MAX 8
-#define AUTH_FETCH_PROBLEM_MAX 160
+#define AUTH_FETCH_PROBLEM_MAX (AUTH_SECRET_PROBLEM_MAX + 16) /* bytes; room for the option before it */
 
 /* How the client authenticates: in the body ("post") or in the header, RFC 6749, 2.3.1. */
 enum auth_fetch_style { AUTH_FETCH_POST, AUTH_FETCH_BASIC, AUTH_FETCH_BASIC_RAW };

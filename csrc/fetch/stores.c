@@ -61,7 +61,7 @@ static bool give_password(struct auth_stores *stores, const struct auth_deadline
     struct auth_store *store = stores->records[AUTH_REMOTE].store;
     const struct auth_secret_source *source = &stores->order->remote_password;
     char problem[AUTH_SECRET_PROBLEM_MAX] = "no memory";
-    char text[AUTH_SECRET_PROBLEM_MAX + sizeof "cache_password: "];
+    char text[AUTH_FETCH_PROBLEM_MAX];
     struct auth_secret password = {0};
     if (stores->has_password || source->kind == AUTH_SECRET_NONE || store->kind->set_password == NULL)
         return true;

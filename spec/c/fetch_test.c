@@ -957,6 +957,19 @@ static void gives_it_its_password(void **state) {
     assert_int_equal(world.remote.calls, 0);
 }
 
+static void keeps_the_reason_behind_a_long_path(void **state) {
+    char path[151];
+    (void)state;
+    memset(path, 'x', sizeof path - 1);
+    memcpy(path, "/nonexistent/", strlen("/nonexistent/"));
+    path[sizeof path - 1] = '\0';
+    struct auth_fetch_order *order = new_remote_fetch();
+    order->remote_password.kind = AUTH_SECRET_FILE;
+    order->remote_password.text = strdup(path);
+    assert_int_equal(run_fetch(), AUTH_FETCH_REPLY);
+    assert_non_null(strstr(world.result->remote_problem, "xxx: No such file or directory"));
+}
+
 static void uses_a_remote_store_without_a_folder(void **state) {
     (void)state;
     struct auth_fetch_order *order = new_remote_fetch();
@@ -1150,6 +1163,7 @@ int main(void) {
         TEST(goes_on_alone_after_any_fault_of_the_remote_store),
         TEST(gives_the_remote_store_no_more_than_its_time),
         TEST(gives_it_its_password),
+        TEST(keeps_the_reason_behind_a_long_path),
         TEST(uses_a_remote_store_without_a_folder),
         TEST(says_nothing_of_a_store_where_it_is_cancelled),
         TEST(ends_when_it_is_cancelled_at_any_point),
