@@ -33,7 +33,6 @@ struct auth_deadline auth_deadline_within(const struct auth_deadline *deadline, 
     return earlier;
 }
 
-/* Of poll(2), whose last descriptor is the one that cancels. */
 static int poll_once(struct pollfd *fds, size_t count, int64_t limit_ns) {
     struct timespec limit = auth_clock_timespec(limit_ns);
     return ppoll(fds, (nfds_t)count, &limit, NULL);

@@ -42,32 +42,32 @@ static bool is_any_closed(void) {
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static int shields;
-static struct place {
+static struct filler {
     bool filled;
     dev_t device;
     ino_t inode; /* by which it is recognised: the host may have put another file there since */
-} places[STANDARD];
+} fillers[STANDARD];
 
-/* With sockets that lead nowhere: reading and writing fail as if they were closed. */
-static void fill_places(void) {
+/* Fills closed ones with unconnected sockets: reading and writing fail as if they were closed. */
+static void open_fillers(void) {
     for (int fd = 0; fd < STANDARD; fd++) {
         struct stat info;
         int filler = is_closed(fd) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
         if (filler == fd && fstat(fd, &info) == 0)
-            places[fd] = (struct place){.filled = true, .device = info.st_dev, .inode = info.st_ino};
+            fillers[fd] = (struct filler){.filled = true, .device = info.st_dev, .inode = info.st_ino};
         else if (filler >= 0)
             close(filler);
     }
 }
 
-static void clear_places(void) {
+static void close_fillers(void) {
     for (int fd = 0; fd < STANDARD; fd++) {
         struct stat info;
-        const struct place *place = &places[fd];
-        if (place->filled && fstat(fd, &info) == 0 && info.st_dev == place->device &&
-            info.st_ino == place->inode)
+        const struct filler *filler = &fillers[fd];
+        if (filler->filled && fstat(fd, &info) == 0 && info.st_dev == filler->device &&
+            info.st_ino == filler->inode)
             close(fd);
-        places[fd].filled = false;
+        fillers[fd].filled = false;
     }
 }
 
@@ -75,7 +75,7 @@ bool auth_descriptor_shield(void) {
     pthread_mutex_lock(&guard);
     bool needed = shields > 0 || is_any_closed();
     if (needed && shields++ == 0)
-        fill_places();
+        open_fillers();
     pthread_mutex_unlock(&guard);
     return needed;
 }
@@ -83,7 +83,7 @@ bool auth_descriptor_shield(void) {
 void auth_descriptor_unshield(void) {
     pthread_mutex_lock(&guard);
     if (--shields == 0)
-        clear_places();
+        close_fillers();
     pthread_mutex_unlock(&guard);
 }
 

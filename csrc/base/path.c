@@ -31,7 +31,7 @@ static bool is_secrets(const struct walk *walk, const struct stat *info) {
     return false;
 }
 
-/* Takes the descriptor over. */
+/* Makes this the folder `at`, and takes its descriptor over. */
 static void enter(struct walk *walk, int fd, const struct stat *info) {
     struct auth_path *path = walk->path;
     auth_path_close(path);
@@ -41,7 +41,7 @@ static void enter(struct walk *walk, int fd, const struct stat *info) {
     path->in_secrets = is_secrets(walk, info) || (path->in_secrets && strcmp(path->name, "..") != 0);
 }
 
-/* Goes on in this folder; the system follows links to it. */
+/* Makes this the folder `at`; the system follows links to it. 0 or an errno. */
 static int begin_at(struct walk *walk, int at, const char *folder) {
     struct stat info;
     int fd = auth_descriptor_keep(openat(at, folder, O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -76,8 +76,8 @@ static int follow(struct walk *walk, int link, const struct stat *info) {
     return target[0] == '/' ? begin_at(walk, AT_FDCWD, "/") : 0;
 }
 
-/* The next name of the rest; "." where there is none. */
-static int take_name(struct walk *walk) {
+/* Moves the next name from the rest to the path's `name`; "." where there is none. 0 or an errno. */
+static int next_name(struct walk *walk) {
     char *name = walk->path->name;
     const char *from = walk->rest + strspn(walk->rest, "/");
     size_t length = strcspn(from, "/");
@@ -97,11 +97,11 @@ static bool is_in_proc(int link) {
     return fstatfs(link, &info) == 0 && info.f_type == PROC_SUPER_MAGIC;
 }
 
-/* One name further. `done`: it was the last. */
+/* Follows one name. `done`: it was the last. 0 or an errno. */
 static int step(struct walk *walk, bool *done) {
     struct auth_path *path = walk->path;
     struct stat info;
-    int error = take_name(walk);
+    int error = next_name(walk);
     if (error != 0)
         return error;
     bool last = walk->rest[strspn(walk->rest, "/")] == '\0';

@@ -73,15 +73,15 @@ static size_t *borders_of(const unsigned char *needle, size_t length) {
     return borders;
 }
 
-/* Hides from character `first` to before `last`, and the `led` digits before it where those are `digits`: the
+/* Hides from character `first` to before `last`, and the `prefix` digits before it if those are `digits`: the
  * needle may begin with what reads as the end of a percent code. false: they are not. */
 static bool hide(struct redaction *redaction, const struct reading *reading, size_t first, size_t last,
-                 const unsigned char *digits, size_t led) {
+                 const unsigned char *digits, size_t prefix) {
     size_t start = reading->starts[first];
-    if (led > 0 && (first == 0 || start - reading->starts[first - 1] != CODE_LENGTH))
+    if (prefix > 0 && (first == 0 || start - reading->starts[first - 1] != CODE_LENGTH))
         return false;
-    start -= led;
-    for (size_t i = 0; i < led; i++)
+    start -= prefix;
+    for (size_t i = 0; i < prefix; i++)
         if (fold(redaction->text->data[start + i]) != digits[i])
             return false;
     if (redaction->ends[start] < reading->starts[last])
@@ -89,25 +89,26 @@ static bool hide(struct redaction *redaction, const struct reading *reading, siz
     return true;
 }
 
-/* Hides the needle but for its first `led` characters, which are looked for before each place. false: no
- * memory. */
+/* Searches for the needle without its first `prefix` characters, and compares those before each match. Hides
+ * what matches. false: no memory. */
 static bool search(struct redaction *redaction, const struct reading *reading, const unsigned char *needle,
-                   size_t length, size_t led) {
-    const unsigned char *rest = needle + led;
+                   size_t length, size_t prefix) {
+    const unsigned char *rest = needle + prefix;
     const unsigned char *characters = reading->characters.data;
     size_t count = reading->characters.length;
-    size_t wanted = length - led <= count ? length - led : count + 1; /* what is longer can only be cut */
+    size_t wanted =
+        length - prefix <= count ? length - prefix : count + 1; /* what is longer can only be cut */
     size_t *borders = borders_of(rest, wanted);
     size_t matched = 0;
     for (size_t i = 0; borders != NULL && i < count; i++) {
         while (matched > 0 && (matched == wanted || characters[i] != rest[matched]))
             matched = borders[matched - 1];
         matched += characters[i] == rest[matched] ? 1 : 0;
-        if (matched == wanted && hide(redaction, reading, i + 1 - wanted, i + 1, needle, led))
+        if (matched == wanted && hide(redaction, reading, i + 1 - wanted, i + 1, needle, prefix))
             redaction->found = true;
     }
     if (redaction->cut && matched > 0 && matched < wanted)
-        (void)hide(redaction, reading, count - matched, count, needle, led);
+        (void)hide(redaction, reading, count - matched, count, needle, prefix);
     bool ok = borders != NULL;
     free(borders);
     return ok;
@@ -118,8 +119,8 @@ static bool search_decoded(struct redaction *redaction, const struct reading *ne
     const struct auth_secret *text = redaction->text;
     struct reading decoded;
     bool ok = read_characters(&decoded, text->data, text->length, true);
-    for (size_t led = 0; ok && led < CODE_LENGTH && led < needle->characters.length; led++)
-        ok = search(redaction, &decoded, needle->characters.data, needle->characters.length, led);
+    for (size_t prefix = 0; ok && prefix < CODE_LENGTH && prefix < needle->characters.length; prefix++)
+        ok = search(redaction, &decoded, needle->characters.data, needle->characters.length, prefix);
     /* Some encoders leave alone what already reads as a percent code. */
     size_t length = decoded_needle->characters.length;
     if (ok && length < needle->characters.length && length >= AUTH_REDACT_SHORT)

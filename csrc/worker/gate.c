@@ -17,16 +17,16 @@ static atomic_bool exiting;
 static bool fork_unsafe;
 
 static _Thread_local struct member {
-    int depth;       /* of `enter` */
-    bool forks;      /* between the handlers of a fork */
-    bool alone;      /* no other thread was inside when it forked */
-    bool registered; /* for its end */
-    bool ends;       /* and is inside because it does */
-    int rounds;      /* of destructors until it leaves */
+    int depth;       /* calls of `enter` without their `leave` */
+    bool is_forking; /* between the handlers of a fork */
+    bool was_alone;  /* no other thread was inside when it forked */
+    bool registered; /* its end will be noticed */
+    bool is_ending;  /* it is inside because it runs its exit destructors */
+    int rounds;      /* of destructors that are left until it leaves */
 } me;
 
 static bool is_open(void) {
-    return !atomic_load(&exiting) && (me.forks || atomic_load(&closing) == 0);
+    return !atomic_load(&exiting) && (me.is_forking || atomic_load(&closing) == 0);
 }
 
 static bool enter(void) {
@@ -81,9 +81,9 @@ static void linger(void) {
 }
 
 static void enter_for_end(int rounds) {
-    me.ends = enter();
+    me.is_ending = enter();
     me.rounds = rounds;
-    if (me.ends)
+    if (me.is_ending)
         return;
     linger();
     (void)pthread_setspecific(key, NULL); /* once is enough */
@@ -98,16 +98,16 @@ static void before_destructors(void *data) {
 /* The destructor of the key. A key that is set again is visited again, after all others. Without
  * `before_destructors` the number of rounds left is unknown: then the thread leaves in the next one. */
 static void in_destructors(void *data) {
-    if (!me.ends) {
+    if (!me.is_ending) {
         enter_for_end(1);
-        if (me.ends && pthread_setspecific(key, data) == 0)
+        if (me.is_ending && pthread_setspecific(key, data) == 0)
             return;
     } else if (--me.rounds > 0 && pthread_setspecific(key, data) == 0) {
         return;
     }
-    if (me.ends)
+    if (me.is_ending)
         auth_gate_leave();
-    me.ends = false;
+    me.is_ending = false;
 }
 
 /* What C++ registers the destructors of thread-local objects by; glibc has it, other C libraries may not. */
@@ -131,20 +131,20 @@ bool auth_gate_enter(void) {
 /* --- forks, and the exit --- */
 
 static void before_fork(void) {
-    me.forks = true;
+    me.is_forking = true;
     atomic_fetch_add(&closing, 1);
-    me.alone = wait_for_others();
+    me.was_alone = wait_for_others();
 }
 
 static void after_fork(void) {
-    me.forks = false;
+    me.is_forking = false;
     atomic_fetch_sub(&closing, 1);
 }
 
 /* The threads that were inside, or waited to enter, do not exist here. */
 static void in_child(void) {
-    fork_unsafe = fork_unsafe || !me.alone;
-    me.forks = false;
+    fork_unsafe = fork_unsafe || !me.was_alone;
+    me.is_forking = false;
     atomic_store(&closing, 0);
     atomic_store(&inside, me.depth > 0 ? 1 : 0);
 }
