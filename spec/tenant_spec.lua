@@ -161,6 +161,25 @@ describe("a tenant's client", function()
     assert.equal(4, s.requests)
   end)
 
+  it("returns its stale token at once although its exchange was refused and Redis does not answer", function()
+    local s = scripted.new({ token("p1", 7200), token("a1", 1000), scripted.refusal "invalid_token", token("p2", 7200),
+      token("a2", 1000) }, { cache = "redis://127.0.0.1:1" })
+    local tenant = assert(s.client:tenant "abc")
+    assert.equal("a1", tenant:token())
+    s:wait(800)
+    assert.equal("a1", tenant:token()) -- stale
+    s:wait(1)
+    s.world.redis.answers = false
+    local before = s.clock:boot()
+    assert.equal("a1", tenant:token())
+    assert.near(before, s.clock:boot(), 0.1)
+    s:wait(30)
+    tenant:token()
+    s:wait(30)
+    assert.equal("a2", tenant:token())
+    assert.equal("p2", s.client:token())
+  end)
+
   it("gets over a parent's token that is dead while they share by a cache, and so do other processes", function()
     local clock = core.clock()
     local function process_of(replies)

@@ -18,7 +18,7 @@ local current_token = {}
 ---@field tracker userdata from which the getter of the client returns the token
 ---@field origin? "network" | "cache"
 ---@field scope? string that was granted
----@field ended? { tracker: userdata, sent_boot: number } an expired one that was in a record
+---@field expired_record? { tracker: userdata, sent_boot: number } an expired one that was in a record
 local CurrentToken = {}
 CurrentToken.__index = CurrentToken
 
@@ -89,7 +89,7 @@ end
 
 function CurrentToken:_hold(token, raw, origin)
   self:_begin(self.tracker, token, raw)
-  self.origin, self.scope, self.ended, self._arrived = origin, token.scope, nil, raw.received_boot or 0
+  self.origin, self.scope, self.expired_record, self._arrived = origin, token.scope, nil, raw.received_boot or 0
   self.sent_boot, self.sent_wall, self.id = raw.sent_boot, raw.sent_wall, raw.id
   self.adoptions = self.adoptions + 1
 end
@@ -106,17 +106,17 @@ end
 ---@param token central.auth.TokenResponse
 ---@param raw central.auth.RawReply
 ---@return "new" | "same" | "expired" how
----@return string? odd what is unusual, in words
+---@return string? warning what is unusual
 function CurrentToken:take(token, raw)
   local usable, _, remaining = self:state()
-  local how, odd = token.access_token == self:token() and "same" or "new", nil
+  local how, warning = token.access_token == self:token() and "same" or "new", nil
   if usable and how == "new" and self:_track(token, raw):state() == "expired" then
     self.adoptions = self.adoptions + 1
     return "expired", "the new token had expired when its reply was read"
   elseif self:_was_invalidated(token.access_token) then
-    odd = "the server returned the token that was just invalidated"
+    warning = "the server returned the token that was just invalidated"
   elseif usable and how == "same" then
-    odd = "the server returned the token already held"
+    warning = "the server returned the token already held"
   end
   self.replaced, self._had_one = self._had_one or false, true
   local said = token.expires_in and token.expires_in - (self._clock:boot() - raw.sent_boot)
@@ -125,7 +125,7 @@ function CurrentToken:take(token, raw)
   else
     self:_hold(token, raw, "network")
   end
-  return how, odd
+  return how, warning
 end
 
 --- Takes the token of a record if it is better than the one held: usable, not invalidated, good for longer; with
@@ -144,7 +144,7 @@ function CurrentToken:take_record(raw, since)
   local other = self:_track(token, raw)
   local state, remaining = other:state()
   if state == "expired" then
-    self.ended = { tracker = other, sent_boot = raw.sent_boot }
+    self.expired_record = { tracker = other, sent_boot = raw.sent_boot }
     return false
   elseif remaining <= select(2, self.tracker:state()) then
     return false

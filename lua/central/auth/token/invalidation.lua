@@ -42,7 +42,7 @@ end
 -- Removes a token from all records. Whether it was in one, and whether that was allowed (see Cache:forget).
 local function remove_records(source, token, deadline, ids, sent_wall, proven)
   local removed, allowed = source.cache:forget(ids, sent_wall, proven)
-  if allowed and source.cache:has_remote() then
+  if allowed and source.cache:has_remote() and not deadline:over() then
     local result = shared_records.fetch(source, deadline, { forget = ids })
     local rest = result and ids_of(source, token, result.token, result.last)
     if rest and rest[1] then

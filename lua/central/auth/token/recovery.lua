@@ -72,7 +72,7 @@ function Recovery:reply(result)
   local failure = response_error.of(raw, self:_cleaner(result))
   source:mark_seen(raw)
   if subject_token and not self._had_new_subject and not renewal.deadline:over()
-    and source.subject:has_new(subject_token, failure) then
+    and source.subject:may_exchange_again(subject_token, failure) then
     self._had_new_subject = true
     return {}
   end

@@ -35,17 +35,18 @@ function Renewals:take(token, raw)
   local source, current = self._source, self._source.current
   source:mark_seen(raw)
   source:succeeded()
-  local how, odd = current:take(token, raw)
+  local how, warning = current:take(token, raw)
   local _, _, remaining = current:state()
   self._not_before = source.clock:boot() + math.max(how == "same" and remaining / 2 or 0, MIN_INTERVAL)
   if how == "expired" then
-    source:note("odd_reply", { what = odd })
+    source:note("odd_reply", { what = warning })
     return true
   end
   self.count = self.count + (current.replaced and 1 or 0)
   self.skew = raw.date and raw.received_wall - raw.date
   source:note(current.replaced and "renewed" or "fetched", { expires_in = remaining })
-  for _, what in ipairs(source.config.on_event and reply_warnings.list(raw, token, source.config.scope, odd) or {}) do
+  local config = source.config
+  for _, what in ipairs(config.on_event and reply_warnings.list(raw, token, config.scope, warning) or {}) do
     source:note("odd_reply", { what = what })
   end
   return current:can_be_returned()

@@ -9,16 +9,16 @@ local reply_warnings = {}
 
 local DAY = 86400 -- seconds
 
-local function in_expires_in(fields, token)
-  local said = response.seconds(fields.expires_in)
-  if said and said <= DAY then
+local function expires_in_warning(fields, token)
+  local given = response.seconds(fields.expires_in)
+  if given and given <= DAY then
     return nil
   end
-  return (said and "expires_in is over a day" or "expires_in is missing or no positive number")
-    .. (token.expires_in ~= said and "; taken from the JWT" or said and "; cut to a day" or "; taken as five minutes")
+  return (given and "expires_in is over a day" or "expires_in is missing or no positive number")
+    .. (token.expires_in ~= given and "; taken from the JWT" or given and "; cut to a day" or "; taken as five minutes")
 end
 
-local function in_type(value)
+local function type_warning(value)
   if value == nil or value == cjson.null then
     return "token_type is missing"
   end
@@ -39,17 +39,17 @@ local function same_scope(a, b)
   return next(words) == nil
 end
 
---- What was unusual, in words.
+--- What was unusual.
 ---@param raw central.auth.RawReply
 ---@param token central.auth.TokenResponse that it brought
 ---@param scope? string that was asked for
----@param odd? string what was unusual in this token, compared with the one held
+---@param warning? string what was unusual in this token, compared with the one held
 ---@return string[]
-function reply_warnings.list(raw, token, scope, odd)
+function reply_warnings.list(raw, token, scope, warning)
   local list, fields = {}, json.object(raw.body)
-  list[#list + 1] = in_type(fields.token_type)
-  list[#list + 1] = in_expires_in(fields, token)
-  list[#list + 1] = odd
+  list[#list + 1] = type_warning(fields.token_type)
+  list[#list + 1] = expires_in_warning(fields, token)
+  list[#list + 1] = warning
   if scope and token.scope and not same_scope(scope, token.scope) then
     list[#list + 1] = "the granted scope differs from the one asked for"
   end

@@ -77,9 +77,9 @@ function status.of(source)
   end
   local failures, renewals, current = source:made "failures", source:made "renewals", source.current
   local tracker, sent_boot, origin = current.tracker, current.sent_boot, current.origin
-  local ended = current.ended
-  if ended and tracker:state() == "none" and ended.tracker:state() == "expired" then -- the clock may have been set back
-    tracker, sent_boot, origin = ended.tracker, ended.sent_boot, "cache"
+  local expired = current.expired_record
+  if expired and tracker:state() == "none" and expired.tracker:state() == "expired" then -- a clock may be set back
+    tracker, sent_boot, origin = expired.tracker, expired.sent_boot, "cache"
   end
   local state, remaining, life, renews_in = tracker:state()
   local held = state ~= "none"

@@ -19,7 +19,9 @@ Subject.__index = Subject
 ---@param source central.auth.TokenSource
 ---@return central.auth.Subject
 function subject.new(source)
-  return setmetatable({ _source = source, _tenants = setmetatable({}, { __mode = "k" }), _next = 0 }, Subject)
+  return setmetatable({
+    _source = source, _tenants = setmetatable({}, { __mode = "k" }), _next_invalidation = 0,
+  }, Subject)
 end
 
 --- Another tenant, which is closed with the MSP's client.
@@ -53,22 +55,22 @@ function Subject:token(tenant, deadline, early)
   return token
 end
 
-local DEAD_SUBJECT = { invalid_grant = true, invalid_token = true, invalid_request = true }
+local INVALID_SUBJECT = { invalid_grant = true, invalid_token = true, invalid_request = true }
 
---- Whether another exchange may succeed because this one was refused for what may be a dead subject token: then that
---- is invalidated, unless another was only now, and there is, or will be, another.
+--- Whether another exchange may succeed because this one was refused for what may be an invalid subject token: then
+--- that is invalidated, unless another was only now, and there is, or will be, another.
 ---@param token string
 ---@param failure central.auth.Failure
 ---@return boolean
-function Subject:has_new(token, failure)
+function Subject:may_exchange_again(token, failure)
   local source = self._source
   local now, is_current = source.clock:boot(), source.current:token() == token
-  if not response_error.rejected(failure.code, failure.detail) and not DEAD_SUBJECT[failure.detail.oauth_error]
-    or is_current and now < self._next then
+  if not response_error.rejected(failure.code, failure.detail) and not INVALID_SUBJECT[failure.detail.oauth_error]
+    or is_current and now < self._next_invalidation then
     return false
   elseif is_current then
-    self._next = now + NEW_SUBJECT_AFTER
-    invalidation.invalidate(source, token)
+    self._next_invalidation = now + NEW_SUBJECT_AFTER
+    invalidation.invalidate(source, token, source:deadline(0)) -- a call that has a token does not wait for Redis
   end
   return true
 end
