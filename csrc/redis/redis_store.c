@@ -126,13 +126,14 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
         {.count = 2, .words = {"PTTL", key}}};
     enum auth_store_result result = auth_redis_connection_call(redis, commands, 2, call);
     bool in_time = auth_clock_boot_ns(call->deadline.clock) - asked_ns < lease_ns;
-    if (result != AUTH_STORE_OK || !in_time)
+    lock->held = result == AUTH_STORE_OK && in_time && redis->replies[0]->type == REDIS_REPLY_STATUS;
+    if (!lock->held) /* even if it was found taken: it may be ours, if the connection broke before the reply
+                      */
         release(redis, key, lock->lease);
     if (result != AUTH_STORE_OK)
         return result;
     if (redis->replies[1]->type == REDIS_REPLY_INTEGER && redis->replies[1]->integer == NO_EXPIRY)
         return fail(call, "the lock key has no expiry; another program may have written it");
-    lock->held = in_time && redis->replies[0]->type == REDIS_REPLY_STATUS;
     return lock->held ? AUTH_STORE_OK : AUTH_STORE_BUSY;
 }
 

@@ -116,6 +116,24 @@ static void see_it_end(int connection) {
     _exit(read(connection, request, sizeof request) == 0 ? 0 : 1);
 }
 
+/* Grants a lock on the first connection, but loses the reply; finds it taken on the second. Ends the server
+ * with 0 if the lock is then released. */
+static void lose_the_reply(int connection) {
+    static bool was_lost;
+    char request[4096] = "";
+    if (!was_lost) {
+        (void)!read(connection, request, sizeof request); /* GET */
+        (void)dprintf(connection, ":-2\r\n$-1\r\n");
+    }
+    (void)!read(connection, request, sizeof request); /* SET */
+    if (was_lost) {
+        (void)dprintf(connection, "$-1\r\n:1000\r\n");
+        _exit(read(connection, request, sizeof request - 1) > 0 && strstr(request, "EVAL") != NULL ? 0 : 1);
+    }
+    was_lost = true;
+    close(connection);
+}
+
 /* --- stores --- */
 
 static struct auth_store *new_store(struct auth_redis_options options, int limit_ms) {
@@ -341,6 +359,20 @@ static void takes_a_lease_or_finds_it_taken(void **state) {
         stop(server);
     }
     assert_string_equal(call.why, "the lock key has no expiry; another program may have written it");
+}
+
+static void releases_a_lease_whose_reply_was_lost(void **state) {
+    (void)state;
+    struct auth_lock held;
+    int status = -1;
+    struct server server = serve_by(lose_the_reply);
+    struct auth_store *store = store_of(server, LONG_MS);
+    assert_int_equal(get(store), AUTH_STORE_ABSENT);
+    assert_int_equal(lock(store, &held), AUTH_STORE_BUSY);
+    assert_false(held.held);
+    free_store(store);
+    assert_int_equal(waitpid(server.pid, &status, 0), server.pid);
+    assert_int_equal(status, 0);
 }
 
 static void says_why_it_is_not_there(void **state) {
@@ -1082,6 +1114,7 @@ int main(void) {
         cmocka_unit_test(takes_no_more_than_a_record),
         cmocka_unit_test(asks_on_a_new_connection_after_an_error),
         cmocka_unit_test(takes_a_lease_or_finds_it_taken),
+        cmocka_unit_test(releases_a_lease_whose_reply_was_lost),
         cmocka_unit_test(says_why_it_is_not_there),
         cmocka_unit_test(closes_without_a_reset),
         cmocka_unit_test(survives_a_connection_that_broke),
