@@ -180,6 +180,27 @@ describe("a tenant's client", function()
     assert.equal("p2", s.client:token())
   end)
 
+  it("returns its stale token without a call of the function that gives its parent's secret", function()
+    local calls = 0
+    local function give()
+      calls = calls + 1
+      return ("the-parent's-secret-%d"):format(calls)
+    end
+    local s = scripted.new({ token("p1", 100), token("a1", 1000), scripted.refusal "invalid_client",
+      token("p2", 1000) }, { client_secret = give })
+    local tenant = assert(s.client:tenant "abc")
+    assert.equal("a1", tenant:token())
+    s:wait(760)
+    for _ = 1, 3 do
+      assert.equal("a1", tenant:token())
+      s:wait(0.5)
+    end
+    assert.equal(3, s.requests)
+    assert.equal(1, calls)
+    assert.equal("p2", s.client:token())
+    assert.equal(2, calls)
+  end)
+
   it("gets over a parent's token that is dead while they share by a cache, and so do other processes", function()
     local clock = core.clock()
     local function process_of(replies)

@@ -93,7 +93,7 @@ end
 -- assertion.
 function Call:_may_retry()
   local source, code, detail = self._source, self.failure.code, self.failure.detail
-  if source.closed or self.deadline:over() then
+  if source.closed or self.early or self.deadline:over() then
     return false
   elseif response_error.rejected(code, detail) then
     if self._waits and source.resets:is_under_way() then

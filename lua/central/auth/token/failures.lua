@@ -135,11 +135,14 @@ function Failures:reread_if_due()
 end
 
 --- Whether a renewal may succeed after a refusal, because the secret's source gives another one by now. A command
---- is run by the renewal, and what it gives may be the same.
+--- is run by the renewal, and what it gives may be the same. A function is called only where a caller waits.
 ---@param purpose table of the renewal
 ---@return boolean
 function Failures:may_have_other_secret(purpose)
-  if self._must_reread and self._source.client_secret.kind == "command" then
+  local kind = self._source.client_secret.kind
+  if purpose.early and kind == "function" then
+    return false
+  elseif self._must_reread and kind == "command" then
     self._must_reread, purpose.reread, purpose.refusal = false, true, self:remembered()
     return true
   end

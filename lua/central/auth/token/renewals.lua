@@ -135,8 +135,7 @@ function Renewals:start_in_background()
   local purpose = { early = true, deadline = source:deadline() }
   local found, failure = source:read_local_records()
   local is_fresh = found and select(2, source.current:state()) == "fresh"
-  if not failure and not is_fresh
-    or failure and source.client_secret.kind ~= "function" and source.failures:may_have_other_secret(purpose) then
+  if not failure and not is_fresh or failure and source.failures:may_have_other_secret(purpose) then
     self._next_in_background = now + MIN_INTERVAL -- while a function yields, other coroutines only return the token
     self:start(purpose)
     self._next_in_background = 0
