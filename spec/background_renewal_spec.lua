@@ -17,7 +17,7 @@ local function stale(replies, options)
 end
 
 describe("renewal in the background #valgrind", function()
-  it("hands the old token out while it is under way, and asks once", function()
+  it("returns the old token while it is under way, and makes one request", function()
     local s = stale { token("t1", 1000), slow(token("t2", 1000)) }
     local before = s.clock:boot()
     for _ = 1, 100 do
@@ -65,7 +65,7 @@ describe("renewal in the background #valgrind", function()
     assert.equal(2, s.requests)
   end)
 
-  it("is joined by who needs it, once the old token has expired", function()
+  it("is joined by calls that need it, once the old token has expired", function()
     local s = stale { token("t1", 1000), slow(token("t2", 1000), 30) }
     s.config.timeout = 40
     s.client:token()
@@ -77,7 +77,7 @@ describe("renewal in the background #valgrind", function()
     assert.equal(2, s.requests)
   end)
 
-  it("tries again for who joins it, with the pauses of any other", function()
+  it("retries for a call that joins it, with the pauses of any other", function()
     local s = stale { token("t1", 1000), slow(broken(), 30), token("t3", 1000) }
     s.config.timeout = 40
     s.client:token()
@@ -87,7 +87,7 @@ describe("renewal in the background #valgrind", function()
     assert.same({ "fetched", "retry", "renewed" }, s.events)
   end)
 
-  it("keeps who joins it no longer than the timeout", function()
+  it("keeps a call that joins it no longer than the timeout", function()
     local s = stale { token("t1", 1000), slow(token("t2", 1000), 60) }
     s.config.timeout = 100
     s.client:token()
@@ -125,7 +125,7 @@ describe("renewal in the background #valgrind", function()
     assert.equal("t3", got)
   end)
 
-  it("of an API call goes on for who joins it and has more time", function()
+  it("of an API call goes on for a call that joins it and has more time", function()
     local s = scripted.new(function(n) return slow(token("t" .. n, 1000), 5) end,
       { timeout = 30, base_url = "https://api.example", wait = coroutine.yield })
     local call = coroutine.wrap(function() return nil, select(3, s.client:get("/x", { timeout = 1 })) end)

@@ -255,7 +255,7 @@ describe("the cache #valgrind", function()
       assert.equal("t1", another().client:token())
     end)
 
-    it("not with who has another secret: a changed one finds neither token nor failure", function()
+    it("not with a process that has another secret: a changed one finds neither token nor failure", function()
       another({ refusal "invalid_client" }).client:token()
       local s = another({ token("t1", 1000) }, { client_secret = "the-new-secret-after-reset" })
       assert.equal("t1", s.client:token())
@@ -379,7 +379,7 @@ describe("the cache #valgrind", function()
       assert.near(0, clock:boot() - before, 0.1)
     end)
 
-    it("and who has a usable token does not wait", function()
+    it("and a process with a usable token does not wait", function()
       local s = another { token("t1", 1000) }
       s.client:token()
       clock:shift(950, 950)

@@ -120,7 +120,7 @@ describe("a pending token #valgrind", function()
     assert.equal("t2", waiter())
   end)
 
-  it("hands out no token that died before its result was asked for: another in time, else none", function()
+  it("returns no token that expired before its result was read: another in time, else none", function()
     local s = scripted.new { slow(token("t1", 5)), slow(token("t2", 1000)) }
     local first <close> = s.client:pending()
     local second <close> = s.client:pending()

@@ -10,7 +10,7 @@ end
 
 describe("renewal #valgrind", function()
   describe("while the token is fresh", function()
-    it("asks once and hands the token out", function()
+    it("makes one request and returns the token", function()
       local s = scripted.new(counting(7200))
       assert.equal("t1", s.client:token())
       s:wait(5000)
@@ -75,7 +75,7 @@ describe("renewal #valgrind", function()
       return s
     end
 
-    it("hands the old one out and starts to get another, which is there at the next call", function()
+    it("returns the old one and starts a renewal, whose token is there at the next call", function()
       local s = stale(counting(1000))
       assert.equal("t1", s.client:token())
       assert.equal("t2", s.client:token())
@@ -472,7 +472,7 @@ describe("renewal #valgrind", function()
   end)
 
   describe("and the clocks", function()
-    it("hands out no expired token after a suspend", function()
+    it("returns no expired token after a suspend", function()
       local s = scripted.new(counting(7200))
       s.client:token()
       s:wait(3 * 3600)

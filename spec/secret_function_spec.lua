@@ -24,7 +24,7 @@ describe("a secret that takes its time, refused in the background #valgrind", fu
     return s
   end
 
-  it("is read again once somebody has to wait, and a changed one gets its try", function()
+  it("is called again once a call has to wait, and a changed secret gets its try", function()
     local s = refused { token("t3", 1000) }
     secret = "the-second-secret"
     assert.equal("t1", s.client:token())
@@ -62,7 +62,7 @@ describe("a secret's function that yields #valgrind", function()
     return scripted.new(replies or { token("t1", 1000) }, options)
   end
 
-  it("is asked by whoever needs the token, whatever becomes of the others", function()
+  it("is called for each call that needs the token, whatever becomes of the others", function()
     local s = asks()
     local killed = coroutine.create(function() return s.client:token() end)
     local waits = coroutine.create(function() return s.client:token() end)
@@ -74,7 +74,7 @@ describe("a secret's function that yields #valgrind", function()
     assert.equal("t1", s.client:token())
   end)
 
-  it("is asked by whoever needs the token, where the coroutine that it yielded in is dropped", function()
+  it("is called for each call that needs the token, where the coroutine that it yielded in is dropped", function()
     for _, option in ipairs { "client_secret", "client_assertion" } do
       local s = scripted.new({ token("t1", 1000) }, { client_secret = scripted.NONE,
         [option] = function() return coroutine.yield "please read it" end })
@@ -102,7 +102,7 @@ describe("a secret's function that yields #valgrind", function()
     assert.near(6, s.last_request.timeout, 0.1)
   end)
 
-  it("holds nobody up who cannot yield, and goes on after that", function()
+  it("holds up no caller that cannot yield, and goes on after that", function()
     local s = asks()
     local reads = coroutine.wrap(function() return s.client:token() end)
     reads()
@@ -110,7 +110,7 @@ describe("a secret's function that yields #valgrind", function()
     assert.equal("t1", reads "a-long-enough-secret")
   end)
 
-  it("fails where nobody is there to yield to", function()
+  it("fails where there is no coroutine to yield", function()
     local s = asks(nil, { client_secret = function() return coroutine.yield() or "a-long-enough-secret" end })
     assert.equal("config", (select(3, s.client:pending():result())))
     assert.equal("config", (select(3, s.client:token())))

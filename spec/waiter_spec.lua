@@ -48,7 +48,7 @@ describe("the option wait #valgrind", function()
     assert.equal(1, s.requests)
   end)
 
-  it("hands out no token that died before the coroutine went on: another in time, else none", function()
+  it("returns no token that expired before the coroutine went on: another in time, else none", function()
     local s = scripted.new({ slow(token("t1", 5)), slow(token("t2", 1000)) }, { wait = coroutine.yield })
     local threads, results = in_coroutines(s, 3)
     s:wait(1)
@@ -65,7 +65,7 @@ describe("the option wait #valgrind", function()
     assert.equal(2, s.requests)
   end)
 
-  it("hands out no dead token by renew, either", function()
+  it("returns no expired token by renew, either", function()
     local s = scripted.new({ token("t1", 1000), slow(token("t2", 5)), slow(token("t3", 1000)) },
       { wait = coroutine.yield })
     s.client:token()
