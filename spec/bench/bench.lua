@@ -54,9 +54,10 @@ local function environment(options)
     "PATH=" .. os.getenv "PATH", "HOME=" .. folder, "LANG=C.UTF-8", "LUA_PATH=" .. os.getenv "LUA_PATH",
     "LUA_CPATH=" .. os.getenv "LUA_CPATH", "PYTHONDONTWRITEBYTECODE=",
     "TOKEN_URL=" .. place.token_url, "CLIENT_ID=an-identifier", "CLIENT_SECRET=a-long-enough-secret",
-    "CA_FILE=" .. file,
+    "CA_FILE=" .. file, "BASE_URL=" .. (place.base_url or ""),
     "CENTRAL_TOKEN_URL=" .. place.token_url, "CENTRAL_CLIENT_ID=an-identifier",
-    "CENTRAL_CLIENT_SECRET=a-long-enough-secret", "CENTRAL_CA_FILE=" .. file, "XDG_CACHE_HOME=" .. folder .. "/shared",
+    "CENTRAL_CLIENT_SECRET=a-long-enough-secret", "CENTRAL_CA_FILE=" .. file,
+    "CENTRAL_BASE_URL=" .. (place.base_url or ""), "XDG_CACHE_HOME=" .. folder .. "/shared",
   }
 end
 

@@ -19,6 +19,10 @@ http {
       default_type application/json;
       return 200 '{"access_token":"%s$request_id","token_type":"Bearer","expires_in":7199}';
     }
+    location = /devices {
+      default_type application/json; add_header X-RateLimit-Limit 5000; add_header X-RateLimit-Remaining 4999;
+      return 200 '{"items":[{"serialNumber":"CN00000001","model":"AP-635","status":"ONLINE"}],"count":1,"next":null}';
+    }
   }
 }
 ]]
@@ -38,7 +42,7 @@ function nginx.start(folder)
   running:wait_for_port(port, 30)
   return setmetatable({
     _folder = folder, _process = running, token_url = ("https://127.0.0.1:%d/token"):format(port),
-    ca_file = authority.file,
+    base_url = ("https://127.0.0.1:%d"):format(port), ca_file = authority.file,
   }, Server)
 end
 

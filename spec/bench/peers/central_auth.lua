@@ -1,8 +1,9 @@
--- This library. first | warm | renew | steady
+-- This library. first | warm | renew | calls | steady
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
 
+local REQUESTS = 2000
 local CALLS, CLIENTS, RENEWALS = 5000000, 20, 9 -- with the first one, the ten requests a client may make at once
 
 assert(auth.token())
@@ -36,6 +37,14 @@ elseif arg[1] == "renew" then
     spent = spent + measure.now() - started
   end
   print(CLIENTS * RENEWALS / spent)
+elseif arg[1] == "calls" then
+  assert(auth.get("/devices").json)
+  started = measure.now()
+  local before = os.clock() -- CPU time of this process, all threads
+  for _ = 1, REQUESTS do
+    assert(auth.get("/devices").json)
+  end
+  print(REQUESTS / (measure.now() - started), (os.clock() - before) / REQUESTS * 1e6)
 elseif arg[1] == "steady" then
   local LIFETIME = 3 -- of the server's tokens; from when one is first seen, it is less
   local clock, took, first_seen, tokens = require("central.auth.core").clock(), {}, {}, 0

@@ -1,4 +1,4 @@
-// Go's golang.org/x/oauth2/clientcredentials: oauth2 first | warm | renew | steady
+// Go's golang.org/x/oauth2/clientcredentials: oauth2 first | warm | renew | calls | steady
 // SPDX-License-Identifier: MIT
 package main
 
@@ -6,17 +6,19 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"sort"
+	"syscall"
 	"time"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-const calls, renewals = 5000000, 200
+const calls, renewals, requests = 5000000, 200, 2000
 
 func check(err error) {
 	if err != nil {
@@ -42,6 +44,21 @@ type fetcher struct {
 }
 
 func (f fetcher) Token() (*oauth2.Token, error) { return f.config.Token(f.ctx) }
+
+// Of this process, all threads, in seconds.
+func spent() float64 {
+	var usage syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
+}
+
+func get(client *http.Client) {
+	reply, err := client.Get(os.Getenv("BASE_URL") + "/devices")
+	check(err)
+	var page map[string]any
+	check(json.NewDecoder(reply.Body).Decode(&page))
+	check(reply.Body.Close())
+}
 
 func main() {
 	ctx := context.Background()
@@ -74,6 +91,15 @@ func main() {
 			check(err)
 		}
 		fmt.Println(renewals / time.Since(started).Seconds())
+	case "calls":
+		client := config.Client(ctx)
+		get(client)
+		started = time.Now()
+		before := spent()
+		for i := 0; i < requests; i++ {
+			get(client)
+		}
+		fmt.Println(requests/time.Since(started).Seconds(), (spent()-before)/requests*1e6)
 	case "steady":
 		patient := oauth2.ReuseTokenSource(nil, unhurried{fetcher{ctx, config}})
 		var took []float64

@@ -1,4 +1,4 @@
-# The Python sample of HPE's guide: requests-oauthlib. first | warm | renew
+# The Python sample of HPE's guide: requests-oauthlib. first | warm | renew | calls
 # SPDX-License-Identifier: MIT
 import os
 import sys
@@ -7,7 +7,7 @@ import time
 from oauthlib.oauth2 import BackendApplicationClient
 from requests_oauthlib import OAuth2Session
 
-CALLS, RENEWALS = 500000, 100
+CALLS, RENEWALS, REQUESTS = 500000, 100, 300
 
 session = OAuth2Session(client=BackendApplicationClient(client_id=os.environ["CLIENT_ID"]))
 
@@ -35,3 +35,11 @@ elif sys.argv[1] == "renew":
     for _ in range(RENEWALS):
         fetch()
     print(RENEWALS / (time.perf_counter() - started))
+elif sys.argv[1] == "calls":
+    def get():
+        session.get(os.environ["BASE_URL"] + "/devices", verify=os.environ.get("CA_FILE") or True).json()
+    get()
+    started, before = time.perf_counter(), time.process_time()
+    for _ in range(REQUESTS):
+        get()
+    print(REQUESTS / (time.perf_counter() - started), (time.process_time() - before) / REQUESTS * 1e6)
