@@ -59,6 +59,12 @@ void auth_secret_truncate(struct auth_secret *secret, size_t length) {
     secret->length = length;
 }
 
+void auth_secret_empty(struct auth_secret *secret) {
+    auth_secret_truncate(secret, 0);
+    if (secret->capacity > AUTH_SECRET_KEPT)
+        auth_secret_wipe(secret);
+}
+
 void auth_secret_drop_mark(struct auth_secret *secret) {
     static const unsigned char mark[] = {0xEF, 0xBB, 0xBF};
     if (secret->length < sizeof mark || memcmp(secret->data, mark, sizeof mark) != 0)

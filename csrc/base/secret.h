@@ -10,6 +10,8 @@
 
 #define AUTH_SECRET_MAX ((size_t)16 * 1024 * 1024) /* bytes; the body of an API call is the longest */
 
+#define AUTH_SECRET_KEPT ((size_t)512 * 1024) /* bytes that an empty secret may hold on to */
+
 /* All zero is an empty secret that owns nothing. `data` has `length` bytes and a NUL after them that is
  * not counted, so that it can be passed as a C string. Owned by whoever holds the struct. */
 struct auth_secret {
@@ -35,6 +37,10 @@ bool auth_secret_append(struct auth_secret *secret, const void *bytes, size_t le
 
 /* Zeroes the bytes from `length` on and shortens to it; keeps the memory. */
 void auth_secret_truncate(struct auth_secret *secret, size_t length);
+
+/* Zeroes it all. Keeps the memory, as guarded memory costs ten system calls, unless it is more than
+ * AUTH_SECRET_KEPT bytes. */
+void auth_secret_empty(struct auth_secret *secret);
 
 /* Removes a byte-order mark (of UTF-8) from its start, which some editors add. */
 void auth_secret_drop_mark(struct auth_secret *secret);

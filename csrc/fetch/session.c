@@ -16,8 +16,8 @@ struct auth_session_work {
     struct auth_transfer *transfer;
     struct auth_clock clock;
     struct auth_fetch *fetch;         /* NULL: a call, or nothing */
-    struct auth_secret body;          /* of the call … */
-    struct auth_secret authorization; /* … which libcurl has pointers to */
+    struct auth_secret body;          /* of the call; libcurl has pointers to both … */
+    struct auth_secret authorization; /* … and both stay, empty, for the next one */
     struct auth_notifier cancel;      /* of what runs on a worker */
     const struct auth_reply *reply;   /* of the call, once it has ended */
 };
@@ -47,10 +47,10 @@ static void run_fetch(void *data) {
     auth_fetch_run(work->fetch, &work->cancel);
 }
 
-static void wipe(struct auth_session_work *work) {
+static void clear(struct auth_session_work *work) {
     auth_transfer_cancel(work->transfer); /* first: it may point to the secrets */
-    auth_secret_wipe(&work->body);
-    auth_secret_wipe(&work->authorization);
+    auth_secret_empty(&work->body);
+    auth_secret_empty(&work->authorization);
     auth_fetch_free(work->fetch);
     work->fetch = NULL;
     work->reply = NULL;
@@ -58,7 +58,9 @@ static void wipe(struct auth_session_work *work) {
 
 static void release(void *data) {
     struct auth_session_work *work = data;
-    wipe(work);
+    clear(work);
+    auth_secret_wipe(&work->body);
+    auth_secret_wipe(&work->authorization);
     auth_notifier_close(&work->cancel);
     auth_transfer_free(work->transfer);
     free(work);
@@ -143,16 +145,20 @@ static bool start_call(struct auth_session_work *work, struct auth_request *requ
     return started;
 }
 
-void auth_session_call(struct auth_session *session, struct auth_request *request, struct auth_secret *body,
-                       struct auth_secret *authorization, const struct auth_clock *clock,
-                       const struct auth_notifier *done) {
+struct auth_secret *auth_session_body(const struct auth_session *session) {
+    auth_secret_empty(&session->work->body);
+    return &session->work->body;
+}
+
+struct auth_secret *auth_session_authorization(const struct auth_session *session) {
+    auth_secret_empty(&session->work->authorization);
+    return &session->work->authorization;
+}
+
+void auth_session_call(struct auth_session *session, struct auth_request *request,
+                       const struct auth_clock *clock, const struct auth_notifier *done) {
     struct auth_session_work *work = session->work;
     work->clock = *clock;
-    work->body = *body;
-    work->authorization = *authorization;
-    *body = *authorization = (struct auth_secret){0};
-    request->body = &work->body;
-    request->authorization = &work->authorization;
     bool started = start_call(work, request);
     session->state = started ? AUTH_SESSION_INLINE : AUTH_SESSION_DONE;
     if (done != NULL && !(started && start_worker(session, run_call, done)))
@@ -236,7 +242,7 @@ void auth_session_discard(struct auth_session *session) {
     }
     auth_session_cancel(session);
     if (session->state != AUTH_SESSION_IDLE)
-        wipe(session->work);
+        clear(session->work);
     session->state = AUTH_SESSION_IDLE;
 }
 

@@ -50,13 +50,17 @@ bool auth_session_is_under_way(const struct auth_session *session);
 bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
                         const struct auth_notifier *done);
 
-/* Starts an API call. Takes over the contents of `body` and `authorization`, which `request` gets pointers
- * to; its strings stay the caller's. Reads the environment. With `done` the call runs on a worker, and a copy
+/* For body and header line of the next call, after auth_session_open: empty, the session's own, and emptied
+ * when the call is discarded. Their memory stays. */
+struct auth_secret *auth_session_body(const struct auth_session *session);
+struct auth_secret *auth_session_authorization(const struct auth_session *session);
+
+/* Starts an API call. Body and header line of `request` are none or these two; its strings stay the caller's.
+ * Reads the environment. With `done` the call runs on a worker, and a copy
  * of `done` is signalled at the end; if no worker can be started `done` is signalled at once. Then, and where
  * it is NULL, auth_session_wait runs the call. */
-void auth_session_call(struct auth_session *session, struct auth_request *request, struct auth_secret *body,
-                       struct auth_secret *authorization, const struct auth_clock *clock,
-                       const struct auth_notifier *done);
+void auth_session_call(struct auth_session *session, struct auth_request *request,
+                       const struct auth_clock *clock, const struct auth_notifier *done);
 
 /* Waits until nothing is under way, `limit_ns` at most, less when a signal of the system arrives. Whether
  * nothing is; so at once in a forked child. */

@@ -389,12 +389,10 @@ static bool refuse_handles(struct auth_transfer *transfer) {
 }
 
 static void clear(struct auth_transfer *transfer) {
-    struct auth_secret body = transfer->reply.body; /* guarded memory is dear: kept for the next reply … */
+    struct auth_secret body = transfer->reply.body;
     struct auth_secret headers = transfer->reply.headers;
-    auth_secret_truncate(&headers, 0);
-    auth_secret_truncate(&body, 0);
-    if (body.capacity > 2 * AUTH_TRANSFER_BODY_MAX) /* … within reason */
-        auth_secret_wipe(&body);
+    auth_secret_empty(&headers);
+    auth_secret_empty(&body);
     transfer->reply =
         (struct auth_reply){.date_s = -1, .retry_after_s = -1, .headers = headers, .body = body};
     transfer->header_bytes = 0;

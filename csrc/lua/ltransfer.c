@@ -109,23 +109,59 @@ static struct auth_request check_request(lua_State *L) {
 
 /* --- calls --- */
 
+/* Bytes of a field, which stay in its table. */
+struct bytes {
+    const void *data; /* NULL where the field is nil */
+    size_t length;
+    struct auth_secret *secret; /* that has them; NULL where they are a string */
+};
+
+static struct bytes bytes_field(lua_State *L, const char *name) {
+    struct bytes bytes = {0};
+    if (lua_getfield(L, 2, name) != LUA_TNIL)
+        bytes.data = auth_lua_check_bytes(L, -1, &bytes.length);
+    bytes.secret = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return bytes;
+}
+
+static struct bytes secret_field(lua_State *L, const char *name) {
+    (void)auth_lua_userdata_field(L, 2, name, AUTH_SECRET_TYPE);
+    return bytes_field(L, name);
+}
+
+/* Copies them; a secret is wiped. */
+static bool take(struct auth_secret *to, struct bytes bytes) {
+    bool taken = bytes.data == NULL || auth_secret_append(to, bytes.data, bytes.length);
+    if (taken && bytes.secret != NULL)
+        auth_secret_wipe(bytes.secret);
+    return taken;
+}
+
 /* transfer:call(request [, notifier]) -> true | nil, why: starts an API call. The request as struct
- * auth_request, `timeout` and `connect_timeout` in seconds, `headers` lines of one text; its secrets
- * `body` and `authorization` are moved out of their userdata. With a notifier it runs on a worker, else in
- * `wait`. */
+ * auth_request, `timeout` and `connect_timeout` in seconds, `headers` lines of one text. `body` is a string
+ * or a secret, `authorization` a secret; secrets are wiped. A `token` stands for the header line with it.
+ * With a notifier it runs on a worker, else in `wait`. */
 static int handle_call(lua_State *L) {
+    static const char bearer[] = "Authorization: Bearer ";
     struct handle *handle = check_handle(L);
     struct auth_request request = check_request(L);
-    struct auth_secret *body = auth_lua_userdata_field(L, 2, "body", AUTH_SECRET_TYPE);
-    struct auth_secret *authorization = auth_lua_userdata_field(L, 2, "authorization", AUTH_SECRET_TYPE);
+    struct bytes body = bytes_field(L, "body");
+    struct bytes authorization = secret_field(L, "authorization");
+    struct bytes token = bytes_field(L, "token");
+    struct bytes prefix = {.data = token.data != NULL ? bearer : NULL, .length = sizeof bearer - 1};
     const struct auth_notifier *notifier = check_notifier(L, 3);
-    struct auth_secret secrets[2] = {{0}};
+    struct auth_session *session = &handle->session;
     luaL_argcheck(L, request.url != NULL, 2, "a request needs a url");
     if (!prepare(L, handle))
         return fail_to_start(L);
-    move(&secrets[0], body);
-    move(&secrets[1], authorization);
-    auth_session_call(&handle->session, &request, &secrets[0], &secrets[1], handle->clock, notifier);
+    struct auth_secret *content = auth_session_body(session);
+    struct auth_secret *line = auth_session_authorization(session);
+    if (!take(content, body) || !take(line, authorization) || !take(line, prefix) || !take(line, token))
+        return auth_lua_no_memory(L);
+    request.body = body.data != NULL ? content : NULL;
+    request.authorization = line;
+    auth_session_call(session, &request, handle->clock, notifier);
     lua_pushboolean(L, 1);
     return 1;
 }

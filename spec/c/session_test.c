@@ -78,13 +78,14 @@ static void start_call(struct auth_session *session, const char *url, const char
                        const struct auth_notifier *notifier) {
     struct auth_request request = {
         .url = url, .user_agent = "test", .proxy = proxy, .timeout_ms = 10000, .connect_timeout_ms = 10000};
-    struct auth_secret body = {0};
-    struct auth_secret authorization = {0};
-    assert_true(auth_secret_append(&body, "a=b", 3));
-    assert_true(auth_secret_append(&authorization, "Authorization: x", 16));
     assert_true(auth_session_open(session));
-    auth_session_call(session, &request, &body, &authorization, &wall, notifier);
-    assert_true(body.data == NULL && authorization.data == NULL);
+    struct auth_secret *body = auth_session_body(session);
+    struct auth_secret *authorization = auth_session_authorization(session);
+    assert_true(auth_secret_append(body, "a=b", 3));
+    assert_true(auth_secret_append(authorization, "Authorization: x", 16));
+    request.body = body;
+    request.authorization = authorization;
+    auth_session_call(session, &request, &wall, notifier);
 }
 
 static void wait_for(struct auth_session *session) {

@@ -157,9 +157,8 @@ local function send(source, call, token, deadline)
   call.attempts = call.attempts + 1
   local _ <close> = call.resets and source.resets:begin(deadline) or nil
   local raw, failure = source.pool:call({
-    url = call.url, method = call.method, headers = call.headers, body = call.body and core.secret(call.body) or nil,
-    authorization = core.secret("Authorization: Bearer " .. token), body_max = BODY_MAX,
-    no_repeat = not IDEMPOTENT[call.method],
+    url = call.url, method = call.method, headers = call.headers, body = call.body or nil, token = token,
+    body_max = BODY_MAX, no_repeat = not IDEMPOTENT[call.method],
   }, deadline, source)
   call.may_be_sent = raw ~= nil or failure.may_be_sent or failure.detail.reached == "server"
   return raw, failure
