@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { STEP_MS = 1000 };
 
@@ -86,7 +85,7 @@ static struct auth_session_work *new_work(void) {
 }
 
 bool auth_session_is_ours(const struct auth_session *session) {
-    return session->work == NULL || session->owner == getpid();
+    return session->work == NULL || session->generation == auth_gate_generation();
 }
 
 /* In a forked child: connections and memory are the parent's; its notifiers were closed at the fork. */
@@ -99,7 +98,7 @@ bool auth_session_open(struct auth_session *session) {
         forget(session);
     if (session->work == NULL)
         session->work = new_work();
-    session->owner = getpid();
+    session->generation = auth_gate_generation();
     return session->work != NULL;
 }
 
@@ -133,13 +132,8 @@ bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
 }
 
 static bool start_call(struct auth_session_work *work, struct auth_request *request) {
-    static const struct auth_reply no_memory = {.failure = AUTH_TRANSFER_MEMORY};
-    if (!auth_request_complete(request)) {
-        work->reply = &no_memory;
-        return false;
-    }
+    auth_request_read_environment(request);
     bool started = auth_transfer_start(work->transfer, request, &work->clock);
-    auth_request_free(request);
     if (!started)
         work->reply = auth_transfer_reply(work->transfer);
     return started;
@@ -217,7 +211,7 @@ bool auth_session_notify(struct auth_session *session, const struct auth_notifie
 }
 
 static bool has_ended(const struct auth_session *session) {
-    return session->state == AUTH_SESSION_DONE && session->owner == getpid();
+    return session->state == AUTH_SESSION_DONE && session->generation == auth_gate_generation();
 }
 
 struct auth_fetch_result *auth_session_result(const struct auth_session *session) {

@@ -6,8 +6,6 @@
 
 #include "fetch/fetch.h"
 
-#include <sys/types.h>
-
 /* The longest that a cancelled worker may hold up its owner; then it is abandoned. */
 #define AUTH_SESSION_GRACE_NS (AUTH_NS_PER_S / 4)
 
@@ -24,7 +22,7 @@ struct auth_session {
         *work; /* the transfer and what it does: the worker's while there is one; NULL: none */
     struct auth_worker *worker;
     enum auth_session_state state;
-    pid_t owner; /* the process that opened it */
+    unsigned generation; /* of the process that opened it */
 };
 
 /* Must succeed once before anything else; any number of times, from any thread. From then on a fork, and the

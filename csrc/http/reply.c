@@ -59,16 +59,6 @@ enum auth_transfer_failure auth_reply_classify(int error, const char *message) {
 
 /* --- its header --- */
 
-/* The value of the reply's last header field of this name, not of a proxy's or a 1xx reply's, nor of a
- * trailer; NULL without. */
-static const char *header(CURL *easy, const char *name) {
-    struct curl_header *found = NULL;
-    if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK ||
-        curl_easy_header(easy, name, found->amount - 1, CURLH_HEADER, -1, &found) != CURLHE_OK)
-        return NULL;
-    return found->value;
-}
-
 /* Seconds, a part of one as a whole one, or a date, which counts from the server's own Date: its clock made
  * both. */
 #define DIGITS "0123456789"
@@ -85,54 +75,62 @@ static int64_t retry_after(const char *text, int64_t from_s) {
     return until > from_s ? until - from_s : 0;
 }
 
-/* One of several fields may have it, or one among other challenges. */
-static void take_challenge(CURL *easy, struct auth_reply *reply) {
-    struct curl_header *found = NULL;
-    size_t capacity = sizeof reply->challenge;
-    for (size_t i = 0; reply->challenge[0] == '\0' &&
-                       curl_easy_header(easy, "WWW-Authenticate", i, CURLH_HEADER, -1, &found) == CURLHE_OK;
-         i++)
-        if (strcasestr(found->value, "bearer") != NULL)
-            (void)snprintf(reply->challenge, capacity, "%s", found->value);
-}
-
 static void take_location_host(const char *location, struct auth_reply *reply) {
-    CURLU *url = curl_url();
+    CURLU *url = location != NULL ? curl_url() : NULL;
     char *host = NULL;
-    if (url != NULL && location != NULL &&
-        curl_url_set(url, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+    if (url != NULL && curl_url_set(url, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
         (void)snprintf(reply->location_host, sizeof reply->location_host, "%s", host);
     curl_free(host);
     curl_url_cleanup(url);
 }
 
-static bool list_fields(CURL *easy, struct auth_secret *out) {
-    bool ok = true;
-    struct curl_header *field = NULL;
-    while (ok && (field = curl_easy_nextheader(easy, CURLH_HEADER, -1, field)) != NULL)
-        ok = auth_secret_append(out, field->name, strlen(field->name)) && auth_secret_append(out, ": ", 2) &&
-             auth_secret_append(out, field->value, strlen(field->value)) && auth_secret_append(out, "\n", 1);
-    return ok;
+static int64_t read_date(const char *text, struct auth_reply_date *latest) {
+    if (text[0] == '\0' || strcmp(text, latest->text) != 0) {
+        latest->at_s = (int64_t)curl_getdate(text, NULL);
+        (void)snprintf(latest->text, sizeof latest->text, "%s", text);
+    }
+    return latest->at_s;
 }
 
-void auth_reply_take_headers(struct auth_reply *reply, void *easy) {
-    const char *date = header(easy, "Date");
-    const char *type = header(easy, "Content-Type");
-    const char *encoding = header(easy, "Content-Encoding");
-    if (date != NULL)
-        reply->date_s = (int64_t)curl_getdate(date, NULL);
+#define COPY(field, value) (void)snprintf(field, sizeof(field), "%s", value)
+
+/* What comes last counts, but of challenges what came first: one of several fields may have it, or one among
+ * other challenges. */
+static void take_field(struct auth_reply *reply, struct auth_reply_date *latest, const char *name,
+                       const char *value) {
+    if (strcasecmp(name, "Date") == 0)
+        reply->date_s = read_date(value, latest);
+    else if (strcasecmp(name, "Content-Type") == 0)
+        COPY(reply->content_type, value);
+    else if (strcasecmp(name, "Content-Encoding") == 0)
+        COPY(reply->content_encoding, value);
+    else if (strcasecmp(name, "WWW-Authenticate") == 0 && reply->challenge[0] == '\0' &&
+             strcasestr(value, "bearer") != NULL)
+        COPY(reply->challenge, value);
+}
+
+static bool list_field(struct auth_secret *out, const struct curl_header *field) {
+    return auth_secret_append(out, field->name, strlen(field->name)) && auth_secret_append(out, ": ", 2) &&
+           auth_secret_append(out, field->value, strlen(field->value)) && auth_secret_append(out, "\n", 1);
+}
+
+void auth_reply_take_headers(struct auth_reply *reply, struct auth_reply_date *latest, void *easy) {
+    struct curl_header *field = NULL;
+    const char *wait = NULL;
+    const char *location = NULL;
+    while ((field = curl_easy_nextheader(easy, CURLH_HEADER, -1, field)) != NULL) {
+        take_field(reply, latest, field->name, field->value);
+        if (strcasecmp(field->name, "Retry-After") == 0)
+            wait = field->value;
+        else if (strcasecmp(field->name, "Location") == 0)
+            location = field->value;
+        if (!list_field(&reply->headers, field))
+            reply->failure = AUTH_TRANSFER_MEMORY;
+    }
     reply->retry_after_s =
-        retry_after(header(easy, "Retry-After"),
-                    reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
-    if (type != NULL)
-        (void)snprintf(reply->content_type, sizeof reply->content_type, "%s", type);
-    if (encoding != NULL)
-        (void)snprintf(reply->content_encoding, sizeof reply->content_encoding, "%s", encoding);
-    if (!list_fields(easy, &reply->headers))
-        reply->failure = AUTH_TRANSFER_MEMORY;
-    take_challenge(easy, reply);
-    take_location_host(header(easy, "Location"), reply);
+        retry_after(wait, reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
+    take_location_host(location, reply);
 }
 
 /* --- names --- */

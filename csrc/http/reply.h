@@ -58,8 +58,16 @@ const char *auth_transfer_reached_name(enum auth_transfer_reached reached);
 /* What a CURLcode means, with libcurl's message about it. */
 enum auth_transfer_failure auth_reply_classify(int error, const char *message);
 
-/* Takes over the header fields of a reply and what they say; `received` is set. `easy`: libcurl's handle,
- * with the reply. */
-void auth_reply_take_headers(struct auth_reply *reply, void *easy);
+/* A Date header and what it means: libcurl takes long to read one, and most replies have that of the reply
+ * before. */
+struct auth_reply_date {
+    char text[64];
+    int64_t at_s;
+};
+
+/* Takes over the header fields of a reply, not of a proxy's or a 1xx reply, nor of a trailer, and what they
+ * say; `received` is set. `easy`: libcurl's handle, with the reply. `latest`: all zero at first, and then as
+ * the reply before has left it. */
+void auth_reply_take_headers(struct auth_reply *reply, struct auth_reply_date *latest, void *easy);
 
 #endif

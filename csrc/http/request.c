@@ -54,8 +54,7 @@ static char **string_at(struct auth_request *request, size_t i) {
     return (char **)(void *)((char *)request + strings[i]);
 }
 
-bool auth_request_complete(struct auth_request *request) {
-    bool ok = true;
+void auth_request_read_environment(struct auth_request *request) {
     choose_proxy(request);
     if (request->ca_file == NULL && request->ca_path == NULL) {
         request->ca_file = getenv("SSL_CERT_FILE");
@@ -63,7 +62,17 @@ bool auth_request_complete(struct auth_request *request) {
     }
     for (size_t i = 0; i < STRINGS; i++) {
         char **string = string_at(request, i);
-        bool is_set = *string != NULL && **string != '\0';
+        if (*string != NULL && **string == '\0')
+            *string = NULL;
+    }
+}
+
+bool auth_request_complete(struct auth_request *request) {
+    bool ok = true;
+    auth_request_read_environment(request);
+    for (size_t i = 0; i < STRINGS; i++) {
+        char **string = string_at(request, i);
+        bool is_set = *string != NULL;
         *string = is_set ? strdup(*string) : NULL;
         ok = ok && (*string != NULL || !is_set);
     }

@@ -14,14 +14,14 @@ struct auth_request {
     const char *method; /* an upper-case token; else POST with a body, GET without */
     const char *user_agent;
     const char *headers; /* lines "Name: value" with "\n" between them; else the two of JSON as it is */
-    /* With one of them in place of the system's trust store; else by auth_request_complete those of the
-     * environment, SSL_CERT_FILE and SSL_CERT_DIR. */
+    /* With one of them in place of the system's trust store; else by auth_request_read_environment those of
+     * the environment, SSL_CERT_FILE and SSL_CERT_DIR. */
     const char *ca_file; /* PEM */
     const char *ca_path; /* a folder of hashed certificates */
     const char *crl_file;
     const char *cert_file; /* PEM, for mutual TLS */
     const char *key_file;
-    /* These two after auth_request_complete; NULL: none. */
+    /* These two after auth_request_read_environment; NULL: none. */
     const char *proxy;              /* as set, else the environment's https_proxy */
     const char *proxy_exceptions;   /* no_proxy: hosts that are reached without it */
     const struct auth_secret *body; /* without data: none. Form-encoded, unless `headers` say otherwise */
@@ -36,11 +36,13 @@ struct auth_request {
     bool no_repeat;
 };
 
-/* Replaces the strings of a request by copies, and reads what it needs of
- * the environment: the proxy and its exceptions, where `url` is to be asked through one and `proxy` does not
- * name another; and where OpenSSL's programs find trust. On a thread of the host alone, for the host may
- * change its environment while a worker reads it; nothing else here does. false: no memory; then all are
- * NULL. */
+/* Reads what a request needs of the environment: the proxy and its exceptions, where `url` is to be asked
+ * through one and `proxy` does not name another; and where OpenSSL's programs find trust. On a thread of the
+ * host alone, for the host may change its environment while a worker reads it; nothing else here does. The
+ * strings are the environment's: for a start at once. */
+void auth_request_read_environment(struct auth_request *request);
+
+/* The same, and replaces the strings of the request by copies. false: no memory; then all are NULL. */
 bool auth_request_complete(struct auth_request *request);
 
 /* Frees those copies. Safe to call again. */

@@ -47,6 +47,7 @@ struct auth_transfer {
         authorization;          /* our own node: points into the caller's secret, which libcurl would copy */
     struct curl_slist *headers; /* all others */
     char error[CURL_ERROR_SIZE];
+    struct auth_reply_date latest_date;
     struct auth_reply reply;
 };
 
@@ -588,7 +589,7 @@ void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struc
 static void finish(struct auth_transfer *transfer) {
     transfer->reply.received = auth_clock_now(&transfer->clock);
     if (transfer->heard != NULL) /* else libcurl may still have those of the reply before */
-        auth_reply_take_headers(&transfer->reply, transfer->easy);
+        auth_reply_take_headers(&transfer->reply, &transfer->latest_date, transfer->easy);
 }
 
 /* --- all of that, within the gate --- */

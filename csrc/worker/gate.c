@@ -15,6 +15,7 @@ static atomic_int inside;  /* threads */
 static atomic_int closing; /* forks under way */
 static atomic_bool exiting;
 static bool fork_unsafe;
+static unsigned generation;
 
 static _Thread_local struct member {
     int depth;       /* calls of `enter` without their `leave` */
@@ -143,6 +144,7 @@ static void after_fork(void) {
 
 /* The threads that were inside, or waited to enter, do not exist here. */
 static void in_child(void) {
+    generation++;
     fork_unsafe = fork_unsafe || !me.was_alone;
     me.is_forking = false;
     atomic_store(&closing, 0);
@@ -172,4 +174,8 @@ bool auth_gate_is_exiting(void) {
 
 bool auth_gate_is_fork_unsafe(void) {
     return fork_unsafe;
+}
+
+unsigned auth_gate_generation(void) {
+    return generation;
 }

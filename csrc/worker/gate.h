@@ -36,4 +36,8 @@ bool auth_gate_is_exiting(void);
  * library, which must not be used here. */
 bool auth_gate_is_fork_unsafe(void);
 
+/* How many forks since the gate was initialised lead to this process. What was made under another number is
+ * the parent's; getpid would say the same by a system call. */
+unsigned auth_gate_generation(void);
+
 #endif

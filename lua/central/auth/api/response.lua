@@ -23,27 +23,11 @@ local response = {}
 
 local RESET_MAX = 31 * 86400 -- seconds; longer times are ignored
 
-local metatable = { __name = "central.auth.reply", __metatable = false }
-
-function metatable:__tostring()
-  return ("central.auth.reply (HTTP %d, %d bytes)"):format(self.status, #self.body)
-end
-
 local case_insensitive = {
   __index = function(self, name)
     return type(name) == "string" and rawget(self, name:lower()) or nil
   end,
 }
-
--- Makes the table of header fields from the lines of the header.
-local function headers_of(lines)
-  local headers = {}
-  for name, value in lines:gmatch "([^:\n]*): ([^\n]*)\n" do
-    name = name:lower()
-    headers[name] = headers[name] and headers[name] .. ", " .. value or value
-  end
-  return setmetatable(headers, case_insensitive)
-end
 
 -- Returns the seconds since 1970 of a date like 2026-11-24T20:00:00Z (RFC 3339, without offsets).
 local function parse_rfc3339(text)
@@ -83,6 +67,45 @@ local function rate_limit(headers, now)
   return next(limit) and limit or nil
 end
 
+-- What of a reply is worked out when it is first read: most callers read neither.
+local later = {}
+
+-- Makes the table of header fields from the lines of the header.
+function later.headers(raw)
+  local headers = {}
+  for name, value in (raw.headers or ""):gmatch "([^:\n]*): ([^\n]*)\n" do
+    name = name:lower()
+    headers[name] = headers[name] and headers[name] .. ", " .. value or value
+  end
+  return setmetatable(headers, case_insensitive)
+end
+
+function later.rate_limit(raw, reply)
+  return rate_limit(reply.headers, raw.date or raw.received_wall)
+end
+
+local raws = setmetatable({}, { __mode = "k" }) -- of replies
+
+local metatable = { __name = "central.auth.reply", __metatable = false }
+
+function metatable:__index(name)
+  local work_out = later[name]
+  if work_out then
+    local value = work_out(raws[self], self)
+    rawset(self, name, value)
+    return value
+  end
+end
+
+function metatable:__pairs()
+  local _, _ = self.headers, self.rate_limit
+  return next, self
+end
+
+function metatable:__tostring()
+  return ("central.auth.reply (HTTP %d, %d bytes)"):format(self.status, #self.body)
+end
+
 --- Returns whether one of the reply's Content-Type fields is a JSON type and its body is not blank.
 ---@param reply central.auth.Reply
 ---@return boolean
@@ -101,12 +124,9 @@ end
 ---@param decode boolean decode a JSON body
 ---@return central.auth.Reply
 function response.new(raw, decode)
-  local headers = headers_of(raw.headers or "")
-  local reply = setmetatable({
-    status = raw.status, headers = headers, body = raw.body,
-    rate_limit = rate_limit(headers, raw.date or raw.received_wall),
-  }, metatable)
-  if decode and response.is_json(reply) then
+  local reply = setmetatable({ status = raw.status, body = raw.body, json = nil }, metatable) -- with room for `json`
+  raws[reply] = raw
+  if decode and (raw.content_type == "application/json" or response.is_json(reply)) then
     reply.json = json.decode(raw.body)
   end
   return reply
