@@ -163,6 +163,14 @@ static int tracker_token(lua_State *L) {
     return 1;
 }
 
+/* tracker:fresh() -> the token if it is fresh, as of a getter | nil */
+static int tracker_fresh(lua_State *L) {
+    if (!is_fresh(check_tracker(L, 1)))
+        return 0;
+    lua_getiuservalue(L, 1, TOKEN_SLOT);
+    return 1;
+}
+
 /* tracker:state() -> "none" | "fresh" | "stale" | "expired", remaining, life, until renewal; seconds */
 static int tracker_state(lua_State *L) {
     static const char *const names[] = {"none", "fresh", "stale", "expired"};
@@ -236,11 +244,9 @@ void auth_lua_open_lifetime(lua_State *L) {
     static const luaL_Reg none[] = {{NULL, NULL}};
     static const luaL_Reg clock[] = {{"boot", clock_boot}, {"wall", clock_wall},   {"shift", clock_shift},
                                      {"stop", clock_stop}, {"sleep", clock_sleep}, {NULL, NULL}};
-    static const luaL_Reg tracker[] = {{"begin", tracker_begin},
-                                       {"forget", tracker_forget},
-                                       {"token", tracker_token},
-                                       {"state", tracker_state},
-                                       {NULL, NULL}};
+    static const luaL_Reg tracker[] = {{"begin", tracker_begin}, {"forget", tracker_forget},
+                                       {"token", tracker_token}, {"fresh", tracker_fresh},
+                                       {"state", tracker_state}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"clock", new_clock},   {"tracker", new_tracker}, {"jitter", jitter},
                                          {"getter", new_getter}, {"follow", follow},       {NULL, NULL}};
     auth_lua_type(L, AUTH_CLOCK_TYPE, clock, none);

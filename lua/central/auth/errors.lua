@@ -215,11 +215,13 @@ end
 ---@param options any
 ---@param types table<string, string>
 function errors.check_options(options, types)
-  if options ~= nil and type(options) ~= "table" then
+  if options == nil then
+    return
+  elseif type(options) ~= "table" then
     errors.argument_error("a table of options expected, got " .. type(options))
   end
   local first, problem
-  for name, value in pairs(options or {}) do
+  for name, value in pairs(options) do
     local found = option_problem(name, value, types)
     if found and (not first or tostring(name) < first) then
       first, problem = tostring(name), found

@@ -31,7 +31,7 @@ end
 
 -- Some servers send a byte-order mark, which a parser may skip (RFC 8259, 8.1).
 local function drop_mark(text)
-  return (text:gsub("^\xEF\xBB\xBF", "", 1))
+  return text:byte(1) == 0xEF and text:gsub("^\xEF\xBB\xBF", "", 1) or text
 end
 
 --- Decodes a text; cjson.null for null, and nil if it is not JSON. Numbers are floats. U+FFFD replaces invalid bytes

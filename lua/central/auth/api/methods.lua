@@ -58,7 +58,9 @@ end
 local function call_with(method)
   local name = method:lower()
   return function(self, target, options)
-    return check_self(self, name):request(method, target, options)
+    check_self(self, name)
+    request.check(method, target, options)
+    return self:_with_source(request.run, method, target, options)
   end
 end
 

@@ -28,8 +28,11 @@ local request = {}
 local ATTEMPTS_MAX = 4
 local FIRST_PAUSE = 0.5                    -- seconds of back-off; doubles, with full jitter
 local IDENTITY = "Accept-Encoding: identity"
+local USUAL_LINES = "Accept: application/json\n" .. IDENTITY -- of a call without a body
 local LINES_MAX = 61                       -- header fields of a call
 local BODY_MAX = 16 * 1024 * 1024          -- bytes of a request's body, and of a reply's
+local ADDRESSES_MAX = 256                  -- that are remembered
+local NONE = {}
 
 -- Idempotent methods: the call may be retried even if the server has acted on it (RFC 9110, 9.2.2).
 local IDEMPOTENT = {
@@ -56,7 +59,7 @@ local RESERVED = {
 ---@param target string
 ---@param options? central.auth.RequestOptions
 function request.check(method, target, options)
-  if type(method) ~= "string" or IDEMPOTENT[method:upper()] == nil then
+  if IDEMPOTENT[method] == nil and (type(method) ~= "string" or IDEMPOTENT[method:upper()] == nil) then
     errors.argument_error(("the method %s is not one of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
       errors.printable(tostring(method))))
   elseif type(target) ~= "string" then
@@ -100,8 +103,11 @@ local function header_problem(name, value)
   end
 end
 
--- Returns the lines of the header; or nil and the problem with a field.
-local function lines_of(options, content_type)
+-- Returns the lines of the header, and whether they ask for a body without encoding; or nil and the problem.
+local function lines_of(options, content_type, body)
+  if not options.headers and not body then
+    return USUAL_LINES, true
+  end
   local lines, set = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, {}
   for name, value in pairs(options.headers or {}) do
     local problem = header_problem(name, value)
@@ -117,24 +123,60 @@ local function lines_of(options, content_type)
   if #lines > LINES_MAX then
     return nil, ("headers: %d fields; the maximum is %d"):format(#lines, LINES_MAX)
   end
-  return lines
+  return table.concat(lines, "\n"), lines[#lines] == IDENTITY
 end
 
--- Returns the call as a table; or nil and the problem with its arguments.
-local function new_call(config, method, target, options, base)
-  local address, problem = targets.resolve(target, base or config.base_url, config.hosts)
-  local query, body, content_type, lines
+-- Returns the call's name in messages.
+local function name_of(method, target)
+  local shown = target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- without a password
+  return ("%s %s"):format(method, errors.printable(shown))
+end
+
+-- What targets lead to, by config, base and target: a program has few, and calls each many times.
+local known = setmetatable({}, { __mode = "k" })
+
+local function addresses_of(config, base)
+  local by_base = known[config] or {}
+  known[config] = by_base
+  by_base[base] = by_base[base] or { count = 0, of = {} }
+  return by_base[base]
+end
+
+-- Returns the address of a target: its URL, origin and host, and the names of calls to it; or nil and the problem.
+local function address_of(config, target, base)
+  local addresses = addresses_of(config, base or config.base_url or "")
+  local address = addresses.of[target]
   if address then
-    query, problem = targets.query(options.query or {})
+    return address
   end
-  if query then
+  local full, problem = targets.resolve(target, base or config.base_url, config.hosts)
+  if not full then
+    return nil, problem
+  elseif addresses.count == ADDRESSES_MAX then
+    addresses.count, addresses.of = 0, {}
+  end
+  local origin, host = url.split(full)
+  address = { url = full, origin = origin, host = host, names = {} }
+  addresses.count, addresses.of[target] = addresses.count + 1, address
+  return address
+end
+
+-- Returns the call as a table, which the transfer reads, too, and its time-out; or nil and the problem.
+local function new_call(config, method, target, options, base)
+  local address, problem = address_of(config, target, base)
+  local query, body, content_type, lines, wants_identity = ""
+  if address and options.query then
+    query, problem = targets.query(options.query)
+  end
+  if not problem then
     body, content_type = body_of(method, options)
     problem = body == nil and content_type or nil
   end
   if not problem and content_type:find("[%c\x7F]") then
     problem = "content_type: the value contains a control character"
   elseif not problem then
-    lines, problem = lines_of(options, content_type)
+    lines, wants_identity = lines_of(options, content_type, body)
+    problem = not lines and wants_identity or nil
   end
   local timeout = options.timeout or config.timeout
   if not problem and not (timeout > 0 and timeout <= 3600) then
@@ -143,23 +185,23 @@ local function new_call(config, method, target, options, base)
   if problem then
     return nil, problem
   end
-  local origin, host = url.split(address)
+  address.names[method] = address.names[method] or name_of(method, target)
   return {
-    method = method, url = targets.extend(address, query), origin = origin, host = host, body = body,
-    headers = table.concat(lines, "\n"), wants_identity = lines[#lines] == IDENTITY, timeout = timeout,
-    raw = options.raw, attempts = 0,
-  }
+    name = address.names[method], method = method, url = targets.extend(address.url, query), origin = address.origin,
+    host = address.host, headers = lines, body = body or nil, body_max = BODY_MAX, no_repeat = not IDEMPOTENT[method],
+    raw = options.raw, attempts = 0, wants_identity = wants_identity,
+    -- what an attempt adds, so that the table has room for it from the start:
+    token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, may_be_sent = nil, may_have_acted = nil,
+    timeout = nil, connect_timeout = nil,
+  }, timeout
 end
 
 -- --- attempts ------------------------------------------------------------------------------------------------------
 
-local function send(source, call, token, deadline)
+local function send(source, call, deadline)
   call.attempts = call.attempts + 1
   local _ <close> = call.resets and source.resets:begin(deadline) or nil
-  local raw, failure = source.pool:call({
-    url = call.url, method = call.method, headers = call.headers, body = call.body or nil, token = token,
-    body_max = BODY_MAX, no_repeat = not IDEMPOTENT[call.method],
-  }, deadline, source)
+  local raw, failure = source.pool:call(call, deadline, source)
   call.may_be_sent = raw ~= nil or failure.may_be_sent or failure.detail.reached == "server"
   return raw, failure
 end
@@ -200,53 +242,74 @@ local function is_deleted(call, raw)
     and (call.may_have_acted or raw.sent_twice)
 end
 
+-- Makes text from the server fit to print.
+local function cleaner(source, call)
+  return function(text)
+    return errors.printable(core.redact(text, call.token, source.client_secret.current))
+  end
+end
+
 -- Returns the results of a call that ends with this reply.
-local function finish(call, raw, reply, clean, retry_after)
+local function finish(source, call, raw, reply, retry_after)
   if not is_success(raw) and not is_deleted(call, raw) and not call.raw then
-    return response.failure(call, raw, reply, clean, retry_after)
+    return response.failure(call, raw, reply, cleaner(source, call), retry_after)
   elseif not call.raw and reply.json == nil and (response.is_json(reply)
-    or call.wants_identity and reply.body ~= "" and response_error.encoding(raw, clean) ~= "") then
-    return response.unreadable(call, raw, reply, clean)
+    or call.wants_identity and reply.body ~= "" and response_error.has_encoding(raw)) then
+    return response.unreadable(call, raw, reply, cleaner(source, call))
   end
   return reply
 end
 
--- Makes one attempt with a token. Returns true and the results of the call; or false and the seconds before the retry.
-local function attempt(source, call, deadline)
-  local token, failure = source:token(nil, deadline)
-  if not token then
-    local prefix = call.refused_at and call.name .. ": the API refused the token, and getting another failed: " or ""
-    return true, nil, prefix .. failure.message, failure.code, failure.detail
-  elseif deadline:over() then
-    return true, errors.fail("timeout", call.name .. ": no time is left for the request after the wait for a token")
-  end
-  call.sent_boot, call.sent_wall = source.current.sent_boot or 0, source.current.sent_wall or 0
-  call.seen_resets = source.resets.count
-  local function clean(text)
-    return errors.printable(core.redact(text, token, source.client_secret.current))
-  end
-  local raw
-  raw, failure = send(source, call, token, deadline)
-  local code = failure and failure.code
-  call.attempts = call.attempts + (raw and raw.sent_twice and 1 or 0)
-  call.may_have_acted = call.may_have_acted or may_have_acted(call, raw, code)
-  if raw and raw.status == 401 and unauthorized.replace(source, call, token, deadline) then
-    return false, 0
-  elseif raw and is_success(raw) then
-    unauthorized.succeeded(source, call)
-  end
+-- After an attempt without success: returns the seconds before the retry; or nil and the results of the call.
+local function after_failure(source, call, raw, failure, deadline)
   local reply = raw and response.new(raw, not call.raw)
   local retry_after = raw and response.retry_after(raw, reply)
   local delay = retry_delay(source, call, raw, failure, retry_after)
   if delay and delay < deadline:left() then
-    source:note("retry", { code = code or "http", message = ("%s: %s"):format(call.name,
-      failure and clean(failure.message) or ("HTTP status %d"):format(raw.status)) })
-    return false, delay
+    source:note("retry", { code = failure and failure.code or "http", message = ("%s: %s"):format(call.name,
+      failure and cleaner(source, call)(failure.message) or ("HTTP status %d"):format(raw.status)) })
+    return delay
   elseif raw then
-    return true, finish(call, raw, reply, clean, retry_after)
+    return nil, finish(source, call, raw, reply, retry_after)
   end
-  return true, errors.fail(code, ("%s: %s (asking %s%s)"):format(call.name, clean(failure.message), call.host,
-    proxy.source(source.config, call.url)), failure.detail)
+  return nil, errors.fail(failure.code, ("%s: %s (asking %s%s)"):format(call.name,
+    cleaner(source, call)(failure.message), call.host, proxy.source(source.config, call.url)), failure.detail)
+end
+
+-- Makes one attempt with a token. Returns the seconds before the retry; or nil and the results of the call.
+local function attempt(source, call, deadline)
+  local token, failure = source:token(nil, deadline)
+  if not token then
+    local prefix = call.refused_at and call.name .. ": the API refused the token, and getting another failed: " or ""
+    return nil, nil, prefix .. failure.message, failure.code, failure.detail
+  elseif deadline:over() then
+    return nil, errors.fail("timeout", call.name .. ": no time is left for the request after the wait for a token")
+  end
+  call.token = token
+  call.sent_boot, call.sent_wall = source.current.sent_boot or 0, source.current.sent_wall or 0
+  call.seen_resets = source.resets.count
+  local raw
+  raw, failure = send(source, call, deadline)
+  call.attempts = call.attempts + (raw and raw.sent_twice and 1 or 0)
+  call.may_have_acted = call.may_have_acted or may_have_acted(call, raw, failure and failure.code)
+  if raw and is_success(raw) then
+    unauthorized.succeeded(source, call)
+    return nil, finish(source, call, raw, response.new(raw, not call.raw))
+  elseif raw and raw.status == 401 and unauthorized.replace(source, call, token, deadline) then
+    return 0
+  end
+  return after_failure(source, call, raw, failure, deadline)
+end
+
+-- Returns the results of a call after an attempt; nothing, after a pause, where a retry is to follow.
+local function conclude(source, call, context, delay, ...)
+  if context then
+    context.may_have_acted = call.may_have_acted
+  end
+  if not delay then
+    return ...
+  end
+  source.waiter:pause(delay)
 end
 
 --- Makes a call.
@@ -261,28 +324,24 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function request.run(source, method, target, options, context)
-  method = method:upper()
-  local shown = target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- without a password
-  local name = ("%s %s"):format(method, errors.printable(shown))
-  local call, problem = new_call(source.config, method, target, options or {}, context and context.base)
+  method = IDEMPOTENT[method] ~= nil and method or method:upper()
+  local call, timeout = new_call(source.config, method, target, options or NONE, context and context.base)
   if not call then
-    return errors.fail("config", ("%s: %s"):format(name, problem))
+    return errors.fail("config", ("%s: %s"):format(name_of(method, target), timeout))
   end
-  call.name, call.resets = name, context and context.resets
-  local deadline = source:deadline(call.timeout)
-  while true do
+  call.resets = context and context.resets
+  local deadline = source:deadline(timeout)
+  local reply, message, code, detail
+  repeat
     if source.closed then
-      return errors.closed(name)
+      return errors.closed(call.name)
     end
-    local result = table.pack(attempt(source, call, deadline))
-    if context then
-      context.may_have_acted = call.may_have_acted
-    end
-    if result[1] then
-      return table.unpack(result, 2, result.n)
-    end
-    source.waiter:pause(result[2])
+    reply, message, code, detail = conclude(source, call, context, attempt(source, call, deadline))
+  until reply or message
+  if reply then
+    return reply
   end
+  return nil, message, code, detail
 end
 
 return request

@@ -48,7 +48,10 @@ function unauthorized.succeeded(source, call)
     accepted_by[source] = accepted
   elseif accepted.sent_boot > call.sent_boot then
     return
+  elseif accepted.latest_url == call.url and accepted.latest_method == call.method then
+    return -- as most calls of a program that polls
   end
+  accepted.latest_url, accepted.latest_method = call.url, call.method
   local key, path_key = keys_of(call)
   accepted.origins[call.origin] = true
   remember(accepted, key)

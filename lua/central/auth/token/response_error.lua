@@ -48,13 +48,20 @@ local function oauth_failure(fields, detail, clean, challenge)
   return fail("oauth", table.concat(parts, "; "), detail)
 end
 
+--- Whether the body is in an encoding.
+---@param raw central.auth.RawReply
+---@return boolean
+function response_error.has_encoding(raw)
+  return raw.content_encoding ~= nil and raw.content_encoding:lower() ~= "identity"
+end
+
 --- What is to be said of a body in an encoding; "" where it has none.
 ---@param raw central.auth.RawReply
 ---@param clean fun(text: string): string
 ---@return string
 function response_error.encoding(raw, clean)
-  local name = (raw.content_encoding or "identity"):lower()
-  return name ~= "identity" and ("; its Content-Encoding is %s, which is not decoded here"):format(clean(name)) or ""
+  return response_error.has_encoding(raw)
+    and ("; its Content-Encoding is %s, which is not decoded here"):format(clean(raw.content_encoding:lower())) or ""
 end
 
 local function http_failure(raw, fields, detail, clean, challenge)

@@ -296,6 +296,10 @@ end
 ---@return string? token
 ---@return number|central.auth.Failure|nil remaining where it is less than `min_valid`, or failure
 function TokenSource:token(min_valid, deadline)
+  local fresh = not min_valid and self.current:fresh()
+  if fresh then
+    return fresh
+  end
   local needs_renewal, failure = self:needs_renewal(min_valid, deadline)
   if not needs_renewal then
     local token, more = self:outcome(min_valid, failure)
