@@ -57,7 +57,7 @@ function Pool:_first_in_queue()
 end
 
 function Pool:_wake_first()
-  local first = self:_first_in_queue()
+  local first = next(self._queue) and self:_first_in_queue()
   if first then
     first:signal()
   end
@@ -99,11 +99,9 @@ function Pool:_wait_for_place(deadline, owner)
 end
 
 function Pool:_await(transfer, notifier, deadline, owner)
-  while not owner.closed and not transfer:wait(0) do
+  while not owner.closed and not transfer:wait(notifier and 0 or STEP) do
     if notifier then
       self._waiter:poll(notifier, deadline:left() + STEP)
-    else
-      transfer:wait(STEP)
     end
   end
   if owner.closed then
@@ -118,15 +116,19 @@ function Pool:_await(transfer, notifier, deadline, owner)
   return nil, errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
 end
 
+-- What a request holds while it is on its way.
+local Place = {}
+
 -- Makes room for who waits for it.
-function Pool:_release(transfer, unharmed)
-  self._active[transfer] = nil
-  if unharmed then
-    self._transfers:give_back(transfer)
+function Place:__close()
+  local pool, transfer = self.pool, self.transfer
+  pool._active[transfer] = nil
+  if self.unharmed then
+    pool._transfers:give_back(transfer)
   else
     transfer:close()
   end
-  self:_wake_first()
+  pool:_wake_first()
 end
 
 --- Makes a request and waits for its reply.
@@ -136,7 +138,7 @@ end
 ---@return central.auth.RawReply? raw
 ---@return central.auth.Failure? failure
 function Pool:call(request, deadline, owner)
-  if self:_is_full() or next(self._queue) and self._waiter:yields() then
+  if next(self._active) and self:_is_full() or next(self._queue) and self._waiter:yields() then
     local free, failure = self:_wait_for_place(deadline, owner)
     if not free then
       return nil, failure
@@ -153,19 +155,20 @@ function Pool:call(request, deadline, owner)
   if failure then
     return nil, failure
   end
-  local unharmed = false
-  self._active[transfer] = { owner = owner, notifier = notifier }
-  local _ <close> = defer(function() self:_release(transfer, unharmed) end)
+  local place <close> = setmetatable({
+    pool = self, transfer = transfer, owner = owner, notifier = notifier, unharmed = false,
+  }, Place)
+  self._active[transfer] = place
   requests.add_connection(request, self._config, deadline)
   local started, why = transfer:call(request, notifier)
   if not started then
     return nil, errors.failure("config", why)
-  elseif not self:_is_full() then
+  elseif next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
   local raw
   raw, failure = self:_await(transfer, notifier, deadline, owner)
-  unharmed = raw ~= nil or not owner.closed
+  place.unharmed = raw ~= nil or not owner.closed
   return raw, failure
 end
 

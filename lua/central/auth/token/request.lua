@@ -7,6 +7,9 @@ local sorted_names = require("central.auth.util").sorted_names
 
 local request = {}
 
+-- The options of a client that its connections depend on.
+local CONNECTION = { "user_agent", "ca_file", "ca_path", "crl_file", "cert_file", "key_file", "proxy" }
+
 local function add(fields, name, value)
   if type(value) == "table" then
     for _, item in ipairs(value) do
@@ -62,8 +65,8 @@ end
 ---@param config central.auth.Config
 ---@param deadline central.auth.Deadline
 function request.add_connection(fields, config, deadline)
-  for _, name in ipairs { "user_agent", "ca_file", "ca_path", "crl_file", "cert_file", "key_file", "proxy" } do
-    fields[name] = config[name]
+  for i = 1, #CONNECTION do
+    fields[CONNECTION[i]] = config[CONNECTION[i]]
   end
   fields.timeout = math.max(deadline:left(), 0.001)
   fields.connect_timeout = math.min(config.connect_timeout, fields.timeout)
