@@ -46,6 +46,7 @@ struct auth_transfer {
     struct curl_slist
         authorization;          /* our own node: points into the caller's secret, which libcurl would copy */
     struct curl_slist *headers; /* all others */
+    uint64_t options; /* fingerprint of the request that options and `headers` are set for; 0: of none */
     char error[CURL_ERROR_SIZE];
     struct auth_reply_date latest_date;
     struct auth_reply reply;
@@ -80,6 +81,7 @@ static void close_handles(struct auth_transfer *transfer) {
     curl_multi_cleanup(transfer->multi);
     transfer->easy = NULL;
     transfer->multi = NULL;
+    transfer->options = 0;
 }
 
 /* --- libcurl's descriptors: by itself it keeps them neither from other programs nor out of 0 to 2 --- */
@@ -245,35 +247,46 @@ static int take_ready(void *data, char *address, char *local_address, int port, 
     if (error == CURLE_OK)                                                                                   \
     error = curl_easy_setopt(easy, option, value)
 
-static CURLcode set_method(struct auth_transfer *transfer, const struct auth_request *request) {
+static CURLcode set_method(struct auth_transfer *transfer, const char *method) {
     CURL *easy = transfer->easy;
     CURLcode error = CURLE_OK;
-    if (request->body != NULL && request->body->data != NULL) {
-        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body->length);
-        SET(CURLOPT_POSTFIELDS, (const char *)request->body->data);
-    }
-    if (request->method != NULL && strcmp(request->method, "HEAD") == 0) {
+    if (method != NULL && strcmp(method, "HEAD") == 0) {
         SET(CURLOPT_NOBODY, 1L);
-    } else if (request->method != NULL) {
-        SET(CURLOPT_CUSTOMREQUEST, request->method);
+    } else if (method != NULL) {
+        SET(CURLOPT_CUSTOMREQUEST, method);
     }
     return error;
+}
+
+static bool add_header(struct auth_transfer *transfer, char *line) {
+    struct curl_slist *longer = line != NULL ? curl_slist_append(transfer->headers, line) : NULL;
+    free(line);
+    if (longer != NULL)
+        transfer->headers = longer;
+    return longer != NULL;
+}
+
+/* As an option of libcurl it would be formatted twice for each request, a byte at a time. */
+static bool add_user_agent(struct auth_transfer *transfer, const char *text) {
+    char *line = NULL;
+    return text == NULL || (asprintf(&line, "User-Agent: %s", text) >= 0 && add_header(transfer, line));
 }
 
 static bool make_headers(struct auth_transfer *transfer, const struct auth_request *request) {
     static const char usual[] = "Accept: application/json\nAccept-Encoding: identity";
     const char *rest = request->headers != NULL ? request->headers : usual;
-    while (*rest != '\0') {
+    bool made = add_user_agent(transfer, request->user_agent);
+    while (made && *rest != '\0') {
         size_t length = strcspn(rest, "\n");
-        char *line = strndup(rest, length);
-        struct curl_slist *longer = line != NULL ? curl_slist_append(transfer->headers, line) : NULL;
-        free(line);
-        if (longer == NULL)
-            return false;
-        transfer->headers = longer;
+        made = add_header(transfer, strndup(rest, length));
         rest += length + strspn(rest + length, "\n");
     }
-    return true;
+    return made;
+}
+
+static void drop_headers(struct auth_transfer *transfer) {
+    curl_slist_free_all(transfer->headers);
+    transfer->headers = NULL;
 }
 
 /* With our own node before those. */
@@ -288,18 +301,15 @@ static struct curl_slist *all_headers(struct auth_transfer *transfer,
 
 static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_request *request) {
     CURL *easy = transfer->easy;
-    CURLcode error = set_method(transfer, request);
+    CURLcode error = set_method(transfer, request->method);
     SET(CURLOPT_PROXY, request->proxy != NULL ? request->proxy : ""); /* NULL would read the environment */
     SET(CURLOPT_NOPROXY, request->proxy_exceptions != NULL ? request->proxy_exceptions : "");
     SET(CURLOPT_ERRORBUFFER, transfer->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    SET(CURLOPT_URL, request->url);
     SET(CURLOPT_PROTOCOLS_STR, "https,http");
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
     SET(CURLOPT_FRESH_CONNECT, (long)request->no_repeat);
     SET(CURLOPT_FORBID_REUSE, (long)request->no_repeat);
     SET(CURLOPT_QUICK_EXIT, 1L); /* leaves a hung resolver's thread behind instead of waiting for it */
@@ -310,8 +320,24 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_r
     SET(CURLOPT_PRIVATE, (void *)transfer);
     SET(CURLOPT_PREREQFUNCTION, take_ready);
     SET(CURLOPT_PREREQDATA, (void *)transfer);
-    SET(CURLOPT_USERAGENT, request->user_agent);
+    if (request->proxy != NULL) /* which is not sent our header lines */
+        SET(CURLOPT_USERAGENT, request->user_agent);
+    return error;
+}
+
+/* What differs from one call of a method to the next. */
+static CURLcode set_call(struct auth_transfer *transfer, const struct auth_request *request) {
+    CURL *easy = transfer->easy;
+    CURLcode error = CURLE_OK;
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
     SET(CURLOPT_HTTPHEADER, all_headers(transfer, request->authorization));
+    if (request->body != NULL && request->body->data != NULL) {
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body->length);
+        SET(CURLOPT_POSTFIELDS, (const char *)request->body->data);
+        transfer->options = 0; /* what a body has changed only a reset takes back */
+    }
     return error;
 }
 
@@ -339,8 +365,6 @@ static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_reques
                         const struct auth_trust *trust) {
     CURL *easy = transfer->easy;
     CURLcode error = CURLE_OK;
-    transfer->partial_trust = trust->partial;
-    transfer->timeout_ms = request->timeout_ms;
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -357,6 +381,40 @@ static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_reques
     SET(CURLOPT_KEYPASSWD, "no password"); /* without one OpenSSL would ask for it on the terminal */
     return error;
 }
+
+static uint64_t fingerprint(const struct auth_transfer *transfer, const struct auth_request *request,
+                            const struct auth_trust *trust) {
+    const char *const texts[] = {trust->file,
+                                 request->method,
+                                 request->headers,
+                                 request->user_agent,
+                                 request->proxy,
+                                 request->proxy_exceptions,
+                                 trust->partial ? "partial" : NULL,
+                                 request->no_repeat ? "once" : NULL};
+    uint64_t hash = transfer->fingerprint;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        hash = auth_trust_mix(hash, texts[i]);
+    return hash;
+}
+
+/* Thirty options, which most calls have in common with the call before. */
+static CURLcode set_options(struct auth_transfer *transfer, const struct auth_request *request,
+                            const struct auth_trust *trust) {
+    uint64_t options = fingerprint(transfer, request, trust);
+    if (options == transfer->options)
+        return CURLE_OK;
+    transfer->options = 0;
+    curl_easy_reset(transfer->easy);
+    drop_headers(transfer);
+    CURLcode error = make_headers(transfer, request) ? set_transfer(transfer, request) : CURLE_OUT_OF_MEMORY;
+    if (error == CURLE_OK)
+        error = set_tls(transfer, request, trust);
+    if (error == CURLE_OK)
+        transfer->options = options;
+    return error;
+}
+
 static bool fail(struct auth_transfer *transfer, CURLcode error) {
     struct auth_reply *reply = &transfer->reply;
     const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(error);
@@ -410,15 +468,16 @@ static bool start(struct auth_transfer *transfer, const struct auth_request *req
     auth_trust_complete_by_system(&trust);
     if (!follow_files(transfer, request, &trust))
         return refuse_handles(transfer);
-    curl_easy_reset(transfer->easy);
     if (transfer->key_encrypted)
         return refuse_key(transfer, request->key_file != NULL ? "key_file" : "cert_file");
     transfer->changes = request->method != NULL &&
                         (strcmp(request->method, "PUT") == 0 || strcmp(request->method, "DELETE") == 0);
     transfer->body_max = request->body_max > 0 ? request->body_max : AUTH_TRANSFER_BODY_MAX;
-    CURLcode error = make_headers(transfer, request) ? set_transfer(transfer, request) : CURLE_OUT_OF_MEMORY;
+    transfer->partial_trust = trust.partial;
+    transfer->timeout_ms = request->timeout_ms;
+    CURLcode error = set_options(transfer, request, &trust);
     if (error == CURLE_OK)
-        error = set_tls(transfer, request, &trust);
+        error = set_call(transfer, request);
     if (error != CURLE_OK)
         return fail(transfer, error);
     transfer->reply.sent = auth_clock_now(&transfer->clock);
@@ -472,6 +531,7 @@ static void drop(struct auth_transfer *transfer, CURL *easy) {
     if (easy == transfer->easy)
         transfer->easy = transfer->second;
     transfer->second = NULL;
+    transfer->options = 0; /* the second has others */
     transfer->error[0] = '\0';
     curl_multi_remove_handle(transfer->multi, easy);
     curl_easy_cleanup(easy);
@@ -517,6 +577,7 @@ static bool try_bundle(struct auth_transfer *transfer) {
     curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &spent_us);
     long left_ms = transfer->timeout_ms - (long)(spent_us / 1000);
     transfer->partial_trust = false;
+    transfer->options = 0;
     if (bundle == NULL || left_ms < 1 || curl_easy_setopt(easy, CURLOPT_CAINFO, bundle) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, bundle) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left_ms) != CURLE_OK)
@@ -676,8 +737,6 @@ void auth_transfer_cancel(struct auth_transfer *transfer) {
     if (!auth_gate_enter())
         return;
     stop(transfer);
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = NULL;
     clear(transfer);
     auth_gate_leave();
 }
@@ -689,6 +748,7 @@ void auth_transfer_free(struct auth_transfer *transfer) {
     auth_secret_wipe(&transfer->reply.headers);
     auth_secret_wipe(&transfer->reply.body);
     close_handles(transfer);
+    drop_headers(transfer);
     free(transfer);
     auth_gate_leave();
 }

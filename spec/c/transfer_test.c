@@ -397,6 +397,44 @@ static void sends_method_headers_and_body(void **state) {
     stop(server);
 }
 
+/* Options stay on the handle from one request to the next. */
+static void sends_of_each_request_what_it_has(void **state) {
+    (void)state;
+    static const char *const methods[] = {"GET", "HEAD", "GET", "PUT", "GET"};
+    struct auth_secret line = {0};
+    struct server server = serve(NULL, 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_request request = request_to(server.url);
+    const struct auth_secret *form = request.body;
+    request.authorization = &line;
+    for (int i = 0; i < 20; i++) {
+        const char *method = methods[i % 5];
+        char expected[64];
+        auth_secret_truncate(&line, 0);
+        (void)snprintf(expected, sizeof expected, "Authorization: Bearer t%d", i);
+        assert_true(auth_secret_append(&line, expected, strlen(expected)));
+        request.method = method;
+        request.body = i % 5 == 3 ? form : NULL;
+        request.headers = i % 3 == 0 ? "X-Own: 1" : NULL;
+        request.user_agent = i % 4 == 0 ? "one" : "two";
+        request.no_repeat = i % 7 == 0;
+        if (strcmp(method, "HEAD") == 0) {
+            assert_int_equal(fetch(transfer, &request)->body.length, 0);
+            continue;
+        }
+        const char *sent = echo(transfer, &request);
+        assert_memory_equal(sent, method, strlen(method));
+        assert_non_null(strstr(sent, expected));
+        assert_int_equal(strstr(sent, "X-Own: 1") != NULL, i % 3 == 0);
+        assert_int_equal(strstr(sent, "Accept: application/json") != NULL, i % 3 != 0);
+        assert_non_null(strstr(sent, i % 4 == 0 ? "User-Agent: one\r\n" : "User-Agent: two\r\n"));
+        assert_int_equal(strstr(sent, "grant_type=client_credentials") != NULL, i % 5 == 3);
+    }
+    auth_transfer_free(transfer);
+    auth_secret_wipe(&line);
+    stop(server);
+}
+
 static void asks_for_the_head_alone(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", 0);
@@ -804,6 +842,7 @@ int main(void) {
         cmocka_unit_test(tells_lack_of_memory_from_a_large_reply),
         cmocka_unit_test(tells_lack_of_memory_in_libcurl),
         cmocka_unit_test(sends_method_headers_and_body),
+        cmocka_unit_test(sends_of_each_request_what_it_has),
         cmocka_unit_test(asks_for_the_head_alone),
         cmocka_unit_test(hands_out_the_replys_headers),
         cmocka_unit_test(takes_a_larger_body_where_that_is_asked_for),
