@@ -33,6 +33,26 @@ describe("a call", function()
     assert.equal("central.auth.reply (HTTP 200, 25 bytes)", tostring(reply))
   end)
 
+  it("hands out a reply whose fields can all be listed, read before or not", function()
+    local s = client { token("t1", 1000), api(200, "ok", { "X-RateLimit-Limit", "600" }) }
+    local fields = {}
+    for name in pairs(assert(s.client:get "/x")) do
+      fields[#fields + 1] = name
+    end
+    table.sort(fields)
+    assert.same({ "body", "headers", "rate_limit", "status" }, fields)
+  end)
+
+  it("goes where its target leads, however many there are", function()
+    local s = client(function(number) return number == 1 and token("t1", 1000) or api(200) end)
+    for round = 1, 2 do
+      for n = 1, 300 do
+        assert(s.client:get(("/x/%d"):format(n), round == 1 and { query = { page = n } } or nil))
+        assert.equal(("%s/x/%d%s"):format(BASE, n, round == 1 and ("?page=%d"):format(n) or ""), s.last_request.url)
+      end
+    end
+  end)
+
   it("has a query, header fields and a body of either kind", function()
     local s = client { token("t1", 1000), api(201), api(204), api(200), api(200) }
     assert(s.client:post("/x?a=1", { query = { b = { 1, "x y" } }, json = { name = "n" }, headers = { ["X-Id"] = 7 } }))

@@ -188,7 +188,7 @@ local function tell_all()
 end
 
 -- Measures each peer in turn, `rounds` times, after one try that does not count.
-local function compare(title, unit, rounds, peers, sample)
+local function measure_in_turn(rounds, peers, sample)
   local samples = {}
   for i, peer in ipairs(peers) do
     samples[i] = {}
@@ -199,12 +199,35 @@ local function compare(title, unit, rounds, peers, sample)
       samples[i][n] = sample(peer)
     end
   end
+  return samples
+end
+
+local function keep_samples(title, unit, peers, samples)
   local list = {}
   for i, peer in ipairs(peers) do
     list[i] = summary(samples[i])
     list[i].name = peer.name
   end
   keep(title, unit, list)
+end
+
+local function compare(title, unit, rounds, peers, sample)
+  keep_samples(title, unit, peers, measure_in_turn(rounds, peers, sample))
+end
+
+-- Calls of an API whose reply is a small JSON, on a kept connection: how many a second, and their CPU time.
+local function compare_calls(rounds, peers, options)
+  local rates, times = {}, {}
+  for i, samples in ipairs(measure_in_turn(rounds, peers, function(peer)
+    return inside("calls", options)(peer, true)
+  end)) do
+    rates[i], times[i] = {}, {}
+    for n, figures in ipairs(samples) do
+      rates[i][n], times[i][n] = figures[1], figures[2]
+    end
+  end
+  keep_samples("API calls, one after the other, kept TLS, small JSON", "per second", peers, rates)
+  keep_samples("… CPU time of each", "µs", peers, times)
 end
 
 -- By `time`, which is small itself: a process that we start counts our memory as its own peak.
@@ -277,6 +300,7 @@ local function main()
     { OURS, GO, CURL, OAUTHLIB, AUTHLIB }, herd(private))
   compare("renewals by force, one after the other", "per second", 9,
     { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside("renew", private))
+  compare_calls(9, { OURS, GO, OAUTHLIB, LIBCURL }, private)
   keep_asking { OURS, GO }
   tell_ratios()
   tell_all()

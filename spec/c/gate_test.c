@@ -78,12 +78,15 @@ static void keeps_a_fork_from_the_end_of_a_thread(void **state) {
         wait_for_work();
         while (!were_visited(round))
             auth_clock_sleep(MS / 10);
+        unsigned generation = auth_gate_generation();
         pid_t child = fork();
         if (child == 0) {
-            bool ok = atomic_load(&working) == 0 && were_visited(2);
+            bool ok =
+                atomic_load(&working) == 0 && were_visited(2) && auth_gate_generation() == generation + 1;
             end_child(ok && can_enter() && !auth_gate_is_fork_unsafe());
         }
         assert_int_equal(status_of(child), 0);
+        assert_int_equal(auth_gate_generation(), generation);
         pthread_join(thread, NULL);
         assert_true(can_enter());
     }

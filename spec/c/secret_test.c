@@ -72,6 +72,21 @@ static void refuses_more_than_the_maximum_and_keeps_what_it_has(void **state) {
     auth_secret_wipe(&secret);
 }
 
+static void keeps_its_memory_when_emptied_unless_that_is_large(void **state) {
+    (void)state;
+    struct auth_secret secret = {0};
+    auth_secret_empty(&secret);
+    assert_null(secret.data);
+    assert_true(auth_secret_append(&secret, "secret", 6));
+    const unsigned char *data = secret.data;
+    auth_secret_empty(&secret);
+    assert_true(secret.data == data && secret.length == 0);
+    assert_memory_equal(data, "\0\0\0\0\0\0", 6);
+    assert_true(auth_secret_reserve(&secret, AUTH_SECRET_KEPT + 1));
+    auth_secret_empty(&secret);
+    assert_null(secret.data);
+}
+
 static void truncates_and_zeroes_the_rest(void **state) {
     (void)state;
     struct auth_secret secret = {0};
@@ -202,6 +217,7 @@ int main(void) {
         cmocka_unit_test(drops_a_byte_order_mark_at_its_begin_alone),
         cmocka_unit_test(wipes_any_number_of_times),
         cmocka_unit_test(refuses_more_than_the_maximum_and_keeps_what_it_has),
+        cmocka_unit_test(keeps_its_memory_when_emptied_unless_that_is_large),
         cmocka_unit_test(truncates_and_zeroes_the_rest),
         cmocka_unit_test(compares_length_and_bytes),
         cmocka_unit_test(encodes_base64),

@@ -153,6 +153,26 @@ static void runs_a_call_where_it_is_waited_for(void **state) {
     stop(server);
 }
 
+static void keeps_memory_and_no_secret_for_the_next_call(void **state) {
+    (void)state;
+    struct server server = serve(good, 0);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    const unsigned char *kept = NULL;
+    for (int i = 0; i < 3; i++) {
+        start_call(&session, server.url, NULL, NULL);
+        wait_for(&session);
+        assert_called(&session);
+        auth_session_discard(&session);
+        const unsigned char *line = auth_session_authorization(&session)->data;
+        for (int j = 0; j < 16; j++)
+            assert_int_equal(line[j], 0);
+        assert_true(kept == NULL || kept == line);
+        kept = line;
+    }
+    auth_session_close(&session);
+    stop(server);
+}
+
 static void needs_no_thread_where_somebody_waits(void **state) {
     (void)state;
     struct server server = serve(good, 0);
@@ -408,6 +428,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(does_one_after_the_other_and_signals),
         cmocka_unit_test(runs_a_call_where_it_is_waited_for),
+        cmocka_unit_test(keeps_memory_and_no_secret_for_the_next_call),
         cmocka_unit_test(needs_no_thread_where_somebody_waits),
         cmocka_unit_test(gives_a_fetch_without_a_thread_the_time_of_who_waits),
         cmocka_unit_test(reports_failures_at_once),
