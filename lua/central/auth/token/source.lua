@@ -54,10 +54,11 @@ local SHARED = { transfers = true, pool = true } -- a tenant has its parent's
 local metatable = {}
 
 function metatable:__index(name)
-  local module, parent = PARTS[name], rawget(self, "_parent")
-  if not module then
-    return TokenSource[name]
+  local method, module = TokenSource[name], PARTS[name]
+  if method or not module then
+    return method
   end
+  local parent = rawget(self, "_parent")
   self[name] = parent and SHARED[name] and parent[name] or module.new(self)
   return self[name]
 end
