@@ -56,9 +56,9 @@ end
 
 -- Makes the client's method for one HTTP method.
 local function call_with(method)
-  local name = method:lower()
+  local call = "client:" .. method:lower()
   return function(self, target, options)
-    check_self(self, name)
+    errors.check_self(self, "_token", "a client", call)
     request.check(method, target, options)
     return self:_with_source(request.run, method, target, options)
   end

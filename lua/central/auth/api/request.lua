@@ -72,7 +72,9 @@ end
 
 -- Returns the body and its content type; false without a body; nil and the problem if they are not valid.
 local function body_of(method, options)
-  if options.json ~= nil and options.body then
+  if options == NONE then
+    return CARRIES_BODY[method] and "", ""
+  elseif options.json ~= nil and options.body then
     return nil, "json and body conflict; set only one of them"
   elseif options.content_type and not options.body and options.json == nil then
     return nil, "content_type is set, but there is no body"
