@@ -299,6 +299,29 @@ describe("a renewal under way #slow", function()
       assert.equal(("true\n"):rep(30), (process.run(loop):gsub("==%d+==Running thread[^\n]*\n", "")))
     end)
 
+    it("after it: the child has none of the connections that the parent keeps", function()
+      server:latency(0)
+      assert.same({ "true\n", 0 }, { run [[
+        local auth, host, lfs = require "central.auth", require "spec_fork", require "lfs"
+        local function connections()
+          local tcp, count = require("spec.support.process").read "/proc/self/net/tcp", 0
+          for name in lfs.dir "/proc/self/fd" do
+            local link = lfs.symlinkattributes("/proc/self/fd/" .. name, "target")
+            local inode = link and link:match "^socket:%[(%d+)%]"
+            count = count + (inode and tcp:find(" " .. inode .. " ", 1, true) and 1 or 0)
+          end
+          return count
+        end
+        local token = assert(auth.token())
+        assert(connections() == 1)
+        local pid = host.fork()
+        if pid == 0 then
+          os.exit(connections() == 0 and auth.renew() ~= nil, true)
+        end
+        print(host.wait(pid) == 0 and auth.renew() ~= token and connections() == 1)
+      ]] })
+    end)
+
     it("after it: child and parent share what came", function()
       server:latency(0)
       assert.same({ "true\n", 0 }, { run [[

@@ -88,7 +88,17 @@ static void close_handles(struct auth_transfer *transfer) {
 
 static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address) {
     (void)data, (void)purpose;
-    return auth_descriptor_keep(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+    int fd =
+        auth_descriptor_keep(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+    if (fd >= 0)
+        auth_descriptor_withhold(fd);
+    return fd;
+}
+
+static int close_socket(void *data, curl_socket_t fd) {
+    (void)data;
+    auth_descriptor_close(fd);
+    return 0;
 }
 
 /* libcurl does not say which descriptor its wake-up has. It is one of those from `lowest` on: the one that
@@ -307,6 +317,7 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_r
     SET(CURLOPT_ERRORBUFFER, transfer->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_PROTOCOLS_STR, "https,http");
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
