@@ -76,6 +76,27 @@ describe("a call", function()
     assert.truthy(lines:find("Content-Type: application/merge-patch+json", 1, true))
   end)
 
+  it("goes to GreenLake where the option app says so, and for a path only", function()
+    local s = client { token("t1", 1000), api(200), api(200), api(200) }
+    local GREENLAKE = "https://global.api.greenlake.hpe.com"
+    assert(s.client:get("/devices/v1/devices", { app = "greenlake", query = { limit = 1 } }))
+    assert.equal(GREENLAKE .. "/devices/v1/devices?limit=1", s.last_request.url)
+    assert(s.client:post(GREENLAKE .. "/x", { app = "greenlake", json = {} }))
+    assert.equal(GREENLAKE .. "/x", s.last_request.url)
+    assert(s.client:get("/x", { app = "central" }))
+    assert.equal(BASE .. "/x", s.last_request.url)
+    local message, code = select(2, s.client:get(BASE .. "/x", { app = "greenlake" }))
+    assert.matches("which is not the host of greenlake_url", message)
+    assert.equal("config", code)
+    assert.matches("which is not the host of base_url", (select(2, s.client:get(GREENLAKE .. "/x"))))
+  end)
+
+  it("needs no base_url for GreenLake, whose address is an option, too", function()
+    local s = scripted.new({ token("t1", 1000), api(200) }, { greenlake_url = "https://127.0.0.1:8443/" })
+    assert(s.client:get("/x", { app = "greenlake" }))
+    assert.equal("https://127.0.0.1:8443/x", s.last_request.url)
+  end)
+
   it("tells rate limits, whichever way they are written", function()
     local s = client {
       token("t1", 1000),
@@ -426,6 +447,7 @@ describe("a mistake in a call", function()
       ['did you mean "query"'] = function() s.client:get("/x", { qeury = {} }) end,
       ["option query: table expected, got string"] = function() s.client:get("/x", { query = "a=b" }) end,
       ["option body: string expected"] = function() s.client:post("/x", { body = {} }) end,
+      ['app: "central" or "greenlake" expected, got "glp"'] = function() s.client:get("/x", { app = "glp" }) end,
       ["with a colon"] = function() s.client.get "/x" end,
     } do
       local ok, message = pcall(call)

@@ -112,6 +112,12 @@ describe("pages", function()
     assert.same({ 2, 1 }, sizes)
   end)
 
+  it("come from GreenLake where the option app says so", function()
+    local s = client(function(_, n) return n == 1 and '{"items":[1],"next":"b"}' or '{"items":[2]}' end)
+    assert.same({ 1, 2 }, collect(s, "/devices/v1/devices", { app = "greenlake" }))
+    assert.equal("https://global.api.greenlake.hpe.com/devices/v1/devices?next=b", s.last_request.url)
+  end)
+
   it("may be left early, and hold null and false", function()
     local s = client(function() return '{"items":[false,null,1],"next":"b"}' end)
     local next_item = s.client:pages "/x"
@@ -178,6 +184,7 @@ describe("a failure of pages", function()
     local s = client(function() return "[]" end)
     for part, call in pairs {
       ['"item" or "page" expected'] = function() s.client:pages("/x", { by = "site" }) end,
+      ['"central" or "greenlake" expected, got "glp"'] = function() s.client:pages("/x", { app = "glp" }) end,
       ['unknown option "raw"'] = function() s.client:pages("/x", { raw = true }) end,
       ["unknown option"] = function() s.client:pages("/x", { page = 1 }) end,
       ["max_pages: a whole number of 1 or more expected, got 1.5"] = function()

@@ -81,8 +81,8 @@ end
 
 -- Calls GreenLake's API. Adds `warning` to the message of a failure if the server may have acted.
 local function call(source, method, path, body, warning, resets)
-  local context = { base = source.config.greenlake_url, resets = resets }
-  local reply, message, code, detail = request.run(source, method, PATH .. path, { json = body }, context)
+  local context, options = { resets = resets }, { app = "greenlake", json = body }
+  local reply, message, code, detail = request.run(source, method, PATH .. path, options, context)
   if not reply and warning and context.may_have_acted then
     message = ("%s; %s"):format(message, warning)
   end

@@ -8,6 +8,7 @@ local request = require "central.auth.api.request"
 local target = require "central.auth.api.target"
 
 ---@class central.auth.PagesOptions
+---@field app? "central" | "greenlake" as for `request`
 ---@field by? "item" | "page" the value of each step of the loop; default "item"
 ---@field items? string the name of the list in a page, if it is neither `items` nor the only list
 ---@field max_pages? integer default 100,000
@@ -20,7 +21,8 @@ local pages = {}
 local MAX_PAGES = 100000
 local MAX_EMPTY = 10 -- consecutive pages without an item
 local OPTIONS = {
-  by = "string", items = "string", max_pages = "number", query = "table", headers = "table", timeout = "number",
+  app = "string", by = "string", items = "string", max_pages = "number", query = "table", headers = "table",
+  timeout = "number",
 }
 
 -- --- from page to page ---------------------------------------------------------------------------------------------
@@ -233,8 +235,8 @@ end
 ---@param path string
 ---@param options? central.auth.PagesOptions
 function pages.check(path, options)
-  request.check("GET", path)
   errors.check_options(options, OPTIONS)
+  request.check("GET", path, options and { app = options.app })
   options = options or {}
   if options.by and options.by ~= "item" and options.by ~= "page" then
     errors.argument_error(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
@@ -258,7 +260,8 @@ function pages.walk(get, path, options)
   local walk = {
     get = get, path = path, number = 0, empty = 0, items_seen = 0, initial_query = query, query = query,
     items = options.items, remember_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
-    options = { headers = options.headers, timeout = options.timeout }, cursor = query.next or query.pageToken,
+    options = { app = options.app, headers = options.headers, timeout = options.timeout },
+    cursor = query.next or query.pageToken,
     counts_pages = path:match("^[^?]*"):find(COUNTS_PAGES) ~= nil,
     limit = page.count(query, "limit") or tonumber(path:match("[?&]limit=(%d+)")),
   }

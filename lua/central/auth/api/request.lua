@@ -1,5 +1,5 @@
 -- Makes an API call with a valid token. Retries with another token after a 401, and later if the server is busy. Sends
--- a token only to the host of base_url and to those in `hosts`.
+-- a token only to the host of base_url or of GreenLake's API, as the call says, and to those in `hosts`.
 -- SPDX-License-Identifier: MIT
 
 local response = require "central.auth.api.response"
@@ -15,6 +15,7 @@ local url = require "central.auth.url"
 local proxy = util.lazy "central.auth.config.proxy"
 
 ---@class central.auth.RequestOptions
+---@field app? "central" | "greenlake" whose API a path belongs to; default "central"
 ---@field query? table<string, any> strings, numbers, booleans; a list repeats the name
 ---@field json? any the body, encoded by lua-cjson
 ---@field body? string the body, sent unchanged
@@ -44,9 +45,12 @@ local CARRIES_BODY = {
 
 --- The options of a call, and their types.
 request.options = {
-  query = "table", json = "any", body = "string", content_type = "string", headers = "table", timeout = "number",
-  raw = "boolean",
+  app = "string", query = "table", json = "any", body = "string", content_type = "string", headers = "table",
+  timeout = "number", raw = "boolean",
 }
+
+-- For each app the option with the base of its paths.
+local BASES = { central = "base_url", greenlake = "greenlake_url" }
 
 -- Header fields that this module or libcurl sets.
 local RESERVED = {
@@ -66,6 +70,9 @@ function request.check(method, target, options)
     errors.argument_error("target: string expected (a path or a URL), got " .. type(target))
   end
   errors.check_options(options, request.options)
+  if options and options.app and not BASES[options.app] then
+    errors.argument_error(('app: "central" or "greenlake" expected, got %q'):format(errors.printable(options.app)))
+  end
 end
 
 -- --- the request ----------------------------------------------------------------------------------------------------
@@ -134,7 +141,7 @@ local function name_of(method, target)
   return ("%s %s"):format(method, errors.printable(shown))
 end
 
--- What targets lead to, by config, base and target: a program has few, and calls each many times.
+-- What targets lead to, by config, the option with their base, and target: a program has few, and calls each many times.
 local known = setmetatable({}, { __mode = "k" })
 
 local function addresses_of(config, base)
@@ -146,12 +153,12 @@ end
 
 -- Returns the address of a target: its URL, origin and host, and the names of calls to it; or nil and the problem.
 local function address_of(config, target, base)
-  local addresses = addresses_of(config, base or config.base_url or "")
+  local addresses = addresses_of(config, base)
   local address = addresses.of[target]
   if address then
     return address
   end
-  local full, problem = targets.resolve(target, base or config.base_url, config.hosts)
+  local full, problem = targets.resolve(target, config[base], config.hosts, base)
   if not full then
     return nil, problem
   elseif addresses.count == ADDRESSES_MAX then
@@ -164,8 +171,8 @@ local function address_of(config, target, base)
 end
 
 -- Returns the call as a table, which the transfer reads, too, and its time-out; or nil and the problem.
-local function new_call(config, method, target, options, base)
-  local address, problem = address_of(config, target, base)
+local function new_call(config, method, target, options)
+  local address, problem = address_of(config, target, BASES[options.app or "central"])
   local query, body, content_type, lines, wants_identity = ""
   if address and options.query then
     query, problem = targets.query(options.query)
@@ -319,15 +326,15 @@ end
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param context? { base?: string, resets?: boolean, may_have_acted?: boolean } a base in place of base_url; whether
----the call resets this client's credential; set at the end: whether the server may have acted although the call failed
+---@param context? { resets?: boolean, may_have_acted?: boolean } whether the call resets this client's credential; set
+---at the end: whether the server may have acted although the call failed
 ---@return central.auth.Reply? reply
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function request.run(source, method, target, options, context)
   method = IDEMPOTENT[method] ~= nil and method or method:upper()
-  local call, timeout = new_call(source.config, method, target, options or NONE, context and context.base)
+  local call, timeout = new_call(source.config, method, target, options or NONE)
   if not call then
     return errors.fail("config", ("%s: %s"):format(name_of(method, target), timeout))
   end

@@ -31,9 +31,10 @@ end
 ---@param text string a path below the base, or a URL
 ---@param base? string
 ---@param hosts? string[]
+---@param base_option? string the option that sets the base
 ---@return string? url
 ---@return string? problem
-function target.resolve(text, base, hosts)
+function target.resolve(text, base, hosts, base_option)
   local problem = url.problem(text)
   local path, address = text, base and base .. text
   if not problem and not text:find("^/") then
@@ -43,8 +44,8 @@ function target.resolve(text, base, hosts)
       problem = text:find("://", 1, true) and host
         or "write a path that begins with /, or a URL like https://host/path"
     elseif origin ~= (base and url.split(base)) and not (origin:find("^https:") and is_allowed(origin, hosts)) then
-      problem = ("the token is not sent to %s, which is not the host of base_url; add it to the option hosts")
-        :format(host)
+      problem = ("the token is not sent to %s, which is not the host of %s; add it to the option hosts")
+        :format(host, base_option)
     end
   elseif not problem and text:find("^//") then
     problem = "the path begins with two slashes"

@@ -32,7 +32,7 @@
 ---@field base_url? string CENTRAL_BASE_URL: the base URL of API calls; or set `cluster`
 ---@field cluster? string CENTRAL_CLUSTER: HPE's name of new Central's cluster, like "US-1"
 ---@field hosts? string | string[] CENTRAL_HOSTS: further hosts to which API calls may send the token
----@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: workspace tokens, API clients
+---@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's API: workspace tokens, API clients, calls
 ---@field revocation_url? string CENTRAL_REVOCATION_URL: RFC 7009, for close{ revoke = true }
 ---@field scope? string | string[] CENTRAL_SCOPE
 ---@field audience? string | string[] CENTRAL_AUDIENCE: a list repeats the field; in the environment, words
