@@ -189,7 +189,7 @@ describe("over the network", function()
     assert(msp:token())
     local tenants = {}
     for n = 1, LIMIT do
-      tenants[n] = assert(msp:tenant(("%04d"):format(n)))
+      tenants[n] = assert(msp:tenant(("%032d"):format(n)))
       assert(tenants[n]:token())
     end
     clock:shift(6800, 6800) -- stale, and usable
@@ -202,7 +202,7 @@ describe("over the network", function()
       return server:requests().token == before + LIMIT
     end, 30, "renewals in the background")
     process.wait_until(function() return process.count_now "task" <= threads end, 30, "their replies")
-    assert(assert(msp:tenant "0017"):token())
+    assert(assert(msp:tenant(("%032d"):format(17))):token())
     assert(msp:renew())
     for n = 1, LIMIT do
       assert.equal("stale", tenants[n]:status().state)

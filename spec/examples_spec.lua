@@ -129,8 +129,18 @@ describe("the example of an MSP", function()
     local environment = home { default = profile(credentials()) }
     local output, status = lua(environment, "msp.lua no/workspace " .. B)
     assert.equal(1, status)
-    assert.matches("no/workspace: .*workspace_id", output)
+    assert.matches("no/workspace: .*none of 7 tenants has the name no/workspace", output)
     assert.matches(B .. "\tcore%-02", output)
+  end)
+
+  it("lists those of all tenants, or of one by its name", function()
+    local environment = home { default = profile(credentials()) }
+    local output, status = lua(environment, "msp.lua")
+    assert.equal(0, status, output)
+    assert.equal(14, select(2, output:gsub("\tONLINE\n", "")))
+    output, status = lua(environment, "msp.lua tenant-03")
+    assert.equal(0, status, output)
+    assert.equal("tenant-03\tcore-01\tONLINE\ntenant-03\tcore-02\tONLINE\n", output)
   end)
 end)
 

@@ -229,6 +229,7 @@ describe("methods and fields", function()
     for place, title in pairs {
       ["central.auth.api.response central.auth.Reply"] = "API calls",
       ["central.auth.api.response central.auth.RateLimit"] = "API calls",
+      ["central.auth.api.tenants central.auth.Tenant"] = "Tenants",
       ["central.auth.api.api_clients central.auth.PersonalClient"] = "Personal API clients",
       ["central.auth.sandbox central.auth.sandbox.Server"] = "The sandbox",
     } do

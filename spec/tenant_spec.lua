@@ -11,6 +11,11 @@ local scripted = require "spec.support.scripted"
 
 local token = scripted.token
 
+-- The id of a workspace, of 32 digits.
+local function id(digits)
+  return (("%32s"):format(digits):gsub(" ", "0"))
+end
+
 local function kind(request)
   return request.form:length() > 150 and "exchange" or "client"
 end
@@ -31,11 +36,12 @@ describe("a tenant's client", function()
 
   it("is the same for the same workspace, until it is closed", function()
     local s = scripted.new { token("parent", 1000) }
-    local tenant = assert(s.client:tenant "abc")
-    assert.equal(tenant, s.client:tenant "abc")
-    assert.equal(s.client:tenant "0a-0b-0c-0d-0e", s.client:tenant "0a0b0c0d0e")
+    local tenant = assert(s.client:tenant(id "abc"))
+    assert.equal(tenant, s.client:tenant(id "abc"))
+    assert.equal(s.client:tenant "0000000a-000b-000c-000d-00000000000e",
+      s.client:tenant "0000000a000b000c000d00000000000e")
     tenant:close()
-    assert.not_equal(tenant, s.client:tenant "abc")
+    assert.not_equal(tenant, s.client:tenant(id "abc"))
     assert.is_true(s.client:token() == "parent") -- the tenant's end is not the parent's
   end)
 
@@ -45,7 +51,7 @@ describe("a tenant's client", function()
     end
     local s = scripted.new({ token("p1", 1000), token("a1", 1000), scripted.slow(scripted.api(200, "{}"), 5),
       scripted.slow(scripted.api(200, "{}"), 5) }, { cluster = "us1", wait = wait })
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     assert(tenant:token())
     local results = {}
     local function begin(caller)
@@ -70,20 +76,20 @@ describe("a tenant's client", function()
 
   it("is another one with options, and does not take the place of the one without", function()
     local s = scripted.new {}
-    local plain = assert(s.client:tenant "abc")
-    local scoped = assert(s.client:tenant("abc", { scope = "read" }))
+    local plain = assert(s.client:tenant(id "abc"))
+    local scoped = assert(s.client:tenant(id "abc", { scope = "read" }))
     assert.not_equal(plain, scoped)
-    assert.equal(plain, s.client:tenant "abc")
-    assert.equal(plain, s.client:tenant("abc", {}))
-    assert.not_equal(scoped, s.client:tenant("abc", { scope = "write" }))
-    assert.not_equal(s.client:tenant("0123", { scope = "read" }), s.client:tenant "0123")
+    assert.equal(plain, s.client:tenant(id "abc"))
+    assert.equal(plain, s.client:tenant(id "abc", {}))
+    assert.not_equal(scoped, s.client:tenant(id "abc", { scope = "write" }))
+    assert.not_equal(s.client:tenant(id "0123", { scope = "read" }), s.client:tenant(id "0123"))
   end)
 
   it("renews by itself, and its parent when it must", function()
     local s = scripted.new {
       token("p1", 7200), token("a1", 900), token("a2", 900), token("p2", 7200), token("a3", 900),
     }
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     assert.equal("a1", tenant:token())
     s:wait(890)
     assert.equal("a2", tenant:token())
@@ -97,7 +103,7 @@ describe("a tenant's client", function()
   it("keeps its stale token while another process gets the parent's", function()
     local clock = core.clock()
     local s = scripted.new({ token("p1", 100), token("a1", 1000), token("a2", 1000) }, { cache = "/shared" }, clock)
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     assert.equal("a1", tenant:token())
     s:wait(760)
     local slow = token("p2", 1000)
@@ -116,7 +122,7 @@ describe("a tenant's client", function()
 
   it("has the parent's failure where the parent has none to give", function()
     local s = scripted.new { scripted.refusal "invalid_client" }
-    local code, detail = select(3, assert(s.client:tenant "abc"):token())
+    local code, detail = select(3, assert(s.client:tenant(id "abc")):token())
     assert.equal("oauth", code)
     assert.equal("invalid_client", detail.oauth_error)
   end)
@@ -126,14 +132,14 @@ describe("a tenant's client", function()
       scripted.refusal "invalid_token", scripted.refusal("invalid_grant", 400), { status = 401, body = "" },
     } do
       local s = scripted.new { token("p1", 7200), refusal, token("p2", 7200), token("a1", 900) }
-      assert.equal("a1", assert(s.client:tenant "abc"):token())
+      assert.equal("a1", assert(s.client:tenant(id "abc")):token())
       assert.equal("p2", s.client:token())
     end
     local s = scripted.new { token("p1", 7200), scripted.refusal "invalid_token", token("p2", 7200),
       scripted.refusal "invalid_token", scripted.refusal "invalid_token" }
-    assert.equal("invalid_token", select(4, assert(s.client:tenant "abc"):token()).oauth_error)
+    assert.equal("invalid_token", select(4, assert(s.client:tenant(id "abc")):token()).oauth_error)
     -- The next costs no third token of the parent.
-    assert.equal("invalid_token", select(4, assert(s.client:tenant "def"):token()).oauth_error)
+    assert.equal("invalid_token", select(4, assert(s.client:tenant(id "def")):token()).oauth_error)
     assert.equal("p2", s.client:token())
     assert.equal(5, s.requests)
   end)
@@ -142,7 +148,7 @@ describe("a tenant's client", function()
     local s = scripted.new({ token("p1", 7200), scripted.refusal "invalid_token", token("p2", 7200), token("a1", 900) },
       { cache = "redis://127.0.0.1:1", wait = function() coroutine.yield "waiting" end })
     s.took = 1
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     local function get() return tenant:token() end
     local first, second = coroutine.wrap(get), coroutine.wrap(get)
     for _ = 1, 2 do
@@ -164,7 +170,7 @@ describe("a tenant's client", function()
   it("returns its stale token at once although its exchange was refused and Redis does not answer", function()
     local s = scripted.new({ token("p1", 7200), token("a1", 1000), scripted.refusal "invalid_token", token("p2", 7200),
       token("a2", 1000) }, { cache = "redis://127.0.0.1:1" })
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     assert.equal("a1", tenant:token())
     s:wait(800)
     assert.equal("a1", tenant:token()) -- stale
@@ -188,7 +194,7 @@ describe("a tenant's client", function()
     end
     local s = scripted.new({ token("p1", 100), token("a1", 1000), scripted.refusal "invalid_client",
       token("p2", 1000) }, { client_secret = give })
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     assert.equal("a1", tenant:token())
     s:wait(760)
     for _ = 1, 3 do
@@ -207,10 +213,10 @@ describe("a tenant's client", function()
       return scripted.new(replies, { cache = "/shared" }, clock)
     end
     local s = process_of { token("p1", 7200), scripted.refusal "invalid_token", token("p2", 7200), token("a1", 900) }
-    assert.equal("a1", assert(s.client:tenant "abc"):token())
+    assert.equal("a1", assert(s.client:tenant(id "abc")):token())
     assert.equal(4, s.requests)
     local other = process_of {}
-    assert.equal("a1", assert(other.client:tenant "abc"):token())
+    assert.equal("a1", assert(other.client:tenant(id "abc")):token())
     assert.equal("p2", other.client:token())
   end)
 
@@ -221,7 +227,7 @@ describe("a tenant's client", function()
       return kind(request) == "exchange" and is_dead and scripted.refusal("invalid_grant", 400)
         or token(kind(request) .. n, kind(request) == "client" and 7200 or 900)
     end, { cache = "/shared" }, clock)
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     assert.equal("exchange2", tenant:token())
     is_dead = true
     s:wait(1000)
@@ -237,7 +243,7 @@ describe("a tenant's client", function()
     local s = scripted.new(function() return scripted.broken "connect" end)
     for n = 1, 3 do
       local before = s.clock:boot()
-      assert.equal("connect", (select(3, assert(s.client:tenant("a" .. n)):token())))
+      assert.equal("connect", (select(3, assert(s.client:tenant(id("a" .. n))):token())))
       assert.is_true(s.clock:boot() - before < 4)
       assert.equal(4, s.requests)
     end
@@ -246,7 +252,7 @@ describe("a tenant's client", function()
   it("asks again, and nothing is closed, where the parent's token is invalidated while it waits for that", function()
     local s = scripted.new({ token("p1", 7200), token("p2", 7200), token("a1", 900) }, { wait = coroutine.yield })
     s.took = 1
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     local waiter = coroutine.wrap(function() return tenant:token() end)
     local got = waiter()
     s:wait(1)
@@ -263,7 +269,7 @@ describe("a tenant's client", function()
   it("has fields and authentication of its own where a server wants them", function()
     local s = scripted.new({ token("parent", 1000), token("tenant", 900) },
       { scope = "hpe-tenant", auth_style = "basic" })
-    local tenant = assert(s.client:tenant("abc", {
+    local tenant = assert(s.client:tenant(id "abc", {
       token_url = "https://as.example/token", authenticate = true, audience = "a", cluster = "us-2",
     }))
     assert.equal("tenant", tenant:token())
@@ -282,38 +288,87 @@ describe("a tenant's client", function()
 
   it("refuses tokens that are none to use", function()
     local s = scripted.new { token("parent", 1000), { status = 200, body = '{"access_token":"x","token_type":"N_A"}' } }
-    local message, code = select(2, assert(s.client:tenant "abc"):token())
+    local message, code = select(2, assert(s.client:tenant(id "abc")):token())
     assert.equal("reply", code)
     assert.truthy(message:find("N_A", 1, true))
   end)
 
   it("ends with its parent", function()
     local s = scripted.new { token("parent", 1000), token("tenant", 900) }
-    local tenant = assert(s.client:tenant "abc")
+    local tenant = assert(s.client:tenant(id "abc"))
     tenant:token()
-    local other = assert(s.client:tenant("abc", { scope = "x" }))
+    local other = assert(s.client:tenant(id "abc", { scope = "x" }))
     assert.not_equal(tenant, other)
     s.client:close()
     assert.equal("closed", select(3, tenant:token()))
     assert.equal("closed", select(3, other:token()))
-    assert.equal("closed", select(3, s.client:tenant "abc"))
+    assert.equal("closed", select(3, s.client:tenant(id "abc")))
   end)
 
   it("is refused with words where its id or an option is wrong", function()
     local s = scripted.new {}
-    assert.equal("config", select(3, s.client:tenant "a/b"))
-    assert.equal("config", select(3, s.client:tenant("a", { cluster = "nowhere" })))
+    assert.equal("config", select(3, s.client:tenant("a/b", { token_url = "https://as.example/token" })))
+    assert.equal("config", select(3, s.client:tenant(id "a", { cluster = "nowhere" })))
     for part, call in pairs {
       ["a string, expected"] = function() s.client:tenant() end,
-      ["unknown option"] = function() s.client:tenant("a", { client_id = "x" }) end,
-      ["authenticate: boolean expected"] = function() s.client:tenant("a", { authenticate = 1 }) end,
-      ["option params: a number does not fit"] = function() s.client:tenant("a", { params = 1 }) end,
-      ["a table of options"] = function() s.client:tenant("a", 1) end,
+      ["unknown option"] = function() s.client:tenant(id "a", { client_id = "x" }) end,
+      ["authenticate: boolean expected"] = function() s.client:tenant(id "a", { authenticate = 1 }) end,
+      ["option params: a number does not fit"] = function() s.client:tenant(id "a", { params = 1 }) end,
+      ["a table of options"] = function() s.client:tenant(id "a", 1) end,
     } do
       local ok, message = pcall(call)
       assert.is_false(ok)
       assert.truthy(message:find(part, 1, true), message)
     end
+  end)
+end)
+
+describe("a tenant's name", function()
+  local function tenants(...)
+    local items = {}
+    for n, name in ipairs { ... } do
+      items[n] = ('{"id":"%s","workspaceName":"%s"}'):format(id(n), name)
+    end
+    return scripted.api(200, ('{"items":[%s],"offset":0,"count":%d,"total":%d}'):format(table.concat(items, ","),
+      #items, #items))
+  end
+
+  it("is that of one tenant exactly, and the list is read from GreenLake", function()
+    local s = scripted.new { token("parent", 1000), tenants("ABB", "ABB AG", "abb"), token("tenant", 900) }
+    local tenant = assert(s.client:tenant "ABB AG")
+    assert.equal("https://global.api.greenlake.hpe.com/workspaces/v1/msp-tenants?limit=300", s.last_request.url)
+    assert.equal("tenant", tenant:token())
+    assert.truthy(s.last_request.url:find("/" .. id "2" .. "/token", 1, true))
+    assert.equal(3, s.requests)
+    s.replies[4] = tenants "ABB AG"
+    s.replies[5] = tenants("a", "ABB AG")
+    assert.equal(s.client:tenant(id "1"), s.client:tenant "ABB AG")
+    assert.equal(tenant, s.client:tenant "ABB AG") -- the name of another one now
+  end)
+
+  it("that no tenant has, or several have, is a failure", function()
+    local s = scripted.new { token("parent", 1000), tenants("Bakery", "Bakeries"), tenants("A", "B", "A"), tenants() }
+    local _, message, code = s.client:tenant "bakery"
+    assert.equal('none of 2 tenants has the name bakery; did you mean "Bakery"?', message)
+    assert.equal("config", code)
+    _, message, code = s.client:tenant "A"
+    assert.equal(("2 tenants have the name A; set the id of one of them: %s, %s"):format(id "1", id "3"), message)
+    assert.equal("config", code)
+    assert.matches("^none of 0 tenants has the name x$", (select(2, s.client:tenant "x")))
+  end)
+
+  it("can't be looked up where the API fails, or the client is closed", function()
+    local s = scripted.new { token("parent", 1000), scripted.api(403, '{"message":"not an MSP"}'),
+      scripted.api(200, '{"items":[{"workspaceName":"A"}]}') }
+    local _, message, code, detail = s.client:tenant "A"
+    assert.matches("msp%-tenants: HTTP status 403.*not an MSP", message)
+    assert.same({ "api", 403 }, { code, detail.status })
+    _, message, code = s.client:tenants()
+    assert.equal("GreenLake's list of tenants has one without an id", message)
+    assert.equal("reply", code)
+    s.client:close()
+    assert.equal("closed", select(3, s.client:tenant "A"))
+    assert.equal("closed", select(3, s.client:tenants()))
   end)
 end)
 
@@ -346,10 +401,10 @@ describe("over the network", function()
     local options = server:options()
     options.cache = folder
     local c <close> = assert(auth.new(options))
-    local one, other = c:tenant("aa"):token(), c:tenant("bb"):token()
+    local one, other = c:tenant(id "aa"):token(), c:tenant(id "bb"):token()
     local again <close> = assert(auth.new(options))
-    assert.equal(one, again:tenant("aa"):token())
-    assert.equal(other, again:tenant("bb"):token())
+    assert.equal(one, again:tenant(id "aa"):token())
+    assert.equal(other, again:tenant(id "bb"):token())
     assert.not_equal(one, other)
     assert.equal(c:token(), again:token())
     assert.equal(3, server:requests().token)
@@ -361,7 +416,7 @@ describe("over the network", function()
       local options = server:options()
       options.cache, options.scope = folder, scope
       local c <close> = assert(auth.new(options))
-      tokens[n] = c:tenant("aa"):token()
+      tokens[n] = c:tenant(id "aa"):token()
     end
     assert.equal(tokens[1], tokens[3])
     assert.not_equal(tokens[1], tokens[2])
@@ -393,9 +448,24 @@ describe("over the network", function()
     assert.is_true(server:requests().token <= 11 + 10 + 11 + 10, server:requests().token)
   end)
 
+  it("tenants are listed, page by page, and found by name", function()
+    local c <close> = assert(auth.new(server:options()))
+    local list = assert(c:tenants())
+    assert.equal(7, #list)
+    assert.equal("tenant-07", list[7].name)
+    assert.equal("MSP_OWNED_INVENTORY", list[7].inventory)
+    assert.equal(c:tenant(list[7].id), c:tenant "tenant-07")
+    local ids = {}
+    for item in c:pages("/workspaces/v1/msp-tenants", { app = "greenlake", query = { limit = 2 } }) do
+      ids[#ids + 1] = item.id
+    end
+    assert.equal(7, #ids)
+    assert.equal(list[7].id, ids[7])
+  end)
+
   it("a revoked tenant token costs a new one, and a new parent's where that was revoked, too", function()
     local c <close> = assert(auth.new(server:options()))
-    local tenant = c:tenant "aa"
+    local tenant = c:tenant(id "aa")
     assert(tenant:get "/network-monitoring/v1/aps")
     server:revoke()
     assert(tenant:get "/network-monitoring/v1/aps")

@@ -224,12 +224,14 @@ describe("without memory #torture #slow", function()
       return true
     end },
     ["a tenant"] = { calling(token("tenant", 900)), function(s)
-      local tenant, why = s.client:tenant "abc"
+      local tenant, why = s.client:tenant "1b2c3d4e0000111122223333444455aa"
       if not tenant then
         return nil, why
       end
       return tenant:token()
     end },
+    ["a tenant by its name"] = { calling(scripted.api(200, '{"items":[{"id":"7","workspaceName":"ABB"}],"total":1}')),
+      function(s) return s.client:tenant "ABB" end },
     ["a new credential"] = { calling(scripted.api(201, '{"id":"x","clientSecret":"hush"}')), function(s)
       return s.client.credentials:create { name = "x" }
     end },

@@ -13,7 +13,7 @@ reference.public = {
   ["central.auth.api.api_clients"] = true, ["central.auth.errors"] = true, ["central.auth.loops"] = true,
   ["central.auth.config.types"] = true, ["central.auth.api.pages"] = true, ["central.auth.token.pending"] = true,
   ["central.auth.api.request"] = true, ["central.auth.sandbox"] = true, ["central.auth.token.status"] = true,
-  ["central.auth.token.tenant"] = true,
+  ["central.auth.token.tenant"] = true, ["central.auth.api.tenants"] = true,
 }
 
 -- --- C ---------------------------------------------------------------------------------------------------------------

@@ -140,6 +140,10 @@ function auth.pages(path, options)
   return iterator or require("central.auth.errors").raise(message, code, detail)
 end
 
+--- Lists the tenants of an MSP. See Client:tenants.
+---@type fun(): central.auth.Tenant[]?, string?, central.auth.Code?, central.auth.Detail?
+auth.tenants = on_default("tenants")
+
 --- Returns a client for a tenant of an MSP. See Client:tenant.
 ---@type fun(workspace_id: string, options?: central.auth.TenantOptions): central.auth.Client?, string?,
 ---central.auth.Code?, central.auth.Detail?

@@ -3,6 +3,7 @@
 -- run is made from its seed alone.
 -- SPDX-License-Identifier: MIT
 
+local config = require "central.auth.config.resolve"
 local cqueues = require "cqueues"
 local core = require "central.auth.core"
 local files = require "spec.support.process"
@@ -159,7 +160,8 @@ local function open(self, kind)
   self.processes[#self.processes + 1] = process
   add_party(self, process, kind.name, process.s.client)
   if kind.tenant then
-    add_party(self, process, kind.name .. "'s tenant", assert(process.s.client:tenant(kind.tenant)))
+    add_party(self, process, kind.name .. "'s tenant", assert(process.s.client:tenant(kind.tenant,
+      { token_url = config.workspace_url(process.s.config, kind.tenant) })))
   end
 end
 

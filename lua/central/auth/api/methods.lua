@@ -6,6 +6,7 @@ local errors = require "central.auth.errors"
 local pages = require "central.auth.api.pages"
 local request = require "central.auth.api.request"
 local tenant = require "central.auth.token.tenant"
+local tenants = require "central.auth.api.tenants"
 
 ---@class central.auth.Client
 ---@field credentials central.auth.Credentials GreenLake's personal API clients
@@ -16,7 +17,7 @@ local function check_self(self, method)
 end
 
 local methods = {
-  checks = { request = request.check, pages = pages.check, tenant = tenant.check },
+  checks = { request = request.check, pages = pages.check, tenant = tenant.check, tenants = function() end },
 }
 
 for _, method in ipairs { "get", "post", "put", "patch", "delete" } do
@@ -42,7 +43,7 @@ end
 
 --- Makes an API call with a valid token. Retries with another token after a 401, and later if the server is busy.
 ---@param method string GET, POST, …
----@param target string a path below base_url, or a URL of its host or of one of `hosts`
+---@param target string a path below base_url or, with `app`, below greenlake_url; or a URL of its host or of `hosts`
 ---@param options? central.auth.RequestOptions
 ---@return central.auth.Reply? reply
 ---@return string? message
@@ -105,10 +106,21 @@ local function shared_tenants(self)
   return self._tenant_at
 end
 
+--- Lists the tenants of this MSP, by GreenLake's workspaces API.
+---@return central.auth.Tenant[]? list
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function Methods:tenants()
+  check_self(self, "tenants")
+  return tenants.list(self)
+end
+
 --- Returns a client for a tenant of this MSP, which gets its token by token exchange (RFC 8693). Without options, calls
 --- for the same workspace return the same client; with options, each call makes a new one. It is closed with this
---- client.
----@param workspace_id string
+--- client. A name, which is not an id of 32 hexadecimal digits, is looked up among the tenants at each call; it must be
+--- exact. With `token_url` the argument is always an id.
+---@param workspace_id string the tenant's workspace, or its name
 ---@param options? central.auth.TenantOptions
 ---@return central.auth.Client? client
 ---@return string? message
@@ -117,8 +129,15 @@ end
 function Methods:tenant(workspace_id, options)
   check_self(self, "tenant")
   tenant.check(workspace_id, options)
+  local id, why, failed, about = workspace_id, nil, nil, nil
+  if not tenants.is_id(workspace_id) and not (options and options.token_url) then
+    id, why, failed, about = tenants.find(self, workspace_id)
+  end
+  if not id then
+    return nil, why, failed, about
+  end
   return self:_with_source(function(source)
-    local config, message, code, detail = tenant.config(source.config, workspace_id, options)
+    local config, message, code, detail = tenant.config(source.config, id, options)
     if not config then
       return nil, message, code, detail
     end

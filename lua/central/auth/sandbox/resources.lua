@@ -21,7 +21,7 @@ local function integer(text, default, least, most)
   return math.max(least, math.min(math.tointeger(tonumber(text)) or default, most))
 end
 
--- --- Central's collections -----------------------------------------------------------------------------------------
+-- --- collections ---------------------------------------------------------------------------------------------------
 
 local function device(kind, n)
   return {
@@ -32,6 +32,13 @@ end
 
 local function site(_, n)
   return { scopeId = tostring(n * 1009), siteName = ("site-%02d"):format(n), timezone = "Europe/Berlin" }
+end
+
+local function tenant(_, n)
+  return {
+    id = ("%032x"):format(n * 7919), type = "workspace", workspaceName = ("tenant-%02d"):format(n), generation = 1,
+    createdAt = "2026-01-22T15:18:59.936526Z", inventoryOwnership = "MSP_OWNED_INVENTORY",
+  }
 end
 
 local function slice(kind, first, limit)
@@ -58,12 +65,20 @@ local function by_offset(kind, fields)
   return 200, { items = items, count = count, total = kind[3], offset = offset }
 end
 
+-- GreenLake's offset of tenants counts pages.
+local function by_page(kind, fields)
+  local offset, limit = integer(fields.offset, 0, 0, kind[3]), integer(fields.limit, 50, 1, 300)
+  local items, count = slice(kind, offset * limit + 1, limit)
+  return 200, { items = items, count = count, total = kind[3], offset = offset }
+end
+
 -- For each collection: model, name, number of items, the function that makes an item, and the kind of paging.
 local COLLECTIONS = {
   ["/network-monitoring/v1/aps"] = { "AP-635", "lobby", 12, item = device, page = by_cursor },
   ["/network-monitoring/v1/switches"] = { "CX-6300M", "closet", 4, item = device, page = by_cursor },
   ["/network-monitoring/v1/gateways"] = { "9106", "core", 2, item = device, page = by_cursor },
   ["/network-config/v1/sites"] = { "site", "site", 25, item = site, page = by_offset },
+  ["/workspaces/v1/msp-tenants"] = { "tenant", "tenant", 7, item = tenant, page = by_page },
 }
 
 -- --- GreenLake's credentials API -----------------------------------------------------------------------------------

@@ -27,11 +27,11 @@ end
 -- --- its configuration ---------------------------------------------------------------------------------------------
 
 --- Raises mistakes of the caller.
----@param workspace_id string
+---@param workspace_id string the workspace's id, or the tenant's name
 ---@param given? central.auth.TenantOptions
 function tenant.check(workspace_id, given)
   if type(workspace_id) ~= "string" then
-    errors.argument_error("the tenant's workspace id, a string, expected, got " .. type(workspace_id))
+    errors.argument_error("the tenant's workspace id or name, a string, expected, got " .. type(workspace_id))
   end
   errors.check_options(given, TYPES)
   for name, value in pairs(given or {}) do
