@@ -23,9 +23,9 @@ describe("central-auth ends", function()
       ["token --min-valid=-5"] = "%-%-min%-valid: not a number of seconds, like 30: %-5\n",
       ["token --min-valid 1e3"] = "%-%-min%-valid: not a number of seconds",
       ["exec --min-valid 0x10 -- ls"] = "%-%-min%-valid: not a number of seconds",
-      ["get /x --timeout 0"] = "%-%-timeout: not a number of seconds above 0 and up to 3600, like 30: 0\n",
-      ["get /x --query x"] = "%-%-query: not like NAME=VALUE: x\n",
-      ["get x"] = "PATH must begin with / or https://: x\n",
+      ["api /x --timeout 0"] = "%-%-timeout: not a number of seconds above 0 and up to 3600, like 30: 0\n",
+      ["api /x --query x"] = "%-%-query: not like NAME=VALUE: x\n",
+      ["api x"] = "PATH must begin with / or https://: x\n",
       ["sandbox --port 70000"] = "%-%-port: not the number of a port, like 8443: 70000\n",
       ["sandbox --rate-limit 0.5"] = "%-%-rate%-limit: not a whole number above 0, like 60: 0.5\n",
       ["sandbox --latency=-1"] = "%-%-latency: not a number of milliseconds, like 250: %-1\n",
@@ -33,7 +33,7 @@ describe("central-auth ends", function()
       ["sandbox --fail 999"] = "%-%-fail: not a status and a number of times, like 503x3: 999\n",
       ["-p '' token"] = "^central%-auth: %-%-profile: the value is empty\n",
       ["credentials create x --save-to ''"] = "%-%-save%-to: the value is empty\n",
-      ["credentials create '' --show"] = "NAME: the value is empty\n", ["get ''"] = "PATH: the value is empty\n",
+      ["credentials create '' --show"] = "NAME: the value is empty\n", ["api ''"] = "PATH: the value is empty\n",
       ["sandbox --fail 5033"] = "%-%-fail: not a status and a number of times, like 503x3: 5033\n",
       ["exec -- ''"] = "CMD is empty",
       ["exec --min-vald 600 -- true"] = "unknown option '%-%-min%-vald'.*Did you mean '%-%-min%-valid'",
@@ -65,7 +65,8 @@ describe("central-auth ends", function()
 
   it("with 1 when what it prints can't be written", function()
     local lines = { "--version", "--help", "token", "token --json", "status", "status --json", "doctor --offline",
-      "completion bash", "get /network-monitoring/v1/gateways", "credentials list", "sandbox" }
+      "completion bash", "api /network-monitoring/v1/gateways", "api /network-monitoring/v1/gateways --pages",
+      "api /no/such/thing", "credentials list", "sandbox" }
     for _, name in ipairs(require("central.auth.cli.texts").command_names) do
       lines[#lines + 1] = name .. " --help"
     end

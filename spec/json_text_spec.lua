@@ -22,6 +22,15 @@ describe("JSON as text", function()
     assert.equal([["/a \\/"]], pretty [["\/a \\\/"]])
   end)
 
+  it("is written in one line, names in order, too", function()
+    local function line(text)
+      return json_text.line(json_text.read(text))
+    end
+    assert.equal('{"a":[1.0,{"c":null},[],{}],"b":true,"b":"x y"}',
+      line ' {"b":true , "a":[1.0, {"c":null}, [ ], { }],"b" : "x y"}\n')
+    assert.equal("17", line " 17 ")
+  end)
+
   it("lets no control character through to a terminal", function()
     assert.equal([["\u001b[31m\u007f\u009b"]], pretty '"\27[31m\127\xC2\x9B"')
   end)

@@ -100,15 +100,19 @@ local function body_of(method, options)
   return text or (CARRIES_BODY[method] and ""), text and content_type or ""
 end
 
-local function header_problem(name, value)
+--- Returns why a call cannot have this header field; nil if it can.
+---@param name any
+---@param value any
+---@return string? problem
+function request.header_problem(name, value)
   if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
-    return ("headers: %q is not the name of a header field"):format(errors.printable(tostring(name)))
+    return ("%q is not the name of a header field"):format(errors.printable(tostring(name)))
   elseif RESERVED[name:lower()] then
-    return ("headers: %s is set by central-auth and cannot be changed"):format(name)
+    return ("%s is set by central-auth and cannot be changed"):format(name)
   elseif type(value) ~= "string" and type(value) ~= "number" then
-    return ("headers: %s: string expected, got %s"):format(name, type(value))
+    return ("%s: string expected, got %s"):format(name, type(value))
   elseif type(value) == "string" and value:find("[%c\x7F]") then
-    return ("headers: %s: the value contains a control character"):format(name)
+    return ("%s: the value contains a control character"):format(name)
   end
 end
 
@@ -119,9 +123,9 @@ local function lines_of(options, content_type, body)
   end
   local lines, set = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, {}
   for name, value in pairs(options.headers or {}) do
-    local problem = header_problem(name, value)
+    local problem = request.header_problem(name, value)
     if problem then
-      return nil, problem
+      return nil, "headers: " .. problem
     end
     value = targets.text(value)
     lines[#lines + 1] = name .. (value == "" and ";" or ": " .. value) -- libcurl's syntax for an empty field

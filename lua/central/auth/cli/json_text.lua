@@ -1,5 +1,5 @@
--- Formats JSON for people: keys sorted, one per line. Works on the text and not on values decoded by lua-cjson, so that
--- numbers and strings remain as the server wrote them, and an empty list remains a list.
+-- Formats JSON, keys sorted: for people, one per line, or all in one. Works on the text and not on values decoded by
+-- lua-cjson, so that numbers and strings remain as the server wrote them, and an empty list remains a list.
 -- SPDX-License-Identifier: MIT
 
 local json_text = {}
@@ -54,6 +54,33 @@ function json_text.read(text)
   return (read(text, text:match "^\xEF?\xBB?\xBF?%s*()"))
 end
 
+-- Returns the indices of the parts in the order of their names.
+local function order_of(node)
+  local order = {}
+  for i in ipairs(node) do
+    order[i] = i
+  end
+  table.sort(order, function(a, b)
+    local one, other = node.keys[a], node.keys[b]
+    return one ~= other and one ~= nil and one < other or one == other and a < b
+  end)
+  return order
+end
+
+--- Formats a parsed text in one line.
+---@param node string | central.auth.cli.Json
+---@return string
+function json_text.line(node)
+  if type(node) == "string" then
+    return node
+  end
+  local parts = {}
+  for i, at in ipairs(order_of(node)) do
+    parts[i] = (node.keys[at] and node.keys[at] .. ":" or "") .. json_text.line(node[at])
+  end
+  return node.open .. table.concat(parts, ",") .. CLOSE[node.open]
+end
+
 --- Formats a parsed text for people.
 ---@param node string | central.auth.cli.Json
 ---@param indent? string of the first line
@@ -64,15 +91,8 @@ function json_text.write(node, indent)
   elseif #node == 0 then
     return node.open .. CLOSE[node.open]
   end
-  local inner, order, lines = (indent or "") .. "  ", {}, {}
-  for i in ipairs(node) do
-    order[i] = i
-  end
-  table.sort(order, function(a, b)
-    local one, other = node.keys[a], node.keys[b]
-    return one ~= other and one ~= nil and one < other or one == other and a < b
-  end)
-  for i, at in ipairs(order) do
+  local inner, lines = (indent or "") .. "  ", {}
+  for i, at in ipairs(order_of(node)) do
     lines[i] = inner .. (node.keys[at] and node.keys[at] .. ": " or "") .. json_text.write(node[at], inner)
   end
   return ("%s\n%s\n%s%s"):format(node.open, table.concat(lines, ",\n"), indent or "", CLOSE[node.open])

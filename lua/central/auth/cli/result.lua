@@ -3,8 +3,9 @@
 
 --- Prints a text and a line end; raises if that fails.
 ---@param text string
-return function(text)
-  local ok, why = io.write(text, "\n")
+---@param line_end? string
+return function(text, line_end)
+  local ok, why = io.write(text, line_end or "\n")
   if ok then
     ok, why = io.flush()
   end

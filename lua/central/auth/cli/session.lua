@@ -19,9 +19,9 @@ function session.wait(fd, seconds)
   coroutine.yield(fd, seconds)
 end
 
---- Configures the default client.
+--- Configures the default client, and returns it.
 ---@param options { profile?: string }
----@return table? auth the module
+---@return central.auth.Client? client
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
@@ -34,7 +34,7 @@ function session.open(options)
   if options.profile and by_environment then
     terminal.note(options, ("central-auth: %s overrides the profile %q"):format(variable, options.profile))
   end
-  return auth
+  return client
 end
 
 --- Returns the token of the chosen profile. Warns if it is valid for less time than --min-valid.
@@ -105,8 +105,9 @@ end
 
 --- Prints a result, then finishes a renewal that is due.
 ---@param text string
-function session.print_result(text)
-  result(text)
+---@param line_end? string
+function session.print_result(text, line_end)
+  result(text, line_end)
   io.stdout:close() -- the reader does not wait for the renewal
   session.finish_renewal()
 end

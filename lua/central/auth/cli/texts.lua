@@ -11,7 +11,7 @@ local texts = {}
 ---@field help string
 ---@field value? string the name of its value, in capitals; a flag has none
 ---@field number? "seconds" | "timeout" | "milliseconds" | "count" | "port" the kind of number that it takes
----@field pairs? boolean its value is NAME=VALUE, and it may be repeated: a list of { name, value }
+---@field pairs? "=" | ":" its value is NAME=VALUE or NAME: VALUE, and it may be repeated: a list of { name, value }
 ---@field choices? string[]
 ---@field option? string the library's option for which its value must be valid
 
@@ -60,7 +60,7 @@ texts.files = {
 --- The names of the subcommands in the order of the help. A new one needs a file in cli/commands/ and its name here.
 ---@type string[]
 texts.command_names = {
-  "token", "status", "renew", "invalidate", "exec", "get", "credentials", "login", "logout", "profiles", "sandbox",
+  "token", "status", "renew", "invalidate", "exec", "api", "credentials", "login", "logout", "profiles", "sandbox",
   "doctor", "completion",
 }
 

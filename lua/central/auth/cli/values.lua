@@ -51,14 +51,19 @@ function values.number(option)
   end
 end
 
---- Checks the value of an option that takes NAME=VALUE.
+local PAIRS = { ["="] = "^([^=]+)=(.*)$", [":"] = "^([^:%s]+):[ \t]*(.-)[ \t]*$" }
+
+--- Checks the value of an option that takes a name and a value. A message does not repeat what follows a missing colon:
+--- a header field may be a secret.
 ---@param option central.auth.cli.Option
 ---@return fun(text: string): string[]?, string?
 function values.pair(option)
   return function(text)
-    local name, value = text:match "^([^=]+)=(.*)$"
+    local name, value = text:match(PAIRS[option.pairs])
     if name then
       return { name, value }
+    elseif option.pairs == ":" then
+      return nil, ("%s: not like %s"):format(option[2] or option[1], option.value)
     end
     return invalid(option, "like " .. option.value, text)
   end

@@ -15,9 +15,9 @@ renew.description = "Gets a new token and shares it, even if the current one is 
 --- Gets a new token and prints for how long it is valid.
 ---@param options table
 function renew.run(options)
-  local auth = try(session.open(options))
-  try(auth.renew())
-  terminal.note(options, ("A new token, valid for %s."):format(duration(auth.status().expires_in)))
+  local client = try(session.open(options))
+  try(client:renew())
+  terminal.note(options, ("A new token, valid for %s."):format(duration(client:status().expires_in)))
 end
 
 return renew

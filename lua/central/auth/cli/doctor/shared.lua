@@ -41,13 +41,13 @@ local function cache(description, problem, report)
   report("note", "shared token", description, "tokens still work, with more requests")
 end
 
-local function token(auth, report)
-  local value, message, code = auth.token()
+local function token(client, report)
+  local value, message, code = client:token()
   if not value then
     return report("bad", "token", message, code == "oauth" and "run central-auth login to replace the credentials"
       or "see the checks above")
   end
-  local status = auth.status()
+  local status = client:status()
   report("ok", "token", ("%s, from the %s, valid for %s, is renewed in %s"):format(status.state, status.source,
     duration(status.expires_in), duration(status.renews_in or 0)))
 end
@@ -56,15 +56,15 @@ end
 ---@param context table
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(context, report)
-  local auth = context.config and session.open(context.options)
-  if not auth then
+  local client = context.config and session.open(context.options)
+  if not client then
     return
   elseif context.ready then
-    auth.status { shared = true }
+    client:status { shared = true }
   end
   if not context.options.offline and context.reached and context.ready then
-    token(auth, report)
+    token(client, report)
   end
   local may_connect = not context.options.offline and context.ready
-  cache(auth.status().cache, may_connect and redis_problem(context.options) or nil, report)
+  cache(client:status().cache, may_connect and redis_problem(context.options) or nil, report)
 end
