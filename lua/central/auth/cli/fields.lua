@@ -43,7 +43,7 @@ local LITERALS = { ["true"] = true, ["false"] = true, null = true }
 
 local function quoted(text)
   if not utf8.len(text) then
-    try(nil, "the value of a field is not UTF-8", "config")
+    try(nil, "a field is not UTF-8 text", "config")
   end
   return json_text.read(json.cjson().encode(text))
 end
