@@ -145,7 +145,7 @@ local function name_of(method, target)
   return ("%s %s"):format(method, errors.printable(shown))
 end
 
--- What targets lead to, by config, the option with their base, and target: a program has few, and calls each many times.
+-- What targets lead to, by config, option with the base, and target: a program has few, and calls each many times.
 local known = setmetatable({}, { __mode = "k" })
 
 local function addresses_of(config, base)
