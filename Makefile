@@ -63,7 +63,7 @@ $(BUILD)/obj/%.o: csrc/%.c | versions
 	@echo "cc $<"
 	@$(COMPILE) -Icsrc -MMD -MP -c $< -o $@
 
-$(HELP): .ci/help_texts.lua .ci/annotations.lua $(LUAS:%=lua/%) | versions
+$(HELP): .ci/help_texts.lua .ci/sources.lua .ci/annotations.lua $(LUAS:%=lua/%) | versions
 	@mkdir -p $(@D)
 	@$(LUA) $< lua $(LUAS) >$@.new && mv $@.new $@
 

@@ -4,10 +4,11 @@
 
 local folder = table.remove(arg, 1)
 package.path = folder .. "/?.lua;" .. package.path
-local annotations = dofile(arg[0]:match "^(.*/)" .. "annotations.lua")
+local sources = dofile(arg[0]:match "^(.*/)" .. "sources.lua")(folder, arg)
 local environment = require "central.auth.config.environment"
 local options = require "central.auth.config.options"
 local sorted_names = require("central.auth.util").sorted_names
+local items_of, class_of, methods_of = sources.items_of, sources.class_of, sources.methods_of
 
 local MODULE = "central.auth"
 
@@ -20,49 +21,7 @@ local OTHERS = {
   { "central.auth.sandbox", "central.auth.sandbox.Server", "server:" },
 }
 
--- --- annotations -----------------------------------------------------------------------------------------------------
-
-local items_of, class_of, methods_of = {}, {}, {} -- by module; by its name; by class, then by name
-
-for _, path in ipairs(arg) do
-  local file <close> = assert(io.open(folder .. "/" .. path))
-  local _, items = annotations.of_lua(file:read "a")
-  items_of[path:gsub("%.lua$", ""):gsub("/", ".")] = items
-  for _, item in ipairs(items) do
-    if item.kind == "class" then
-      class_of[item.name] = class_of[item.name] or item
-    elseif item.kind == "function" and item.owner then
-      methods_of[item.owner] = methods_of[item.owner] or {}
-      table.insert(methods_of[item.owner], item)
-    end
-  end
-end
-
--- Functions of the module that act on the default client are documented at the client's methods. The ones that call
--- `request` with a fixed method do not have its first parameter.
-local function documented(item)
-  local name = item.text:match "See Client:([%w_]+)"
-  for _, method in ipairs(name and methods_of["central.auth.Client"] or {}) do
-    if method.name == name and item.name == name then
-      return method
-    elseif method.name == name then
-      local first = item.name:upper() .. ", otherwise like auth." .. name .. "."
-      return { lines = { first, table.unpack(method.lines) }, params = { table.unpack(method.params, 2) },
-        returns = method.returns }
-    end
-  end
-  return item
-end
-
 -- --- formatting ------------------------------------------------------------------------------------------------------
-
-local function signature(name, item)
-  local params = {}
-  for _, param in ipairs(item.params) do
-    params[#params + 1] = param.name ~= "self" and (param.optional and ("[%s]"):format(param.name) or param.name) or nil
-  end
-  return ("%s(%s)"):format(name, table.concat(params, ", "))
-end
 
 -- A value in one line.
 local function row(name, kind, text)
@@ -82,7 +41,7 @@ end
 
 -- A function with its parameters and results.
 local function show(name, item)
-  local lines = { signature(name, item), "", table.concat(item.lines, "\n") }
+  local lines = { sources.signature(name, item), "", table.concat(item.lines, "\n") }
   for _, param in ipairs(item.params) do
     if param.name ~= "self" then
       lines[#lines + 1] = ""
@@ -104,7 +63,7 @@ end
 -- A function in one line.
 local function summary(name, item)
   local first = table.concat(item.lines, " "):match "^.-%.%f[%s\0]" or item.lines[1]
-  return ("  %-34s %s"):format(signature(name, item), first)
+  return ("  %-34s %s"):format(sources.signature(name, item), first)
 end
 
 -- --- topics ----------------------------------------------------------------------------------------------------------
@@ -133,7 +92,7 @@ local function add_functions()
   local all = {}
   for _, item in ipairs(items_of[MODULE]) do
     if item.owner == MODULE and item.kind == "function" then
-      add_function("auth." .. item.name, documented(item), all)
+      add_function("auth." .. item.name, sources:documented(item), all)
     elseif item.owner == MODULE and methods_of[item.type] then
       local inner = {}
       for _, method in ipairs(methods_of[item.type]) do
