@@ -35,7 +35,7 @@ HELP := $(BUILD)/lua/central/auth/help_texts.lua
 PRINTS  := $(addprefix central/auth/cli/,main.lua commands/token.lua session.lua result.lua try.lua)
 MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS)) $(PRINTS)
 
-.PHONY: build help demo reference test run spec spec-c bench bench-deps soak model fleet fuzz lint check-asan check-tsan check-torture check-gc \
+.PHONY: build help demo reference tables test run spec spec-c bench bench-deps soak model fleet fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb check-debian install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
@@ -128,6 +128,8 @@ reference: deps-reference ## every function, in Lua and in C, by LDoc: .build/re
 	  TMPDIR="$$build/source" ldoc --testing --fatalwarnings -c ldoc.ld -d "$$build" "$$build/source"
 	@rm -r $(BUILD)/reference/source
 
+MANUALS := $(wildcard README.md */README.md)
+
 test: deps-test ## everything: C units, specs, real authorization servers
 	@$(MAKE) --no-print-directory run EXCLUDE=torture,deb # see check-torture, check-deb
 
@@ -219,6 +221,10 @@ $(BUILD)/bench/floor: spec/bench/peers/floor.c
 $(BUILD)/bench/oauth2: spec/bench/peers/oauth2.go # Debian's Go packages are found by GOPATH
 	@mkdir -p $(@D)
 	@GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$(abspath $(BUILD))/go go build -o $@ $<
+
+tables: build ## fill in the tables of the README files, from the code
+	@for file in $(MANUALS); do env $(RUN_PATHS) $(LUA) .ci/tables.lua $$file >$(BUILD)/README.new && \
+	  { cmp -s $(BUILD)/README.new $$file || cp $(BUILD)/README.new $$file; } || exit 1; done
 
 lint: deps-lint ## warnings as errors with gcc and clang, format, analysers, symbols, include rules
 	@$(MAKE) --no-print-directory build
@@ -340,7 +346,7 @@ deb: deps-deb ## a Debian package of it: .build/deb/lua-central-auth_….deb
 	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
 	@tar --extract --gzip --file=$(BUILD)/$(RELEASE).tar.gz --directory=$(BUILD)/deb
 	@cp -r .ci/deb $(BUILD)/deb/$(RELEASE)/debian
-	@printf 'lua-central-auth (%s) unstable; urgency=medium\n\n  * What is new: README.md.\n\n -- %s  %s\n' $(VERSION) \
+	@printf 'lua-central-auth (%s) unstable; urgency=medium\n\n  * What is new: CHANGELOG.md.\n\n -- %s  %s\n' $(VERSION) \
 	  "$$(sed -n 's/^Maintainer: //p' .ci/deb/control)" "$$(date -uR -d @$(TIME))" >$(BUILD)/deb/$(RELEASE)/debian/changelog
 	@cd $(BUILD)/deb/$(RELEASE) && env -u MAKEFLAGS -u BUILD dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || { \
 	  tail -n 20 ../build.log >&2; exit 1; }

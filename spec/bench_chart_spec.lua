@@ -1,4 +1,4 @@
--- The picture of the benchmark: drawn, and the one in the README shows the figures that stand below it.
+-- The picture of the benchmark: drawn, and the one in spec/README.md shows the figures that stand below it.
 -- SPDX-License-Identifier: MIT
 
 local chart = require "spec.bench.chart"
@@ -14,9 +14,9 @@ local function cells_of(line)
   return cells
 end
 
--- The table of the README as the benchmark keeps it.
+-- The table of spec/README.md as the benchmark keeps it.
 local function results()
-  local section = process.read("README.md"):match "\n## Numbers\n(.-)\n## "
+  local section = process.read("spec/README.md"):match "\n## Numbers\n(.-)\n## "
   local peers, list = nil, {}
   for line in section:gmatch "[^\n]+" do
     local cells = cells_of(line)
@@ -55,7 +55,7 @@ describe("the picture of the benchmark", function()
     process.remove(folder)
   end)
 
-  it("in the README is that of its table", function()
+  it("in spec/README.md is that of its table", function()
     local shown, titles, list = {}, {}, results()
     for _, text in ipairs(texts(SHOWN)) do
       shown[text] = true
@@ -72,8 +72,8 @@ describe("the picture of the benchmark", function()
       titles[title] = titles[title] or false
     end
     for title, told in pairs(titles) do
-      assert.is_true(told, title .. ": not in the README")
+      assert.is_true(told, title .. ": not in spec/README.md")
     end
-    assert.truthy(process.read("README.md"):find("](" .. SHOWN .. ")", 1, true))
+    assert.truthy(process.read("spec/README.md"):find("](" .. SHOWN:gsub("^spec/", "") .. ")", 1, true))
   end)
 end)

@@ -139,7 +139,7 @@ describe("the Debian package #deb #slow", function()
   only("brings the sandbox with lua-http and Redis with hiredis, and is removed", function()
     fresh:apt "update"
     fresh:apt "install lua-http"
-    local block = process.read("README.md"):match "\n## Ten lines\n.-\n```lua\n(.-)\n```"
+    local block = process.read("README.md"):match "\n## Quick start\n.-\n```lua\n(.-)\n```"
     local output, status = fresh:run("lua5.4 -e " .. process.quote(block))
     assert.equal(0, status, output)
     assert.matches("^state%s+fresh\n", output)

@@ -1,4 +1,4 @@
--- The module at a prompt: what it says of itself, and the README's transcript, played on a terminal.
+-- The module at a prompt: what it says of itself, and the manual's transcript, played on a terminal.
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -122,9 +122,8 @@ describe("the module", function()
   end)
 end)
 
-describe("the README's transcript", function()
-  local readme = process.read "README.md"
-  local transcript = readme:match "\n```\n(%$ lua5.4 %-l auth=central.auth\n.-)\n```"
+describe("the manual's transcript", function()
+  local transcript = process.read("lua/README.md"):match "\n```\n(%$ lua5.4 %-l auth=central.auth\n.-)\n```"
 
   -- What is shown may hold … for what differs each time.
   local function pattern_of(text)

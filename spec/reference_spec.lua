@@ -1,4 +1,4 @@
--- What the sources say of themselves: complete for everything people call, the same in annotations, README and code,
+-- What the sources say of themselves: complete for everything people call, the same in annotations, manual and code,
 -- and a reference made of it whose links lead somewhere.
 -- SPDX-License-Identifier: MIT
 
@@ -7,7 +7,12 @@ local errors = require "central.auth.errors"
 local options = require "central.auth.config.options"
 local process = require "spec.support.process"
 
-local readme = process.read "README.md"
+local manual = process.read "lua/README.md"
+
+-- A table of the manual, by what its mark says.
+local function table_of(name)
+  return manual:match("<!%-%- table: " .. name .. " %-%->(.-)<!%-%- end %-%->")
+end
 
 local function lines(command)
   return process.run(command):gmatch "[^\n]+"
@@ -81,14 +86,14 @@ describe("annotations", function()
     assert.same(found, told)
   end)
 
-  it("name every option with its variable, and so does the README", function()
+  it("name every option with its variable, and so does the manual", function()
     local fields = class("central.auth.config.types", "central.auth.Options").fields
     assert.same(options.names, names(fields))
     for _, field in ipairs(fields) do
       local variable = "CENTRAL_" .. field.name:upper()
       local expected = not options.get(field.name).arguments_only
       assert.equal(expected, field.text:find("^" .. variable .. "%f[^%w_]") ~= nil, field.name)
-      assert.equal(expected, readme:find("`" .. variable .. "`", 1, true) ~= nil, field.name)
+      assert.equal(expected, manual:find("`" .. variable .. "`", 1, true) ~= nil, field.name)
     end
   end)
 
@@ -98,15 +103,13 @@ describe("annotations", function()
     assert.same(codes, names(class("central.auth.errors", "central.auth.Code").fields))
   end)
 
-  it("name every event and every field of a failure's detail, and so does the README", function()
+  it("name every event and every field of a failure's detail, and so does the manual", function()
     local events, fields = {}, {}
-    for row in readme:match("\n## Events\n(.-)\n## "):gmatch "\n| (`[^|]*)|" do
-      for name in row:gmatch "`([%w_]+)`" do
-        events[#events + 1] = name ~= "event" and { name = name } or nil
-      end
+    for name in table_of("names event EventName"):gmatch "\n| `([%w_]+)` |" do
+      events[#events + 1] = { name = name }
     end
-    for name in readme:match("\n## Errors\n(.-)\n\n|"):match "`detail` has.*":gmatch "`([%w_]+)`" do
-      fields[#fields + 1] = name ~= "detail" and { name = name } or nil
+    for name in table_of("fields field Detail"):gmatch "\n| `([%w_]+)` |" do
+      fields[#fields + 1] = { name = name }
     end
     assert.same(names(events), names(class("central.auth.config.types", "central.auth.EventName").fields))
     assert.same(names(fields), names(class("central.auth.errors", "central.auth.Detail").fields))
@@ -119,9 +122,9 @@ describe("annotations", function()
     end
   end)
 
-  it("name what a status has, and so does the README", function()
+  it("name what a status has, and so does the manual", function()
     for _, field in ipairs(class("central.auth.token.status", "central.auth.Status").fields) do
-      assert.truthy(readme:match("\n| `auth.status%([^`]*`[^\n]*`" .. field.name .. "`"), field.name)
+      assert.truthy(table_of("fields field Status"):find("\n| `" .. field.name .. "` |", 1, true), field.name)
     end
   end)
 end)
@@ -141,7 +144,7 @@ describe("methods and fields", function()
   end
 
   local function section(title)
-    return readme:match("\n## " .. title .. "\n(.-)\n## ")
+    return manual:match("\n## " .. title .. "\n(.-)\n## ")
   end
 
   local function words(text, pattern)
@@ -165,16 +168,16 @@ describe("methods and fields", function()
   local client, loops = require "central.auth.client", require "central.auth.loops"
   local more = require "central.auth.client.methods"
 
-  it("of objects are the same in code, annotations and README", function()
+  it("of objects are the same in code, annotations and manual", function()
     for _, object in ipairs {
       { upvalue(pending.new, "metatable").__index, "central.auth.token.pending", "central.auth.Pending",
         words(section "Event loops", "`pending:(%l+)%(") },
       { loops, "central.auth.loops", "loops",
-        words(section "Event loops":match "`central.auth.loops`: (.-)%.", "`(%l+)`") },
+        words(section "Event loops", "`loops%.(%l+)%(") },
       { upvalue(sandbox.start, "metatable").__index, "central.auth.sandbox", "central.auth.sandbox.Server",
         words(section "The sandbox", "`server:([%l_]+)[({ ]") },
       { credentials.methods, "central.auth.api.api_clients", "central.auth.Credentials",
-        words(section "Functions":match "\n| `auth.credentials`[^\n]*", "`(%l+)%(") },
+        words(section "Personal API clients", "`auth%.credentials%.(%l+)%(") },
     } do
       local code, module, owner, told = table.unpack(object)
       assert.same(sorted_names(code), names(methods(module, owner)), owner)
@@ -204,7 +207,7 @@ describe("methods and fields", function()
     assert.same(sorted_names(code), names(told))
   end)
 
-  it("of tables of options are the same in code, annotations and README", function()
+  it("of tables of options are the same in code, annotations and manual", function()
     local request, pages = require "central.auth.api.request", require "central.auth.api.pages"
     for _, one in ipairs {
       { request.options, "central.auth.api.request", "central.auth.RequestOptions", "API calls" },
@@ -221,11 +224,12 @@ describe("methods and fields", function()
     for option in pairs(upvalue(credentials.methods.create, "CREATE")) do
       assert.truthy(section "Personal API clients":find("`" .. option .. "`", 1, true), option)
     end
-    local told = section "The sandbox":match "Options: (.-) It returns"
-    assert.same(names(class("central.auth.sandbox", "central.auth.sandbox.Options").fields), words(told, "`([%l_]+)`"))
+    local told = table_of "fields option sandbox.Options"
+    assert.same(names(class("central.auth.sandbox", "central.auth.sandbox.Options").fields),
+      words(told, "\n| `([%l_]+)` |"))
   end)
 
-  it("of what is returned are all in the README", function()
+  it("of what is returned are all in the manual", function()
     for place, title in pairs {
       ["central.auth.api.response central.auth.Reply"] = "API calls",
       ["central.auth.api.response central.auth.RateLimit"] = "API calls",
@@ -276,9 +280,9 @@ describe("variables of the environment", function()
     assert.same(told, found)
   end)
 
-  it("are told of by the README and by the manual page in the same words", function()
+  it("are told of by the manual and by the manual page in the same words", function()
     local rows = {}
-    local section = readme:match "\n## Environment\n(.-)\n## ":gsub("`", "")
+    local section = manual:match "\n## Environment\n(.-)\n## ":gsub("`", "")
     for names_of, text in section:gmatch "\n| ([^|\n]*) | ([^|\n]*) |" do
       rows[#rows + 1] = not names_of:find "^[-v]" and { names_of, text } or nil
     end

@@ -1,11 +1,11 @@
 -- A model of fleets over a day: so many clients on so many machines, one credential, and what the token server sees
 -- of them without a cache, with the file of each machine, and with Redis beyond it. No sockets: the rules and constants
--- of the modules, simulated by tenths of a second. Prints the table of the README. What is assumed of the world is
+-- of the modules, simulated by tenths of a second. Prints the table of spec/README.md. What is assumed of the world is
 -- marked with LIMITS.
 -- SPDX-License-Identifier: MIT
 
 local DAY = 86400
-local LIFE, MARGIN, WINDOW = 7199, 30, 600   -- seconds: of GreenLake's tokens; csrc/base/lifetime.h
+local LIFE, MARGIN, WINDOW = 7199, 30, 600   -- seconds: of Central's tokens; csrc/base/lifetime.h
 local PERIOD = 10                            -- seconds between the calls of a daemon; half of the clients are daemons
 local CRON = 300                             -- seconds between the runs of a script, on the minute; the other half
 local RATE, RETRY_AFTER = 100, 5             -- LIMITS: token requests a second the server takes; then 429

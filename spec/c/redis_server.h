@@ -1,5 +1,5 @@
 /* A real redis-server for C units: on a Unix socket and a free loopback port, in a folder of its own, nothing
- * written to disk, with a user of the rights that the README gives. SPDX-License-Identifier: MIT */
+ * written to disk, with a user of the rights that lua/README.md gives. SPDX-License-Identifier: MIT */
 #ifndef AUTH_REDIS_SERVER_H
 #define AUTH_REDIS_SERVER_H
 

@@ -9,8 +9,8 @@ local redis = {}
 
 redis.user, redis.password = "auth", "the-password-of-the-user"
 
--- What the README says a user needs.
-local RULES = "on >%s resetkeys ~central-auth:* resetchannels -@all +get +pttl +set +del +rename +eval +select +auth"
+-- What a user needs, as lua/README.md says it.
+redis.rules = "on >%s resetkeys ~central-auth:* resetchannels -@all +get +pttl +set +del +rename +eval +select +auth"
 
 local Redis = {}
 Redis.__index = Redis
@@ -23,7 +23,7 @@ function redis.start(options)
   self.unix = "redis+unix://" .. redis.user .. "@" .. self.socket
   self.url = ("redis://%s@127.0.0.1:%d"):format(redis.user, self.port)
   process.write(folder .. "/users", ("user default on nopass ~* &* +@all\nuser %s %s\n"):format(redis.user,
-    RULES:format(redis.password)))
+    redis.rules:format(redis.password)))
   self:up()
   return self
 end

@@ -1,5 +1,5 @@
 -- The environment variables other than those of the options: read by this package, by libcurl and OpenSSL, or by the
--- command. `auth.help`, the manual page and the README's table list exactly these.
+-- command. `auth.help`, the manual page and the manual's table list exactly these.
 -- SPDX-License-Identifier: MIT
 
 ---@class central.auth.Variable

@@ -13,46 +13,54 @@
 
 ---@class central.auth.Event
 ---@field event central.auth.EventName
----@field expires_in? number seconds until the token expires
----@field code? central.auth.Code the failure's code
----@field message? string
----@field what? string the unusual part of a reply
+---@field expires_in? number of fetched, renewed and shared: seconds until the token expires
+---@field code? central.auth.Code of retry and failed: the failure's code
+---@field message? string of retry, failed and cache_error
+---@field what? string of odd_reply: the unusual part of a reply
 
 ---@class central.auth.Options
 ---@field client_id? string CENTRAL_CLIENT_ID: the client's identifier
----@field client_secret? string | fun(): string CENTRAL_CLIENT_SECRET
+---@field client_secret? string | fun(): string CENTRAL_CLIENT_SECRET: the secret, or a function that returns it
 ---@field client_secret_file? string CENTRAL_CLIENT_SECRET_FILE: a file with only the secret, mode 0600
----@field client_secret_command? string CENTRAL_CLIENT_SECRET_COMMAND: a shell command that prints the secret
+---@field client_secret_command? string CENTRAL_CLIENT_SECRET_COMMAND: a shell command that prints the secret; it has no
+--- input and no terminal
 ---@field client_assertion? string | fun(): string CENTRAL_CLIENT_ASSERTION: a signed JWT in place of a secret (RFC
 --- 7523), read again for each attempt
 ---@field client_assertion_file? string CENTRAL_CLIENT_ASSERTION_FILE: a file with the JWT
 ---@field client_assertion_command? string CENTRAL_CLIENT_ASSERTION_COMMAND: a command that prints the JWT
----@field token_url? string CENTRAL_TOKEN_URL: default GreenLake's; HTTPS, or HTTP to the loopback address
----@field workspace_id? string CENTRAL_WORKSPACE_ID: selects GreenLake's token endpoint of this workspace
----@field base_url? string CENTRAL_BASE_URL: the base URL of API calls; or set `cluster`
----@field cluster? string CENTRAL_CLUSTER: HPE's name of new Central's cluster, like "US-1"
----@field hosts? string | string[] CENTRAL_HOSTS: further hosts to which API calls may send the token
----@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's API: workspace tokens, API clients, calls
+---@field token_url? string CENTRAL_TOKEN_URL: the token endpoint; default
+--- https://sso.common.cloud.hpe.com/as/token.oauth2; plain HTTP only to the loopback address
+---@field workspace_id? string CENTRAL_WORKSPACE_ID: in place of token_url, GreenLake's endpoint of
+--- this workspace
+---@field base_url? string CENTRAL_BASE_URL: the base URL of API calls; without a scheme, https
+---@field cluster? string CENTRAL_CLUSTER: in place of base_url, HPE's name of new Central's cluster,
+--- like "US-1", or the label in its host name, like "de2"
+---@field hosts? string | string[] CENTRAL_HOSTS: further hosts to which API calls may send
+--- the token; in the environment, words
+---@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: workspace tokens,
+--- API clients, calls with `app`; default https://global.api.greenlake.hpe.com
 ---@field revocation_url? string CENTRAL_REVOCATION_URL: RFC 7009, for close{ revoke = true }
----@field scope? string | string[] CENTRAL_SCOPE
+---@field scope? string | string[] CENTRAL_SCOPE: a list joins the words
 ---@field audience? string | string[] CENTRAL_AUDIENCE: a list repeats the field; in the environment, words
 ---@field resource? string | string[] CENTRAL_RESOURCE: like audience
 ---@field params? table<string, string | string[]> CENTRAL_PARAMS: further form fields; name=value&… in the environment
----@field auth_style? "post" | "basic" | "basic_raw" CENTRAL_AUTH_STYLE: in the body (default), or by HTTP Basic
+---@field auth_style? "post" | "basic" | "basic_raw" CENTRAL_AUTH_STYLE: id and secret in the
+--- body (post, the default), by HTTP Basic as RFC 6749 says (basic), or by Basic without form encoding (basic_raw)
 ---@field cert_file? string CENTRAL_CERT_FILE: PEM, for mutual TLS
----@field key_file? string CENTRAL_KEY_FILE: PEM, the private key of cert_file
+---@field key_file? string CENTRAL_KEY_FILE: PEM, the private key of cert_file, not encrypted
 ---@field ca_file? string CENTRAL_CA_FILE: PEM, in place of the system's trust store
 ---@field ca_path? string CENTRAL_CA_PATH: a hashed folder, in place of the system's trust store
 ---@field crl_file? string CENTRAL_CRL_FILE: PEM, revoked certificates
 ---@field proxy? string CENTRAL_PROXY: http://user:password@host:port; else the environment's https_proxy
 ---@field timeout? number CENTRAL_TIMEOUT: seconds for a whole call, retries included; default 30
 ---@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds for a connection; default 10
----@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry at which renewal starts
----@field cache? boolean | string CENTRAL_CACHE: the folder of the shared token, or the URL of a Redis server
+---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry at which renewal starts; default
+--- the smaller of 600 and a quarter of the lifetime
+---@field cache? boolean | string CENTRAL_CACHE: another folder for the shared token, or the URL of a Redis server
 --- (redis://…); false (in the environment: off): no shared token
 ---@field cache_password? string CENTRAL_CACHE_PASSWORD: the password of the Redis server
 ---@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: a file with only this password, mode 0600
----@field user_agent? string CENTRAL_USER_AGENT
+---@field user_agent? string CENTRAL_USER_AGENT: default central-auth/VERSION (Lua VERSION)
 ---@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, not even the default one
 ---@field on_event? fun(event: central.auth.Event) called after each event
 ---@field wait? fun(fd: integer, seconds: number) waits in a coroutine until a descriptor is readable; for event loops

@@ -30,7 +30,7 @@ local function load()
     error(http, 0) -- an interruption, or memory that is short
   end
   return nil, errors.failure("config", errors.printable("the part that makes requests can't be loaded (see \"Daemons\""
-    .. " in the README): " .. tostring(http):gsub("%s+", " ")))
+    .. " in lua/README.md): " .. tostring(http):gsub("%s+", " ")))
 end
 
 --- One on which nothing is under way, with a connection where there is an idle one.
