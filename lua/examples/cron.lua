@@ -1,5 +1,6 @@
 -- For cron: writes the list of access points to a file, one JSON object per line. The job may run every minute: the
--- processes share a token, so GreenLake gets one token request every two hours, and one when the API refuses a token.
+-- processes share a token, so GreenLake gets one token request every two hours (for a token of a workspace: every 15
+-- minutes), and one when the API refuses a token.
 -- Credentials and the cluster come from a profile in the home folder:
 --   */5 * * * *  lua5.4 /usr/local/lib/central/cron.lua aps.jsonl
 -- On success the job prints nothing. On failure it prints the error to stderr, which cron sends by mail, and the old

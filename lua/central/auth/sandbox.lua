@@ -24,7 +24,7 @@ local json = require "central.auth.json"
 local thread = require "cqueues.thread"
 
 ---@class central.auth.sandbox.Options
----@field lifetime? number seconds until a token expires; default 7199, like GreenLake's for Central
+---@field lifetime? number seconds until a token expires; default 7199, and 899 for workspaces and tenants
 ---@field port? integer default: any free port
 ---@field latency? number seconds before a token request is answered
 ---@field rate_limit? integer limit of requests per minute; further ones get a 429

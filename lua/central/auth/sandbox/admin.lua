@@ -74,7 +74,10 @@ end
 local COMMANDS = {
   revoke = function(state) state.tokens = {} end,
   recover = function(state) state.fail = { token = { times = 0 }, api = { times = 0 } } end,
-  lifetime = function(state, fields) state.lifetime = number("lifetime", fields.seconds) end,
+  lifetime = function(state, fields)
+    state.lifetime = number("lifetime", fields.seconds)
+    state.workspace_lifetime = state.lifetime
+  end,
   latency = function(state, fields) state.latency = number("latency", fields.seconds) end,
   rate_limit = function(state, fields)
     state.rate_limit = fields.per_minute and number("rate_limit", fields.per_minute)

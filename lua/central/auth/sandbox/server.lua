@@ -19,6 +19,7 @@ local server = {}
 local BODY_MAX, API_BODY_MAX = 64 * 1024, 1024 * 1024
 local BODY_TIMEOUT = 10 -- seconds for a request's headers, and for its body
 local LIFETIME = 7199   -- seconds of a token, like GreenLake's for Central
+local WORKSPACE_LIFETIME = 899 -- of a token of a workspace or a tenant
 
 local function random_base64url(bytes)
   local base64 = require("basexx").to_base64(rand.bytes(bytes))
@@ -85,17 +86,19 @@ local function credentials(request_headers, fields)
   return fields.client_id, fields.client_secret
 end
 
-local function issue(state, more)
+-- `path`: the endpoint's. A lifetime that was set applies to all endpoints.
+local function issue(state, path, more)
   local now = cqueues.monotime()
   for token, entry in pairs(state.tokens) do
     if entry < now then
       state.tokens[token] = nil
     end
   end
+  local lifetime = path:find "^/authorization/" and state.workspace_lifetime or state.lifetime
   local token = ("%s.%s.%s"):format(random_base64url(24), random_base64url(90), random_base64url(32))
-  state.tokens[token] = now + state.lifetime
+  state.tokens[token] = now + lifetime
   local granted = {
-    access_token = token, token_type = "Bearer", expires_in = math.tointeger(state.lifetime) or state.lifetime,
+    access_token = token, token_type = "Bearer", expires_in = math.tointeger(lifetime) or lifetime,
   }
   for name, value in pairs(more or {}) do
     granted[name] = value
@@ -115,7 +118,7 @@ local function exchange(state, stream, fields, path)
   elseif not is_live(state, fields.subject_token) then
     return answer(stream, 401, { error = "invalid_token", error_description = "The subject token is not active." })
   end
-  return answer(stream, 200, issue(state, { issued_token_type = ACCESS_TOKEN }))
+  return answer(stream, 200, issue(state, path, { issued_token_type = ACCESS_TOKEN }))
 end
 
 -- Answers with a configured failure if one is due. Returns whether it answered.
@@ -154,7 +157,7 @@ local function token_endpoint(state, stream, request_headers, path)
   elseif fields.grant_type ~= "client_credentials" then
     return answer(stream, 400, { error = "unsupported_grant_type" })
   end
-  return answer(stream, 200, issue(state))
+  return answer(stream, 200, issue(state, path))
 end
 
 -- RFC 7009: an unknown token is not an error.
@@ -265,6 +268,7 @@ end
 function server.serve(connection, settings)
   local state = {
     tokens = {}, requests = { token = 0, api = 0 }, latency = 0, lifetime = LIFETIME,
+    workspace_lifetime = WORKSPACE_LIFETIME,
     client_id = settings.client_id or resources.random_text(16),
     client_secret = settings.client_secret or resources.random_text(16),
   }

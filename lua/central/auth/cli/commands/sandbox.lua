@@ -23,7 +23,8 @@ sandbox.description = "Serves GreenLake's token endpoint and a part of Central's
   .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP stop it. Needs lua-http."
 sandbox.options = {
   { "--port", value = "N", number = "port", help = "Listen on this port; default: any free port." },
-  { "--lifetime", value = "SECONDS", number = "seconds", help = "Lifetime of tokens; default 7199, like GreenLake's." },
+  { "--lifetime", value = "SECONDS", number = "seconds", help = "Lifetime of tokens; default 7199,"
+    .. " and 899 for workspaces and tenants, like GreenLake's." },
   { "--fail", value = "STATUSxTIMES", help = "Fail the first token requests: 503x3, or 503x* for all." },
   { "--latency", value = "MS", number = "milliseconds", help = "Time that each token request takes." },
   { "--rate-limit", value = "N", number = "count", help = "Limit of requests per minute; further ones get a 429." },
