@@ -300,6 +300,8 @@ describe("the reference", function()
     local headers = process.read(folder .. "/reference/index.html"):match "<h2>Headers</h2>(.-)</ul>"
     assert.equal((process.run "cd csrc && ls */*.h | grep -v lauth.h | LC_ALL=C sort | sed 's,.*/,,'"):gsub("\n", " "),
       headers:gsub("<[^>]*>", ""):gsub("%s+", " "):gsub("^ ", ""))
+    local modules = process.read(folder .. "/reference/index.html"):match "<h2>Modules</h2>(.-)</ul>"
+    assert.same({ "central.auth", "central.auth.client" }, { modules:match ">(central[%w_.]*)<.->(central[%w_.]*)<" })
     local pages = 0
     for path in lines(("find %s/reference -name '*.html'"):format(folder)) do
       pages = pages + 1

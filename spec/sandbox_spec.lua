@@ -102,9 +102,12 @@ describe("sandbox", function()
     assert.near(7, detail.retry_after, 0.5)
     assert(client:token())
     assert.near(2, client:status().expires_in, 0.5)
-    server:lifetime(500) -- for all endpoints
+    server:lifetime(500)
     assert(client:renew())
     assert.near(500, client:status().expires_in, 1)
+    local tenant = assert(client:tenant "1b2c3d4e0000111122223333444455aa")
+    assert(tenant:token())
+    assert.near(500, tenant:status().expires_in, 1)
     server:fail { status = 404, times = math.huge }
     assert.equal("http", (select(3, client:renew())))
     server:fail { of = "api", status = 500, times = 1 }

@@ -6,15 +6,18 @@ local annotations = dofile(debug.getinfo(1, "S").source:match "^@(.*)reference/"
 
 local reference = { of_lua = annotations.of_lua }
 
---- The modules with what people call; the rest is for those who work on it.
-reference.public = {
-  ["central.auth"] = true, ["central.auth.api.methods"] = true, ["central.auth.client"] = true,
-  ["central.auth.client.methods"] = true,
-  ["central.auth.api.api_clients"] = true, ["central.auth.errors"] = true, ["central.auth.loops"] = true,
-  ["central.auth.config.types"] = true, ["central.auth.api.pages"] = true, ["central.auth.token.pending"] = true,
-  ["central.auth.api.request"] = true, ["central.auth.sandbox"] = true, ["central.auth.token.status"] = true,
-  ["central.auth.token.tenant"] = true, ["central.auth.api.tenants"] = true,
+--- The modules with what people call, first what most need; the rest is for those who work on it.
+reference.order = {
+  "central.auth", "central.auth.client", "central.auth.client.methods", "central.auth.config.types",
+  "central.auth.errors", "central.auth.token.status", "central.auth.api.methods", "central.auth.api.request",
+  "central.auth.api.pages", "central.auth.token.tenant", "central.auth.api.tenants", "central.auth.api.api_clients",
+  "central.auth.token.pending", "central.auth.loops", "central.auth.sandbox",
 }
+
+reference.public = {}
+for _, name in ipairs(reference.order) do
+  reference.public[name] = true
+end
 
 -- --- C ---------------------------------------------------------------------------------------------------------------
 

@@ -47,9 +47,14 @@ local OWN_PAGE = {
 }
 
 local function collect()
+  for _, name in ipairs(annotations.order) do
+    page("module", name, annotations.of_lua(read("lua/" .. name:gsub("%.", "/") .. ".lua")))
+  end
   for _, path in ipairs(lines_of "find lua/central -name '*.lua' | LC_ALL=C sort") do
     local name = path:match "^lua/(.*)%.lua$":gsub("/", ".")
-    page(annotations.public[name] and "module" or "inside", name, annotations.of_lua(read(path)))
+    if not annotations.public[name] then
+      page("inside", name, annotations.of_lua(read(path)))
+    end
   end
   for _, path in ipairs(lines_of "ls csrc/*/*.h | grep -v /lauth.h | LC_ALL=C sort") do
     page("header", path:match "[^/]+$", annotations.of_header(read(path)))
