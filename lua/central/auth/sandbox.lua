@@ -29,15 +29,15 @@ local thread = require "cqueues.thread"
 ---@field latency? number seconds before a token request is answered
 ---@field rate_limit? integer limit of requests per minute; further ones get a 429
 ---@field fail? { status: integer, times?: number, retry_after?: number, of?: "token" | "api" } see Server:fail
----@field client_id? string
----@field client_secret? string
+---@field client_id? string default: a random one
+---@field client_secret? string default: a random one
 
 ---@class central.auth.sandbox.Server
----@field token_url string
----@field base_url string
----@field ca_file string
----@field client_id string
----@field client_secret string
+---@field token_url string its token endpoint
+---@field base_url string of its APIs, GreenLake's and Central's
+---@field ca_file string its certificate authority, PEM
+---@field client_id string the one that it accepts
+---@field client_secret string the one that it accepts
 local Server = {}
 local metatable = { __index = Server, __name = "central.auth.sandbox" }
 

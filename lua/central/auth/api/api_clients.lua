@@ -12,12 +12,12 @@ local request = require "central.auth.api.request"
 local save = lazy "central.auth.config.save"
 
 ---@class central.auth.PersonalClient
----@field id string
----@field name? string
----@field client_id string
+---@field id string for reset and delete
+---@field name? string as given to create
+---@field client_id string for the option client_id
 ---@field client_secret? string from `create` and `reset`, unless it was saved
 ---@field saved_to? string the file with the secret
----@field created_at? string
+---@field created_at? string as the server writes times
 ---@field updated_at? string
 ---@field service? string the resource URI of its service
 ---@field workspace? string the resource URI of its tenant

@@ -19,8 +19,8 @@ local proxy = util.lazy "central.auth.config.proxy"
 ---@field query? table<string, any> strings, numbers, booleans; a list repeats the name
 ---@field json? any the body, encoded by lua-cjson
 ---@field body? string the body, sent unchanged
----@field content_type? string the type of `body`; default application/octet-stream
----@field headers? table<string, string | number>
+---@field content_type? string the type of `body`, default application/octet-stream; or of `json`
+---@field headers? table<string, string | number> further header fields; not Authorization or Host
 ---@field timeout? number seconds for the whole call: token, attempts and pauses
 ---@field raw? boolean return the reply for any status, and do not decode its body
 

@@ -12,7 +12,7 @@ local response_error = require "central.auth.token.response_error"
 ---@field headers table<string, string> by name in any case; repeated fields are joined by ", "
 ---@field body string as received
 ---@field json? any the decoded body, if its Content-Type is JSON: numbers are floats, null is cjson.null
----@field rate_limit? central.auth.RateLimit
+---@field rate_limit? central.auth.RateLimit if the server names one
 
 ---@class central.auth.RateLimit
 ---@field limit? number requests that the server allows in a period

@@ -2,18 +2,18 @@
 -- SPDX-License-Identifier: MIT
 
 ---@class central.auth.Status
----@field state "fresh" | "stale" | "expired" | "none" | "closed"
----@field expires_in? number seconds
+---@field state "fresh" | "stale" | "expired" | "none" | "closed" stale: usable, and due for renewal
+---@field expires_in? number seconds until the token expires
 ---@field expires_at? integer seconds since 1970
 ---@field renews_in? number seconds until a call renews it
----@field lifetime? number seconds it lives in all
----@field source? "network" | "cache" where the token came from
+---@field lifetime? number seconds from its request to its expiry
+---@field source? "network" | "cache" where the token came from; cache: from another process
 ---@field client? string the client id, masked
----@field token_url? string
+---@field token_url? string the token endpoint
 ---@field renewals? integer tokens that replaced another
 ---@field next_try_in? number seconds of back-off left after a failure
----@field last_error? string
----@field granted_scope? string
+---@field last_error? string the message of the last failure, until a token comes
+---@field granted_scope? string the scope that the server named
 ---@field cache? string the shared folder, or why there is none
 ---@field clock_skew? number seconds this machine's clock is ahead of the server's
 

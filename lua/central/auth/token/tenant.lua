@@ -7,11 +7,11 @@ local errors = require "central.auth.errors"
 local options = require "central.auth.config.options"
 
 ---@class central.auth.TenantOptions
----@field base_url? string the tenant's, where it is not the parent's
----@field cluster? string
+---@field base_url? string of the tenant, if it differs from the parent's
+---@field cluster? string in place of base_url
 ---@field token_url? string default: GreenLake's endpoint of the tenant's workspace
----@field authenticate? boolean name the client in the exchange, too, for servers that want it; GreenLake does not
----@field scope? string | string[]
+---@field authenticate? boolean send the client's credentials in the exchange; GreenLake does not need it
+---@field scope? string | string[] of the exchange, like the next three
 ---@field audience? string | string[]
 ---@field resource? string | string[]
 ---@field params? table<string, string | string[]>
