@@ -270,8 +270,8 @@ function Model:day()
   return lives[#lives // 2], lives[#lives], worst, 100 * self.waited / self.calls, 100 * self.failed / self.calls
 end
 
-print("| clients on machines | cache | requests in a lifetime | in the worst one | in the worst second "
-  .. "| calls that waited | that failed |")
+print("| clients on machines | cache | token requests in a lifetime, median | in the worst lifetime "
+  .. "| in the worst second | calls that waited | calls that failed |")
 print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
 for _, size in ipairs { { 10, 1 }, { 1000, 100 }, { 100000, 10000 } } do
   for _, policy in ipairs { "none", "file", "Redis" } do

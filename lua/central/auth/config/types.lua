@@ -54,8 +54,8 @@
 ---@field proxy? string CENTRAL_PROXY: http://user:password@host:port; else the environment's https_proxy
 ---@field timeout? number CENTRAL_TIMEOUT: seconds for a whole call, retries included; default 30
 ---@field connect_timeout? number CENTRAL_CONNECT_TIMEOUT: seconds for a connection; default 10
----@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry at which renewal starts; default
---- the smaller of 600 and a quarter of the lifetime
+---@field renew_before? number CENTRAL_RENEW_BEFORE: seconds before expiry at which renewal starts, at most
+--- half the lifetime; default the smaller of 600 and a quarter of the lifetime
 ---@field cache? boolean | string CENTRAL_CACHE: another folder for the shared token, or the URL of a Redis server
 --- (redis://…); false (in the environment: off): no shared token
 ---@field cache_password? string CENTRAL_CACHE_PASSWORD: the password of the Redis server
