@@ -128,8 +128,6 @@ reference: deps-reference ## every function, in Lua and in C, by LDoc: .build/re
 	  TMPDIR="$$build/source" ldoc --testing --fatalwarnings -c ldoc.ld -d "$$build" "$$build/source"
 	@rm -r $(BUILD)/reference/source
 
-MANUALS := $(wildcard README.md */README.md)
-
 test: deps-test ## everything: C units, specs, real authorization servers
 	@$(MAKE) --no-print-directory run EXCLUDE=torture,deb # see check-torture, check-deb
 
@@ -222,6 +220,7 @@ $(BUILD)/bench/oauth2: spec/bench/peers/oauth2.go # Debian's Go packages are fou
 	@mkdir -p $(@D)
 	@GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$(abspath $(BUILD))/go go build -o $@ $<
 
+MANUALS := $(wildcard README.md */README.md)
 tables: build ## fill in the tables of the README files, from the code
 	@for file in $(MANUALS); do env $(RUN_PATHS) $(LUA) .ci/tables.lua $$file >$(BUILD)/README.new && \
 	  { cmp -s $(BUILD)/README.new $$file || cp $(BUILD)/README.new $$file; } || exit 1; done

@@ -196,6 +196,29 @@ describe("the manual", function()
   end)
 end)
 
+describe("the documents of csrc/ and spec/", function()
+  it("name files that are there", function()
+    for _, path in ipairs { "csrc/README.md", "spec/README.md" } do
+      for name in text_of[path]:gmatch "`([%l_]+/[%w_/]+%.%l+)`" do
+        local found
+        for _, folder in ipairs { "", "csrc/", "lua/central/auth/" } do
+          found = found or io.open(folder .. name)
+        end
+        assert(found, name):close()
+      end
+    end
+  end)
+
+  it("name the modules that get a token, all and no others", function()
+    local listed, named = text_of["csrc/README.md"]:match "\nIn `token/`[^\n]*\n\n(.-)\n\n", {}
+    for name in listed:gmatch "`([%l_]+)`" do
+      named[#named + 1] = name .. ".lua"
+    end
+    table.sort(named)
+    assert.equal((process.run "cd lua/central/auth/token && LC_ALL=C ls"), table.concat(named, "\n") .. "\n")
+  end)
+end)
+
 describe("the demo", function()
   it("#slow shows a token's life from first to last", function()
     local output, status = process.run("NO_COLOR=1 lua5.4 lua/examples/demo.lua")
