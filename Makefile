@@ -345,7 +345,7 @@ deb: deps-deb ## a Debian package of it: .build/deb/lua-central-auth_….deb
 	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
 	@tar --extract --gzip --file=$(BUILD)/$(RELEASE).tar.gz --directory=$(BUILD)/deb
 	@cp -r .ci/deb $(BUILD)/deb/$(RELEASE)/debian
-	@printf 'lua-central-auth (%s) unstable; urgency=medium\n\n  * What is new: CHANGELOG.md.\n\n -- %s  %s\n' $(VERSION) \
+	@printf 'lua-central-auth (%s) unstable; urgency=medium\n\n  * What is new: lua/README.md.\n\n -- %s  %s\n' $(VERSION) \
 	  "$$(sed -n 's/^Maintainer: //p' .ci/deb/control)" "$$(date -uR -d @$(TIME))" >$(BUILD)/deb/$(RELEASE)/debian/changelog
 	@cd $(BUILD)/deb/$(RELEASE) && env -u MAKEFLAGS -u BUILD dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || { \
 	  tail -n 20 ../build.log >&2; exit 1; }
