@@ -97,7 +97,10 @@ describe("central-auth doctor", function()
     found = findings { CENTRAL_CA_FILE = "" }
     assert.equal("ok", found.tcp.result)
     assert.equal("bad", found.tls.result)
-    assert.matches("ca_file", found.tls.advice)
+    assert.matches("checked by the system's trust store: .* to ca_file", found.tls.advice)
+    local other_ca <close> = sandbox.start()
+    assert_finds("tls", "bad", "certificate", "checked by ca_file " .. other_ca.ca_file:gsub("%p", "%%%0") .. ":",
+      { CENTRAL_CA_FILE = other_ca.ca_file })
     local elsewhere = server.base_url .. "/sandbox/elsewhere"
     assert_finds("token_url", "bad", "404", "not a token endpoint", { CENTRAL_TOKEN_URL = elsewhere })
   end)

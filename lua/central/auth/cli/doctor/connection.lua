@@ -32,7 +32,7 @@ local STAGES = {
     [407] = "the proxy needs a user and a password: http://user:password@host:port" },
   { check = "tls", passed = "the server's certificate is valid, by {trust}",
     "the server does not use TLS, or a device in between interferes: check the port in {option}; ask the administrator",
-    tls = "behind a proxy that inspects TLS, add its authority to ca_file; else update ca-certificates",
+    tls = "checked by {trust}: add the authority of the server, or of a proxy that inspects TLS, to ca_file",
     config = "use files in the format PEM" },
   { check = "http", passed = "the server replies in {ms} ms", "try again; ask the server's administrator",
     timeout = "the connection works, but the server does not reply: try again later, or ask its administrator" },
