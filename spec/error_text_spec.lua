@@ -35,6 +35,7 @@ describe("what a server says", function()
       { error = "invalid_token", error_description = "expired" })
     assert.equal("the server says: 17: invalid_token: no: x (debugId d)", text)
     assert.same({ message = "no", errorCode = "17", error_description = "no", debugId = "d" }, detail)
+    assert.equal("the server says: no", (add { message = "no." })) -- the message goes on after it
     assert.equal("the server gives no reason (debugId d)", (add { debugId = "d" }))
   end)
 

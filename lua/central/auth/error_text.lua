@@ -92,7 +92,7 @@ function error_text.add(detail, fields, challenge, clean, except)
       parts[#parts + 1], seen[text] = text, true
     end
   end
-  local text = #parts > 0 and "the server says: " .. table.concat(parts, ": ") or nil
+  local text = #parts > 0 and "the server says: " .. table.concat(parts, ": "):gsub("%.$", "") or nil
   if members.debugId then
     text = ("%s (debugId %s)"):format(text or "the server gives no reason", members.debugId)
   end
