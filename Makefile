@@ -203,7 +203,7 @@ soak: deps-bench build ## ten thousand renewals in one process: nothing may grow
 model: build ## random operations in a world that goes wrong, for SECONDS=60, each run with a new seed; SEED=7 runs one
 	@$(CLEAN_ENV) SECONDS=$(SECONDS) SEED=$(SEED) $(LUA) spec/model.lua
 
-fleet: ## a model of 100,000 clients on 10,000 machines over a day: what the token server sees (two minutes)
+fleet: ## a model of 100,000 clients on 10,000 machines over a day: what the token server sees (eight minutes)
 	@$(LUA) spec/bench/fleet.lua
 
 bench-deps: deps-bench ## curl, nginx, Go and Python libraries to compare with

@@ -5,13 +5,14 @@
 -- SPDX-License-Identifier: MIT
 
 local DAY = 86400
-local LIFE, MARGIN, WINDOW = 7199, 30, 600   -- seconds: of Central's tokens; csrc/base/lifetime.h
+local CENTRAL, WORKSPACE = 7199, 899         -- seconds that tokens live: Central's, and those of GreenLake's workspaces
+local MARGIN, WINDOW = 30, 600               -- seconds, the window at most a quarter of a life; csrc/base/lifetime.h
 local PERIOD = 10                            -- seconds between the calls of a daemon; half of the clients are daemons
 local CRON = 300                             -- seconds between the runs of a script, on the minute; the other half
 local RATE, RETRY_AFTER = 100, 5             -- LIMITS: token requests a second the server takes; then 429
-local TIMEOUT, TRIES = 30, 4                 -- of one call; lua/central/auth/token/in_flight.lua
-local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60   -- lua/central/auth/token/backoff.lua
-local FIRST_LOOK, LONGEST_LOOK = 0.05, 1     -- lua/central/auth/token/redis_cache.lua
+local TIMEOUT, TRIES = 30, 4                 -- of one call; lua/central/auth/token/renewal.lua
+local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60   -- lua/central/auth/token/failures.lua
+local FIRST_LOOK, LONGEST_LOOK = 0.05, 1     -- csrc/fetch/fetch.c
 local SERVER_DOWN = { 36000, 39600 }         -- LIMITS: an hour without token server, a renewal within it …
 local REDIS_DOWN = { 54000, 61200 }          -- … and two without Redis, likewise; then it has forgotten all
 
@@ -29,10 +30,10 @@ end
 local Model = {}
 Model.__index = Model
 
-local function new(policy, machines, each)
+local function new(life, policy, machines, each)
   return setmetatable({
-    policy = policy, machines = machines, each = each, buckets = {}, seconds = {}, lives = {}, calls = 0, waited = 0,
-    failed = 0, fleet = { born = -math.huge, next_try = 0 },
+    life = life, policy = policy, machines = machines, each = each, buckets = {}, seconds = {}, lives = {}, calls = 0,
+    waited = 0, failed = 0, fleet = { born = -math.huge, next_try = 0 },
   }, Model)
 end
 
@@ -51,7 +52,7 @@ function Model:request(now)
   if within(SERVER_DOWN, now) then -- which nobody counts
     return false, false
   end
-  local second, life = now // 1 | 0, now // LIFE | 0
+  local second, life = now // 1 | 0, now // self.life | 0
   local count = (self.seconds[second] or 0) + 1
   self.seconds[second], self.lives[life] = count, (self.lives[life] or 0) + 1
   return count <= RATE, count > RATE
@@ -61,8 +62,8 @@ local function pause(failures)
   return random() * math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ^ math.min(failures - 1, 16))
 end
 
-local function usable(born, now)
-  return now - born < LIFE - MARGIN
+function Model:usable(born, now)
+  return now - born < self.life - MARGIN
 end
 
 -- --- a daemon: calls every PERIOD, has a token in memory -----------------------------------------------------------
@@ -79,7 +80,8 @@ end
 
 function Model:settle(client, born)
   client.born, client.failures, client.next_try = born, 0, 0
-  self:at(next_call(client, born + LIFE - WINDOW * (1 + jitter(born) / 4)), self.call, client)
+  local window = math.min(WINDOW, self.life / 4)
+  self:at(next_call(client, born + self.life - window * (1 + jitter(born) / 4)), self.call, client)
 end
 
 -- Those who waited for the outcome look again.
@@ -121,11 +123,11 @@ end
 
 -- Its token is not renewed yet: it goes on with it, or waits, or fails where that takes too long.
 function Model:again(now, client, time)
-  if usable(client.born, now) then
+  if self:usable(client.born, now) then
     client.since = nil
     return self:at(next_call(client, math.max(time, now + 0.1)), self.call, client)
   elseif time - (client.since or now) > TIMEOUT then
-    self.failed = self.failed + math.ceil((time - now) / PERIOD)
+    self.failed = self.failed + (client.is_script and 0 or math.ceil((time - now) / PERIOD))
     client.since = nil
     return self:at(next_call(client, time), self.call, client)
   end
@@ -137,7 +139,7 @@ function Model:beyond(now, client)
   local fleet = self.fleet
   if self.policy ~= "Redis" or within(REDIS_DOWN, now) then
     return "alone"
-  elseif fleet.born > client.place.born and usable(fleet.born, now) then
+  elseif fleet.born > client.place.born and self:usable(fleet.born, now) then
     client.place.born = fleet.born
     return "token"
   elseif fleet.asking or now < fleet.next_try then
@@ -147,6 +149,14 @@ function Model:beyond(now, client)
   return "lease"
 end
 
+-- The token of another machine did not come in time.
+function Model:give_up(now, client)
+  self.failed = self.failed + (client.is_script and 0 or math.ceil((now - client.since) / PERIOD))
+  client.since, client.look, client.place.asking = nil, nil, false
+  self:at(next_call(client, now + 0.1), self.call, client)
+  release(self, client.place, now)
+end
+
 function Model:ask(now, client)
   local place = client.place
   local answer = self:beyond(now, client)
@@ -154,11 +164,15 @@ function Model:ask(now, client)
     place.asking = false
     self:settle(client, place.born)
     return release(self, place, now)
-  elseif answer == "wait" and usable(client.born, now) then
+  elseif answer == "wait" and self:usable(client.born, now) then
     place.asking = false
     self:at(next_call(client, now + random()), self.call, client)
     return release(self, place, now)
   elseif answer == "wait" then
+    client.since = client.since or now
+    if now - client.since > TIMEOUT then
+      return self:give_up(now, client)
+    end
     client.look = math.min(LONGEST_LOOK, (client.look or FIRST_LOOK) * 2)
     return self:at(now + client.look * (1 + random()) / 2, self.ask, client)
   end
@@ -172,12 +186,12 @@ function Model:ask(now, client)
 end
 
 function Model:call(now, client, waits)
-  local place, has = client.place, usable(client.born, now)
-  if place.born > client.born and usable(place.born, now) then
+  local place, has = client.place, self:usable(client.born, now)
+  if place.born > client.born and self:usable(place.born, now) then
     client.since = nil
     return self:settle(client, place.born)
   elseif not has and not waits then
-    self.waited, client.since = self.waited + 1, now
+    self.waited, client.since = self.waited + (client.is_script and 0 or 1), now
   end
   local not_before = math.max(client.next_try, place.next_try)
   if now < not_before then
@@ -210,14 +224,22 @@ function Model:run_alone(now)
   self.waited = self.waited + self.each // 2
 end
 
+function Model:waited_for(now, place, scripts)
+  self.failed = self.failed + (self:usable(place.born, now) and 0 or scripts)
+end
+
 function Model:run(now, place)
   local scripts = self.each // 2
   self.calls = self.calls + scripts
   if self.policy == "none" then
     self:run_alone(now)
-  elseif not usable(place.born, now) then -- one of them asks, as a daemon would; the others wait for it
-    self.waited = self.waited + scripts - 1
-    self:call(now, place.script)
+  elseif not self:usable(place.born, now) then -- they wait for one of them, which goes on asking as a daemon would
+    self.waited = self.waited + scripts
+    self:at(now + TIMEOUT, self.waited_for, place, scripts)
+    if not place.script.is_script then
+      place.script.is_script = true
+      self:call(now, place.script)
+    end
   end
   self:at(now + CRON, self.run, place)
 end
@@ -260,7 +282,7 @@ function Model:day()
     self.buckets[tick] = nil
   end
   local lives, worst = {}, 0
-  for life = 0, DAY // LIFE - 1 do
+  for life = 0, DAY // self.life - 1 do
     lives[life + 1] = self.lives[life] or 0
   end
   table.sort(lives)
@@ -270,14 +292,16 @@ function Model:day()
   return lives[#lives // 2], lives[#lives], worst, 100 * self.waited / self.calls, 100 * self.failed / self.calls
 end
 
-print("| clients on machines | cache | token requests in a lifetime, median | in the worst lifetime "
+print("| tokens live | clients on machines | cache | token requests in a lifetime, median | in the worst lifetime "
   .. "| in the worst second | calls that waited | calls that failed |")
-print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-for _, size in ipairs { { 10, 1 }, { 1000, 100 }, { 100000, 10000 } } do
-  for _, policy in ipairs { "none", "file", "Redis" } do
-    math.randomseed(1)
-    print(("| %d on %d | %s | %d | %d | %d | %.4f %% | %.4f %% |"):format(size[1], size[2], policy,
-      new(policy, size[2], size[1] // size[2]):day()))
-    io.stdout:flush()
+print("| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |")
+for _, life in ipairs { CENTRAL, WORKSPACE } do
+  for _, size in ipairs { { 10, 1 }, { 1000, 100 }, { 100000, 10000 } } do
+    for _, policy in ipairs { "none", "file", "Redis" } do
+      math.randomseed(1)
+      print(("| %d s | %d on %d | %s | %d | %d | %d | %.4f %% | %.4f %% |"):format(life, size[1], size[2], policy,
+        new(life, policy, size[2], size[1] // size[2]):day()))
+      io.stdout:flush()
+    end
   end
 end
