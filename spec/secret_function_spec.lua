@@ -102,6 +102,38 @@ describe("a secret's function that yields #valgrind", function()
     assert.near(6, s.last_request.timeout, 0.1)
   end)
 
+  describe("while a stale token expires, leaves the call no more than its own time:", function()
+    -- A client with a stale token, whose function pauses once before it gives the assertion for another one.
+    local function stale(pause)
+      local s, calls = nil, 0
+      s = scripted.new({ token("t1", 1000) }, { client_secret = scripted.NONE, client_assertion = function()
+        calls = calls + 1
+        if calls == 2 then
+          pause(s)
+        end
+        return "a-long-enough-assertion"
+      end })
+      s.client:token()
+      s:wait(950)
+      return s
+    end
+
+    it("where it blocks", function()
+      local s = stale(function(s) s:wait(40) end)
+      assert.equal("timeout", (select(3, s.client:token())))
+      assert.equal(1, s.requests)
+    end)
+
+    it("where it yields", function()
+      local s = stale(function() coroutine.yield "reads the assertion" end)
+      local call = coroutine.wrap(function() return select(3, s.client:token()) end)
+      assert.equal("reads the assertion", call())
+      s:wait(40)
+      assert.equal("timeout", (call()))
+      assert.equal(1, s.requests)
+    end)
+  end)
+
   it("holds up no caller that cannot yield, and goes on after that", function()
     local s = asks()
     local reads = coroutine.wrap(function() return s.client:token() end)

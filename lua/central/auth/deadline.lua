@@ -8,12 +8,13 @@ local deadline = {}
 local Deadline = {}
 Deadline.__index = Deadline
 
---- Makes a deadline `seconds` from now.
+--- Makes a deadline `seconds` after `began`.
 ---@param clock userdata
 ---@param seconds number
+---@param began? number boot time, by default now
 ---@return central.auth.Deadline
-function deadline.new(clock, seconds)
-  return setmetatable({ _clock = clock, at = clock:boot() + seconds }, Deadline)
+function deadline.new(clock, seconds, began)
+  return setmetatable({ _clock = clock, at = (began or clock:boot()) + seconds }, Deadline)
 end
 
 --- Returns the seconds left; 0 after the deadline.

@@ -92,11 +92,12 @@ function token_source.new(config, parts)
   return self
 end
 
---- When a call that begins now must return.
----@param seconds? number default: the option `timeout`
+--- When a call must return.
+---@param seconds? number that it may take, by default the option `timeout`
+---@param began? number boot time, by default now
 ---@return central.auth.Deadline
-function TokenSource:deadline(seconds)
-  return deadlines.new(self.clock, seconds or self.config.timeout)
+function TokenSource:deadline(seconds, began)
+  return deadlines.new(self.clock, seconds or self.config.timeout, began)
 end
 
 -- --- events --------------------------------------------------------------------------------------------------------
@@ -301,6 +302,7 @@ function TokenSource:token(min_valid, deadline)
   if fresh then
     return fresh
   end
+  local began = self.clock:boot()
   local needs_renewal, failure = self:needs_renewal(min_valid, deadline)
   if not needs_renewal then
     local token, more = self:outcome(min_valid, failure)
@@ -308,9 +310,9 @@ function TokenSource:token(min_valid, deadline)
       return token
     elseif token or failure then
       return token, more
-    end -- else it has expired within the last microsecond
+    end -- else it has expired while a function of the user's ran for the renewal in the background
   end
-  return calls.new(self, { min_valid = min_valid, deadline = deadline }):run()
+  return calls.new(self, { min_valid = min_valid, deadline = deadline or self:deadline(nil, began) }):run()
 end
 
 --- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.
