@@ -6,7 +6,7 @@ local core = require "central.auth.core"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
 
-local token, broken, slow = scripted.token, scripted.broken, scripted.slow
+local token, refusal, broken, slow = scripted.token, scripted.refusal, scripted.broken, scripted.slow
 
 local function stale(replies, options)
   local s = scripted.new(replies, options)
@@ -123,6 +123,16 @@ describe("renewal in the background #valgrind", function()
     assert.near(5, s.clock:boot() - before, 0.2)
     local got = waiter() -- which blocks: it has the time
     assert.equal("t3", got)
+  end)
+
+  it("is joined by no call that comes after its time, where no thread works on it", function()
+    local s = scripted.new({ refusal "invalid_client", token("t2", 1000) },
+      { client_secret = scripted.NONE, client_secret_command = "echo a-long-enough-secret" })
+    s.threadless = true
+    local pending <close> = s.client:pending() -- was refused, and would read the secret again
+    s:wait(11)
+    assert.equal("t2", s.client:token())
+    assert.is_true(pending:done())
   end)
 
   it("of an API call goes on for a call that joins it and has more time", function()

@@ -250,6 +250,8 @@ function Renewal:advance(left)
     self._is_advancing = true
     self:_take(result)
     self._is_advancing = false
+  elseif self._is_inline and self.deadline:over() then -- no thread works on it, and no call waits any more
+    self:cancel(errors.failure("timeout", "no token in time"))
   end
   return self.done
 end
