@@ -333,6 +333,13 @@ end
 
 local operations = {}
 
+-- Notes an invalidation, which counts from its beginning, also while Redis is waited for: the client returns the token
+-- again only if the server gives it again after that.
+local function note_dead(party, token, began)
+  table.insert(party.dead, 1, { token = token, at = began })
+  party.dead[DEAD_MAX + 1] = nil
+end
+
 local function min_valid(self)
   return { min_valid = self:one_of { 1, 60, 600, 5000, 100000 } }
 end
@@ -361,9 +368,9 @@ operations[4] = {
     local token = party.last
     self:log("%s: invalidate %s", party.name, token)
     if token then
+      local began = self.clock:boot()
       self:call(party, "done", party.process.timeout, party.client.invalidate, token)
-      table.insert(party.dead, 1, { token = token, at = self.clock:boot() })
-      party.dead[DEAD_MAX + 1] = nil
+      note_dead(party, token, began)
     end
   end,
   status = function(self, party)
@@ -432,10 +439,10 @@ operations[2] = {
   ["invalidate the current one"] = function(self, party)
     local token = party.last
     self:log("%s: invalidate, last %s", party.name, token)
+    local began = self.clock:boot()
     local was_there = self:call(party, "done", party.process.timeout, party.client.invalidate)
     if was_there and token then
-      table.insert(party.dead, 1, { token = token, at = self.clock:boot() })
-      party.dead[DEAD_MAX + 1] = nil
+      note_dead(party, token, began)
     end
   end,
   ["invalidate a foreign one"] = function(self, party)
