@@ -157,7 +157,7 @@ end)
 describe("over the network", function()
   local server
 
-  before_each(function() server = sandbox.start() end)
+  before_each(function() server = sandbox.start { lifetime = 7199 } end)
   after_each(function() server:close() end)
 
   local function options(timeout)
