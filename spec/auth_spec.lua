@@ -213,12 +213,12 @@ describe("central.auth", function()
       local url = ("https://127.0.0.1:%d/"):format(select(3, silent:localname()))
       local function interrupt(action, more)
         local began = cqueues.monotime()
-        local output = process.run(("timeout -s INT 0.4 env %s CENTRAL_CACHE=%s/cache CENTRAL_BASE_URL=%s %s lua5.4 "
+        local output = process.run(("timeout -s INT 1 env %s CENTRAL_CACHE=%s/cache CENTRAL_BASE_URL=%s %s lua5.4 "
           .. "-l auth=central.auth -e %s; echo $?"):format(environment(), folder, server.base_url, more or "",
           process.quote(action)))
         assert.matches("interrupted!", output)
         assert.matches("124\n$", output)
-        assert.is_true(cqueues.monotime() - began < 4, cqueues.monotime() - began) -- its timeout is 30 s
+        assert.is_true(cqueues.monotime() - began < 10, cqueues.monotime() - began) -- its timeout is 30 s
       end
       interrupt("auth.token()", "CENTRAL_TOKEN_URL=" .. url)
       interrupt("auth.get '/x'", "CENTRAL_TOKEN_URL=" .. url)
