@@ -1,6 +1,7 @@
 /* Sessions at a server that answers, is silent, or does not exist: on workers and without, cancelled,
  * abandoned, in forked children and at the exit. What a fetch does is in fetch_test. SPDX-License-Identifier:
  * MIT */
+#include "exit.h"
 #include "fetch/session.h"
 #include "server.h"
 
@@ -375,11 +376,9 @@ static void lets_the_process_exit(void **state) {
 }
 
 static struct auth_session left;
-static atomic_bool ends;
 
 static void *closes_at_the_end(void *url) {
-    while (!atomic_load(&ends))
-        auth_clock_sleep(MS);
+    wait_for_host_exit();
     auth_session_close(&left);
     start_call(&left, url, NULL, NULL);
     const struct auth_reply *reply =
@@ -387,19 +386,6 @@ static void *closes_at_the_end(void *url) {
     bool failed = reply != NULL && reply->failure == AUTH_TRANSFER_NETWORK;
     auth_session_close(&left);
     return failed ? url : NULL;
-}
-
-static pthread_t closer;
-static bool end_at_exit;
-
-/* Of a host that ends its threads at exit, and was there before us. */
-static void at_exit(void) {
-    void *closed = NULL;
-    if (!end_at_exit)
-        return;
-    atomic_store(&ends, true);
-    pthread_join(closer, &closed);
-    _exit(closed != NULL ? 0 : 1);
 }
 
 static void is_closed_by_other_threads_while_the_process_exits(void **state) {
@@ -413,11 +399,8 @@ static void is_closed_by_other_threads_while_the_process_exits(void **state) {
     for (int kind = 0; kind < 2; kind++) {
         pid_t child = fork();
         if (child == 0) {
-            end_at_exit = true;
             start_any(&left, kind, silent.url);
-            alarm(10);
-            pthread_create(&closer, NULL, closes_at_the_end, silent.url);
-            exit(2);
+            exit_with_host_thread(closes_at_the_end, silent.url);
         }
         assert_int_equal(status_of(child), 0);
     }
@@ -439,7 +422,8 @@ int main(void) {
         cmocka_unit_test(lets_the_process_exit),
         cmocka_unit_test(is_closed_by_other_threads_while_the_process_exits),
     };
-    if (atexit(at_exit) != 0 || !auth_session_init() || !auth_session_init() || !auth_notifier_open(&done))
+    if (atexit(end_host_thread) != 0 || !auth_session_init() || !auth_session_init() ||
+        !auth_notifier_open(&done))
         return 1;
     int failed = RUN(tests);
     auth_notifier_close(&done);

@@ -1,6 +1,6 @@
 /* Workers: their end, their cancel, and what happens to those that hang, in forked children and at the exit.
  * SPDX-License-Identifier: MIT */
-#include "unit.h"
+#include "exit.h"
 
 #include "base/deadline.h"
 #include "worker/gate.h"
@@ -396,29 +396,14 @@ static void lets_the_process_exit(void **state) {
 
 static struct auth_worker *left;
 static struct work *left_work;
-static atomic_bool ends;
 
 static void *ends_workers_at_the_exit(void *data) {
-    while (!atomic_load(&ends))
-        auth_clock_sleep(MS);
+    wait_for_host_exit();
     int64_t begun = now_ns();
     cancel(left_work);
     bool ended = auth_worker_end(left, 5 * AUTH_NS_PER_S);
     free_work(left_work);
     return ended && auth_gate_is_exiting() && now_ns() - begun < AUTH_GATE_LINGER_NS / 2 ? data : NULL;
-}
-
-static pthread_t closer;
-static bool end_at_exit;
-
-/* Of a host that ends its threads at exit, and was there before us. */
-static void end_threads(void) {
-    void *ended = NULL;
-    if (!end_at_exit)
-        return;
-    atomic_store(&ends, true);
-    pthread_join(closer, &ended);
-    _exit(ended != NULL ? 0 : 1);
 }
 
 static void is_ended_by_another_thread_while_the_process_exits(void **state) {
@@ -430,13 +415,10 @@ static void is_ended_by_another_thread_while_the_process_exits(void **state) {
         SKIP("under valgrind: what is left behind there on purpose is a leak to it");
     pid_t child = fork();
     if (child == 0) {
-        end_at_exit = true;
         left_work = new_work();
         left_work->uses_gate = true; /* so that its end lingers */
         left = start_waiting(left_work, &done);
-        alarm(10);
-        pthread_create(&closer, NULL, ends_workers_at_the_exit, &left);
-        exit(2);
+        exit_with_host_thread(ends_workers_at_the_exit, &left);
     }
     assert_int_equal(status_of(child), 0);
 }
@@ -457,7 +439,7 @@ int main(void) {
         cmocka_unit_test_setup(lets_the_process_exit, set_up),
         cmocka_unit_test_setup(is_ended_by_another_thread_while_the_process_exits, set_up),
     };
-    if (atexit(end_threads) != 0 || !auth_gate_init() || !auth_gate_init() || !auth_notifier_open(&done))
+    if (atexit(end_host_thread) != 0 || !auth_gate_init() || !auth_gate_init() || !auth_notifier_open(&done))
         return 1;
     int failed = RUN(tests);
     auth_notifier_close(&done);
