@@ -184,7 +184,8 @@ describe("a renewal whose result was not taken yet #valgrind", function()
 end)
 
 describe("invalidated tokens #valgrind", function()
-  it("are remembered, though the older one is invalidated last: neither comes back from the cache", function()
+  -- A client that replaced t1 by t2, its cache's records, and t2's record as another process writes it again.
+  local function replaced()
     local clock = core.clock()
     local s = scripted.new({ token("t1", 1000), token("t2", 1000), token("t3", 1000) }, { cache = "/shared" }, clock)
     assert.equal("t1", s.client:token())
@@ -192,6 +193,11 @@ describe("invalidated tokens #valgrind", function()
     local records = select(2, next(world.of(clock):folder("/shared").records))
     local again = world.copy(records.last)
     again.id = again.id + 1000
+    return s, records, again
+  end
+
+  it("are remembered, though the older one is invalidated last: neither comes back from the cache", function()
+    local s, records, again = replaced()
     assert.is_true(s.client:invalidate "t2")
     assert.is_false(s.client:invalidate "t1")
     records.last = again -- by another process that was not told
@@ -199,13 +205,7 @@ describe("invalidated tokens #valgrind", function()
   end)
 
   it("are remembered, though another one is invalidated many times", function()
-    local clock = core.clock()
-    local s = scripted.new({ token("t1", 1000), token("t2", 1000), token("t3", 1000) }, { cache = "/shared" }, clock)
-    assert.equal("t1", s.client:token())
-    assert.equal("t2", s.client:renew())
-    local records = select(2, next(world.of(clock):folder("/shared").records))
-    local again = world.copy(records.last)
-    again.id = again.id + 1000
+    local s, records, again = replaced()
     assert.is_true(s.client:invalidate "t2")
     for _ = 1, 10 do
       s.client:invalidate "t1"
