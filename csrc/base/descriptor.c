@@ -114,7 +114,7 @@ void auth_descriptor_hide_pair(int fd) {
 
 /* --- what no forked child keeps. Without a mutex, which another thread could hold at the fork --- */
 
-enum { FREE = 0, BEING_WRITTEN = -1 }; /* 0 is no descriptor of ours */
+enum { FREE = 0, BEING_WRITTEN = -1 }; /* descriptors are kept from 3 on */
 
 static struct withheld {
     atomic_int fd; /* the last to be written */
@@ -136,6 +136,12 @@ static void watch_forks(void) {
     (void)pthread_atfork(NULL, NULL, close_in_child);
 }
 
+/* Looks before it swaps: most entries are others', and a swap that fails still locks their cache line. */
+static bool replace(struct withheld *entry, int expected, int value) {
+    return atomic_load(&entry->fd) == expected &&
+           atomic_compare_exchange_strong(&entry->fd, &expected, value);
+}
+
 void auth_descriptor_withhold(int fd) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct stat info;
@@ -143,8 +149,7 @@ void auth_descriptor_withhold(int fd) {
     if (fstat(fd, &info) != 0)
         return;
     for (size_t i = 0; i < AUTH_DESCRIPTOR_WITHHELD_MAX; i++) {
-        int expected = FREE;
-        if (!atomic_compare_exchange_strong(&withheld[i].fd, &expected, BEING_WRITTEN))
+        if (!replace(&withheld[i], FREE, BEING_WRITTEN))
             continue;
         withheld[i].device = info.st_dev;
         withheld[i].inode = info.st_ino;
@@ -154,11 +159,9 @@ void auth_descriptor_withhold(int fd) {
 }
 
 void auth_descriptor_forget(int fd) {
-    for (size_t i = 0; i < AUTH_DESCRIPTOR_WITHHELD_MAX; i++) {
-        int expected = fd;
-        if (atomic_compare_exchange_strong(&withheld[i].fd, &expected, FREE))
+    for (size_t i = 0; i < AUTH_DESCRIPTOR_WITHHELD_MAX; i++)
+        if (replace(&withheld[i], fd, FREE))
             return;
-    }
 }
 
 void auth_descriptor_close(int fd) {
