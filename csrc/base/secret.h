@@ -13,7 +13,7 @@
 #define AUTH_SECRET_KEPT ((size_t)512 * 1024) /* bytes that an empty secret may hold on to */
 
 /* All zero is an empty secret that owns nothing. `data` has `length` bytes and a NUL after them that is
- * not counted, so that it can be passed as a C string. Owned by whoever holds the struct. */
+ * not counted, so that it can be passed as a C string. The owner of the struct owns it. */
 struct auth_secret {
     unsigned char *data; /* NULL while nothing was ever appended */
     size_t length;

@@ -16,7 +16,7 @@ void auth_budget_save(const struct auth_budget *budget, const struct auth_lock *
     auth_folder_write_note(lock, budget, sizeof *budget);
 }
 
-/* What has been refilled meanwhile. A clock that was set back refills nothing. */
+/* Adds what the time since the last call refills. A clock that was set back refills nothing. */
 static void refill(struct auth_budget *budget, int64_t now_ns) {
     int64_t passed_ns = now_ns > budget->at_wall_ns ? now_ns - budget->at_wall_ns : 0;
     budget->spent_ns = budget->spent_ns > passed_ns ? budget->spent_ns - passed_ns : 0;

@@ -10,7 +10,7 @@
 
 enum auth_secret_kind { AUTH_SECRET_NONE, AUTH_SECRET_VALUE, AUTH_SECRET_FILE, AUTH_SECRET_COMMAND };
 
-/* All zero: none. Owned by whoever holds it. */
+/* All zero: none. The owner of the struct owns what it points to. */
 struct auth_secret_source {
     enum auth_secret_kind kind;
     struct auth_secret value;
