@@ -54,6 +54,18 @@ local function files(pattern)
   return process.run(("ls -A %s/cache | grep -c '%s'"):format(folder, pattern)):match("%d+")
 end
 
+-- What most of these specs begin and end with.
+local function start_server()
+  folder = process.scratch()
+  ask = script("ask", ASK)
+  server = sandbox.start()
+end
+
+local function stop_server()
+  server:close()
+  process.remove(folder)
+end
+
 -- A token came, from where is said; the cache is as told.
 local function assert_token(output, source, cache)
   local kind, _, from, where = output:match("^(%w+)\t([^\t]*)\t([^\t]*)\t([^\n]*)\n$")
@@ -154,8 +166,7 @@ describe("a process that is killed #slow #job_kills", function()
   local renew
 
   setup(function()
-    folder = process.scratch()
-    ask = script("ask", ASK)
+    start_server()
     renew = script("renew", [[
       local auth = require "central.auth"
       assert(auth.configure { on_event = function(event)
@@ -163,12 +174,8 @@ describe("a process that is killed #slow #job_kills", function()
       end })
       for _ = 1, 9 do assert(auth.renew()) end
     ]])
-    server = sandbox.start()
   end)
-  teardown(function()
-    server:close()
-    process.remove(folder)
-  end)
+  teardown(stop_server)
 
   -- The next process finds a whole token or none, and no lock in its way.
   local function assert_sound(what)
@@ -264,15 +271,8 @@ describe("a process that is killed #slow #job_kills", function()
 end)
 
 describe("a process that goes on to other things #slow", function()
-  setup(function()
-    folder = process.scratch()
-    ask = script("ask", ASK)
-    server = sandbox.start()
-  end)
-  teardown(function()
-    server:close()
-    process.remove(folder)
-  end)
+  setup(start_server)
+  teardown(stop_server)
   before_each(function()
     server:latency(0)
     forget_everything()
@@ -321,14 +321,8 @@ describe("a process that goes on to other things #slow", function()
 end)
 
 describe("a process that forks #slow #forks", function()
-  setup(function()
-    folder = process.scratch()
-    server = sandbox.start()
-  end)
-  teardown(function()
-    server:close()
-    process.remove(folder)
-  end)
+  setup(start_server)
+  teardown(stop_server)
   before_each(forget_everything)
 
   it("goes on with its token and its connection, and so does the child", function()
@@ -377,15 +371,8 @@ describe("a process that forks #slow #forks", function()
 end)
 
 describe("a token comes without an error #slow", function()
-  setup(function()
-    folder = process.scratch()
-    ask = script("ask", ASK)
-    server = sandbox.start()
-  end)
-  teardown(function()
-    server:close()
-    process.remove(folder)
-  end)
+  setup(start_server)
+  teardown(stop_server)
   before_each(forget_everything)
 
   -- Runs `setup` and then asks twice, where file systems may be mounted that nobody else sees.
