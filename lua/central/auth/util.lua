@@ -32,7 +32,7 @@ end
 ---@param first number seconds before the first failure
 ---@param failures integer so far
 ---@return number
-function util.doubled(first, failures)
+function util.backoff(first, failures)
   return math.min(PAUSE_MAX, first * 2 ^ math.min(failures, DOUBLINGS_MAX))
 end
 

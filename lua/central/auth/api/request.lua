@@ -242,7 +242,7 @@ local function retry_delay(source, call, raw, failure, retry_after)
     or not response_error.transient(code, detail) then
     return nil
   end
-  return (retry_after or 0) + source.random() * util.doubled(FIRST_PAUSE, call.attempts - 1)
+  return (retry_after or 0) + source.random() * util.backoff(FIRST_PAUSE, call.attempts - 1)
 end
 
 local function is_success(raw)

@@ -38,9 +38,9 @@ function Failures:_pause(failure, retry_after)
     return 0 -- costs the server nothing, and a corrected option should take effect at once
   elseif (failure.code == "http" or failure.code == "oauth")
     and not response_error.transient(failure.code, failure.detail) then
-    return math.max(util.doubled(REFUSED_PAUSE, self.count - 1), retry_after)
+    return math.max(util.backoff(REFUSED_PAUSE, self.count - 1), retry_after)
   end
-  return retry_after + self._source.random() * util.doubled(FIRST_PAUSE, self.count - 1)
+  return retry_after + self._source.random() * util.backoff(FIRST_PAUSE, self.count - 1)
 end
 
 --- Notes a failure that came at `at`, by default now; `count`: how many in a row it makes, by default one
@@ -62,7 +62,7 @@ function Failures:failed(failure, at, count)
   self.next_try = self._at + self:_pause(failure, retry_after)
   self.last = failure
   if failure.code == "config" then -- a call without a token may try again at once; a usable token is not renewed yet
-    source.renewals:postpone(source.random() * util.doubled(FIRST_PAUSE, self.count - 1))
+    source.renewals:postpone(source.random() * util.backoff(FIRST_PAUSE, self.count - 1))
   end
 end
 

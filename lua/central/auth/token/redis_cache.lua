@@ -44,7 +44,7 @@ function RedisCache:_failed(why)
   end
   self._problem = why
   self._not_before = self._clock:boot()
-    + self:_jittered(util.doubled(FIRST_PAUSE, self._failures))
+    + self:_jittered(util.backoff(FIRST_PAUSE, self._failures))
   self._failures = self._failures + 1
 end
 
