@@ -32,8 +32,8 @@ describe("central-auth ends", function()
       ["sandbox --lifetime long"] = "%-%-lifetime: not a number",
       ["sandbox --fail 999"] = "%-%-fail: not a status and a number of times, like 503x3: 999\n",
       ["-p '' token"] = "^central%-auth: %-%-profile: the value is empty\n",
-      ["credentials create x --save-to ''"] = "%-%-save%-to: the value is empty\n",
-      ["credentials create '' --show"] = "NAME: the value is empty\n", ["api ''"] = "PATH: the value is empty\n",
+      ["api-clients create x --save-to ''"] = "%-%-save%-to: the value is empty\n",
+      ["api-clients create '' --show"] = "NAME: the value is empty\n", ["api ''"] = "PATH: the value is empty\n",
       ["sandbox --fail 5033"] = "%-%-fail: not a status and a number of times, like 503x3: 5033\n",
       ["exec -- ''"] = "CMD is empty",
       ["exec --min-vald 600 -- true"] = "unknown option '%-%-min%-vald'.*Did you mean '%-%-min%-valid'",
@@ -66,7 +66,7 @@ describe("central-auth ends", function()
   it("with 1 when what it prints can't be written", function()
     local lines = { "--version", "--help", "token", "token --json", "status", "status --json", "doctor --offline",
       "completion bash", "api /network-monitoring/v1/gateways", "api /network-monitoring/v1/gateways --pages",
-      "api /no/such/thing", "credentials list", "sandbox" }
+      "api /no/such/thing", "api-clients list", "sandbox" }
     for _, name in ipairs(require("central.auth.cli.texts").command_names) do
       lines[#lines + 1] = name .. " --help"
     end

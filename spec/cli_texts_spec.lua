@@ -29,11 +29,12 @@ describe("the words of central-auth", function()
     end
   end
 
-  for _, name in ipairs(program.command_names) do
-    local description = require("central.auth.cli.commands." .. name)
+  for _, command_name in ipairs(program.command_names) do
+    local name = command_name:gsub("%-", "%%-") -- in patterns
+    local description = program.command(command_name)
 
-    it(name .. " has help, a place in the manual page and in the manual, its options in each", function()
-      local help, errors, status = home:run(name .. " --help")
+    it(command_name .. " has help, a place in the manual page and in the manual, its options in each", function()
+      local help, errors, status = home:run(command_name .. " --help")
       assert.equal("0 ", status .. " " .. errors)
       for _, rows in ipairs { program.statuses, description.statuses or {} } do
         for _, row in ipairs(rows) do
@@ -47,7 +48,7 @@ describe("the words of central-auth", function()
       assert.truthy(place, "not in the manual page")
       check_options(description, help, place, row)
       for _, inner in ipairs(description.commands or {}) do
-        help = home:run(("%s %s --help"):format(name, inner.name))
+        help = home:run(("%s %s --help"):format(command_name, inner.name))
         place = page:match(("\n   central%%-auth %s %s .-\n   central%%-auth "):format(name, inner.name))
         row = section:match(("\n| `central%%-auth %s %s[^`]*` |[^\n]+"):format(name, inner.name))
         check_options(inner, help, place, row)

@@ -28,7 +28,7 @@ local function run(words)
   if not options then
     return nil, problem, "usage"
   end
-  local thread = coroutine.create(require("central.auth.cli.commands." .. options.command).run)
+  local thread = coroutine.create(require("central.auth.cli.commands." .. options.command:gsub("-", "_")).run)
   local _ <close> = util.defer(function() coroutine.close(thread) end)
   local results = table.pack(coroutine.resume(thread, options, parser))
   while results[1] and coroutine.status(thread) == "suspended" do

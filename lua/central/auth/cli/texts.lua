@@ -60,9 +60,16 @@ texts.files = {
 --- The names of the subcommands in the order of the help. A new one needs a file in cli/commands/ and its name here.
 ---@type string[]
 texts.command_names = {
-  "token", "status", "renew", "invalidate", "exec", "api", "credentials", "login", "logout", "profiles", "sandbox",
+  "token", "status", "renew", "invalidate", "exec", "api", "api-clients", "login", "logout", "profiles", "sandbox",
   "doctor", "completion",
 }
+
+--- Returns the module of a subcommand.
+---@param name string
+---@return central.auth.cli.Command
+function texts.command(name)
+  return require("central.auth.cli.commands." .. name:gsub("-", "_"))
+end
 
 --- Iterates over the subcommands in this order: name and description.
 ---@return fun(): string?, central.auth.cli.Command
@@ -71,7 +78,7 @@ function texts.commands()
   return function()
     at = at + 1
     local name = texts.command_names[at]
-    return name, name and require("central.auth.cli.commands." .. name)
+    return name, name and texts.command(name)
   end
 end
 

@@ -1,4 +1,4 @@
--- central-auth credentials: manages GreenLake's personal API clients. A new secret is saved as the options say, and
+-- central-auth api-clients: manages GreenLake's personal API clients. A new secret is saved as the options say, and
 -- printed only with --show.
 -- SPDX-License-Identifier: MIT
 
@@ -14,7 +14,7 @@ local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
 local try = require "central.auth.cli.try"
 
-local credentials = {}
+local api_clients = {}
 
 local SAVE_OPTIONS = {
   { "--save-to", value = "FILE", help = "Save the new secret in this file, mode 0600, and do not print it. Its"
@@ -32,14 +32,14 @@ local function yes(help)
   return { "-y", "--yes", help = help }
 end
 
-credentials.summary = "List, create, reset and delete personal API clients of GreenLake."
-credentials.description = "Manages GreenLake's personal API clients of the user to whom the current credentials belong."
+api_clients.summary = "List, create, reset and delete personal API clients of GreenLake."
+api_clients.description = "Manages GreenLake's personal API clients of the user to whom the current credentials belong."
   .. " Asks before it deletes or replaces something; without a terminal --yes is needed."
-credentials.commands = {
+api_clients.commands = {
   {
     name = "list", summary = "List personal API clients, without secrets.",
-    description = "Lists client id, time of creation and name of each personal API client.",
-    options = { { "--json", help = "Print a list of objects." } },
+    description = "Lists client id, time of creation and name of each personal API client. A * marks the one in use.",
+    options = { { "--json", help = "Print a list of objects, each with in_use." } },
   },
   {
     name = "create", summary = "Create a personal API client.",
@@ -66,9 +66,9 @@ credentials.commands = {
     options = { yes "Delete the client without asking." },
   },
 }
-credentials.examples = {
-  { 'central-auth credentials create "night jobs" --save-profile nights', "A client and a profile for scripts." },
-  { "central-auth credentials reset ID --profile nights --save-profile nights", "A new secret, without interruption." },
+api_clients.examples = {
+  { 'central-auth api-clients create "night jobs" --save-profile nights', "A client and a profile for scripts." },
+  { "central-auth api-clients reset ID --profile nights --save-profile nights", "A new secret, without interruption." },
 }
 
 -- --- saving and printing ------------------------------------------------------------------------------------------
@@ -131,12 +131,26 @@ end
 
 local actions = {}
 
+-- Returns the id of the client that the command itself uses.
+local function own_id(options)
+  local found = config.resolve { profile = options.profile }
+  return found and found.client_id
+end
+
+-- Returns a time of the server's with its zone. GreenLake writes UTC, most times without saying so.
+local function time_of(text)
+  local day, time, zone = text:match "^(%d+%-%d+%-%d+)[T ](%d+:%d+:%d+)[.%d]*(.*)$"
+  return day and ("%s %s %s"):format(day, time, (zone == "" or zone == "Z") and "UTC" or errors.printable(zone))
+    or errors.printable(text)
+end
+
 function actions.list(options)
-  local all, lines = { open = "[", keys = {} }, {}
+  local all, lines, own = { open = "[", keys = {} }, {}, own_id(options)
   for i, client in ipairs(try(auth.credentials.list())) do
+    client.in_use = client.client_id == own
     all[i] = as_json(client)
-    lines[i] = ("%s  %-19.19s  %s"):format(errors.printable(client.client_id or "?"),
-      errors.printable(client.created_at or "-"), errors.printable(client.name or "?"))
+    lines[i] = ("%s %s  %-23s  %s"):format(client.in_use and "*" or " ", errors.printable(client.client_id or "?"),
+      time_of(client.created_at or "-"), errors.printable(client.name or "?"))
   end
   if options.json or #lines > 0 then
     result(options.json and json_text.write(all) or table.concat(lines, "\n"))
@@ -156,8 +170,7 @@ local function ask_to_act(options, action, yes_action)
     try(nil, ("ID: only letters, digits, - and _ are allowed: %s"):format(errors.printable(options.id)),
       "usage")
   end
-  local found = config.resolve { profile = options.profile }
-  local own = found and found.client_id == options.id and " central-auth itself uses this client." or ""
+  local own = own_id(options) == options.id and " central-auth itself uses this client." or ""
   try(consent.to(options, ("%s %s? Its secret and all its tokens end at once.%s"):format(action, options.id, own),
     ("the personal API client %s was not changed"):format(options.id), yes_action))
 end
@@ -177,9 +190,9 @@ end
 
 --- Runs the action.
 ---@param options table
-function credentials.run(options)
+function api_clients.run(options)
   try(session.open(options))
   return actions[options.action](options)
 end
 
-return credentials
+return api_clients

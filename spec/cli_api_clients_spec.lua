@@ -1,4 +1,4 @@
--- central-auth credentials: what happens to a personal API client, where its secret ends up, and that it is nowhere
+-- central-auth api-clients: what happens to a personal API client, where its secret ends up, and that it is nowhere
 -- else; against the sandbox.
 -- SPDX-License-Identifier: MIT
 
@@ -7,7 +7,7 @@ local command = require "spec.support.command"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
-describe("central-auth credentials", function()
+describe("central-auth api-clients", function()
   local server, home
 
   before_each(function()
@@ -20,11 +20,11 @@ describe("central-auth credentials", function()
   end)
 
   local function fails(line, more)
-    return home:fails("credentials " .. line, more)
+    return home:fails("api-clients " .. line, more)
   end
 
   local function succeeds(line, more)
-    local output, errors, status = home:run("credentials " .. line, more)
+    local output, errors, status = home:run("api-clients " .. line, more)
     assert.equal(0, status, errors)
     return output, errors
   end
@@ -37,19 +37,37 @@ describe("central-auth credentials", function()
     return process.run("stat -c %a " .. path)
   end
 
-  it("list shows them, a line each or as JSON, without secrets", function()
-    assert.matches(("^%s  2026%%-01%%-22 15:18:59  sandbox\n$"):format(server.client_id), (succeeds "list"))
+  it("list shows them, a line each or as JSON, without secrets, and marks the one in use", function()
+    local other = cjson.decode((succeeds "create x --show"))
+    local shown = succeeds "list"
+    assert.matches(("^%%* %s  2026%%-01%%-22 15:18:59 UTC  sandbox\n  %s  "):format(server.client_id, other.client_id),
+      shown)
+    assert.matches("\n  %x+  %d+%-%d%d%-%d%d %d%d:%d%d:%d%d UTC  x\n$", shown)
     local list = all()
-    assert.equal(1, #list)
-    assert.equal("sandbox", list[1].name)
+    assert.same({ "sandbox", true, "x", false }, { list[1].name, list[1].in_use, list[2].name, list[2].in_use })
     assert.is_nil(list[1].client_secret)
+    assert.is_nil(list[2].client_secret)
+    home:run "login -q -p lab"
+    assert.equal(shown, (succeeds("list -p lab", { CENTRAL_CLIENT_ID = false, CENTRAL_CLIENT_SECRET = false })))
+  end)
+
+  it("list shows the zone that the server writes", function()
+    local rude = require "spec.support.rude"
+    local items = '{"items":[{"id":"a","createdAt":"2026-01-22T15:18:59Z"},{"id":"b","createdAt":"2026-01-22T15:18:59'
+      .. '.5+01:00"},{"id":"c","createdAt":"soon"},{"id":"d"}],"count":4}'
+    local granted = '{"access_token":"a-token","token_type":"Bearer","expires_in":3600}'
+    local other <close> = rude.start { replies = { rude.reply(200, nil, granted), rude.reply(200, nil, items) } }
+    local shown = succeeds("list", { CENTRAL_TOKEN_URL = other.url, CENTRAL_CACHE = "off",
+      CENTRAL_GREENLAKE_URL = other.url:match "^http://[^/]+" })
+    assert.equal(("  a  2026-01-22 15:18:59 UTC  ?\n  b  2026-01-22 15:18:59 +01:00  ?\n  c  %-23s  ?\n  d  %-23s  ?\n")
+      :format("soon", "-"), shown)
   end)
 
   it("create does nothing before it knows where the secret is to go", function()
-    local output, errors, status = home:run "credentials create x"
+    local output, errors, status = home:run "api-clients create x"
     assert.equal("2 ", status .. " " .. output)
     assert.matches("no place for the new secret: set %-%-save%-to FILE", errors)
-    assert.equal(2, select(3, home:run "credentials create x --show --save-to y"))
+    assert.equal(2, select(3, home:run "api-clients create x --show --save-to y"))
     assert.equal(1, #all())
   end)
 
@@ -69,7 +87,7 @@ describe("central-auth credentials", function()
 
   it("create takes a path from where it was started", function()
     process.run(("mkdir %s/here"):format(home.folder))
-    local line = ("cd %s/here && %s"):format(home.folder, home:words "credentials create x --save-to secret")
+    local line = ("cd %s/here && %s"):format(home.folder, home:words "api-clients create x --save-to secret")
     local output = process.run((line:gsub("lua/central%-auth", process.run "pwd":gsub("\n", "/") .. "%0")))
     assert.equal("600\n", mode(home.folder .. "/here/secret"))
     assert.truthy(output:find('"saved_to": "secret"', 1, true), output)
@@ -84,7 +102,7 @@ describe("central-auth credentials", function()
     local shown = cjson.decode((succeeds "create y --show"))
     assert.equal(32, #shown.client_secret)
     local login = home:words "login -p piped --no-check --from-file -"
-    process.run(("%s 2>/dev/null | %s"):format(home:words "credentials create z --show", login))
+    process.run(("%s 2>/dev/null | %s"):format(home:words "api-clients create z --show", login))
     assert.equal("z", all()[4].name)
     assert.equal(all()[4].client_id, dofile(home:profile "piped").client_id)
   end)
@@ -99,7 +117,7 @@ describe("central-auth credentials", function()
     assert.equal(1, #all())
     succeeds("create x --yes --save-to " .. path)
     assert.equal(33, #process.read(path))
-    local shown, status = home:play("credentials create x --save-profile lab", { { "Replace it? [y/N]: ", "y\r" } })
+    local shown, status = home:play("api-clients create x --save-profile lab", { { "Replace it? [y/N]: ", "y\r" } })
     assert.equal(0, status, shown)
     assert.equal(32, #dofile(home:profile "lab").client_secret)
     assert.is_nil(shown:find(dofile(home:profile "lab").client_secret, 1, true))
@@ -118,11 +136,11 @@ describe("central-auth credentials", function()
     local former, id = dofile(home:profile "lab").client_secret, server.client_id
     local line = ("reset %s -p lab --save-profile lab"):format(id)
     assert.matches("was not changed: .*; %-%-yes resets it", fails(line))
-    local shown, status = home:play("credentials " .. line, { { "Its secret and all its tokens end at once. "
+    local shown, status = home:play("api-clients " .. line, { { "Its secret and all its tokens end at once. "
       .. "central-auth itself uses this client. [y/N]: ", "n\r" } })
     assert.equal(1, status, shown)
     assert.equal(former, dofile(home:profile "lab").client_secret)
-    shown, status = home:play("credentials " .. line, { { "[y/N]: ", "y\r" } })
+    shown, status = home:play("api-clients " .. line, { { "[y/N]: ", "y\r" } })
     assert.equal(0, status, shown)
     assert.not_equal(former, dofile(home:profile "lab").client_secret)
     local plain = { CENTRAL_CLIENT_ID = false, CENTRAL_CLIENT_SECRET = false }
@@ -142,7 +160,7 @@ describe("central-auth credentials", function()
       assert(auth.renew())
       print "a token with the new secret"
     ]])
-    plain.RESET = home:words(("credentials reset %s -p lab --save-profile lab --yes"):format(server.client_id), plain)
+    plain.RESET = home:words(("api-clients reset %s -p lab --save-profile lab --yes"):format(server.client_id), plain)
     local output = process.run((home:words("", plain):gsub("lua/central%-auth", program)))
     assert.matches("\na token with the new secret\n$", output)
   end)
@@ -153,7 +171,7 @@ describe("central-auth credentials", function()
       require("central.auth.config.save").put = function()
         return require("central.auth.errors").fail("config", "save_to: the disk is full")
       end
-      local words = { "credentials", "reset", %q, "--yes", "--save-to", %q }
+      local words = { "api-clients", "reset", %q, "--yes", "--save-to", %q }
       os.exit(require("central.auth.cli.main").main(words))]]):format(id, home.folder .. "/secret"))
     local output, status = process.run(home:words "":gsub("lua/central%-auth", program))
     assert.equal(1, status, output)
@@ -163,7 +181,7 @@ describe("central-auth credentials", function()
 
   it("create prints a secret whose profile can't be written after all #slow", function()
     server:latency(1.5) -- of the token, which is got after the first look at the profile
-    local output, said, status = home:run(("credentials create x --save-profile nights & pid=$!; sleep 0.7;"
+    local output, said, status = home:run(("api-clients create x --save-profile nights & pid=$!; sleep 0.7;"
       .. " mkdir -p %s; wait $pid"):format(home:profile "nights"))
     assert.equal(1, status, said)
     assert.equal(32, #output:match '"client_secret": "(%x+)"')
@@ -177,8 +195,8 @@ describe("central-auth credentials", function()
     assert.equal(32, #found.client_secret)
     found.client_secret = nil
     assert.same({ client_id = made.client_id, timeout = 7 }, found)
-    assert.matches("^%-%- Written by central%-auth credentials, or", process.read(home:profile "nights"))
-    local _, said, status = home:run "credentials create y --save-profile ../nights"
+    assert.matches("^%-%- Written by central%-auth api%-clients, or", process.read(home:profile "nights"))
+    local _, said, status = home:run "api-clients create y --save-profile ../nights"
     assert.equal(2, status)
     assert.matches("%-%-save%-profile: only letters, digits", said)
     assert.equal(2, #all())
@@ -187,7 +205,7 @@ describe("central-auth credentials", function()
   it("delete asks, and deletes", function()
     local id = cjson.decode((succeeds "create x --show")).client_id
     assert.matches("was not changed: .*; %-%-yes deletes it", fails("delete " .. id))
-    local shown, status = home:play("credentials delete " .. id, { { "Delete " .. id, "n\r" } })
+    local shown, status = home:play("api-clients delete " .. id, { { "Delete " .. id, "n\r" } })
     assert.equal(1, status, shown)
     assert.is_nil(shown:find("in use here", 1, true))
     assert.equal(2, #all())
@@ -195,15 +213,15 @@ describe("central-auth credentials", function()
     assert.equal(1, #all())
     assert.matches("404", fails("delete --yes " .. id))
     for _, line in ipairs { "delete --yes ../x", "reset --yes --show 'a b'" } do
-      local _, said, ended = home:run("credentials " .. line)
+      local _, said, ended = home:run("api-clients " .. line)
       assert.equal(2, ended)
       assert.matches("ID: only letters", said)
     end
   end)
 
   it("wants an action", function()
-    local _, said, status = home:run "credentials"
+    local _, said, status = home:run "api-clients"
     assert.equal(2, status)
-    assert.matches("See central%-auth credentials %-%-help", said)
+    assert.matches("See central%-auth api%-clients %-%-help", said)
   end)
 end)
