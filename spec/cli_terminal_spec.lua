@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local command = require "spec.support.command"
+local json_text = require "central.auth.cli.json_text"
 local process = require "spec.support.process"
 local sandbox = require "central.auth.sandbox"
 
@@ -51,6 +52,22 @@ describe("on a terminal, central-auth", function()
     local shown, status = home:play("token", { { "⠙", "\3" } })
     assert.equal(130, status, shown)
     assert.matches("\r\27%[K$", shown)
+  end)
+
+  it("indents JSON, which is one line in a pipe; names are sorted and slashes plain", function()
+    local more = { CENTRAL_BASE_URL = server.base_url, CENTRAL_GREENLAKE_URL = server.base_url }
+    home:run "login -q -p lab"
+    for _, line in ipairs { "token --json", "status --json", "doctor --offline --json", "profiles --json",
+      "api-clients list --json", "api /network-config/v1/sites" } do
+      local piped, said, status = home:run(line, more)
+      assert.equal("0 ", status .. " " .. said)
+      assert.equal(json_text.line(json_text.read(piped)) .. "\n", piped)
+      assert.is_nil(piped:find("\\/", 1, true))
+      local shown = home:play(line, {}, more):gsub("[^\r]*\27%[K", ""):gsub("\r", "")
+      assert.equal(json_text.write(json_text.read(shown)) .. "\n", shown)
+      assert.matches("^[%[{]\n  ", shown)
+    end
+    assert.matches('^{\r\n  "deviceName"', (home:play("api /network-monitoring/v1/aps --pages -q", {}, more)))
   end)
 
   it("says in colour that it failed", function()

@@ -3,7 +3,6 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
-local json = require "central.auth.json"
 local json_text = require "central.auth.cli.json_text"
 local try = require "central.auth.cli.try"
 
@@ -45,7 +44,7 @@ local function quoted(text)
   if not utf8.len(text) then
     try(nil, "a field is not UTF-8 text", "config")
   end
-  return json_text.read(json.cjson().encode(text))
+  return json_text.of(text)
 end
 
 -- Returns the JSON text of a value with its type: true, false, null, a number, or a text; @FILE is a file's content.

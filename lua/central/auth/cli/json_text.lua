@@ -2,6 +2,9 @@
 -- lua-cjson, so that numbers and strings remain as the server wrote them, and an empty list remains a list.
 -- SPDX-License-Identifier: MIT
 
+local json = require "central.auth.json"
+local terminal = require "central.auth.cli.terminal"
+
 local json_text = {}
 
 ---@class central.auth.cli.Json
@@ -54,6 +57,13 @@ function json_text.read(text)
   return (read(text, text:match "^\xEF?\xBB?\xBF?%s*()"))
 end
 
+--- Returns a value as a parsed text. An empty table becomes an object.
+---@param value any
+---@return string | central.auth.cli.Json
+function json_text.of(value)
+  return json_text.read(json.cjson().encode(value))
+end
+
 -- Returns the indices of the parts in the order of their names.
 local function order_of(node)
   local order = {}
@@ -96,6 +106,13 @@ function json_text.write(node, indent)
     lines[i] = inner .. (node.keys[at] and node.keys[at] .. ": " or "") .. json_text.write(node[at], inner)
   end
   return ("%s\n%s\n%s%s"):format(node.open, table.concat(lines, ",\n"), indent or "", CLOSE[node.open])
+end
+
+--- Formats a parsed text for standard output: for people on a terminal, else in one line.
+---@param node string | central.auth.cli.Json
+---@return string
+function json_text.shown(node)
+  return (terminal.columns(1) and json_text.write or json_text.line)(node)
 end
 
 return json_text

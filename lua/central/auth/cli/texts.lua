@@ -32,7 +32,7 @@ texts.summary = "always a valid access token for HPE Aruba Networking Central"
 texts.description = "Prints a valid OAuth access token of HPE GreenLake for HPE Aruba Networking Central, and manages"
   .. " tokens and credentials. Processes of one user share a token, so a call is usually fast and makes no request."
   .. " Credentials come from the environment, from files, or from a profile; never from arguments, which other users"
-  .. " can see."
+  .. " can see. JSON is printed with names sorted: indented on a terminal, else in one line."
 
 texts.options = {
   { "-p", "--profile", value = "NAME", option = "profile", help = "Use this profile." },

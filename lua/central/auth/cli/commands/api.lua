@@ -17,8 +17,8 @@ local util = require "central.auth.util"
 local api = {}
 
 api.summary = "Make an API call with a valid token, and print the reply."
-api.description = "Makes an API call and prints the reply: JSON formatted for people, names sorted, numbers and strings"
-  .. " as the server wrote them; any other body unchanged. PATH is below base_url or the base of the option cluster,"
+api.description = "Makes an API call and prints the reply: JSON with names sorted, numbers and strings as the server"
+  .. " wrote them; any other body unchanged. PATH is below base_url or the base of the option cluster,"
   .. " or a URL of a host that may get the token. The method is GET, or POST if there are fields or input. The call is"
   .. " retried if the server is busy, and with another token after a 401. If it fails, the reason is on standard error,"
   .. " and the server's body is printed if it is JSON."
@@ -35,8 +35,8 @@ api.options = {
   { "--query", value = "NAME=VALUE", pairs = "=", help = "A field of the query, encoded as needed; may be repeated." },
   { "-i", "--include", help = "Print the status and the header fields before the body." },
   { "--raw", help = "Print the body as it is, also that of a failure." },
-  { "--pages", help = "Request all pages of a collection, and print each item in a line as it comes. If a page fails,"
-    .. " the items before it have been printed." },
+  { "--pages", help = "Request all pages of a collection, and print each item as its page comes, in a pipe one a line."
+    .. " If a page fails, the items before it have been printed." },
   { "--items", value = "NAME", help = "With --pages: the name of the list in a page, if a page has several." },
   { "--app", value = "APP", choices = { "central", "greenlake" }, help = "Whose API PATH belongs to: central, the"
     .. " default, or greenlake." },
@@ -137,7 +137,7 @@ local function text_of(options, reply, is_failure)
   if options.raw then
     return head .. printable(body), ""
   elseif reply.json ~= nil then
-    return head .. json_text.write(json_text.read(json_mending.bytes(body))), "\n"
+    return head .. json_text.shown(json_text.read(json_mending.bytes(body))), "\n"
   elseif is_failure then
     body = ""
   end
@@ -159,7 +159,7 @@ local function print_reply(options, client, call)
   return nil, message, code, detail
 end
 
--- Returns the items of a page, each as a line; `items` has the same items as values.
+-- Returns the items of a page as text; `items` has the same items as values.
 local function lines_of(items, reply)
   local page = json_text.read(json_mending.bytes(reply.body))
   local list = page.open == "[" and page or nil
@@ -168,7 +168,7 @@ local function lines_of(items, reply)
   end
   local lines = {}
   for i, item in ipairs(list or {}) do -- nil if the page has null for the list
-    lines[i] = json_text.line(item) .. "\n"
+    lines[i] = json_text.shown(item) .. "\n"
   end
   return table.concat(lines)
 end

@@ -3,7 +3,6 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
-local cjson = require "cjson"
 local config = require "central.auth.config.resolve"
 local consent = require "central.auth.cli.consent"
 local errors = require "central.auth.errors"
@@ -105,7 +104,7 @@ local function as_json(value)
   for name, field in pairs(value) do
     fields[name] = type(field) == "string" and field:gsub("^" .. WORKING_FOLDER, "") or field
   end
-  return json_text.read(cjson.encode(fields))
+  return json_text.of(fields)
 end
 
 -- Returns a message of the library with the option and the path as the user typed them.
@@ -119,7 +118,7 @@ local function print_new(options, client, message, code, detail)
   if not client then
     return nil, as_typed(message), code, detail
   end
-  result(json_text.write(as_json(client)))
+  result(json_text.shown(as_json(client)))
   if code then
     return nil, as_typed(message) .. "; the secret was printed, as there is no other copy", code, detail
   elseif client.saved_to then
@@ -153,7 +152,7 @@ function actions.list(options)
       time_of(client.created_at or "-"), errors.printable(client.name or "?"))
   end
   if options.json or #lines > 0 then
-    result(options.json and json_text.write(all) or table.concat(lines, "\n"))
+    result(options.json and json_text.shown(all) or table.concat(lines, "\n"))
   end
 end
 

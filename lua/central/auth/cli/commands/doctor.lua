@@ -2,6 +2,7 @@
 -- the output to tickets.
 -- SPDX-License-Identifier: MIT
 
+local json_text = require "central.auth.cli.json_text"
 local result = require "central.auth.cli.result"
 local terminal = require "central.auth.cli.terminal"
 
@@ -44,7 +45,7 @@ function doctor.run(options)
     require("central.auth.cli.doctor." .. name)(context, report)
   end
   if options.json then
-    result(require("cjson").encode(findings))
+    result(json_text.shown(json_text.of(findings)))
   end
   return status
 end

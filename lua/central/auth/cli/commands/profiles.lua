@@ -1,7 +1,6 @@
 -- central-auth profiles: lists the profiles.
 -- SPDX-License-Identifier: MIT
 
-local cjson = require "cjson"
 local config = require "central.auth.config.resolve"
 local json_text = require "central.auth.cli.json_text"
 local paths = require "central.auth.config.paths"
@@ -24,11 +23,11 @@ function profiles.run(options)
   local all, lines = { open = "[", keys = {} }, {}
   for i, name in ipairs(try(profile.names())) do
     local in_use = name == (chosen.profile or paths.DEFAULT_PROFILE)
-    all[i] = json_text.read(cjson.encode { name = name, path = paths.profile(name), in_use = in_use })
+    all[i] = json_text.of { name = name, path = paths.profile(name), in_use = in_use }
     lines[i] = (in_use and "* " or "  ") .. name
   end
   if options.json or #lines > 0 then
-    result(options.json and json_text.write(all) or table.concat(lines, "\n"))
+    result(options.json and json_text.shown(all) or table.concat(lines, "\n"))
   else
     terminal.note(options, ("There is no profile in %s; central-auth login creates one."):format(paths.profiles()))
   end

@@ -32,7 +32,8 @@ end
 function status.run(options)
   local found = try(session.status(options))
   if options.json then
-    result(require("cjson").encode(found))
+    local json_text = require "central.auth.cli.json_text"
+    result(json_text.shown(json_text.of(found)))
   elseif not options.quiet then
     local drawn = bar(found)
     result((drawn and drawn .. "\n\n" or "") .. terminal.plain(tostring(found)))

@@ -24,10 +24,11 @@ token.examples = {
 
 local function as_json(value)
   local status = auth.status()
-  return require("cjson").encode {
+  local json_text = require "central.auth.cli.json_text"
+  return json_text.shown(json_text.of {
     access_token = value, token_type = "Bearer", expires_in = math.floor(status.expires_in),
     expires_at = status.expires_at,
-  }
+  })
 end
 
 --- Prints the token, then renews it if a renewal is due.
