@@ -30,12 +30,14 @@ describe("central-auth logout", function()
     local function exists(name)
       return select(2, process.run("test -e " .. home:profile(name))) == 0
     end
+    home:run "token -p lab"
     local _, said, status = home:run "logout -p lab"
     assert.equal(1, status)
-    assert.matches("was not removed: .*; %-%-yes removes it", said)
+    assert.matches("^central%-auth: the profile \"lab\" was not removed: [^\n]*; %-%-yes removes it\n$", said)
     local shown = home:play("logout -p lab", { { 'Remove the profile "lab" and the secret in it? [y/N]: ', "n\r" } })
     assert.matches('"lab" was not removed', shown)
     assert.is_true(exists "lab")
+    assert.equal(0, select(3, home:run "status -q -p lab")) -- the token is untouched
     assert.equal(0, select(2, home:play("logout -p lab", { { "Remove the profile", "y\r" } })))
     assert.is_false(exists "lab")
     assert.is_true(exists "site")

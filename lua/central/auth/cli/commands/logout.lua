@@ -13,8 +13,8 @@ local try = require "central.auth.cli.try"
 local logout = {}
 
 logout.summary = "Forget the shared token; with --profile NAME the profile too."
-logout.description = "Removes the shared token from the cache. With --profile NAME it also deletes that profile's"
-  .. " file and the secret in it, after a question; of a link only the link. The command changes nothing at the server:"
+logout.description = "Removes the shared token from the cache. With --profile NAME it asks first, and then also deletes"
+  .. " that profile's file and the secret in it; of a link only the link. The command changes nothing at the server:"
   .. " reset or delete the credential there if other people may know it."
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
@@ -44,8 +44,6 @@ local function check_exists(name)
 end
 
 local function forget_profile(options)
-  try(consent.to(options, ("Remove the profile %q and the secret in it?"):format(options.profile),
-    ("the profile %q was not removed"):format(options.profile), "removes it"))
   local ok, why = os.remove(paths.profile(options.profile))
   if not ok then
     return errors.fail("config", "the profile can't be removed: " .. why)
@@ -60,6 +58,8 @@ function logout.run(options)
     return forget_token(options)
   end
   check_exists(options.profile)
+  try(consent.to(options, ("Remove the profile %q and the secret in it?"):format(options.profile),
+    ("the profile %q was not removed"):format(options.profile), "removes it"))
   local forgotten, message = forget_token(options)
   if not forgotten then -- a profile with invalid credentials can be removed, too
     terminal.note(options, message)
