@@ -25,7 +25,7 @@ describe("the picture of a token's life", function()
   it("says it in words too", function()
     local status = { state = "stale", expires_in = 61, renews_in = 0, expires_at = 0, lifetime = 7200 }
     local drawn = token_bar.draw(status, 80, plain, true)
-    assert.matches("\nstale, renews at the next call, expires in 1 min 1 s %(%d%d:00:00%)$", drawn)
+    assert.matches("\nstale, renews at the next call, expires in 1 min 1 s %(%d%d:%d0:00 %S+%)$", drawn)
   end)
 
   it("fits any terminal, and is none without a token", function()

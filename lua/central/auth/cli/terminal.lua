@@ -55,6 +55,13 @@ function terminal.plain(text)
   return terminal.is_utf8() and text or (text:gsub("…", "..."))
 end
 
+--- Returns a time of day with its zone: "04:30:00 UTC", "05:30:00 +01:00".
+---@param seconds? number since 1970; default: now
+---@return string
+function terminal.time_of_day(seconds)
+  return (os.date("%H:%M:%S %z", seconds and math.floor(seconds)):gsub("%+0000$", "UTC"):gsub("(%d%d)$", ":%1"))
+end
+
 --- Prints the error message of the command.
 ---@param text string
 function terminal.print_error(text)

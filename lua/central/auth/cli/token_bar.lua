@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local duration = require("central.auth.util").duration
+local time_of_day = require("central.auth.cli.terminal").time_of_day
 
 local token_bar = {}
 
@@ -28,9 +29,10 @@ end
 local function caption(status)
   local renews = status.renews_in and status.renews_in > 0 and ("renews in %s"):format(duration(status.renews_in))
     or "renews at the next call"
-  local expiry = status.expires_in > 0 and ("expires in %s (%%H:%%M:%%S)"):format(duration(status.expires_in))
-    or "expired at %H:%M:%S"
-  return ("%s, %s, %s"):format(status.state, renews, os.date(expiry, status.expires_at))
+  local at = time_of_day(status.expires_at)
+  local expiry = status.expires_in > 0 and ("expires in %s (%s)"):format(duration(status.expires_in), at)
+    or "expired at " .. at
+  return ("%s, %s, %s"):format(status.state, renews, expiry)
 end
 
 --- Returns the bar and the text below it; nil if there is no token.

@@ -66,7 +66,7 @@ local function colour_of(status)
 end
 
 local function print_entry(entry)
-  io.stderr:write(("%s  %s  %-4s %s  %.0f ms\n"):format(os.date("%H:%M:%S", entry.at),
+  io.stderr:write(("%s  %s  %-4s %s  %.0f ms\n"):format(terminal.time_of_day(entry.at),
     terminal.paint(colour_of(entry.status), ("%d"):format(entry.status), 2), entry.method, errors.printable(entry.path),
     entry.ms))
 end
@@ -96,7 +96,7 @@ local function serve(options, server, signal, listener)
       print_entry(entry)
     end
     if message then
-      terminal.note(options, ("%s  %s"):format(os.date "%H:%M:%S", message))
+      terminal.note(options, ("%s  %s"):format(terminal.time_of_day(), message))
     end
   until state.ended
 end
