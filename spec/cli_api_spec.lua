@@ -212,6 +212,18 @@ describe("central-auth api", function()
     assert.equal(1, status)
   end)
 
+  it("makes as many attempts as --tries says, each as long as --try-timeout says", function()
+    server:fail { status = 503, times = 2, of = "api" }
+    local before = server:requests().api
+    assert.matches("503", (fails(APS .. " --tries 1")))
+    prints(APS .. " --tries 2 --try-timeout 20")
+    assert.equal(3, server:requests().api - before)
+    assert.matches("try_timeout: .*call's timeout, 2, expected", (fails(APS .. " --timeout 2 --try-timeout 3")))
+    local _, errors, status = home:run("api " .. APS .. " --tries 0")
+    assert.equal(2, status)
+    assert.matches("%-%-tries: not a whole number above 0, like 60: 0", errors)
+  end)
+
   it("fails with the server's words on standard error, and its body where it is JSON", function()
     local errors, output = fails "/no/such/thing"
     assert.matches("404.*There is no such resource", errors)

@@ -15,6 +15,8 @@ local target = require "central.auth.api.target"
 ---@field query? table<string, any> as for `request`
 ---@field headers? table<string, string | number> as for `request`
 ---@field timeout? number seconds, for each page
+---@field retry? false | integer as for `request`
+---@field try_timeout? number as for `request`
 
 local pages = {}
 
@@ -22,7 +24,7 @@ local MAX_PAGES = 100000
 local MAX_EMPTY = 10 -- consecutive pages without an item
 local OPTIONS = {
   app = "string", by = "string", items = "string", max_pages = "number", query = "table", headers = "table",
-  timeout = "number",
+  timeout = "number", retry = "any", try_timeout = "number",
 }
 
 -- --- from page to page ---------------------------------------------------------------------------------------------
@@ -236,7 +238,7 @@ end
 ---@param options? central.auth.PagesOptions
 function pages.check(path, options)
   errors.check_options(options, OPTIONS)
-  request.check("GET", path, options and { app = options.app })
+  request.check("GET", path, options and { app = options.app, retry = options.retry })
   options = options or {}
   if options.by and options.by ~= "item" and options.by ~= "page" then
     errors.argument_error(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))
@@ -260,7 +262,8 @@ function pages.walk(get, path, options)
   local walk = {
     get = get, path = path, number = 0, empty = 0, items_seen = 0, initial_query = query, query = query,
     items = options.items, remember_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
-    options = { app = options.app, headers = options.headers, timeout = options.timeout },
+    options = { app = options.app, headers = options.headers, timeout = options.timeout, retry = options.retry,
+      try_timeout = options.try_timeout },
     cursor = query.next or query.pageToken,
     counts_pages = path:match("^[^?]*"):find(COUNTS_PAGES) ~= nil,
     limit = page.count(query, "limit") or tonumber(path:match("[?&]limit=(%d+)")),

@@ -22,11 +22,14 @@ local proxy = util.lazy "central.auth.config.proxy"
 ---@field content_type? string the type of `body`, default application/octet-stream; or of `json`
 ---@field headers? table<string, string | number> further header fields; not Authorization or Host
 ---@field timeout? number seconds for the whole call: token, attempts and pauses
+---@field retry? false | integer the number of attempts, 1 to 10, default 4; false: one. The repetition with another
+--- token after a 401 is not counted
+---@field try_timeout? number seconds for each attempt, at most `timeout`
 ---@field raw? boolean return the reply for any status, and do not decode its body
 
 local request = {}
 
-local ATTEMPTS_MAX = 4
+local ATTEMPTS, ATTEMPTS_MAX = 4, 10       -- by default; as an option
 local FIRST_PAUSE = 0.5                    -- seconds of back-off; doubles, with full jitter
 local IDENTITY = "Accept-Encoding: identity"
 local USUAL_LINES = "Accept: application/json\n" .. IDENTITY -- of a call without a body
@@ -46,7 +49,7 @@ local CARRIES_BODY = {
 --- The options of a call, and their types.
 request.options = {
   app = "string", query = "table", json = "any", body = "string", content_type = "string", headers = "table",
-  timeout = "number", raw = "boolean",
+  timeout = "number", retry = "any", try_timeout = "number", raw = "boolean",
 }
 
 -- For each app the option with the base of its paths.
@@ -70,7 +73,9 @@ function request.check(method, target, options)
     errors.argument_error("target: string expected (a path or a URL), got " .. type(target))
   end
   errors.check_options(options, request.options)
-  if options and options.app and not BASES[options.app] then
+  if options and options.retry and type(options.retry) ~= "number" then
+    errors.argument_error("option retry: a number of attempts or false expected, got " .. type(options.retry))
+  elseif options and options.app and not BASES[options.app] then
     errors.argument_error(('app: "central" or "greenlake" expected, got %q'):format(errors.printable(options.app)))
   end
 end
@@ -174,6 +179,20 @@ local function address_of(config, target, base)
   return address
 end
 
+-- Returns the number of attempts, the time-out of the call, and that of an attempt or nil; or nil and the problem.
+local function limits_of(config, options)
+  local attempts = options.retry or options.retry == nil and ATTEMPTS or 1
+  local timeout, try_timeout = options.timeout or config.timeout, options.try_timeout
+  if not (timeout > 0 and timeout <= 3600) then
+    return nil, "timeout: a number of seconds above 0 and up to 3600 expected"
+  elseif not (attempts >= 1 and attempts <= ATTEMPTS_MAX and attempts % 1 == 0) then
+    return nil, ("retry: false or a whole number from 1 to %d expected"):format(ATTEMPTS_MAX)
+  elseif try_timeout and not (try_timeout > 0 and try_timeout <= timeout) then
+    return nil, ("try_timeout: a number of seconds above 0 and up to the call's timeout, %g, expected"):format(timeout)
+  end
+  return attempts, timeout, try_timeout
+end
+
 -- Returns the call as a table, which the transfer reads, too, and its time-out; or nil and the problem.
 local function new_call(config, method, target, options)
   local address, problem = address_of(config, target, BASES[options.app or "central"])
@@ -191,21 +210,20 @@ local function new_call(config, method, target, options)
     lines, wants_identity = lines_of(options, content_type, body)
     problem = not lines and wants_identity or nil
   end
-  local timeout = options.timeout or config.timeout
-  if not problem and not (timeout > 0 and timeout <= 3600) then
-    problem = "timeout: a number of seconds above 0 and up to 3600 expected"
-  end
+  local attempts_max, timeout, try_timeout = limits_of(config, options)
+  problem = problem or not attempts_max and timeout
   if problem then
     return nil, problem
   end
   address.names[method] = address.names[method] or name_of(method, target)
   return {
     name = address.names[method], method = method, url = targets.extend(address.url, query), origin = address.origin,
-    host = address.host, headers = lines, body = body or nil, body_max = BODY_MAX, no_repeat = not IDEMPOTENT[method],
-    raw = options.raw, attempts = 0, wants_identity = wants_identity,
+    host = address.host, headers = lines, body = body or nil, body_max = BODY_MAX, is_once = not IDEMPOTENT[method],
+    raw = options.raw, attempts = 0, attempts_max = attempts_max, try_timeout = try_timeout,
+    wants_identity = wants_identity,
     -- what an attempt adds, so that the table has room for it from the start:
     token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, may_be_sent = nil, may_have_acted = nil,
-    timeout = nil, connect_timeout = nil,
+    timeout = nil, connect_timeout = nil, no_repeat = nil,
   }, timeout
 end
 
@@ -213,6 +231,7 @@ end
 
 local function send(source, call, deadline)
   call.attempts = call.attempts + 1
+  call.no_repeat = call.is_once or call.attempts >= call.attempts_max -- the transfer repeats it by itself, too
   local _ <close> = call.resets and source.resets:begin(deadline) or nil
   local raw, failure = source.pool:call(call, deadline, source)
   call.may_be_sent = raw ~= nil or failure.may_be_sent or failure.detail.reached == "server"
@@ -238,7 +257,7 @@ end
 -- Returns the seconds before the retry; nil without a retry.
 local function retry_delay(source, call, raw, failure, retry_after)
   local code, detail = failure and failure.code or "http", failure and failure.detail or { status = raw.status }
-  if call.attempts >= ATTEMPTS_MAX or not is_repeatable(call, raw, failure and code)
+  if call.attempts >= call.attempts_max or not is_repeatable(call, raw, failure and code)
     or not response_error.transient(code, detail) then
     return nil
   end
@@ -309,6 +328,7 @@ local function attempt(source, call, deadline)
     unauthorized.succeeded(source, call)
     return nil, finish(source, call, raw, response.new(raw, not call.raw))
   elseif raw and raw.status == 401 and unauthorized.replace(source, call, token, deadline) then
+    call.attempts_max = call.attempts_max + 1
     return 0
   end
   return after_failure(source, call, raw, failure, deadline)

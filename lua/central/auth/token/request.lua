@@ -68,7 +68,7 @@ function request.add_connection(fields, config, deadline)
   for i = 1, #CONNECTION do
     fields[CONNECTION[i]] = config[CONNECTION[i]]
   end
-  fields.timeout = math.max(deadline:left(), 0.001)
+  fields.timeout = math.max(math.min(deadline:left(), fields.try_timeout or math.huge), 0.001)
   fields.connect_timeout = math.min(config.connect_timeout, fields.timeout)
 end
 

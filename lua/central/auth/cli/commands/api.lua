@@ -43,6 +43,8 @@ api.options = {
   { "--tenant", value = "ID-OR-NAME", help = "Make the call for this tenant of an MSP." },
   { "--timeout", value = "SECONDS", number = "timeout", help = "Time limit of a call, retries included;"
     .. " default 30." },
+  { "--tries", value = "N", number = "count", help = "Number of attempts, at most 10; default 4; 1: no retry." },
+  { "--try-timeout", value = "SECONDS", number = "timeout", help = "Time limit of each attempt." },
 }
 api.arguments = { { name = "path", help = "The path of the call, like /network-monitoring/v1/aps." } }
 api.examples = {
@@ -95,7 +97,8 @@ end
 
 -- Returns the library's options of the call.
 local function call_of(options)
-  local call = { app = options.app, query = {}, headers = {}, timeout = options.timeout }
+  local call = { app = options.app, query = {}, headers = {}, timeout = options.timeout, retry = options.tries,
+    try_timeout = options.try_timeout }
   for _, pair in ipairs(options.query) do
     util.add(call.query, table.unpack(pair))
   end
