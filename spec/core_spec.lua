@@ -76,6 +76,28 @@ describe("central.auth.core #valgrind", function()
     assert.near(500, sum, 60)
   end)
 
+  it("knows UTF-8 as utf8.len does, wherever in a text it is", function()
+    local edges = { "", "\0", "\x7F", "\x80", "\x8F", "\x90", "\x9F", "\xA0", "\xBF", "\xC0", "\xC1", "\xC2", "\xDF",
+      "\xE0", "\xE1", "\xEC", "\xED", "\xEE", "\xEF", "\xF0", "\xF1", "\xF3", "\xF4", "\xF5", "\xFF" }
+    local valid = 0
+    for i, a in ipairs(edges) do
+      for j, b in ipairs(edges) do
+        for k, c in ipairs(edges) do
+          for _, d in ipairs { "", "z", "\x80", "\xBF", "\xC0" } do
+            local text = a .. b .. c .. d
+            local expected = utf8.len(text) ~= nil
+            valid = valid + (expected and 1 or 0)
+            text = ("x"):rep((i + j + k) % 9) .. text .. ("y"):rep((i * j) % 10)
+            if core.is_utf8(text) ~= expected then
+              error(("%q"):format(text))
+            end
+          end
+        end
+      end
+    end
+    assert.is_true(valid > 100, valid)
+  end)
+
   it("spreads the jitter of tokens evenly, always the same for each token", function()
     local below = 0
     for i = 1, 1000 do

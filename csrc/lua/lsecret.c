@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/form.h"
 #include "base/redact.h"
+#include "base/utf8.h"
 #include "fetch/secret_source.h"
 #include "lua/lauth.h"
 
@@ -241,6 +242,15 @@ static int base64url_decode(lua_State *L) {
     return 1;
 }
 
+/* is_utf8(text) -> whether it is valid UTF-8; utf8.len takes a quarter of the time that decoding JSON takes
+ */
+static int is_utf8(lua_State *L) {
+    size_t size = 0;
+    const char *text = luaL_checklstring(L, 1, &size);
+    lua_pushboolean(L, auth_utf8_is_valid(text, size));
+    return 1;
+}
+
 void auth_lua_open_secret(lua_State *L) {
     static const luaL_Reg methods[] = {{"length", length}, {"equal", equal}, {"wipe", wipe}, {NULL, NULL}};
     static const luaL_Reg meta[] = {
@@ -257,6 +267,7 @@ void auth_lua_open_secret(lua_State *L) {
                                          {"redact", redact},
                                          {"random", random_number},
                                          {"base64url_decode", base64url_decode},
+                                         {"is_utf8", is_utf8},
                                          {NULL, NULL}};
     auth_lua_type(L, AUTH_SECRET_TYPE, methods, meta);
     luaL_setfuncs(L, functions, 0);

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local cjson = require "cjson"
+local core = require "central.auth.core"
 local lazy = require("central.auth.util").lazy
 
 local json_mending = lazy "central.auth.json_mending"
@@ -44,7 +45,7 @@ function json.decode(text)
   end
   update_decimal_point()
   text = drop_mark(text)
-  if not utf8.len(text) then
+  if not core.is_utf8(text) then
     text = json_mending.bytes(text)
   end
   local ok, value = pcall(decoder.decode, text)

@@ -1,6 +1,7 @@
 -- Encodes the JSON body of a request by lua-cjson, and checks for values that lua-cjson writes incorrectly.
 -- SPDX-License-Identifier: MIT
 
+local core = require "central.auth.core"
 local json = require "central.auth.json"
 local target = require "central.auth.api.target"
 
@@ -39,7 +40,7 @@ function json_body.encode(value)
   local number, why = inexact_number(value)
   if number then
     return nil, ("%s %s; pass the number as a string, or the JSON text in body"):format(target.text(number), why)
-  elseif not utf8.len(text) then
+  elseif not core.is_utf8(text) then
     return nil, "the value contains text that is not UTF-8"
   end
   return text
