@@ -336,6 +336,10 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_r
     return error;
 }
 
+static bool has_body(const struct auth_request *request) {
+    return request->body != NULL && request->body->data != NULL;
+}
+
 /* What differs from one call of a method to the next. */
 static CURLcode set_call(struct auth_transfer *transfer, const struct auth_request *request) {
     CURL *easy = transfer->easy;
@@ -344,10 +348,9 @@ static CURLcode set_call(struct auth_transfer *transfer, const struct auth_reque
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
     SET(CURLOPT_HTTPHEADER, all_headers(transfer, request->authorization));
-    if (request->body != NULL && request->body->data != NULL) {
+    if (has_body(request)) {
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body->length);
         SET(CURLOPT_POSTFIELDS, (const char *)request->body->data);
-        transfer->options = 0; /* what a body has changed only a reset takes back */
     }
     return error;
 }
@@ -402,7 +405,8 @@ static uint64_t fingerprint(const struct auth_transfer *transfer, const struct a
                                  request->proxy,
                                  request->proxy_exceptions,
                                  trust->partial ? "partial" : NULL,
-                                 request->no_repeat ? "once" : NULL};
+                                 request->no_repeat ? "once" : NULL,
+                                 has_body(request) ? "body" : NULL}; /* which only a reset takes back */
     uint64_t hash = transfer->fingerprint;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         hash = auth_trust_mix(hash, texts[i]);
