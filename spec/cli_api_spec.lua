@@ -236,7 +236,7 @@ describe("central-auth api", function()
     end
     assert.matches("base_url", (fails(APS, { CENTRAL_BASE_URL = false })))
     server:fail { status = 500, times = math.huge, of = "api" }
-    assert.matches("500", (fails(APS .. " --timeout 1")))
+    assert.matches("500", (fails(APS .. " --timeout 800ms")))
     fails "https://example.net/"
   end)
 

@@ -30,7 +30,7 @@ describe("central-auth sandbox", function()
   end
 
   it("prints the four lines that make programs use it, and nothing else where nobody looks", function()
-    local server = start "--lifetime 77 --fail 503x1 --latency 20"
+    local server = start "--lifetime 77s --fail 503x1 --latency 20"
     local lines, count = process.read(out), 0
     for line in lines:gmatch "[^\n]+" do
       count = count + 1
@@ -79,7 +79,7 @@ describe("central-auth sandbox", function()
 
   it("takes port, latency and rate limit #slow", function()
     local port = process.free_port()
-    local server = start(("--port %d --latency 300 --rate-limit 2"):format(port))
+    local server = start(("--port %d --latency 0.3s --rate-limit 2"):format(port))
     assert.equal(("https://127.0.0.1:%d"):format(port), server.base_url)
     local clock = cqueues.monotime
     local started = clock()

@@ -80,6 +80,8 @@ describe("central-auth token", function()
       status .. " " .. said)
     assert.equal("", (select(2, home:run "token --min-valid 99999 -q")))
     assert.equal("", (select(2, home:run "token --min-valid 7000")))
+    assert.equal("", (select(2, home:run "token --min-valid 116m")))
+    assert.matches("less than %-%-min%-valid", (select(2, home:run "token --min-valid 28h")))
     assert.matches("less than %-%-min%-valid", (select(2, home:run "exec --min-valid 99999 -- true")))
   end)
 

@@ -152,8 +152,14 @@ describe("options #valgrind", function()
 
   it("reads numbers, words, fields and switches from the environment", function()
     local text_value = require "central.auth.config.text_value"
-    assert.equal(2.5, text_value.number "2.5")
-    assert.equal("the value is not a number", select(2, text_value.number "soon"))
+    for text, seconds in pairs { ["2.5"] = 2.5, ["500ms"] = 0.5, ["0.5s"] = 0.5, ["2m"] = 120, ["1h"] = 3600 } do
+      assert.equal(seconds, text_value.duration(text))
+    end
+    assert.equal(0.25, text_value.duration("250", "ms"))
+    assert.equal(250, text_value.duration("250s", "ms"))
+    for _, text in ipairs { "soon", "", "-1", "1e3", "1 h", "5M", "1d", "s", ("9"):rep(400) } do
+      assert.same({ n = 2, [2] = "not a duration, like 30, 500ms, 2m or 1h" }, table.pack(text_value.duration(text)))
+    end
     assert.same({ "a", "b" }, text_value.words " a  b ")
     assert.same({ a = "1 2", b = { "ä", "3", "4" } }, text_value.fields "a=1+2&b=%C3%A4&b=3&b=4")
     assert.matches("name=value", (select(2, text_value.fields "a")))

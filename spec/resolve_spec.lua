@@ -73,6 +73,16 @@ describe("config", function()
     assert.matches('secret\tclient_secret\tthe profile "default"', shown)
   end)
 
+  it("takes durations with a unit from the environment", function()
+    local environment = { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRET = "hush", CENTRAL_TIMEOUT = "1500ms" }
+    assert.matches("timeout\t1.5\tthe environment variable CENTRAL_TIMEOUT", show(environment))
+    for value, problem in pairs { soon = "not a duration, like 30, 500ms, 2m or 1h", ["2h"] = "a number of seconds" } do
+      environment.CENTRAL_TIMEOUT = value
+      assert.matches("^config\ttimeout %(from the environment variable CENTRAL_TIMEOUT%): " .. problem,
+        show(environment))
+    end
+  end)
+
   it("takes a secret in any form over those of lower places", function()
     local environment = with(home [[return { client_id = "i", client_secret = "hush" }]],
       { CENTRAL_CLIENT_SECRET_COMMAND = "pass central" })

@@ -3,20 +3,26 @@
 
 local config = require "central.auth.config.resolve"
 local errors = require "central.auth.errors"
+local text_value = require "central.auth.config.text_value"
 
 local values = {}
 
-local function is_integer(number)
-  return math.type(number) == "integer"
+local function whole_number(text)
+  return text:find "^%d+$" and math.tointeger(tonumber(text))
 end
 
--- For each kind of number its description, and a check for more than being finite and not negative.
+local function milliseconds(text)
+  return text_value.duration(text, "ms")
+end
+
+-- For each kind of number its description, its parser, and a check for more than not being negative.
 local NUMBERS = {
-  seconds = { "a number of seconds, like 30" },
-  timeout = { "a number of seconds above 0 and up to 3600, like 30", function(n) return n > 0 and n <= 3600 end },
-  milliseconds = { "a number of milliseconds, like 250" },
-  count = { "a whole number above 0, like 60", function(n) return is_integer(n) and n > 0 end },
-  port = { "the number of a port, like 8443", function(n) return is_integer(n) and n <= 65535 end },
+  duration = { "a duration, like 30, 500ms, 2m or 1h", text_value.duration },
+  timeout = { "a duration above 0 and up to 1h, like 30 or 500ms", text_value.duration,
+    function(n) return n > 0 and n <= 3600 end },
+  milliseconds = { "a duration, like 250 (milliseconds), 0.5s or 2m", milliseconds },
+  count = { "a whole number above 0, like 60", whole_number, function(n) return n > 0 end },
+  port = { "the number of a port, like 8443", whole_number, function(n) return n <= 65535 end },
 }
 
 --- Checks a text: it must not be empty, which it is if a shell variable is unset.
@@ -37,14 +43,14 @@ local function invalid(option, expected, text)
   return nil, ("%s: not %s: %s"):format(option[2] or option[1], expected, errors.printable(text))
 end
 
---- Checks the value of an option that takes a number.
+--- Parses the value of an option that takes a number; a duration becomes seconds.
 ---@param option central.auth.cli.Option
 ---@return fun(text: string): number?, string?
 function values.number(option)
-  local expected, is_valid = NUMBERS[option.number][1], NUMBERS[option.number][2]
+  local expected, parse, is_valid = table.unpack(NUMBERS[option.number])
   return function(text)
-    local number = text:find "^%d+%.?%d*$" and tonumber(text)
-    if number and number < math.huge and (not is_valid or is_valid(number)) then
+    local number = parse(text)
+    if number and (not is_valid or is_valid(number)) then
       return number
     end
     return invalid(option, expected, text)

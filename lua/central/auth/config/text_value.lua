@@ -1,4 +1,4 @@
--- Parses the values of environment variables for options that are not strings: numbers, words, fields, switches.
+-- Parses the values of environment variables for options that are not strings: durations, words, fields, switches.
 -- SPDX-License-Identifier: MIT
 
 local util = require "central.auth.util"
@@ -37,13 +37,21 @@ end
 local SWITCH = { ["true"] = true, ["1"] = true, on = true, yes = true,
   ["false"] = false, ["0"] = false, off = false, no = false }
 
---- Parses "30".
+local SECONDS = { ms = 0.001, s = 1, m = 60, h = 3600 }
+
+--- Parses "30", "500ms", "0.5s", "2m", "1h", in the command's options too.
 ---@param value string
----@return number?
+---@param plain? "ms" the unit of a plain number; default: seconds
+---@return number? seconds
 ---@return string? problem
-function text_value.number(value)
-  local number = tonumber(value)
-  return number, not number and "the value is not a number" or nil
+function text_value.duration(value, plain)
+  local digits, unit = value:match "^(%d+%.?%d*)(%a*)$"
+  local factor = SECONDS[unit == "" and (plain or "s") or unit]
+  local seconds = factor and tonumber(digits) * factor
+  if seconds and seconds < math.huge then
+    return seconds
+  end
+  return nil, "not a duration, like 30, 500ms, 2m or 1h"
 end
 
 --- Parses "on", "off" and the like; returns any other text unchanged.

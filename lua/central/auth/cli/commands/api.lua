@@ -41,10 +41,10 @@ api.options = {
   { "--app", value = "APP", choices = { "central", "greenlake" }, help = "Whose API PATH belongs to: central, the"
     .. " default, or greenlake." },
   { "--tenant", value = "ID-OR-NAME", help = "Make the call for this tenant of an MSP." },
-  { "--timeout", value = "SECONDS", number = "timeout", help = "Time limit of a call, retries included;"
-    .. " default 30." },
+  { "--timeout", value = "DURATION", number = "timeout", help = "Time limit of a call, retries included, like 90"
+    .. " (seconds), 500ms or 2m; default 30." },
   { "--tries", value = "N", number = "count", help = "Number of attempts, at most 10; default 4; 1: no retry." },
-  { "--try-timeout", value = "SECONDS", number = "timeout", help = "Time limit of each attempt." },
+  { "--try-timeout", value = "DURATION", number = "timeout", help = "Time limit of each attempt." },
 }
 api.arguments = { { name = "path", help = "The path of the call, like /network-monitoring/v1/aps." } }
 api.examples = {

@@ -15,8 +15,8 @@ exec.description = "Executes CMD in place of this process, with a valid token in
   .. " whose names begin with CENTRAL_ are removed, the credentials among them. Signals and the exit status are those"
   .. " of CMD."
 exec.options = {
-  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get a token that is valid for at least this time,"
-    .. " if possible, as CMD gets no newer token." },
+  { "--min-valid", value = "DURATION", number = "duration", help = "Get a token that is valid for at least this time,"
+    .. " like 90 (seconds), 500ms, 2m or 1h, if possible, as CMD gets no newer token." },
 }
 exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments." } }
 exec.statuses = {

@@ -23,10 +23,11 @@ sandbox.description = "Serves GreenLake's token endpoint and a part of Central's
   .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP stop it. Needs lua-http."
 sandbox.options = {
   { "--port", value = "N", number = "port", help = "Listen on this port; default: any free port." },
-  { "--lifetime", value = "SECONDS", number = "seconds", help = "Lifetime of tokens; default 7199,"
-    .. " and 899 for workspaces and tenants, like GreenLake's." },
+  { "--lifetime", value = "DURATION", number = "duration", help = "Lifetime of tokens, like 90 (seconds), 2m or 1h;"
+    .. " default 7199, and 899 for workspaces and tenants, like GreenLake's." },
   { "--fail", value = "STATUSxTIMES", help = "Fail the first token requests: 503x3, or 503x* for all." },
-  { "--latency", value = "MS", number = "milliseconds", help = "Time that each token request takes." },
+  { "--latency", value = "DURATION", number = "milliseconds", help = "Time that each token request takes, like 250"
+    .. " (milliseconds), 0.5s or 2m." },
   { "--rate-limit", value = "N", number = "count", help = "Limit of requests per minute; further ones get a 429." },
 }
 sandbox.examples = {
@@ -116,7 +117,7 @@ function sandbox.run(options)
   local listener = signal.listen(table.unpack(numbers))
   local server <close> = start {
     port = options.port, lifetime = options.lifetime, fail = failure,
-    latency = options.latency and options.latency / 1000, rate_limit = options.rate_limit,
+    latency = options.latency, rate_limit = options.rate_limit,
   }
   print_exports(server)
   terminal.note(options, HINT:format(server.ca_file, server.base_url))

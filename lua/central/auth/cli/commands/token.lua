@@ -14,8 +14,8 @@ token.options = {
   { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
   { "--curl", help = "Print a line of a curl configuration, for curl -K -, which keeps the token out of arguments." },
-  { "--min-valid", value = "SECONDS", number = "seconds", help = "Get a token that is valid for at least this time,"
-    .. " if possible; otherwise a note is on standard error." },
+  { "--min-valid", value = "DURATION", number = "duration", help = "Get a token that is valid for at least this time,"
+    .. " like 90 (seconds), 500ms, 2m or 1h, if possible; otherwise a note is on standard error." },
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
