@@ -372,8 +372,9 @@ static bool make_request(struct fetch *fetch) {
     if (reply->failure != AUTH_TRANSFER_OK && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
     attempt->reply = *reply;
-    attempt->reply.headers = attempt->reply.body = (struct auth_secret){0};
-    if (reply->failure == AUTH_TRANSFER_MEMORY || !copy(&attempt->reply.body, &reply->body))
+    attempt->reply.headers = attempt->reply.body = attempt->reply.trace = (struct auth_secret){0};
+    if (reply->failure == AUTH_TRANSFER_MEMORY || !copy(&attempt->reply.body, &reply->body) ||
+        !copy(&attempt->reply.trace, &reply->trace))
         return end(fetch, AUTH_FETCH_MEMORY);
     result->count++;
     if (reply->failure == AUTH_TRANSFER_OK)
@@ -483,8 +484,10 @@ static void free_order(struct auth_fetch_order *order) {
 }
 
 static void wipe_result(struct auth_fetch_result *result) {
-    for (size_t i = 0; i < AUTH_FETCH_TRIES_MAX; i++)
+    for (size_t i = 0; i < AUTH_FETCH_TRIES_MAX; i++) {
         auth_secret_wipe(&result->attempts[i].reply.body);
+        auth_secret_wipe(&result->attempts[i].reply.trace);
+    }
     for (size_t i = 0; i < AUTH_RECORD_KINDS; i++)
         auth_secret_wipe(&result->records[i].bytes);
     auth_secret_wipe(&result->secret);

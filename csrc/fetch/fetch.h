@@ -93,7 +93,7 @@ enum auth_fetch_outcome {
     AUTH_FETCH_MEMORY, /* not enough of it; an attempt that it ended is not in `attempts` */
 };
 
-/* A request that was made. Replies are copies; their bodies are the result's. */
+/* A request that was made. Replies are copies; their bodies and traces are the result's. */
 struct auth_fetch_attempt {
     struct auth_reply reply;
     uint64_t id; /* of the record it was written to; 0: to none */

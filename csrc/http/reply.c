@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,48 @@ void auth_reply_take_headers(struct auth_reply *reply, struct auth_reply_date *l
     reply->retry_after_s =
         retry_after(wait, reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
     take_location_host(location, reply);
+}
+
+/* --- its trace --- */
+
+static bool is_secret(const char *line, size_t length) {
+    static const char *const words[] = {"authorization", "cookie", "token", "secret", "password", "key"};
+    const char *colon = memchr(line, ':', length);
+    char name[128] = "";
+    bool found = colon != NULL && colon - line >= (ptrdiff_t)sizeof name;
+    if (colon != NULL && !found)
+        memcpy(name, line, (size_t)(colon - line));
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        found = found || strcasestr(name, words[i]) != NULL;
+    return found;
+}
+
+static void trace_line(struct auth_secret *out, const char *sign, const char *line, size_t length) {
+    static const char hidden[] = ": [hidden]";
+    bool hides = *sign != '*' && is_secret(line, length);
+    size_t shown = hides ? (size_t)((const char *)memchr(line, ':', length) - line) : length;
+    if (out->length + shown + sizeof hidden + 3 <= AUTH_TRACE_MAX)
+        (void)(auth_secret_append(out, sign, 2) && auth_secret_append(out, line, shown) &&
+               auth_secret_append(out, hidden, hides ? sizeof hidden - 1 : 0) &&
+               auth_secret_append(out, "\n", 1));
+}
+
+void auth_reply_trace(struct auth_reply *reply, int kind, const char *text, size_t length) {
+    const char *sign = kind == CURLINFO_TEXT         ? "* "
+                       : kind == CURLINFO_HEADER_OUT ? "> "
+                       : kind == CURLINFO_HEADER_IN  ? "< "
+                                                     : NULL;
+    while (sign != NULL && length > 0) {
+        const char *end = memchr(text, '\n', length);
+        size_t whole = end != NULL ? (size_t)(end - text) + 1 : length;
+        size_t line = whole;
+        while (line > 0 && (text[line - 1] == '\n' || text[line - 1] == '\r'))
+            line--;
+        if (line > 0)
+            trace_line(&reply->trace, sign, text, line);
+        text += whole;
+        length -= whole;
+    }
 }
 
 /* --- names --- */

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/secret.h"
 
+#define AUTH_TRACE_MAX ((size_t)32 * 1024)
+
 /* Why there is no reply: the error codes of the Lua layer; see auth_transfer_failure_name. */
 enum auth_transfer_failure {
     AUTH_TRANSFER_OK,
@@ -48,6 +50,11 @@ struct auth_reply {
     /* The reply's own; zeroed by the next start or cancel. */
     struct auth_secret headers; /* all its header fields as they came: "Name: value" and "\\n" each */
     struct auth_secret body;
+    /* Of a request with `trace`: libcurl's own words and the header lines of both sides. Each line begins
+     * with "* ", "> " or "< ", as curl -v shows it. Values of header fields whose names say that they are
+     * secret are left out, but the caller must redact what a server has sent back. Lines that would
+     * make it longer than AUTH_TRACE_MAX bytes are left out. */
+    struct auth_secret trace;
 };
 
 const char *auth_transfer_failure_name(enum auth_transfer_failure failure);
@@ -64,6 +71,9 @@ struct auth_reply_date {
     char text[64];
     int64_t at_s;
 };
+
+/* Appends to the reply's trace; `kind` is libcurl's curl_infotype. */
+void auth_reply_trace(struct auth_reply *reply, int kind, const char *text, size_t length);
 
 /* Takes over the header fields of a reply, not of a proxy's or a 1xx reply, nor of a trailer, and what they
  * say; `received` is set. `easy`: libcurl's handle, with the reply. `latest`: all zero at first, and then as

@@ -34,6 +34,7 @@ struct auth_request {
      * a quarter of `timeout_ms`, the request is sent again on a new connection, and the first reply is used;
      * but no refusal of a second PUT or DELETE, as the first may be the reason for it. */
     bool no_repeat;
+    bool trace; /* the reply has one */
 };
 
 /* Reads what a request needs of the environment: the proxy and its exceptions, where `url` is to be asked

@@ -251,6 +251,13 @@ static int take_ready(void *data, char *address, char *local_address, int port, 
     return CURL_PREREQFUNC_OK;
 }
 
+static int take_trace(CURL *easy, curl_infotype kind, char *text, size_t length, void *data) {
+    struct auth_transfer *transfer = data;
+    (void)easy;
+    auth_reply_trace(&transfer->reply, (int)kind, text, length);
+    return 0;
+}
+
 /* --- start --- */
 
 #define SET(option, value)                                                                                   \
@@ -331,6 +338,11 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_r
     SET(CURLOPT_PRIVATE, (void *)transfer);
     SET(CURLOPT_PREREQFUNCTION, take_ready);
     SET(CURLOPT_PREREQDATA, (void *)transfer);
+    if (request->trace) {
+        SET(CURLOPT_VERBOSE, 1L);
+        SET(CURLOPT_DEBUGFUNCTION, take_trace);
+        SET(CURLOPT_DEBUGDATA, (void *)transfer);
+    }
     if (request->proxy != NULL) /* which is not sent our header lines */
         SET(CURLOPT_USERAGENT, request->user_agent);
     return error;
@@ -406,6 +418,7 @@ static uint64_t fingerprint(const struct auth_transfer *transfer, const struct a
                                  request->proxy_exceptions,
                                  trust->partial ? "partial" : NULL,
                                  request->no_repeat ? "once" : NULL,
+                                 request->trace ? "trace" : NULL,
                                  has_body(request) ? "body" : NULL}; /* which only a reset takes back */
     uint64_t hash = transfer->fingerprint;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -465,10 +478,12 @@ static bool refuse_handles(struct auth_transfer *transfer) {
 static void clear(struct auth_transfer *transfer) {
     struct auth_secret body = transfer->reply.body;
     struct auth_secret headers = transfer->reply.headers;
+    struct auth_secret trace = transfer->reply.trace;
     auth_secret_empty(&headers);
     auth_secret_empty(&body);
-    transfer->reply =
-        (struct auth_reply){.date_s = -1, .retry_after_s = -1, .headers = headers, .body = body};
+    auth_secret_empty(&trace);
+    transfer->reply = (struct auth_reply){
+        .date_s = -1, .retry_after_s = -1, .headers = headers, .body = body, .trace = trace};
     transfer->header_bytes = 0;
     transfer->heard = NULL;
     transfer->second_at_ns = 0;
@@ -760,9 +775,10 @@ void auth_transfer_free(struct auth_transfer *transfer) {
     if (transfer == NULL || !auth_gate_enter())
         return;
     auth_transfer_cancel(transfer);
+    close_handles(transfer); /* first: libcurl may have to say something */
     auth_secret_wipe(&transfer->reply.headers);
     auth_secret_wipe(&transfer->reply.body);
-    close_handles(transfer);
+    auth_secret_wipe(&transfer->reply.trace);
     drop_headers(transfer);
     free(transfer);
     auth_gate_leave();

@@ -94,6 +94,7 @@ static struct auth_request check_request(lua_State *L) {
                                    .headers = auth_lua_text_field(L, 2, "headers"),
                                    .body_max = (size_t)auth_lua_integer_field(L, 2, "body_max", 0),
                                    .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
+                                   .trace = auth_lua_flag_field(L, 2, "trace"),
                                    .user_agent = auth_lua_text_field(L, 2, "user_agent"),
                                    .ca_file = auth_lua_text_field(L, 2, "ca_file"),
                                    .ca_path = auth_lua_text_field(L, 2, "ca_path"),
@@ -354,9 +355,13 @@ static void push_reply(lua_State *L, const struct auth_reply *reply) {
 static void push_outcome(lua_State *L, const struct auth_reply *reply) {
     if (reply->failure == AUTH_TRANSFER_OK) {
         push_reply(L, reply);
+        auth_lua_set_text(L, "trace", (const char *)reply->trace.data);
         return;
     }
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 7);
+    auth_lua_set_text(L, "trace", (const char *)reply->trace.data);
+    if (reply->sent.boot_ns > 0)
+        auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
     auth_lua_set_text(L, "code", auth_transfer_failure_name(reply->failure));
     auth_lua_set_text(L, "message", reply->message);
     auth_lua_set_text(L, "reached", auth_transfer_reached_name(reply->reached));
@@ -435,8 +440,9 @@ static void push_forked(lua_State *L) {
 }
 
 /* transfer:finish() -> what has ended, once. Of a call: a raw reply with `headers`, or { code, message,
- * proxy_status, reached, at }. Of a fetch: { outcome, attempts, … } as struct auth_fetch_result, an attempt
- * being like what comes of a call, its records raw replies. */
+ * proxy_status, reached, at, sent_boot }; either with a `trace`, if the request asked for it. Of a fetch:
+ * { outcome, attempts, … } as struct auth_fetch_result, an attempt being like what comes of a call, its
+ * records raw replies. */
 static int handle_finish(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_session *session = &handle->session;

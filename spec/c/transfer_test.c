@@ -435,6 +435,56 @@ static void sends_of_each_request_what_it_has(void **state) {
     stop(server);
 }
 
+static void traces_without_secrets(void **state) {
+    (void)state;
+    static const char *const expected[] = {
+        "* ",           "> POST /token HTTP/1.1\n", "> Authorization: [hidden]\n", "> X-Api-Key: [hidden]\n",
+        "> X-Own: 1\n", "< HTTP/1.1 401 No\n",      "< Set-Cookie: [hidden]\n",    "< X-Last: z\n"};
+    struct auth_secret line = {0};
+    struct server server =
+        serve("HTTP/1.1 401 No\r\nSet-Cookie: hush\r\nX-Last: z\r\nContent-Length: 4\r\n\r\nhush", 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_request request = request_to(server.url);
+    assert_true(auth_secret_append(&line, "Authorization: Bearer hush", 26));
+    request.authorization = &line;
+    request.headers = "X-Api-Key: hush\nX-Own: 1";
+    assert_int_equal(fetch(transfer, &request)->trace.length, 0);
+    request.trace = true;
+    for (int i = 0; i < 2; i++) {
+        const char *trace = (const char *)fetch(transfer, &request)->trace.data;
+        for (size_t j = 0; j < sizeof expected / sizeof *expected; j++)
+            assert_non_null(strstr(trace, expected[j]));
+        assert_null(strstr(trace, "hush"));
+        assert_null(strstr(trace, "grant_type"));
+    }
+    request.trace = false;
+    assert_int_equal(fetch(transfer, &request)->trace.length, 0);
+    auth_transfer_free(transfer);
+    auth_secret_wipe(&line);
+    stop(server);
+}
+
+static void bounds_a_trace(void **state) {
+    (void)state;
+    static char text[2 * AUTH_TRACE_MAX];
+    struct auth_reply reply = {0};
+    memset(text, 'x', sizeof text);
+    auth_reply_trace(&reply, CURLINFO_HEADER_IN, text, sizeof text);
+    auth_reply_trace(&reply, CURLINFO_DATA_IN, "a body\n", 7);
+    auth_reply_trace(&reply, CURLINFO_SSL_DATA_OUT, "a record\n", 9);
+    assert_int_equal(reply.trace.length, 0);
+    memset(text, ':', 1);       /* an empty name */
+    memset(text + 200, ':', 1); /* one that is too long to be read */
+    auth_reply_trace(&reply, CURLINFO_HEADER_OUT, "a: b\r\n\r\nc\r\n\n", 12);
+    auth_reply_trace(&reply, CURLINFO_HEADER_OUT, text + 1, 300);
+    assert_memory_equal(reply.trace.data, "> a: b\n> c\n> xxx", 16);
+    assert_string_equal(reply.trace.data + reply.trace.length - 13, "xx: [hidden]\n");
+    for (int i = 0; i < 1000; i++)
+        auth_reply_trace(&reply, CURLINFO_TEXT, text, 500);
+    assert_true(reply.trace.length <= AUTH_TRACE_MAX && reply.trace.length > AUTH_TRACE_MAX - 510);
+    auth_secret_wipe(&reply.trace);
+}
+
 static void asks_for_the_head_alone(void **state) {
     (void)state;
     struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", 0);
@@ -843,6 +893,8 @@ int main(void) {
         cmocka_unit_test(tells_lack_of_memory_in_libcurl),
         cmocka_unit_test(sends_method_headers_and_body),
         cmocka_unit_test(sends_of_each_request_what_it_has),
+        cmocka_unit_test(traces_without_secrets),
+        cmocka_unit_test(bounds_a_trace),
         cmocka_unit_test(asks_for_the_head_alone),
         cmocka_unit_test(hands_out_the_replys_headers),
         cmocka_unit_test(takes_a_larger_body_where_that_is_asked_for),
