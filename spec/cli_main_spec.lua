@@ -41,6 +41,10 @@ describe("central-auth ends", function()
       ["sandbox --fail often"] = "%-%-fail: not a status and a number of times, like 503x3: often\n",
       ["login --client-secret=hush"] =
         "'%-%-client%-secret': other users can see arguments; central%-auth login %-%-client%-secret%-file FILE",
+      ["help tokn"] = "unknown command 'tokn'.*Did you mean 'token'%?.*See central%-auth %-%-help",
+      ["help api-clients rest"] = "unknown command 'rest'.*See central%-auth api%-clients %-%-help",
+      ["help token more"] = "too many arguments", ["version 2"] = "too many arguments",
+      ["help ''"] = "COMMAND: the value is empty\n",
       ["terminal"] = "unknown command 'terminal'\nSee central%-auth %-%-help",
       [""] = "a command is required",
       ["completion tcsh"] = "must be one of 'bash', 'zsh', 'fish'",
@@ -66,7 +70,8 @@ describe("central-auth ends", function()
 
   it("with 1 when what it prints can't be written", function()
     local lines = { "--version", "--help", "token", "token --json", "status", "status --json", "doctor --offline",
-      "completion bash", "api /network-monitoring/v1/gateways", "api /network-monitoring/v1/gateways --pages",
+      "completion bash", "help", "help token", "version",
+      "api /network-monitoring/v1/gateways", "api /network-monitoring/v1/gateways --pages",
       "api /no/such/thing", "api-clients list", "sandbox" }
     for _, name in ipairs(require("central.auth.cli.texts").command_names) do
       lines[#lines + 1] = name .. " --help"
@@ -90,11 +95,18 @@ describe("central-auth ends", function()
     assert.equal(130, status)
   end)
 
-  it("with 0 after --version and --help", function()
-    assert.equal("central-auth " .. VERSION .. "\n", (home:run "--version"))
-    local output, errors, status = home:run "--help"
-    assert.equal(0, status)
-    assert.equal("", errors)
-    assert.matches("Usage: central%-auth", output)
+  it("with 0 after --version and --help, which are subcommands too", function()
+    for _, line in ipairs { "--version", "version", "version -q" } do
+      assert.same({ "central-auth " .. VERSION .. "\n", "", 0 }, { home:run(line) })
+    end
+    assert.matches("^Usage: central%-auth ", (home:run "--help"))
+    for line, other in pairs {
+      ["--help"] = "help", ["token --help"] = "help token", ["exec -h"] = "help exec", ["help -h"] = "help help",
+      ["api-clients reset --help"] = "help api-clients reset",
+    } do
+      local output, errors, status = home:run(line)
+      assert.equal("0 ", status .. " " .. errors)
+      assert.same({ output, "", 0 }, { home:run(other) })
+    end
   end)
 end)

@@ -29,8 +29,10 @@ local function add_rows(lines, rows, head)
 end
 
 local function argument_head(argument)
-  local name = argument.shown and bold(argument.shown) or italic(argument.name:upper())
-  return argument.args == "?" and ("[%s]"):format(name) or argument.args == "+" and name .. " ..." or name
+  local shown, args = argument.shown or argument.name:upper(), argument.args
+  local name = (shown:find "%a" and italic or bold)(shown)
+  name = (args == "?" or args == "*") and ("[%s]"):format(name) or name
+  return (args == "+" or args == "*") and name .. " ..." or name
 end
 
 local function synopsis(name, description)

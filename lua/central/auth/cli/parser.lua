@@ -13,12 +13,21 @@ if not ok then
   error("the command needs argparse for Lua (apt-get install lua-argparse, or luarocks install argparse)", 0)
 end
 
-local function add_option(to, option)
+--- Returns the values of an option or argument that completions offer; nil if there are none.
+---@param item table
+---@return string[]?
+function parser.suggestions(item)
+  return item.choices or (item.suggestions == "commands" and texts.command_names or item.suggestions)
+end
+
+-- Adds an option. `suggests`: for completions; the suggested values are not the only valid ones.
+local function add_option(to, option, suggests)
   local made
+  local choices = suggests and parser.suggestions(option) or option.choices
   if option.value then
     made = to:option(table.concat({ option[1], option[2] }, " ")):argname(option.value)
-    if option.choices then
-      made:choices(option.choices)
+    if choices then
+      made:choices(choices)
     elseif option.pairs then
       made:count("*"):convert(values.pair(option))
     elseif option.number then
@@ -32,14 +41,14 @@ local function add_option(to, option)
   return made:description(option.help)
 end
 
-local function add_options(to, description)
+local function add_options(to, description, suggests)
   local exclusive = {}
   for _, name in ipairs(description.exclusive or {}) do
     exclusive[name] = true
   end
   local group = {}
   for _, option in ipairs(description.options or {}) do
-    local made = add_option(to, option)
+    local made = add_option(to, option, suggests)
     group[#group + 1] = exclusive[option[1]] and made or nil
   end
   if #group > 0 then
@@ -75,16 +84,17 @@ local function add_help(to, more)
   end }
 end
 
-local function add_command(to, name, description)
+local function add_command(to, name, description, suggests)
   local command = to:command(name, description.description):summary(description.summary)
   add_help(command, description.statuses)
-  add_options(command, description)
+  add_options(command, description, suggests)
   for _, argument in ipairs(description.arguments or {}) do
     local made = command:argument(argument.name, argument.help):args(argument.args or 1)
-    if argument.choices then
-      made:choices(argument.choices)
+    local choices = suggests and parser.suggestions(argument) or argument.choices
+    if choices then
+      made:choices(choices)
     elseif argument.args ~= "+" then
-      made:convert(values.text(argument.name:upper()))
+      made:convert(values.text(argument.shown or argument.name:upper()))
     end
     if argument.shown then
       made:argname(argument.shown)
@@ -94,7 +104,7 @@ local function add_command(to, name, description)
   end
   for _, inner in ipairs(description.commands or {}) do
     command:command_target "action"
-    add_command(command, inner.name, inner)
+    add_command(command, inner.name, inner, suggests)
   end
 end
 
@@ -102,7 +112,8 @@ end
 parser.commands = texts.commands
 
 --- Makes the parser of argparse.
-function parser.new()
+---@param suggests? boolean for completions
+function parser.new(suggests)
   local made = argparse(texts.name, texts.description):command_target "command":require_command(true)
   made:help_max_width(80):help_description_margin(27)
   add_help(made)
@@ -112,7 +123,7 @@ function parser.new()
     print_and_exit(("%s %s"):format(texts.name, texts.version))
   end)
   for name, description in texts.commands() do
-    add_command(made, name, description)
+    add_command(made, name, description, suggests)
   end
   return made
 end

@@ -13,6 +13,7 @@ local texts = {}
 ---@field number? "duration" | "timeout" | "milliseconds" | "count" | "port" the kind of number that it takes
 ---@field pairs? "=" | ":" its value is NAME=VALUE or NAME: VALUE, and it may be repeated: a list of { name, value }
 ---@field choices? string[]
+---@field suggestions? string[] further values are allowed, too
 ---@field option? string the library's option for which its value must be valid
 
 ---@class central.auth.cli.Command
@@ -20,7 +21,8 @@ local texts = {}
 ---@field description string
 ---@field options? central.auth.cli.Option[]
 ---@field exclusive? string[] options of which at most one may be set
----@field arguments? table[] each { name, args = "?" or "+" …, choices = …, shown = "-" …, help = … }
+---@field arguments? table[] each { name, args = "?", "*" or "+", shown = "-" …, help = …, choices = …,
+--- suggestions = "commands": the names of the subcommands }
 ---@field commands? table<integer, table> its subcommands: each a command with a `name`
 ---@field statuses? table[] exit statuses beside the usual ones: each { number, text }
 ---@field examples? table[] each { command line, text }
@@ -61,7 +63,7 @@ texts.files = {
 ---@type string[]
 texts.command_names = {
   "token", "status", "renew", "invalidate", "exec", "api", "api-clients", "login", "logout", "profiles", "sandbox",
-  "doctor", "completion",
+  "doctor", "completion", "help", "version",
 }
 
 --- Returns the module of a subcommand.

@@ -23,7 +23,8 @@ local function choices(parser, format)
   local lines = {}
   for name, description in parser.commands() do
     for _, argument in ipairs(description.arguments or {}) do
-      lines[#lines + 1] = argument.choices and format:format(name, table.concat(argument.choices, " "))
+      local values = parser.suggestions(argument)
+      lines[#lines + 1] = values and format:format(name, table.concat(values, " "))
     end
   end
   return table.concat(lines)
@@ -33,7 +34,7 @@ end
 ---@param options table
 ---@param parser table central.auth.cli.parser
 function completion.run(options, parser)
-  local made = parser.new()
+  local made = parser.new(true)
   local script = made[("get_%s_complete"):format(options.shell)](made)
   if options.shell == "bash" then
     script = script:gsub('\n +case "%$cmd" in\n', function(head) return head .. choices(parser, BASH) end, 1)
