@@ -85,6 +85,88 @@ describe("central-auth token", function()
     assert.matches("less than %-%-min%-valid", (select(2, home:run "exec --min-valid 99999 -- true")))
   end)
 
+  describe("with --output", function()
+    local file
+
+    before_each(function() file = home.folder .. "/header" end)
+
+    local function shown(format)
+      return (process.run(("stat -c '%s' %s"):format(format, file)))
+    end
+
+    it("writes what it would print to a file of mode 0600, and prints nothing", function()
+      local token = home:run "token"
+      for option, text in pairs { [""] = token, ["--header "] = "Bearer " .. token,
+        ["--curl "] = ('header = "Authorization: Bearer %s"\n'):format(token:match "%S+") } do
+        assert.same({ "", "", 0 }, { home:run(("token %s--output %s"):format(option, file)) })
+        assert.equal(text, process.read(file))
+        assert.equal("600\n", shown "%a")
+      end
+      assert.same({ "", "", 0 }, { home:run("token --json --output " .. file) })
+      assert.equal(token:match "%S+", cjson.decode(process.read(file)).access_token)
+    end)
+
+    it("leaves a file with this token as it is, and replaces any other as a whole", function()
+      home:run("token --output " .. file)
+      process.run(("touch -d 2001-02-03 %s"):format(file))
+      local before = shown "%i %Y"
+      assert.same({ "", "", 0 }, { home:run("token --output " .. file) })
+      assert.equal(before, shown "%i %Y")
+      process.run(("chmod 644 %s"):format(file)) -- open to others
+      home:run("token --output " .. file)
+      assert.equal("600\n", shown "%a")
+      local old <close> = io.open(file)
+      home:run "renew"
+      local token = home:run "token"
+      assert.same({ "", "", 0 }, { home:run("token --output " .. file) })
+      assert.equal(token, process.read(file))
+      assert.not_equal(token, old:read "a")
+      assert.equal("header\nstderr\nstdin\n", (process.run(("ls -p %s | grep -v /"):format(home.folder))))
+    end)
+
+    it("takes a path below the working folder, and follows links of one's own", function()
+      local token = home:run "token"
+      process.run(("ln -s %s %s/link"):format(file, home.folder))
+      home:run(("token --output %s/link"):format(home.folder))
+      assert.equal(token, process.read(file))
+      local tree = process.run("pwd"):gsub("\n", "")
+      local line = ("cd %s && %s"):format(home.folder, home:words "token --output here"):gsub("lua/central%-auth",
+        tree .. "/%0")
+      assert.same({ "", 0 }, { process.run(line) })
+      assert.equal(token, process.read(home.folder .. "/here"))
+    end)
+
+    it("names the file and the reason where it can't write, and leaves the file", function()
+      local function fails(path, problem)
+        local said = home:fails("token --output " .. path)
+        assert.equal(("central-auth: --output: %s: %s\n"):format(path, problem), said)
+      end
+      fails(home.folder .. "/none/header", ("there is no folder %s/none; create it first: mkdir -p %s/none"):format(
+        home.folder, home.folder))
+      fails(home.folder, "is a folder")
+      fails("/dev/stdout", "is not a regular file")
+      process.write(file, "former")
+      assert.matches("invalid_client", home:fails("token --output " .. file,
+        { CENTRAL_CLIENT_SECRET = "certainly-not-the-secret" }))
+      assert.equal("former", process.read(file))
+      local _, said, status = home:run "token --output ''"
+      assert.equal(2, status)
+      assert.matches("%-%-output: the value is empty", said)
+    end)
+
+    it("has the new token in the file where a renewal is due #slow #timing", function()
+      local short <close> = sandbox.start { lifetime = 6 }
+      local own <close> = command.home(short, { CENTRAL_RENEW_BEFORE = "3" })
+      local first = own:run "token"
+      require("cqueues").sleep(3.1)
+      own:run("token --json --output " .. file)
+      local json = cjson.decode(process.read(file))
+      assert.not_equal(first:match "%S+", json.access_token)
+      assert.is_true(json.expires_in > 4)
+      assert.equal(2, short:requests().token)
+    end)
+  end)
+
   it("takes the profile it is told to, and names the one that was meant", function()
     home:run "login"
     local plain = { CENTRAL_CLIENT_ID = false, CENTRAL_CLIENT_SECRET = false, CENTRAL_TOKEN_URL = false,

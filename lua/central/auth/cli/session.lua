@@ -80,9 +80,8 @@ function session.cache_with_token(options)
   return status and (status.state == "fresh" or status.state == "stale") and status.cache or nil
 end
 
---- Finishes a renewal that is due, after the result was printed: a renewal in the background would end with this
---- process. A failure has no effect.
----@return string? token the new token
+--- Finishes a renewal that is due: one in the background would end with this process. A failure has no effect.
+---@return string | false | nil token the new token; false: it was due and did not end
 function session.finish_renewal()
   auth.token() -- starts a renewal that is due
   if not package.loaded["central.auth.http"] then
@@ -98,9 +97,7 @@ function session.finish_renewal()
   while pending and not pending:done() and clock:boot() < deadline do
     session.wait(pending:fd(), deadline - clock:boot())
   end
-  local newest = pending and pending:done() and pending:result() or nil
-  auth.close() -- cancels a renewal that takes longer
-  return newest
+  return pending and pending:done() and pending:result() or false
 end
 
 --- Prints a result, then finishes a renewal that is due.
@@ -109,7 +106,9 @@ end
 function session.print_result(text, line_end)
   result(text, line_end)
   io.stdout:close() -- the reader does not wait for the renewal
-  session.finish_renewal()
+  if session.finish_renewal() == false then
+    auth.close() -- cancels a renewal that takes longer
+  end
 end
 
 return session

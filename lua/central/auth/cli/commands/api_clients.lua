@@ -7,6 +7,7 @@ local config = require "central.auth.config.resolve"
 local consent = require "central.auth.cli.consent"
 local errors = require "central.auth.errors"
 local json_text = require "central.auth.cli.json_text"
+local output_file = require "central.auth.cli.output_file"
 local profile = require "central.auth.config.profile"
 local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
@@ -25,7 +26,6 @@ local SAVE_OPTIONS = {
 local SAVE_NAMES = { "--save-to", "--save-profile", "--show" }
 local SAVE_NOTE = " GreenLake shows the new secret only once, so --save-to, --save-profile or --show is needed. If"
   .. " saving fails, the secret is printed, and the exit status is 1."
-local WORKING_FOLDER = "/proc/self/cwd/" -- the library needs absolute paths; $PWD may be wrong
 
 local function yes(help)
   return { "-y", "--yes", help = help }
@@ -78,7 +78,7 @@ local function save_to_of(options)
   if options.save_profile then
     return { profile = options.save_profile }
   elseif path then
-    return path:find "^/" and path or WORKING_FOLDER .. path
+    return output_file.absolute(path)
   elseif options.show then
     return false
   end
@@ -102,27 +102,23 @@ end
 local function as_json(value)
   local fields = {}
   for name, field in pairs(value) do
-    fields[name] = type(field) == "string" and field:gsub("^" .. WORKING_FOLDER, "") or field
+    fields[name] = name == "saved_to" and output_file.as_typed(field) or field
   end
   return json_text.of(fields)
-end
-
--- Returns a message of the library with the option and the path as the user typed them.
-local function as_typed(message)
-  return (message:gsub("^save_to: ", "--save-to: "):gsub(WORKING_FOLDER, ""))
 end
 
 -- Prints a client with its secret, or without it if the secret was saved. A failure together with a client is a failure
 -- to save the secret.
 local function print_new(options, client, message, code, detail)
   if not client then
-    return nil, as_typed(message), code, detail
+    return nil, output_file.as_typed(message, "--save-to"), code, detail
   end
   result(json_text.shown(as_json(client)))
   if code then
-    return nil, as_typed(message) .. "; the secret was printed, as there is no other copy", code, detail
+    message = output_file.as_typed(message, "--save-to") .. "; the secret was printed, as there is no other copy"
+    return nil, message, code, detail
   elseif client.saved_to then
-    terminal.note(options, ("The secret is in %s."):format((client.saved_to:gsub("^" .. WORKING_FOLDER, ""))))
+    terminal.note(options, ("The secret is in %s."):format(output_file.as_typed(client.saved_to)))
   end
 end
 

@@ -16,29 +16,39 @@ token.options = {
   { "--curl", help = "Print a line of a curl configuration, for curl -K -, which keeps the token out of arguments." },
   { "--min-valid", value = "DURATION", number = "duration", help = "Get a token that is valid for at least this time,"
     .. " like 90 (seconds), 500ms, 2m or 1h, if possible; otherwise a note is on standard error." },
+  { "--output", value = "FILE", help = "Write the result to this file, mode 0600, and print nothing: at once as a"
+    .. " whole, and only if it differs. A token that is about to expire is renewed first. Its folder must exist." },
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
   { 'central-auth token --curl | curl -K - "$CENTRAL_BASE_URL/network-monitoring/v1/aps"', "An API call by curl." },
+  { "central-auth token --header --output /run/central/header", "For a server that reads a file; a timer repeats it." },
 }
 
-local function as_json(value)
+local function as_json(options, value)
   local status = auth.status()
   local json_text = require "central.auth.cli.json_text"
-  return json_text.shown(json_text.of {
+  return (options.output and json_text.line or json_text.shown)(json_text.of {
     access_token = value, token_type = "Bearer", expires_in = math.floor(status.expires_in),
     expires_at = status.expires_at,
   })
 end
 
---- Prints the token, then renews it if a renewal is due.
+local function shown(options, value)
+  return options.header and "Bearer " .. value
+    or options.curl and ('header = "Authorization: Bearer %s"'):format(value:gsub('["\\]', "\\%0"))
+    or options.json and as_json(options, value) or value
+end
+
+--- Prints the token, then renews it if a renewal is due; or renews it, then writes it to a file.
 ---@param options table
 function token.run(options)
   local value = try(session.token(options))
-  local shown = options.header and "Bearer " .. value
-    or options.curl and ('header = "Authorization: Bearer %s"'):format(value:gsub('["\\]', "\\%0"))
-    or options.json and as_json(value) or value
-  session.print_result(shown)
+  if not options.output then
+    return session.print_result(shown(options, value))
+  end
+  value = session.finish_renewal() or value
+  return require "central.auth.cli.output_file".write(options.output, shown(options, value))
 end
 
 return token
