@@ -499,7 +499,7 @@ describe("a mistake in a call", function()
       assert.is_nil(none)
       assert.equal("config", code)
       assert.equal(option, detail.option)
-      assert.truthy(option ~= "cluster" or message:find('did you mean "us-1"', 1, true), message)
+      assert.truthy(option ~= "cluster" or message:find('did you mean "US-1"', 1, true), message)
     end
     for name, host in pairs { ["US-WEST-4"] = "us4", ["eu-1"] = "de1", GE2 = "ge2", China = "cn1", ["in"] = "in" } do
       local made = scripted.new({}, { cluster = name })

@@ -143,7 +143,7 @@ describe("central-auth login", function()
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
     local _, said, status = home:run("login -p site", credentials)
     assert.equal(0, status)
-    assert.matches('The profile "site" is in [^\n]*/site.lua.\n$', said)
+    assert.matches('The profile "site" is in [^\n]*/site.lua.\nNext: ', said)
     assert.equal(before, process.read(home:profile "lab"))
     _, said, status = home:run("login -p lab", credentials)
     assert.equal(1, status)
@@ -151,7 +151,7 @@ describe("central-auth login", function()
     assert.equal(before, process.read(home:profile "lab"))
     _, said, status = home:run("login -p lab --yes", credentials)
     assert.equal(0, status)
-    assert.matches('The profile "lab" is in [^\n]*/lab.lua; its comments are lost.\n$', said)
+    assert.matches('The profile "lab" is in [^\n]*/lab.lua; its comments are lost.\nNext: ', said)
     local lab = dofile(home:profile "site")
     lab.timeout, lab.hosts = 7, { "a.example" }
     assert.same(lab, dofile(home:profile "lab"))
@@ -210,7 +210,7 @@ describe("central-auth login", function()
   it("writes nothing where the last question has no answer", function()
     for _, key in ipairs { "\4", "\3" } do
       local shown, status = home:play("login --no-check --client-id x", {
-        { "Client secret (not shown): ", "a-secret-of-some-length\r" }, { "calls here: ", key },
+        { "Client secret (not shown): ", "a-secret-of-some-length\r" }, { "API): ", key },
       })
       assert.not_equal(0, status, shown)
       assert.is_nil(io.open(home:profile()))
@@ -323,20 +323,76 @@ describe("central-auth login", function()
     local shown, status = home:play("login -p lab", {
       { "Client id: ", good.client_id .. "\r" },
       { "Client secret (not shown): ", good.client_secret .. "\r" },
-      { "Cluster", "EU-1\r" },
-      { "is in ", "" },
-    })
+      { "   7  EU-1         de1.api.central.arubanetworks.com", "" },
+      { "Cluster, by number or name; empty for none (then no calls of Central's API): ", "eu-11\r" },
+      { '"eu-11" is not in the list; did you mean "EU-1"?', "" },
+      { "Cluster, by number", "17\r" }, { '"17" is not in the list', "" },
+      { "Cluster, by number", "7\r" },
+      { "Next: central-auth token --profile lab", "" }, -- nothing answers for EU-1 here
+    }, { https_proxy = "http://127.0.0.1:1" })
     assert.equal(0, status, shown)
+    assert.matches("An API call failed: .-127.0.0.1.-\r\nIf the cluster is wrong, run central%-auth login "
+      .. "%-%-cluster NAME%.", shown)
     assert.is_nil(shown:find(good.client_secret, 1, true))
     assert.equal(good.client_secret, dofile(home:profile "lab").client_secret)
     assert.equal("EU-1", dofile(home:profile "lab").cluster)
     shown, status = home:play("login -p lab", {
       { ("Client id [%s]: "):format(good.client_id), "another\r" }, { "(not shown): ", "whatever\r" },
-      { "Cluster, like EU-1; empty if you make no API calls here [EU-1]: ", "\r" },
       { "Replace it? [y/N]: ", "\r" },
     })
     assert.equal(1, status, shown)
     assert.equal(good.client_id, dofile(home:profile "lab").client_id)
+  end)
+
+  it("takes a cluster by name or label, or none, and asks only where none is set", function()
+    local secret = process.write(home.folder .. "/secret", "y", 600)
+    local line = "login --no-check --yes --client-id x --client-secret-file " .. secret
+    for answer, cluster in pairs { ["us-west-4"] = "us-west-4", de2 = "de2", ["16"] = "Internal" } do
+      os.remove(home:profile())
+      assert.equal(0, select(2, home:play(line, { { "API): ", answer .. "\r" },
+        { "Next: central-auth api /network-monitoring/v1/aps\r", "" } })))
+      assert.equal(cluster, dofile(home:profile()).cluster)
+    end
+    assert.is_nil(home:play(line, {}):find("Cluster,", 1, true)) -- the profile has one
+    os.remove(home:profile())
+    local shown, status = home:play(line, { { "API): ", "\r" }, { "Next: central-auth token\r", "" } })
+    assert.equal(0, status, shown)
+    assert.is_nil(dofile(home:profile()).cluster)
+    for _, more in ipairs { { CENTRAL_CLUSTER = "UK" }, { CENTRAL_BASE_URL = "https://central.example" } } do
+      assert.is_nil(home:play(line, {}, more):find("Cluster,", 1, true))
+    end
+    os.remove(home:profile())
+    assert.is_nil(home:play(line .. " --cluster UK", {}):find("Cluster,", 1, true))
+  end)
+
+  it("makes an API call, and names the next command, which works", function()
+    local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret,
+      CENTRAL_BASE_URL = good.base_url }
+    for _, option in ipairs { "", " --profile lab" } do
+      local before = good:requests().api
+      local _, said, status = home:run("login" .. option, credentials)
+      assert.equal(0, status, said)
+      assert.equal(before + 1, good:requests().api)
+      assert.matches("\nAn API call succeeded.\nThe profile [^\n]*\nNext: central%-auth [^\n]*\n$", said)
+      local line = said:match "Next: central%-auth ([^\n]*)\n$"
+      assert.equal("api /network-monitoring/v1/aps" .. option, line)
+      home.environment.CENTRAL_TOKEN_URL, home.environment.CENTRAL_CA_FILE = nil, nil
+      local output, errors, ended = home:run(line)
+      assert.equal("0 ", ended .. " " .. errors)
+      assert.matches('"count":12,', output)
+      home.environment.CENTRAL_TOKEN_URL, home.environment.CENTRAL_CA_FILE = good.token_url, good.ca_file
+    end
+  end)
+
+  it("saves credentials also where the API call fails, with the reason and what works", function()
+    good:fail { status = 403, times = 1, of = "api" }
+    local _, said, status = home:run("login", { CENTRAL_CLIENT_ID = good.client_id,
+      CENTRAL_CLIENT_SECRET = good.client_secret, CENTRAL_BASE_URL = good.base_url })
+    assert.equal(0, status, said)
+    assert.matches("\nAn API call failed: [^\n]*403[^\n]*\nIf the cluster is wrong, run ", said)
+    assert.matches("\nNext: central%-auth token\n$", said)
+    assert.equal(0, select(3, home:run "token"))
+    assert.equal(good.base_url, dofile(home:profile()).base_url)
   end)
 
   it("hears Ctrl-C at each question, and the end of input", function()

@@ -62,7 +62,8 @@ texts.files = {
 --- The names of the subcommands in the order of the help. A new one needs a file in cli/commands/ and its name here.
 ---@type string[]
 texts.command_names = {
-  "token", "status", "renew", "invalidate", "exec", "api", "api-clients", "login", "logout", "profiles", "sandbox",
+  "token", "status", "renew", "invalidate", "exec", "api", "api-clients", "login", "logout", "profiles", "clusters",
+  "sandbox",
   "doctor", "completion", "help", "version",
 }
 

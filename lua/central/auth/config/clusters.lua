@@ -4,33 +4,31 @@
 
 local clusters = {}
 
-local LABELS = {
-  ["us-1"] = "us1", ["us-2"] = "us2", ["us-west-4"] = "us4", ["us-west-5"] = "us5", ["us-east1"] = "us6",
-  ["canada-1"] = "ca1", ["eu-1"] = "de1", ["eu-central2"] = "de2", ["eu-central3"] = "de3", uk = "gb1",
-  ["apac-1"] = "in1", ["apac-east1"] = "jp1", ["apac-south1"] = "au1", uae = "ae1", internal = "internal",
+-- Names, and labels in host names.
+local LIST = {
+  { "US-1", "us1" }, { "US-2", "us2" }, { "US-WEST-4", "us4" }, { "US-WEST-5", "us5" }, { "US-East1", "us6" },
+  { "Canada-1", "ca1" }, { "EU-1", "de1" }, { "EU-Central2", "de2" }, { "EU-Central3", "de3" }, { "UK", "gb1" },
+  { "APAC-1", "in1" }, { "APAC-EAST1", "jp1" }, { "APAC-SOUTH1", "au1" }, { "UAE", "ae1" }, { "China", "cn1" },
+  { "Internal", "internal" },
 }
 
-clusters.names = { "china" }
-local known = {} -- labels, former ones included
-for name, label in pairs(LABELS) do
-  clusters.names[#clusters.names + 1] = name
-  known[label] = true
+--- HPE's names.
+---@type string[]
+clusters.names = {}
+
+local label_of = { ge1 = "ge1", ge2 = "ge2", ge3 = "ge3", ["in"] = "in" } -- former labels
+for i, row in ipairs(LIST) do
+  local name, label = table.unpack(row)
+  clusters.names[i] = name
+  label_of[name:lower()], label_of[label] = label, label
 end
-for _, label in ipairs { "ge1", "ge2", "ge3", "in" } do
-  known[label] = true
-end
-table.sort(clusters.names)
 
 --- Returns the base URL of a cluster, by HPE's name in any case, or by the label in its host name.
 ---@param name string
 ---@return string?
 function clusters.base_url(name)
-  name = name:lower()
-  if name == "china" then
-    return "https://cn1.api.central.arubanetworks.com.cn"
-  end
-  local label = LABELS[name] or known[name] and name
-  return label and ("https://%s.api.central.arubanetworks.com"):format(label) or nil
+  local label = label_of[name:lower()]
+  return label and ("https://%s.api.central.arubanetworks.com%s"):format(label, label == "cn1" and ".cn" or "") or nil
 end
 
 --- Returns whether a host is a gateway of classic Central.

@@ -1,7 +1,9 @@
 -- central-auth login: asks for credentials, checks them at the server, and saves them in a profile.
 -- SPDX-License-Identifier: MIT
 
+local ask_cluster = require "central.auth.cli.ask_cluster"
 local client = require "central.auth.client"
+local clusters = require "central.auth.config.clusters"
 local config = require "central.auth.config.resolve"
 local consent = require "central.auth.cli.consent"
 local duration = require("central.auth.util").duration
@@ -18,7 +20,8 @@ local login = {}
 
 login.summary = "Ask for credentials, check them, save them in a profile."
 login.description = "Asks for the client id and, without showing it, for the client secret of a personal API client,"
-  .. " gets a token with them, and saves them in the profile, mode 0600. An existing profile keeps its other"
+  .. " gets a token and makes an API call with them, and saves them in the profile, mode 0600. If no cluster is set, it"
+  .. " shows the list to choose from. An existing profile keeps its other"
   .. " options, but loses its comments. Without a terminal the credentials come from a file,"
   .. " standard input or the environment."
 login.options = {
@@ -26,7 +29,8 @@ login.options = {
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
   { "--from-file", value = "FILE", help = "Read credentials and related options from JSON or from lines like"
     .. " CENTRAL_CLIENT_ID=ID; - is standard input." },
-  { "--cluster", value = "NAME", help = "The cluster of Central, like EU-1 or its label." },
+  { "--cluster", value = "NAME", suggestions = clusters.names, help = "The cluster of Central, like EU-1 or its label;"
+    .. " central-auth clusters lists them." },
   { "--workspace-id", value = "ID", help = "Use GreenLake's token endpoint of this workspace." },
   { "--token-url", value = "URL", help = "Use this token endpoint." },
   { "--ca-file", value = "FILE", help = "Trust these certificate authorities, PEM." },
@@ -59,8 +63,7 @@ local function ask_for_missing(values, current)
       return fail_missing("id", "nothing was entered", "--client-id")
     end
   end
-  local asked = not values.client_secret
-  if asked then
+  if not values.client_secret then
     local why
     values.client_secret, why = terminal.ask_secret "Client secret"
     values.from.client_secret = TYPED
@@ -68,22 +71,29 @@ local function ask_for_missing(values, current)
       return fail_missing("secret", why, "--client-secret-file (- is standard input)")
     end
   end
-  if asked and can_ask and not (values.cluster or values.base_url) then
-    local why
-    values.cluster, why = terminal.ask("Cluster, like EU-1; empty if you make no API calls here", current.cluster)
-    values.from.cluster = TYPED
-    if why then
-      return errors.fail("config", ("no answer for the cluster: %s. Nothing was written."):format(why))
-    end
+  if can_ask and not (values.cluster or values.base_url or current.cluster or current.base_url) then
+    values.cluster, values.from.cluster = try(ask_cluster()), TYPED
   end
   return values
 end
 
--- Makes a client with the new values of the profile, and gets a token unless `no_check` is set.
+local TEST_PATH, TEST_CALL = "/network-monitoring/v1/aps", { query = { limit = 1 }, retry = 1, timeout = 10 }
+
+-- Makes an API call. Its failure is only a note: it may be due to the role, and tokens work.
+local function check_api(options, made)
+  local reply, message = made:get(TEST_PATH, TEST_CALL)
+  terminal.note(options, reply and "An API call succeeded." or ("An API call failed: %s\nIf the cluster is wrong, run"
+    .. " central-auth login --cluster NAME."):format(message))
+  return reply ~= nil
+end
+
+-- Makes a client with the new values of the profile, and unless `no_check` is set gets a token and makes an API call.
+-- Returns whether API calls can work.
 local function check(options, values)
   local settings = try_source(config.complete(values))
+  local has_api = settings.base_url ~= nil
   if options.no_check then
-    return
+    return has_api
   end
   settings.wait = session.wait
   local made <close> = client.new(settings)
@@ -93,6 +103,13 @@ local function check(options, values)
   end
   terminal.note(options, ("The server accepted the credentials; a token is valid for %s."):format(
     duration(made:status().expires_in)))
+  return has_api and check_api(options, made)
+end
+
+-- Returns the next command to run.
+local function next_command(options, has_api)
+  local words = has_api and "central-auth api " .. TEST_PATH or "central-auth token"
+  return options.profile and ("%s --profile %s"):format(words, options.profile) or words
 end
 
 --- Asks for missing values, checks the credentials, and saves the profile.
@@ -104,10 +121,11 @@ function login.run(options)
   try(ask_for_missing(values, entry and entry.options or {}))
   try(consent.to_replace(options, name, entry, values.client_id))
   local source = config.source(values, values.from)
-  check(options, try_source(profile_store.merge(name, source)))
+  local has_api = check(options, try_source(profile_store.merge(name, source)))
   local path = try(profile_store.put(name, source, "central-auth login"))
   terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
     entry and "; its comments are lost" or ""))
+  terminal.note(options, "Next: " .. next_command(options, has_api))
 end
 
 return login
