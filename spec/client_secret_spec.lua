@@ -97,6 +97,7 @@ describe("a client secret", function()
     ]]
     local variables = "CENTRAL_CLIENT_SECRET=hush1 CENTRAL_CLIENT_ASSERTION=hush2 CENTRAL_CACHE_PASSWORD=hush3"
       .. " CENTRAL_PROXY=http://user:hush4@proxy CENTRAL_TOKEN=hush5 CENTRAL_PARAMS=pin=hush6"
+      .. " CENTRAL_ACCESS_TOKEN=hush7"
     assert.equal("true\n", (process.run(("env -u CENTRAL_CACHE %s CENTRAL_CLIENT_ID=id lua5.4 -e %s"):format(variables,
       process.quote(program)))))
   end)

@@ -88,6 +88,26 @@ describe("nothing printable #valgrind", function()
     end
   end)
 
+  it("holds a ready-made token that a hostile API or token endpoint sends back", function()
+    for _, echo in ipairs { TOKEN, TOKEN:upper() } do
+      local answer = scripted.api(403, require("cjson").encode { message = echo, error = echo }, { "X-Echo", echo,
+        "Content-Type", "application/json" })
+      local refusal = { status = 400, body = ('{"error":"x","error_description":"%s"}'):format(echo) }
+      local events = {}
+      local s = scripted.new({ answer, refusal }, { client_id = scripted.NONE, client_secret = scripted.NONE,
+        access_token = TOKEN, base_url = "https://api.example",
+        on_event = function(event) events[#events + 1] = event end })
+      local results = table.pack(s.client:get "/x")
+      assert.equal("api", results[3])
+      assert_clean { results[2], tostring(results[4]), tostring(results[4].reply) }
+      assert_clean { s.client, s.client:status(), events, tostring(s.config.ready_made.value) }
+      assert_clean(table.pack(assert(s.client:tenant "1b2c3d4e0000111122223333444455aa"):token()))
+      s.client:invalidate()
+      assert_clean(table.pack(s.client:token()))
+      assert_clean { s.client:status(), events }
+    end
+  end)
+
   it("holds the Basic credentials", function()
     -- Base64 of an-identifier:S3cret/with+odd %characters, raw
     local encoded = "YW4taWRlbnRpZmllcjpTM2NyZXQvd2l0aCtvZGQgJWNoYXJhY3RlcnM="

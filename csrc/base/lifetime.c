@@ -23,8 +23,9 @@ double auth_lifetime_jitter(const void *token, size_t length) {
 }
 
 struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_lifetime_terms terms) {
-    double life = is_set(terms.expires_in_s) ? terms.expires_in_s : AUTH_LIFETIME_DEFAULT_S;
-    life = fmax(fmin(life, AUTH_LIFETIME_MAX_S), 1e-6);
+    double unknown = terms.ready_made ? AUTH_LIFETIME_READY_MADE_S : AUTH_LIFETIME_DEFAULT_S;
+    double life = is_set(terms.expires_in_s) ? terms.expires_in_s : unknown;
+    life = fmax(fmin(life, terms.ready_made ? AUTH_LIFETIME_READY_MADE_S : AUTH_LIFETIME_MAX_S), 1e-6);
     double margin = fmin(AUTH_LIFETIME_MARGIN_S, life / 10.0);
     double jitter = is_set(terms.jitter) ? fmin(terms.jitter, 1.0) : 0.0;
     double window = is_set(terms.renew_before_s) ? fmin(terms.renew_before_s, life / 2.0)
@@ -32,7 +33,7 @@ struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_l
     double ahead = window * (1.0 + jitter / 4.0);
     if (is_set(terms.took_s))
         ahead = fmax(ahead, fmin(margin + 2 * terms.took_s, life / 2.0));
-    double fresh = life - ahead;
+    double fresh = terms.ready_made ? life : life - ahead;
     if (is_set(terms.refresh_in_s) && terms.refresh_in_s < life)
         fresh = fmax(terms.refresh_in_s, fmin(AUTH_LIFETIME_REFRESH_S, life / 4.0));
     return (struct auth_lifetime){.sent = sent,

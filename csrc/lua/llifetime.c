@@ -120,8 +120,8 @@ static int jitter(lua_State *L) {
     return 1;
 }
 
-/* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, jitter?, took?
- * }), all seconds */
+/* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, jitter?, took?,
+ * ready_made? }), all seconds but the last */
 static int tracker_begin(lua_State *L) {
     struct tracker *tracker = check_tracker(L, 1);
     luaL_checkstring(L, 2);
@@ -134,7 +134,8 @@ static int tracker_begin(lua_State *L) {
                                         .refresh_in_s = number_field(L, 3, "refresh_in"),
                                         .renew_before_s = number_field(L, 3, "renew_before"),
                                         .jitter = number_field(L, 3, "jitter"),
-                                        .took_s = number_field(L, 3, "took")};
+                                        .took_s = number_field(L, 3, "took"),
+                                        .ready_made = auth_lua_flag_field(L, 3, "ready_made")};
     lua_pushliteral(L, "Bearer ");
     lua_pushvalue(L, 2);
     lua_concat(L, 2);

@@ -1,4 +1,4 @@
-/* Secrets for Lua: made from a string, joined into forms, compared, wiped; never read.
+/* Secrets for Lua: made from a string, joined into forms, compared, wiped; read for a ready-made token alone.
  * SPDX-License-Identifier: MIT */
 #include "base/file.h"
 #include "base/form.h"
@@ -28,6 +28,13 @@ static int to_string(lua_State *L) {
 
 static int length(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)check_secret(L, 1)->length);
+    return 1;
+}
+
+/* secret:reveal() -> its bytes as a string, which nothing wipes: for an access token alone */
+static int reveal(lua_State *L) {
+    const struct auth_secret *secret = check_secret(L, 1);
+    lua_pushlstring(L, secret->length > 0 ? (const char *)secret->data : "", secret->length);
     return 1;
 }
 
@@ -252,7 +259,8 @@ static int is_utf8(lua_State *L) {
 }
 
 void auth_lua_open_secret(lua_State *L) {
-    static const luaL_Reg methods[] = {{"length", length}, {"equal", equal}, {"wipe", wipe}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"length", length}, {"reveal", reveal}, {"equal", equal}, {"wipe", wipe}, {NULL, NULL}};
     static const luaL_Reg meta[] = {
         {"__gc", wipe}, {"__close", wipe}, {"__tostring", to_string}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"secret", from_string},

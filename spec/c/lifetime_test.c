@@ -57,6 +57,21 @@ static void caps_absurd_lives_before_any_multiplication(void **state) {
         assert_int_equal(of(absurd[i]).life_ns, s(AUTH_LIFETIME_MAX_S));
 }
 
+static void lets_a_ready_made_token_live_on_without_a_window(void **state) {
+    (void)state;
+    struct auth_lifetime_terms terms = {.expires_in_s = 864000, .renew_before_s = 600, .ready_made = true};
+    struct auth_lifetime life = auth_lifetime_begin(sent, terms);
+    assert_int_equal(life.life_ns, s(864000));
+    assert_int_equal(life.fresh_ns, s(864000 - 30));
+    assert_int_equal(life.usable_ns, life.fresh_ns);
+    terms.refresh_in_s = 60; /* then its source is read again */
+    assert_int_equal(auth_lifetime_begin(sent, terms).fresh_ns, s(60));
+    terms.expires_in_s = (double)NAN;
+    assert_int_equal(auth_lifetime_begin(sent, terms).life_ns, s(AUTH_LIFETIME_READY_MADE_S));
+    terms.expires_in_s = 1e300;
+    assert_int_equal(auth_lifetime_begin(sent, terms).life_ns, s(AUTH_LIFETIME_READY_MADE_S));
+}
+
 static void keeps_its_order_for_the_shortest_life(void **state) {
     (void)state;
     const double lives[] = {1e-300, 1e-9, 1e-6, 0.001, 1, 59.9, 86400};
@@ -199,6 +214,7 @@ int main(void) {
         cmocka_unit_test(scales_with_short_lives),
         cmocka_unit_test(takes_odd_lives_as_not_said),
         cmocka_unit_test(caps_absurd_lives_before_any_multiplication),
+        cmocka_unit_test(lets_a_ready_made_token_live_on_without_a_window),
         cmocka_unit_test(keeps_its_order_for_the_shortest_life),
         cmocka_unit_test(begins_in_time_for_a_slow_server),
         cmocka_unit_test(jitter_widens_the_window_by_up_to_a_quarter),

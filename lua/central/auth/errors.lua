@@ -13,6 +13,7 @@
 ---| "oauth"        # an OAuth error; detail.oauth_error
 ---| "rate_limited" # too many requests; detail.retry_after
 ---| "api"          # an API call failed
+---| "expired"      # a ready-made token has expired or was refused, and there is no other
 ---| "closed"       # the client was closed
 
 ---@class central.auth.Detail
@@ -36,7 +37,7 @@ local errors = {}
 
 errors.codes = {
   "config", "resolve", "connect", "tls", "timeout", "network",
-  "http", "reply", "oauth", "rate_limited", "api", "closed",
+  "http", "reply", "oauth", "rate_limited", "api", "expired", "closed",
 }
 
 local FOREIGN_TEXT_MAX = 200 -- characters

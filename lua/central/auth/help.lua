@@ -40,8 +40,9 @@ local function state_of(client)
   local status = client:status()
   if status.state == "closed" then
     return "closed; make another client with auth.configure{ … }"
-  elseif status.expires_in then
-    return ("a %s token, valid for %s"):format(status.state, util.duration(status.expires_in))
+  elseif status.state ~= "none" then
+    return ("a %s token%s"):format(status.state,
+      status.expires_in and ", valid for " .. util.duration(status.expires_in) or "")
   end
   return "no token yet; auth.token() gets one"
 end

@@ -66,14 +66,15 @@ local function wait_for_reset(source, deadline)
   return source.clock:boot()
 end
 
--- Returns whether the token may be invalid, and whether the same call succeeded with it before.
+-- Returns whether the token may be invalid, and whether the same call succeeded with it before. The age of a ready-made
+-- token, which may be the only one, is no reason.
 local function is_suspect(source, call, now)
   local accepted = accepted_of(source, call)
   local key, path_key = keys_of(call)
   call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.origin] or false
   if call.refused_at and call.sent_boot > call.refused_at then
     return false -- this token replaced the one that was refused first
-  elseif now - call.sent_boot >= YOUNG or not call.is_accepted_elsewhere then
+  elseif now - call.sent_boot >= YOUNG and not source.config.ready_made or not call.is_accepted_elsewhere then
     return true, false
   end
   return accepted.calls[path_key] or accepted.calls[key] or false, accepted.calls[key] or false

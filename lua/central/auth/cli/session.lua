@@ -6,10 +6,12 @@ local config = require "central.auth.config.resolve"
 local result = require "central.auth.cli.result"
 local util = require "central.auth.util"
 
+local errors = util.lazy "central.auth.errors"
 local terminal = util.lazy "central.auth.cli.terminal"
 
 local session = {}
 
+local CREDENTIALS = { "client_id", "access_token", "access_token_file", "access_token_command" }
 local RENEWAL_MAX = 3 -- seconds that a renewal may take before the command ends
 
 --- Waits by yielding to central.auth.cli.main.
@@ -30,9 +32,11 @@ function session.open(options)
   if not client then
     return nil, message, code, detail
   end
-  local by_environment, variable = config.environment "client_id"
-  if options.profile and by_environment then
-    terminal.note(options, ("central-auth: %s overrides the profile %q"):format(variable, options.profile))
+  for _, name in ipairs(options.profile and CREDENTIALS or {}) do
+    local by_environment, variable = config.environment(name)
+    if by_environment then
+      terminal.note(options, ("central-auth: %s overrides the profile %q"):format(variable, options.profile))
+    end
   end
   return client
 end
@@ -69,6 +73,21 @@ function session.status(options)
     return nil, message, code, detail
   end
   return auth.status { shared = true }
+end
+
+--- Returns the state of the shared token, which the command is to forget. Fails for a ready-made token.
+---@param options { profile?: string }
+---@return central.auth.Status? status
+---@return string? message
+---@return central.auth.Code? code
+---@return central.auth.Detail? detail
+function session.status_of_shared(options)
+  local status, message, code, detail = session.status(options)
+  if status and status.source == "ready-made" then
+    return errors.fail("config", "the token is ready-made, and no process shares it: replace or remove it where it"
+      .. " comes from (see central-auth doctor)")
+  end
+  return status, message, code, detail
 end
 
 --- Returns the cache that still has a usable token after it was invalidated; nil if there is none.

@@ -80,6 +80,9 @@ options.checks = checks
 -- For each option: the Lua types that an argument may have, the name of its check, and the function of text_value that
 -- parses a value of the environment, unless it is a string.
 local OPTIONS = {
+  access_token = { "string", "function" },
+  access_token_file = { "string", check = "text" },
+  access_token_command = { "string", check = "text" },
   client_id = { "string", check = "text" },
   client_secret = { "string", "function" },
   client_secret_file = { "string", check = "text" },

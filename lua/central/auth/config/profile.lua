@@ -16,8 +16,8 @@ local validate = require "central.auth.config.validate"
 
 local profile = {}
 
-local SECRETS = { "client_secret", "client_assertion", "cache_password", "proxy" }
-local COMMANDS = { "client_secret_command", "client_assertion_command" }
+local SECRETS = { "access_token", "client_secret", "client_assertion", "cache_password", "proxy" }
+local COMMANDS = { "access_token_command", "client_secret_command", "client_assertion_command" }
 
 local function fail(path, message)
   return errors.fail("config", ("the profile %s: %s"):format(path, message), { source = path })

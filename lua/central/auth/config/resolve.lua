@@ -15,6 +15,7 @@ local text_value = lazy "central.auth.config.text_value"
 local validate = lazy "central.auth.config.validate"
 
 ---@class central.auth.Config: central.auth.Options
+---@field ready_made? central.auth.Source of a ready-made token; then there is no other credential
 ---@field secret? central.auth.Source
 ---@field assertion? central.auth.Source
 ---@field cache_secret? central.auth.Source
@@ -77,6 +78,7 @@ end
 local SECRETS = {
   "client_secret", "client_secret_file", "client_secret_command",
   "client_assertion", "client_assertion_file", "client_assertion_command",
+  "access_token", "access_token_file", "access_token_command",
 }
 local ENDPOINTS = { "token_url", "workspace_id" }
 local BASES = { "base_url", "cluster" }
@@ -199,20 +201,25 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.complete(values, entry, no_profile)
+  values.ready_made = take_source(values, "access_token", entry)
   values.secret = take_source(values, "client_secret", entry)
   values.assertion = take_source(values, "client_assertion", entry)
   values.cache_secret = take_source(values, "cache_password", entry)
   local can_authenticate = values.secret or values.assertion or values.cert_file
-  if not values.client_id then
+  if values.ready_made then
+    values.client_id, values.token_url, values.workspace_id = nil, nil, nil -- nothing is asked there
+  elseif not values.client_id then
     return problems.missing(can_authenticate and "client_id" or nil, entry, no_profile)
   elseif not can_authenticate then
     return problems.missing("client_secret", entry, no_profile)
-  elseif values.key_file and not values.cert_file then
+  end
+  if values.key_file and not values.cert_file then
     return errors.invalid_option("key_file", values.from.key_file, "cert_file is not set; set both")
   end
   local workspace = values.workspace_id
   values.greenlake_url = values.greenlake_url or GREENLAKE_URL
-  values.token_url = values.token_url or (workspace and config.workspace_url(values, workspace)) or TOKEN_URL
+  values.token_url = values.token_url or workspace and config.workspace_url(values, workspace)
+    or not values.ready_made and TOKEN_URL or nil
   values.base_url = config.base_url(values)
   values.auth_style = values.auth_style or "post"
   values.timeout = values.timeout or 30

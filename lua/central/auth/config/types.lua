@@ -2,8 +2,8 @@
 -- SPDX-License-Identifier: MIT
 
 ---@alias central.auth.EventName
----| "fetched"     # the server issued the first token
----| "renewed"     # the server issued another token
+---| "fetched"     # the server issued the first token, or a ready-made one was read
+---| "renewed"     # the server issued another token, or another ready-made one was read
 ---| "shared"      # a token of another process was taken from the cache
 ---| "retry"       # an attempt failed; a retry follows
 ---| "failed"      # the last attempt failed; no retry follows
@@ -28,6 +28,12 @@
 --- 7523), read again for each attempt
 ---@field client_assertion_file? string CENTRAL_CLIENT_ASSERTION_FILE: a file with the JWT
 ---@field client_assertion_command? string CENTRAL_CLIENT_ASSERTION_COMMAND: a command that prints the JWT
+---@field access_token? string | fun(): string CENTRAL_ACCESS_TOKEN: a ready-made token in place of a client's
+--- credentials, or a function that returns it
+---@field access_token_file? string CENTRAL_ACCESS_TOKEN_FILE: a file with only the token, mode 0600; read again once a
+--- minute
+---@field access_token_command? string CENTRAL_ACCESS_TOKEN_COMMAND: a shell command that prints the token; it has no
+--- input and no terminal
 ---@field token_url? string CENTRAL_TOKEN_URL: the token endpoint; default
 --- https://sso.common.cloud.hpe.com/as/token.oauth2; plain HTTP only to the loopback address
 ---@field workspace_id? string CENTRAL_WORKSPACE_ID: in place of token_url, GreenLake's endpoint of

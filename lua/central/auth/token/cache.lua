@@ -68,7 +68,8 @@ function cache.new(source)
     self.why = "switched off"
     return self
   elseif not config.secret then
-    self.why = "without a client secret there is nothing to seal it with"
+    self.why = config.ready_made and "a ready-made token is not shared"
+      or "without a client secret there is nothing to seal it with"
     return self
   elseif type(place) == "string" and place:find "^redis" then
     self.remote = require("central.auth.token.redis_cache").new(source)

@@ -16,9 +16,10 @@ local current_token = {}
 ---@field sent_boot? number when it was asked for; likewise sent_wall
 ---@field replaced boolean whether there was one before
 ---@field tracker userdata from which the getter of the client returns the token
----@field origin? "network" | "cache"
+---@field origin? "network" | "cache" | "ready-made"
+---@field has_no_end? boolean it is ready-made and does not say when it expires
 ---@field scope? string that was granted
----@field expired_record? { tracker: userdata, sent_boot: number } an expired one that was in a record
+---@field expired_record? { tracker: userdata, sent_boot: number, origin: string } an expired one that was read
 local CurrentToken = {}
 CurrentToken.__index = CurrentToken
 
@@ -89,7 +90,7 @@ function CurrentToken:_begin(tracker, token, raw)
   tracker:begin(token.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = token.expires_in, refresh_in = token.refresh_in,
     renew_before = self._config.renew_before, jitter = self._jitter or core.jitter(token.access_token),
-    took = raw.received_boot and raw.received_boot - raw.sent_boot,
+    took = raw.received_boot and raw.received_boot - raw.sent_boot, ready_made = token.ready_made,
   })
 end
 
@@ -150,7 +151,7 @@ function CurrentToken:take_record(raw, since)
   local other = self:_track(token, raw)
   local state, remaining = other:state()
   if state == "expired" then
-    self.expired_record = { tracker = other, sent_boot = raw.sent_boot }
+    self.expired_record = { tracker = other, sent_boot = raw.sent_boot, origin = "cache" }
     return false
   elseif remaining <= select(2, self.tracker:state()) then
     return false
@@ -158,6 +159,29 @@ function CurrentToken:take_record(raw, since)
   self:_hold(token, raw, "cache")
   self._had_one = true
   return true
+end
+
+--- Takes a ready-made token, unless it has expired. Whether it did.
+---@param token central.auth.TokenResponse
+---@param raw central.auth.RawReply
+---@return boolean
+function CurrentToken:take_ready_made(token, raw)
+  local other = self:_track(token, raw)
+  if other:state() == "expired" then
+    self.expired_record = { tracker = other, sent_boot = raw.sent_boot, origin = "ready-made" }
+    return false
+  end
+  self.replaced, self._had_one = self._had_one or false, true
+  self:_hold(token, raw, "ready-made")
+  self.has_no_end = token.expires_in == nil
+  return true
+end
+
+--- Whether this token was invalidated.
+---@param token string
+---@return boolean
+function CurrentToken:is_invalidated(token)
+  return self:_invalidated_at(token) ~= nil
 end
 
 --- Takes no such token from a record again, only from the server. Returns whether it was the one held.

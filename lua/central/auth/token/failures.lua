@@ -32,10 +32,16 @@ end
 
 -- --- the back-off --------------------------------------------------------------------------------------------------
 
+-- Whether a try costs no server anything; then a correction takes effect at once.
+function Failures:_is_cheap(failure)
+  local ready_made = self._source.config.ready_made
+  return failure.code == "config" or ready_made and (ready_made.kind == "value" or ready_made.kind == "file")
+end
+
 -- Seconds until the next try. Jitter also on the first, so that a fleet does not come back at once.
 function Failures:_pause(failure, retry_after)
-  if failure.code == "config" then
-    return 0 -- costs the server nothing, and a corrected option should take effect at once
+  if self:_is_cheap(failure) then
+    return 0
   elseif (failure.code == "http" or failure.code == "oauth")
     and not response_error.transient(failure.code, failure.detail) then
     return math.max(util.backoff(REFUSED_PAUSE, self.count - 1), retry_after)
@@ -61,7 +67,7 @@ function Failures:failed(failure, at, count)
   self.not_before = self._at + retry_after
   self.next_try = self._at + self:_pause(failure, retry_after)
   self.last = failure
-  if failure.code == "config" then -- a call without a token may try again at once; a usable token is not renewed yet
+  if self:_is_cheap(failure) then -- a call without a token may try again at once; a usable token is not renewed yet
     source.renewals:postpone(source.random() * util.backoff(FIRST_PAUSE, self.count - 1))
   end
 end

@@ -27,6 +27,9 @@ local renewal = {}
 local Renewal = {}
 Renewal.__index = Renewal
 
+--- For token/ready_made, which has another order and takes its result in another way.
+renewal.class = Renewal
+
 --- One that has not begun. `purpose`: `deadline`; `early`: no call waits for it; `since` (boot time): records of
 --- requests sent before it do not count; `look_only`: no request, but what other machines have; `refusal`: of another
 --- process, after which this one rereads the secret (see `start`).
@@ -156,9 +159,11 @@ function Renewal:is_advancing()
   return self._is_advancing
 end
 
--- The order of a fetch; nil: there is none yet, or the failure behind says why. Other calls that wait are woken: should
--- a function of the user's yield, they start a renewal of their own.
-function Renewal:_order()
+--- The order of a fetch; nil: there is none yet, or the failure behind says why, or the renewal is done. Other calls
+--- that wait are woken: should a function of the user's yield, they start a renewal of their own.
+---@return table? order
+---@return central.auth.Failure? failure
+function Renewal:order()
   local source = self._source
   if self._has_started and self._notifier then
     self._notifier:signal()
@@ -207,7 +212,7 @@ function Renewal:_start(more)
   self._more, self._subject = more or {}, nil
   local order, failure
   if not self.deadline:over() then
-    order, failure = self:_order()
+    order, failure = self:order()
   end
   if self.done then -- by a function of the user's
     return
@@ -248,7 +253,7 @@ function Renewal:advance(left)
   elseif self._transfer and self._transfer:wait(0, left or 0) then
     local result = self._transfer:finish() -- after an error in there it can be called again
     self._is_advancing = true
-    self:_take(result)
+    self:take(result)
     self._is_advancing = false
   elseif self._is_inline and self.deadline:over() then -- no thread works on it, and no call waits any more
     self:cancel(errors.failure("timeout", "no token in time"))
@@ -294,7 +299,9 @@ function Renewal:_on_shared(result)
   self:_continue(not found and {} or nil)
 end
 
-function Renewal:_take(result)
+--- Goes on as the result of a fetch says.
+---@param result table
+function Renewal:take(result)
   local outcome = result.outcome
   self.tries = math.max(self.tries - #result.attempts, 0)
   self.secret = self._source.renewals:note_result(result) or self.secret

@@ -6,6 +6,7 @@ local lazy = require("central.auth.util").lazy
 local renewal = require "central.auth.token.renewal"
 
 local errors = lazy "central.auth.errors"
+local ready_made = lazy "central.auth.token.ready_made"
 local reply_warnings = lazy "central.auth.token.reply_warnings"
 
 local MIN_INTERVAL = 1 -- seconds between renewals of a usable token
@@ -22,10 +23,21 @@ Renewals.__index = Renewals
 ---@param source central.auth.TokenSource
 ---@return central.auth.Renewals
 function renewals.new(source)
-  return setmetatable({ _source = source, count = 0, _not_before = 0, _next_in_background = 0 }, Renewals)
+  return setmetatable({
+    _source = source, _new = source.config.ready_made and ready_made.new or renewal.new,
+    count = 0, _not_before = 0, _next_in_background = 0,
+  }, Renewals)
 end
 
 -- --- what a fetch brings --------------------------------------------------------------------------------------------
+
+--- Notes that another token is in use.
+function Renewals:note_token()
+  local current = self._source.current
+  self.count = self.count + (current.replaced and 1 or 0)
+  self._source:note(current.replaced and "renewed" or "fetched",
+    { expires_in = not current.has_no_end and select(3, current:state()) or nil })
+end
 
 --- Takes a token from the network into use. Whether it can be used.
 ---@param token central.auth.TokenResponse
@@ -42,9 +54,8 @@ function Renewals:take(token, raw)
     source:note("odd_reply", { what = warning })
     return true
   end
-  self.count = self.count + (current.replaced and 1 or 0)
   self.skew = raw.date and raw.received_wall - raw.date
-  source:note(current.replaced and "renewed" or "fetched", { expires_in = remaining })
+  self:note_token()
   local config = source.config
   for _, what in ipairs(config.on_event and reply_warnings.list(raw, token, config.scope, warning) or {}) do
     source:note("odd_reply", { what = what })
@@ -116,7 +127,7 @@ function Renewals:start(purpose)
   elseif self:under_way() then
     return self:_join(purpose)
   end
-  local started = renewal.new(self._source, purpose)
+  local started = self._new(self._source, purpose)
   started:start(purpose)
   if not started.done then
     return started

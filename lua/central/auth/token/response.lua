@@ -48,13 +48,20 @@ function response.seconds(value)
   return value
 end
 
--- A JWT tells its own life. Only its length is used, so it matters not whose clock is right (RFC 7519, 4.1).
-local function jwt_life(token)
+--- When a JWT was issued and when it expires, by its server's clock (RFC 7519, 4.1); nil: it does not say.
+---@param token string
+---@return number? issued
+---@return number? expires
+function response.jwt_times(token)
   local payload = token:match("^[%w_-]+%.([%w_-]+)%.[%w_-]*$")
   local text = payload and core.base64url_decode(payload)
-  local claims = text and json.object(text)
-  local issued = claims and (response.seconds(claims.iat) or response.seconds(claims.nbf))
-  local expires = claims and response.seconds(claims.exp)
+  local claims = text and json.object(text) or {}
+  return response.seconds(claims.iat) or response.seconds(claims.nbf), response.seconds(claims.exp)
+end
+
+-- Only the length of a JWT's life is used, so it matters not whose clock is right.
+local function jwt_life(token)
+  local issued, expires = response.jwt_times(token)
   return issued and expires and response.seconds(expires - issued)
 end
 

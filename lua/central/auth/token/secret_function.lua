@@ -21,7 +21,7 @@ function secret_function.call(give)
   callers[give] = callers[give] or setmetatable({}, WEAK)
   if callers[give][thread] then
     return nil, nil, errors.failure("config",
-      "a token was asked for by the function that provides the client's own secret or assertion")
+      "a token was asked for by the function that provides the client's own secret, assertion or token")
   end
   callers[give][thread] = true -- needs memory: before the call
   local ok, value = pcall(give)

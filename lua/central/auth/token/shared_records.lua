@@ -29,6 +29,11 @@ function shared_records.take(source)
     return nil, failure
   end
   source:advance_renewal()
+  if source.config.ready_made then
+    local token, why = source:token()
+    failure = not token and why.code ~= "expired" and why or nil
+    return not failure or nil, failure
+  end
   local secret = source.client_secret
   if not secret.current and secret:is_read_by_fetch() then
     local result = shared_records.fetch(source, source:deadline())

@@ -332,6 +332,7 @@ function TokenSource:close()
   if not self._parent then
     self.client_secret:close()
     client_secret.wipe(self.config.cache_secret)
+    client_secret.wipe(self.config.ready_made)
   end
 end
 

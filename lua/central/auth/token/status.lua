@@ -7,7 +7,7 @@
 ---@field expires_at? integer seconds since 1970
 ---@field renews_in? number seconds until a call renews it
 ---@field lifetime? number seconds from its request to its expiry
----@field source? "network" | "cache" where the token came from; cache: from another process
+---@field source? "network" | "cache" | "ready-made" where the token came from; cache: from another process
 ---@field client? string the client id, masked
 ---@field token_url? string the token endpoint
 ---@field renewals? integer tokens that replaced another
@@ -79,10 +79,11 @@ function status.of(source)
   local tracker, sent_boot, origin = current.tracker, current.sent_boot, current.origin
   local expired = current.expired_record
   if expired and tracker:state() == "none" and expired.tracker:state() == "expired" then -- a clock may be set back
-    tracker, sent_boot, origin = expired.tracker, expired.sent_boot, "cache"
+    tracker, sent_boot, origin = expired.tracker, expired.sent_boot, expired.origin
   end
   local state, remaining, life, renews_in = tracker:state()
   local held = state ~= "none"
+  local ends = held and not (tracker == current.tracker and current.has_no_end)
   -- The end of an expired token lies in the past.
   local left = held and (remaining > 0 and remaining or math.min(sent_boot + life - source.clock:boot(), 0))
   local pause, failure = failures and failures:left() or 0, failures and failures.last
@@ -90,13 +91,13 @@ function status.of(source)
   local skew = renewals and renewals.skew
   skew = skew and (math.abs(skew) < 1 and 0 or skew)
   return setmetatable({
-    state = state,
-    expires_in = held and remaining or nil,
-    expires_at = held and math.floor(source.clock:wall() + left) or nil,
-    renews_in = held and renews_in or nil,
-    lifetime = held and life or nil,
+    state = held and not ends and "fresh" or state,
+    expires_in = ends and remaining or nil,
+    expires_at = ends and math.floor(source.clock:wall() + left) or nil,
+    renews_in = ends and renews_in or nil,
+    lifetime = ends and life or nil,
     source = held and origin or nil,
-    client = status.mask(source.config.client_id),
+    client = source.config.client_id and status.mask(source.config.client_id),
     token_url = source.config.token_url,
     renewals = renewals and renewals.count or 0,
     next_try_in = pause > 0 and pause or nil,

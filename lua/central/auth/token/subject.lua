@@ -57,6 +57,11 @@ end
 
 local INVALID_SUBJECT = { invalid_grant = true, invalid_token = true, invalid_request = true }
 
+-- Whether a refusal surely means the subject token. A ready-made one may be the only one.
+local function is_about_token(detail)
+  return detail.status == 401 or detail.oauth_error == "invalid_grant" or detail.oauth_error == "invalid_token"
+end
+
 --- Whether another exchange may succeed because this one was refused for what may be an invalid subject token: then
 --- that is invalidated, unless another was only now, and there is, or will be, another.
 ---@param token string
@@ -65,7 +70,9 @@ local INVALID_SUBJECT = { invalid_grant = true, invalid_token = true, invalid_re
 function Subject:may_exchange_again(token, failure)
   local source = self._source
   local now, is_current = source.clock:boot(), source.current:token() == token
-  if not response_error.rejected(failure.code, failure.detail) and not INVALID_SUBJECT[failure.detail.oauth_error]
+  if is_current and source.config.ready_made and not is_about_token(failure.detail) then
+    return false
+  elseif not response_error.rejected(failure.code, failure.detail) and not INVALID_SUBJECT[failure.detail.oauth_error]
     or is_current and now < self._next_invalidation then
     return false
   elseif is_current then

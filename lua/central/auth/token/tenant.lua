@@ -54,8 +54,11 @@ function tenant.config(parent, workspace_id, given)
   local id, problem = config.check("workspace_id", workspace_id)
   if not id then
     return errors.invalid_option("workspace_id", "the argument of tenant", problem)
+  elseif given.authenticate and parent.ready_made then
+    return errors.invalid_option("authenticate", "the argument authenticate of tenant",
+      "with a ready-made token there are no client credentials to send")
   end
-  local own = { scope = false, audience = false, resource = false, params = false, cluster = false }
+  local own = { scope = false, audience = false, resource = false, params = false, cluster = false, ready_made = false }
   for _, name in ipairs(OWN) do
     if given[name] ~= nil then
       own[name], problem = config.check(name, given[name])

@@ -23,7 +23,7 @@ invalidate.examples = {
 --- Forgets the shared token, or the one on standard input if it is still the shared one.
 ---@param options table
 function invalidate.run(options)
-  try(session.status(options))
+  try(session.status_of_shared(options))
   local refused = options.token and (io.read "l" or ""):match "^%s*(.-)%s*$" or nil
   if refused == "" then
     return errors.fail("config", "there is no token on standard input; write the refused token to it, or omit -")

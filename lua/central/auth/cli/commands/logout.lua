@@ -19,7 +19,7 @@ logout.description = "Removes the shared token from the cache. With --profile NA
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
 local function forget_token(options)
-  local status, message, code, detail = session.status(options)
+  local status, message, code, detail = session.status_of_shared(options)
   if not status then
     return nil, message, code, detail
   end

@@ -17,7 +17,9 @@ renew.description = "Gets a new token and shares it, even if the current one is 
 function renew.run(options)
   local client = try(session.open(options))
   try(client:renew())
-  terminal.note(options, ("A new token, valid for %s."):format(duration(client:status().expires_in)))
+  local status = client:status()
+  terminal.note(options, ("%s%s."):format(status.source == "ready-made" and "The token was read" or "A new token",
+    status.expires_in and ", valid for " .. duration(status.expires_in) or ""))
 end
 
 return renew

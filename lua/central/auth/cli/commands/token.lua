@@ -29,7 +29,8 @@ local function as_json(options, value)
   local status = auth.status()
   local json_text = require "central.auth.cli.json_text"
   return (options.output and json_text.line or json_text.shown)(json_text.of {
-    access_token = value, token_type = "Bearer", expires_in = math.floor(status.expires_in),
+    access_token = value, token_type = "Bearer",
+    expires_in = status.expires_in and math.floor(status.expires_in),
     expires_at = status.expires_at,
   })
 end

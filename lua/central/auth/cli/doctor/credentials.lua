@@ -77,8 +77,14 @@ return function(context, report)
       detail.option and not detail.source and "run central-auth login" or nil)
   end
   context.config = found
-  report("ok", "credentials", ("client %s (from %s)"):format(status.mask(found.client_id), found.from.client_id))
   files(found, report)
+  if found.ready_made then
+    local origin = found.ready_made
+    report("ok", "credentials", ("a ready-made token (%s from %s)"):format(origin.name, origin.from))
+    context.ready = true
+    return
+  end
+  report("ok", "credentials", ("client %s (from %s)"):format(status.mask(found.client_id), found.from.client_id))
   local source = found.secret or found.assertion
   context.ready = not source or secret(source, report)
   report("ok", "token_url", ("%s (%s)"):format(found.token_url,

@@ -65,6 +65,18 @@ local function clock_at_failure(outcome, report)
   end
 end
 
+local function clock(raw, report)
+  local skew = raw.date and raw.received_wall - raw.date
+  if not skew then
+    report("note", "clock", "the server's reply has no date")
+  elseif math.abs(skew) > SKEW_MAX then
+    report("bad", "clock", ("this clock is %.0f s %s"):format(math.abs(skew), skew > 0 and "fast" or "slow"),
+      SET_CLOCK .. ". Tokens that are requested still work: their lifetime does not depend on this clock")
+  else
+    report("ok", "clock", ("within %d s of the server's"):format(math.max(1, math.ceil(math.abs(skew)))))
+  end
+end
+
 local function report_reply(raw, took, report)
   if raw.status >= 300 and raw.status < 400 then
     report("bad", "token_url", ("the server redirects (HTTP %d) to %s"):format(raw.status,
@@ -75,15 +87,7 @@ local function report_reply(raw, took, report)
   elseif took > SLOW then
     report("note", "http", ("the server took %.1f s to reply"):format(took), "renewal starts earlier for a slow server")
   end
-  local skew = raw.date and raw.received_wall - raw.date
-  if not skew then
-    report("note", "clock", "the server's reply has no date")
-  elseif math.abs(skew) > SKEW_MAX then
-    report("bad", "clock", ("this clock is %.0f s %s"):format(math.abs(skew), skew > 0 and "fast" or "slow"),
-      SET_CLOCK .. ". Tokens still work: their lifetime does not depend on this clock")
-  else
-    report("ok", "clock", ("within %d s of the server's"):format(math.max(1, math.ceil(math.abs(skew)))))
-  end
+  clock(raw, report)
 end
 
 -- Reports the connection to base_url in one line. Any status of a reply is good.
@@ -91,7 +95,8 @@ local function base_url(config, report)
   local found = setmetatable({ token_url = config.base_url, option = "base_url" }, { __index = config })
   local outcome = probe(config, config.base_url)
   if outcome.raw then
-    return report("ok", "base_url", ("%s replies (HTTP %d)"):format(config.base_url, outcome.raw.status))
+    report("ok", "base_url", ("%s replies (HTTP %d)"):format(config.base_url, outcome.raw.status))
+    return config.ready_made and clock(outcome.raw, report) -- by which its life is told
   elseif outcome.code == "config" and not outcome.detail.reached then
     outcome.advice = PROXY_FORM
   end
@@ -123,10 +128,10 @@ end
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(context, report)
   local found = context.config
-  if not found then
+  if not found or not (found.token_url or found.base_url) then
     return
   end
-  local proxy, why = proxies.of(found, found.token_url)
+  local proxy, why = proxies.of(found, found.token_url or found.base_url)
   report("ok", "proxy", proxy and ("%s (from %s)%s"):format(proxy.url, proxy.from,
     proxy.unused ~= "" and "; not used: " .. proxy.unused or "") or why)
   trust(found, report)
@@ -134,7 +139,7 @@ return function(context, report)
   if context.options.offline or not loads then
     return
   end
-  context.reached = token_url(found, proxy, report)
+  context.reached = found.token_url and token_url(found, proxy, report)
   if found.base_url then
     base_url(found, report)
   end

@@ -45,9 +45,13 @@ local function token(client, report)
   local value, message, code = client:token()
   if not value then
     return report("bad", "token", message, code == "oauth" and "run central-auth login to replace the credentials"
-      or "see the checks above")
+      or code ~= "expired" and "see the checks above" or nil)
   end
   local status = client:status()
+  if status.source == "ready-made" then
+    return report("ok", "token", status.expires_in and "valid for " .. duration(status.expires_in)
+      or "it does not say when it expires")
+  end
   report("ok", "token", ("%s, from the %s, valid for %s, is renewed in %s"):format(status.state, status.source,
     duration(status.expires_in), duration(status.renews_in or 0)))
 end
@@ -59,6 +63,8 @@ return function(context, report)
   local client = context.config and session.open(context.options)
   if not client then
     return
+  elseif context.config.ready_made then
+    return token(client, report)
   elseif context.ready then
     client:status { shared = true }
   end
