@@ -59,7 +59,7 @@ end
 ---@param seconds? number since 1970; default: now
 ---@return string
 function terminal.time_of_day(seconds)
-  return (os.date("%H:%M:%S %z", seconds and math.floor(seconds)):gsub("%+0000$", "UTC"):gsub("(%d%d)$", ":%1"))
+  return (os.date("%H:%M:%S %z", seconds and math.floor(seconds)):gsub(" %+0000$", " UTC"):gsub("(%d%d)$", ":%1"))
 end
 
 --- Prints the error message of the command.
