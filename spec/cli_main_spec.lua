@@ -65,7 +65,14 @@ describe("central-auth ends", function()
     output, errors, status = home:run("token", { CENTRAL_CLIENT_ID = false })
     assert.equal("1 ", status .. " " .. output)
     assert.matches("CENTRAL_CLIENT_ID", errors)
-    assert.matches('run "central%-auth login"', errors)
+    local nothing = { CENTRAL_CLIENT_ID = false, CENTRAL_CLIENT_SECRET = false }
+    local first = 'central-auth: no credentials: run "central-auth login", or set CENTRAL_CLIENT_ID and'
+      .. " CENTRAL_CLIENT_SECRET\nProfile: " .. home:profile() .. ". "
+    assert.equal(first .. "Create credentials in HPE GreenLake: Manage Workspace, Personal API clients, Create Personal"
+      .. " API client.\n", home:fails("token", nothing))
+    nothing.CENTRAL_CLIENTID = "x"
+    assert.equal(first .. "CENTRAL_CLIENTID is not a variable of central-auth, and is ignored; did you mean"
+      .. " CENTRAL_CLIENT_ID?\n", home:fails("token", nothing))
   end)
 
   it("with 1 when what it prints can't be written", function()

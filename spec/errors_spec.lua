@@ -44,6 +44,8 @@ describe("errors #valgrind", function()
     local known = { "client_id", "client_secret", "token_url" }
     assert.equal('; did you mean "client_id"?', errors.suggest("clientid", known))
     assert.equal('; did you mean "client_secret"?', errors.suggest("CLIENT_SECRTE", known))
+    assert.equal('; did you mean "client_secret"?', errors.suggest("Secret", known))
+    assert.equal("", errors.suggest("ecret", known))
     assert.equal("", errors.suggest("colour", known))
     assert.equal("", errors.suggest("", known))
   end)

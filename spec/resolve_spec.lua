@@ -147,6 +147,25 @@ describe("config", function()
       '{ client_id = "arg", client_secret = "x" }'))
   end)
 
+  it("names misspelt variables where credentials are missing, and never their values", function()
+    local message = show { CENTRAL_CLIENTID = "i", CENTRAL_SECRET = "hush", CENTRAL_TOKEN = "t", CENTRAL_FOO = "hush" }
+    assert.equal('config\tno credentials: run "central-auth login", or set CENTRAL_CLIENT_ID and CENTRAL_CLIENT_SECRET',
+      message:match "^[^\n]*")
+    local second, after = message:match "^[^\n]*\n(.-)\t(.*)$"
+    assert.equal("client_id\n", after)
+    assert.matches("^Profile: [^\n]*default.lua[^\n]*$", second)
+    for _, said in ipairs { "CENTRAL_CLIENTID is not a variable of central-auth, and is ignored; did you mean "
+      .. "CENTRAL_CLIENT_ID?", "CENTRAL_SECRET is not a variable of central-auth, and is ignored; did you mean "
+      .. "CENTRAL_CLIENT_SECRET?", "CENTRAL_FOO is not a variable of central-auth, and is ignored." } do
+      assert.truthy(second:find(said, 1, true), second)
+    end
+    assert.is_nil(message:find("CENTRAL_TOKEN is", 1, true))
+    assert.is_nil(message:find("hush", 1, true))
+    message = show { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRT = "hush" }
+    assert.matches("^config\tno client secret: [^\n]*\n[^\n]*did you mean CENTRAL_CLIENT_SECRET%?\tclient_secret\n$",
+      message)
+  end)
+
   it("says what is missing, all three places, and how to get one", function()
     local shown = show(home "return {}")
     assert.matches("^config\tno credentials: run .central%-auth login.*CENTRAL_CLIENT_ID.*/central%-auth/default.lua%. "

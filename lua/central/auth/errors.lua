@@ -249,7 +249,8 @@ local function edit_distance(a, b)
   return row[#b]
 end
 
---- Returns `; did you mean "…"?` if one of the known names is similar, else an empty string.
+--- Returns `; did you mean "…"?` if one of the known names is similar, or ends with the name as a word of its own;
+--- else an empty string.
 ---@param name string
 ---@param known string[]
 ---@return string
@@ -260,6 +261,9 @@ function errors.suggest(name, known)
     if d < nearest then
       best, nearest = candidate, d
     end
+  end
+  for _, candidate in ipairs(best and {} or known) do
+    best = best or candidate:sub(-#name - 1) == "_" .. name:lower() and candidate or nil
   end
   return best and ("; did you mean %q?"):format(best) or ""
 end

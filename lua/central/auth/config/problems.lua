@@ -5,6 +5,7 @@ local errors = require "central.auth.errors"
 local lazy = require("central.auth.util").lazy
 local options = require "central.auth.config.options"
 local paths = require "central.auth.config.paths"
+local unknown_variables = require "central.auth.config.unknown_variables"
 
 local profile = lazy "central.auth.config.profile"
 
@@ -29,8 +30,18 @@ function problems.raise(given)
   end
 end
 
-local MISSING = 'no %s: run "central-auth login", or set %s\nProfile: %s%s. Create credentials in HPE'
-  .. " GreenLake: Manage Workspace, Personal API clients, Create Personal API client."
+local MISSING = 'no %s: run "central-auth login", or set %s\nProfile: %s%s. %s'
+local CREATE = "Create credentials in HPE GreenLake: Manage Workspace, Personal API clients, Create Personal API"
+  .. " client."
+
+-- Returns sentences that name ignored variables; else how to create credentials.
+local function advice()
+  local sentences = unknown_variables()
+  for i, text in ipairs(sentences) do
+    sentences[i] = text:find "%?$" and text or text .. "."
+  end
+  return sentences[1] and table.concat(sentences, " ") or CREATE
+end
 
 --- Returns the failure of missing credentials.
 ---@param option? "client_id" | "client_secret" the missing one; nil: both
@@ -49,7 +60,7 @@ function problems.missing(option, entry, reason)
     reason = "no such file; other profiles: " .. table.concat(names, ", ")
   end
   local path = entry and entry.path or paths.profile(paths.DEFAULT_PROFILE) or "central-auth/default.lua"
-  return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or ""),
+  return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or "", advice()),
     { option = option or "client_id" })
 end
 
