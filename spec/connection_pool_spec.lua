@@ -106,6 +106,23 @@ describe("a place", function()
     end
   end)
 
+  it("leaves its connection to the next request, also where all are taken", function()
+    local made = 0
+    source.transfers = transfers.new({ clock = clock, parts = { transfer = function()
+      made = made + 1
+      return transfer()
+    end } })
+    places = connection_pool.new(source)
+    for _ = 1, 2 do
+      started, ended = {}, {}
+      for n, asked in ipairs(fill()) do
+        ended["r" .. n] = true
+        assert.is_true(asked:look())
+      end
+    end
+    assert.equal(LIMIT, made)
+  end)
+
   it("is free once its reply has come, read or not, and the reply is not lost", function()
     local all = fill()
     for n = 1, LIMIT do

@@ -192,6 +192,11 @@ describe("a pending token in cqueues #slow", function()
   end)
 end)
 
+it("does not load luv in a coroutine, after whose end luv would crash", function()
+  local wait = [[lua5.4 -e 'print(pcall(require("central.auth.loops").luv, 0, 0))']]
+  assert.matches('false%s+load luv by require "luv" before', (process.run(wait)))
+end)
+
 describe("the example #slow", function()
   local folder
 

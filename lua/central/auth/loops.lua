@@ -1,5 +1,5 @@
 -- Adapters for event loops, for the option `wait`: the coroutine yields until a descriptor is readable, and the loop
--- runs other coroutines in the meantime. Each adapter loads its library on first use.
+-- runs other coroutines in the meantime. The adapters load cqueues and copas on first use.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -20,7 +20,8 @@ end
 ---@param fd integer
 ---@param seconds number
 function loops.luv(fd, seconds)
-  local uv = require "luv"
+  local uv = package.loaded.luv -- luv crashes after the end of a coroutine that has loaded it
+    or error('load luv by require "luv" before a coroutine waits by it', 0)
   local waiter, poll, timer = coroutine.running(), uv.new_poll(fd), uv.new_timer()
   local waiting = true
   local function wake()

@@ -6,7 +6,7 @@ local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
 
-local MAX_IDLE = 4 -- transfers that are kept
+local MAX_IDLE = 16 -- transfers that are kept: as many as there are API calls at a time
 
 local transfers = {}
 
