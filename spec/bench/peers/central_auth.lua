@@ -1,9 +1,10 @@
--- This library. first | warm | renew | calls | steady
+-- This library. first | warm | nothing | renew | renew-cached | calls | page | cqueues | luv | steady
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
 
-local REQUESTS = 2000
+local REQUESTS, PAGES = 2000, 300
+local AT_ONCE, EACH = 16, 20 -- calls at a time, and calls of each in turn
 local CALLS, CLIENTS, RENEWALS = 5000000, 20, 9 -- with the first one, the ten requests a client may make at once
 
 assert(auth.token())
@@ -25,10 +26,10 @@ elseif arg[1] == "nothing" then
     nothing()
   end
   print((measure.now() - started) / CALLS * 1e9)
-elseif arg[1] == "renew" then
+elseif arg[1] == "renew" or arg[1] == "renew-cached" then
   local spent = 0
-  for _ = 1, CLIENTS do
-    local client <close> = assert(auth.new { cache = false })
+  for i = 1, CLIENTS do
+    local client <close> = assert(auth.new { cache = arg[1] == "renew-cached", client_id = "an-identifier-" .. i })
     assert(client:token())
     started = measure.now()
     for _ = 1, RENEWALS do
@@ -37,14 +38,41 @@ elseif arg[1] == "renew" then
     spent = spent + measure.now() - started
   end
   print(CLIENTS * RENEWALS / spent)
-elseif arg[1] == "calls" then
-  assert(auth.get("/devices").json)
+elseif arg[1] == "calls" or arg[1] == "page" then
+  local path, count = "/devices", REQUESTS
+  if arg[1] == "page" then
+    path, count = "/page", PAGES
+  end
+  assert(auth.get(path).json)
   started = measure.now()
   local before = os.clock() -- CPU time of this process, all threads
-  for _ = 1, REQUESTS do
-    assert(auth.get("/devices").json)
+  for _ = 1, count do
+    assert(auth.get(path).json)
   end
-  print(REQUESTS / (measure.now() - started), (os.clock() - before) / REQUESTS * 1e6)
+  print(count / (measure.now() - started), (os.clock() - before) / count * 1e6)
+elseif arg[1] == "cqueues" or arg[1] == "luv" then
+  local client <close> = assert(auth.new { wait = require("central.auth.loops")[arg[1]] })
+  local loops = require(arg[1]) -- luv must not be loaded first in a coroutine
+  local function run(each)
+    local function get()
+      for _ = 1, each do
+        assert(client:get("/slow").json)
+      end
+    end
+    local loop = arg[1] == "cqueues" and loops.new()
+    for _ = 1, AT_ONCE do
+      if loop then
+        loop:wrap(get)
+      else
+        coroutine.wrap(get)()
+      end
+    end
+    return loop and assert(loop:loop()) or loops.run()
+  end
+  run(1)
+  started = measure.now()
+  run(EACH)
+  print(AT_ONCE * EACH / (measure.now() - started))
 elseif arg[1] == "steady" then
   local LIFETIME = 3 -- of the server's tokens; from when one is first seen, it is less
   local clock, took, first_seen, tokens = require("central.auth.core").clock(), {}, {}, 0

@@ -1,5 +1,5 @@
 /* The floor of a first token and of a renewal: the same request by libcurl with nothing around it.
- * floor first | floor renew | floor calls
+ * floor first | renew | calls | page | many
  * SPDX-License-Identifier: MIT */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { RENEWALS = 200, CALLS = 2000 };
+enum { RENEWALS = 200, CALLS = 2000, PAGES = 300, AT_ONCE = 16, EACH = 20 };
 
 static size_t drop(char *bytes, size_t size, size_t count, void *data) {
     (void)bytes;
@@ -31,22 +31,68 @@ static double spent(void) {
 }
 
 /* The token itself costs a call nothing; its length does. */
-static CURLcode call(CURL *easy) {
+static struct curl_slist *make_get(CURL *easy, const char *path) {
     char url[512];
     char line[1024];
-    (void)snprintf(url, sizeof url, "%s/devices", getenv("BASE_URL"));
+    (void)snprintf(url, sizeof url, "%s%s", getenv("BASE_URL"), path);
     (void)snprintf(line, sizeof line, "Authorization: Bearer %0792d", 0);
     struct curl_slist *lines = curl_slist_append(NULL, line);
     lines = curl_slist_append(lines, "Accept: application/json");
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, lines);
-    CURLcode error = curl_easy_perform(easy);
+    return lines;
+}
+
+static CURLcode call(CURL *easy, const char *path, int calls, CURLcode error) {
+    struct curl_slist *lines = make_get(easy, path);
+    if (error == CURLE_OK)
+        error = curl_easy_perform(easy);
     double started = now();
     double before = spent();
-    for (int i = 0; i < CALLS && error == CURLE_OK; i++)
+    for (int i = 0; i < calls && error == CURLE_OK; i++)
         error = curl_easy_perform(easy);
-    printf("%f %f\n", (double)CALLS / (now() - started), (spent() - before) / CALLS * 1e6);
+    printf("%f %f\n", calls / (now() - started), (spent() - before) / calls * 1e6);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(lines);
+    return error;
+}
+
+/* Each handle makes its next call at once when one has ended. */
+static CURLcode run_together(CURLM *multi, CURL *const *handles, int calls) {
+    CURLcode error = CURLE_OK;
+    for (int i = 0; i < AT_ONCE; i++)
+        curl_multi_add_handle(multi, handles[i]);
+    for (int started = AT_ONCE, ended = 0, running = 0, left = 0; ended < calls && error == CURLE_OK;) {
+        curl_multi_perform(multi, &running);
+        const CURLMsg *message = NULL;
+        while ((message = curl_multi_info_read(multi, &left)) != NULL) {
+            CURL *easy = message->easy_handle;
+            error = error == CURLE_OK ? message->data.result : error;
+            curl_multi_remove_handle(multi, easy);
+            ended++;
+            if (started++ < calls)
+                curl_multi_add_handle(multi, easy);
+        }
+        curl_multi_poll(multi, NULL, 0, ended < calls ? 1000 : 0, NULL);
+    }
+    return error;
+}
+
+static CURLcode together(CURL *easy) {
+    struct curl_slist *lines = make_get(easy, "/slow");
+    CURL *handles[AT_ONCE];
+    CURLM *multi = curl_multi_init();
+    for (int i = 0; i < AT_ONCE; i++)
+        handles[i] = curl_easy_duphandle(easy);
+    CURLcode error = run_together(multi, handles, AT_ONCE);
+    double started = now();
+    if (error == CURLE_OK)
+        error = run_together(multi, handles, AT_ONCE * EACH);
+    printf("%f\n", AT_ONCE * EACH / (now() - started));
+    for (int i = 0; i < AT_ONCE; i++)
+        curl_easy_cleanup(handles[i]);
+    curl_multi_cleanup(multi);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(lines);
     return error;
@@ -72,8 +118,12 @@ int main(int count, char **words) {
             error = curl_easy_perform(easy);
         printf("%f\n", (double)RENEWALS / (now() - started));
     }
-    if (count > 1 && error == CURLE_OK && strcmp(words[1], "calls") == 0)
-        error = call(easy);
+    if (count > 1 && strcmp(words[1], "calls") == 0)
+        error = call(easy, "/devices", CALLS, error);
+    if (count > 1 && strcmp(words[1], "page") == 0)
+        error = call(easy, "/page", PAGES, error);
+    if (count > 1 && error == CURLE_OK && strcmp(words[1], "many") == 0)
+        error = together(easy);
     curl_easy_cleanup(easy);
     return error == CURLE_OK ? 0 : 1;
 }

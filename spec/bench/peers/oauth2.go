@@ -1,4 +1,4 @@
-// Go's golang.org/x/oauth2/clientcredentials: oauth2 first | warm | renew | calls | steady
+// Go's golang.org/x/oauth2/clientcredentials: oauth2 first | warm | renew | calls | page | many | steady
 // SPDX-License-Identifier: MIT
 package main
 
@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"sort"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-const calls, renewals, requests = 5000000, 200, 2000
+const calls, renewals, requests, pages = 5000000, 200, 2000, 300
+const atOnce, each = 16, 20 // calls at a time, and calls of each in turn
 
 func check(err error) {
 	if err != nil {
@@ -52,12 +54,36 @@ func spent() float64 {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
 }
 
-func get(client *http.Client) {
-	reply, err := client.Get(os.Getenv("BASE_URL") + "/devices")
+func get(client *http.Client, path string) {
+	reply, err := client.Get(os.Getenv("BASE_URL") + path)
 	check(err)
 	var page map[string]any
 	check(json.NewDecoder(reply.Body).Decode(&page))
 	check(reply.Body.Close())
+}
+
+// Calls one after the other: how many a second, and the CPU time of each.
+func inTurn(client *http.Client, path string, count int) {
+	get(client, path)
+	started, before := time.Now(), spent()
+	for i := 0; i < count; i++ {
+		get(client, path)
+	}
+	fmt.Println(float64(count)/time.Since(started).Seconds(), (spent()-before)/float64(count)*1e6)
+}
+
+func together(client *http.Client, each int) {
+	var group sync.WaitGroup
+	for i := 0; i < atOnce; i++ {
+		group.Add(1)
+		go func() {
+			for n := 0; n < each; n++ {
+				get(client, "/slow")
+			}
+			group.Done()
+		}()
+	}
+	group.Wait()
 }
 
 func main() {
@@ -67,7 +93,8 @@ func main() {
 		check(err)
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(pem)
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		client := &http.Client{Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: pool}, MaxIdleConnsPerHost: atOnce}}
 		ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
 	}
 	config := clientcredentials.Config{
@@ -92,14 +119,15 @@ func main() {
 		}
 		fmt.Println(renewals / time.Since(started).Seconds())
 	case "calls":
+		inTurn(config.Client(ctx), "/devices", requests)
+	case "page":
+		inTurn(config.Client(ctx), "/page", pages)
+	case "many":
 		client := config.Client(ctx)
-		get(client)
+		together(client, 1)
 		started = time.Now()
-		before := spent()
-		for i := 0; i < requests; i++ {
-			get(client)
-		}
-		fmt.Println(requests/time.Since(started).Seconds(), (spent()-before)/requests*1e6)
+		together(client, each)
+		fmt.Println(atOnce * each / time.Since(started).Seconds())
 	case "steady":
 		patient := oauth2.ReuseTokenSource(nil, unhurried{fetcher{ctx, config}})
 		var took []float64

@@ -1,4 +1,4 @@
-# The Python sample of HPE's guide: requests-oauthlib. first | warm | renew | calls
+# The Python sample of HPE's guide: requests-oauthlib. first | warm | renew | calls | page
 # SPDX-License-Identifier: MIT
 import os
 import sys
@@ -7,7 +7,7 @@ import time
 from oauthlib.oauth2 import BackendApplicationClient
 from requests_oauthlib import OAuth2Session
 
-CALLS, RENEWALS, REQUESTS = 500000, 100, 300
+CALLS, RENEWALS, REQUESTS, PAGES = 500000, 100, 300, 100
 
 session = OAuth2Session(client=BackendApplicationClient(client_id=os.environ["CLIENT_ID"]))
 
@@ -35,11 +35,13 @@ elif sys.argv[1] == "renew":
     for _ in range(RENEWALS):
         fetch()
     print(RENEWALS / (time.perf_counter() - started))
-elif sys.argv[1] == "calls":
+elif sys.argv[1] in ("calls", "page"):
+    path, count = ("/devices", REQUESTS) if sys.argv[1] == "calls" else ("/page", PAGES)
+
     def get():
-        session.get(os.environ["BASE_URL"] + "/devices", verify=os.environ.get("CA_FILE") or True).json()
+        session.get(os.environ["BASE_URL"] + path, verify=os.environ.get("CA_FILE") or True).json()
     get()
     started, before = time.perf_counter(), time.process_time()
-    for _ in range(REQUESTS):
+    for _ in range(count):
         get()
-    print(REQUESTS / (time.perf_counter() - started), (time.process_time() - before) / REQUESTS * 1e6)
+    print(count / (time.perf_counter() - started), (time.process_time() - before) / count * 1e6)
