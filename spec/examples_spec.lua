@@ -176,7 +176,7 @@ describe("the example of a poller", function()
     assert.equal(0, count "HTTP status") -- nobody noticed
     server:fail { status = 500, times = math.huge, of = "api" }
     -- A call may take the 30 s of its timeout.
-    process.wait_until(function() return count "HTTP status 500" > 0 end, 40, "the outage")
+    process.wait_until(function() return count "HTTP status 500" > 0 end, 60, "the outage")
     local before = count "12 access points"
     server:recover()
     process.wait_until(function() return count "12 access points" > before + 1 end, 30, "the end of the outage")

@@ -93,7 +93,7 @@ describe("a proxy", function()
     local output = child.run(([[
       local auth = require "central.auth"
       local function client(token_url)
-        return auth.new { client_id = "id", client_secret = "a-long-enough-secret", cache = false, timeout = 1,
+        return auth.new { client_id = "id", client_secret = "a-long-enough-secret", cache = false, timeout = 3,
           token_url = token_url, base_url = "https://api.example" }
       end
       print((select(2, client("https://token.example/x"):token())))
@@ -113,7 +113,7 @@ end)
 
 describe("a proxy that misbehaves", function()
   local cases = {
-    ["says nothing: timeout #slow"] = { code = "timeout", handler = function(conn) conn:sleep(10) end },
+    ["says nothing: timeout #slow"] = { code = "timeout", seconds = 1, handler = function(conn) conn:sleep(10) end },
     ["resets: network"] = { code = "network", handler = function(conn) conn:reset() end },
     ["refuses with HTML: connect"] = { code = "connect", replies = rude.reply(403, nil, "<html>\27[31m</html>") },
     ["sends endless headers: reply"] = {
@@ -147,7 +147,7 @@ describe("a proxy that misbehaves", function()
   for name, spec in pairs(cases) do
     it(name, function()
       local proxy <close> = rude.start(spec)
-      local got = token_by(("http://user:%s@127.0.0.1:%d"):format(PASSWORD, proxy.port), 1)
+      local got = token_by(("http://user:%s@127.0.0.1:%d"):format(PASSWORD, proxy.port), spec.seconds or 5)
       assert.equal(spec.code, got.code, got.message)
       for _, request in ipairs(proxy:requests()) do
         assert.equal("CONNECT 127.0.0.1:" .. server.port, request.method .. " " .. request.path)
