@@ -9,12 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(CLOCK_BOOTTIME)
-#define BOOT_CLOCK CLOCK_BOOTTIME
-#else
-#define BOOT_CLOCK CLOCK_MONOTONIC /* macOS: counts sleep; elsewhere the wall clock makes up for it */
-#endif
-
 /* 0 if the clock is stopped. */
 static int64_t read_ns(const struct auth_clock *clock, clockid_t id) {
     struct timespec now = {0};
@@ -24,7 +18,7 @@ static int64_t read_ns(const struct auth_clock *clock, clockid_t id) {
 }
 
 int64_t auth_clock_boot_ns(const struct auth_clock *clock) {
-    return read_ns(clock, BOOT_CLOCK) + clock->boot_shift_ns;
+    return read_ns(clock, CLOCK_BOOTTIME) + clock->boot_shift_ns;
 }
 
 int64_t auth_clock_wall_ns(const struct auth_clock *clock) {
@@ -42,16 +36,10 @@ void auth_clock_stop(struct auth_clock *clock) {
     clock->stopped = true;
 }
 
-#if defined(CLOCK_MONOTONIC_COARSE) && defined(CLOCK_REALTIME_COARSE)
 struct auth_instant auth_clock_coarse_now(const struct auth_clock *clock) {
     return (struct auth_instant){.boot_ns = read_ns(clock, CLOCK_MONOTONIC_COARSE) + clock->boot_shift_ns,
                                  .wall_ns = read_ns(clock, CLOCK_REALTIME_COARSE) + clock->wall_shift_ns};
 }
-#else
-struct auth_instant auth_clock_coarse_now(const struct auth_clock *clock) {
-    return auth_clock_now(clock);
-}
-#endif
 
 void auth_clock_boot_id(unsigned char *id) {
     char text[64] = ""; /* 8-4-4-4-12 hexadecimal digits */

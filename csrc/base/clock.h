@@ -20,7 +20,7 @@ struct auth_clock {
 };
 
 struct auth_instant {
-    int64_t boot_ns; /* CLOCK_BOOTTIME, or the nearest thing that counts suspend */
+    int64_t boot_ns; /* CLOCK_BOOTTIME */
     int64_t wall_ns; /* since 1970-01-01 UTC */
 };
 
@@ -37,8 +37,7 @@ void auth_clock_stop(struct auth_clock *clock);
 struct auth_instant auth_clock_coarse_now(const struct auth_clock *clock);
 
 /* Identifies this boot of the machine: boot times of different ids can't be compared. All zero if the system
- * has none; such an id equals no other, not even itself. `id` has AUTH_CLOCK_BOOT_ID
- * bytes. */
+ * has none; such an id equals no other, not even itself. `id` has AUTH_CLOCK_BOOT_ID bytes. */
 void auth_clock_boot_id(unsigned char *id);
 
 /* A span of time as the system takes it; a negative one is none. */
