@@ -90,24 +90,10 @@ static size_t take_head(struct auth_record *record, const unsigned char *head) {
     return (size_t)take(&head, 4);
 }
 
-/* Writes magic and name, the additional data of the encryption. Returns their length; 0: the name is too
- * long. */
-static size_t additional_data(unsigned char *data, const char *name) {
-    size_t length = strlen(name);
-    if (length > AUTH_SEAL_NAME_MAX)
-        return 0;
-    memcpy(data, MAGIC, MAGIC_BYTES);
-    for (size_t i = 0; i < length; i++)
-        data[MAGIC_BYTES + i] = (unsigned char)name[i];
-    return MAGIC_BYTES + length;
-}
-
 bool auth_seal_encrypt(struct auth_secret *out, const struct auth_record *record,
                        const struct auth_secret *key, const char *name) {
-    unsigned char data[MAGIC_BYTES + AUTH_SEAL_NAME_MAX];
-    size_t data_length = additional_data(data, name);
     size_t length = AUTH_SEAL_OVERHEAD + record->body_length;
-    if (data_length == 0 || key->length != KEY_BYTES || record->body_length > AUTH_SEAL_BODY_MAX ||
+    if (key->length != KEY_BYTES || record->body_length > AUTH_SEAL_BODY_MAX ||
         !auth_secret_reserve(out, out->length + length))
         return false;
     unsigned char *nonce = out->data + out->length + MAGIC_BYTES;
@@ -118,7 +104,7 @@ bool auth_seal_encrypt(struct auth_secret *out, const struct auth_record *record
     if (record->body_length > 0)
         memcpy(plain + HEAD_BYTES, record->body, record->body_length);
     (void)crypto_aead_xchacha20poly1305_ietf_encrypt(plain, NULL, plain, HEAD_BYTES + record->body_length,
-                                                     data, data_length, NULL, nonce,
+                                                     (const unsigned char *)name, strlen(name), NULL, nonce,
                                                      key->data); /* can't fail */
     out->length += length;
     out->data[out->length] = '\0';
@@ -127,18 +113,17 @@ bool auth_seal_encrypt(struct auth_secret *out, const struct auth_record *record
 
 bool auth_seal_decrypt(struct auth_record *record, struct auth_secret *bytes, const struct auth_secret *key,
                        const char *name) {
-    unsigned char data[MAGIC_BYTES + AUTH_SEAL_NAME_MAX];
-    size_t data_length = additional_data(data, name);
     *record = (struct auth_record){0};
-    if (data_length == 0 || key->length != KEY_BYTES || bytes->length < AUTH_SEAL_OVERHEAD ||
+    if (key->length != KEY_BYTES || bytes->length < AUTH_SEAL_OVERHEAD ||
         bytes->length > AUTH_SEAL_OVERHEAD + AUTH_SEAL_BODY_MAX ||
         memcmp(bytes->data, MAGIC, MAGIC_BYTES) != 0)
         return false;
     const unsigned char *nonce = bytes->data + MAGIC_BYTES;
     unsigned char *sealed = bytes->data + MAGIC_BYTES + NONCE_BYTES;
     size_t sealed_length = bytes->length - MAGIC_BYTES - NONCE_BYTES;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, NULL, NULL, sealed, sealed_length, data,
-                                                   data_length, nonce, key->data) != 0)
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, NULL, NULL, sealed, sealed_length,
+                                                   (const unsigned char *)name, strlen(name), nonce,
+                                                   key->data) != 0)
         return false;
     size_t body_length = sealed_length - TAG_BYTES - HEAD_BYTES;
     if (take_head(record, sealed) != body_length || record->id == 0) { /* sealed in another format */

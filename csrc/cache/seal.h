@@ -5,7 +5,7 @@
  *   - 16 bytes, the characters "central-auth/1", CR, LF
  *   - 24 bytes of nonce, random
  *   - the record under XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), its 16-byte tag last; the additional
- *     data are those 16 characters and the name of the identity
+ *     data are the name of the identity
  * The record:
  *   - 16 bytes of boot id
  *   - the id: 8 bytes
@@ -22,7 +22,6 @@
 #include "base/secret.h"
 
 #define AUTH_SEAL_SECRET_MIN 16 /* bytes; a shorter secret could be guessed from the file */
-#define AUTH_SEAL_NAME_MAX 48   /* characters of a name with its suffix */
 #define AUTH_SEAL_NAME_LENGTH 32
 #define AUTH_SEAL_OVERHEAD (16 + 24 + 76 + 16) /* bytes of a file beside the body */
 #define AUTH_SEAL_BODY_MAX ((size_t)256 * 1024)

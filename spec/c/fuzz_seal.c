@@ -31,16 +31,14 @@ static void try_to_open(const unsigned char *bytes, size_t length, bool sealed) 
 }
 
 static void seal_and_open(const unsigned char *plain, size_t length) {
-    unsigned char data[sizeof magic - 1 + sizeof name - 1];
     unsigned char *file = malloc(MAGIC + NONCE + length + TAG);
     if (file == NULL)
         return;
-    memcpy(data, magic, MAGIC);
-    memcpy(data + MAGIC, name, sizeof name - 1);
     memcpy(file, magic, MAGIC);
     memset(file + MAGIC, 7, NONCE);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(file + MAGIC + NONCE, NULL, plain, length, data, sizeof data,
-                                               NULL, file + MAGIC, key.data);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(file + MAGIC + NONCE, NULL, plain, length,
+                                               (const unsigned char *)name, sizeof name - 1, NULL,
+                                               file + MAGIC, key.data);
     try_to_open(file, MAGIC + NONCE + length + TAG, true);
     free(file);
 }
