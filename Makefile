@@ -27,7 +27,7 @@ in_folders = $(foreach folder,$(1),$(patsubst csrc/%.c,%,$(wildcard csrc/$(folde
 CORE    := $(filter-out $(addprefix lua/,ltransfer lconsole lredis),$(call in_folders,lua cache base)) fetch/secret_source fetch/secret_command
 HTTP    := lua/ltransfer lua/lauth $(call in_folders,fetch http worker cache base)
 CONSOLE := lua/lconsole lua/lauth $(call in_folders,base)
-REDIS   := lua/lredis lua/lauth $(call in_folders,redis worker cache base) http/trust
+REDIS   := lua/lredis lua/lauth $(call in_folders,redis worker cache base)
 LUAS := $(sort $(shell cd lua && find central -name '*.lua'))
 HELP := $(BUILD)/lua/central/auth/help_texts.lua
 # What core.so holds precompiled: all but the sandbox, the command, but for what prints a token, and the face, by which

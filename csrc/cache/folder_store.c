@@ -199,7 +199,7 @@ enum auth_store_result auth_folder_try(const char *folder, bool parent_is_there,
 }
 
 static bool is_held(const struct auth_lock *lock) {
-    return lock->held && lock->owner == getpid() && lock->fd > STDERR_FILENO;
+    return lock->held && lock->fd > STDERR_FILENO;
 }
 
 bool auth_folder_read_note(const struct auth_lock *lock, void *note, size_t size) {
@@ -216,7 +216,7 @@ static enum auth_store_result lock_folder(struct auth_store *store, const char *
                                           struct auth_lock *lock, struct auth_store_call *call) {
     int at = -1;
     (void)lease_ns;
-    *lock = (struct auth_lock){.fd = -1, .owner = getpid()};
+    *lock = (struct auth_lock){.fd = -1};
     enum auth_store_result result = open_or_make_folder(path_of(store), &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;

@@ -8,8 +8,6 @@
 #include "base/deadline.h"
 #include "base/secret.h"
 
-#include <sys/types.h>
-
 #define AUTH_STORE_RECORD_MAX ((size_t)320 * 1024) /* bytes */
 #define AUTH_STORE_NAME_MAX 48                     /* characters of a record's or a lock's name */
 #define AUTH_STORE_LEASE_DIGITS 32
@@ -22,10 +20,10 @@ enum auth_store_result {
     AUTH_STORE_ERROR   /* `why` says why */
 };
 
-/* A lock, owned by its holder. All zero: not held. */
+/* A lock, owned by its holder. All zero: not held. A forked child must not use a lock of its parent, nor a
+ * store that was used there: their descriptors were closed at the fork. */
 struct auth_lock {
     bool held;
-    pid_t owner;                             /* the process that took it; a forked child does not hold it */
     int fd;                                  /* of a folder's lock file */
     char lease[AUTH_STORE_LEASE_DIGITS + 1]; /* of a server's: a random value only the holder knows */
     char name[AUTH_STORE_NAME_MAX + 1];
@@ -73,7 +71,7 @@ struct auth_store_kind {
     /* The password for the next connection, copied. false: no memory. NULL: the store needs none. */
     bool (*set_password)(struct auth_store *store, const struct auth_secret *password);
 
-    /* Closes what is open. In a forked child that disturbs nothing of the parent's. */
+    /* Closes what is open. */
     void (*free)(struct auth_store *store);
 };
 

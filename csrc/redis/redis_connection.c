@@ -3,7 +3,6 @@
  * gate. SPDX-License-Identifier: MIT */
 #include "redis/redis_connection.h"
 #include "base/descriptor.h"
-#include "http/trust.h"
 #include "redis/redis_dial.h"
 #include "worker/gate.h"
 
@@ -12,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TLS_FAILS "TLS fails: %s"
 
@@ -69,23 +67,16 @@ static void free_replies(struct auth_redis_connection *connection) {
 }
 
 /* Reads the replies to what was sent without waiting, or else closing would reset the connection, and the
- * server might not see the last command. In a forked child it closes the child's descriptor alone, and leaves
- * a context as it is that a thread of the parent may have been changing. */
+ * server might not see the last command. */
 static void disconnect(struct auth_redis_connection *connection) {
     redisContext *context = connection->context;
-    bool is_ours = connection->owner == getpid();
     if (context == NULL || !auth_gate_enter())
         return;
-    if (is_ours && connection->unawaited > 0)
+    if (connection->unawaited > 0)
         (void)without_sigpipe(read_in, connection);
-    if (is_ours)
-        auth_descriptor_forget(context->fd);
-    else
-        context->fd = -1; /* closed at the fork: the number may be another file's */
-    if (is_ours || !auth_gate_is_fork_unsafe()) {
-        free_replies(connection);
-        redisFree(context);
-    }
+    auth_descriptor_forget(context->fd);
+    free_replies(connection);
+    redisFree(context);
     connection->context = NULL;
     connection->session = NULL;
     connection->reply_count = connection->unawaited = 0;
@@ -123,7 +114,6 @@ static bool set_up(struct auth_redis_connection *connection, int fd) {
     }
     context->flags &= ~REDIS_BLOCK;
     connection->context = context;
-    connection->owner = getpid();
     connection->reply_functions = *context->reader->fn;
     connection->reply_functions.createArray = refuse_array;
     context->reader->fn = &connection->reply_functions;
@@ -306,7 +296,7 @@ static enum auth_store_result exchange_or_reconnect(struct auth_redis_connection
     enum auth_store_result result = AUTH_STORE_ERROR;
     if (auth_deadline_is_over(&call->deadline))
         return fail(call, deadline_problem(&call->deadline));
-    if (connection->failed || connection->owner != getpid())
+    if (connection->failed)
         disconnect(connection);
     if (connection->context != NULL)
         result = exchange(connection, commands, count, call);
@@ -328,7 +318,7 @@ enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *
 
 void auth_redis_connection_send(struct auth_redis_connection *connection,
                                 const struct auth_redis_command *command) {
-    if (connection->context == NULL || connection->owner != getpid() || !auth_gate_enter())
+    if (connection->context == NULL || !auth_gate_enter())
         return;
     append_command(connection, command);
     connection->unawaited++;
@@ -343,14 +333,14 @@ static bool copy_text(char **to, const char *from) {
 
 bool auth_redis_connection_init(struct auth_redis_connection *connection,
                                 const struct auth_redis_options *options) {
-    struct auth_trust trust = {.file = options->ca_file};
+    bool by_environment = options->tls && options->ca_file == NULL;
+    const char *ca_file = by_environment ? getenv("SSL_CERT_FILE") : options->ca_file;
+    const char *ca_path = by_environment ? getenv("SSL_CERT_DIR") : NULL;
     *connection = (struct auth_redis_connection){
         .database = options->database, .tls = options->tls, .limit_ns = options->limit_ns};
-    if (options->tls)
-        auth_trust_complete(&trust);
     return copy_text(&connection->path, options->path) && copy_text(&connection->host, options->host) &&
            copy_text(&connection->port, options->port) && copy_text(&connection->user, options->user) &&
-           copy_text(&connection->ca_file, trust.file) && copy_text(&connection->ca_path, trust.path);
+           copy_text(&connection->ca_file, ca_file) && copy_text(&connection->ca_path, ca_path);
 }
 
 void auth_redis_connection_wipe(struct auth_redis_connection *connection) {

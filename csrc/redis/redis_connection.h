@@ -31,7 +31,6 @@ struct auth_redis_connection {
     redisContext *context; /* NULL: not connected */
     redisReplyObjectFunctions reply_functions;
     struct ssl_st *session; /* the context's; NULL: no TLS */
-    pid_t owner;            /* the process that connected */
     bool failed;            /* a call failed: only `send` may still use it */
     int unawaited;          /* replies to come to what `send` sent */
     redisReply *replies[AUTH_REDIS_REPLIES_MAX];
@@ -57,7 +56,7 @@ enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *
 void auth_redis_connection_send(struct auth_redis_connection *connection,
                                 const struct auth_redis_command *command);
 
-/* Closes it and frees what it owns. In a forked child it closes the child's descriptor alone. */
+/* Closes it and frees what it owns. */
 void auth_redis_connection_wipe(struct auth_redis_connection *connection);
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define KEPT_MS (AUTH_STORE_KEPT_NS / AUTH_NS_PER_MS)
 
@@ -117,7 +116,7 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
     char key[KEY_BYTES];
     char limit[NUMBER_BYTES];
     int64_t asked_ns = auth_clock_boot_ns(call->deadline.clock);
-    *lock = (struct auth_lock){.fd = -1, .owner = getpid()};
+    *lock = (struct auth_lock){.fd = -1};
     (void)snprintf(lock->name, sizeof lock->name, "%s", name);
     (void)snprintf(lock->lease, sizeof lock->lease, "%016llx%016llx",
                    (unsigned long long)auth_secret_random(), (unsigned long long)auth_secret_random());
@@ -127,8 +126,7 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
     enum auth_store_result result = auth_redis_connection_call(redis, commands, 2, call);
     bool in_time = auth_clock_boot_ns(call->deadline.clock) - asked_ns < lease_ns;
     lock->held = result == AUTH_STORE_OK && in_time && redis->replies[0]->type == REDIS_REPLY_STATUS;
-    if (!lock->held) /* even if it was found taken: it may be ours, if the connection broke before the reply
-                      */
+    if (!lock->held) /* found taken, it may still be this one, if the connection broke before the reply */
         release(redis, key, lock->lease);
     if (result != AUTH_STORE_OK)
         return result;
@@ -139,10 +137,9 @@ static enum auth_store_result lock(struct auth_store *store, const char *name, i
 
 static void unlock(struct auth_store *store, struct auth_lock *lock) {
     char key[KEY_BYTES];
-    bool held = lock->held && lock->owner == getpid();
-    lock->held = false;
-    if (held)
+    if (lock->held)
         release(of(store), key_of(key, lock->name), lock->lease);
+    lock->held = false;
 }
 
 /* --- the store --- */

@@ -16,7 +16,7 @@ bool auth_redis_tls_is_here(void);
 bool auth_redis_tls_init(void);
 
 /* Begins; the handshake goes on with the first reads and writes. Authorities are those of `ca_file` and
- * `ca_path` (see struct auth_trust), or OpenSSL's own where both are empty. NULL, and the session, which is
+ * of the hashed folder `ca_path`, or OpenSSL's own where both are empty. NULL, and the session, which is
  * the context's; or a static text that says what is wrong. */
 const char *auth_redis_tls_begin(struct redisContext *context, const char *host, const char *ca_file,
                                  const char *ca_path, struct ssl_st **session);

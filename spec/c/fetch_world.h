@@ -239,7 +239,7 @@ static inline enum auth_store_result memory_lock(struct auth_store *store, const
         return AUTH_STORE_ERROR;
     if (memory->is_locked)
         return AUTH_STORE_BUSY;
-    *lock = (struct auth_lock){.held = true, .owner = getpid()};
+    *lock = (struct auth_lock){.held = true};
     memory->is_locked = memory->by_us = true;
     memory->lease_ns = lease_ns;
     return AUTH_STORE_OK;

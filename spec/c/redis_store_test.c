@@ -698,28 +698,6 @@ static void keeps_its_descriptor_away_from_others(void **state) {
     stop(server);
 }
 
-static ino_t inode(int fd) {
-    struct stat about = {0};
-    return fstat(fd, &about) == 0 ? about.st_ino : 0;
-}
-
-static void begins_anew_in_a_child(void **state) {
-    (void)state;
-    struct server server = serve(":1\r\n$1\r\nx\r\n", HANG);
-    struct auth_store *store = store_of(server, LONG_MS);
-    assert_int_equal(get(store), AUTH_STORE_OK);
-    ino_t parents = inode(connection_to(server));
-    assert_true(parents != 0);
-    pid_t child = fork();
-    if (child == 0) {
-        bool anew = get(store) == AUTH_STORE_OK && inode(connection_to(server)) != parents;
-        end_child(anew);
-    }
-    assert_int_equal(status_of(child), 0);
-    free_store(store);
-    stop(server);
-}
-
 /* --- a real server --- */
 
 static struct redis_server redis;
@@ -882,31 +860,6 @@ static void releases_its_lease_after_a_call_that_was_cancelled(void **state) {
     assert_int_equal(get(store), AUTH_STORE_ABSENT);
     assert_string_equal(cli(&redis, "dbsize"), "0");
     auth_notifier_close(&cancel);
-    free_store(store);
-}
-
-/* Whatever a child says on the parent's connection, the server would do. */
-static void leaves_the_parents_connection_alone_in_a_child(void **state) {
-    (void)state;
-    NEEDS_REDIS();
-    struct auth_store *store = user_of(&redis);
-    struct auth_lock held;
-    struct auth_lock more;
-    assert_int_equal(lock(store, &held), AUTH_STORE_OK);
-    pid_t child = fork();
-    if (child == 0) {
-        call.deadline = in_ms(0);
-        store->kind->unlock(store, &held);
-        bool failed = store->kind->lock(store, "n.lock", AUTH_NS_PER_S, &more, &call) == AUTH_STORE_ERROR;
-        free_store(store);
-        end_child(failed);
-    }
-    assert_int_equal(status_of(child), 0);
-    assert_int_equal(get(store), AUTH_STORE_ABSENT);
-    assert_null(strstr(cli(&redis, "info commandstats"), "cmdstat_eval"));
-    store->kind->unlock(store, &held);
-    assert_int_equal(get(store), AUTH_STORE_ABSENT);
-    assert_non_null(strstr(cli(&redis, "info commandstats"), "cmdstat_eval"));
     free_store(store);
 }
 
@@ -1123,7 +1076,6 @@ int main(void) {
         cmocka_unit_test(holds_no_fork_up_while_it_waits),
         cmocka_unit_test(tries_each_address_of_a_name),
         cmocka_unit_test(keeps_its_descriptor_away_from_others),
-        cmocka_unit_test(begins_anew_in_a_child),
         cmocka_unit_test(keeps_records),
         cmocka_unit_test(takes_what_is_of_another_type_for_absent),
         cmocka_unit_test(is_reached_by_socket_and_in_other_databases),
@@ -1131,7 +1083,6 @@ int main(void) {
         cmocka_unit_test(takes_back_a_lease_that_comes_too_late),
         cmocka_unit_test(holds_no_lease_that_is_over_already),
         cmocka_unit_test(releases_its_lease_after_a_call_that_was_cancelled),
-        cmocka_unit_test(leaves_the_parents_connection_alone_in_a_child),
         cmocka_unit_test(takes_no_late_reply_for_another),
         cmocka_unit_test(connects_anew_where_the_server_closed_the_connection),
         cmocka_unit_test(leaves_no_connection_open),
