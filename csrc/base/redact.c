@@ -21,8 +21,7 @@ struct reading {
 struct redaction {
     const struct auth_secret *text;
     size_t *ends; /* of what begins at this byte and is to be hidden; 0: nothing does */
-    bool cut;
-    bool found; /* a whole needle */
+    bool found;
 };
 
 static int hex(unsigned char c) {
@@ -96,8 +95,7 @@ static bool search(struct redaction *redaction, const struct reading *reading, c
     const unsigned char *rest = needle + prefix;
     const unsigned char *characters = reading->characters.data;
     size_t count = reading->characters.length;
-    size_t wanted =
-        length - prefix <= count ? length - prefix : count + 1; /* what is longer can only be cut */
+    size_t wanted = length - prefix;
     size_t *borders = borders_of(rest, wanted);
     size_t matched = 0;
     for (size_t i = 0; borders != NULL && i < count; i++) {
@@ -107,8 +105,6 @@ static bool search(struct redaction *redaction, const struct reading *reading, c
         if (matched == wanted && hide(redaction, reading, i + 1 - wanted, i + 1, needle, prefix))
             redaction->found = true;
     }
-    if (redaction->cut && matched > 0 && matched < wanted)
-        (void)hide(redaction, reading, count - matched, count, needle, prefix);
     bool ok = borders != NULL;
     free(borders);
     return ok;
@@ -147,11 +143,11 @@ static bool search_all(struct redaction *redaction, const void *bytes, size_t le
     return ok;
 }
 
-/* The text with what was noted replaced. false: no memory. */
-static bool write_out(const struct redaction *redaction, struct auth_secret *out) {
+/* The text up to `length` with what was noted replaced. false: no memory. */
+static bool write_out(const struct redaction *redaction, size_t length, struct auth_secret *out) {
     const struct auth_secret *text = redaction->text;
     bool ok = true;
-    for (size_t at = 0, end = 0; ok && at < text->length; at++) {
+    for (size_t at = 0, end = 0; ok && at < length; at++) {
         size_t found = redaction->ends[at];
         if (found > 0 && at >= end) /* else it goes on with what is hidden already */
             ok = auth_secret_append(out, hidden, sizeof hidden - 1);
@@ -165,17 +161,15 @@ static bool write_out(const struct redaction *redaction, struct auth_secret *out
 bool auth_redact(struct auth_secret *text, const void *needle, size_t length, bool cut) {
     if (length == 0 || text->length == 0)
         return true;
-    for (size_t i = 1; cut && i < CODE_LENGTH && i <= text->length; i++)
-        if (text->data[text->length - i] == '%') /* half a code */
-            auth_secret_truncate(text, text->length - i);
-    struct redaction redaction = {.text = text, .cut = cut};
+    size_t divided = cut ? CODE_LENGTH * length : 0; /* at most */
+    struct redaction redaction = {.text = text};
     struct auth_secret out = {0};
     redaction.ends = calloc(text->length + 1, sizeof *redaction.ends);
     bool ok = redaction.ends != NULL && search_all(&redaction, needle, length);
     if (ok && redaction.found && length < AUTH_REDACT_SHORT) /* it would be found between the others */
         ok = auth_secret_append(&out, hidden, sizeof hidden - 1);
     else if (ok)
-        ok = write_out(&redaction, &out);
+        ok = write_out(&redaction, text->length - (divided < text->length ? divided : text->length), &out);
     free(redaction.ends);
     auth_secret_wipe(text);
     if (ok)

@@ -10,8 +10,8 @@
 #define AUTH_REDACT_TEXT_MAX ((size_t)64 * 1024) /* bytes; the caller cuts longer texts */
 
 /* Replaces each occurrence of the needle in `text`, as it is and percent-encoded, whatever the case of its
- * letters and with + for a blank, by `[redacted]`. `cut`: the text was longer and has been cut, so a needle
- * that began before its end is hidden too. `text` and `needle` are distinct. false: no memory; then `text` is
+ * letters and with + for a blank, by `[redacted]`. `cut`: the text was longer and has been cut; its end,
+ * where the cut may have divided a needle, is left out. `text` and `needle` are distinct. false: no memory; then `text` is
  * empty, never unredacted. */
 bool auth_redact(struct auth_secret *text, const void *needle, size_t length, bool cut);
 

@@ -80,15 +80,14 @@ static void check_cut(const char *before, const char *needle, const char *after)
     auth_secret_wipe(&text);
 }
 
-static void hides_what_the_cut_divides(void **state) {
+static void leaves_out_what_the_cut_may_divide(void **state) {
     (void)state;
-    check_cut("token: hus", "hush", "token: [redacted]");
-    check_cut("hush, token: hushhus", "hush", "[redacted], token: [redacted][redacted]");
-    check_cut("token: a%2Fb%2", "a/b/c", "token: [redacted]");
-    check_cut("token: a%2Fb%", "a/b/c", "token: [redacted]");
-    check_cut("token: a%2Fb", "a/b/c", "token: [redacted]");
-    check_cut("h", "hush hush", "[redacted]");
-    check_cut("nothing", "hush", "nothing");
+    check_cut("a token: hus", "hush", "");
+    check_cut("this is a token: hus", "hush", "this is ");
+    check_cut("this hush token: hush", "hush", "this [redacted]");
+    check_cut("this token is: %68%75%73%6", "hush", "this token is:");
+    check_cut("the hush of a wood", "hush", "the [redacted]");
+    check_cut("h", "hush hush", "");
 }
 
 static double cpu_s(void) {
@@ -148,7 +147,7 @@ int main(void) {
         cmocka_unit_test(hides_what_overlaps),
         cmocka_unit_test(hides_it_behind_half_a_code),
         cmocka_unit_test(hides_it_where_codes_of_its_own_were_left_alone),
-        cmocka_unit_test(hides_what_the_cut_divides),
+        cmocka_unit_test(leaves_out_what_the_cut_may_divide),
         cmocka_unit_test(takes_linear_time),
         cmocka_unit_test(sees_past_a_nul),
         cmocka_unit_test(ends_empty_when_it_fails),
