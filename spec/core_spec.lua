@@ -6,9 +6,10 @@ local core = require "central.auth.core"
 local process = require "spec.support.process"
 local with = require "spec.support.with"
 
-local function begun(clock, more)
-  local tracker = core.tracker(clock)
-  tracker:begin("the-token", with({ sent_boot = clock:boot(), sent_wall = clock:wall(), expires_in = 1000 }, more))
+local function begun(clock, more, token)
+  local tracker, sent_boot, sent_wall = core.tracker(clock), clock:boot(), clock:wall()
+  tracker:begin(token or "the-token",
+    with({ sent_boot = sent_boot, sent_wall = sent_wall, expires_in = 1000, jitter = 0 }, more))
   return tracker
 end
 
@@ -96,16 +97,6 @@ describe("central.auth.core #valgrind", function()
       end
     end
     assert.is_true(valid > 100, valid)
-  end)
-
-  it("spreads the jitter of tokens evenly, always the same for each token", function()
-    local below = 0
-    for i = 1, 1000 do
-      local jitter = core.jitter("token-" .. i)
-      assert.is_true(jitter >= 0 and jitter < 1 and jitter == core.jitter("token-" .. i))
-      below = below + (jitter < 0.25 and 1 or 0)
-    end
-    assert.near(250, below, 60)
   end)
 
   it("redacts no more than 64 KiB of a text, and leaves out what the cut may have divided", function()
@@ -368,6 +359,19 @@ describe("central.auth.core #valgrind", function()
       local tracker = begun(clock)
       clock:shift(0, -86400)
       assert.equal("fresh", (tracker:state()))
+    end)
+
+    it("renews tokens at different times, each always at the same", function()
+      local clock, early = core.clock(), 0
+      clock:stop()
+      for i = 1, 1000 do
+        local function renewal()
+          return select(4, begun(clock, { jitter = false }, "token-" .. i):state())
+        end
+        assert.is_true(renewal() <= 750 and renewal() > 750 - 62.5 and renewal() == renewal())
+        early = early + (renewal() < 750 - 62.5 / 4 and 1 or 0)
+      end
+      assert.near(750, early, 60)
     end)
 
     it("wants numbers for the moment of sending", function()

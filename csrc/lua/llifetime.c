@@ -112,19 +112,12 @@ static double number_field(lua_State *L, int table, const char *name) {
     return value;
 }
 
-/* jitter(token) -> from 0 to below 1, for tracker:begin */
-static int jitter(lua_State *L) {
-    size_t length = 0;
-    const char *token = luaL_checklstring(L, 1, &length);
-    lua_pushnumber(L, auth_lifetime_jitter(token, length));
-    return 1;
-}
-
 /* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, jitter?, took?,
- * ready_made? }), all seconds but the last */
+ * ready_made? }), all seconds but the last; `jitter` in place of the token's, for specs */
 static int tracker_begin(lua_State *L) {
     struct tracker *tracker = check_tracker(L, 1);
-    luaL_checkstring(L, 2);
+    size_t length = 0;
+    const char *token = luaL_checklstring(L, 2, &length);
     luaL_checktype(L, 3, LUA_TTABLE);
     lua_settop(L, 3);
     lua_getfield(L, 3, "sent_boot"); /* both are required: a token of unknown age would outlive its end */
@@ -136,6 +129,8 @@ static int tracker_begin(lua_State *L) {
                                         .jitter = number_field(L, 3, "jitter"),
                                         .took_s = number_field(L, 3, "took"),
                                         .ready_made = auth_lua_flag_field(L, 3, "ready_made")};
+    if (isnan(terms.jitter))
+        terms.jitter = auth_lifetime_jitter(token, length);
     lua_pushliteral(L, "Bearer ");
     lua_pushvalue(L, 2);
     lua_concat(L, 2);
@@ -248,8 +243,11 @@ void auth_lua_open_lifetime(lua_State *L) {
     static const luaL_Reg tracker[] = {{"begin", tracker_begin}, {"forget", tracker_forget},
                                        {"token", tracker_token}, {"fresh", tracker_fresh},
                                        {"state", tracker_state}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"clock", new_clock},   {"tracker", new_tracker}, {"jitter", jitter},
-                                         {"getter", new_getter}, {"follow", follow},       {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"clock", new_clock},
+                                         {"tracker", new_tracker},
+                                         {"getter", new_getter},
+                                         {"follow", follow},
+                                         {NULL, NULL}};
     auth_lua_type(L, AUTH_CLOCK_TYPE, clock, none);
     auth_lua_type(L, TRACKER_TYPE, tracker, none);
     luaL_setfuncs(L, functions, 0);

@@ -89,7 +89,7 @@ end
 function CurrentToken:_begin(tracker, token, raw)
   tracker:begin(token.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = token.expires_in, refresh_in = token.refresh_in,
-    renew_before = self._config.renew_before, jitter = self._jitter or core.jitter(token.access_token),
+    renew_before = self._config.renew_before, jitter = self._jitter,
     took = raw.received_boot and raw.received_boot - raw.sent_boot, ready_made = token.ready_made,
   })
 end
