@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -29,63 +30,41 @@ bool auth_tty_wait(int fd, int wait_ms) {
 
 /* --- asking --- */
 
-/* All that people and programs send to end or stop a process. */
-static const int held[] = {SIGALRM, SIGHUP,  SIGINT,  SIGPIPE, SIGQUIT, SIGTERM,
-                           SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
-enum { SIGNALS = sizeof held / sizeof *held };
-static volatile sig_atomic_t received[NSIG];
+/* All that people and programs send to end or stop a process, and what it gets when it goes on after a stop.
+ * Not SIGTTOU: it stops the process before it sets a terminal that is another's, until that is its own. */
+static const int held[] = {SIGALRM, SIGHUP,  SIGINT,  SIGPIPE, SIGQUIT,
+                           SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2};
 
-static void note_signal(int number) {
-    received[number] = 1;
+/* Holds back those that are not ignored. Returns a descriptor that is readable once one is pending; -1:
+ * none is left. */
+static int hold_signals(sigset_t *former) {
+    struct sigaction action;
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        if (sigaction(held[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&set, held[i]);
+    (void)sigprocmask(SIG_BLOCK, &set, former);
+    return auth_descriptor_keep(signalfd(-1, &set, SFD_CLOEXEC));
 }
 
-static bool was_stopped(void) {
-    return received[SIGTSTP] != 0 || received[SIGTTIN] != 0 || received[SIGTTOU] != 0;
-}
-
-struct signals {
-    struct sigaction actions[SIGNALS];
-    sigset_t mask;
-};
-
-/* Noted, and blocked but while a wait can be ended by them: none comes between a look and the wait. SIGTTIN
- * and SIGTTOU come from reading and setting themselves, which would go on if they were blocked. */
-static void hold_signals(struct signals *former) {
-    struct sigaction note = {.sa_handler = note_signal}; /* no SA_RESTART: reading must end */
-    sigset_t blocked;
-    sigemptyset(&note.sa_mask);
-    sigemptyset(&blocked);
-    for (int i = 0; i < SIGNALS; i++) {
-        received[held[i]] = 0;
-        if (held[i] != SIGTTIN && held[i] != SIGTTOU)
-            sigaddset(&blocked, held[i]);
-    }
-    (void)sigprocmask(SIG_BLOCK, &blocked, &former->mask);
-    for (int i = 0; i < SIGNALS; i++) {
-        (void)sigaction(held[i], &note, &former->actions[i]);
-        if (former->actions[i].sa_handler == SIG_IGN)
-            (void)sigaction(held[i], &former->actions[i], NULL);
-    }
-}
-
-static void deliver_signals(const struct signals *former) {
-    (void)sigprocmask(SIG_SETMASK, &former->mask, NULL); /* what is pending is noted now */
-    for (int i = 0; i < SIGNALS; i++)
-        (void)sigaction(held[i], &former->actions[i], NULL);
-    for (int i = 0; i < SIGNALS; i++) {
-        if (received[held[i]] != 0)
-            (void)kill(getpid(), held[i]);
-    }
+/* Whether the signal comes once it is held back no more. */
+static bool comes(int number, const sigset_t *former) {
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, number) == 1 && sigismember(former, number) == 0;
 }
 
 /* Directly into guarded memory: no stream that would keep a copy. */
-static int read_line(int fd, const sigset_t *mask, struct auth_secret *line) {
+static int read_line(int fd, int signals, struct auth_secret *line) {
     if (!auth_secret_reserve(line, AUTH_TTY_LINE_MAX))
         return ENOMEM;
     while (line->length < AUTH_TTY_LINE_MAX) {
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        if (ppoll(&ready, 1, NULL, mask) < 0)
+        struct pollfd ready[] = {{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+        if (poll(ready, 2, -1) < 0)
             return errno;
+        if (ready[1].revents != 0)
+            return EINTR;
         ssize_t got = read(fd, line->data + line->length, 1);
         if (got < 0)
             return errno;
@@ -100,44 +79,42 @@ static int read_line(int fd, const sigset_t *mask, struct auth_secret *line) {
     return EMSGSIZE;
 }
 
-static int set_terminal(int fd, const struct termios *mode) {
-    while (tcsetattr(fd, TCSAFLUSH, mode) != 0) {
-        if (errno != EINTR || received[SIGTTOU] != 0)
-            return errno;
-    }
-    return 0;
-}
-
-static int ask_once(int fd, const char *prompt, bool shown, const sigset_t *mask, struct auth_secret *line) {
+static int ask_once(int fd, const char *prompt, bool shown, int signals, struct auth_secret *line) {
     struct termios former;
     if (tcgetattr(fd, &former) != 0)
         return errno;
     struct termios asking = former;
     if (!shown)
         asking.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
-    int error = set_terminal(fd, &asking); /* before the prompt: what was typed before it is dropped */
+    int error =
+        tcsetattr(fd, TCSAFLUSH, &asking) != 0 ? errno : 0; /* drops what was typed before the prompt */
+    if (error == 0 && auth_tty_wait(signals, 0))
+        error = EINTR; /* it was stopped until the terminal was its own */
     if (error == 0 && write(fd, prompt, strlen(prompt)) < 0)
         error = errno;
     if (error == 0)
-        error = read_line(fd, mask, line);
-    (void)set_terminal(fd, &former);
+        error = read_line(fd, signals, line);
+    (void)tcsetattr(fd, TCSAFLUSH, &former);
     if (!shown || error != 0)
         (void)!write(fd, "\n", 1);
     return error;
 }
 
 int auth_tty_ask(const char *prompt, bool shown, struct auth_secret *line) {
-    struct signals former;
     int error = 0;
     int fd = auth_descriptor_keep(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
     if (fd < 0)
         return ENXIO;
-    do {
+    for (bool again = true; again;) {
+        sigset_t former;
         auth_secret_truncate(line, 0);
-        hold_signals(&former);
-        error = ask_once(fd, prompt, shown, &former.mask, line);
-        deliver_signals(&former);
-    } while (was_stopped());
+        int signals = hold_signals(&former);
+        error = signals >= 0 ? ask_once(fd, prompt, shown, signals, line) : errno;
+        again = comes(SIGTSTP, &former) || comes(SIGCONT, &former);
+        if (signals >= 0)
+            close(signals);
+        (void)sigprocmask(SIG_SETMASK, &former, NULL);
+    }
     close(fd);
     return error;
 }
