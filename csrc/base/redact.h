@@ -11,8 +11,8 @@
 
 /* Replaces each occurrence of the needle in `text`, as it is and percent-encoded, whatever the case of its
  * letters and with + for a blank, by `[redacted]`. `cut`: the text was longer and has been cut; its end,
- * where the cut may have divided a needle, is left out. `text` and `needle` are distinct. false: no memory; then `text` is
- * empty, never unredacted. */
+ * where the cut may have divided a needle, is left out. `text` and `needle` are distinct. false: no memory;
+ * then `text` is empty, never unredacted. */
 bool auth_redact(struct auth_secret *text, const void *needle, size_t length, bool cut);
 
 #endif

@@ -119,8 +119,9 @@ static bool ends_in_last(const char *name) {
 }
 
 static enum auth_store_result put(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  struct auth_store_call *call) {
+                                  int64_t age_ns, struct auth_store_call *call) {
     int at = -1;
+    (void)age_ns;
     enum auth_store_result result = open_or_make_folder(path_of(store), &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;

@@ -72,7 +72,7 @@ enum auth_store_result auth_records_write(struct auth_records *records, enum aut
     auth_clock_boot_id(record->boot_id);
     record->id = record->id != 0 ? record->id : new_id();
     if (auth_seal_encrypt(&bytes, record, records->key, records->name))
-        result = store->kind->put(store, name.text, &bytes, &records->call);
+        result = store->kind->put(store, name.text, &bytes, 0, &records->call);
     else
         records->call.why = "the reply is too large, or memory is short";
     auth_secret_wipe(&bytes);
@@ -91,11 +91,10 @@ static bool has_id(const struct auth_records *records, const struct auth_secret 
 /* Copies the bytes that were checked: a process without the lock may be writing another reply. If such a
  * process has removed the record meanwhile, the copy is removed, too. */
 static enum auth_store_result copy_last(struct auth_records *records, const char *last, const char *token,
-                                        const struct auth_secret *bytes) {
+                                        const struct auth_secret *bytes, int64_t age_ns) {
     struct auth_secret now = {0};
     struct auth_store *store = records->store;
-    int64_t age_ns = -1;
-    enum auth_store_result result = store->kind->put(store, token, bytes, &records->call);
+    enum auth_store_result result = store->kind->put(store, token, bytes, age_ns, &records->call);
     if (result == AUTH_STORE_OK)
         result = store->kind->get(store, last, &now, &age_ns, &records->call);
     if (result == AUTH_STORE_ABSENT)
@@ -113,10 +112,8 @@ enum auth_store_result auth_records_promote(struct auth_records *records, uint64
     enum auth_store_result result = store->kind->get(store, last.text, &bytes, &age_ns, &records->call);
     if (result == AUTH_STORE_OK && !has_id(records, &bytes, good))
         result = AUTH_STORE_ABSENT;
-    else if (result == AUTH_STORE_OK && store->kind->rename != NULL)
-        result = store->kind->rename(store, last.text, token.text, &records->call);
     else if (result == AUTH_STORE_OK)
-        result = copy_last(records, last.text, token.text, &bytes);
+        result = copy_last(records, last.text, token.text, &bytes, age_ns);
     auth_secret_wipe(&bytes);
     return result;
 }

@@ -31,7 +31,7 @@ enum auth_store_result auth_records_read(struct auth_records *records, enum auth
 enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
                                           struct auth_record *record);
 
-/* Makes NAME.last NAME.token if its id is `good`; else does nothing (ABSENT). Hold the lock. */
+/* Copies NAME.last to NAME.token if its id is `good`; else does nothing (ABSENT). Hold the lock. */
 enum auth_store_result auth_records_promote(struct auth_records *records, uint64_t good);
 
 /* Removes each of the two records whose id is one of `ids` (0 is the id of none); with `count` 0 both. Hold

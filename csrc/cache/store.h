@@ -47,14 +47,10 @@ struct auth_store_kind {
     enum auth_store_result (*get)(struct auth_store *store, const char *name, struct auth_secret *out,
                                   int64_t *age_ns, struct auth_store_call *call);
 
-    /* Replaces the record as a whole. A server forgets it AUTH_STORE_KEPT_NS after that. */
+    /* Replaces the record as a whole. A server forgets it AUTH_STORE_KEPT_NS after that, less `age_ns`, which
+     * a copy of a record has from `get`. */
     enum auth_store_result (*put)(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  struct auth_store_call *call);
-
-    /* Gives the record another name, in place of the record that has it; its age stays. NULL: the store knows
-     * no ages, so that putting the same bytes there does as well. */
-    enum auth_store_result (*rename)(struct auth_store *store, const char *name, const char *to,
-                                     struct auth_store_call *call);
+                                  int64_t age_ns, struct auth_store_call *call);
 
     enum auth_store_result (*remove)(struct auth_store *store, const char *name,
                                      struct auth_store_call *call);

@@ -155,8 +155,7 @@ static const char *describe_error(struct auth_redis_connection *connection, cons
 
 /* A key of another type was written by another program, and counts as absent. */
 static bool means_absent(const redisReply *reply) {
-    return strncmp(reply->str, "WRONGTYPE ", strlen("WRONGTYPE ")) == 0 ||
-           strncmp(reply->str, "ERR no such key", strlen("ERR no such key")) == 0;
+    return strncmp(reply->str, "WRONGTYPE ", strlen("WRONGTYPE ")) == 0;
 }
 
 static enum auth_store_result check_replies(struct auth_redis_connection *connection,

@@ -43,8 +43,8 @@ bool auth_redis_connection_init(struct auth_redis_connection *connection,
                                 const struct auth_redis_options *options);
 
 /* Sends the commands, AUTH_REDIS_REPLIES_MAX at most, and waits for a reply to each of them. OK: `replies`
- * has them, owned by the connection until the next call; the only error replies among them are "WRONGTYPE"
- * and "no such key". ERROR: `call->why` lives as long. Blocks until the deadline, or the limit of the
+ * has them, owned by the connection until the next call; the only error reply among them is "WRONGTYPE".
+ * ERROR: `call->why` lives as long. Blocks until the deadline, or the limit of the
  * options, at most. hiredis has copies of what is sent, the password included, in memory that it frees
  * without wiping it. */
 enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *connection,

@@ -67,26 +67,15 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
 }
 
 static enum auth_store_result put(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  struct auth_store_call *call) {
+                                  int64_t age_ns, struct auth_store_call *call) {
     char key[KEY_BYTES];
     char kept[NUMBER_BYTES];
     const char *value = bytes->length > 0 ? (const char *)bytes->data : "";
     const struct auth_redis_command set = {
         .count = 5,
-        .words = {"SET", key_of(key, name), value, "PX", ms_of(kept, AUTH_STORE_KEPT_NS)},
+        .words = {"SET", key_of(key, name), value, "PX", ms_of(kept, AUTH_STORE_KEPT_NS - age_ns)},
         .lengths = {0, 0, bytes->length}};
     return auth_redis_connection_call(of(store), &set, 1, call);
-}
-
-static enum auth_store_result rename_record(struct auth_store *store, const char *name, const char *to,
-                                            struct auth_store_call *call) {
-    char key[KEY_BYTES];
-    char other[KEY_BYTES];
-    const struct auth_redis_command rename = {.count = 3,
-                                              .words = {"RENAME", key_of(key, name), key_of(other, to)}};
-    enum auth_store_result result = auth_redis_connection_call(of(store), &rename, 1, call);
-    bool absent = result == AUTH_STORE_OK && of(store)->replies[0]->type == REDIS_REPLY_ERROR;
-    return absent ? AUTH_STORE_ABSENT : result;
 }
 
 static enum auth_store_result remove_record(struct auth_store *store, const char *name,
@@ -157,7 +146,6 @@ static void free_redis(struct auth_store *store) {
 
 static const struct auth_store_kind kind = {.get = get,
                                             .put = put,
-                                            .rename = rename_record,
                                             .remove = remove_record,
                                             .lock = lock,
                                             .unlock = unlock,

@@ -3,7 +3,7 @@
  * ask.
  *
  * Keys are "central-auth:{NAME}.token", ".last" and ".lock"; the braces keep those of an identity together.
- * Commands: GET, PTTL, SET with PX (and NX), RENAME, DEL, EVAL (compare and delete); AUTH, SELECT. Records
+ * Commands: GET, PTTL, SET with PX (and NX), DEL, EVAL (compare and delete); AUTH, SELECT. Records
  * are kept for AUTH_STORE_KEPT_NS, so their age is what is gone of that; one that is kept longer was not
  * written by this package, and is absent. SPDX-License-Identifier: MIT */
 #ifndef AUTH_REDIS_STORE_H

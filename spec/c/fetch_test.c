@@ -899,7 +899,7 @@ static void goes_on_alone_after_any_fault_of_the_remote_store(void **state) {
     assert_int_equal(run_fetch(), AUTH_FETCH_REPLY);
     assert_string_equal(world.result->remote_problem, "");
     int calls = world.remote.calls;
-    assert_int_equal(calls, 2 + 1 + 2 + 2 + 1);
+    assert_int_equal(calls, 2 + 1 + 2 + 3 + 1);
     for (int i = 0; i < 2 * calls; i++) {
         bool hangs = i >= calls;
         world.remote.fails_at = hangs ? 0 : i + 1;

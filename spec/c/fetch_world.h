@@ -199,26 +199,14 @@ static inline enum auth_store_result memory_get(struct auth_store *store, const 
 }
 
 static inline enum auth_store_result memory_put(struct auth_store *store, const char *name,
-                                                const struct auth_secret *bytes,
+                                                const struct auth_secret *bytes, int64_t age_ns,
                                                 struct auth_store_call *call) {
     struct memory_record *record = memory_record(memory_of(store), name);
     if (!memory_call(store, call))
         return AUTH_STORE_ERROR;
     auth_secret_wipe(&record->bytes);
-    record->put_at_ns = auth_clock_boot_ns(call->deadline.clock);
+    record->put_at_ns = auth_clock_boot_ns(call->deadline.clock) - age_ns;
     return auth_secret_append(&record->bytes, bytes->data, bytes->length) ? AUTH_STORE_OK : AUTH_STORE_ERROR;
-}
-
-static inline enum auth_store_result memory_rename(struct auth_store *store, const char *name, const char *to,
-                                                   struct auth_store_call *call) {
-    struct memory_record *from = memory_record(memory_of(store), name);
-    struct memory_record *target = memory_record(memory_of(store), to);
-    if (!memory_call(store, call))
-        return AUTH_STORE_ERROR;
-    auth_secret_wipe(&target->bytes);
-    *target = *from;
-    *from = (struct memory_record){.put_at_ns = 0};
-    return AUTH_STORE_OK;
 }
 
 static inline enum auth_store_result memory_remove(struct auth_store *store, const char *name,
@@ -261,7 +249,6 @@ static inline void memory_free(struct auth_store *store) {
 
 static const struct auth_store_kind memory_kind = {.get = memory_get,
                                                    .put = memory_put,
-                                                   .rename = memory_rename,
                                                    .remove = memory_remove,
                                                    .lock = memory_lock,
                                                    .unlock = memory_unlock,

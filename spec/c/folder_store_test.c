@@ -26,7 +26,7 @@ static const char *at(const char *name) {
 static enum auth_store_result put(const char *name, const char *text) {
     struct auth_secret bytes = {0};
     assert_true(auth_secret_append(&bytes, text, strlen(text)));
-    enum auth_store_result result = store->kind->put(store, name, &bytes, &call);
+    enum auth_store_result result = store->kind->put(store, name, &bytes, 0, &call);
     auth_secret_wipe(&bytes);
     return result;
 }

@@ -11,8 +11,7 @@
 
 #define REDIS_USER "auth"
 #define REDIS_PASSWORD "the-password-of-the-user"
-#define REDIS_RIGHTS                                                                                         \
-    "resetkeys ~central-auth:* resetchannels -@all +auth +select +get +pttl +set +del +rename +eval"
+#define REDIS_RIGHTS "resetkeys ~central-auth:* resetchannels -@all +auth +select +get +pttl +set +del +eval"
 
 struct redis_server {
     pid_t pid;

@@ -193,7 +193,7 @@ static enum auth_store_result put_until(struct auth_store *store, size_t length,
     memset(bytes.data, 'x', length);
     bytes.length = length;
     call.deadline = deadline;
-    enum auth_store_result result = store->kind->put(store, "n.token", &bytes, &call);
+    enum auth_store_result result = store->kind->put(store, "n.token", &bytes, 0, &call);
     auth_secret_wipe(&bytes);
     return result;
 }
@@ -214,11 +214,6 @@ static enum auth_store_result lock(struct auth_store *store, struct auth_lock *h
 static enum auth_store_result remove_it(struct auth_store *store, const char *name) {
     call.deadline = in_ms(LONG_MS);
     return store->kind->remove(store, name, &call);
-}
-
-static enum auth_store_result rename_it(struct auth_store *store, const char *name, const char *to) {
-    call.deadline = in_ms(LONG_MS);
-    return store->kind->rename(store, name, to, &call);
 }
 
 static void free_store(struct auth_store *store) {
@@ -737,14 +732,27 @@ static void keeps_records(void **state) {
     assert_int_equal(put(store, AUTH_STORE_RECORD_MAX), AUTH_STORE_OK);
     assert_int_equal(get(store), AUTH_STORE_OK);
     assert_in_range(atol(cli(&redis, "pttl 'central-auth:{n}.token'")), 89990000, 90000000);
-    assert_int_equal(rename_it(store, "n.last", "n.token"), AUTH_STORE_ABSENT);
-    (void)cli(&redis, "pexpire 'central-auth:{n}.token' 80000000");
-    assert_int_equal(rename_it(store, "n.token", "n.last"), AUTH_STORE_OK);
-    assert_int_equal(get(store), AUTH_STORE_ABSENT);
-    assert_in_range(atol(cli(&redis, "pttl 'central-auth:{n}.last'")), 79990000, 80000000);
-    assert_int_equal(remove_it(store, "n.last"), AUTH_STORE_OK);
-    assert_int_equal(remove_it(store, "n.last"), AUTH_STORE_ABSENT);
+    assert_int_equal(remove_it(store, "n.token"), AUTH_STORE_OK);
+    assert_int_equal(remove_it(store, "n.token"), AUTH_STORE_ABSENT);
     assert_string_equal(cli(&redis, "dbsize"), "0");
+    free_store(store);
+}
+
+static void keeps_the_age_of_a_copy(void **state) {
+    (void)state;
+    NEEDS_REDIS();
+    struct auth_store *store = user_of(&redis);
+    struct auth_secret bytes = {0};
+    int64_t age_ns = 0;
+    call.deadline = in_ms(LONG_MS);
+    assert_true(auth_secret_append(&bytes, "x", 1));
+    assert_int_equal(store->kind->put(store, "n.token", &bytes, 10000000 * MS, &call), AUTH_STORE_OK);
+    assert_in_range(atol(cli(&redis, "pttl 'central-auth:{n}.token'")), 79990000, 80000000);
+    assert_int_equal(store->kind->get(store, "n.token", &bytes, &age_ns, &call), AUTH_STORE_OK);
+    assert_in_range(age_ns, 10000000 * MS, 10010000 * MS);
+    assert_int_equal(store->kind->put(store, "n.token", &bytes, 2 * AUTH_STORE_KEPT_NS, &call),
+                     AUTH_STORE_OK);
+    auth_secret_wipe(&bytes);
     free_store(store);
 }
 
@@ -1077,6 +1085,7 @@ int main(void) {
         cmocka_unit_test(tries_each_address_of_a_name),
         cmocka_unit_test(keeps_its_descriptor_away_from_others),
         cmocka_unit_test(keeps_records),
+        cmocka_unit_test(keeps_the_age_of_a_copy),
         cmocka_unit_test(takes_what_is_of_another_type_for_absent),
         cmocka_unit_test(is_reached_by_socket_and_in_other_databases),
         cmocka_unit_test(gives_a_lease_to_one_holder),

@@ -10,7 +10,7 @@ local redis = {}
 redis.user, redis.password = "auth", "the-password-of-the-user"
 
 -- What a user needs, as lua/README.md says it.
-redis.rules = "on >%s resetkeys ~central-auth:* resetchannels -@all +get +pttl +set +del +rename +eval +select +auth"
+redis.rules = "on >%s resetkeys ~central-auth:* resetchannels -@all +get +pttl +set +del +eval +select +auth"
 
 local Redis = {}
 Redis.__index = Redis
