@@ -73,7 +73,7 @@ local function next_call(client, time)
   return client.phase + math.ceil((time - client.phase) / PERIOD) * PERIOD
 end
 
--- From 0 to below 1, as core.jitter gives it: by the token, which the time of its request stands for here.
+-- From 0 to below 1, as a tracker takes it: by the token, which the time of its request stands for here.
 local function jitter(born)
   return math.sin(born * 12.9898) * 43758.5453 % 1
 end
