@@ -457,7 +457,7 @@ describe("the cache #valgrind", function()
     it("where the folder is open to others, and an event says so once", function()
       process.run(("mkdir -m 755 %s"):format(folder))
       local client <close> = assert_none "^none: .*/cache: it is open to others; chmod 700"
-      assert.same({ "cache_error", "fetched" }, events)
+      assert.same({ "cache_error", "request", "fetched" }, events)
       assert.is_truthy(client:invalidate())
     end)
 

@@ -100,7 +100,7 @@ describe("with oidc-provider", function()
     oidc.fail(server, { status = 503, times = 1, retry_after = 1 })
     local events = {}
     assert_token("post", { on_event = function(event) events[#events + 1] = event.event end })
-    assert.same({ "retry", "fetched" }, events)
+    assert.same({ "request", "request", "retry", "fetched" }, events)
   end)
 
   with_server("renews: the new token is accepted, and the old one still is", function()

@@ -831,7 +831,7 @@ describe("the password of Redis", function()
     local s = elsewhere({ token("own", 100) }, { cache_password = secret,
       on_event = function(event) events[#events + 1] = event end })
     s.client:token()
-    assert.equal(2, #events)
+    assert.equal(3, #events)
     for _, event in ipairs(events) do
       for _, value in pairs(event) do
         assert.is_nil(tostring(value):find(secret, 1, true))

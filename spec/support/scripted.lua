@@ -79,7 +79,9 @@ function scripted.new(replies, options, clock, parts)
       given[name] = nil
     end
   end
-  given.on_event = given.on_event or function(event) self.events[#self.events + 1] = event.event end
+  given.on_event = given.on_event or function(event) -- of requests `answer` knows
+    self.events[#self.events + 1] = event.event ~= "request" and event.event or nil
+  end
   function self.random()
     return self.chance or 1
   end

@@ -37,6 +37,9 @@ local function add_option(to, option, suggests)
     end
   else
     made = to:flag(table.concat({ option[1], option[2] }, " "))
+    if option.count then
+      made:count("0-" .. option.count)
+    end
   end
   return made:description(option.help)
 end

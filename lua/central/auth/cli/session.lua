@@ -21,14 +21,27 @@ function session.wait(fd, seconds)
   coroutine.yield(fd, seconds)
 end
 
+--- Returns the library's option log for --verbose.
+---@param options { verbose?: integer }
+---@return "info" | "debug" | nil
+function session.log(options)
+  local times = options.verbose or 0
+  return times > 1 and "debug" or times == 1 and "info" or nil
+end
+
+-- Returns the options of the library for a client.
+local function client_options(options)
+  return { profile = options.profile, log = session.log(options), wait = session.wait }
+end
+
 --- Configures the default client, and returns it.
----@param options { profile?: string }
+---@param options { profile?: string, verbose?: integer }
 ---@return central.auth.Client? client
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function session.open(options)
-  local client, message, code, detail = auth.configure { profile = options.profile, wait = session.wait }
+  local client, message, code, detail = auth.configure(client_options(options))
   if not client then
     return nil, message, code, detail
   end
@@ -94,7 +107,7 @@ end
 ---@param options { profile?: string }
 ---@return string? cache
 function session.cache_with_token(options)
-  local client <close> = auth.new { profile = options.profile, wait = session.wait }
+  local client <close> = auth.new(client_options(options))
   local status = client and client:status { shared = true }
   return status and (status.state == "fresh" or status.state == "stale") and status.cache or nil
 end

@@ -87,11 +87,12 @@ end
 
 --- Waits until a descriptor is readable. On a terminal it shows a spinner after SPINNER_DELAY, and removes the spinner
 --- at the end.
----@param options { quiet?: boolean }
+---@param options { quiet?: boolean, verbose?: integer } the lines of --verbose show progress, too
 ---@param fd integer
 ---@param seconds number
 function terminal.wait(options, fd, seconds)
-  if options.quiet or not terminal.has_control_sequences(2) or console.wait(fd, math.min(seconds, SPINNER_DELAY)) then
+  local is_plain = options.quiet or (options.verbose or 0) > 0 or is_set "CENTRAL_LOG"
+  if is_plain or not terminal.has_control_sequences(2) or console.wait(fd, math.min(seconds, SPINNER_DELAY)) then
     return console.wait(fd, math.min(seconds, WAIT_MAX))
   end
   local frames = terminal.is_utf8() and DOTS or LINES

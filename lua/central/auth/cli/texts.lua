@@ -12,6 +12,7 @@ local texts = {}
 ---@field value? string the name of its value, in capitals; a flag has none
 ---@field number? "duration" | "timeout" | "milliseconds" | "count" | "port" the kind of number that it takes
 ---@field pairs? "=" | ":" its value is NAME=VALUE or NAME: VALUE, and it may be repeated: a list of { name, value }
+---@field count? integer of a flag: how often it may be set
 ---@field choices? string[]
 ---@field suggestions? string[] further values are allowed, too
 ---@field option? string the library's option for which its value must be valid
@@ -39,6 +40,8 @@ texts.description = "Prints a valid OAuth access token of HPE GreenLake for HPE 
 texts.options = {
   { "-p", "--profile", value = "NAME", option = "profile", help = "Use this profile." },
   { "-q", "--quiet", help = "Print results and errors only." },
+  { "-v", "--verbose", count = 2, help = "Write each HTTP request and event to standard error; -vv: header fields and"
+    .. " TLS, too. There are no secrets in it." },
 }
 
 texts.statuses = {

@@ -116,6 +116,7 @@ local OPTIONS = {
   cache_password = { "string" },
   cache_password_file = { "string", check = "text" },
   profile = { "string", "boolean", check = "profile" },
+  log = { "string", "function", check = "log" },
   on_event = { "function", arguments_only = true },
   wait = { "function", arguments_only = true },
 }

@@ -80,6 +80,17 @@ function proxy.split(value)
   return (scheme or "http"):lower(), ((rest or value):gsub("^.*@", ""):gsub("/$", ""))
 end
 
+--- Returns the users and passwords in the URLs of all configured proxies, as written: `user:password`.
+---@param config central.auth.Config
+---@return string[]
+function proxy.logins(config)
+  local list = {}
+  for _, source in ipairs(sources(config)) do
+    list[#list + 1] = source[1]:gsub("^%w+://", ""):match "^(.*)@"
+  end
+  return list
+end
+
 local function new_proxy(value, from, unused)
   local scheme, address = proxy.split(value)
   return { url = errors.printable(scheme .. "://" .. address), from = from, unused = unused,

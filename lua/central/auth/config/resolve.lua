@@ -20,6 +20,7 @@ local validate = lazy "central.auth.config.validate"
 ---@field assertion? central.auth.Source
 ---@field cache_secret? central.auth.Source
 ---@field from table<string, string> where each option was set
+---@field trace? boolean requests are traced
 
 local config = {}
 
@@ -225,6 +226,7 @@ function config.complete(values, entry, no_profile)
   values.timeout = values.timeout or 30
   values.connect_timeout = math.min(values.connect_timeout or 10, values.timeout)
   values.user_agent = values.user_agent or ("central-auth/%s (%s)"):format(config.VERSION, _VERSION)
+  values.trace = values.log and values.log ~= "info" or nil
   return values
 end
 

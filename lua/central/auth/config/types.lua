@@ -10,13 +10,20 @@
 ---| "invalidated" # the API refused the token
 ---| "cache_error" # the cache cannot be used; tokens are still fetched
 ---| "odd_reply"   # the server's reply was unusual but usable
+---| "request"     # an HTTP request ended, of a token or of an API call
 
 ---@class central.auth.Event
 ---@field event central.auth.EventName
 ---@field expires_in? number of fetched, renewed and shared: seconds until the token expires
----@field code? central.auth.Code of retry and failed: the failure's code
+---@field code? central.auth.Code of retry and failed: the failure's code; of a request without a reply, too
 ---@field message? string of retry, failed and cache_error
 ---@field what? string of odd_reply: the unusual part of a reply
+---@field method? string of request, like the next five fields
+---@field host? string with the port, if the URL has one
+---@field path? string without the query
+---@field status? integer HTTP status
+---@field seconds? number from the start of the request to the end of the reply
+---@field attempt? integer counted from 1, in one API call or renewal
 
 ---@class central.auth.Options
 ---@field client_id? string CENTRAL_CLIENT_ID: the client's identifier
@@ -68,5 +75,7 @@
 ---@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: a file with only this password, mode 0600
 ---@field user_agent? string CENTRAL_USER_AGENT: default central-auth/VERSION (Lua VERSION)
 ---@field profile? string | false CENTRAL_PROFILE: the profile to use; false: none, not even the default one
+---@field log? "info" | "debug" | fun(line: string) CENTRAL_LOG: write each event and HTTP request to standard error,
+--- without secrets; debug: with header fields and TLS. A function gets the lines of debug instead
 ---@field on_event? fun(event: central.auth.Event) called after each event
 ---@field wait? fun(fd: integer, seconds: number) waits in a coroutine until a descriptor is readable; for event loops

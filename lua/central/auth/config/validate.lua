@@ -58,6 +58,13 @@ local function one_of(...)
   end
 end
 
+function validate.log(value)
+  if type(value) == "function" then
+    return value
+  end
+  return validate.log_level(value)
+end
+
 local function texts(value)
   if type(value) == "string" then
     return text(value)
@@ -173,6 +180,7 @@ end
 validate.texts = texts
 validate.hour = seconds(3600)
 validate.day = seconds(86400)
+validate.log_level = one_of("info", "debug")
 validate.auth_style = one_of("post", "basic", "basic_raw")
 
 return validate

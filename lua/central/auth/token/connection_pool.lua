@@ -5,6 +5,7 @@ local defer = require("central.auth.util").defer
 local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
+local request_events = lazy "central.auth.token.request_events"
 local requests = lazy "central.auth.token.request"
 
 local MAX_ACTIVE = 16 -- API calls at a time; more wait. Token requests never do
@@ -98,7 +99,7 @@ function Pool:_wait_for_place(deadline, owner)
     ("%d requests of this client are under way, and none ended in time"):format(MAX_ACTIVE))
 end
 
-function Pool:_await(transfer, notifier, deadline, owner)
+function Pool:_await(transfer, request, notifier, deadline, owner)
   while not owner.closed and not transfer:wait(notifier and 0 or STEP) do
     if notifier then
       self._waiter:poll(notifier, deadline:left() + STEP)
@@ -109,7 +110,10 @@ function Pool:_await(transfer, notifier, deadline, owner)
     failure.may_be_sent = true
     return nil, failure
   end
-  local came = transfer:finish()
+  local came, config = transfer:finish(), owner.config
+  if config.on_event or config.log then
+    request_events.of_call(owner, request, came)
+  end
   if came.status then
     return came
   end
@@ -167,7 +171,7 @@ function Pool:call(request, deadline, owner)
     self:_wake_first()
   end
   local raw
-  raw, failure = self:_await(transfer, notifier, deadline, owner)
+  raw, failure = self:_await(transfer, request, notifier, deadline, owner)
   place.unharmed = raw ~= nil or not owner.closed
   return raw, failure
 end

@@ -126,7 +126,8 @@ local function revocation(config, token, secret, assertion)
     add(fields, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
     add(fields, "client_assertion", assertion)
   end
-  return { url = config.revocation_url, body = core.form(fields), authorization = authorization }
+  return { url = config.revocation_url, body = core.form(fields), authorization = authorization,
+    private = { revoked = token, assertion = assertion } }
 end
 
 --- Revokes the token that is held, or else the shared one (RFC 7009), and forgets it here and in the cache. True also

@@ -9,6 +9,7 @@ local response = require "central.auth.token.response"
 
 local errors = lazy "central.auth.errors"
 local recoveries = lazy "central.auth.token.recovery"
+local request_events = lazy "central.auth.token.request_events"
 
 local TRIES = 4 -- requests at most where a call waits
 
@@ -43,7 +44,7 @@ function renewal.new(source, purpose)
     _notifier = notifier, _no_notifier = why, -- where no descriptor is left, nothing can wait by one
     deadline = purpose.deadline, waits = not purpose.early, tries = purpose.early and 1 or TRIES,
     _since = purpose.since, _look_only = purpose.look_only, _refusal = purpose.refusal, began = source.clock:boot(),
-    done = false, _is_advancing = false,
+    done = false, _is_advancing = false, _requests = 0,
   }, Renewal)
 end
 
@@ -302,7 +303,11 @@ end
 --- Goes on as the result of a fetch says.
 ---@param result table
 function Renewal:take(result)
-  local outcome = result.outcome
+  local outcome, config = result.outcome, self._source.config
+  if config.on_event or config.log then
+    request_events.of_fetch(self._source, result, self._requests, self.subject_token)
+  end
+  self._requests = self._requests + #result.attempts
   self.tries = math.max(self.tries - #result.attempts, 0)
   self.secret = self._source.renewals:note_result(result) or self.secret
   self._look_only = outcome ~= "nothing" and self._look_only or nil

@@ -57,7 +57,8 @@ function Renewals:take(token, raw)
   self.skew = raw.date and raw.received_wall - raw.date
   self:note_token()
   local config = source.config
-  for _, what in ipairs(config.on_event and reply_warnings.list(raw, token, config.scope, warning) or {}) do
+  local is_noted = config.on_event or config.log
+  for _, what in ipairs(is_noted and reply_warnings.list(raw, token, config.scope, warning) or {}) do
     source:note("odd_reply", { what = what })
   end
   return current:can_be_returned()

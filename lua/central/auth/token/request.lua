@@ -69,6 +69,7 @@ function request.add_connection(fields, config, deadline)
     fields[CONNECTION[i]] = config[CONNECTION[i]]
   end
   fields.timeout = math.max(math.min(deadline:left(), fields.try_timeout or math.huge), 0.001)
+  fields.trace = config.trace
   fields.connect_timeout = math.min(config.connect_timeout, fields.timeout)
 end
 

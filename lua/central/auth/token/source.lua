@@ -12,6 +12,7 @@ local response = require "central.auth.token.response"
 local calls = lazy "central.auth.token.call"
 local deadlines = lazy "central.auth.deadline"
 local errors = lazy "central.auth.errors"
+local logs = lazy "central.auth.token.log"
 
 local SEEN_MAX = 8 -- ids of records: of two in each of two stores, and some that they have replaced
 
@@ -102,23 +103,30 @@ end
 
 -- --- events --------------------------------------------------------------------------------------------------------
 
---- Notes an event, to be delivered when the call that caused it returns.
+--- Notes an event, to be delivered when the call that caused it returns. It is written to standard error at once.
 ---@param name string
 ---@param fields table
-function TokenSource:note(name, fields)
-  if self.config.on_event and not self.closed then
+---@param private? table for the log: see log.event
+function TokenSource:note(name, fields, private)
+  local config, events = self.config, self._events
+  if config.log and not self.closed then
+    logs.event(self, name, fields, private or {}, events)
+  end
+  if config.on_event and not self.closed then
     fields.event = name
-    self._events[#self._events + 1] = fields
+    events[#events + 1] = fields
   end
 end
 
---- Delivers what was noted, so that a handler may call anything here. Errors of the handler are its own.
+--- Delivers what was noted, so that a handler may call anything here: events, and lines of the log. Errors of the
+--- handler are its own.
 function TokenSource:deliver()
   if self._parent then
     self._parent:deliver()
   end
   while self._events[1] do
-    pcall(self.config.on_event, table.remove(self._events, 1))
+    local noted = table.remove(self._events, 1)
+    pcall(type(noted) == "string" and self.config.log or self.config.on_event, noted)
   end
 end
 
@@ -313,6 +321,14 @@ function TokenSource:token(min_valid, deadline)
     end -- else it has expired while a function of the user's ran for the renewal in the background
   end
   return calls.new(self, { min_valid = min_valid, deadline = deadline or self:deadline(nil, began) }):run()
+end
+
+--- The tokens that are held: its own, and of a tenant its parent's, too.
+---@return string[]
+function TokenSource:tokens()
+  local tokens = self._parent and self._parent:tokens() or {}
+  tokens[#tokens + 1] = self.current:token()
+  return tokens
 end
 
 --- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.

@@ -90,6 +90,7 @@ end
 -- Makes a client with the new values of the profile, and unless `no_check` is set gets a token and makes an API call.
 -- Returns whether API calls can work.
 local function check(options, values)
+  values.log = session.log(options) or values.log
   local settings = try_source(config.complete(values))
   local has_api = settings.base_url ~= nil
   if options.no_check then

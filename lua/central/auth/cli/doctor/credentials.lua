@@ -4,6 +4,7 @@
 local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
 local client_secret = require "central.auth.token.client_secret"
+local session = require "central.auth.cli.session"
 local paths = require "central.auth.config.paths"
 local status = require "central.auth.token.status"
 
@@ -71,7 +72,8 @@ end
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(context, report)
   profile_file(context.options, report)
-  local found, message, _, detail = config.resolve { profile = context.options.profile }
+  local options = context.options
+  local found, message, _, detail = config.resolve { profile = options.profile, log = session.log(options) }
   if not found then -- a missing option has no source
     return report("bad", "credentials", message:match "[^\n]*",
       detail.option and not detail.source and "run central-auth login" or nil)

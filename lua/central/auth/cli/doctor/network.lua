@@ -2,13 +2,11 @@
 -- without credentials in the same way as a token request: the stage that it reaches shows the part that fails.
 -- SPDX-License-Identifier: MIT
 
-local connection_pool = require "central.auth.token.connection_pool"
 local core = require "central.auth.core"
 local deadlines = require "central.auth.deadline"
 local errors = require "central.auth.errors"
 local proxies = require "central.auth.config.proxy"
-local transfers = require "central.auth.token.transfers"
-local waiters = require "central.auth.token.waiter"
+local token_source = require "central.auth.token.source"
 local report_connection = require "central.auth.cli.doctor.connection"
 
 local SLOW, SKEW_MAX, TIMEOUT_MAX = 2, 30, 15 -- seconds
@@ -20,13 +18,11 @@ local PROXY_FORM = "write it like http://user:password@host:port"
 local function probe(found, url, body)
   local clock = core.clock()
   local deadline = deadlines.new(clock, math.min(found.timeout, TIMEOUT_MAX))
-  local client = { clock = clock, config = found, parts = {} }
-  client.waiter, client.transfers = waiters.new(client), transfers.new(client)
-  local pool = connection_pool.new(client)
+  local source = token_source.new(found, { clock = clock, tracker = core.tracker(clock) })
   local started = clock:boot()
-  local raw, failure = pool:call({ url = url, body = body }, deadline, client)
+  local raw, failure = source.pool:call({ url = url, body = body }, deadline, source)
   local took = clock:boot() - started
-  client.transfers:close()
+  source.transfers:close()
   failure = failure or {}
   return { raw = raw, took = took, message = failure.message, code = failure.code, detail = failure.detail }
 end

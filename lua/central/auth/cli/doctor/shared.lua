@@ -16,7 +16,7 @@ local ADVICE = {
 
 -- Connects to Redis and returns the problem with it, which a token in the folder would hide; nil without a problem.
 local function redis_problem(options)
-  local found = config.resolve { profile = options.profile }
+  local found = config.resolve { profile = options.profile, log = session.log(options) }
   if type(found.cache) ~= "string" or not found.cache:find "^redis" or not found.secret then
     return nil
   end
