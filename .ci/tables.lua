@@ -100,7 +100,8 @@ function tables.commands()
     end
     local arguments = ""
     for _, argument in ipairs(command.arguments or {}) do
-      arguments = arguments .. " " .. (argument.shown or argument.name:upper()) .. (argument.args == "+" and " …" or "")
+      local form = ({ ["+"] = " %s …", ["*"] = " [%s …]" })[argument.args] or " %s"
+      arguments = arguments .. form:format(argument.shown or argument.name:upper())
     end
     rows[#rows + 1] = { code("central-auth " .. name .. arguments), command.summary, table.concat(words, ", ") }
     for _, inner in ipairs(command.commands or {}) do

@@ -27,7 +27,11 @@ describe("console", function()
   it("says why it can't ask or execute", function()
     local code = [[print(require("central.auth.console").ask "? ")]]
     assert.equal("nil\tthere is no terminal\n", (process.run(("setsid -w lua5.4 -e '%s'"):format(code))))
-    assert.is_false(pcall(console.exec, {}, "X", "Y", "Z"))
-    assert.is_false(pcall(console.exec, { "a\0b" }, "X", "Y", "Z"))
+    for _, run in ipairs { console.exec, console.start } do
+      assert.is_false(pcall(run, {}, "X", {}))
+      assert.is_false(pcall(run, { "a\0b" }, "X", {}))
+      assert.is_false(pcall(run, { "/none" }, "X", { "a\0b=" }))
+      assert.same({ nil, "No such file or directory", true }, { run({ "/none" }, "X", { "A=b" }) })
+    end
   end)
 end)

@@ -104,7 +104,10 @@ describe("config", function()
     local environment = home([[return { client_id = "lab", client_secret = "x" }]], "lab")
     assert.matches("client_id\tlab", show(environment, '{ profile = "lab" }'))
     assert.matches("client_id\tprod", show(with(environment, { CENTRAL_PROFILE = "prod" })))
-    assert.matches('there is no profile "labb" in [^\n]*; existing profiles: lab, prod; did you mean "lab"',
+    home([[return { client_id = "usual", client_secret = "z" }]], "default")
+    assert.matches("client_id\tusual", show(with(environment, { CENTRAL_PROFILE = "" })))
+    assert.matches("^config\tno credentials", show(with(environment, { CENTRAL_PROFILE = "off" })))
+    assert.matches('there is no profile "labb" in [^\n]*; existing profiles: default, lab, prod; did you mean "lab"',
       show(environment, '{ profile = "labb" }'))
   end)
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -119,16 +120,83 @@ int auth_tty_ask(const char *prompt, bool shown, struct auth_secret *line) {
     return error;
 }
 
-int auth_tty_exec(char *const words[], const char *prefix, const char *name, const char *value) {
-    char **kept = environ;
-    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
-        if (strncmp(*entry, prefix, strlen(prefix)) != 0)
-            *kept++ = *entry;
+/* --- other programs --- */
+
+/* Those that end a process: who waits for a child passes them on. */
+static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+enum { PASSED_ON = sizeof passed_on / sizeof *passed_on };
+
+static void fill_signals(sigset_t *set, bool all) {
+    sigemptyset(set);
+    for (int i = 0; i < PASSED_ON; i++)
+        sigaddset(set, passed_on[i]);
+    if (all) {
+        sigaddset(set, SIGCHLD);
+        sigaddset(set, SIGUSR1);
+        sigaddset(set, SIGUSR2);
     }
-    if (kept != NULL)
-        *kept = NULL;
-    if (setenv(name, value, 1) != 0)
+}
+
+/* In the child. Writes why it failed to `report`, which success closes. */
+static void become(char *const words[], char *const variables[], int report) {
+    sigset_t signals;
+    struct sigaction action;
+    fill_signals(&signals, true);
+    for (int i = 0; i < PASSED_ON;
+         i++) { /* a handler of this process would take the signal from the program */
+        if (sigaction(passed_on[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            (void)signal(passed_on[i], SIG_DFL);
+    }
+    (void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
+    (void)execvpe(words[0], words, variables);
+    int error = errno;
+    (void)!write(report, &error, sizeof error);
+    _exit(EXIT_FAILURE);
+}
+
+/* The signals that came before there was a child. */
+static void pass_pending(pid_t child) {
+    const struct timespec none = {0};
+    sigset_t signals;
+    int number = 0;
+    fill_signals(&signals, false);
+    while ((number = sigtimedwait(&signals, NULL, &none)) > 0)
+        (void)kill(child, number);
+}
+
+int auth_tty_start(char *const words[], char *const variables[], pid_t *child) {
+    int ends[2];
+    int error = 0;
+    (void)signal(SIGCHLD, SIG_DFL); /* where it is ignored, there is nothing to wait for */
+    if (pipe2(ends, O_CLOEXEC) != 0)
         return errno;
-    (void)execvp(words[0], words);
-    return errno;
+    *child = fork();
+    if (*child == 0)
+        become(words, variables, ends[1]);
+    if (*child < 0)
+        error = errno;
+    close(ends[1]);
+    if (*child > 0) {
+        pass_pending(*child);
+        if (read(ends[0], &error, sizeof error) > 0)
+            (void)waitpid(*child, NULL, 0);
+    }
+    close(ends[0]);
+    return error;
+}
+
+int auth_tty_attend(pid_t child) {
+    sigset_t signals;
+    fill_signals(&signals, true);
+    for (;;) {
+        int raw = 0;
+        siginfo_t info;
+        if (waitpid(child, &raw, WNOHANG) == child)
+            return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+        int number = sigwaitinfo(&signals, &info);
+        if (number == SIGUSR1 || number == SIGUSR2)
+            return -number;
+        if (number > 0 && number != SIGCHLD && info.si_code <= 0) /* of a process, not of the kernel */
+            (void)kill(child, number);
+    }
 }

@@ -1,11 +1,13 @@
 /* What the command needs beside Lua's own functions: the width of a terminal, a line typed without echo, and
- * the execution of another program. Never loaded by a program that uses the library.
+ * other programs. Never loaded by a program that uses the library.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef AUTH_TTY_H
 #define AUTH_TTY_H
 
 #include "base/secret.h"
+
+#include <sys/types.h>
 
 #define AUTH_TTY_LINE_MAX ((size_t)4096) /* bytes; terminals take no longer lines either */
 
@@ -22,9 +24,14 @@ bool auth_tty_wait(int fd, int wait_ms);
  * processes of one thread. */
 int auth_tty_ask(const char *prompt, bool shown, struct auth_secret *line);
 
-/* Executes the program `words[0]`, found in PATH, in place of this process, with `words` (NULL at the end) as
- * its arguments and this environment: all but the variables whose names begin with `prefix`, and `name`,
- * which is `value`. Returns only on failure, an errno; the environment is changed then, too. */
-int auth_tty_exec(char *const words[], const char *prefix, const char *name, const char *value);
+/* Starts the program `words[0]`, found in PATH, as a child with `words` as its arguments and `variables` as
+ * its environment (NULL at the end of both). For a caller that has blocked the signals below in all its
+ * threads; the child has them unblocked, and receives those that came before it. Returns 0 or an errno. */
+int auth_tty_start(char *const words[], char *const variables[], pid_t *child);
+
+/* Blocks until the child has ended: returns its exit status, 128 + n where signal n ended it. Before that it
+ * returns -n where SIGUSR1 or SIGUSR2 arrives, and passes HUP, INT, QUIT and TERM that a process sent on to
+ * the child: those of the terminal reach both. The caller has blocked all of these, and CHLD. */
+int auth_tty_attend(pid_t child);
 
 #endif

@@ -1,4 +1,4 @@
-/* Opens central.auth.console: terminals and the execution of programs, for the command only.
+/* Opens central.auth.console: terminals and other programs, for the command only.
  *
  * SPDX-License-Identifier: MIT */
 #include "base/tty.h"
@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* columns(fd) -> the width of the terminal | nil: it is not a terminal */
 static int columns(lua_State *L) {
@@ -41,31 +43,80 @@ static int ask(lua_State *L) {
                                                             : strerror(error));
 }
 
-/* exec(words, prefix, name, value) -> nil, message, whether there is no such program; does not return
- * otherwise */
-static int exec_program(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    size_t count = (size_t)luaL_len(L, 1);
-    const char *prefix = auth_lua_check_text(L, 2);
-    const char *name = auth_lua_check_text(L, 3);
-    const char *value = auth_lua_check_text(L, 4);
-    luaL_checkstack(L, (int)(count < INT_MAX ? count : INT_MAX), "too many words");
-    char **words = lua_newuserdatauv(L, (count + 1) * sizeof *words, 0);
-    for (size_t i = 0; i < count; i++) {
-        lua_geti(L, 1, (lua_Integer)i + 1);
-        words[i] = (char *)auth_lua_check_text(L, -1); /* execvp takes no const, and changes nothing */
+/* A list of the texts in the table at `index` after `count` texts of C, and NULL; the texts stay on the
+ * stack. */
+static char **push_texts(lua_State *L, int index, size_t count) {
+    size_t length = (size_t)luaL_len(L, index);
+    luaL_checkstack(L, (int)(length < INT_MAX ? length : INT_MAX), "too many words");
+    char **texts = lua_newuserdatauv(L, (count + length + 1) * sizeof *texts, 0);
+    for (size_t i = 0; i < length; i++) {
+        lua_geti(L, index, (lua_Integer)i + 1);
+        texts[count + i] = (char *)auth_lua_check_text(L, -1); /* nobody writes to it */
     }
-    words[count] = NULL;
-    luaL_argcheck(L, count > 0, 1, "a program expected");
-    int error = auth_tty_exec(words, prefix, name, value);
+    texts[count + length] = NULL;
+    return texts;
+}
+
+/* The arguments words, prefix, variables -> the program, and its environment: that of this process, without
+ * what begins with the prefix, and the variables, each "NAME=value". */
+static char **push_program(lua_State *L, char ***environment) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    const char *prefix = auth_lua_check_text(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    size_t kept = 0;
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
+        kept += strncmp(*entry, prefix, strlen(prefix)) != 0;
+    *environment = push_texts(L, 3, kept);
+    for (char **entry = environ; kept > 0; entry++) {
+        if (strncmp(*entry, prefix, strlen(prefix)) != 0)
+            (*environment)[--kept] = *entry;
+    }
+    char **words = push_texts(L, 1, 0);
+    luaL_argcheck(L, words[0] != NULL, 1, "a program expected");
+    return words;
+}
+
+/* Pushes nil, message, whether there is no such program. */
+static int fail_program(lua_State *L, int error) {
     auth_lua_fail(L, strerror(error));
     lua_pushboolean(L, error == ENOENT);
     return 3;
 }
 
+/* exec(words, prefix, variables) -> nil, message, whether there is no such program; does not return otherwise
+ */
+static int exec_program(lua_State *L) {
+    char **environment;
+    char **words = push_program(L, &environment);
+    (void)execvpe(words[0], words, environment);
+    return fail_program(L, errno);
+}
+
+/* start(words, prefix, variables) -> the child's number | nil, message, whether there is no such program */
+static int start_program(lua_State *L) {
+    pid_t child;
+    char **environment;
+    char **words = push_program(L, &environment);
+    int error = auth_tty_start(words, environment, &child);
+    if (error != 0)
+        return fail_program(L, error);
+    lua_pushinteger(L, child);
+    return 1;
+}
+
+/* attend(child) -> its exit status | nil, the number of the signal that arrived */
+static int attend(lua_State *L) {
+    int status = auth_tty_attend((pid_t)luaL_checkinteger(L, 1));
+    if (status < 0)
+        lua_pushnil(L);
+    lua_pushinteger(L, abs(status));
+    return status < 0 ? 2 : 1;
+}
+
 int luaopen_central_auth_console(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"columns", columns}, {"wait", wait_for}, {"ask", ask}, {"exec", exec_program}, {NULL, NULL}};
+        {"columns", columns},     {"wait", wait_for}, {"ask", ask}, {"exec", exec_program},
+        {"start", start_program}, {"attend", attend}, {NULL, NULL}};
     luaL_checkversion(L);
     lua_getglobal(L, "require"); /* it defines the type of secrets, and initialises libsodium */
     lua_pushliteral(L, "central.auth.core");

@@ -11,11 +11,11 @@ local reader = {}
 -- and `login` takes what a person would type from a file.
 local COMMANDS = {
   ["central-auth"] = [[
-case $1 in
+case $* in
 sandbox) lua5.4 "$ROOT/lua/central-auth" "$@" >sandbox.log 2>&1 & pid=$!
   until grep -q CENTRAL_CA_FILE sandbox.log; do sleep 0.05; kill -0 $pid; done
   kill $pid; wait $pid || true; exit 0 ;;
-login) shift; set -- login --from-file credentials --yes "$@" ;;
+login*) shift; set -- login --from-file credentials --yes "$@" ;;
 esac
 exec lua5.4 "$ROOT/lua/central-auth" "$@"]],
   make = [[exec /usr/bin/make -C "$ROOT" -n "$@" >/dev/null]],

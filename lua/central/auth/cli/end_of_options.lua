@@ -1,12 +1,14 @@
--- Ends the options of `central-auth exec` at CMD, as env and sudo do: inserts -- before CMD, as the parser would
--- otherwise take the options of CMD as those of exec.
+-- Ends the options of `central-auth exec` and `sandbox` at CMD, as env and sudo do: inserts -- before CMD, as the
+-- parser would otherwise take the options of CMD as those of the subcommand.
 -- SPDX-License-Identifier: MIT
 
-local exec = require "central.auth.cli.commands.exec"
 local texts = require "central.auth.cli.texts"
 
 local takes_value = {}
-for _, description in ipairs { texts, exec } do
+local with_program = {
+  exec = require "central.auth.cli.commands.exec", sandbox = require "central.auth.cli.commands.sandbox",
+}
+for _, description in pairs { texts, with_program.exec, with_program.sandbox } do
   for _, option in ipairs(description.options) do
     for _, name in ipairs(option) do
       takes_value[name] = option.value ~= nil
@@ -39,7 +41,10 @@ end
 return function(words)
   local command = after_options(words, 1)
   local cmd = after_options(words, command + 1)
-  if words[command] == "exec" and words[cmd] and words[cmd] ~= "--" then
+  if not with_program[words[command]] or not words[cmd] then
+    return
+  elseif words[cmd] ~= "--" then
     table.insert(words, cmd, "--")
   end
+  words[cmd + 1] = words[cmd + 1] or "" -- an unset variable after --
 end

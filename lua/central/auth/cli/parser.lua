@@ -96,13 +96,13 @@ local function add_command(to, name, description, suggests)
     local choices = suggests and parser.suggestions(argument) or argument.choices
     if choices then
       made:choices(choices)
-    elseif argument.args ~= "+" then
+    elseif argument.name ~= "cmd" then
       made:convert(values.text(argument.shown or argument.name:upper()))
     end
     if argument.shown then
       made:argname(argument.shown)
-    elseif argument.args == "+" then
-      made:argname { argument.name:upper(), "ARGUMENT" }
+    elseif argument.name == "cmd" then
+      made:argname { "CMD", "ARGUMENT" }
     end
   end
   for _, inner in ipairs(description.commands or {}) do

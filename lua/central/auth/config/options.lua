@@ -115,7 +115,7 @@ local OPTIONS = {
   cache = { "boolean", "string", check = "cache", parse = "switch" },
   cache_password = { "string" },
   cache_password_file = { "string", check = "text" },
-  profile = { "string", "boolean", check = "profile" },
+  profile = { "string", "boolean", check = "profile", parse = "profile" },
   log = { "string", "function", check = "log" },
   on_event = { "function", arguments_only = true },
   wait = { "function", arguments_only = true },

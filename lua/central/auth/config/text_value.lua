@@ -62,4 +62,11 @@ function text_value.switch(value)
   return switch == nil and value or switch
 end
 
+--- Parses the name of a profile, or "off".
+---@param value string
+---@return string | false
+function text_value.profile(value)
+  return value ~= "off" and value
+end
+
 return text_value

@@ -3,12 +3,11 @@
 
 local auth = require "central.auth"
 local console = require "central.auth.console"
+local program = require "central.auth.cli.program"
 local session = require "central.auth.cli.session"
 local try = require "central.auth.cli.try"
 
 local exec = {}
-
-local NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
 exec.summary = "Run a program with CENTRAL_TOKEN in its environment."
 exec.description = "Executes CMD in place of this process, with a valid token in CENTRAL_TOKEN. All other variables"
@@ -18,25 +17,18 @@ exec.options = {
   { "--min-valid", value = "DURATION", number = "duration", help = "Get a token that is valid for at least this time,"
     .. " like 90 (seconds), 500ms, 2m or 1h, if possible, as CMD gets no newer token." },
 }
-exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments." } }
-exec.statuses = {
-  { NOT_EXECUTABLE, "CMD can't be executed." },
-  { NOT_FOUND, "CMD was not found. Any other status is that of CMD." },
-}
+exec.arguments = { program.argument "+" }
+exec.statuses = program.statuses
 exec.examples = { { "central-auth exec --min-valid 600 ./report.sh --all", "A script that takes ten minutes." } }
 
 --- Executes the program; returns only on failure.
 ---@param options table
 function exec.run(options)
-  if options.cmd[1] == "" then
-    return nil, "CMD is empty; check for an unset variable", "usage"
-  end
+  try(program.check(options.cmd))
   local value = try(session.token(options))
   value = session.finish_renewal() or value
   auth.close()
-  local _, why, absent = console.exec(options.cmd, "CENTRAL_", "CENTRAL_TOKEN", value)
-  io.stderr:write(("central-auth: %s: %s\n"):format(options.cmd[1], why))
-  return absent and NOT_FOUND or NOT_EXECUTABLE
+  return program.failed(options.cmd, console.exec(options.cmd, "CENTRAL_", { "CENTRAL_TOKEN=" .. value }))
 end
 
 return exec

@@ -1,9 +1,12 @@
--- central-auth sandbox: runs a mock of GreenLake and Central on this machine, and shows each request.
+-- central-auth sandbox: runs a mock of GreenLake and Central on this machine, and shows each request; or a program that
+-- uses it.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
+local program = require "central.auth.cli.program"
 local result = require "central.auth.cli.result"
 local terminal = require "central.auth.cli.terminal"
+local try = require "central.auth.cli.try"
 
 local sandbox = {}
 
@@ -20,7 +23,10 @@ sandbox.description = "Serves GreenLake's token endpoint and a part of Central's
   .. " TLS, and prints the four lines that make programs use it: paste them into another shell. On a terminal it"
   .. " shows each request. It simulates failures: by options; by signals, USR1 revokes all tokens, USR2 starts"
   .. " and ends an outage; or by POST to /sandbox/revoke, fail?status=503&times=3, recover, lifetime?seconds=,"
-  .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP stop it. Needs lua-http."
+  .. " latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP stop it. With CMD it prints nothing,"
+  .. " but runs CMD with those variables, of all whose names begin with CENTRAL_ only them, no profile and a cache of"
+  .. " its own. It passes INT, TERM, HUP and QUIT on to CMD, and ends with CMD and its status (128 + N after signal N)."
+  .. " Needs lua-http."
 sandbox.options = {
   { "--port", value = "N", number = "port", help = "Listen on this port; default: any free port." },
   { "--lifetime", value = "DURATION", number = "duration", help = "Lifetime of tokens, like 90 (seconds), 2m or 1h;"
@@ -30,7 +36,10 @@ sandbox.options = {
     .. " (milliseconds), 0.5s or 2m." },
   { "--rate-limit", value = "N", number = "count", help = "Limit of requests per minute; further ones get a 429." },
 }
+sandbox.arguments = { program.argument "*" }
+sandbox.statuses = program.statuses
 sandbox.examples = {
+  { "central-auth sandbox -- ./tests.sh", "The tests of a script, against a sandbox of their own." },
   { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lifetimes, and two failures at first." },
   { "kill -USR1 PID", "Revoke all tokens: programs get a 401." },
 }
@@ -102,9 +111,32 @@ local function serve(options, server, signal, listener)
   until state.ended
 end
 
---- Serves until a signal ends it.
+-- Runs CMD as a client of this server until it ends; returns its exit status.
+local function run_program(cmd, server, signal)
+  local console = require "central.auth.console"
+  -- Neither a profile nor a token of this server stays in, or comes from, the user's folders.
+  local variables = { "CENTRAL_PROFILE=off", "CENTRAL_CACHE=" .. server.ca_file:gsub("[^/]*$", "cache") }
+  for name, value in pairs(server:options()) do
+    variables[#variables + 1] = value and ("CENTRAL_%s=%s"):format(name:upper(), value) or nil
+  end
+  local child, why, absent = console.start(cmd, "CENTRAL_", variables)
+  if not child then
+    return program.failed(cmd, child, why, absent)
+  end
+  local state = {}
+  local status, number = console.attend(child)
+  while not status do
+    on_signal(signal, number, server, state)
+    status, number = console.attend(child)
+  end
+  return status
+end
+
+--- Serves until a signal, or the end of CMD, ends it.
 ---@param options table
 function sandbox.run(options)
+  local cmd = options.cmd[1] and options.cmd
+  try(program.check(options.cmd))
   local failure = options.fail and failure_of(options.fail)
   if options.fail and not failure then
     return nil, ("--fail: not a status and a number of times, like 503x3: %s"):format(errors.printable(options.fail)),
@@ -112,13 +144,17 @@ function sandbox.run(options)
   end
   local start = require("central.auth.sandbox").start
   local signal = require "cqueues.signal"
-  local numbers = { signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2 }
+  local numbers = { signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+    cmd and signal.SIGCHLD, cmd and signal.SIGQUIT }
   signal.block(table.unpack(numbers)) -- first: the server's thread must not receive them
-  local listener = signal.listen(table.unpack(numbers))
   local server <close> = start {
     port = options.port, lifetime = options.lifetime, fail = failure,
     latency = options.latency, rate_limit = options.rate_limit,
   }
+  if cmd then
+    return run_program(cmd, server, signal)
+  end
+  local listener = signal.listen(table.unpack(numbers))
   print_exports(server)
   terminal.note(options, HINT:format(server.ca_file, server.base_url))
   serve(options, server, signal, listener)

@@ -1,0 +1,45 @@
+-- Programs that the user names: what the subcommands that run one say of it.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+
+local program = {}
+
+local NOT_EXECUTABLE, NOT_FOUND = 126, 127
+
+program.statuses = {
+  { NOT_EXECUTABLE, "CMD can't be executed." },
+  { NOT_FOUND, "CMD was not found. Any other status is that of CMD." },
+}
+
+--- Describes the argument.
+---@param args "+" | "*"
+---@return table
+function program.argument(args)
+  return { name = "cmd", args = args, help = "The program and its arguments." }
+end
+
+--- Checks the words of the program.
+---@param cmd string[]
+---@return boolean? ok
+---@return string? message
+---@return "usage"? code
+function program.check(cmd)
+  if cmd[1] == "" then
+    return nil, "CMD is empty; check for an unset variable", "usage"
+  end
+  return true
+end
+
+--- Prints why a program could not be executed, and returns the exit status.
+---@param cmd string[]
+---@param _ nil
+---@param why string
+---@param absent boolean
+---@return integer
+function program.failed(cmd, _, why, absent)
+  io.stderr:write(("central-auth: %s: %s\n"):format(errors.printable(cmd[1]), why))
+  return absent and NOT_FOUND or NOT_EXECUTABLE
+end
+
+return program
