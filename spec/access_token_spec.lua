@@ -114,6 +114,24 @@ describe("a ready-made token #valgrind", function()
     assert.near(3000, remaining, 2)
   end)
 
+  it("is read again for min_valid, once a minute at most", function()
+    local reads, token = 0, living(-600, 3000)
+    local s = client_of { access_token = function()
+      reads = reads + 1
+      return token
+    end }
+    for _ = 1, 3 do
+      assert.near(3000, select(2, s.client:token { min_valid = 3500 }), 2)
+    end
+    assert.equal(1, reads)
+    s:wait(61)
+    token = living(0, 3600, 1)
+    for _ = 1, 3 do
+      assert.equal(token, (s.client:token { min_valid = 3500 }))
+    end
+    assert.equal(2, reads)
+  end)
+
   it("ends by invalidate, until there is another one", function()
     local token = NAME
     local s = client_of { access_token = function() return token end }

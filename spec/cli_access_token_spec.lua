@@ -86,6 +86,8 @@ describe("central-auth with a ready-made token", function()
 
   it("logs in as ever, which replaces a token in the profile", function()
     home:write_profile(("return { access_token = %q }"):format(token))
+    local asked = home:fails("login", process.credentials(server, ""))
+    assert.matches('the profile "default" has other credentials and was not changed: .*; %-%-yes replaces them', asked)
     local _, errors, status = home:run("login -y", process.credentials(server, ""))
     assert.equal(0, status, errors)
     assert.matches("client_id = ", process.read(home:profile()))

@@ -36,11 +36,13 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function consent.to_replace(options, name, entry, client_id)
-  local current_id = entry and entry.options.client_id
-  if not current_id or current_id == client_id then
+  local current = entry and entry.options or {}
+  local has_token = current.access_token or current.access_token_file or current.access_token_command
+  if not has_token and (not current.client_id or current.client_id == client_id) then
     return true
   end
-  return consent.to(options, ("The profile %q has the client %s. Replace it?"):format(name, current_id),
+  return consent.to(options, ("The profile %q has %s. Replace it?"):format(name,
+    has_token and "a ready-made token" or "the client " .. current.client_id),
     ("the profile %q has other credentials and was not changed"):format(name), "replaces them")
 end
 

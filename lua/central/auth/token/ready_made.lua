@@ -8,7 +8,7 @@ local renewal = require "central.auth.token.renewal"
 local request = require "central.auth.token.request"
 local response = require "central.auth.token.response"
 
-local REREAD = 60 -- seconds after which a call reads a file, or a profile, again
+local REREAD = 60 -- seconds after which a call reads a file, or a profile, again; and any source for min_valid
 
 local NEXT_STEP = {
   value = "set a new token", file = "write a new token to the file",
@@ -79,6 +79,7 @@ function ReadyMade:_take_token(token)
       expires > source.clock:wall() and "is about to expire," or "expired", at(expires)))
   end
   source:succeeded()
+  source.renewals:postpone(REREAD)
   if not is_held then
     source.renewals:note_token()
   elseif self._by_force then

@@ -3,7 +3,7 @@
 
 ---@class central.auth.Status
 ---@field state "fresh" | "stale" | "expired" | "none" | "closed" stale: usable, and due for renewal
----@field expires_in? number seconds until the token expires
+---@field expires_in? number seconds until the token expires; nil for a ready-made one that does not say
 ---@field expires_at? integer seconds since 1970
 ---@field renews_in? number seconds until a call renews it
 ---@field lifetime? number seconds from its request to its expiry
