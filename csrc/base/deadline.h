@@ -15,6 +15,8 @@ struct auth_deadline {
     const struct auth_clock *clock;
     int64_t at_ns;                      /* boot clock */
     const struct auth_notifier *cancel; /* signalled: cancelled. NULL: it can't be cancelled */
+    int64_t
+        pause_at_ns; /* boot clock: what can go on later returns then; 0: never. Waits here pass it over */
 };
 
 /* 0 once its moment has come; a cancel does not change it. */

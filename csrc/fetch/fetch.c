@@ -1,9 +1,10 @@
-/* The fetch; the contract is in the header. A step returns whether the fetch goes on; if not, it has
- * set the outcome. SPDX-License-Identifier: MIT */
+/* The fetch; the contract is in the header. A step returns whether the fetch goes on; if not, it has set the
+ * outcome, or the fetch pauses. SPDX-License-Identifier: MIT */
 #include "fetch/fetch.h"
 #include "base/form.h"
 #include "fetch/stores.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,14 +26,29 @@
 #define MIN_ATTEMPT_NS (100 * AUTH_NS_PER_MS)
 #define RETRY_AFTER_MAX_S 86400 /* longer than any deadline */
 
-/* A fetch that runs. */
+/* A wait for the lock. */
+struct lock_wait {
+    int64_t began_ns;       /* 0: it has not begun */
+    double random;          /* 0 to 1, of this wait: not all processes overtake a holder at once */
+    bool has_local;         /* this process has the machine's lock, and so polls the remote store for all */
+    int64_t next_remote_ns; /* when it polls the remote store again */
+    int64_t remote_interval_ns;
+};
+
+/* All of it: what its caller sees, and where it is. */
 struct fetch {
-    struct auth_fetch_order *order;
+    struct auth_fetch visible;
+    struct auth_fetch_order *order; /* both of the visible part */
     struct auth_fetch_result *result;
     struct auth_deadline deadline;
     struct auth_stores stores;
     struct auth_secret body; /* of the request */
     struct auth_secret authorization;
+    bool began;
+    bool pauses;
+    bool is_sent;   /* the request is under way */
+    int64_t due_ns; /* boot clock: nothing more is done before it, but reading records */
+    struct lock_wait lock_wait;
 };
 
 static bool end(struct fetch *fetch, enum auth_fetch_outcome outcome) {
@@ -65,7 +81,7 @@ static int64_t jittered(const struct fetch *fetch, int64_t duration_ns) {
 }
 
 static bool copy(struct auth_secret *to, const struct auth_secret *from) {
-    auth_secret_wipe(to);
+    auth_secret_empty(to);
     return from->length == 0 || auth_secret_append(to, from->data, from->length);
 }
 
@@ -75,7 +91,7 @@ static bool copy(struct auth_secret *to, const struct auth_secret *from) {
 static bool read_source(struct fetch *fetch, const struct auth_secret_source *source, const char *name,
                         struct auth_secret *out) {
     struct auth_fetch_result *result = fetch->result;
-    auth_secret_wipe(out);
+    auth_secret_empty(out);
     if (auth_secret_source_read(source, &fetch->deadline, out, result->problem))
         return true;
     auth_secret_wipe(out);
@@ -146,11 +162,11 @@ static void write_locally(struct fetch *fetch, enum auth_record_kind kind, struc
 
 static bool read_new_record(struct fetch *fetch, enum auth_side side, enum auth_record_kind kind) {
     struct auth_fetch_shared *shared = &fetch->result->records[kind];
-    auth_secret_wipe(&shared->bytes);
+    auth_secret_empty(&shared->bytes);
     shared->present = auth_stores_read(&fetch->stores, side, kind, &shared->record, &shared->bytes) &&
                       is_new(fetch, &shared->record);
     if (!shared->present)
-        auth_secret_wipe(&shared->bytes);
+        auth_secret_empty(&shared->bytes);
     else if (side == AUTH_REMOTE)
         write_locally(fetch, kind, &shared->record);
     return shared->present;
@@ -191,12 +207,17 @@ static void remove_invalidated(struct fetch *fetch) {
 static bool sleep_for(struct fetch *fetch, int64_t duration_ns) {
     bool (*sleep)(const struct auth_deadline *, int64_t) =
         fetch->order->sleep != NULL ? fetch->order->sleep : auth_deadline_sleep;
-    return sleep(&fetch->deadline, duration_ns) || end_by_deadline(fetch);
+    int64_t pause_at_ns = fetch->deadline.pause_at_ns;
+    bool pauses = pause_at_ns > 0 && now_ns(fetch) + duration_ns > pause_at_ns;
+    if (!sleep(&fetch->deadline, pauses ? pause_at_ns - now_ns(fetch) : duration_ns))
+        return end_by_deadline(fetch);
+    fetch->pauses = pauses;
+    return !pauses;
 }
 
 /* Waits without locks, and reads the records meanwhile. */
-static bool wait_until(struct fetch *fetch, int64_t due_ns) {
-    auth_stores_unlock(&fetch->stores);
+static bool wait_until_due(struct fetch *fetch) {
+    int64_t due_ns = fetch->due_ns;
     for (int64_t rest_ns = due_ns - now_ns(fetch); rest_ns > 0; rest_ns = due_ns - now_ns(fetch)) {
         if (!sleep_for(fetch, smaller(rest_ns, READ_INTERVAL_NS)))
             return false;
@@ -204,6 +225,12 @@ static bool wait_until(struct fetch *fetch, int64_t due_ns) {
             return end(fetch, AUTH_FETCH_SHARED);
     }
     return true;
+}
+
+static bool wait_until(struct fetch *fetch, int64_t due_ns) {
+    auth_stores_unlock(&fetch->stores);
+    fetch->due_ns = due_ns;
+    return wait_until_due(fetch);
 }
 
 static bool read_records_once(struct fetch *fetch) {
@@ -222,17 +249,10 @@ static bool wait_for_first_attempt(struct fetch *fetch) {
 
 /* --- 4. the lock: of all processes that want this token, its holder makes the request --- */
 
-struct lock_wait {
-    int64_t began_ns;
-    double random;          /* 0 to 1, of this wait: not all processes overtake a holder at once */
-    bool has_local;         /* this process has the machine's lock, and so polls the remote store for all */
-    int64_t next_remote_ns; /* when it polls the remote store again */
-    int64_t remote_interval_ns;
-};
-
 /* When the holder is considered hung. The process that waits for another machine gives up waiting before
  * those that wait for it. */
-static int64_t lock_wait_ends_ns(const struct fetch *fetch, const struct lock_wait *wait) {
+static int64_t lock_wait_ends_ns(const struct fetch *fetch) {
+    const struct lock_wait *wait = &fetch->lock_wait;
     double part = 0.5;
     double spread = 0.25;
     if (auth_stores_has(&fetch->stores, AUTH_REMOTE)) {
@@ -245,7 +265,8 @@ static int64_t lock_wait_ends_ns(const struct fetch *fetch, const struct lock_wa
 
 /* With the machine's lock held: tries the lock of all machines, and reads the remote records. false: another
  * machine has it. */
-static bool try_remote_lock(struct fetch *fetch, struct lock_wait *wait, bool *found) {
+static bool try_remote_lock(struct fetch *fetch, bool *found) {
+    struct lock_wait *wait = &fetch->lock_wait;
     bool locked = auth_stores_lock(&fetch->stores, AUTH_REMOTE);
     *found = read_new_records(fetch, AUTH_REMOTE);
     wait->next_remote_ns = now_ns(fetch) + jittered(fetch, wait->remote_interval_ns);
@@ -253,30 +274,35 @@ static bool try_remote_lock(struct fetch *fetch, struct lock_wait *wait, bool *f
     return locked;
 }
 
-static bool wait_for_holder(struct fetch *fetch, const struct lock_wait *wait, int64_t until_ns) {
+static bool wait_for_holder(struct fetch *fetch, int64_t until_ns) {
+    const struct lock_wait *wait = &fetch->lock_wait;
     int64_t next_ns = wait->has_local ? wait->next_remote_ns : now_ns(fetch) + jittered(fetch, LOCK_POLL_NS);
     return sleep_for(fetch, smaller(next_ns, until_ns) - now_ns(fetch));
 }
 
 /* Returns true with the lock, or without one where there can be none or its holder hangs. */
 static bool acquire_lock(struct fetch *fetch) {
-    struct lock_wait wait = {.began_ns = now_ns(fetch),
-                             .random = random_fraction(fetch),
-                             .remote_interval_ns = REMOTE_POLL_FIRST_NS};
+    struct lock_wait *wait = &fetch->lock_wait;
+    if (wait->began_ns == 0)
+        *wait = (struct lock_wait){.began_ns = now_ns(fetch),
+                                   .random = random_fraction(fetch),
+                                   .remote_interval_ns = REMOTE_POLL_FIRST_NS};
     while (!auth_deadline_is_over(&fetch->deadline)) {
-        wait.has_local = auth_stores_lock(&fetch->stores, AUTH_LOCAL);
-        int64_t ends_ns = lock_wait_ends_ns(fetch, &wait);
+        wait->has_local = auth_stores_lock(&fetch->stores, AUTH_LOCAL);
+        int64_t ends_ns = lock_wait_ends_ns(fetch);
         bool holder_hangs = now_ns(fetch) >= ends_ns;
         bool found = read_new_records(fetch, AUTH_LOCAL);
-        bool locked = !found && wait.has_local && (holder_hangs || now_ns(fetch) >= wait.next_remote_ns) &&
-                      try_remote_lock(fetch, &wait, &found);
+        bool locked = !found && wait->has_local && (holder_hangs || now_ns(fetch) >= wait->next_remote_ns) &&
+                      try_remote_lock(fetch, &found);
         if (found)
             return end(fetch, AUTH_FETCH_SHARED);
-        if (locked || (holder_hangs && fetch->order->waits))
+        if (locked || (holder_hangs && fetch->order->waits)) {
+            wait->began_ns = 0;
             return true;
+        }
         if (!fetch->order->waits)
             return end(fetch, AUTH_FETCH_BUSY);
-        if (!wait_for_holder(fetch, &wait, ends_ns))
+        if (!wait_for_holder(fetch, ends_ns))
             return false;
     }
     return end_by_deadline(fetch);
@@ -327,7 +353,7 @@ static bool add_client(struct fetch *fetch) {
 
 static bool write_request(struct fetch *fetch) {
     const struct auth_fetch_order *order = fetch->order;
-    auth_secret_wipe(&fetch->authorization);
+    auth_secret_empty(&fetch->authorization);
     if (order->client_id != NULL && order->assertion.kind != AUTH_SECRET_NONE &&
         !read_source(fetch, &order->assertion, "client_assertion", &fetch->result->assertion))
         return false;
@@ -335,12 +361,21 @@ static bool write_request(struct fetch *fetch) {
     return ok || end(fetch, AUTH_FETCH_MEMORY);
 }
 
-/* The reply is the transfer's, until the next one. */
-static const struct auth_reply *send(struct fetch *fetch) {
+static bool prepare_request(struct fetch *fetch) {
+    for (int side = AUTH_LOCAL; side < AUTH_SIDES && fetch->result->count == 0; side++)
+        auth_stores_promote(&fetch->stores, (enum auth_side)side, fetch->order->good);
+    return write_request(fetch) && (!auth_deadline_is_over(&fetch->deadline) || end_by_deadline(fetch));
+}
+
+/* Sends it, or goes on with it. The reply is the transfer's, until the next one. NULL: it pauses. */
+static const struct auth_reply *perform(struct fetch *fetch) {
     struct auth_request *request = &fetch->order->request;
     request->body = &fetch->body;
     request->authorization = fetch->authorization.length > 0 ? &fetch->authorization : NULL;
-    return fetch->order->perform(fetch->order->transfer, request, &fetch->deadline);
+    const struct auth_reply *reply =
+        fetch->order->perform(fetch->order->transfer, fetch->is_sent ? NULL : request, &fetch->deadline);
+    fetch->pauses = fetch->is_sent = reply == NULL;
+    return reply;
 }
 
 /* Whatever it says: its readers judge it. */
@@ -362,13 +397,11 @@ static void write_reply(struct fetch *fetch, struct auth_fetch_attempt *attempt)
 static bool make_request(struct fetch *fetch) {
     struct auth_fetch_result *result = fetch->result;
     struct auth_fetch_attempt *attempt = &result->attempts[result->count];
-    for (int side = AUTH_LOCAL; side < AUTH_SIDES && result->count == 0; side++)
-        auth_stores_promote(&fetch->stores, (enum auth_side)side, fetch->order->good);
-    if (!write_request(fetch))
+    if (!fetch->is_sent && !prepare_request(fetch))
         return false;
-    if (auth_deadline_is_over(&fetch->deadline))
-        return end_by_deadline(fetch);
-    const struct auth_reply *reply = send(fetch);
+    const struct auth_reply *reply = perform(fetch);
+    if (reply == NULL)
+        return false;
     if (reply->failure != AUTH_TRANSFER_OK && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
     attempt->reply = *reply;
@@ -429,39 +462,86 @@ static bool open_stores(struct fetch *fetch) {
            end(fetch, AUTH_FETCH_MEMORY);
 }
 
-static void run(struct fetch *fetch) {
+static bool begin(struct fetch *fetch) {
+    fetch->began = true;
     bool proceeds = get_secret(fetch) && open_stores(fetch);
     if (proceeds)
         remove_invalidated(fetch);
-    proceeds =
-        proceeds && (fetch->order->look_only ? read_records_once(fetch) : wait_for_first_attempt(fetch));
-    while (proceeds && acquire_lock(fetch)) {
-        int64_t wait_ns = take_from_budget(fetch);
+    return proceeds && (fetch->order->look_only ? read_records_once(fetch) : wait_for_first_attempt(fetch));
+}
+
+static void run(struct fetch *fetch) {
+    bool proceeds = fetch->began || begin(fetch);
+    while (proceeds && (fetch->is_sent || (wait_until_due(fetch) && acquire_lock(fetch)))) {
+        int64_t wait_ns = fetch->is_sent ? 0 : take_from_budget(fetch);
         proceeds =
             wait_ns > 0 ? wait_for_budget(fetch, wait_ns) : make_request(fetch) && wait_for_retry(fetch);
     }
 }
 
-void auth_fetch_run(struct auth_fetch *fetch, const struct auth_notifier *cancel) {
-    struct auth_fetch_order *order = &fetch->order;
-    struct auth_fetch_result *result = &fetch->result;
-    struct fetch running = {
-        .order = order,
-        .result = result,
-        .deadline = {.clock = &order->clock, .at_ns = order->deadline_ns, .cancel = cancel}};
-    result->budget = order->budget;
-    run(&running);
-    auth_stores_close(&running.stores);
-    auth_secret_wipe(&running.body);
-    auth_secret_wipe(&running.authorization);
+static void finish(struct fetch *fetch) {
+    struct auth_fetch_result *result = fetch->result;
+    auth_stores_close(&fetch->stores);
+    auth_secret_empty(&fetch->body);
+    auth_secret_empty(&fetch->authorization);
     if (strcmp(result->lock_problem, result->local_problem) == 0)
         result->lock_problem[0] = '\0'; /* it is the folder's */
+}
+
+bool auth_fetch_run(struct auth_fetch *visible, const struct auth_notifier *cancel, int64_t pause_at_ns) {
+    struct fetch *fetch = (struct fetch *)visible;
+    struct auth_fetch_order *order = fetch->order = &visible->order;
+    fetch->result = &visible->result;
+    fetch->deadline = (struct auth_deadline){
+        .clock = &order->clock, .at_ns = order->deadline_ns, .cancel = cancel, .pause_at_ns = pause_at_ns};
+    fetch->pauses = false;
+    if (!fetch->began)
+        fetch->result->budget = order->budget;
+    run(fetch);
+    if (!fetch->pauses)
+        finish(fetch);
+    return !fetch->pauses;
+}
+
+bool auth_fetch_is_long(const struct auth_fetch *fetch) {
+    const struct auth_fetch_order *order = &fetch->order;
+    bool reads_secret = order->current.length == 0 || order->reread;
+    return order->remote != NULL || order->assertion.kind == AUTH_SECRET_COMMAND ||
+           (reads_secret && order->secret.kind == AUTH_SECRET_COMMAND);
 }
 
 /* --- the fetch as a value --- */
 
 struct auth_fetch *auth_fetch_new(void) {
-    return calloc(1, sizeof(struct auth_fetch));
+    struct fetch *fetch = calloc(1, sizeof *fetch);
+    return fetch != NULL ? &fetch->visible : NULL;
+}
+
+#define ATTEMPT(i) offsetof(struct fetch, visible.result.attempts[i].reply.body)
+#define RECORD(kind) offsetof(struct fetch, visible.result.records[kind].bytes)
+static const size_t secrets[] = {offsetof(struct fetch, visible.order.form),
+                                 offsetof(struct fetch, visible.order.secret.value),
+                                 offsetof(struct fetch, visible.order.assertion.value),
+                                 offsetof(struct fetch, visible.order.remote_password.value),
+                                 offsetof(struct fetch, visible.order.current),
+                                 offsetof(struct fetch, visible.order.former),
+                                 offsetof(struct fetch, visible.order.identity),
+                                 offsetof(struct fetch, visible.result.secret),
+                                 offsetof(struct fetch, visible.result.assertion),
+                                 offsetof(struct fetch, body),
+                                 offsetof(struct fetch, authorization),
+                                 offsetof(struct fetch, stores.key),
+                                 ATTEMPT(0),
+                                 ATTEMPT(1),
+                                 ATTEMPT(2),
+                                 ATTEMPT(3),
+                                 RECORD(AUTH_RECORD_TOKEN),
+                                 RECORD(AUTH_RECORD_LAST)};
+enum { SECRETS = sizeof secrets / sizeof *secrets };
+_Static_assert(AUTH_FETCH_TRIES_MAX == 4 && AUTH_RECORD_KINDS == 2, "all of them are listed");
+
+static struct auth_secret *secret_at(struct fetch *fetch, size_t i) {
+    return (struct auth_secret *)(void *)((char *)fetch + secrets[i]);
 }
 
 static void free_store(struct auth_store *store) {
@@ -469,7 +549,18 @@ static void free_store(struct auth_store *store) {
         store->kind->free(store);
 }
 
-static void free_order(struct auth_fetch_order *order) {
+void auth_fetch_clear(struct auth_fetch *visible) {
+    struct fetch *fetch = (struct fetch *)visible;
+    struct auth_secret kept[SECRETS];
+    if (fetch == NULL)
+        return;
+    auth_stores_close(&fetch->stores); /* of one that pauses */
+    for (size_t i = 0; i < SECRETS; i++) {
+        auth_secret_empty(secret_at(fetch, i));
+        kept[i] = *secret_at(fetch, i);
+        *secret_at(fetch, i) = (struct auth_secret){0};
+    }
+    struct auth_fetch_order *order = &visible->order;
     free_store(order->local);
     free_store(order->remote);
     auth_request_free(&order->request);
@@ -477,27 +568,15 @@ static void free_order(struct auth_fetch_order *order) {
     auth_secret_source_wipe(&order->secret);
     auth_secret_source_wipe(&order->assertion);
     auth_secret_source_wipe(&order->remote_password);
-    auth_secret_wipe(&order->form);
-    auth_secret_wipe(&order->current);
-    auth_secret_wipe(&order->former);
-    auth_secret_wipe(&order->identity);
+    *fetch = (struct fetch){.began = false};
+    for (size_t i = 0; i < SECRETS; i++)
+        *secret_at(fetch, i) = kept[i];
 }
 
-static void wipe_result(struct auth_fetch_result *result) {
-    for (size_t i = 0; i < AUTH_FETCH_TRIES_MAX; i++) {
-        auth_secret_wipe(&result->attempts[i].reply.body);
-        auth_secret_wipe(&result->attempts[i].reply.trace);
-    }
-    for (size_t i = 0; i < AUTH_RECORD_KINDS; i++)
-        auth_secret_wipe(&result->records[i].bytes);
-    auth_secret_wipe(&result->secret);
-    auth_secret_wipe(&result->assertion);
-}
-
-void auth_fetch_free(struct auth_fetch *fetch) {
-    if (fetch == NULL)
-        return;
-    wipe_result(&fetch->result);
-    free_order(&fetch->order);
+void auth_fetch_free(struct auth_fetch *visible) {
+    struct fetch *fetch = (struct fetch *)visible;
+    auth_fetch_clear(visible);
+    for (size_t i = 0; i < SECRETS && fetch != NULL; i++)
+        auth_secret_wipe(secret_at(fetch, i));
     free(fetch);
 }

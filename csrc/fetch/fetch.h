@@ -1,5 +1,6 @@
 /* Gets a token from wherever it is: from a record that another process, or another machine, has written, or
- * else from the token endpoint. One blocking function, to be run on a worker:
+ * else from the token endpoint. One blocking function, to be run on a worker, or on the thread of a caller
+ * who waits, for as long as that may block:
  *
  *   1. The client secret is read, if it is not given, and from it come key and name of the records.
  *   2. Until the deadline the lock is tried. A record that the caller does not know ends the fetch.
@@ -69,7 +70,7 @@ struct auth_fetch_order {
     int64_t deadline_ns;   /* boot clock */
     struct auth_clock clock;
     /* Makes the request: auth_transfer_perform, with its transfer; units script it. A slow server is
-     * given its time, until the deadline of the fetch. */
+     * given its time, until the deadline of the fetch. NULL: it pauses. */
     const struct auth_reply *(*perform)(struct auth_transfer *transfer, const struct auth_request *request,
                                         const struct auth_deadline *deadline);
     struct auth_transfer *transfer;
@@ -129,13 +130,20 @@ struct auth_fetch {
     struct auth_fetch_result result; /* after that */
 };
 
-/* NULL: no memory. */
+/* An empty one. NULL: no memory. */
 struct auth_fetch *auth_fetch_new(void);
 
 /* Blocks until there is a result; see above. Holds the gate (worker/gate.h) while it is inside a library. All
- * locks are released when it returns. Once `cancel` is signalled, from any thread, it returns in about a
- * millisecond, unless it resolves a name. NULL: it can't be cancelled. */
-void auth_fetch_run(struct auth_fetch *fetch, const struct auth_notifier *cancel);
+ * locks are released then. Once `cancel` is signalled, from any thread, it returns in about a
+ * millisecond, unless it resolves a name. NULL: it can't be cancelled. At `pause_at_ns` (boot clock, 0:
+ * never) it pauses: false, and another call, on any thread, goes on; the lock may be held meanwhile. */
+bool auth_fetch_run(struct auth_fetch *fetch, const struct auth_notifier *cancel, int64_t pause_at_ns);
+
+/* Whether it may run for longer before it can pause: it asks a remote store, or runs a command. */
+bool auth_fetch_is_long(const struct auth_fetch *fetch);
+
+/* Wipes it for the next one: empty again, it keeps nothing but guarded memory. NULL is fine. */
+void auth_fetch_clear(struct auth_fetch *fetch);
 
 /* Wipes and frees everything. NULL is fine. In a forked child only of a fetch that was never run. */
 void auth_fetch_free(struct auth_fetch *fetch);

@@ -14,7 +14,8 @@ enum { STEP_MS = 1000 };
 struct auth_session_work {
     struct auth_transfer *transfer;
     struct auth_clock clock;
-    struct auth_fetch *fetch;         /* NULL: a call, or nothing */
+    struct auth_fetch *fetch;         /* made for the first one, and cleared for the next */
+    bool fetches;                     /* else a call, or nothing */
     struct auth_secret body;          /* of the call; libcurl has pointers to both … */
     struct auth_secret authorization; /* … and both stay, empty, for the next one */
     struct auth_notifier cancel;      /* of what runs on a worker */
@@ -43,21 +44,22 @@ static void run_call(void *data) {
 
 static void run_fetch(void *data) {
     const struct auth_session_work *work = data;
-    auth_fetch_run(work->fetch, &work->cancel);
+    (void)auth_fetch_run(work->fetch, &work->cancel, 0);
 }
 
 static void clear(struct auth_session_work *work) {
     auth_transfer_cancel(work->transfer); /* first: it may point to the secrets */
     auth_secret_empty(&work->body);
     auth_secret_empty(&work->authorization);
-    auth_fetch_free(work->fetch);
-    work->fetch = NULL;
+    auth_fetch_clear(work->fetch);
+    work->fetches = false;
     work->reply = NULL;
 }
 
 static void release(void *data) {
     struct auth_session_work *work = data;
     clear(work);
+    auth_fetch_free(work->fetch);
     auth_secret_wipe(&work->body);
     auth_secret_wipe(&work->authorization);
     auth_notifier_close(&work->cancel);
@@ -114,21 +116,36 @@ static bool start_worker(struct auth_session *session, void (*run)(void *data),
     return session->worker != NULL;
 }
 
-bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
-                        const struct auth_notifier *done) {
-    session->work->fetch = fetch;
-    fetch->order.perform = auth_transfer_perform;
-    fetch->order.transfer = session->work->transfer;
-    if (start_worker(session, run_fetch, done))
+struct auth_fetch_order *auth_session_order(struct auth_session *session) {
+    struct auth_session_work *work = session->work;
+    if (work->fetch == NULL)
+        work->fetch = auth_fetch_new();
+    auth_fetch_clear(work->fetch);
+    return work->fetch != NULL ? &work->fetch->order : NULL;
+}
+
+/* On the caller's own thread. Whether it has ended. */
+static bool fetch_here(struct auth_fetch *fetch, int64_t limit_ns) {
+    return limit_ns > 0 && !auth_fetch_is_long(fetch) &&
+           auth_fetch_run(fetch, NULL, auth_clock_boot_ns(&fetch->order.clock) + limit_ns);
+}
+
+bool auth_session_fetch(struct auth_session *session, const struct auth_notifier *done, int64_t here_ns) {
+    struct auth_session_work *work = session->work;
+    struct auth_fetch_order *order = &work->fetch->order;
+    work->fetches = true;
+    order->perform = auth_transfer_perform;
+    order->transfer = work->transfer;
+    bool ended = fetch_here(work->fetch, here_ns);
+    if (ended)
+        session->state = AUTH_SESSION_DONE;
+    else if (start_worker(session, run_fetch, done))
         return true;
-    if (!fetch->order.waits) {
-        session->work->fetch = NULL;
-        session->state = AUTH_SESSION_IDLE;
-        return false;
-    }
-    if (done != NULL)
+    else if (!order->waits)
+        auth_session_discard(session);
+    if (done != NULL && work->fetches)
         auth_notifier_signal(done);
-    return true;
+    return work->fetches;
 }
 
 static bool start_call(struct auth_session_work *work, struct auth_request *request) {
@@ -161,7 +178,7 @@ void auth_session_call(struct auth_session *session, struct auth_request *reques
 
 /* In the caller's own thread: the whole fetch, or a step of a call. */
 static bool run_inline(struct auth_session_work *work, int64_t limit_ns) {
-    if (work->fetch != NULL) {
+    if (work->fetches) {
         run_fetch(work);
         return true;
     }
@@ -195,8 +212,7 @@ bool auth_session_wait(struct auth_session *session, int64_t limit_ns) {
 }
 
 bool auth_session_limit(struct auth_session *session, int64_t most_ns) {
-    if (!auth_session_is_ours(session) || session->state != AUTH_SESSION_INLINE ||
-        session->work->fetch == NULL)
+    if (!auth_session_is_ours(session) || session->state != AUTH_SESSION_INLINE || !session->work->fetches)
         return true;
     struct auth_fetch_order *order = &session->work->fetch->order;
     order->deadline_ns = auth_clock_boot_ns(&order->clock) + most_ns;
@@ -215,7 +231,7 @@ static bool has_ended(const struct auth_session *session) {
 }
 
 struct auth_fetch_result *auth_session_result(const struct auth_session *session) {
-    return has_ended(session) && session->work->fetch != NULL ? &session->work->fetch->result : NULL;
+    return has_ended(session) && session->work->fetches ? &session->work->fetch->result : NULL;
 }
 
 const struct auth_reply *auth_session_reply(const struct auth_session *session) {

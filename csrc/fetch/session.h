@@ -40,13 +40,16 @@ bool auth_session_is_ours(const struct auth_session *session);
 /* Whether there is a fetch or a call whose end was not seen yet. */
 bool auth_session_is_under_way(const struct auth_session *session);
 
-/* Starts a fetch, whose order is complete but for the transfer, and takes it over. A copy of `done` is
- * signalled at its end; NULL: none. Where no worker can be started and the order says that the caller waits,
- * `done` is signalled at once, and the next auth_session_wait runs the whole fetch. false: it does not wait;
- * the fetch stays the caller's.
- */
-bool auth_session_fetch(struct auth_session *session, struct auth_fetch *fetch,
-                        const struct auth_notifier *done);
+/* The order of the next fetch, after auth_session_open: an empty one, the session's own. Its guarded memory
+ * stays for the next one. NULL: no memory. */
+struct auth_fetch_order *auth_session_order(struct auth_session *session);
+
+/* Starts the fetch, whose order is complete but for the transfer. A caller who blocks anyway gives `here_ns`:
+ * for so long the fetch runs in here, unless auth_fetch_is_long; what has not ended then goes on on a worker.
+ * A copy of `done` is signalled at its end; NULL: none. Where no worker can be started and the order says
+ * that the caller waits, `done` is signalled at once, and the next auth_session_wait runs the whole fetch.
+ * false: it does not wait, and nothing was started. */
+bool auth_session_fetch(struct auth_session *session, const struct auth_notifier *done, int64_t here_ns);
 
 /* For body and header line of the next call, after auth_session_open: empty, the session's own, and emptied
  * when the call is discarded. Their memory stays. */

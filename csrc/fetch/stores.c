@@ -197,7 +197,8 @@ static struct auth_records records_of(const struct auth_stores *stores, struct a
 bool auth_stores_open(struct auth_stores *stores, struct auth_fetch_order *order,
                       struct auth_fetch_result *result, const struct auth_deadline *deadline) {
     const struct auth_secret *identity = &order->identity;
-    *stores = (struct auth_stores){.order = order, .result = result, .deadline = deadline};
+    *stores =
+        (struct auth_stores){.order = order, .result = result, .deadline = deadline, .key = stores->key};
     stores->remote_left_ns = smaller(AUTH_STORES_REMOTE_NS, auth_deadline_left_ns(deadline) / 2);
     if (stores->remote_left_ns < SHORT_NS)
         stores->remote_left_ns = 0;
@@ -213,5 +214,5 @@ bool auth_stores_open(struct auth_stores *stores, struct auth_fetch_order *order
 void auth_stores_close(struct auth_stores *stores) {
     close_store(stores, AUTH_REMOTE);
     close_store(stores, AUTH_LOCAL);
-    auth_secret_wipe(&stores->key);
+    auth_secret_empty(&stores->key);
 }

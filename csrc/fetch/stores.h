@@ -16,7 +16,8 @@ struct auth_stores {
     struct auth_fetch_order *order;
     struct auth_fetch_result *result; /* gets the problems */
     const struct auth_deadline *deadline;
-    struct auth_secret key;
+    struct auth_secret
+        key; /* empty but for its memory before `open` and after `close`; to be wiped in the end */
     char name[AUTH_SEAL_NAME_LENGTH + 1];
     struct auth_records records[AUTH_SIDES]; /* `store` NULL: there is none, or it is not used any more */
     struct auth_lock locks[AUTH_SIDES];
@@ -53,7 +54,7 @@ void auth_stores_promote(struct auth_stores *stores, enum auth_side side, uint64
 /* As auth_records_remove, from both. */
 void auth_stores_remove(struct auth_stores *stores, const uint64_t *ids, size_t count);
 
-/* Releases the locks, closes the stores, wipes the key. Safe to call again. */
+/* Releases the locks, closes the stores, empties the key. Safe to call again. */
 void auth_stores_close(struct auth_stores *stores);
 
 #endif

@@ -733,12 +733,17 @@ static void give_up(struct auth_transfer *transfer) {
 
 const struct auth_reply *auth_transfer_run(struct auth_transfer *transfer,
                                            const struct auth_deadline *deadline) {
+    struct auth_deadline pause = *deadline;
+    pause.at_ns = deadline->pause_at_ns > 0 ? deadline->pause_at_ns : INT64_MAX;
     while (!auth_transfer_step(transfer)) {
         if (auth_deadline_is_over(deadline)) {
             give_up(transfer);
             break;
         }
-        auth_transfer_wait(transfer, auth_deadline_left_ms(deadline, STEP_MS), deadline->cancel);
+        int left_ms = auth_deadline_left_ms(&pause, STEP_MS);
+        if (left_ms == 0)
+            return NULL;
+        auth_transfer_wait(transfer, auth_deadline_left_ms(deadline, left_ms), deadline->cancel);
     }
     return &transfer->reply;
 }
@@ -746,6 +751,8 @@ const struct auth_reply *auth_transfer_run(struct auth_transfer *transfer,
 const struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer,
                                                const struct auth_request *request,
                                                const struct auth_deadline *deadline) {
+    if (request == NULL)
+        return auth_transfer_run(transfer, deadline);
     struct auth_request limited = *request;
     bool in_time = !auth_deadline_is_over(deadline);
     limited.timeout_ms = in_time ? auth_deadline_left_ms(deadline, INT_MAX) : 1;

@@ -1,6 +1,7 @@
 /* Helpers of the binding; the contract is in the header.
  * SPDX-License-Identifier: MIT */
 #include "lua/lauth.h"
+#include "base/form.h"
 
 #include <math.h>
 #include <string.h>
@@ -36,6 +37,22 @@ const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length) {
     const struct auth_secret *secret = luaL_checkudata(L, index, AUTH_SECRET_TYPE);
     *length = secret->length;
     return secret->data != NULL ? (const void *)secret->data : "";
+}
+
+void auth_lua_append_form(lua_State *L, int index, struct auth_secret *out) {
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_Integer count = luaL_len(L, index);
+    for (lua_Integer i = 1; i < count; i += 2) {
+        size_t name_length = 0;
+        size_t value_length = 0;
+        lua_geti(L, index, i);
+        lua_geti(L, index, i + 1);
+        const void *name = auth_lua_check_bytes(L, -2, &name_length);
+        const void *value = auth_lua_check_bytes(L, -1, &value_length);
+        if (!auth_form_field(out, name, name_length, value, value_length))
+            auth_lua_no_memory(L);
+        lua_pop(L, 2);
+    }
 }
 
 const char *auth_lua_check_text(lua_State *L, int index) {

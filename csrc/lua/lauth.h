@@ -52,6 +52,10 @@ struct auth_lua_store *auth_lua_new_store(lua_State *L);
  * stack. */
 const void *auth_lua_check_bytes(lua_State *L, int index, size_t *length);
 
+/* Appends names and values, one after the other in the list at `index` (not relative to the top), as a form;
+ * each a string or a secret, anything else raises. */
+void auth_lua_append_form(lua_State *L, int index, struct auth_secret *out);
+
 /* The text at `index`, or in the field `name` of the table there, where a string without NUL
  * is expected; NULL for a field that is nil. Valid while the value, or the table, stays on the stack: in a
  * table only strings count that are in it, for those that a metamethod or a conversion makes may be

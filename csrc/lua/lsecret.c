@@ -163,20 +163,7 @@ static int list_folder(lua_State *L) {
 
 /* form{ name, value, name, value … } -> secret; each a string or a secret */
 static int form(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_Integer count = luaL_len(L, 1);
-    struct auth_secret *out = auth_lua_new_secret(L);
-    for (lua_Integer i = 1; i < count; i += 2) {
-        size_t name_length = 0;
-        size_t value_length = 0;
-        lua_geti(L, 1, i);
-        lua_geti(L, 1, i + 1);
-        const void *name = auth_lua_check_bytes(L, -2, &name_length);
-        const void *value = auth_lua_check_bytes(L, -1, &value_length);
-        if (!auth_form_field(out, name, name_length, value, value_length))
-            return auth_lua_no_memory(L);
-        lua_pop(L, 2);
-    }
+    auth_lua_append_form(L, 1, auth_lua_new_secret(L));
     return 1;
 }
 

@@ -16,7 +16,6 @@ enum { CLOCK_SLOT = 1, BUDGET_SLOT = 2, SLOTS = BUDGET_SLOT };
 
 struct handle {
     struct auth_session session;
-    struct auth_fetch *fetch; /* while its order is filled in */
     const struct auth_clock *clock;
     struct auth_budget *budget; /* gets that of the fetch when it has ended; NULL: it did, or none */
 };
@@ -47,6 +46,12 @@ static const struct auth_notifier *check_notifier(lua_State *L, int index) {
     return &handle->notifier;
 }
 
+/* The seconds of one wait. */
+static int64_t check_wait(lua_State *L, int index) {
+    int64_t limit_ns = auth_lua_check_ns(L, index);
+    return limit_ns < AUTH_LUA_WAIT_NS ? limit_ns : AUTH_LUA_WAIT_NS;
+}
+
 /* Tells Lua what the fetch has spent, once. */
 static void return_budget(struct handle *handle) {
     const struct auth_fetch_result *result = auth_session_result(&handle->session);
@@ -62,8 +67,6 @@ static bool prepare(lua_State *L, struct handle *handle) {
         luaL_error(L, "a request is under way");
     return_budget(handle);
     auth_session_discard(session);
-    auth_fetch_free(handle->fetch); /* of a start that failed half-way */
-    handle->fetch = NULL;
     errno = 0;
     return auth_session_open(session);
 }
@@ -232,6 +235,9 @@ static void fill_secrets(lua_State *L, struct auth_fetch_order *order) {
     copy_source(L, "assertion", &order->assertion);
     copy_bytes(L, 2, "current", &order->current);
     copy_bytes(L, 2, "former", &order->former);
+    if (lua_getfield(L, 2, "form") != LUA_TNIL)
+        auth_lua_append_form(L, lua_gettop(L), &order->form);
+    lua_pop(L, 1);
     order->reread = auth_lua_flag_field(L, 2, "reread");
 }
 
@@ -259,23 +265,25 @@ static void fill_order(lua_State *L, const struct handle *handle, struct auth_fe
     order->deadline_ns = auth_clock_boot_ns(&order->clock) + auth_lua_ns_field(L, 2, "timeout");
 }
 
-/* transfer:fetch(order [, notifier]) -> true, and true again if `wait` is to run it | nil, why: starts a
- * fetch on a worker. The order as struct auth_fetch_order: times in seconds, `timeout` from now; `form` and
- * `remote` are moved out of their userdata, other secrets are copied; `budget` gets what the fetch has spent
- * when it has ended. A copy of the notifier is signalled at the end. Where no thread can be started and the
- * order says `waits`, the next `wait` runs the fetch. */
+/* transfer:fetch(order [, notifier [, here]]) -> true, and true again if `wait` is to run it | nil, why:
+ * starts a fetch, which runs in here for so many seconds, one at most, and then on a worker. The order as
+ * struct auth_fetch_order: times in seconds, `timeout` from now; `form` a list as of core.form; `remote` is
+ * moved out of its userdata, secrets are copied; `budget` gets what the fetch has spent when it has ended. A
+ * copy of the notifier is signalled at the end. Where no thread can be started and the order says `waits`,
+ * the next `wait` runs it.
+ */
 static int handle_fetch(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_request request = check_request(L);
-    lua_settop(L, 3);
+    lua_settop(L, 4);
     const struct auth_notifier *notifier = check_notifier(L, 3);
-    struct auth_secret *form = auth_lua_userdata_field(L, 2, "form", AUTH_SECRET_TYPE);
+    int64_t here_ns = lua_isnil(L, 4) ? 0 : check_wait(L, 4);
     struct auth_lua_store *remote = auth_lua_userdata_field(L, 2, "remote", AUTH_STORE_TYPE);
     bool look_only = auth_lua_flag_field(L, 2, "look_only");
     luaL_argcheck(L, request.url != NULL || look_only, 2, "an order needs a url");
-    if (!prepare(L, handle) || (handle->fetch = auth_fetch_new()) == NULL)
+    struct auth_fetch_order *order = prepare(L, handle) ? auth_session_order(&handle->session) : NULL;
+    if (order == NULL)
         return fail_to_start(L);
-    struct auth_fetch_order *order = &handle->fetch->order;
     fill_order(L, handle, order);
     order->look_only = look_only;
     lua_getfield(L, 2, "budget");
@@ -287,14 +295,12 @@ static int handle_fetch(lua_State *L) {
         order->request = request; /* its strings are the order's now */
     if (budget != NULL)
         order->budget = *budget;
-    move(&order->form, form);
     if (remote != NULL) {
         order->remote = remote->store;
         remote->store = NULL;
     }
-    if (!auth_session_fetch(&handle->session, handle->fetch, notifier))
+    if (!auth_session_fetch(&handle->session, notifier, here_ns))
         return auth_lua_fail(L, "no thread can be started");
-    handle->fetch = NULL;
     handle->budget = budget;
     lua_pushboolean(L, 1);
     lua_pushboolean(L, 1);
@@ -308,8 +314,7 @@ static int handle_fetch(lua_State *L) {
  * True at once in a forked child. */
 static int handle_wait(lua_State *L) {
     struct handle *handle = check_handle(L);
-    int64_t limit_ns = auth_lua_check_ns(L, 2);
-    limit_ns = limit_ns < AUTH_LUA_WAIT_NS ? limit_ns : AUTH_LUA_WAIT_NS;
+    int64_t limit_ns = check_wait(L, 2);
     bool may_run = lua_isnoneornil(L, 3) || auth_session_limit(&handle->session, auth_lua_check_ns(L, 3));
     lua_pushboolean(L, may_run && auth_session_wait(&handle->session, limit_ns));
     return 1;
@@ -470,8 +475,6 @@ static int handle_finish(lua_State *L) {
 static void cancel(struct handle *handle) {
     auth_session_cancel(&handle->session);
     return_budget(handle);
-    auth_fetch_free(handle->fetch);
-    handle->fetch = NULL;
 }
 
 /* transfer:cancel(): what is under way ends without a result; the next can start at once */

@@ -1110,6 +1110,107 @@ static void ends_at_once_where_it_was_cancelled_before(void **state) {
     auth_fetch_free(NULL);
 }
 
+/* --- pauses --- */
+
+static const struct auth_request *on_its_way;
+static int pauses;
+
+/* Pauses twice before it answers. */
+static const struct auth_reply *perform_with_pauses(struct auth_transfer *transfer,
+                                                    const struct auth_request *request,
+                                                    const struct auth_deadline *deadline) {
+    assert_true((request == NULL) == (on_its_way != NULL));
+    assert_true(deadline->pause_at_ns > 0);
+    on_its_way = request != NULL ? request : on_its_way;
+    if (++pauses % 3 != 0)
+        return NULL;
+    request = on_its_way;
+    on_its_way = NULL;
+    assert_false(world.remote.by_us || other_locks()); /* the lock is held meanwhile */
+    other_unlocks();
+    return perform_script(transfer, request, deadline);
+}
+
+static void runs_in_pieces_as_it_does_at_once(void **state) {
+    (void)state;
+    int64_t sent_after_ns[2][2];
+    for (int i = 0; i < 2; i++) {
+        world.script[0] = (struct answer){.status = 503, .retry_after_s = 2};
+        assert_true(other_locks());
+        new_fetch()->seen[0] = local_id(AUTH_RECORD_LAST);
+        world.order->not_before_ns = world_now_ns() + 100 * MS;
+        int64_t began_ns = world_now_ns();
+        world.acts_at = 20;
+        world.act = other_unlocks;
+        if (i == 0) {
+            assert_int_equal(run_fetch(), AUTH_FETCH_REPLY);
+        } else {
+            world.order->perform = perform_with_pauses;
+            while (!auth_fetch_run(world.fetch, NULL, world_now_ns() + 15 * MS))
+                assert_in_range(world_now_ns() - began_ns, 0, HUGE_DEADLINE_S * S);
+            assert_int_equal(pauses, 6);
+        }
+        assert_int_equal(world.result->outcome, AUTH_FETCH_REPLY);
+        assert_int_equal(world.result->count, 2);
+        assert_int_equal(world.answered, 2);
+        assert_string_equal(world.bodies[1], world.bodies[0]);
+        assert_true(world.result->attempts[1].id == local_id(AUTH_RECORD_LAST));
+        assert_true(locks_are_free());
+        for (int j = 0; j < 2; j++)
+            sent_after_ns[i][j] = world.sent_at_ns[j] - began_ns;
+        move_clock(60 * S);
+    }
+    for (int j = 0; j < 2; j++)
+        assert_in_range(sent_after_ns[1][j] - sent_after_ns[0][j] + 200 * MS, 0, 400 * MS);
+}
+
+static void leaves_no_lock_behind_a_pause(void **state) {
+    (void)state;
+    new_fetch()->perform = perform_with_pauses;
+    assert_false(auth_fetch_run(world.fetch, NULL, world_now_ns() + S));
+    assert_false(locks_are_free());
+    on_its_way = NULL;
+    pauses = 0;
+    auth_fetch_clear(world.fetch);
+    assert_true(locks_are_free());
+}
+
+static void says_what_takes_long_before_it_can_pause(void **state) {
+    (void)state;
+    new_fetch();
+    assert_false(auth_fetch_is_long(world.fetch));
+    world.order->secret.kind = AUTH_SECRET_COMMAND;
+    assert_true(auth_fetch_is_long(world.fetch));
+    set_text(&world.order->current, SECRET);
+    assert_false(auth_fetch_is_long(world.fetch));
+    world.order->reread = true;
+    assert_true(auth_fetch_is_long(world.fetch));
+    world.order->reread = false;
+    world.order->assertion.kind = AUTH_SECRET_COMMAND;
+    assert_true(auth_fetch_is_long(world.fetch));
+    new_remote_fetch();
+    assert_true(auth_fetch_is_long(world.fetch));
+}
+
+static void keeps_memory_and_no_secret_for_the_next_one(void **state) {
+    (void)state;
+    new_fetch();
+    assert_int_equal(run_fetch(), AUTH_FETCH_REPLY);
+    const struct auth_secret body = world.result->attempts[0].reply.body;
+    const struct auth_secret secret = world.result->secret;
+    auth_fetch_clear(world.fetch);
+    assert_null(world.order->client_id);
+    assert_null(world.order->local);
+    assert_int_equal(world.result->count, 0);
+    assert_ptr_equal(world.result->attempts[0].reply.body.data, body.data);
+    for (size_t i = 0; i < sizeof TOKEN; i++)
+        assert_int_equal(body.data[i], 0);
+    for (size_t i = 0; i < sizeof SECRET; i++)
+        assert_int_equal(secret.data[i], 0);
+    auth_fetch_clear(world.fetch);
+    auth_fetch_clear(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(makes_a_request_and_shares_the_reply),
@@ -1170,6 +1271,10 @@ int main(void) {
         TEST(ends_when_its_time_is_over_at_any_point),
         TEST(ends_at_any_point_of_a_wait_for_others),
         TEST(ends_at_once_where_it_was_cancelled_before),
+        TEST(runs_in_pieces_as_it_does_at_once),
+        TEST(leaves_no_lock_behind_a_pause),
+        TEST(says_what_takes_long_before_it_can_pause),
+        TEST(keeps_memory_and_no_secret_for_the_next_one),
     };
     if (!make_world())
         return 1;

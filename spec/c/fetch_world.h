@@ -315,7 +315,7 @@ static inline struct auth_fetch_order *new_remote_fetch(void) {
 }
 
 static inline enum auth_fetch_outcome run_fetch(void) {
-    auth_fetch_run(world.fetch, &world_cancel);
+    (void)auth_fetch_run(world.fetch, &world_cancel, 0);
     return world.result->outcome;
 }
 

@@ -50,10 +50,10 @@ static bool hang(const struct auth_deadline *deadline, int64_t duration_ns) {
     return false;
 }
 
-static struct auth_fetch *fetch_from(const char *url) {
-    struct auth_fetch *fetch = auth_fetch_new();
-    assert_non_null(fetch);
-    struct auth_fetch_order *order = &fetch->order;
+static struct auth_fetch_order *order_from(struct auth_session *session, const char *url) {
+    assert_true(auth_session_open(session));
+    struct auth_fetch_order *order = auth_session_order(session);
+    assert_non_null(order);
     order->request.url = url;
     order->request.user_agent = "test";
     order->request.connect_timeout_ms = 10000;
@@ -66,13 +66,12 @@ static struct auth_fetch *fetch_from(const char *url) {
     order->waits = true;
     order->deadline_ns = auth_clock_boot_ns(&wall) + 10 * AUTH_NS_PER_S;
     assert_true(auth_request_complete(&order->request));
-    return fetch;
+    return order;
 }
 
-static void start_fetch(struct auth_session *session, struct auth_fetch *fetch,
-                        const struct auth_notifier *notifier) {
-    assert_true(auth_session_open(session));
-    assert_true(auth_session_fetch(session, fetch, notifier));
+static void start_fetch(struct auth_session *session, const char *url, const struct auth_notifier *notifier) {
+    (void)order_from(session, url);
+    assert_true(auth_session_fetch(session, notifier, 0));
 }
 
 static void start_call(struct auth_session *session, const char *url, const char *proxy,
@@ -119,7 +118,7 @@ static void does_one_after_the_other_and_signals(void **state) {
         bool fetches = i % 2 == 0;
         auth_notifier_clear(&done);
         if (fetches)
-            start_fetch(&session, fetch_from(server.url), &done);
+            start_fetch(&session, server.url, &done);
         else
             start_call(&session, server.url, NULL, &done);
         assert_true(auth_session_is_under_way(&session));
@@ -186,7 +185,7 @@ static void needs_no_thread_where_somebody_waits(void **state) {
     assert_called(&session);
     auth_session_discard(&session);
     auth_notifier_clear(&done);
-    start_fetch(&session, fetch_from(server.url), &done);
+    start_fetch(&session, server.url, &done);
     assert_true(auth_notifier_wait(&done, 0));
     assert_true(auth_session_wait(&session, 0)); /* whole */
     assert_fetched(&session);
@@ -194,12 +193,9 @@ static void needs_no_thread_where_somebody_waits(void **state) {
     assert_int_equal(atomic_load(&threads_refused), 0);
 
     atomic_store(&threads_refused, 1);
-    struct auth_fetch *fetch = fetch_from(server.url);
-    fetch->order.waits = false;
-    assert_true(auth_session_open(&session));
-    assert_false(auth_session_fetch(&session, fetch, &done));
+    order_from(&session, server.url)->waits = false;
+    assert_false(auth_session_fetch(&session, &done, 0));
     assert_false(auth_session_is_under_way(&session));
-    auth_fetch_free(fetch);
     auth_session_close(&session);
     stop(server);
 }
@@ -210,7 +206,7 @@ static void gives_a_fetch_without_a_thread_the_time_of_who_waits(void **state) {
     struct auth_session session = {.state = AUTH_SESSION_IDLE};
     assert_true(auth_session_limit(&session, 0)); /* nothing is under way */
     atomic_store(&threads_refused, 1);
-    start_fetch(&session, fetch_from(silent.url), &done);
+    start_fetch(&session, silent.url, &done);
     assert_false(auth_session_limit(&session, 0));
     assert_true(auth_session_is_under_way(&session));
     assert_true(auth_session_limit(&session, 50 * MS));
@@ -220,6 +216,71 @@ static void gives_a_fetch_without_a_thread_the_time_of_who_waits(void **state) {
     assert_int_equal(auth_session_result(&session)->outcome, AUTH_FETCH_FAILED);
     auth_session_close(&session);
     stop(silent);
+}
+
+static void fetches_on_the_thread_of_who_waits(void **state) {
+    (void)state;
+    struct server server = serve(good, 0);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&threads_refused, 1);
+        auth_notifier_clear(&done);
+        (void)order_from(&session, server.url);
+        assert_true(auth_session_fetch(&session, &done, 10 * AUTH_NS_PER_S));
+        assert_false(auth_session_is_under_way(&session));
+        assert_true(auth_notifier_wait(&done, 0));
+        assert_fetched(&session);
+        auth_session_discard(&session);
+        assert_int_equal(atomic_load(&threads_refused), 1); /* none was asked for */
+    }
+    atomic_store(&threads_refused, 0);
+    auth_session_close(&session);
+    stop(server);
+}
+
+/* A reply that is cut short. */
+static void goes_on_where_it_paused(void **state) {
+    (void)state;
+    struct server silent = serve("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", HANG);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    for (int has_thread = 0; has_thread < 2; has_thread++) {
+        atomic_store(&threads_refused, has_thread ? 0 : 1);
+        auth_notifier_clear(&done);
+        order_from(&session, silent.url)->deadline_ns = auth_clock_boot_ns(&wall) + 500 * MS;
+        int64_t begun_ns = auth_clock_boot_ns(&wall);
+        assert_true(auth_session_fetch(&session, &done, 20 * MS));
+        assert_in_range(auth_clock_boot_ns(&wall) - begun_ns, 20 * MS, 500 * MS);
+        assert_true(auth_session_is_under_way(&session));
+        assert_int_equal(auth_notifier_wait(&done, 0), !has_thread);
+        wait_for(&session);
+        const struct auth_fetch_result *result = auth_session_result(&session);
+        assert_int_equal(result->outcome, AUTH_FETCH_FAILED);
+        assert_int_equal(result->count, 1);
+        assert_int_equal(result->attempts[0].reply.failure, AUTH_TRANSFER_TIMEOUT);
+        auth_session_discard(&session);
+        assert_int_equal(atomic_load(&threads_refused), 0);
+    }
+    atomic_store(&threads_refused, 1);
+    (void)order_from(&session, silent.url);
+    assert_true(auth_session_fetch(&session, &done, 20 * MS));
+    auth_session_close(&session); /* in a pause */
+    stop(silent);
+}
+
+static void takes_a_worker_for_what_is_long(void **state) {
+    (void)state;
+    struct server server = serve(good, 0);
+    struct auth_session session = {.state = AUTH_SESSION_IDLE};
+    struct auth_fetch_order *order = order_from(&session, server.url);
+    order->secret.kind = AUTH_SECRET_COMMAND;
+    order->secret.text = strdup("echo "
+                                "a-long-enough-secret");
+    assert_true(auth_session_fetch(&session, NULL, 10 * AUTH_NS_PER_S));
+    assert_int_equal(session.state, AUTH_SESSION_WORKER);
+    wait_for(&session);
+    assert_fetched(&session);
+    auth_session_close(&session);
+    stop(server);
 }
 
 static void reports_failures_at_once(void **state) {
@@ -235,7 +296,7 @@ static void reports_failures_at_once(void **state) {
 
 static void start_any(struct auth_session *session, int kind, const char *url) {
     if (kind == 0)
-        start_fetch(session, fetch_from(url), &done);
+        start_fetch(session, url, &done);
     else
         start_call(session, url, NULL, kind == 1 ? &done : NULL);
 }
@@ -275,12 +336,12 @@ static void abandons_what_does_not_end(void **state) {
     int threads = entries("/proc/self/task");
     int descriptors = entries("/proc/self/fd");
     for (int closes = 0; closes < 2; closes++) {
-        struct auth_fetch *fetch = fetch_from(server.url);
-        fetch->order.not_before_ns = auth_clock_boot_ns(&wall) + 5 * AUTH_NS_PER_S;
-        fetch->order.sleep = hang;
+        struct auth_fetch_order *order = order_from(&session, server.url);
+        order->not_before_ns = auth_clock_boot_ns(&wall) + 5 * AUTH_NS_PER_S;
+        order->sleep = hang;
         atomic_store(&goes_on, false);
         auth_notifier_clear(&done);
-        start_fetch(&session, fetch, &done);
+        assert_true(auth_session_fetch(&session, &done, 0));
         while (!atomic_load(&hangs))
             auth_clock_sleep(MS);
         int64_t begun_ns = auth_clock_boot_ns(&wall);
@@ -414,6 +475,9 @@ int main(void) {
         cmocka_unit_test(keeps_memory_and_no_secret_for_the_next_call),
         cmocka_unit_test(needs_no_thread_where_somebody_waits),
         cmocka_unit_test(gives_a_fetch_without_a_thread_the_time_of_who_waits),
+        cmocka_unit_test(fetches_on_the_thread_of_who_waits),
+        cmocka_unit_test(goes_on_where_it_paused),
+        cmocka_unit_test(takes_a_worker_for_what_is_long),
         cmocka_unit_test(reports_failures_at_once),
         cmocka_unit_test(is_cancelled_in_a_moment),
         cmocka_unit_test(abandons_what_does_not_end),

@@ -668,6 +668,24 @@ static void performs_one_request_after_the_other(void **state) {
     stop(server);
 }
 
+static void pauses_and_goes_on(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", HANG);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_request request = request_to(server.url);
+    int64_t before = auth_clock_boot_ns(&wall);
+    struct auth_deadline deadline = in_ns(500 * AUTH_NS_PER_MS);
+    deadline.pause_at_ns = before + 20 * AUTH_NS_PER_MS;
+    assert_null(auth_transfer_perform(transfer, &request, &deadline));
+    assert_null(auth_transfer_perform(transfer, NULL, &deadline));
+    assert_in_range(auth_clock_boot_ns(&wall) - before, 20 * AUTH_NS_PER_MS, 500 * AUTH_NS_PER_MS);
+    deadline.pause_at_ns = 0;
+    assert_int_equal(auth_transfer_perform(transfer, NULL, &deadline)->failure, AUTH_TRANSFER_TIMEOUT);
+    assert_true(auth_clock_boot_ns(&wall) - before >= 500 * AUTH_NS_PER_MS);
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
 /* A peer whose backlog is full answers no connection. */
 static int listen_in_vain(char *url, size_t capacity, int fillers[4]) {
     struct sockaddr_in address = {.sin_family = AF_INET};
@@ -902,6 +920,7 @@ int main(void) {
         cmocka_unit_test(tells_how_far_it_came),
         cmocka_unit_test(keeps_a_proxys_password_out_of_messages),
         cmocka_unit_test(gives_up_in_time),
+        cmocka_unit_test(pauses_and_goes_on),
         cmocka_unit_test(cancels_and_starts_anew),
         cmocka_unit_test(performs_one_request_after_the_other),
         cmocka_unit_test(ends_wherever_it_hangs),

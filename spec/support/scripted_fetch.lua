@@ -281,7 +281,7 @@ end
 
 function Fetch:describe()
   local order = self.order
-  return { url = order.url, form = order.form, client_id = order.client_id, style = order.style,
+  return { url = order.url, form = core.form(order.form), client_id = order.client_id, style = order.style,
     secret = order.client_id and self.secret or nil, assertion = self.result.assertion, timeout = self:left(),
     records = self.near }
 end

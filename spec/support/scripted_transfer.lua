@@ -34,8 +34,7 @@ local function begin(self, notifier)
   if self.network.why then
     return nil, self.network.why
   end
-  self:notify(notifier)
-  return true
+  return self:notify(notifier)
 end
 
 --- Starts a fetch. With `network.threadless` as where no thread can be started, with `network.why` not at all.
@@ -121,6 +120,7 @@ function Transfer:notify(notifier)
     copy:close()
     self.notifiers[#self.notifiers] = nil
   end
+  return true
 end
 
 function Transfer:cancel()

@@ -18,6 +18,7 @@ local call = {}
 ---@field deadline central.auth.Deadline
 ---@field min_valid? number seconds
 ---@field early? boolean no caller waits for its token
+---@field blocks? boolean its caller blocks until it is done
 ---@field since? number boot time, of a call for a new token by force: records of requests sent before do not count
 ---@field not_before? number boot time: a request is wanted then although a failure is remembered
 ---@field renewal? central.auth.Renewal to be waited for
@@ -116,7 +117,7 @@ function Call:step()
     local renewal = self.renewal
     if renewal and renewal:is_advancing() then
       self.renewal = nil -- in a coroutine that may have been dropped
-    elseif renewal and not renewal:advance(self.deadline:left()) then
+    elseif renewal and not renewal:advance(self.deadline:left(), self.blocks) then
       return false
     else
       if renewal then
@@ -139,7 +140,7 @@ end
 --- Waits for it until its deadline.
 function Call:await()
   local source = self._source
-  self._waits = true
+  self._waits, self.blocks = true, not source.config.wait or not source.waiter:yields()
   while not self:step() do
     local left = self.deadline.at + DEADLINE_SLACK - source.clock:boot()
     local failure

@@ -31,17 +31,15 @@ Renewal.__index = Renewal
 --- For token/ready_made, which has another order and takes its result in another way.
 renewal.class = Renewal
 
---- One that has not begun. `purpose`: `deadline`; `early`: no call waits for it; `since` (boot time): records of
---- requests sent before it do not count; `look_only`: no request, but what other machines have; `refusal`: of another
---- process, after which this one rereads the secret (see `start`).
+--- One that has not begun. `purpose`: `deadline`; `early`: no call waits for it; `blocks`: its call blocks until it is
+--- done; `since` (boot time): records of requests sent before it do not count; `look_only`: no request, but what other
+--- machines have; `refusal`: of another process, after which this one rereads the secret (see `start`).
 ---@param source central.auth.TokenSource
 ---@param purpose table
 ---@return central.auth.Renewal
 function renewal.new(source, purpose)
-  local notifier, why = core.notifier()
   return setmetatable({
-    _source = source,
-    _notifier = notifier, _no_notifier = why, -- where no descriptor is left, nothing can wait by one
+    _source = source, _here = purpose.blocks and purpose.deadline:left() or 0, -- seconds for which a fetch may block
     deadline = purpose.deadline, waits = not purpose.early, tries = purpose.early and 1 or TRIES,
     _since = purpose.since, _look_only = purpose.look_only, _refusal = purpose.refusal, began = source.clock:boot(),
     done = false, _is_advancing = false, _requests = 0,
@@ -67,7 +65,14 @@ end
 ---@return string? why
 function Renewal:notifier()
   if not self._notifier then
-    return nil, self._no_notifier
+    local notifier, why = core.notifier()
+    if notifier then
+      notifier, why = self:notify(notifier)
+    end
+    if not notifier then
+      return nil, why
+    end
+    self._notifier = notifier
   end
   return self._notifier:copy()
 end
@@ -88,13 +93,17 @@ function Renewal:wait(seconds, left)
   end
 end
 
---- This notifier, too, is signalled when there is something to do.
+--- This notifier, too, is signalled when there is something to do. Returns it; nil, why where no descriptor is left.
 ---@param notifier userdata
+---@return userdata? notifier
+---@return string? why
 function Renewal:notify(notifier)
   local awaited = self:_awaited()
+  local ok, why = true, nil
   if awaited then
-    awaited:notify(notifier)
+    ok, why = awaited:notify(notifier)
   end
+  return ok and notifier or nil, why
 end
 
 --- Whether nothing goes on unless a caller blocks.
@@ -198,7 +207,7 @@ function Renewal:_fetch(order)
   elseif notifier then
     notifier:clear()
   end
-  local ok, started, why = pcall(self._transfer.fetch, self._transfer, order, notifier)
+  local ok, started, why = pcall(self._transfer.fetch, self._transfer, order, notifier, self._here)
   if not ok then
     if notifier then
       notifier:signal()
@@ -241,10 +250,12 @@ function Renewal:start(more)
 end
 
 --- Advances it as far as possible without waiting. Returns whether it is done. A fetch without a thread runs in here,
---- too, for a call that has so much left.
+--- too, for a call that has so much left; if that blocks anyway, so does the next fetch, at first.
 ---@param left? number seconds
+---@param blocks? boolean
 ---@return boolean
-function Renewal:advance(left)
+function Renewal:advance(left, blocks)
+  self._here = blocks and left or 0
   if self.done then
     return true
   elseif self._transfer and not self._transfer:ours() then -- this is a forked child of the process that began it

@@ -1,8 +1,6 @@
--- What is sent to the token endpoint, every secret of it in native memory: the forms of the grants (RFC 6749, 4.4; RFC
--- 8693).
+-- What is sent to the token endpoint: the forms of the grants (RFC 6749, 4.4; RFC 8693).
 -- SPDX-License-Identifier: MIT
 
-local core = require "central.auth.core"
 local sorted_names = require("central.auth.util").sorted_names
 
 local request = {}
@@ -28,12 +26,12 @@ local function finish(fields, config)
   for _, name in ipairs(sorted_names(config.params or {})) do
     add(fields, name, config.params[name])
   end
-  return core.form(fields)
+  return fields
 end
 
 --- The form of a client-credentials request, without what authenticates the client: the fetch adds that.
 ---@param config central.auth.Config
----@return userdata form
+---@return string[] form names and values
 function request.client_credentials(config)
   return finish({ "grant_type", "client_credentials" }, config)
 end
@@ -41,7 +39,7 @@ end
 --- The form of a token exchange (RFC 8693, 2.1), as GreenLake documents it for tenants.
 ---@param config central.auth.Config
 ---@param subject_token string
----@return userdata form
+---@return string[] form names and values
 function request.token_exchange(config, subject_token)
   return finish({
     "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange",
