@@ -8,7 +8,11 @@ PREFIX     ?= /usr/local
 LUADIR     ?= $(PREFIX)/share/lua/5.4
 LIBDIR     ?= $(PREFIX)/lib/lua/5.4
 BINDIR     ?= $(PREFIX)/bin
-MANDIR     ?= $(PREFIX)/share/man
+DATADIR    ?= $(PREFIX)/share
+MANDIR     ?= $(DATADIR)/man
+BASHDIR    ?= $(DATADIR)/bash-completion/completions
+ZSHDIR     ?= $(DATADIR)/zsh/site-functions
+FISHDIR    ?= $(DATADIR)/fish/vendor_completions.d
 CFLAGS     ?= -O2 -g
 
 # --- how to compile -------------------------------------------------------------------------------------------------
@@ -44,8 +48,9 @@ HAS_REDIS := $(shell $(PKG_CONFIG) --exists hiredis 2>/dev/null && echo yes)
 HAS_TLS   := $(shell $(PKG_CONFIG) --exists 'hiredis >= 1.0' hiredis_ssl openssl 2>/dev/null && echo yes)
 REDIS_PC  := hiredis $(if $(HAS_TLS),hiredis_ssl openssl)
 OBJECTS   := core http console $(if $(HAS_REDIS),redis)
+COMPLETIONS := $(addprefix $(BUILD)/completions/,bash zsh fish)
 
-build: versions $(OBJECTS:%=$(BUILD)/central/auth/%.so) $(BUILD)/central-auth.1 ## compile into .build/
+build: versions $(OBJECTS:%=$(BUILD)/central/auth/%.so) $(BUILD)/central-auth.1 $(COMPLETIONS) ## compile into .build/
 
 versions:
 	@$(PKG_CONFIG) --version >/dev/null 2>&1 || { \
@@ -89,11 +94,18 @@ $(BUILD)/central/auth/console.so: $(CONSOLE:%=$(BUILD)/obj/%.o)
 	@echo "ld $@"
 	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
 
-$(BUILD)/central-auth.1: $(BUILD)/central/auth/core.so $(BUILD)/central/auth/console.so $(LUAS:%=lua/%)
+BUILT = env PATH="$(abspath $(BUILD))/bin:$$PATH" LUA_PATH="$(CURDIR)/lua/?.lua;;" LUA_CPATH="$(abspath $(BUILD))/?.so;;" $(LUA)
+$(BUILD)/central-auth.1 $(COMPLETIONS): $(BUILD)/central/auth/core.so $(BUILD)/central/auth/console.so $(LUAS:%=lua/%) lua/central-auth
+
+$(BUILD)/central-auth.1:
 	@mkdir -p $(@D)
 	@echo "man $@"
-	@env PATH="$(abspath $(BUILD))/bin:$$PATH" LUA_PATH="$(CURDIR)/lua/?.lua;;" LUA_CPATH="$(abspath $(BUILD))/?.so;;" \
-	  $(LUA) -e 'io.write(require("central.auth.cli.man").page())' >$@.new && mv $@.new $@
+	@$(BUILT) -e 'io.write(require("central.auth.cli.man").page())' >$@.new && mv $@.new $@
+
+$(COMPLETIONS):
+	@mkdir -p $(@D)
+	@echo "completion $@"
+	@$(BUILT) lua/central-auth completion $(@F) >$@.new && mv $@.new $@
 
 $(BUILD)/central/auth/redis.so: $(REDIS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
@@ -110,7 +122,7 @@ $(BUILD)/obj/redis/%.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFI
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 	@echo
-	@echo "  PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR= BINDIR= MANDIR= say where to install; CC, CFLAGS, LDFLAGS how to build."
+	@echo "  PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR= BINDIR= DATADIR= say where to install; CC, CFLAGS, LDFLAGS how to build."
 
 # Lua finds this tree first, then Debian's modules; pure-Lua packages made for 5.3 and 5.1 work on 5.4.
 SHARE     := /usr/share/lua
@@ -310,6 +322,9 @@ install: build ## into PREFIX (default /usr/local)
 	@install -D -m 644 $(HELP) "$(DESTDIR)$(LUADIR)/central/auth/help_texts.lua"
 	@for name in $(OBJECTS:%=central/auth/%.so); do install -D -m 755 $(BUILD)/$$name "$(DESTDIR)$(LIBDIR)/$$name" || exit 1; done
 	install -D -m 644 $(BUILD)/central-auth.1 "$(DESTDIR)$(MANDIR)/man1/central-auth.1"
+	install -D -m 644 $(BUILD)/completions/bash "$(DESTDIR)$(BASHDIR)/central-auth"
+	install -D -m 644 $(BUILD)/completions/zsh "$(DESTDIR)$(ZSHDIR)/_central-auth"
+	install -D -m 644 $(BUILD)/completions/fish "$(DESTDIR)$(FISHDIR)/central-auth.fish"
 	@install -d "$(DESTDIR)$(BINDIR)"
 	@{ echo "#!$$(command -v $(LUA) || echo /usr/bin/env $(LUA))"; \
 	  echo 'package.path, package.cpath = "$(LUADIR)/?.lua;" .. package.path, "$(LIBDIR)/?.so;" .. package.cpath'; \
@@ -318,7 +333,8 @@ install: build ## into PREFIX (default /usr/local)
 
 uninstall: ## what install put there
 	rm -rf "$(DESTDIR)$(LUADIR)/central/auth" "$(DESTDIR)$(LUADIR)/central/auth.lua" "$(DESTDIR)$(LIBDIR)/central/auth"
-	rm -f "$(DESTDIR)$(BINDIR)/central-auth" "$(DESTDIR)$(MANDIR)/man1/central-auth.1"
+	rm -f "$(DESTDIR)$(BINDIR)/central-auth" "$(DESTDIR)$(MANDIR)/man1/central-auth.1" "$(DESTDIR)$(BASHDIR)/central-auth" \
+	  "$(DESTDIR)$(ZSHDIR)/_central-auth" "$(DESTDIR)$(FISHDIR)/central-auth.fish"
 	@for folder in "$(DESTDIR)$(LUADIR)/central" "$(DESTDIR)$(LIBDIR)/central"; do \
 	  [ ! -d "$$folder" ] || rmdir --ignore-fail-on-non-empty "$$folder"; done
 

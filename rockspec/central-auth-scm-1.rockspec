@@ -39,6 +39,6 @@ build = {
     LUADIR = "$(LUADIR)",
     LIBDIR = "$(LIBDIR)",
     BINDIR = "$(BINDIR)",
-    MANDIR = "$(PREFIX)/man",
+    DATADIR = "$(PREFIX)",
   },
 }

@@ -109,7 +109,12 @@ describe("the Debian package #deb #slow", function()
       .. process.quote("without = 'central/auth/redis' " .. LOAD_ALL)) })
     assert.matches("^nil\tno credentials.*\tconfig\t", (fresh:run
       "lua5.4 -l auth=central.auth -e 'print(auth.token())'"))
-    for command in fresh:run("dpkg -L lua-central-auth"):gmatch "/usr/bin/([^\n]+)" do
+    local files = fresh:run "dpkg -L lua-central-auth"
+    for _, path in ipairs { "/usr/share/bash-completion/completions/central-auth",
+      "/usr/share/zsh/vendor-completions/_central-auth", "/usr/share/fish/vendor_completions.d/central-auth.fish" } do
+      assert.truthy(files:find("\n" .. path .. "\n", 1, true), path)
+    end
+    for command in files:gmatch "/usr/bin/([^\n]+)" do
       assert.equal(command .. " " .. VERSION .. "\n", (fresh:run(command .. " --version")))
     end
   end)

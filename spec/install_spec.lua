@@ -37,6 +37,21 @@ local function assert_command_works(tree)
   assert.equal(0, status)
 end
 
+-- The completions of a tree, which fish and zsh find there. That of bash is where the package bash-completion looks.
+local function assert_shells_complete(tree)
+  local share = tree .. "/share"
+  for shell, path in pairs { bash = "bash-completion/completions/central-auth",
+    zsh = "zsh/site-functions/_central-auth", fish = "fish/vendor_completions.d/central-auth.fish" } do
+    local printed, status = process.run("lua5.4 lua/central-auth completion " .. shell)
+    assert.equal(0, status)
+    assert.equal(printed, process.read(("%s/%s"):format(share, path)))
+  end
+  assert.matches("^profiles\t", (process.run(("env HOME=%s XDG_DATA_DIRS=%s PATH=%s/bin:$PATH fish -c %s"):format(
+    folder, share, tree, process.quote "complete -C 'central-auth profi'"))))
+  assert.equal("_central-auth\n", (process.run(("zsh -fc 'fpath=(%s/zsh/site-functions $fpath); autoload -U compinit;"
+    .. " compinit -u -D; echo $_comps[central-auth]'"):format(share))))
+end
+
 local function assert_works(tree)
   local server <close> = sandbox.start()
   local output, status = lua(tree, [[
@@ -65,6 +80,7 @@ describe("installing #slow", function()
     local x = folder .. "/staged/opt/x"
     assert_command_works(x)
     assert.matches("\n%.SH COMMANDS\n", process.read(x .. "/share/man/man1/central-auth.1"))
+    assert_shells_complete(x)
     assert.matches('^#!/%S*lua%S*\npackage.path, package.cpath = "/opt/x/share/lua/5.4/%?.lua;"', process.read(x
       .. "/bin/central-auth"))
     assert.equal(0, select(2, run("make uninstall DESTDIR=%s PREFIX=/opt/x", folder .. "/staged")))

@@ -6,9 +6,9 @@ local result = require "central.auth.cli.result"
 local completion = {}
 
 completion.summary = "Print a completion script for a shell."
-completion.description = "Prints a script with which a shell completes subcommands and options. In bash:"
-  .. " source <(central-auth completion bash). In zsh, into a file _central-auth in a folder of $fpath. In fish:"
-  .. " central-auth completion fish | source."
+completion.description = "Prints a script with which a shell completes subcommands and options. make install and the"
+  .. " Debian package put it where the shell looks. Otherwise in bash: source <(central-auth completion bash). In zsh:"
+  .. " into a file _central-auth in a folder of $fpath. In fish: central-auth completion fish | source."
 completion.arguments = { { name = "shell", choices = { "bash", "zsh", "fish" }, help = "bash, zsh or fish." } }
 
 local BASH = [[
