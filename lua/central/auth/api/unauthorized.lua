@@ -2,6 +2,7 @@
 -- as other processes share it. Remembers the calls that succeeded with the current token.
 -- SPDX-License-Identifier: MIT
 
+local calls = require "central.auth.token.call"
 local invalidation = require "central.auth.token.invalidation"
 
 local unauthorized = {}
@@ -67,17 +68,29 @@ local function wait_for_reset(source, deadline)
 end
 
 -- Returns whether the token may be invalid, and whether the same call succeeded with it before. The age of a ready-made
--- token, which may be the only one, is no reason.
+-- token, which may be the only one, is no reason, nor is a second refusal.
 local function is_suspect(source, call, now)
   local accepted = accepted_of(source, call)
   local key, path_key = keys_of(call)
   call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.origin] or false
-  if call.refused_at and call.sent_boot > call.refused_at then
+  if call.refused_at and (call.sent_boot > call.refused_at or source.config.ready_made) then
     return false -- this token replaced the one that was refused first
   elseif now - call.sent_boot >= YOUNG and not source.config.ready_made or not call.is_accepted_elsewhere then
     return true, false
   end
   return accepted.calls[path_key] or accepted.calls[key] or false, accepted.calls[key] or false
+end
+
+-- Returns whether a ready-made token that is not suspect was replaced: its source is read for that once a minute.
+local function has_other(source, call, token, now, deadline)
+  local accepted = accepted_of(source, call)
+  if source.current:token() ~= token then
+    return true
+  elseif not accepted or now - call.sent_boot < YOUNG or now < (accepted.reread_after or 0) then
+    return false
+  end
+  accepted.reread_after = now + YOUNG
+  return calls.new(source, { since = now, deadline = deadline }):run() ~= nil
 end
 
 --- Returns whether the call should be retried with another token. Then the refused token is forgotten, here and in the
@@ -95,8 +108,13 @@ function unauthorized.replace(source, call, token, deadline)
   local suspect, proven = is_suspect(source, call, now)
   call.refused_at = call.refused_at or now
   call.refusals = (call.refusals or 0) + 1
-  return suspect and call.refusals < TOKENS_MAX and not deadline:over()
-    and invalidation.replace(source, token, call.sent_wall, proven, source:deadline(deadline:left() / 2))
+  local half = source:deadline(deadline:left() / 2)
+  if call.refusals >= TOKENS_MAX or deadline:over() then
+    return false
+  elseif not suspect then
+    return source.config.ready_made ~= nil and has_other(source, call, token, now, half)
+  end
+  return invalidation.replace(source, token, call.sent_wall, proven, half)
 end
 
 return unauthorized

@@ -62,7 +62,7 @@ local function at(seconds)
   return os.date("!%Y-%m-%d %H:%M:%S UTC", math.floor(seconds))
 end
 
--- Takes a token into use. Returns the failure where it can't be.
+-- Takes a token into use. Returns the failure where it can't be; true behind it: the token that is held is as good.
 function ReadyMade:_take_token(token)
   local source, current = self._source, self._source.current
   local position = token:find "[^%w._~+/=-]" -- RFC 6750, 2.1
@@ -83,22 +83,22 @@ function ReadyMade:_take_token(token)
   if not is_held then
     source.renewals:note_token()
   elseif self._by_force then
-    return self:_expired "it is still the token in use"
+    return self:_expired "it is still the token in use", true
   end
 end
 
 -- Ends with a secret that was read, or with the failure.
 function ReadyMade:_settle(secret, failure)
-  local source = self._source
+  local source, is_in_use = self._source, false
   if source.closed then
     failure = errors.pack(errors.closed())
   elseif secret then
-    failure = self:_take_token(secret:reveal())
+    failure, is_in_use = self:_take_token(secret:reveal())
   end
   if secret and secret ~= self._origin.value then
     secret:wipe()
   end
-  if failure then
+  if failure and not is_in_use then
     source.failures:failed_before_request(failure)
   end
   self:finish(failure)

@@ -57,27 +57,31 @@ end
 
 local INVALID_SUBJECT = { invalid_grant = true, invalid_token = true, invalid_request = true }
 
--- Whether a refusal surely means the subject token. A ready-made one may be the only one.
-local function is_about_token(detail)
-  return detail.status == 401 or detail.oauth_error == "invalid_grant" or detail.oauth_error == "invalid_token"
+-- Invalidates a subject token; a ready-made one, which may be the only one, is read again and stays if it is the same.
+function Subject:_replace(token)
+  local source = self._source
+  if not source.config.ready_made then
+    invalidation.invalidate(source, token, source:deadline(0)) -- a call that has a token does not wait for Redis
+    return true
+  end
+  calls.new(source, { since = source.clock:boot(), early = true }):step() -- a command goes on after this
+  return source.current:token() ~= token
 end
 
 --- Whether another exchange may succeed because this one was refused for what may be an invalid subject token: then
---- that is invalidated, unless another was only now, and there is, or will be, another.
+--- that is replaced, unless another was only now, and there is, or will be, another.
 ---@param token string
 ---@param failure central.auth.Failure
 ---@return boolean
 function Subject:may_exchange_again(token, failure)
   local source = self._source
   local now, is_current = source.clock:boot(), source.current:token() == token
-  if is_current and source.config.ready_made and not is_about_token(failure.detail) then
-    return false
-  elseif not response_error.rejected(failure.code, failure.detail) and not INVALID_SUBJECT[failure.detail.oauth_error]
+  if not response_error.rejected(failure.code, failure.detail) and not INVALID_SUBJECT[failure.detail.oauth_error]
     or is_current and now < self._next_invalidation then
     return false
   elseif is_current then
     self._next_invalidation = now + NEW_SUBJECT_AFTER
-    invalidation.invalidate(source, token, source:deadline(0)) -- a call that has a token does not wait for Redis
+    return self:_replace(token)
   end
   return true
 end
