@@ -186,6 +186,53 @@ describe("the example of a poller", function()
   end)
 end)
 
+describe("the example of metrics", function()
+  it("writes what Prometheus reads, as a whole, and counts on", function()
+    local environment, file = home { default = profile(credentials()) }, folder .. "/central.prom"
+    server:fail { status = 503, times = 1, of = "api" }
+    local before = os.time()
+    assert.same({ "", 0 }, { lua(environment, ("metrics.lua %s 0.01 2"):format(file)) })
+    assert.equal("central.prom\n", (process.run("cd " .. folder .. " && ls *.prom*")))
+    local text, values, kind = process.read(file), {}, nil
+    for line in text:gmatch "([^\n]*)\n" do -- as its format for text says
+      local name, labels, value = line:match '^([%l_]+)(%b{}) ([%d.e+-]+)$'
+      if not name then
+        name, value = line:match "^([%l_]+) ([%d.e+-]+)$"
+      end
+      kind = line:match "^# TYPE ([%l_]+) %l+$" or kind
+      assert.truthy(line:find "^# HELP [%l_]+ [%w ]" or line:find "^# TYPE " or name and name == kind, line)
+      for label in (labels or ""):gsub("[{}]", ","):gmatch "[^,]+" do
+        assert.matches('^%l+="[^"\\]*"$', label)
+      end
+      values[#values + 1] = name and { name .. (labels or ""), tonumber(value) } or nil
+    end
+    local host = server.base_url:match "//(.*)"
+    local of, seconds = {}, 0
+    for _, pair in ipairs(values) do
+      seconds = seconds + (pair[1]:find "^central_request_seconds_total" and pair[2] or 0)
+      of[pair[1]] = pair[2]
+    end
+    assert.equal(1, of[('central_requests_total{host="%s",method="POST",result="200"}'):format(host)])
+    assert.equal(1, of[('central_requests_total{host="%s",method="GET",result="503"}'):format(host)])
+    assert.equal(2, of[('central_requests_total{host="%s",method="GET",result="200"}'):format(host)])
+    assert.equal(1, of['central_events_total{event="fetched",code=""}'])
+    assert.equal(1, of['central_events_total{event="retry",code="http"}'])
+    assert.is_true(seconds > 0 and seconds < 60)
+    assert.is_true(math.abs(of.central_token_expiry_timestamp_seconds - before - 7199) < 60)
+  end)
+
+  it("counts failures too, and ends where waiting does not help", function()
+    local environment, file = home { default = profile(credentials()) }, folder .. "/central.prom"
+    server:fail { status = 400, times = math.huge, of = "api" }
+    assert.same({ "", 0 }, { lua(environment, ("metrics.lua %s 0.01 2"):format(file)) })
+    assert.matches('\ncentral_requests_total{[^\n]*,method="GET",result="400"} 2\n', process.read(file))
+    environment.CENTRAL_BASE_URL = "http://nowhere"
+    local output, status = lua(environment, ("metrics.lua %s 0.01"):format(file))
+    assert.equal(1, status)
+    assert.matches("base_url", output)
+  end)
+end)
+
 describe("the example of TLS inspection #hosts #slow", function()
   local ASK = "lua5.4 -l auth=central.auth -e 'print(auth.token())'"
   local proxy

@@ -75,8 +75,8 @@ describe("profile", function()
         'default.lua: the file must return a table of options: return { client_id = "…", cluster = "…" }\tconfig',
         load_profile(text))
     end
-    assert.matches('lab %(from the profile "default" in [^\n]*/default.lua%): unknown option\tconfig',
-      load_profile 'return { lab = { client_id = "x" } }')
+    assert.matches('office %(from the profile "default" in [^\n]*/default.lua%): unknown option\tconfig',
+      load_profile 'return { office = { client_id = "x" } }')
     assert.matches("1 %(from [^\n]*/default.lua%): unknown option", load_profile 'return { "x" }')
   end)
 

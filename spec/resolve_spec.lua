@@ -151,7 +151,8 @@ describe("config", function()
   end)
 
   it("names misspelt variables where credentials are missing, and never their values", function()
-    local message = show { CENTRAL_CLIENTID = "i", CENTRAL_SECRET = "hush", CENTRAL_TOKEN = "t", CENTRAL_FOO = "hush" }
+    local message = show { CENTRAL_CLIENTID = "i", CENTRAL_SECRET = "hush", CENTRAL_TOKEN = "t",
+      CENTRAL_FOOBAR = "hush" }
     assert.equal('config\tno credentials: run "central-auth login", or set CENTRAL_CLIENT_ID and CENTRAL_CLIENT_SECRET',
       message:match "^[^\n]*")
     local second, after = message:match "^[^\n]*\n(.-)\t(.*)$"
@@ -159,7 +160,7 @@ describe("config", function()
     assert.matches("^Profile: [^\n]*default.lua[^\n]*$", second)
     for _, said in ipairs { "CENTRAL_CLIENTID is not a variable of central-auth, and is ignored; did you mean "
       .. "CENTRAL_CLIENT_ID?", "CENTRAL_SECRET is not a variable of central-auth, and is ignored; did you mean "
-      .. "CENTRAL_CLIENT_SECRET?", "CENTRAL_FOO is not a variable of central-auth, and is ignored." } do
+      .. "CENTRAL_CLIENT_SECRET?", "CENTRAL_FOOBAR is not a variable of central-auth, and is ignored." } do
       assert.truthy(second:find(said, 1, true), second)
     end
     assert.is_nil(message:find("CENTRAL_TOKEN is", 1, true))

@@ -216,7 +216,7 @@ describe("a home", function()
     local home = other.folder .. "/closed"
     process.run("mkdir -m 700 " .. home)
     local output = other:run(ask, with { HOME = home })
-    assert.matches("^fetched\t\ntoken\tnone: .*/closed/.cache/central%-auth: Permission denied\t\n$", output)
+    assert.matches("^request\t\nfetched\t\ntoken\tnone: .*/closed/.cache/central%-auth: Permission denied\t\n$", output)
     assert.matches("^failed\tconfig\tno credentials.*: Permission denied", (other:run(ask, { HOME = home })))
     output = other:run(ask, with { HOME = home, CENTRAL_PROFILE = "lab" })
     assert.matches("^failed\tconfig\tthe profile .*/closed/.config/central%-auth/lab.lua: Permission denied",

@@ -8,7 +8,7 @@ local request_events = {}
 
 -- `came` is a raw reply or a failure, as transfer:finish returns them. `private`: for the log, the secrets of the
 -- request; gets the trace.
-local function note(source, method, target, came, attempt, private)
+local function add(source, method, target, came, attempt, private)
   local _, address, rest = url.parts(target)
   local path = rest:match "^[^?]*"
   local ended = came.received_boot or came.at
@@ -26,7 +26,7 @@ end
 function request_events.of_call(source, request, came)
   local private = request.private or {}
   private.token = request.token
-  note(source, request.method or request.body and "POST" or "GET", request.url, came, request.attempts or 1, private)
+  add(source, request.method or request.body and "POST" or "GET", request.url, came, request.attempts or 1, private)
 end
 
 --- Notes the token requests of a fetch which has ended.
@@ -37,7 +37,7 @@ end
 function request_events.of_fetch(source, result, before, subject_token)
   for i, came in ipairs(result.attempts) do
     local token = came.status and response.read(came)
-    note(source, "POST", source.config.token_url, came, before + i, {
+    add(source, "POST", source.config.token_url, came, before + i, {
       secret = result.secret, assertion = result.assertion, subject_token = subject_token,
       new_token = token and token.access_token or nil,
     })
