@@ -66,8 +66,7 @@ texts.files = {
 ---@type string[]
 texts.command_names = {
   "token", "status", "renew", "invalidate", "exec", "api", "api-clients", "login", "logout", "profiles", "clusters",
-  "sandbox",
-  "doctor", "completion", "help", "version",
+  "sandbox", "doctor", "completion", "help", "version",
 }
 
 --- Returns the module of a subcommand.

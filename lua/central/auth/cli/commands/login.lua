@@ -21,9 +21,8 @@ local login = {}
 login.summary = "Ask for credentials, check them, save them in a profile."
 login.description = "Asks for the client id and, without showing it, for the client secret of a personal API client,"
   .. " gets a token and makes an API call with them, and saves them in the profile, mode 0600. If no cluster is set, it"
-  .. " shows the list to choose from. An existing profile keeps its other"
-  .. " options, but loses its comments. Without a terminal the credentials come from a file,"
-  .. " standard input or the environment."
+  .. " shows the list to choose from. An existing profile keeps its other options, but loses its comments. Without a"
+  .. " terminal the credentials come from a file, standard input or the environment."
 login.options = {
   { "--client-id", value = "ID", help = "The client id; otherwise the command asks for it." },
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
