@@ -34,7 +34,7 @@ CONSOLE := lua/lconsole lua/lauth $(call in_folders,base)
 REDIS   := lua/lredis lua/lauth $(call in_folders,redis worker cache base)
 LUAS := $(sort $(shell cd lua && find central -name '*.lua'))
 HELP := $(BUILD)/lua/central/auth/help_texts.lua
-# What core.so holds precompiled: all but the sandbox, the command, but for what prints a token, and the face, by which
+# What core.so holds precompiled: all but the sandbox, the command, but for what prints a token, and the file by which
 # `require` begins.
 PRINTS  := $(addprefix central/auth/cli/,main.lua commands/token.lua session.lua result.lua try.lua)
 MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS)) $(PRINTS)

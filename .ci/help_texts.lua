@@ -90,7 +90,7 @@ end
 
 local function add_functions()
   local all = {}
-  for _, item in ipairs(items_of[MODULE]) do
+  for _, item in ipairs(items_of["central.auth.functions"]) do
     if item.owner == MODULE and item.kind == "function" then
       add_function("auth." .. item.name, sources:documented(item), all)
     elseif item.owner == MODULE and methods_of[item.type] then

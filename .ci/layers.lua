@@ -5,7 +5,8 @@
 -- From the lowest to the highest. A folder of lua/central/auth/ and the module of its name are one layer; the layers of
 -- a row do not use each other. All other modules beside these, and those in C, are the lowest layer.
 local ROWS = {
-  { "config" }, { "token" }, { "api" }, { "client" }, { "help", "loops", "sandbox" }, { "auth" }, { "cli" },
+  { "config" }, { "token" }, { "api" }, { "client" }, { "help", "loops", "sandbox" }, { "functions" }, { "auth" },
+  { "cli" },
 }
 
 local height = { base = 0 }

@@ -179,7 +179,7 @@ describe("installing #slow", function()
   -- Prints where the code of a module is from.
   local ORIGIN = "require 'central.auth' print(debug.getinfo(require('central.auth.token.source').new, 'S').source)"
 
-  it("has all precompiled but the face, the sandbox and most of the command; what is preloaded goes first", function()
+  it("has all precompiled but the first file, sandbox and most of the command; what is preloaded is first", function()
     local tree = folder .. "/precompiled"
     run("make install PREFIX=%s", tree)
     assert.equal("@central/auth/token/source.lua\n", (lua(tree, ORIGIN)))

@@ -8,7 +8,7 @@ local reference = { of_lua = annotations.of_lua }
 
 --- The modules with what people call, first what most need; the rest is for those who work on it.
 reference.order = {
-  "central.auth", "central.auth.client", "central.auth.client.methods", "central.auth.config.types",
+  "central.auth.functions", "central.auth.client", "central.auth.client.methods", "central.auth.config.types",
   "central.auth.errors", "central.auth.token.status", "central.auth.api.methods", "central.auth.api.request",
   "central.auth.api.pages", "central.auth.token.tenant", "central.auth.api.tenants", "central.auth.api.api_clients",
   "central.auth.token.pending", "central.auth.loops", "central.auth.sandbox",

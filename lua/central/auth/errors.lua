@@ -160,10 +160,8 @@ end
 
 -- The prefixes of this package's chunk names, precompiled and as source.
 local function package_prefixes()
-  local module = package.loaded["central.auth"]
-  local path = not module and package.searchpath("central.auth", package.path)
-  local source = module and debug.getinfo(module.new, "S").source or path and "@" .. path
-  return { "@central/auth/", source, source and source:gsub("%.lua$", "/") }
+  local path = package.searchpath("central.auth", package.path)
+  return { "@central/auth/", path and "@" .. path:gsub("%.lua$", "/") }
 end
 
 local function is_in_package(info, prefixes)
