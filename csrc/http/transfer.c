@@ -648,11 +648,12 @@ static bool is_too_large(const struct auth_transfer *transfer, CURLcode error) {
 
 static bool step(struct auth_transfer *transfer) {
     int running = 0;
-    look_for_silence(transfer);
     CURLcode result = CURLE_OUT_OF_MEMORY;
     CURLMcode error = perform(transfer, &running);
-    if (!is_over(transfer, &result) && error == CURLM_OK && running > 0)
+    if (!is_over(transfer, &result) && error == CURLM_OK && running > 0) {
+        look_for_silence(transfer); /* after what has come meanwhile is read: the caller may have been away */
         return false;
+    }
     if (result == CURLE_PEER_FAILED_VERIFICATION && transfer->partial_trust && try_bundle(transfer))
         return false;
     if (is_too_large(transfer, result))

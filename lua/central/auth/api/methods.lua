@@ -95,7 +95,12 @@ Methods.delete = call_with "DELETE"
 ---@return fun(): any
 function Methods:pages(path, options)
   check_self(self, "pages")
-  return pages.walk(function(...) return self:get(...) end, path, options)
+  local function begin(...)
+    return self:_with_source(function(source, target, call_options)
+      return not source.config.wait and request.run(source, "GET", target, call_options, { is_early = true })
+    end, ...)
+  end
+  return pages.walk(function(...) return self:get(...) end, path, options, begin)
 end
 
 -- Returns the tenants without options by token endpoint. A tenant is collected when the program no longer uses it.

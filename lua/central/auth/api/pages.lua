@@ -6,6 +6,9 @@ local errors = require "central.auth.errors"
 local page = require "central.auth.api.page"
 local request = require "central.auth.api.request"
 local target = require "central.auth.api.target"
+local util = require "central.auth.util"
+
+local early_request = util.lazy "central.auth.api.early_request"
 
 ---@class central.auth.PagesOptions
 ---@field app? "central" | "greenlake" as for `request`
@@ -15,6 +18,7 @@ local target = require "central.auth.api.target"
 ---@field query? table<string, any> as for `request`
 ---@field headers? table<string, string | number> as for `request`
 ---@field timeout? number seconds, for each page
+---@field prefetch? boolean request the next page while the program works on this one; not with the option `wait`
 ---@field retry? false | integer as for `request`
 ---@field try_timeout? number as for `request`
 
@@ -24,7 +28,7 @@ local MAX_PAGES = 100000
 local MAX_EMPTY = 10 -- consecutive pages without an item
 local OPTIONS = {
   app = "string", by = "string", items = "string", max_pages = "number", query = "table", headers = "table",
-  timeout = "number", retry = "any", try_timeout = "number",
+  timeout = "number", retry = "any", try_timeout = "number", prefetch = "boolean",
 }
 
 -- --- from page to page ---------------------------------------------------------------------------------------------
@@ -178,7 +182,10 @@ local function fetch(walk)
     fail(walk, ("more pages than max_pages, %d"):format(walk.max_pages))
   end
   walk.options.query = walk.query
-  local reply, message, code, detail = walk.get(walk.target or walk.path, walk.options)
+  local reply, message, code, detail = walk.early and walk.early:reply()
+  if not reply then
+    reply, message, code, detail = walk.get(walk.target or walk.path, walk.options)
+  end
   if not reply then
     fail(walk, message, code, detail)
   end
@@ -193,6 +200,9 @@ local function fetch(walk)
   end
   walk.items_seen = walk.items_seen + #items
   if advance(walk, reply, items) then
+    local is_wanted = walk.begin and walk.query and walk.number < walk.max_pages
+    walk.options.query = walk.query
+    walk.early = is_wanted and early_request.send(walk.begin, walk.target or walk.path, walk.options) or nil
     return items, reply
   end
 end
@@ -254,14 +264,16 @@ end
 ---@param get fun(path: string, options: table): central.auth.Reply?, string?, central.auth.Code?, central.auth.Detail?
 ---@param path string
 ---@param options? central.auth.PagesOptions
+---@param begin? fun(path: string, options: table): central.auth.Reply? like `get`, but yields once the request is sent
 ---@return fun(): any
-function pages.walk(get, path, options)
+function pages.walk(get, path, options, begin)
   pages.check(path, options)
   options = options or {}
   local query = options.query or {}
   local walk = {
-    get = get, path = path, number = 0, empty = 0, items_seen = 0, initial_query = query, query = query,
-    items = options.items, remember_at = 1, max_pages = math.tointeger(options.max_pages or MAX_PAGES),
+    get = get, begin = options.prefetch and begin, path = path, number = 0, empty = 0, items_seen = 0,
+    initial_query = query, query = query, items = options.items, remember_at = 1,
+    max_pages = math.tointeger(options.max_pages or MAX_PAGES),
     options = { app = options.app, headers = options.headers, timeout = options.timeout, retry = options.retry,
       try_timeout = options.try_timeout },
     cursor = query.next or query.pageToken,

@@ -223,7 +223,7 @@ local function new_call(config, method, target, options)
     wants_identity = wants_identity,
     -- what an attempt adds, so that the table has room for it from the start:
     token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, may_be_sent = nil, may_have_acted = nil,
-    timeout = nil, connect_timeout = nil, no_repeat = nil,
+    is_early = nil, timeout = nil, connect_timeout = nil, no_repeat = nil,
   }, timeout
 end
 
@@ -339,7 +339,7 @@ local function conclude(source, call, context, delay, ...)
   if context then
     context.may_have_acted = call.may_have_acted
   end
-  if not delay then
+  if not delay or call.is_early then
     return ...
   end
   source.waiter:pause(delay)
@@ -350,8 +350,9 @@ end
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param context? { resets?: boolean, may_have_acted?: boolean } whether the call resets this client's credential; set
----at the end: whether the server may have acted although the call failed
+---@param context? { resets?: boolean, is_early?: boolean, may_have_acted?: boolean } whether the call resets this
+---client's credential; whether it yields once it is sent, and is not retried; set at the end: whether the server may
+---have acted although the call failed
 ---@return central.auth.Reply? reply
 ---@return string? message
 ---@return central.auth.Code? code
@@ -362,7 +363,7 @@ function request.run(source, method, target, options, context)
   if not call then
     return errors.fail("config", ("%s: %s"):format(name_of(method, target), timeout))
   end
-  call.resets = context and context.resets
+  call.resets, call.is_early = context and context.resets, context and context.is_early
   local deadline = source:deadline(timeout)
   local reply, message, code, detail
   repeat
@@ -370,7 +371,7 @@ function request.run(source, method, target, options, context)
       return errors.closed(call.name)
     end
     reply, message, code, detail = conclude(source, call, context, attempt(source, call, deadline))
-  until reply or message
+  until reply or message or call.is_early
   if reply then
     return reply
   end

@@ -99,10 +99,15 @@ function Pool:_wait_for_place(deadline, owner)
     ("%d requests of this client are under way, and none ended in time"):format(MAX_ACTIVE))
 end
 
+-- An early request yields once it is sent, and then each second, so that its caller hears Ctrl-C.
 function Pool:_await(transfer, request, notifier, deadline, owner)
-  while not owner.closed and not transfer:wait(notifier and 0 or STEP) do
+  local step = (notifier or request.is_early) and 0 or STEP
+  while not owner.closed and not transfer:wait(step) do
     if notifier then
       self._waiter:poll(notifier, deadline:left() + STEP)
+    elseif request.is_early then
+      coroutine.yield()
+      step = STEP
     end
   end
   if owner.closed then
@@ -136,7 +141,8 @@ function Place:__close()
 end
 
 --- Makes a request and waits for its reply.
----@param request table url, body, authorization, and what else transfer:call knows
+---@param request table url, body, authorization, and what else transfer:call knows; `is_early`: yields
+---when it is sent
 ---@param deadline central.auth.Deadline
 ---@param owner central.auth.TokenSource which may be a tenant's: with it the request ends
 ---@return central.auth.RawReply? raw
