@@ -29,8 +29,7 @@ local function add_rows(lines, rows, head)
 end
 
 local function argument_head(argument)
-  local shown, args = argument.shown or argument.name:upper(), argument.args
-  local name = (shown:find "%a" and italic or bold)(shown)
+  local name, args = argument.shown and bold(argument.shown) or italic(argument.name:upper()), argument.args
   name = (args == "?" or args == "*") and ("[%s]"):format(name) or name
   return (args == "+" or args == "*") and name .. " ..." or name
 end

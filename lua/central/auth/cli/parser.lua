@@ -97,7 +97,7 @@ local function add_command(to, name, description, suggests)
     if choices then
       made:choices(choices)
     elseif argument.name ~= "cmd" then
-      made:convert(values.text(argument.shown or argument.name:upper()))
+      made:convert(values.text(argument.name:upper()))
     end
     if argument.shown then
       made:argname(argument.shown)

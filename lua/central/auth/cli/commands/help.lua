@@ -5,15 +5,15 @@ local help = {}
 
 help.summary = "Show the help of a command."
 help.description = "Shows the same help as central-auth COMMAND --help; without COMMAND that of central-auth --help."
-help.arguments = { { name = "words", shown = "COMMAND", args = "*", suggestions = "commands", help = "The command, with"
-  .. " its action if it has actions: help api-clients create." } }
+help.arguments = { { name = "COMMAND", args = "*", suggestions = "commands", help = "The command, and its action if it"
+  .. " has actions: help api-clients create." } }
 
 --- Prints the help and ends the program; returns only on failure.
 ---@param options table
 ---@param parser table central.auth.cli.parser
 function help.run(options, parser)
-  table.insert(options.words, "--help")
-  local _, problem = parser.parse(options.words)
+  table.insert(options.COMMAND, "--help")
+  local _, problem = parser.parse(options.COMMAND)
   return nil, problem, "usage"
 end
 
