@@ -218,6 +218,14 @@ describe("central-auth sandbox with a program", function()
     assert.same({ 1, 1 }, { of_terminal, all })
   end)
 
+  it("starts no program that was interrupted before it began #slow", function()
+    local line = "strace -I3 -qq -e trace=clone -e inject=clone:delay_enter=300000 "
+      .. home:words("sandbox sh -c 'echo begun; sleep 0.5; echo on'", { TMPDIR = home.folder })
+    local shown, status = command.play(line, { { "clone(", "\3" } })
+    assert.equal(130, status, shown)
+    assert.is_nil(shown:find("\non", 1, true))
+  end)
+
   it("revokes tokens and begins outages by signals meanwhile", function()
     local started <close> = start([[
       ask() { curl -s --cacert "$CENTRAL_CA_FILE" -H "Authorization: Bearer $token" -w '%{http_code}' \

@@ -43,17 +43,24 @@ static int ask(lua_State *L) {
                                                             : strerror(error));
 }
 
-/* A list of the texts in the table at `index` after `count` texts of C, and NULL; the texts stay on the
- * stack. */
-static char **push_texts(lua_State *L, int index, size_t count) {
+/* A list, with NULL at its end: the entries of `kept` (NULL: none) that do not begin with `prefix`, and the
+ * texts in the table at `index`, which stay on the stack. */
+static char **push_texts(lua_State *L, int index, char *const *kept, const char *prefix) {
+    size_t count = 0;
     size_t length = (size_t)luaL_len(L, index);
+    while (kept != NULL && kept[count] != NULL)
+        count++;
     luaL_checkstack(L, (int)(length < INT_MAX ? length : INT_MAX), "too many words");
     char **texts = lua_newuserdatauv(L, (count + length + 1) * sizeof *texts, 0);
+    char **end = texts;
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(kept[i], prefix, strlen(prefix)) != 0)
+            *end++ = kept[i];
     for (size_t i = 0; i < length; i++) {
         lua_geti(L, index, (lua_Integer)i + 1);
-        texts[count + i] = (char *)auth_lua_check_text(L, -1); /* nobody writes to it */
+        *end++ = (char *)auth_lua_check_text(L, -1); /* nobody writes to it */
     }
-    texts[count + length] = NULL;
+    *end = NULL;
     return texts;
 }
 
@@ -61,17 +68,9 @@ static char **push_texts(lua_State *L, int index, size_t count) {
  * what begins with the prefix, and the variables, each "NAME=value". */
 static char **push_program(lua_State *L, char ***environment) {
     luaL_checktype(L, 1, LUA_TTABLE);
-    const char *prefix = auth_lua_check_text(L, 2);
     luaL_checktype(L, 3, LUA_TTABLE);
-    size_t kept = 0;
-    for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
-        kept += strncmp(*entry, prefix, strlen(prefix)) != 0;
-    *environment = push_texts(L, 3, kept);
-    for (char **entry = environ; kept > 0; entry++) {
-        if (strncmp(*entry, prefix, strlen(prefix)) != 0)
-            (*environment)[--kept] = *entry;
-    }
-    char **words = push_texts(L, 1, 0);
+    *environment = push_texts(L, 3, environ, auth_lua_check_text(L, 2));
+    char **words = push_texts(L, 1, NULL, "");
     luaL_argcheck(L, words[0] != NULL, 1, "a program expected");
     return words;
 }
