@@ -47,7 +47,7 @@ describe("auth.help", function()
   end)
 
   it("has every option and every error code", function()
-    for _, name in ipairs(options.names) do
+    for _, name in ipairs(options.names()) do
       assert.truthy(auth.help("options"):find("\n  " .. name .. " ", 1, true), name)
       assert.matches("^option " .. name, auth.help(name))
     end
@@ -58,7 +58,7 @@ describe("auth.help", function()
   end)
 
   it("has every variable of the environment, those of options among them", function()
-    for _, name in ipairs(options.names) do
+    for _, name in ipairs(options.names()) do
       local variable = "CENTRAL_" .. name:upper()
       if options.get(name).arguments_only then
         assert.is_false(pcall(auth.help, variable))

@@ -8,8 +8,7 @@ local folder, path
 
 describe("a profile that is written", function()
   local WRITE = [[
-    local config = require "central.auth.config.resolve"
-    local source = config.source(load(%q)(), "a spec")
+    local source = { values = load(%q)(), from = "a spec" }
     print(require("central.auth.config.profile_store").put("lab", source, "a spec"))
   ]]
 

@@ -88,7 +88,7 @@ describe("annotations", function()
 
   it("name every option with its variable, and so does the manual", function()
     local fields = class("central.auth.config.types", "central.auth.Options").fields
-    assert.same(options.names, names(fields))
+    assert.same(options.names(), names(fields))
     for _, field in ipairs(fields) do
       local variable = "CENTRAL_" .. field.name:upper()
       local expected = not options.get(field.name).arguments_only

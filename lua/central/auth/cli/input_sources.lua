@@ -24,10 +24,13 @@ local function absolute(path)
   return pipe and pipe:read "l" .. "/" .. path or path
 end
 
-local function environment(name)
-  if CREDENTIAL_OPTIONS[name] then
-    return config.environment(name)
+-- Returns a source without the options that are not read.
+local function credentials_of(source)
+  local values = {}
+  for name in pairs(CREDENTIAL_OPTIONS) do
+    values[name] = source.values[name]
   end
+  return { values = values, from = source.from, is_text = source.is_text }
 end
 
 -- The options of the command as a source, with the content of --client-secret-file.
@@ -40,7 +43,7 @@ local function arguments(options)
     values.client_secret = try(credentials_file.text(options.client_secret_file)):gsub("\r?\n$", "")
     from.client_secret = credentials_file.name(options.client_secret_file)
   end
-  return config.source(values, from)
+  return { values = values, from = from }
 end
 
 -- Returns whether an ignored value may be the token endpoint of the credentials.
@@ -76,11 +79,11 @@ local function check_ignored(options, file_values, values)
 end
 
 local function from_file(options, file_values)
-  return function(name)
-    local value = file_values[name]
-    local is_known = CREDENTIAL_OPTIONS[name] and type(value) == "string"
-    return is_known and value or nil, credentials_file.name(options.from_file)
+  local texts = {}
+  for name, value in pairs(file_values) do
+    texts[name] = type(value) == "string" and value or nil
   end
+  return credentials_of { values = texts, from = credentials_file.name(options.from_file) }
 end
 
 --- Returns the values of all sources as config.collect does.
@@ -92,7 +95,8 @@ end
 function input_sources.values(options)
   local by_argument = arguments(options)
   local file_values = try(credentials_file.read(options.from_file))
-  local values, message, code, detail = config.collect { by_argument, from_file(options, file_values), environment }
+  local values, message, code, detail = config.collect { by_argument, from_file(options, file_values),
+    credentials_of(config.environment()) }
   if not values then
     return nil, message, code, detail
   end

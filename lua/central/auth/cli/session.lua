@@ -45,10 +45,11 @@ function session.open(options)
   if not client then
     return nil, message, code, detail
   end
+  local by_environment = options.profile and config.environment().values
   for _, name in ipairs(options.profile and CREDENTIALS or {}) do
-    local by_environment, variable = config.environment(name)
-    if by_environment then
-      terminal.note(options, ("central-auth: %s overrides the profile %q"):format(variable, options.profile))
+    if by_environment[name] then
+      terminal.note(options, ("central-auth: %s overrides the profile %q"):format(config.variable(name),
+        options.profile))
     end
   end
   return client

@@ -23,9 +23,9 @@ function problems.raise(given)
     local option = options.get(name)
     if not option then
       name = tostring(name)
-      errors.argument_error(("unknown option %q%s"):format(name, errors.suggest(name, options.names)))
+      errors.argument_error(("unknown option %q%s"):format(name, errors.suggest(name, options.names())))
     elseif not options.has_type(name, value) then
-      errors.argument_error(("option %s: %s expected, got %s"):format(name, table.concat(option, " or "), type(value)))
+      errors.argument_error(("option %s: %s expected, got %s"):format(name, option.types, type(value)))
     end
   end
 end

@@ -58,9 +58,10 @@ local function check(entry)
     local option = known.get(name)
     if not option or option.arguments_only or name == "profile" then
       local shown = errors.printable(tostring(name))
-      return errors.invalid_option(shown, entry.from, "unknown option" .. errors.suggest(shown, known.names))
+      return errors.invalid_option(shown, entry.from, "unknown option" .. errors.suggest(shown, known.names()))
     elseif type(value) == "function" or not known.has_type(name, value) then
-      return errors.invalid_option(name, entry.from, ("%s expected, got %s"):format(option[1], type(value)))
+      return errors.invalid_option(name, entry.from, ("%s expected, got %s"):format(
+        option.types:match "%l+", type(value)))
     end
   end
   return entry

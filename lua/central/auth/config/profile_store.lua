@@ -35,7 +35,7 @@ end
 
 local function text_of(values, writer)
   local lines = { HEAD:format(writer), "return {\n" }
-  for _, name in ipairs(options.names) do
+  for _, name in ipairs(options.names()) do
     lines[#lines + 1] = values[name] ~= nil and ("  %s = %s,\n"):format(name, literal(values[name])) or nil
   end
   return table.concat(lines) .. "}\n"
@@ -53,7 +53,7 @@ function profile_store.merge(name, source)
   if code then
     return nil, message, code, detail
   end
-  return config.collect { source, entry and config.source(entry.options, entry.from) }
+  return config.collect { source, entry and { values = entry.options, from = entry.from } }
 end
 
 --- Writes a profile. Returns the path of its file.

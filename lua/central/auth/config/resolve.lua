@@ -3,9 +3,11 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require("central.auth.util").lazy
 local options = require "central.auth.config.options"
 local paths = require "central.auth.config.paths"
+local util = require "central.auth.util"
+
+local lazy, sorted_names = util.lazy, util.sorted_names
 
 local clusters = lazy "central.auth.config.clusters"
 local errors = lazy "central.auth.errors"
@@ -32,8 +34,10 @@ local WORKSPACE_PATH = "/authorization/v2/oauth2/%s/token"
 
 -- --- sources --------------------------------------------------------------------------------------------------------
 
---- Takes an option's name; returns its value, where it was set, and the problem with it.
----@alias central.auth.OptionSource fun(name: string): any, string?, string?
+---@class central.auth.OptionSource
+---@field values table<string, any>
+---@field from string | table<string, string> | fun(name: string): string where they were set
+---@field is_text? boolean the values are texts, to be parsed
 
 -- The arguments as a source of options. Raises if they are not valid.
 local function arguments(given)
@@ -44,61 +48,38 @@ local function arguments(given)
   if not is_valid then
     problems.raise(given)
   end
-  return function(name)
-    local value = given[name]
-    return value, value ~= nil and "the argument " .. name or nil
-  end
+  return { values = given, from = function(name) return "the argument " .. name end }
 end
 
---- The environment as a source of options.
----@type central.auth.OptionSource
-function config.environment(name)
-  local option, variable, problem = options.get(name), "CENTRAL_" .. name:upper(), nil
-  local value = not option.arguments_only and os.getenv(variable)
-  if not value or value == "" then
-    return nil
-  elseif option.parse then
-    value, problem = text_value[option.parse](value)
-  end
-  return value, "the environment variable " .. variable, problem
-end
-
---- Makes a source of a table of options.
----@param values table<string, any>
----@param from string | table<string, string> where they were set: one place for all, or one for each
+--- Returns the environment as a source of options.
 ---@return central.auth.OptionSource
-function config.source(values, from)
-  return function(name)
-    return values[name], type(from) == "table" and from[name] or from
+function config.environment()
+  local values = {}
+  for variable, value in pairs(core.variables "CENTRAL_") do
+    local name = variable:lower()
+    local option = variable == name:upper() and options.get(name)
+    values[name] = option and not option.arguments_only and value or nil
   end
+  return { values = values, from = config.variable, is_text = true }
+end
+
+--- Returns where an option of the environment was set, for messages.
+---@param name string
+---@return string
+function config.variable(name)
+  return "the environment variable CENTRAL_" .. name:upper()
 end
 
 -- --- collecting -----------------------------------------------------------------------------------------------------
 
 -- Alternative options: the first source that sets one of a group overrides the whole group of later sources.
-local SECRETS = {
-  "client_secret", "client_secret_file", "client_secret_command",
-  "client_assertion", "client_assertion_file", "client_assertion_command",
-  "access_token", "access_token_file", "access_token_command",
+local GROUPS = {
+  client_secret = "secret", client_secret_file = "secret", client_secret_command = "secret",
+  client_assertion = "secret", client_assertion_file = "secret", client_assertion_command = "secret",
+  access_token = "secret", access_token_file = "secret", access_token_command = "secret",
+  token_url = "endpoint", workspace_id = "endpoint", base_url = "base", cluster = "base",
+  cache_password = "password", cache_password_file = "password",
 }
-local ENDPOINTS = { "token_url", "workspace_id" }
-local BASES = { "base_url", "cluster" }
-local CACHE_PASSWORDS = { "cache_password", "cache_password_file" }
-
-local function all_groups()
-  local list, grouped = { SECRETS, ENDPOINTS, BASES, CACHE_PASSWORDS }, {}
-  for _, names in ipairs(list) do
-    for _, name in ipairs(names) do
-      grouped[name] = true
-    end
-  end
-  for _, name in ipairs(options.names) do
-    list[#list + 1] = not grouped[name] and { name } or nil
-  end
-  return list
-end
-
-local ALL_GROUPS, PROFILE_ONLY = all_groups(), { { "profile" } }
 
 --- Checks the value of an option; returns the value to be used, or nil and the problem.
 ---@param name string
@@ -113,43 +94,41 @@ function config.check(name, value)
   return value
 end
 
--- Returns the option of a group that a source sets: its name, its checked value, and where it was set. Fails if the
--- source sets two.
-local function pick_from(source, names)
-  local found, value, from
-  for _, name in ipairs(names) do
-    local candidate, where, problem = source(name)
-    if candidate ~= nil and found then
-      return errors.invalid_option(name, where, ("conflicts with %s; set only one of them"):format(found))
-    elseif candidate ~= nil then
-      candidate, problem = config.check(name, candidate)
-      found, value, from = name, candidate, where
-    end
-    if problem then
-      return errors.invalid_option(name, where, problem)
-    end
+-- Returns the checked value of an option that a source sets, and where it was set; or nil, where, and the problem.
+local function read(source, name)
+  local value, from, problem = source.values[name], source.from, nil
+  local parse = source.is_text and options.get(name).parse
+  if parse then
+    value, problem = text_value[parse](value)
   end
-  return found, value, from
+  if not problem then
+    value, problem = config.check(name, value)
+  end
+  return value, type(from) == "function" and from(name) or type(from) == "table" and from[name] or from, problem
 end
 
 --- Merges sources, given in order of precedence, and checks the values. `from` in the result has the place where each
 --- was set.
 ---@param sources central.auth.OptionSource[]
----@param groups? string[][] options by groups of alternatives; default: all options
+---@param only? string this option; default: all options
 ---@return table<string, any>? values
 ---@return string? message
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
-function config.collect(sources, groups)
-  local values, from = {}, {}
-  for _, names in ipairs(groups or ALL_GROUPS) do
-    for _, source in ipairs(sources) do
-      local name, value, where, detail = pick_from(source, names)
-      if name then
-        values[name], from[name] = value, where
-        break
-      elseif value then
-        return nil, value, where, detail
+function config.collect(sources, only)
+  local values, from, first, owner = {}, {}, {}, {} -- the last two by group: the option that is set, and its source
+  for _, source in ipairs(sources) do
+    for _, name in ipairs(only and { only } or sorted_names(source.values)) do
+      local group = GROUPS[name] or name
+      if source.values[name] ~= nil and (owner[group] or source) == source and options.get(name) then
+        local value, where, problem = read(source, name)
+        if first[group] then
+          problem = ("conflicts with %s; set only one of them"):format(first[group])
+        end
+        if problem then
+          return errors.invalid_option(name, where, problem)
+        end
+        values[name], from[name], first[group], owner[group] = value, where, name, source
       end
     end
   end
@@ -248,7 +227,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.choose_profile(given)
-  return config.collect({ arguments(given), config.environment }, PROFILE_ONLY)
+  return config.collect({ arguments(given), config.environment() }, "profile")
 end
 
 --- Merges and checks the options of all sources. Raises if the argument table has unknown names or wrong types.
@@ -258,8 +237,8 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.resolve(given)
-  local sources = { arguments(given), config.environment }
-  local chosen, message, code, detail = config.collect(sources, PROFILE_ONLY)
+  local sources = { arguments(given), config.environment() }
+  local chosen, message, code, detail = config.collect(sources, "profile")
   if not chosen then
     return nil, message, code, detail
   end
@@ -272,7 +251,7 @@ function config.resolve(given)
   end
   local values
   local no_profile = message
-  sources[3] = entry and config.source(entry.options, entry.from)
+  sources[3] = entry and { values = entry.options, from = entry.from }
   values, message, code, detail = config.collect(sources)
   if not values then
     return nil, message, code, detail

@@ -22,7 +22,7 @@ function save.check(to)
 end
 
 local function put_in_profile(name, client_id, client_secret, dry_run)
-  local source = config.source({ client_id = client_id, client_secret = client_secret }, "save_to")
+  local source = { values = { client_id = client_id, client_secret = client_secret }, from = "save_to" }
   return profile_store.put(name, source, "central-auth api-clients, or by save_to of the library", dry_run)
 end
 

@@ -1,8 +1,10 @@
 -- Finds environment variables whose names begin like those of options, but which are not options and have no effect.
 -- SPDX-License-Identifier: MIT
 
+local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local options = require "central.auth.config.options"
+local sorted_names = require("central.auth.util").sorted_names
 
 local known, names = {}, {}
 for _, row in ipairs(require "central.auth.config.environment") do
@@ -10,24 +12,18 @@ for _, row in ipairs(require "central.auth.config.environment") do
     known[variable] = true
   end
 end
-for _, name in ipairs(options.names) do
+for _, name in ipairs(options.names()) do
   if not options.get(name).arguments_only then
     names[#names + 1] = name
     known["CENTRAL_" .. name:upper()] = true
   end
 end
 
--- Returns the environment of the process at its start. The values may be secrets and are not stored.
-local function environment()
-  local file <close> = io.open "/proc/self/environ"
-  return file and file:read "a" or ""
-end
-
 --- Returns a message for each such variable, with the nearest known name.
 ---@return string[]
 return function()
   local messages = {}
-  for variable in ("\0" .. environment()):gmatch "%z([^=%z]*)=" do
+  for _, variable in ipairs(sorted_names(core.variables "")) do
     local name = variable:lower():match "^central_(.*)"
     if name and not known[variable] then
       local nearest = errors.suggest(name, names):gsub('"(.-)"', function(near) return "CENTRAL_" .. near:upper() end)

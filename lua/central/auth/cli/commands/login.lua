@@ -120,7 +120,7 @@ function login.run(options)
   local values = try_source(input_sources.values(options))
   try(ask_for_missing(values, entry and entry.options or {}))
   try(consent.to_replace(options, name, entry, values.client_id))
-  local source = config.source(values, values.from)
+  local source = { values = values, from = values.from }
   local has_api = check(options, try_source(profile_store.merge(name, source)))
   local path = try(profile_store.put(name, source, "central-auth login"))
   terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
