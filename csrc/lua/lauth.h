@@ -96,7 +96,7 @@ int auth_lua_fail(lua_State *L, const char *message);
 /* Raises what Lua raises when memory runs out; never returns. */
 int auth_lua_no_memory(lua_State *L);
 
-/* Lets `require` find the package's modules in this object, unless they are in package.preload already. */
+/* Lets `require` find the package's modules in this object, after package.preload and before the path. */
 void auth_lua_open_modules(lua_State *L);
 
 /* Registers types and adds functions to the module table on top of the stack. */

@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: MIT */
 #include "lua/lauth.h"
 
+#include <string.h>
+
 struct module {
     const char *name;
     const unsigned char *chunk;
@@ -27,17 +29,34 @@ static int open_module(lua_State *L) {
     return 1;
 }
 
+/* A searcher (see package.searchers): a module's name -> what opens it; nothing if it is not here. */
+static int find_module(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1);
+    for (int i = 1; i < COUNT; i++) {
+        if (strcmp(MODULES[i].name, name) != 0)
+            continue;
+        lua_pushlightuserdata(L, (void *)&MODULES[i]);
+        lua_pushcclosure(L, open_module, 1);
+        return 1;
+    }
+    return 0;
+}
+
 void auth_lua_open_modules(lua_State *L) {
     int top = lua_gettop(L);
     bool fits = load(L, &MODULES[0]) == LUA_OK;
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    for (int i = 1; fits && i < COUNT; i++) {
-        if (lua_getfield(L, -1, MODULES[i].name) == LUA_TNIL) {
-            lua_pushlightuserdata(L, (void *)&MODULES[i]);
-            lua_pushcclosure(L, open_module, 1);
-            lua_setfield(L, -3, MODULES[i].name);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    if (fits && lua_getfield(L, -1, "package") == LUA_TTABLE &&
+        lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
+        lua_rawgeti(L, -1, 2);
+        if (lua_tocfunction(L, -1) != find_module) { /* or this library is opened again */
+            for (lua_Integer i = (lua_Integer)lua_rawlen(L, -2); i >= 2; i--) {
+                lua_rawgeti(L, -2, i);
+                lua_rawseti(L, -3, i + 1);
+            }
+            lua_pushcfunction(L, find_module);
+            lua_rawseti(L, -3, 2);
         }
-        lua_pop(L, 1);
     }
     lua_settop(L, top);
 }

@@ -52,16 +52,16 @@ static struct auth_records check_records(lua_State *L) {
 static int store_read(lua_State *L) {
     struct auth_records records = check_records(L);
     lua_settop(L, 4);
+    struct auth_secret *bytes = auth_lua_new_secret(L);
     for (int kind = 0; kind < AUTH_RECORD_KINDS; kind++) {
         struct auth_record record = {0};
-        struct auth_secret *bytes = auth_lua_new_secret(L); /* below the result, which needs it */
         if (auth_records_read(&records, (enum auth_record_kind)kind, &record, bytes) == AUTH_STORE_OK)
             auth_lua_push_record(L, &record);
         else
             lua_pushnil(L);
-        auth_secret_wipe(bytes);
-        lua_remove(L, -2);
+        auth_secret_truncate(bytes, 0);
     }
+    auth_secret_wipe(bytes);
     lua_pushstring(L, records.call.why); /* nil for NULL */
     return 3;
 }
