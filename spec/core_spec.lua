@@ -99,6 +99,16 @@ describe("central.auth.core #valgrind", function()
     assert.is_true(valid > 100, valid)
   end)
 
+  it("knows visible ASCII", function()
+    for byte = 0, 255 do
+      local text = string.char(byte)
+      for _, padded in ipairs { text, "a" .. text, text .. "~" } do
+        assert.equal(padded:find "^[\x21-\x7E]+$" ~= nil, core.is_visible(padded))
+      end
+    end
+    assert.is_false(core.is_visible "")
+  end)
+
   it("redacts no more than 64 KiB of a text, and leaves out what the cut may have divided", function()
     local text = ("x"):rep(65000)
     assert.equal(text:sub(1, 65536 - 6000), core.redact(text .. " " .. ("hush"):rep(1000), ("hush"):rep(500)))

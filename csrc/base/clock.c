@@ -41,15 +41,23 @@ struct auth_instant auth_clock_coarse_now(const struct auth_clock *clock) {
                                  .wall_ns = read_ns(clock, CLOCK_REALTIME_COARSE) + clock->wall_shift_ns};
 }
 
-void auth_clock_boot_id(unsigned char *id) {
+static bool read_boot_id(unsigned char *id) {
     char text[64] = ""; /* 8-4-4-4-12 hexadecimal digits */
-    memset(id, 0, AUTH_CLOCK_BOOT_ID);
     int fd = auth_descriptor_keep(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
     ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text);
-    if (length > 0)
-        (void)sodium_hex2bin(id, AUTH_CLOCK_BOOT_ID, text, (size_t)length, "-\n", NULL, NULL);
     if (fd >= 0)
         close(fd);
+    return length > 0 && sodium_hex2bin(id, AUTH_CLOCK_BOOT_ID, text, (size_t)length, "-\n", NULL, NULL) == 0;
+}
+
+void auth_clock_boot_id(unsigned char *id) {
+    static _Thread_local bool known; /* by this thread, without a lock */
+    static _Thread_local unsigned char boot_id[AUTH_CLOCK_BOOT_ID];
+    known = known || read_boot_id(boot_id);
+    if (known)
+        memcpy(id, boot_id, AUTH_CLOCK_BOOT_ID);
+    else
+        memset(id, 0, AUTH_CLOCK_BOOT_ID);
 }
 
 struct timespec auth_clock_timespec(int64_t duration_ns) {

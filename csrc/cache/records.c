@@ -58,6 +58,11 @@ enum auth_store_result auth_records_read(struct auth_records *records, enum auth
     return result;
 }
 
+/* An empty secret to work in, the caller's if it gave any. It is emptied after use, and `own` wiped. */
+static struct auth_secret *work_in(const struct auth_records *records, size_t i, struct auth_secret *own) {
+    return records->scratch != NULL ? &records->scratch[i] : own;
+}
+
 static uint64_t new_id(void) {
     uint64_t id = auth_secret_random();
     return id != 0 ? id : 1; /* 0 is the id of none */
@@ -65,26 +70,30 @@ static uint64_t new_id(void) {
 
 enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
                                           struct auth_record *record) {
-    struct auth_secret bytes = {0};
+    struct auth_secret own = {0};
+    struct auth_secret *bytes = work_in(records, 0, &own);
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
     enum auth_store_result result = AUTH_STORE_ERROR;
     auth_clock_boot_id(record->boot_id);
     record->id = record->id != 0 ? record->id : new_id();
-    if (auth_seal_encrypt(&bytes, record, records->key, records->name))
-        result = store->kind->put(store, name.text, &bytes, 0, &records->call);
+    if (auth_seal_encrypt(bytes, record, records->key, records->name))
+        result = store->kind->put(store, name.text, bytes, 0, &records->call);
     else
         records->call.why = "the reply is too large, or memory is short";
-    auth_secret_wipe(&bytes);
+    auth_secret_empty(bytes);
+    auth_secret_wipe(&own);
     return result;
 }
 
 static bool has_id(const struct auth_records *records, const struct auth_secret *bytes, uint64_t id) {
-    struct auth_secret copy = {0};
+    struct auth_secret own = {0};
+    struct auth_secret *copy = work_in(records, 1, &own);
     struct auth_record record = {0};
-    bool has = auth_secret_append(&copy, bytes->data, bytes->length) &&
-               auth_seal_decrypt(&record, &copy, records->key, records->name) && record.id == id;
-    auth_secret_wipe(&copy);
+    bool has = auth_secret_append(copy, bytes->data, bytes->length) &&
+               auth_seal_decrypt(&record, copy, records->key, records->name) && record.id == id;
+    auth_secret_empty(copy);
+    auth_secret_wipe(&own);
     return has;
 }
 
@@ -92,29 +101,33 @@ static bool has_id(const struct auth_records *records, const struct auth_secret 
  * process has removed the record meanwhile, the copy is removed, too. */
 static enum auth_store_result copy_last(struct auth_records *records, const char *last, const char *token,
                                         const struct auth_secret *bytes, int64_t age_ns) {
-    struct auth_secret now = {0};
+    struct auth_secret own = {0};
+    struct auth_secret *now = work_in(records, 1, &own);
     struct auth_store *store = records->store;
     enum auth_store_result result = store->kind->put(store, token, bytes, age_ns, &records->call);
     if (result == AUTH_STORE_OK)
-        result = store->kind->get(store, last, &now, &age_ns, &records->call);
+        result = store->kind->get(store, last, now, &age_ns, &records->call);
     if (result == AUTH_STORE_ABSENT)
         (void)store->kind->remove(store, token, &records->call);
-    auth_secret_wipe(&now);
+    auth_secret_empty(now);
+    auth_secret_wipe(&own);
     return result;
 }
 
 enum auth_store_result auth_records_promote(struct auth_records *records, uint64_t good) {
-    struct auth_secret bytes = {0};
+    struct auth_secret own = {0};
+    struct auth_secret *bytes = work_in(records, 0, &own);
     struct auth_store *store = records->store;
     struct name last = record_name(records, AUTH_RECORD_LAST);
     struct name token = record_name(records, AUTH_RECORD_TOKEN);
     int64_t age_ns = -1;
-    enum auth_store_result result = store->kind->get(store, last.text, &bytes, &age_ns, &records->call);
-    if (result == AUTH_STORE_OK && !has_id(records, &bytes, good))
+    enum auth_store_result result = store->kind->get(store, last.text, bytes, &age_ns, &records->call);
+    if (result == AUTH_STORE_OK && !has_id(records, bytes, good))
         result = AUTH_STORE_ABSENT;
     else if (result == AUTH_STORE_OK)
-        result = copy_last(records, last.text, token.text, &bytes, age_ns);
-    auth_secret_wipe(&bytes);
+        result = copy_last(records, last.text, token.text, bytes, age_ns);
+    auth_secret_empty(bytes);
+    auth_secret_wipe(&own);
     return result;
 }
 

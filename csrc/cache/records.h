@@ -16,6 +16,7 @@ struct auth_records {
     const char *name; /* of the identity: see auth_seal_derive */
     const struct auth_clock *clock;
     struct auth_store_call call; /* for each call: its deadline, and then what is wrong */
+    struct auth_secret *scratch; /* two, empty, to work in: they keep their memory. NULL: there are none */
 };
 
 /* Reads and opens one record into `record`, whose body points into `bytes` (empty before; the caller wipes

@@ -448,9 +448,9 @@ static int64_t retry_delay_ns(const struct fetch *fetch, const struct auth_reply
 static bool wait_for_retry(struct fetch *fetch) {
     const struct auth_reply *reply = &fetch->result->attempts[fetch->result->count - 1].reply;
     size_t tries = fetch->order->tries < AUTH_FETCH_TRIES_MAX ? fetch->order->tries : AUTH_FETCH_TRIES_MAX;
-    int64_t wait_ns = retry_delay_ns(fetch, reply);
-    if (fetch->result->count < tries && is_transient(reply) &&
-        wait_ns + MIN_ATTEMPT_NS <= auth_deadline_left_ns(&fetch->deadline))
+    bool may_retry = fetch->result->count < tries && is_transient(reply);
+    int64_t wait_ns = may_retry ? retry_delay_ns(fetch, reply) : 0;
+    if (may_retry && wait_ns + MIN_ATTEMPT_NS <= auth_deadline_left_ns(&fetch->deadline))
         return wait_until(fetch, now_ns(fetch) + wait_ns);
     return end(fetch, reply->failure == AUTH_TRANSFER_OK ? AUTH_FETCH_REPLY : AUTH_FETCH_FAILED);
 }
@@ -531,6 +531,8 @@ static const size_t secrets[] = {offsetof(struct fetch, visible.order.form),
                                  offsetof(struct fetch, body),
                                  offsetof(struct fetch, authorization),
                                  offsetof(struct fetch, stores.key),
+                                 offsetof(struct fetch, stores.scratch[0]),
+                                 offsetof(struct fetch, stores.scratch[1]),
                                  ATTEMPT(0),
                                  ATTEMPT(1),
                                  ATTEMPT(2),

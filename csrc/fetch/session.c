@@ -110,7 +110,6 @@ bool auth_session_is_under_way(const struct auth_session *session) {
 
 static bool start_worker(struct auth_session *session, void (*run)(void *data),
                          const struct auth_notifier *done) {
-    auth_notifier_clear(&session->work->cancel);
     session->worker = auth_worker_start(run, release, session->work, done);
     session->state = session->worker != NULL ? AUTH_SESSION_WORKER : AUTH_SESSION_INLINE;
     return session->worker != NULL;
@@ -243,6 +242,8 @@ void auth_session_cancel(struct auth_session *session) {
         return;
     auth_notifier_signal(&session->work->cancel);
     end_worker(session);
+    if (session->work != NULL)
+        auth_notifier_clear(&session->work->cancel);
 }
 
 void auth_session_discard(struct auth_session *session) {

@@ -26,7 +26,7 @@ struct auth_secret *auth_lua_new_secret(lua_State *L) {
 
 struct auth_lua_store *auth_lua_new_store(lua_State *L) {
     struct auth_lua_store *box = lua_newuserdatauv(L, sizeof *box, 0);
-    box->store = NULL;
+    *box = (struct auth_lua_store){.store = NULL};
     luaL_setmetatable(L, AUTH_STORE_TYPE);
     return box;
 }

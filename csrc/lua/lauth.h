@@ -31,6 +31,7 @@ struct auth_lua_notifier {
 
 struct auth_lua_store {
     struct auth_store *store; /* NULL: closed, or moved into a fetch */
+    struct auth_secret bytes; /* for a read; keeps its memory */
 };
 
 #define AUTH_LUA_WAIT_NS AUTH_NS_PER_S /* the longest wait of one call, so that Lua hears Ctrl-C */

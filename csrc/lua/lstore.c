@@ -51,17 +51,16 @@ static struct auth_records check_records(lua_State *L) {
  * why | nil */
 static int store_read(lua_State *L) {
     struct auth_records records = check_records(L);
-    lua_settop(L, 4);
-    struct auth_secret *bytes = auth_lua_new_secret(L);
+    struct auth_secret *bytes = &((struct auth_lua_store *)lua_touserdata(L, 1))->bytes;
     for (int kind = 0; kind < AUTH_RECORD_KINDS; kind++) {
         struct auth_record record = {0};
+        auth_secret_empty(bytes); /* of a read that failed half-way, too */
         if (auth_records_read(&records, (enum auth_record_kind)kind, &record, bytes) == AUTH_STORE_OK)
             auth_lua_push_record(L, &record);
         else
             lua_pushnil(L);
-        auth_secret_truncate(bytes, 0);
     }
-    auth_secret_wipe(bytes);
+    auth_secret_empty(bytes);
     lua_pushstring(L, records.call.why); /* nil for NULL */
     return 3;
 }
@@ -102,6 +101,7 @@ static int store_close(lua_State *L) {
     struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
     struct auth_store *store = box->store;
     box->store = NULL;
+    auth_secret_wipe(&box->bytes);
     if (store != NULL)
         store->kind->free(store);
     return 0;

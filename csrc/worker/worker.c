@@ -28,14 +28,14 @@ struct auth_worker {
     void (*run)(void *data);
     void (*release)(void *data);
     void *data;
-    struct auth_notifier ended; /* the worker's own: the others may be signalled for other reasons */
     _Atomic(struct listener *) listeners;
+    struct listener
+        *own; /* of those; made for the first wait, as others may be signalled for other reasons */
     pthread_t thread;
     _Atomic enum state state;
 };
 
 static void destroy(struct auth_worker *worker) {
-    auth_notifier_close(&worker->ended);
     for (struct listener *one = atomic_load(&worker->listeners); one != NULL;) {
         struct listener *next = one->next;
         auth_notifier_close(&one->notifier);
@@ -53,7 +53,6 @@ static void *run(void *argument) {
     (void)pthread_setname_np(pthread_self(), "central-auth");
     worker->run(worker->data);
     if (atomic_compare_exchange_strong(&worker->state, &expected, DONE)) {
-        auth_notifier_signal(&worker->ended);
         for (const struct listener *one = atomic_load(&worker->listeners); one != NULL; one = one->next)
             auth_notifier_signal(&one->notifier);
         atomic_store(&worker->state, SIGNALLED);
@@ -87,12 +86,8 @@ struct auth_worker *auth_worker_start(void (*function)(void *data), void (*relea
     struct auth_worker *worker = malloc(sizeof *worker);
     if (worker == NULL)
         return NULL;
-    *worker = (struct auth_worker){
-        .run = function, .release = release, .data = data, .ended = AUTH_NOTIFIER_CLOSED};
-    bool opened = auth_notifier_open(&worker->ended);
-    if (opened)
-        auth_notifier_withhold(&worker->ended);
-    if (opened && (done == NULL || auth_worker_notify(worker, done)) && start_thread(worker))
+    *worker = (struct auth_worker){.run = function, .release = release, .data = data};
+    if ((done == NULL || auth_worker_notify(worker, done)) && start_thread(worker))
         return worker;
     destroy(worker);
     return NULL;
@@ -102,25 +97,34 @@ static bool is_done(const struct auth_worker *worker) {
     return atomic_load(&worker->state) != RUNNING;
 }
 
-/* The thread may end at the same moment: it reads the list after its state has changed, so either it sees the
- * new one there, or its end is seen here, or both. */
-bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *notifier) {
+/* A copy of the notifier; NULL: a new one. The thread may end at the same moment: it reads the list after its
+ * state has changed, so either it sees the new one there, or its end is seen here, or both. */
+static struct listener *add_listener(struct auth_worker *worker, const struct auth_notifier *notifier) {
     struct listener *one = malloc(sizeof *one);
-    if (one == NULL || !auth_notifier_copy(&one->notifier, notifier)) {
+    if (one == NULL || !(notifier != NULL ? auth_notifier_copy(&one->notifier, notifier)
+                                          : auth_notifier_open(&one->notifier))) {
         free(one);
-        return false;
+        return NULL;
     }
     auth_notifier_withhold(&one->notifier);
     one->next = atomic_load(&worker->listeners);
     atomic_store(&worker->listeners, one);
     if (is_done(worker))
-        auth_notifier_signal(notifier);
-    return true;
+        auth_notifier_signal(&one->notifier);
+    return one;
 }
 
-bool auth_worker_wait(const struct auth_worker *worker, int64_t limit_ns) {
-    if (!is_done(worker))
-        (void)auth_notifier_wait(&worker->ended, limit_ns);
+bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *notifier) {
+    return add_listener(worker, notifier) != NULL;
+}
+
+bool auth_worker_wait(struct auth_worker *worker, int64_t limit_ns) {
+    if (limit_ns > 0 && !is_done(worker) && worker->own == NULL)
+        worker->own = add_listener(worker, NULL);
+    if (limit_ns > 0 && worker->own == NULL)
+        auth_clock_sleep(10 * POLL_NS); /* no descriptor is left */
+    else if (limit_ns > 0 && !is_done(worker))
+        (void)auth_notifier_wait(&worker->own->notifier, limit_ns);
     return is_done(worker);
 }
 

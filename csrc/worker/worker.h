@@ -24,9 +24,9 @@ struct auth_worker *auth_worker_start(void (*run)(void *data), void (*release)(v
  * worker. false: no memory, or no descriptor is left. */
 bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *notifier);
 
-/* Waits until it is done, `limit_ns` at most, less when a signal of the system arrives. Whether it is.
- * Blocks. */
-bool auth_worker_wait(const struct auth_worker *worker, int64_t limit_ns);
+/* Waits until it is done, `limit_ns` at most, less when a signal of the system arrives or where no descriptor
+ * is left to wait with. Whether it is. Blocks. */
+bool auth_worker_wait(struct auth_worker *worker, int64_t limit_ns);
 
 /* Frees the worker; before that the caller makes `run` return, by means of its own. Blocks `grace_ns` at
  * most. true: the thread has ended, and `data` is the caller's again. false: it did not within `grace_ns`:

@@ -90,7 +90,7 @@ end
 function response.read(raw)
   local fields = raw.status >= 200 and raw.status < 300 and json.object(raw.body)
   local token = fields and not is_error(fields.error) and response.is_bearer(fields.token_type) and fields.access_token
-  if type(token) ~= "string" or not token:find("^[\x21-\x7E]+$") then
+  if type(token) ~= "string" or not core.is_visible(token) then
     return nil
   end
   return {
