@@ -300,7 +300,7 @@ describe("the source of a ready-made token", function()
     assert.matches("a token was asked for by the function", message)
   end)
 
-  it("that is a command is run on a thread, again after the end alone", function()
+  it("that is a command is run beside an event loop, again after the end alone", function()
     local count = folder .. "/count"
     local line = ("echo >>%s; sleep 0.02; cat %s"):format(count, file(NAME))
     local client <close> = assert(auth.new { access_token_command = line, wait = loops.cqueues })
@@ -513,7 +513,7 @@ describe("a ready-made token and Central", function()
     assert.equal(token, one:token())
   end)
 
-  it("that an exchange refuses is read again, by a command on a thread too", function()
+  it("that an exchange refuses is read again, by a command too", function()
     local folder = process.scratch()
     local path = process.write(folder .. "/token", made(), "600")
     local of_file <close> = new { access_token_file = path }

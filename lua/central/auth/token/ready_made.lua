@@ -1,5 +1,5 @@
 -- A ready-made token (option access_token): its renewal reads it again from where it comes, and makes no request. A
--- value, a file and a function are read at once, a command runs on the thread of a fetch.
+-- value, a file and a function are read at once, a command by a fetch that does nothing else.
 -- SPDX-License-Identifier: MIT
 
 local client_secret = require "central.auth.token.client_secret"
