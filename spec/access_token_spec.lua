@@ -167,6 +167,19 @@ describe("a ready-made token #valgrind", function()
     assert.equal("another", s.client:token())
   end)
 
+  it("stays where a call is refused with it and with the one before, which was issued earlier", function()
+    local first, second = living(-7000, 3000), living(-6000, 4000, 1)
+    local token = first
+    local s = client_of({ access_token = function() return token end, base_url = "https://api.example" },
+      { scripted.api(200, "{}"), scripted.api(401, "{}"), scripted.api(401, "{}"), scripted.api(200, "{}") })
+    assert(s.client:get "/allowed")
+    token = second
+    assert.equal("api", (select(3, s.client:get "/forbidden")))
+    assert(s.client:get "/allowed")
+    assert.equal(second, s.client:token())
+    assert.equal(4, s.requests)
+  end)
+
   it("is ready at once for pending", function()
     local s = client_of { access_token = NAME }
     local pending <close> = s.client:pending()
@@ -214,6 +227,7 @@ describe("the source of a ready-made token", function()
     s:wait(59)
     assert.equal(NAME, s.client:token())
     s:wait(2)
+    assert.equal("fresh", s.client:status().state)
     assert.equal("another", s.client:token())
     local first, second = living(-3000, 600), living(0, 3600, 1)
     file(first)
@@ -368,9 +382,29 @@ describe("the source of a ready-made token", function()
       { XDG_CONFIG_HOME = folder })
     assert.matches(("^%s\n%s\nanother\naccess_token %%(from the profile \"default\" in "):format(NAME, NAME):gsub("%-",
       "%%-"), printed)
-    process.run("chmod 644 " .. path)
-    assert.matches("contains a secret and is open to others", (child.run([[
-      print(require("central.auth").token())]], { XDG_CONFIG_HOME = folder })))
+    for what, line in pairs { secret = 'access_token = "x"', command = 'access_token_command = "echo x"' } do
+      process.write(path, ("return { %s }"):format(line), "644")
+      assert.matches(("contains a %s and is open to others"):format(what), (child.run(
+        [[print(require("central.auth").token())]], { XDG_CONFIG_HOME = folder })))
+    end
+  end)
+
+  it("that is a file leaves no secret in locked memory", function()
+    local function locked()
+      return tonumber(process.read("/proc/self/status"):match "VmLck:%s*(%d+)")
+    end
+    local s = client_of { access_token_file = file(NAME) }
+    s.client:token()
+    collectgarbage()
+    collectgarbage "stop"
+    local before = locked()
+    for _ = 1, 20 do
+      s:wait(61)
+      s.client:token()
+    end
+    local after = locked()
+    collectgarbage "restart"
+    assert.equal(before, after)
   end)
 
   it("is an option over a variable over a profile; two in one place conflict", function()
