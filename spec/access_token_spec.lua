@@ -424,8 +424,8 @@ describe("the source of a ready-made token", function()
     assert.matches("^access_token_command\tthe argument",
       (child.run(show:format '{ access_token_command = "x" }', home)))
     home.CENTRAL_CLIENT_ID, home.CENTRAL_CLIENT_SECRET = "i", "hush"
-    assert.matches("^config\taccess_token %(from the environment variable CENTRAL_ACCESS_TOKEN%): conflicts with"
-      .. " client_secret; set only one of them", (child.run(show:format "{}", home)))
+    assert.matches("^config\tclient_secret %(from the environment variable CENTRAL_CLIENT_SECRET%): conflicts with"
+      .. " access_token; set only one of them", (child.run(show:format "{}", home)))
   end)
 
   it("that gives what no header can carry is named, and not repeated", function()

@@ -136,7 +136,7 @@ describe("central-auth with a ready-made token", function()
       assert.matches("No such file", found.token.message)
       found, status = findings { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRET = "s" }
       assert.equal("1 bad", status .. " " .. found.credentials.result)
-      assert.matches("conflicts with client_secret", found.credentials.message)
+      assert.matches("^client_secret .*conflicts with access_token", found.credentials.message)
     end)
   end)
 end)
