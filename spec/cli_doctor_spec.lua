@@ -81,6 +81,7 @@ describe("central-auth doctor", function()
     assert_finds("secret", "bad", "mode 0644", "", { CENTRAL_CLIENT_SECRET = false, CENTRAL_CLIENT_SECRET_FILE = path })
     home:write_profile("return {}", "default", 644)
     assert_finds("profile file", "note", "mode 0644", "^chmod 600 " .. home:profile():gsub("%-", "%%-"))
+    assert_finds("profile file", "ok", "CENTRAL_PROFILE is off", "^$", { CENTRAL_PROFILE = "off" })
     local found = findings { CENTRAL_PROFILE = "lab" }
     assert.matches("there is no file .*/lab.lua", found["profile file"].message)
     assert.matches('there is no profile "lab"', found.credentials.message)

@@ -22,6 +22,7 @@ describe("central-auth profiles", function()
     process.write(home.folder .. "/config/central-auth/lab.lua.new-0123456789abcdef", "a temporary")
     assert.same({ "* default\n  lab\n  site\n", "", 0 }, { home:run "profiles" })
     assert.same({ "  default\n* lab\n  site\n", "", 0 }, { home:run("profiles", { CENTRAL_PROFILE = "lab" }) })
+    assert.same({ "  default\n  lab\n  site\n", "", 0 }, { home:run("profiles", { CENTRAL_PROFILE = "off" }) })
     assert.same({ "  default\n  lab\n* site\n", "", 0 }, { home:run("profiles -p site", { CENTRAL_PROFILE = "lab" }) })
   end)
 

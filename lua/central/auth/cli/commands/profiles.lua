@@ -13,7 +13,7 @@ local profiles = {}
 
 profiles.summary = "List the profiles."
 profiles.description = "Lists the names of the profiles, one per line. A * marks the profile in use: that of"
-  .. " --profile, else that of CENTRAL_PROFILE, else default."
+  .. " --profile, else that of CENTRAL_PROFILE (off: none), else default."
 profiles.options = { { "--json", help = "Print a list of objects with name, path and in_use." } }
 
 --- Prints the list.
@@ -22,7 +22,7 @@ function profiles.run(options)
   local chosen = try(config.choose_profile { profile = options.profile })
   local all, lines = { open = "[", keys = {} }, {}
   for i, name in ipairs(try(profile.names())) do
-    local in_use = name == (chosen.profile or paths.DEFAULT_PROFILE)
+    local in_use = chosen.profile ~= false and name == (chosen.profile or paths.DEFAULT_PROFILE)
     all[i] = json_text.of { name = name, path = paths.profile(name), in_use = in_use }
     lines[i] = (in_use and "* " or "  ") .. name
   end

@@ -24,7 +24,9 @@ local function profile_file(options, report)
   if path then
     text, problem, unusable = core.read_file(path)
   end
-  if not path then
+  if chosen and chosen.profile == false then
+    report("ok", "profile file", "none is used: CENTRAL_PROFILE is off")
+  elseif not path then
     report("note", "profile file", "no folder for profiles: neither XDG_CONFIG_HOME nor HOME is set")
   elseif unusable == "absent" then
     report("ok", "profile file", ("there is no file %s"):format(path))
