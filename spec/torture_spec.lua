@@ -184,6 +184,14 @@ describe("without memory #torture #slow", function()
     end)
   end)
 
+  for name, option in pairs { ["a ready-made token"] = "access_token", ["a command that prints it"] =
+    "access_token_command" } do
+    it(name, function()
+      survive(client(nil, { client_id = scripted.NONE, client_secret = scripted.NONE,
+        [option] = option == "access_token" and "t1" or "echo t1" }), function(s) return s.client:token() end, works)
+    end)
+  end
+
   it("a request that is turned down", function()
     survive(function()
       return scripted.new(function(n) return n == 1 and scripted.refusal "invalid_client" or token("t" .. n, 100) end)
@@ -271,6 +279,7 @@ describe("without memory #torture #slow", function()
       ["read_secret from a file"] = function()
         return core.read_secret({ kind = "file", value = folder .. "/file" }, 5)
       end,
+      reveal = function() return core.secret("hush"):reveal() end,
       secret_problem = function() return core.secret_problem(core.secret "a\1b") end,
       read_file = function() return core.read_file(folder .. "/file") end,
       form = function() return core.form { "name", ("x"):rep(1000), core.secret "b", core.secret "c" } end,
