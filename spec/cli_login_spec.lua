@@ -368,9 +368,12 @@ describe("central-auth login", function()
   it("makes an API call, and names the next command, which works", function()
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret,
       CENTRAL_BASE_URL = good.base_url }
-    for _, option in ipairs { "", " --profile lab" } do
+    for _, row in ipairs { { "", "", "" }, { "", " -p lab", " --profile lab" }, { "site", "", "" },
+      { "off", "", " --profile default" } } do
+      local variable, given, option = table.unpack(row)
+      home.environment.CENTRAL_PROFILE = variable
       local before = good:requests().api
-      local _, said, status = home:run("login" .. option, credentials)
+      local _, said, status = home:run("login" .. given, credentials)
       assert.equal(0, status, said)
       assert.equal(before + 1, good:requests().api)
       assert.matches("\nAn API call succeeded.\nThe profile [^\n]*\nNext: central%-auth [^\n]*\n$", said)

@@ -106,16 +106,17 @@ local function check(options, values)
   return has_api and check_api(options, made)
 end
 
--- Returns the next command to run.
-local function next_command(options, has_api)
+-- Returns the next command to run. `named`: the profile, if the command does not find it by itself.
+local function next_command(named, has_api)
   local words = has_api and "central-auth api " .. TEST_PATH or "central-auth token"
-  return options.profile and ("%s --profile %s"):format(words, options.profile) or words
+  return named and ("%s --profile %s"):format(words, named) or words
 end
 
 --- Asks for missing values, checks the credentials, and saves the profile.
 ---@param options table
 function login.run(options)
-  local name = try(config.choose_profile { profile = options.profile }).profile or paths.DEFAULT_PROFILE
+  local chosen = try(config.choose_profile { profile = options.profile }).profile
+  local name = chosen or paths.DEFAULT_PROFILE
   local entry = try(profile.find(name))
   local values = try_source(input_sources.values(options))
   try(ask_for_missing(values, entry and entry.options or {}))
@@ -125,7 +126,7 @@ function login.run(options)
   local path = try(profile_store.put(name, source, "central-auth login"))
   terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
     entry and "; its comments are lost" or ""))
-  terminal.note(options, "Next: " .. next_command(options, has_api))
+  terminal.note(options, "Next: " .. next_command((options.profile or chosen == false) and name, has_api))
 end
 
 return login
