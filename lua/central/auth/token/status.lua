@@ -5,7 +5,7 @@
 ---@field state "fresh" | "stale" | "expired" | "none" | "closed" stale: usable, and due for renewal
 ---@field expires_in? number seconds until the token expires; nil for a ready-made one that does not say
 ---@field expires_at? integer seconds since 1970
----@field renews_in? number seconds until a call renews it
+---@field renews_in? number seconds until a call renews it, or reads a ready-made one again
 ---@field lifetime? number seconds from its request to its expiry
 ---@field source? "network" | "cache" | "ready-made" where the token came from; cache: from another process
 ---@field client? string the client id, masked
