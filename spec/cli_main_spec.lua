@@ -29,7 +29,7 @@ describe("central-auth ends", function()
       ["api x"] = "PATH must begin with / or https://: x\n",
       ["sandbox --port 70000"] = "%-%-port: not the number of a port, like 8443: 70000\n",
       ["sandbox --rate-limit 0.5"] = "%-%-rate%-limit: not a whole number above 0, like 60: 0.5\n",
-      ["sandbox --latency=-1"] = "%-%-latency: not a duration, like 250 %(milliseconds%), 0.5s or 2m: %-1\n",
+      ["sandbox --latency=-1"] = "%-%-latency: not a duration, like 30, 500ms, 2m or 1h: %-1\n",
       ["sandbox --lifetime 1d"] = "%-%-lifetime: not a duration, like 30, 500ms, 2m or 1h: 1d\n",
       ["sandbox --fail 999"] = "%-%-fail: not a status and a number of times, like 503x3: 999\n",
       ["-p '' token"] = "^central%-auth: %-%-profile: the value is empty\n",

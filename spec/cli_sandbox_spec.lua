@@ -30,7 +30,7 @@ describe("central-auth sandbox", function()
   end
 
   it("prints the four lines that make programs use it, and nothing else where nobody looks", function()
-    local server = start "--lifetime 77s --fail 503x1 --latency 20"
+    local server = start "--lifetime 77s --fail 503x1 --latency 20ms"
     local lines, count = process.read(out), 0
     for line in lines:gmatch "[^\n]+" do
       count = count + 1

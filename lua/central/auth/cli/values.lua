@@ -11,16 +11,11 @@ local function whole_number(text)
   return text:find "^%d+$" and math.tointeger(tonumber(text))
 end
 
-local function milliseconds(text)
-  return text_value.duration(text, "ms")
-end
-
 -- For each kind of number its description, its parser, and a check for more than not being negative.
 local NUMBERS = {
   duration = { "a duration, like 30, 500ms, 2m or 1h", text_value.duration },
   timeout = { "a duration above 0 and up to 1h, like 30 or 500ms", text_value.duration,
     function(n) return n > 0 and n <= 3600 end },
-  milliseconds = { "a duration, like 250 (milliseconds), 0.5s or 2m", milliseconds },
   count = { "a whole number above 0, like 60", whole_number, function(n) return n > 0 end },
   port = { "the number of a port, like 8443", whole_number, function(n) return n <= 65535 end },
 }

@@ -41,12 +41,11 @@ local SECONDS = { ms = 0.001, s = 1, m = 60, h = 3600 }
 
 --- Parses "30", "500ms", "0.5s", "2m", "1h", in the command's options too.
 ---@param value string
----@param plain? "ms" the unit of a plain number; default: seconds
 ---@return number? seconds
 ---@return string? problem
-function text_value.duration(value, plain)
+function text_value.duration(value)
   local digits, unit = value:match "^(%d+%.?%d*)(%a*)$"
-  local factor = SECONDS[unit == "" and (plain or "s") or unit]
+  local factor = SECONDS[unit == "" and "s" or unit]
   local seconds = factor and tonumber(digits) * factor
   if seconds and seconds < math.huge then
     return seconds

@@ -32,8 +32,8 @@ sandbox.options = {
   { "--lifetime", value = "DURATION", number = "duration", help = "Lifetime of tokens, like 90 (seconds), 2m or 1h;"
     .. " default 7199, and 899 for workspaces and tenants, like GreenLake's." },
   { "--fail", value = "STATUSxTIMES", help = "Fail the first token requests: 503x3, or 503x* for all." },
-  { "--latency", value = "DURATION", number = "milliseconds", help = "Time that each token request takes, like 250"
-    .. " (milliseconds), 0.5s or 2m." },
+  { "--latency", value = "DURATION", number = "duration", help = "Time that each token request takes, like 500ms"
+    .. " or 2 (seconds)." },
   { "--rate-limit", value = "N", number = "count", help = "Limit of requests per minute; further ones get a 429." },
 }
 sandbox.arguments = { program.argument "*" }
