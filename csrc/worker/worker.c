@@ -119,12 +119,14 @@ bool auth_worker_notify(struct auth_worker *worker, const struct auth_notifier *
 }
 
 bool auth_worker_wait(struct auth_worker *worker, int64_t limit_ns) {
-    if (limit_ns > 0 && !is_done(worker) && worker->own == NULL)
+    if (is_done(worker) || limit_ns <= 0)
+        return is_done(worker);
+    if (worker->own == NULL)
         worker->own = add_listener(worker, NULL);
-    if (limit_ns > 0 && worker->own == NULL)
-        auth_clock_sleep(10 * POLL_NS); /* no descriptor is left */
-    else if (limit_ns > 0 && !is_done(worker))
+    if (worker->own != NULL)
         (void)auth_notifier_wait(&worker->own->notifier, limit_ns);
+    else
+        auth_clock_sleep(10 * POLL_NS); /* no descriptor is left */
     return is_done(worker);
 }
 
