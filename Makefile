@@ -31,7 +31,7 @@ in_folders = $(foreach folder,$(1),$(patsubst csrc/%.c,%,$(wildcard csrc/$(folde
 CORE    := $(filter-out $(addprefix lua/,ltransfer lconsole lredis),$(call in_folders,lua cache base)) fetch/secret_source fetch/secret_command
 HTTP    := lua/ltransfer lua/lauth $(call in_folders,fetch http worker cache base)
 CONSOLE := lua/lconsole lua/lauth $(call in_folders,base)
-REDIS   := lua/lredis lua/lauth $(call in_folders,redis worker cache base)
+REDIS   := lua/lredis lua/lauth $(call in_folders,redis worker cache base) http/trust
 LUAS := $(sort $(shell cd lua && find central -name '*.lua'))
 HELP := $(BUILD)/lua/central/auth/help_texts.lua
 # What core.so holds precompiled: all but the sandbox, the command, but for what prints a token, and the file by which
@@ -43,10 +43,9 @@ MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox
         check-valgrind check-deb check-debian install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
-# Redis is for who has hiredis; TLS with it from hiredis 1.0 on.
-HAS_REDIS := $(shell $(PKG_CONFIG) --exists hiredis 2>/dev/null && echo yes)
-HAS_TLS   := $(shell $(PKG_CONFIG) --exists 'hiredis >= 1.0' hiredis_ssl openssl 2>/dev/null && echo yes)
-REDIS_PC  := hiredis $(if $(HAS_TLS),hiredis_ssl openssl)
+# Redis is for who has hiredis and OpenSSL.
+REDIS_PC  := hiredis openssl
+HAS_REDIS := $(shell $(PKG_CONFIG) --exists $(REDIS_PC) 2>/dev/null && echo yes)
 OBJECTS   := core http console $(if $(HAS_REDIS),redis)
 COMPLETIONS := $(addprefix $(BUILD)/completions/,bash zsh fish)
 
@@ -112,8 +111,7 @@ $(BUILD)/central/auth/redis.so: $(REDIS:%=$(BUILD)/obj/%.o)
 	@echo "ld $@"
 	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(REDIS_PC) libsodium) -lm
 
-$(BUILD)/obj/redis/%.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(REDIS_PC))) \
-  $(if $(HAS_TLS),-DAUTH_REDIS_TLS)
+$(BUILD)/obj/redis/%.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(REDIS_PC)))
 
 -include $(wildcard $(BUILD)/obj/*/*.d)
 

@@ -392,7 +392,6 @@ describe("a process on one of the machines #slow", function()
 end)
 
 describe("Redis behind TLS #slow", function()
-  local can_tls = require("central.auth.redis").tls
   local authority, port, tunnel
 
   local function start_tunnel()
@@ -432,10 +431,7 @@ describe("Redis behind TLS #slow", function()
     assert.equal(2, requests())
   end)
 
-  it("is reached by rediss, whose certificate is checked, where the build can do it", function()
-    if not can_tls then
-      return pending "hiredis is too old for TLS"
-    end
+  it("is reached by rediss, whose certificate is checked", function()
     forget_everything()
     local stranger = ca.new { folder = process.run("mktemp -d -p " .. folder):match "%S+", name = "a stranger" }
     local before = requests()
@@ -450,9 +446,6 @@ describe("Redis behind TLS #slow", function()
   end)
 
   it("stalls no event loop while the handshake by rediss gets no answer #timing", function()
-    if not can_tls then
-      return pending "hiredis is too old for TLS"
-    end
     forget_everything()
     redis_server:freeze()
     local url = ("rediss://%s@127.0.0.1:%d?ca_file=%s"):format(redis.user, port, authority.file)

@@ -61,17 +61,6 @@ describe("the URL of a Redis server", function()
     end
   end)
 
-  it("for TLS needs a build that can do it, and else names the ways out", function()
-    local done, message, code = resolve { cache = "rediss://host" }
-    if require("central.auth.redis").tls then
-      return assert.truthy(done)
-    end
-    assert.equal("config", code)
-    assert.matches("hiredis 1.0", message)
-    assert.matches("stunnel", message)
-    assert.matches("redis%+unix://", message)
-  end)
-
   it("needs a build with a part for Redis", function()
     local cpath, loaded = package.cpath, package.loaded["central.auth.redis"]
     package.cpath, package.loaded["central.auth.redis"] = "/nowhere/?.so", nil

@@ -13,9 +13,13 @@ struct auth_trust {
     bool partial;     /* hashed folder only: retry with the CA bundle before the server is refused */
 };
 
-/* Sets the path to the system's hashed folder, and `partial`, if there is neither file nor path. Verifying
- * against it reads one certificate where the bundle means parsing all, 60 to 80 ms of every first request.
- * Both NULL after that: use libcurl's own. */
+/* Sets file and path if the caller set neither: from SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL does, so only
+ * on a thread of the host; else as below. */
+void auth_trust_complete(struct auth_trust *trust);
+
+/* The same without the environment: the system's hashed folder. Verifying against it reads one certificate
+ * where the bundle means parsing all, 60 to 80 ms of every first request; and `partial` is set. Both NULL:
+ * use libcurl's own. */
 void auth_trust_complete_by_system(struct auth_trust *trust);
 
 /* Whether the folder holds at least one certificate under its hash. */

@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: MIT */
 #include "lua/lauth.h"
 #include "redis/redis_store.h"
-#include "redis/redis_tls.h"
 
 #include <limits.h>
 
@@ -34,7 +33,5 @@ int luaopen_central_auth_redis(lua_State *L) {
     lua_newtable(L);
     lua_pushcfunction(L, new_store);
     lua_setfield(L, -2, "store");
-    lua_pushboolean(L, auth_redis_tls_is_here());
-    lua_setfield(L, -2, "tls");
     return 1;
 }

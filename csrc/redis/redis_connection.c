@@ -1,21 +1,24 @@
-/* Connections; the contract is in the header. Never waits inside hiredis: its contexts are non-blocking, and
- * each wait is a poll that ends with the deadline. What is done inside hiredis and OpenSSL is done within the
- * gate. SPDX-License-Identifier: MIT */
+/* Connections; the contract is in the header. hiredis parses replies and does nothing else: what it sends it
+ * would keep unwiped, the password included. What is done inside hiredis and OpenSSL is done within the gate.
+ * SPDX-License-Identifier: MIT */
 #include "redis/redis_connection.h"
 #include "base/descriptor.h"
+#include "http/trust.h"
 #include "redis/redis_dial.h"
 #include "worker/gate.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define TLS_FAILS "TLS fails: %s"
 
 enum {
     NUMBER_BYTES = 24,
+    READ_BYTES = 16 * 1024,
     CODE_MAX = 20,     /* characters shown of an error's code */
     SLACK_BYTES = 4096 /* around a record, in what is read of it */
 };
@@ -27,37 +30,28 @@ static enum auth_store_result fail(struct auth_store_call *call, const char *tex
 
 /* --- opening and closing --- */
 
+/* Once: the server may have answered and closed the connection. false: it broke. */
 static bool read_in(struct auth_redis_connection *connection) {
-    return redisBufferRead(connection->context) == REDIS_OK;
+    char bytes[READ_BYTES];
+    ssize_t got = connection->session != NULL ? auth_redis_tls_read(connection->session, bytes, sizeof bytes)
+                                              : read(connection->fd, bytes, sizeof bytes);
+    if (got <= 0)
+        return got < 0 && (errno == EAGAIN || errno == EINTR);
+    return redisReaderFeed(connection->reader, bytes, (size_t)got) == REDIS_OK;
 }
 
 static bool write_out(struct auth_redis_connection *connection) {
-    int done = 0;
-    return redisBufferWrite(connection->context, &done) == REDIS_OK;
-}
-
-/* Reading may write, too: TLS does. */
-static bool write_and_read(struct auth_redis_connection *connection) {
-    return write_out(connection) && read_in(connection);
-}
-
-/* hiredis and OpenSSL write without MSG_NOSIGNAL: SIGPIPE of a broken connection must not end the host. */
-static bool without_sigpipe(bool (*act)(struct auth_redis_connection *),
-                            struct auth_redis_connection *connection) {
-    sigset_t pipe;
-    sigset_t before;
-    sigset_t pending;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    auth_redis_tls_clear_errors();
-    bool ok = act(connection);
-    if (!ok && sigismember(&pending, SIGPIPE) == 0)
-        while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return ok;
+    struct auth_secret *unsent = &connection->unsent;
+    while (unsent->length > 0) {
+        ssize_t put = connection->session != NULL
+                          ? auth_redis_tls_write(connection->session, unsent->data, unsent->length)
+                          : send(connection->fd, unsent->data, unsent->length, MSG_NOSIGNAL);
+        if (put < 0)
+            return errno == EAGAIN || errno == EINTR;
+        memmove(unsent->data, unsent->data + put, unsent->length - (size_t)put);
+        auth_secret_truncate(unsent, unsent->length - (size_t)put);
+    }
+    return true;
 }
 
 static void free_replies(struct auth_redis_connection *connection) {
@@ -69,19 +63,21 @@ static void free_replies(struct auth_redis_connection *connection) {
 /* Reads the replies to what was sent without waiting, or else closing would reset the connection, and the
  * server might not see the last command. */
 static void disconnect(struct auth_redis_connection *connection) {
-    redisContext *context = connection->context;
-    if (context == NULL || !auth_gate_enter())
+    if (connection->fd < 0 || !auth_gate_enter())
         return;
     if (connection->unawaited > 0)
-        (void)without_sigpipe(read_in, connection);
-    auth_descriptor_forget(context->fd);
+        (void)read_in(connection);
+    auth_redis_tls_end(connection->session);
+    auth_descriptor_close(connection->fd);
     free_replies(connection);
-    redisFree(context);
-    connection->context = NULL;
+    if (connection->reader != NULL)
+        redisReaderFree(connection->reader);
+    auth_secret_wipe(&connection->unsent);
+    connection->fd = -1;
     connection->session = NULL;
-    connection->reply_count = connection->unawaited = 0;
+    connection->reader = NULL;
+    connection->unawaited = 0;
     connection->failed = false;
-    auth_redis_tls_clear_errors();
     auth_gate_leave();
 }
 
@@ -96,28 +92,24 @@ static void *refuse_array(const redisReadTask *task, int elements) {
     return NULL;
 }
 
-static bool begin_tls(struct auth_redis_connection *connection) {
-    const char *why = auth_redis_tls_begin(connection->context, connection->host, connection->ca_file,
-                                           connection->ca_path, &connection->session);
-    if (why != NULL)
-        (void)snprintf(connection->why, sizeof connection->why, TLS_FAILS, why);
-    return why == NULL;
-}
-
-/* Takes the descriptor over, whatever happens. Within the gate. */
+/* Takes the descriptor over. false: `why` says why. Within the gate. */
 static bool set_up(struct auth_redis_connection *connection, int fd) {
-    redisContext *context = redisConnectFd(fd);
-    if (context == NULL) {
-        auth_descriptor_close(fd);
+    const char *problem = NULL;
+    connection->fd = fd;
+    connection->reader = redisReaderCreate();
+    if (connection->reader == NULL) {
         (void)snprintf(connection->why, sizeof connection->why, "no memory");
         return false;
     }
-    context->flags &= ~REDIS_BLOCK;
-    connection->context = context;
-    connection->reply_functions = *context->reader->fn;
+    connection->reply_functions = *connection->reader->fn;
     connection->reply_functions.createArray = refuse_array;
-    context->reader->fn = &connection->reply_functions;
-    return !connection->tls || without_sigpipe(begin_tls, connection);
+    connection->reader->fn = &connection->reply_functions;
+    if (connection->tls)
+        problem = auth_redis_tls_begin(fd, connection->host, connection->ca_file, connection->ca_path,
+                                       &connection->session);
+    if (problem != NULL)
+        (void)snprintf(connection->why, sizeof connection->why, TLS_FAILS, problem);
+    return problem == NULL;
 }
 
 /* --- commands and replies --- */
@@ -171,11 +163,11 @@ static enum auth_store_result check_replies(struct auth_redis_connection *connec
 }
 
 static const char *fault(struct auth_redis_connection *connection) {
-    const redisContext *context = connection->context;
+    const redisReader *reader = connection->reader;
     const char *problem = auth_redis_tls_problem(connection->session);
-    if (context->reader->len > AUTH_STORE_RECORD_MAX)
+    if (reader->len > AUTH_STORE_RECORD_MAX)
         return "its answer is too long";
-    if (context->err == REDIS_ERR_PROTOCOL || context->err == REDIS_ERR_OOM)
+    if (reader->err == REDIS_ERR_PROTOCOL || reader->err == REDIS_ERR_OOM)
         return "what answers is not a Redis server";
     if (problem == NULL)
         return "it closed the connection";
@@ -183,25 +175,39 @@ static const char *fault(struct auth_redis_connection *connection) {
     return connection->why;
 }
 
-static void append_command(struct auth_redis_connection *connection,
+/* "*2": two words follow; "$4": a word of four bytes. */
+static bool append_length(struct auth_secret *out, char sign, size_t length) {
+    char line[NUMBER_BYTES + 3];
+    int size = snprintf(line, sizeof line, "%c%zu\r\n", sign, length);
+    return auth_secret_append(out, line, (size_t)size);
+}
+
+/* Between commands only, or not at all. false: no memory. */
+static bool append_command(struct auth_redis_connection *connection,
                            const struct auth_redis_command *command) {
-    size_t lengths[AUTH_REDIS_WORDS_MAX];
-    for (int i = 0; i < command->count; i++)
-        lengths[i] = command->lengths[i] > 0 ? command->lengths[i] : strlen(command->words[i]);
-    (void)redisAppendCommandArgv(connection->context, command->count, (const char **)command->words, lengths);
+    struct auth_secret *out = &connection->unsent;
+    size_t before = out->length;
+    bool ok = append_length(out, '*', (size_t)command->count);
+    for (int i = 0; ok && i < command->count; i++) {
+        size_t length = command->lengths[i] > 0 ? command->lengths[i] : strlen(command->words[i]);
+        ok = append_length(out, '$', length) && auth_secret_append(out, command->words[i], length) &&
+             auth_secret_append(out, "\r\n", 2);
+    }
+    if (!ok)
+        auth_secret_truncate(out, before);
+    return ok;
 }
 
 enum progress { GOES_ON, COMPLETE, BROKEN };
 
 /* Writes and reads what it can without waiting, and parses what was read. */
 static enum progress advance(struct auth_redis_connection *connection, int count) {
-    redisContext *context = connection->context;
-    if (!without_sigpipe(write_and_read, connection) ||
-        context->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
+    if (!write_out(connection) || !read_in(connection) ||
+        connection->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
         return BROKEN;
     while (connection->reply_count < count) {
         void *reply = NULL;
-        if (redisGetReplyFromReader(context, &reply) != REDIS_OK)
+        if (redisReaderGetReply(connection->reader, &reply) != REDIS_OK)
             return BROKEN;
         if (reply == NULL)
             return GOES_ON;
@@ -216,11 +222,10 @@ static enum progress advance(struct auth_redis_connection *connection, int count
 }
 
 static bool wait_for_server(struct auth_redis_connection *connection, const struct auth_deadline *deadline) {
-    const redisContext *context = connection->context;
     short events = auth_redis_tls_awaits(connection->session);
     if (events == 0)
-        events = context->obuf[0] != '\0' ? POLLIN | POLLOUT : POLLIN;
-    return auth_redis_wait(context->fd, events, deadline);
+        events = connection->unsent.length > 0 ? POLLIN | POLLOUT : POLLIN;
+    return auth_redis_wait(connection->fd, events, deadline);
 }
 
 static const char *deadline_problem(const struct auth_deadline *deadline) {
@@ -232,13 +237,16 @@ static enum auth_store_result exchange(struct auth_redis_connection *connection,
                                        const struct auth_redis_command *commands, int count,
                                        struct auth_store_call *call) {
     enum progress progress = GOES_ON;
-    for (int appended = 0; progress == GOES_ON;) {
+    for (int i = 0; i < count; i++)
+        if (!append_command(connection, &commands[i])) {
+            connection->failed = true;
+            return fail(call, "no memory");
+        }
+    for (bool first = true; progress == GOES_ON; first = false) {
         if (!auth_gate_enter())
             return fail(call, "the process exits");
-        if (appended == 0)
+        if (first)
             free_replies(connection);
-        while (appended < count)
-            append_command(connection, &commands[appended++]);
         progress = advance(connection, count);
         if (progress == BROKEN) {
             call->why = fault(connection);
@@ -297,9 +305,9 @@ static enum auth_store_result exchange_or_reconnect(struct auth_redis_connection
         return fail(call, deadline_problem(&call->deadline));
     if (connection->failed)
         disconnect(connection);
-    if (connection->context != NULL)
+    if (connection->fd >= 0)
         result = exchange(connection, commands, count, call);
-    if (connection->context != NULL)
+    if (connection->fd >= 0)
         return result;
     result = connect_to_server(connection, call);
     return result == AUTH_STORE_OK ? exchange(connection, commands, count, call) : result;
@@ -317,11 +325,10 @@ enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *
 
 void auth_redis_connection_send(struct auth_redis_connection *connection,
                                 const struct auth_redis_command *command) {
-    if (connection->context == NULL || !auth_gate_enter())
+    if (connection->fd < 0 || !append_command(connection, command) || !auth_gate_enter())
         return;
-    append_command(connection, command);
     connection->unawaited++;
-    (void)without_sigpipe(write_out, connection); /* the next call finds out whether it broke */
+    (void)write_out(connection); /* the next call finds out whether it broke */
     auth_gate_leave();
 }
 
@@ -332,14 +339,14 @@ static bool copy_text(char **to, const char *from) {
 
 bool auth_redis_connection_init(struct auth_redis_connection *connection,
                                 const struct auth_redis_options *options) {
-    bool by_environment = options->tls && options->ca_file == NULL;
-    const char *ca_file = by_environment ? getenv("SSL_CERT_FILE") : options->ca_file;
-    const char *ca_path = by_environment ? getenv("SSL_CERT_DIR") : NULL;
+    struct auth_trust trust = {.file = options->ca_file};
     *connection = (struct auth_redis_connection){
-        .database = options->database, .tls = options->tls, .limit_ns = options->limit_ns};
+        .fd = -1, .database = options->database, .tls = options->tls, .limit_ns = options->limit_ns};
+    if (options->tls)
+        auth_trust_complete(&trust);
     return copy_text(&connection->path, options->path) && copy_text(&connection->host, options->host) &&
            copy_text(&connection->port, options->port) && copy_text(&connection->user, options->user) &&
-           copy_text(&connection->ca_file, ca_file) && copy_text(&connection->ca_path, ca_path);
+           copy_text(&connection->ca_file, trust.file) && copy_text(&connection->ca_path, trust.path);
 }
 
 void auth_redis_connection_wipe(struct auth_redis_connection *connection) {

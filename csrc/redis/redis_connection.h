@@ -28,11 +28,13 @@ struct auth_redis_connection {
     bool tls;
     int64_t limit_ns;
 
-    redisContext *context; /* NULL: not connected */
+    int fd;                 /* -1: not connected */
+    struct ssl_st *session; /* NULL: no TLS */
+    redisReader *reader;    /* of what the server sends */
     redisReplyObjectFunctions reply_functions;
-    struct ssl_st *session; /* the context's; NULL: no TLS */
-    bool failed;            /* a call failed: only `send` may still use it */
-    int unawaited;          /* replies to come to what `send` sent */
+    struct auth_secret unsent; /* commands, or what is left of them */
+    bool failed;               /* a call failed: only `send` may still use it */
+    int unawaited;             /* replies to come to what `send` sent */
     redisReply *replies[AUTH_REDIS_REPLIES_MAX];
     int reply_count;
     char why[AUTH_REDIS_WHY_BYTES];
@@ -45,8 +47,7 @@ bool auth_redis_connection_init(struct auth_redis_connection *connection,
 /* Sends the commands, AUTH_REDIS_REPLIES_MAX at most, and waits for a reply to each of them. OK: `replies`
  * has them, owned by the connection until the next call; the only error reply among them is "WRONGTYPE".
  * ERROR: `call->why` lives as long. Blocks until the deadline, or the limit of the
- * options, at most. hiredis has copies of what is sent, the password included, in memory that it frees
- * without wiping it. */
+ * options, at most. */
 enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *connection,
                                                   const struct auth_redis_command *commands, int count,
                                                   struct auth_store_call *call);

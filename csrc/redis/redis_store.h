@@ -18,7 +18,7 @@ struct auth_redis_options {
     const char *user; /* NULL or empty: the default one */
     int database;
     bool tls;
-    const char *ca_file; /* PEM; NULL: as SSL_CERT_FILE and SSL_CERT_DIR say, else OpenSSL's own */
+    const char *ca_file; /* PEM; NULL: the system's trust store */
     int64_t limit_ns;
 };
 
@@ -27,7 +27,7 @@ struct auth_redis_options {
  * no memory. */
 bool auth_redis_store_init(void);
 
-/* Copies the options, and reads the environment: on a thread of the host alone. Without `set_password` the
+/* Copies the options, and what the environment says of the system's trust store. Without `set_password` the
  * store does not authenticate. NULL: no memory. */
 struct auth_store *auth_redis_store_new(const struct auth_redis_options *options);
 

@@ -15,9 +15,8 @@ local MODULE = "central.auth.redis"
 local PORT = "6379"
 local SYNTAX = "write it like redis://user@host:6379/0, rediss://host:6379/0?ca_file=/path"
   .. " or redis+unix:///path?db=0"
-local NO_REDIS = "this build does not support Redis: install hiredis with its headers (libhiredis-dev), and build again"
-local NO_TLS = "rediss:// needs hiredis 1.0 or newer with TLS, which this build does not have: use stunnel with"
-  .. " redis://127.0.0.1:port, or a unix socket by redis+unix:///path"
+local NO_REDIS = "this build does not support Redis: install hiredis and OpenSSL with their headers (libhiredis-dev,"
+  .. " libssl-dev), and build again"
 
 -- Parses "a=1&b=2"; nil if there is a field that is not in `allowed`.
 local function fields_of(query, allowed)
@@ -109,11 +108,6 @@ function redis_url.check(text)
     return nil, problem
   elseif not is_installed() then
     return nil, NO_REDIS
-  elseif parts.tls then
-    local loaded, redis = pcall(require, MODULE)
-    if not (loaded and redis.tls) then
-      return nil, loaded and NO_TLS or redis_url.NO_LIBRARY
-    end
   end
   local file = parts.ca_file and io.open(parts.ca_file, "rb")
   if parts.ca_file and not file then
