@@ -39,7 +39,7 @@ HELP := $(BUILD)/lua/central/auth/help_texts.lua
 PRINTS  := $(addprefix central/auth/cli/,main.lua commands/token.lua session.lua result.lua try.lua)
 MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS)) $(PRINTS)
 
-.PHONY: build help demo reference tables test run spec spec-c bench bench-deps soak model fleet fuzz lint check-asan check-tsan check-torture check-gc \
+.PHONY: build help demo reference tables test run spec spec-c bench bench-tables bench-deps soak model fleet fuzz lint check-asan check-tsan check-torture check-gc \
         check-valgrind check-deb check-debian install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
@@ -204,8 +204,14 @@ $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka $(if $(HAS_REDIS),$(REDIS_PC))) -lm
 
 BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
-bench: build $(BENCH) ## ourselves beside our peers, as a table and a picture; make bench-deps installs those
-	@$(CLEAN_ENV) ROUNDS=$(ROUNDS) unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
+bench: build $(BENCH) ## ourselves beside our peers, as a table (ROWS="page many" for some); make bench-deps installs those
+	@$(CLEAN_ENV) ROUNDS=$(ROUNDS) ROWS="$(ROWS)" unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
+
+bench-tables: $(BUILD)/bench.json ## the figures of the last make bench into spec/README.md, as table and picture
+	@$(CLEAN_ENV) $(LUA) spec/bench/publish.lua $<
+
+$(BUILD)/bench.json:
+	@$(MAKE) --no-print-directory bench
 
 soak: deps-bench build ## ten thousand renewals in one process: nothing may grow
 	@$(CLEAN_ENV) $(LUA) spec/bench/soak.lua
@@ -228,7 +234,8 @@ $(BUILD)/bench/floor: spec/bench/peers/floor.c
 
 $(BUILD)/bench/oauth2: spec/bench/peers/oauth2.go # Debian's Go packages are found by GOPATH
 	@mkdir -p $(@D)
-	@GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$(abspath $(BUILD))/go go build -o $@ $<
+	@GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$(abspath $(BUILD))/go go build -o $@ $< || \
+	  echo "central-auth: no Go, or not its package oauth2: the benchmark goes without it" >&2
 
 MANUALS := $(wildcard README.md */README.md)
 tables: build ## fill in the tables of the README files, from the code

@@ -1,79 +1,46 @@
--- The picture of the benchmark: drawn, and the one in spec/README.md shows the figures that stand below it.
+-- The figures of the benchmark: table and picture in spec/README.md are those of spec/bench/numbers.json, and all that
+-- is measured is in it.
 -- SPDX-License-Identifier: MIT
 
 local chart = require "spec.bench.chart"
+local cjson = require "cjson"
+local numbers = require "spec.bench.numbers"
 local process = require "spec.support.process"
 
-local SHOWN = "spec/bench/numbers.svg"
+describe("the figures of the benchmark", function()
+  local run = cjson.decode(process.read "spec/bench/numbers.json")
 
-local function cells_of(line)
-  local cells = {}
-  for cell in line:gmatch "|%s*([^|]-)%s*%f[|]" do
-    cells[#cells + 1] = cell
-  end
-  return cells
-end
-
--- The table of spec/README.md as the benchmark keeps it.
-local function results()
-  local section = process.read("spec/README.md"):match "\n## Numbers\n(.-)\n## "
-  local peers, list = nil, {}
-  for line in section:gmatch "[^\n]+" do
-    local cells = cells_of(line)
-    if line:find "^| | central%-auth" then
-      peers = cells
-    elseif peers and line:find "^| [^-]" then
-      local median, unit = cells[2]:match "^([%d.]+)%s*(.*)$"
-      local result = { title = cells[1], unit = unit, rows = { { name = peers[2], median = tonumber(median) } } }
-      for i = 3, #cells do
-        local figure, floor = cells[i]:match "%*%* of ([%d.]+),?%s*(.*)$"
-        result.rows[#result.rows + 1] = figure and
-          { name = floor ~= "" and "floor: " .. floor or peers[i], median = tonumber(figure) }
-      end
-      list[#list + 1] = result
-    end
-  end
-  return list
-end
-
--- What a picture says, whichever gnuplot drew it.
-local function texts(path)
-  local list = {}
-  for text in process.read(path):gmatch "<tspan[^>]*>%s*([^<]*)" do
-    list[#list + 1] = text
-  end
-  return list
-end
-
-describe("the picture of the benchmark", function()
-  it("is drawn, every figure by its side", function()
-    local folder = process.scratch()
-    chart.draw(results(), folder .. "/drawn.svg")
-    local drawn = texts(folder .. "/drawn.svg")
-    assert.is_true(#drawn > 80, #drawn)
-    assert.same(texts(SHOWN), drawn)
-    process.remove(folder)
+  it("are in the table and in the picture of spec/README.md", function()
+    local readme = process.read "spec/README.md"
+    assert.equal(numbers.table(run), readme:match "<!%-%- numbers %-%->\n(.-)\n<!%-%- end of numbers %-%->")
+    assert.truthy(readme:find("](bench/numbers.svg)", 1, true))
+    local picture = chart.draw(run.results)
+    assert.equal(picture, process.read "spec/bench/numbers.svg")
+    local _, panels = picture:gsub('class="title"', "")
+    assert.equal(8, panels)
   end)
 
-  it("in spec/README.md is that of its table", function()
-    local shown, titles, list = {}, {}, results()
-    for _, text in ipairs(texts(SHOWN)) do
-      shown[text] = true
+  it("are of all that is measured", function()
+    local titles, told = process.read "spec/bench/bench.lua", {}
+    for _, result in ipairs(run.results) do
+      told[result.title] = true
+      assert.equal("central-auth", result.rows[1].name)
     end
-    assert.is_true(#list >= 8)
-    for _, result in ipairs(list) do
-      titles[result.title] = true
-      assert.is_true(#result.rows >= 2)
-      for _, row in ipairs(result.rows) do
-        assert.is_true(shown[chart.number(row.median)], result.title .. ": " .. row.name)
-      end
+    for title in titles:gmatch '[^%w]measure%("([^"]+)"' do
+      assert.is_true(told[title], title .. ": make bench bench-tables")
     end
-    for title in process.read("spec/bench/bench.lua"):gmatch '%f[%a][ckp][%a]+%("([^"%%]+)", "' do
-      titles[title] = titles[title] or false
-    end
-    for title, told in pairs(titles) do
-      assert.is_true(told, title .. ": not in spec/README.md")
-    end
-    assert.truthy(process.read("spec/README.md"):find("](" .. SHOWN:gsub("^spec/", "") .. ")", 1, true))
+  end)
+
+  it("have three digits, and say of each peer how ours compares and which way is better", function()
+    assert.same({ "0.04", "1", "12.3", "50", "4353" }, { numbers.text(0.041), numbers.text(1), numbers.text(12.34),
+      numbers.text(50), numbers.text(4353.4) })
+    local text = numbers.table { machine = "A machine.", missing = { "curl" }, results = { {
+      title = "calls", unit = "ms", better = "less", rows = {
+        { name = "central-auth", median = 2 }, { name = "Go oauth2", median = 4 }, { name = "else", median = 1 },
+        { name = "C", median = 8, floor = true },
+      },
+    } } }
+    assert.matches("A machine. Not installed: curl.", text, 1, true)
+    assert.matches("| calls | ms | less | **2** | 4 (0.50) |  | else 1 (2.00) | C 8 (0.25) |", text, 1, true)
   end)
 end)

@@ -1,77 +1,97 @@
--- The figures of the benchmark as bars, a panel a measure, by gnuplot. Ours is blue, the floor grey.
+-- Some figures of the benchmark as bars, a panel a measure, in an SVG file.
 -- SPDX-License-Identifier: MIT
+
+local numbers = require "spec.bench.numbers"
 
 local chart = {}
 
-local COLUMNS, WIDTH, HEIGHT = 2, 500, 20 -- panels in a row; a panel's width and a line's height in pixels
-local FITS = 60 -- characters in a line of a title
-local OURS, PEER, FLOOR = "0x1565c0", "0xb0bec5", "0xe0e0e0"
+-- What is shown, by the beginning of its title in the table, and how the picture calls it.
+local PANELS = {
+  { "`token()` with a fresh token", "Calling token() while the token is fresh" },
+  { "a new process and its first token, system's", "A new process gets its first token" },
+  { "token requests of", "Token requests of 50 processes that start at once" },
+  { "renewals by force, cache off", "Requesting new tokens, one after the other" },
+  { "API calls in turn", "API calls, one after the other" },
+  { "an API call with 100 kB", "An API call with 100 kB of JSON, decoded" },
+  { "API calls, 16 at a time", "API calls, 16 at a time, to a server that takes 50 ms" },
+  { "… longest", "The longest wait for token() in 20 s of renewals" },
+}
+local UNITS = {
+  ns = "nanoseconds", ms = "milliseconds", ["per second"] = "per second", requests = "requests",
+}
 
---- A figure as people read it: three digits.
----@param value number
----@return string
-function chart.number(value)
-  return (value >= 100 and "%.0f" or value >= 10 and "%.1f" or "%.2f"):format(value)
+local WIDTH, LABEL, BAR = 480, 190, 210 -- of a panel, of a bar's name, of the longest bar, in pixels
+local HEAD, LINE, GAP, MARGIN = 52, 23, 22, 20
+local OURS, PEER, FLOOR = "#1565c0", "#90a4ae", "#cfd8dc"
+
+local function escaped(text)
+  return (text:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }))
 end
 
-local function quoted(text)
-  return '"' .. text:gsub('["\\]', "\\%0"):gsub("\n", "\\n") .. '"'
+local function text_at(x, y, class, text)
+  return ('<text x="%g" y="%g" class="%s">%s</text>'):format(x, y, class, escaped(text))
 end
 
--- What a panel shows, in lines that fit.
-local function title_of(result)
-  local better = result.unit == "per second" and ", more is better" or ""
-  local text = result.title .. (result.unit ~= "" and (" (%s%s)"):format(result.unit, better) or "")
-  return #text > FITS and text:gsub("^(" .. ("."):rep(FITS // 2) .. "[^ ]*) ", "%1\n") or text
+local function find(results, beginning)
+  for _, result in ipairs(results) do
+    if result.title:sub(1, #beginning) == beginning then
+      return result
+    end
+  end
 end
 
--- One panel: the data as a block, and how it is drawn. `lines` keeps every bar as high, whatever the panel has of them.
-local function panel(n, result, lines)
-  local data, tics, most = {}, {}, 0
-  for i, row in ipairs(result.rows) do
-    local name, floor = row.name:gsub("^floor: ", "")
-    local colour = i == 1 and OURS or floor > 0 and FLOOR or PEER
-    data[i] = ("%g %d %s %s"):format(row.median, -i, colour, quoted(chart.number(row.median)))
-    tics[i] = ("%s %d"):format(quoted(name), -i)
+local function add_panel(lines, left, top, title, result)
+  local most = 0
+  for _, row in ipairs(result.rows) do
     most = math.max(most, row.median)
   end
-  local title = title_of(result)
-  return ([[
-$data%d << END
-%s
-END
-set label 1 %s at graph 0, graph 1 offset -25,%g left noenhanced font ",14"
-set ytics scale 0 (%s)
-set xrange [0:%g]
-set yrange [-%d.7:-0.3]
-plot $data%d using (0):2:(0):1:($2-0.36):($2+0.36):3 with boxxyerror fillcolor rgb variable, \
-  "" using 1:2:4 with labels left offset 0.6,0]]):format(n, table.concat(data, "\n"),
-    quoted(title), title:find "\n" and 1.5 or 0.7, table.concat(tics, ", "), most * 1.2, lines, n)
+  lines[#lines + 1] = text_at(left, top + 16, "title", title)
+  lines[#lines + 1] = text_at(left, top + 35, "unit", ("%s; %s is better"):format(UNITS[result.unit],
+    result.better == "more" and "longer" or "shorter"))
+  for i, row in ipairs(result.rows) do
+    local y, width = top + HEAD + (i - 1) * LINE, math.max(row.median / most * BAR, 1)
+    local class = i == 1 and "ours" or "name"
+    lines[#lines + 1] = text_at(left + LABEL - 8, y + 12, class .. " right", row.name)
+    lines[#lines + 1] = ('<rect x="%g" y="%g" width="%.1f" height="16" rx="2" fill="%s"/>'):format(left + LABEL, y,
+      width, i == 1 and OURS or row.floor and FLOOR or PEER)
+    lines[#lines + 1] = text_at(left + LABEL + width + 6, y + 12, class, numbers.text(row.median))
+  end
 end
 
---- Draws the results of a benchmark into an SVG file.
----@param results { title: string, unit: string, rows: { name: string, median: number }[] }[]
----@param path string
-function chart.draw(results, path)
-  local lines = 0
-  for _, result in ipairs(results) do
-    lines = math.max(lines, #result.rows)
+--- Draws some of the results of a benchmark.
+---@param results { title: string, unit: string, better: string, rows: { name: string, median: number }[] }[]
+---@return string svg
+function chart.draw(results)
+  local lines, panels, top = {}, {}, MARGIN
+  for _, panel in ipairs(PANELS) do
+    local result = find(results, panel[1])
+    panels[#panels + 1] = result and { title = panel[2], result = result }
   end
-  local rows = (#results + COLUMNS - 1) // COLUMNS
-  local gnuplot <close> = assert(io.popen("gnuplot", "w"))
-  gnuplot:write(([[
-set terminal svg size %d,%d font "sans-serif,13" background "#ffffff"
-set output %s
-set multiplot layout %d,%d
-unset key; unset xtics; unset border
-set style fill solid noborder
-set lmargin 26; set rmargin 2; set tmargin 3; set bmargin 0.5
-]]):format(COLUMNS * WIDTH, rows * (lines + 3) * HEIGHT, quoted(path), rows, COLUMNS))
-  for n, result in ipairs(results) do
-    gnuplot:write(panel(n, result, lines), "\n")
+  for i = 1, #panels, 2 do
+    local most = 0
+    for n = 0, 1 do
+      local panel = panels[i + n]
+      if panel then
+        add_panel(lines, MARGIN + n * (WIDTH + MARGIN), top, panel.title, panel.result)
+        most = math.max(most, #panel.result.rows)
+      end
+    end
+    top = top + HEAD + most * LINE + GAP
   end
-  gnuplot:write "unset multiplot\n"
-  assert(gnuplot:close(), "gnuplot failed")
+  lines[#lines + 1] = text_at(MARGIN, top + 4, "unit",
+    "Blue: central-auth. Light: the same work in plain C or Lua, without a library for tokens around it.")
+  local width, height = 2 * WIDTH + 3 * MARGIN, top + MARGIN
+  return ([[
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif">
+<style>
+.title { font-size: 15px; font-weight: bold; fill: #202020 } .unit { font-size: 12px; fill: #606060 }
+.name { font-size: 13px; fill: #303030 } .ours { font-size: 13px; font-weight: bold; fill: #1565c0 }
+.right { text-anchor: end }
+</style>
+<rect width="%d" height="%d" fill="#ffffff"/>
+%s
+</svg>
+]]):format(width, height, width, height, width, height, table.concat(lines, "\n"))
 end
 
 return chart

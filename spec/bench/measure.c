@@ -36,7 +36,8 @@ static void take_words(lua_State *L, int index, char **words) {
     }
 }
 
-/* start({ program, argument… }, { "NAME=value"… }) -> pid; its output goes to /dev/null */
+/* start({ program, argument… }, { "NAME=value"… }, quiet) -> pid; its output goes to /dev/null, `quiet`: its
+ * errors, too */
 static int start(lua_State *L) {
     char *words[WORDS + 1] = {NULL};
     char *environment[WORDS + 1] = {NULL};
@@ -46,6 +47,8 @@ static int start(lua_State *L) {
     take_words(L, 2, environment);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    if (lua_toboolean(L, 3))
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
     int error = posix_spawnp(&pid, words[0], &actions, NULL, words, environment);
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0)

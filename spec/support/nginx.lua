@@ -19,6 +19,7 @@ http {
     ssl_certificate @cert_file@; ssl_certificate_key @key_file@;
     default_type application/json;
     location = /token { return 200 '{"access_token":"@padding@$request_id","token_type":"Bearer","expires_in":7199}'; }
+    location = /refusing { return 401 '{"error":"invalid_client"}'; }
     location = /devices {
       add_header X-RateLimit-Limit 5000; add_header X-RateLimit-Remaining 4999;
       return 200 '{"items":[{"serialNumber":"CN00000001","model":"AP-635","status":"ONLINE"}],"count":1,"next":null}';
@@ -67,6 +68,7 @@ function nginx.start(folder)
   running:wait_for_port(port, 30)
   return setmetatable({
     _folder = folder, _process = running, token_url = ("https://127.0.0.1:%d/token"):format(port),
+    refusing_url = ("https://127.0.0.1:%d/refusing"):format(port),
     base_url = ("https://127.0.0.1:%d"):format(port), ca_file = authority.file, has_slow = has_slow,
   }, Server)
 end

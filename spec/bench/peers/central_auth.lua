@@ -1,4 +1,4 @@
--- This library. first | warm | nothing | renew | renew-cached | calls | page | cqueues | luv | steady
+-- This library. first | warm | nothing | renew | renew-cached | calls | page | decode | cqueues | luv | steady
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -27,9 +27,9 @@ elseif arg[1] == "nothing" then
   end
   print((measure.now() - started) / CALLS * 1e9)
 elseif arg[1] == "renew" or arg[1] == "renew-cached" then
-  local spent = 0
+  local spent, identity = 0, ("an-identifier-%.9f-"):format(measure.now()) -- which has made no requests before
   for i = 1, CLIENTS do
-    local client <close> = assert(auth.new { cache = arg[1] == "renew-cached", client_id = "an-identifier-" .. i })
+    local client <close> = assert(auth.new { cache = arg[1] == "renew-cached", client_id = identity .. i })
     assert(client:token())
     started = measure.now()
     for _ = 1, RENEWALS do
@@ -50,6 +50,14 @@ elseif arg[1] == "calls" or arg[1] == "page" then
     assert(auth.get(path).json)
   end
   print(count / (measure.now() - started), (os.clock() - before) / count * 1e6)
+elseif arg[1] == "decode" then -- what lua-cjson itself takes for that page: time and CPU time in µs
+  local body, decode = assert(auth.get("/page")).body, require("cjson").new().decode
+  started = measure.now()
+  local before = os.clock()
+  for _ = 1, PAGES do
+    decode(body)
+  end
+  print((measure.now() - started) / PAGES * 1e6, (os.clock() - before) / PAGES * 1e6)
 elseif arg[1] == "cqueues" or arg[1] == "luv" then
   local client <close> = assert(auth.new { wait = require("central.auth.loops")[arg[1]] })
   local loops = require(arg[1]) -- luv must not be loaded first in a coroutine
