@@ -136,14 +136,16 @@ void auth_reply_take_headers(struct auth_reply *reply, struct auth_reply_date *l
 
 /* --- its trace --- */
 
+/* Whether the name of a field says so. WWW-Authenticate and Proxy-Authenticate only say what is missing. */
 static bool is_secret(const char *line, size_t length) {
-    static const char *const words[] = {"authorization", "cookie", "token", "secret", "password", "key"};
+    static const char *const words[] = {"auth",     "cookie", "token",   "secret",
+                                        "password", "key",    "session", "credential"};
     const char *colon = memchr(line, ':', length);
     char name[128] = "";
     bool found = colon != NULL && colon - line >= (ptrdiff_t)sizeof name;
     if (colon != NULL && !found)
         memcpy(name, line, (size_t)(colon - line));
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    for (size_t i = 0; i < sizeof words / sizeof *words && strcasestr(name, "Authenticate") == NULL; i++)
         found = found || strcasestr(name, words[i]) != NULL;
     return found;
 }

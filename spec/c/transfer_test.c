@@ -437,17 +437,25 @@ static void sends_of_each_request_what_it_has(void **state) {
 
 static void traces_without_secrets(void **state) {
     (void)state;
-    static const char *const expected[] = {
-        "* ",           "> POST /token HTTP/1.1\n", "> Authorization: [hidden]\n", "> X-Api-Key: [hidden]\n",
-        "> X-Own: 1\n", "< HTTP/1.1 401 No\n",      "< Set-Cookie: [hidden]\n",    "< X-Last: z\n"};
+    static const char *const expected[] = {"* ",
+                                           "> POST /token HTTP/1.1\n",
+                                           "> Authorization: [hidden]\n",
+                                           "> X-Api-Key: [hidden]\n",
+                                           "> X-Own: 1\n",
+                                           "> X-Auth: [hidden]\n",
+                                           "< HTTP/1.1 401 No\n",
+                                           "< WWW-Authenticate: Bearer\n",
+                                           "< Set-Cookie: [hidden]\n",
+                                           "< X-Last: z\n"};
     struct auth_secret line = {0};
-    struct server server =
-        serve("HTTP/1.1 401 No\r\nSet-Cookie: hush\r\nX-Last: z\r\nContent-Length: 4\r\n\r\nhush", 0);
+    struct server server = serve("HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer\r\nSet-Cookie: hush\r\nX-Last: "
+                                 "z\r\nContent-Length: 4\r\n\r\nhush",
+                                 0);
     struct auth_transfer *transfer = auth_transfer_new();
     struct auth_request request = request_to(server.url);
     assert_true(auth_secret_append(&line, "Authorization: Bearer hush", 26));
     request.authorization = &line;
-    request.headers = "X-Api-Key: hush\nX-Own: 1";
+    request.headers = "X-Api-Key: hush\nX-Auth: hush\nX-Own: 1";
     assert_int_equal(fetch(transfer, &request)->trace.length, 0);
     request.trace = true;
     for (int i = 0; i < 2; i++) {
