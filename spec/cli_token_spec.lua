@@ -134,6 +134,11 @@ describe("central-auth token", function()
         tree .. "/%0")
       assert.same({ "", 0 }, { process.run(line) })
       assert.equal(token, process.read(home.folder .. "/here"))
+      if process.run "id -u" == "0\n" then
+        process.run(("chown -h nobody %s/link"):format(home.folder))
+        assert.matches("link: is reached by a link of another user\n$", home:fails(("token --output %s/link"):format(
+          home.folder)))
+      end
     end)
 
     it("names the file and the reason where it can't write, and leaves the file", function()

@@ -119,26 +119,30 @@ describe("the Debian package #deb #slow", function()
     end
   end)
 
-  only("has a unit that systemd runs", function()
+  only("has units that systemd runs", function()
     local server <close> = sandbox.start()
     fresh:apt "install --no-install-recommends systemd"
     fresh:write("/etc/central/secret", server.client_secret .. "\n", "600")
     fresh:write("/etc/central/ca.pem", process.read(server.ca_file))
-    fresh:write("/etc/systemd/system/central-aps.service.d/here.conf", ([[
-      [Service]
-      Environment=CENTRAL_CLIENT_ID=%s CENTRAL_CLUSTER= CENTRAL_BASE_URL=%s CENTRAL_TOKEN_URL=%s
-      Environment=SSL_CERT_FILE=/etc/central/ca.pem]])
-      :format(server.client_id, server.base_url, server.token_url))
+    for _, name in ipairs { "central-aps", "central-token" } do
+      fresh:write(("/etc/systemd/system/%s.service.d/here.conf"):format(name), ([[
+        [Service]
+        Environment=CENTRAL_CLIENT_ID=%s CENTRAL_CLUSTER= CENTRAL_BASE_URL=%s CENTRAL_TOKEN_URL=%s
+        Environment=SSL_CERT_FILE=/etc/central/ca.pem]])
+        :format(server.client_id, server.base_url, server.token_url))
+    end
     local said, went_well = fresh:boot(([[
-      cp %ssystemd/central-aps.* /etc/systemd/system && systemctl daemon-reload
+      cp %ssystemd/* /etc/systemd/system && systemctl daemon-reload
       systemctl start central-aps && systemctl start central-aps && systemctl enable --now -q central-aps.timer &&
-      systemctl is-active central-aps.timer && exit
-      journalctl -o cat -u central-aps
+      systemctl is-active central-aps.timer &&
+      systemctl start central-token && systemctl start central-token && systemctl start central-token.timer &&
+      systemctl is-active central-token.timer && stat -c '%%U %%a' /run/central-token/header && exit
+      journalctl -o cat -u central-aps -u central-token
       exit 1]]):format(EXAMPLES))
     assert.is_true(went_well, said)
-    assert.matches("active\n$", said)
+    assert.matches("active\nactive\nwww%-data 600\n$", said)
     assert.is_true(is_list(fresh.root .. "/var/lib/private/central-aps/aps.jsonl"))
-    assert.same({ token = 1, api = 2 }, server:requests())
+    assert.same({ token = 2, api = 2 }, server:requests()) -- one a unit
   end)
 
   only("brings the sandbox with lua-http and Redis with hiredis, and is removed", function()
