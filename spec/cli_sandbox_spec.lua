@@ -99,7 +99,7 @@ describe("central-auth sandbox", function()
   end)
 end)
 
-describe("central-auth sandbox with a program", function()
+describe("central-auth sandbox with a program #job_program", function()
   local home
 
   before_each(function() home = command.home() end)
