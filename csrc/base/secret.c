@@ -3,6 +3,7 @@
 #include "base/secret.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FIRST_CAPACITY = 256 };
@@ -17,18 +18,27 @@ uint64_t auth_secret_random(void) {
     return number;
 }
 
+static void release(const struct auth_secret *secret) {
+    if (secret->data != NULL && secret->plain)
+        sodium_memzero(secret->data, secret->length);
+    if (secret->plain)
+        free(secret->data);
+    else
+        sodium_free(secret->data); /* zeroes first */
+}
+
 bool auth_secret_reserve(struct auth_secret *secret, size_t capacity) {
     if (secret->data != NULL && capacity <= secret->capacity)
         return true;
     if (capacity > AUTH_SECRET_MAX)
         return false;
-    unsigned char *data = sodium_malloc(capacity + 1);
+    unsigned char *data = secret->plain ? malloc(capacity + 1) : sodium_malloc(capacity + 1);
     if (data == NULL)
         return false;
     if (secret->data != NULL && secret->length > 0)
         memcpy(data, secret->data, secret->length);
     data[secret->length] = '\0';
-    sodium_free(secret->data);
+    release(secret);
     secret->data = data;
     secret->capacity = capacity;
     return true;
@@ -84,9 +94,8 @@ void auth_secret_drop_line_end(struct auth_secret *secret) {
 }
 
 void auth_secret_wipe(struct auth_secret *secret) {
-    unsigned char *data = secret->data;
+    release(secret);
     *secret = (struct auth_secret){0};
-    sodium_free(data); /* zeroes first */
 }
 
 bool auth_secret_equal(const struct auth_secret *a, const struct auth_secret *b) {

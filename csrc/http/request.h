@@ -28,7 +28,8 @@ struct auth_request {
     const struct auth_secret *authorization; /* the whole header line */
     long timeout_ms;                         /* over all: resolve, connect, send, receive; 1 to LONG_MAX */
     long connect_timeout_ms;                 /* resolve and connect and TLS */
-    size_t body_max; /* of the reply, up to AUTH_SECRET_MAX; 0: AUTH_TRANSFER_BODY_MAX */
+    size_t body_max; /* of an API's reply, up to AUTH_SECRET_MAX, which is in plain memory; 0: of a reply with
+                      * a token: AUTH_TRANSFER_BODY_MAX */
     /* The server must not receive the request twice: it uses a new connection, which is closed after it.
      * Otherwise libcurl repeats a request whose kept connection broke; and if a kept connection is silent for
      * a quarter of `timeout_ms`, the request is sent again on a new connection, and the first reply is used;

@@ -503,6 +503,9 @@ static bool start(struct auth_transfer *transfer, const struct auth_request *req
     transfer->changes = request->method != NULL &&
                         (strcmp(request->method, "PUT") == 0 || strcmp(request->method, "DELETE") == 0);
     transfer->body_max = request->body_max > 0 ? request->body_max : AUTH_TRANSFER_BODY_MAX;
+    if (transfer->reply.body.plain != (request->body_max > 0))
+        auth_secret_wipe(&transfer->reply.body);
+    transfer->reply.body.plain = request->body_max > 0;
     transfer->partial_trust = trust.partial;
     transfer->timeout_ms = request->timeout_ms;
     CURLcode error = set_options(transfer, request, &trust);

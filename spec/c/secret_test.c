@@ -22,6 +22,18 @@ static void starts_empty_and_grows(void **state) {
     auth_secret_wipe(&secret);
 }
 
+static void grows_in_plain_memory_where_it_is_no_secret(void **state) {
+    (void)state;
+    struct auth_secret text = {.plain = true};
+    for (int i = 0; i < 100000; i++)
+        assert_true(auth_secret_append(&text, "0123456789", 10));
+    assert_int_equal(text.length, 1000000);
+    assert_memory_equal(text.data + 999990, "0123456789", 11);
+    auth_secret_empty(&text); /* so much is not kept */
+    assert_null(text.data);
+    auth_secret_wipe(&text);
+}
+
 static void appends_nothing_without_harm(void **state) {
     (void)state;
     struct auth_secret secret = {0};
@@ -213,6 +225,7 @@ static void stays_out_of_core_files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_empty_and_grows),
+        cmocka_unit_test(grows_in_plain_memory_where_it_is_no_secret),
         cmocka_unit_test(appends_nothing_without_harm),
         cmocka_unit_test(drops_a_byte_order_mark_at_its_begin_alone),
         cmocka_unit_test(wipes_any_number_of_times),

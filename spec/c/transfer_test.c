@@ -322,10 +322,9 @@ static void bounds_body_and_headers(void **state) {
 
 static void tells_lack_of_memory_from_a_large_reply(void **state) {
     (void)state;
-    struct server server = serve("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", 3 * AUTH_TRANSFER_BODY_MAX);
+    struct server server = serve("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", AUTH_TRANSFER_BODY_MAX);
     struct auth_transfer *transfer = auth_transfer_new();
     struct auth_request request = request_to(server.url);
-    request.body_max = 4 * AUTH_TRANSFER_BODY_MAX;
     secret_fails_at = 3;
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_MEMORY);
     secret_fails_at = 0;
@@ -536,6 +535,23 @@ static void takes_a_larger_body_where_that_is_asked_for(void **state) {
     assert_int_equal(fetch(transfer, &request)->failure, AUTH_TRANSFER_REPLY);
     auth_transfer_cancel(transfer);
     assert_null(reply->body.data); /* so much is not kept */
+    auth_transfer_free(transfer);
+    stop(server);
+}
+
+static void guards_the_memory_of_tokens_alone(void **state) {
+    (void)state;
+    struct server server = serve("HTTP/1.1 200 OK\r\n\r\nbody", 0);
+    struct auth_transfer *transfer = auth_transfer_new();
+    struct auth_request request = request_to(server.url);
+    for (int i = 0; i < 4; i++) {
+        request.body_max = i % 2 == 0 ? 0 : 100;
+        const struct auth_reply *reply = fetch(transfer, &request);
+        assert_content(reply->body, "body");
+        assert_int_equal(reply->body.plain, i % 2);
+        auth_transfer_cancel(transfer);
+        assert_int_equal(reply->body.data[0], 0);
+    }
     auth_transfer_free(transfer);
     stop(server);
 }
@@ -924,6 +940,7 @@ int main(void) {
         cmocka_unit_test(asks_for_the_head_alone),
         cmocka_unit_test(hands_out_the_replys_headers),
         cmocka_unit_test(takes_a_larger_body_where_that_is_asked_for),
+        cmocka_unit_test(guards_the_memory_of_tokens_alone),
         cmocka_unit_test(tells_failures_apart),
         cmocka_unit_test(tells_how_far_it_came),
         cmocka_unit_test(keeps_a_proxys_password_out_of_messages),
