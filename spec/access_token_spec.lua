@@ -423,6 +423,17 @@ describe("the source of a ready-made token", function()
       (child.run(show:format '{ client_id = "i", client_secret_file = "/x" }', home)))
     assert.matches("^access_token_command\tthe argument",
       (child.run(show:format '{ access_token_command = "x" }', home)))
+    assert.matches("^access_token\tthe environment",
+      (child.run(show:format '{ cert_file = "/etc/passwd" }', home))) -- an API may want a certificate, too
+    local mutual = [[
+      local config = assert(require("central.auth.config.resolve").resolve(%s))
+      print(config.client_id, config.ready_made and config.ready_made.from)]]
+    assert.equal("i\tnil\n", (child.run(mutual:format '{ client_id = "i", cert_file = "/etc/passwd" }', home)))
+    process.write(folder .. "/central-auth/default.lua", 'return { access_token = "x" }', "600")
+    assert.equal("i\tnil\n", (child.run(mutual:format "{}",
+      { XDG_CONFIG_HOME = folder, CENTRAL_CLIENT_ID = "i", CENTRAL_CERT_FILE = "/etc/passwd" })))
+    assert.equal("nil\tthe argument access_token\n",
+      (child.run(mutual:format '{ client_id = "i", cert_file = "/etc/passwd", access_token = "x" }', home)))
     home.CENTRAL_CLIENT_ID, home.CENTRAL_CLIENT_SECRET = "i", "hush"
     assert.matches("^config\tclient_secret %(from the environment variable CENTRAL_CLIENT_SECRET%): conflicts with"
       .. " access_token; set only one of them", (child.run(show:format "{}", home)))

@@ -118,9 +118,11 @@ end
 function config.collect(sources, only)
   local values, from, first, owner = {}, {}, {}, {} -- the last two by group: the option that is set, and its source
   for _, source in ipairs(sources) do
+    local uses_mutual_tls = values.client_id and values.cert_file -- credentials, too, but a secret may be added
     for _, name in ipairs(only and { only } or sorted_names(source.values)) do
       local group = GROUPS[name] or name
-      if source.values[name] ~= nil and (owner[group] or source) == source and options.get(name) then
+      local is_overridden = owner[group] and owner[group] ~= source or uses_mutual_tls and name:find "^access_token"
+      if source.values[name] ~= nil and not is_overridden and options.get(name) then
         local value, where, problem = read(source, name)
         if first[group] then
           problem = ("conflicts with %s; set only one of them"):format(first[group])
