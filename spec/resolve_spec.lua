@@ -177,6 +177,9 @@ describe("config", function()
     os.remove(folder .. "/central-auth/default.lua")
     assert.matches("default.lua: no such file; other profiles: lab%. ", show(home("return {}", "lab")))
     assert.matches("lab.lua%. ", show(home("return {}", "lab"), '{ profile = "lab" }'))
+    assert.matches("default.lua: turned off by the environment variable CENTRAL_PROFILE%. ",
+      show(with(home "return {}", { CENTRAL_PROFILE = "off" })))
+    assert.matches("default.lua: turned off by the argument profile%. ", show(home "return {}", "{ profile = false }"))
     assert.matches("^config\tno client secret: .*CENTRAL_CLIENT_SECRET", show { CENTRAL_CLIENT_ID = "i" })
     local _, message = config.resolve { client_id = "i", client_secret = "s", key_file = "/etc/passwd" }
     assert.matches("key_file .*cert_file is not set", message)

@@ -252,7 +252,7 @@ function config.resolve(given)
     return nil, message, code, detail
   end
   local values
-  local no_profile = message
+  local no_profile = message or chosen.profile == false and "turned off by " .. chosen.from.profile or nil
   sources[3] = entry and { values = entry.options, from = entry.from }
   values, message, code, detail = config.collect(sources)
   if not values then
