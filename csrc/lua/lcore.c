@@ -3,6 +3,7 @@
 #include "base/descriptor.h"
 #include "lua/lauth.h"
 
+#include <dlfcn.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,9 +35,19 @@ static int variables(lua_State *L) {
     return 1;
 }
 
+/* load_lazily(path): loads a shared object whose libraries bind a function when it is first called, as they
+ * do for a program that is linked with them. `require` alone would bind all functions of libcurl's thirty
+ * libraries at once, a tenth of the time to a first token; it reports what is wrong with the object. */
+static int load_lazily(lua_State *L) {
+    (void)dlopen(auth_lua_check_text(L, 1), RTLD_LAZY | RTLD_LOCAL);
+    return 0;
+}
+
 int luaopen_central_auth_core(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"fill_standard", fill_standard}, {"variables", variables}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"fill_standard", fill_standard},
+                                         {"variables", variables},
+                                         {"load_lazily", load_lazily},
+                                         {NULL, NULL}};
     luaL_checkversion(L);
     if (!auth_secret_init())
         return luaL_error(L, "central.auth.core: libsodium finds no source of randomness");

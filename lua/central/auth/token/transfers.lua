@@ -2,6 +2,7 @@
 -- (central.auth.http) when the first request is made.
 -- SPDX-License-Identifier: MIT
 
+local core = require "central.auth.core"
 local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
@@ -23,6 +24,10 @@ end
 
 -- It can't be loaded once the program has changed its root, or while no descriptor is left.
 local function load()
+  local path = package.searchpath("central.auth.http", package.cpath)
+  if path then
+    core.load_lazily(path)
+  end
   local ok, http = pcall(require, "central.auth.http")
   if ok then
     return http.transfer
