@@ -90,24 +90,27 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
+/* Options of the connection are in a table of their own, or among the others. */
 static struct auth_request check_request(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
+    int from = lua_getfield(L, 2, "connection") == LUA_TNIL ? 2 : lua_gettop(L);
     struct auth_request request = {.url = auth_lua_text_field(L, 2, "url"),
                                    .method = auth_lua_text_field(L, 2, "method"),
                                    .headers = auth_lua_text_field(L, 2, "headers"),
                                    .body_max = (size_t)auth_lua_integer_field(L, 2, "body_max", 0),
                                    .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
-                                   .trace = auth_lua_flag_field(L, 2, "trace"),
-                                   .user_agent = auth_lua_text_field(L, 2, "user_agent"),
-                                   .ca_file = auth_lua_text_field(L, 2, "ca_file"),
-                                   .ca_path = auth_lua_text_field(L, 2, "ca_path"),
-                                   .crl_file = auth_lua_text_field(L, 2, "crl_file"),
-                                   .cert_file = auth_lua_text_field(L, 2, "cert_file"),
-                                   .key_file = auth_lua_text_field(L, 2, "key_file"),
-                                   .proxy = auth_lua_text_field(L, 2, "proxy"),
+                                   .trace = auth_lua_flag_field(L, from, "trace"),
+                                   .user_agent = auth_lua_text_field(L, from, "user_agent"),
+                                   .ca_file = auth_lua_text_field(L, from, "ca_file"),
+                                   .ca_path = auth_lua_text_field(L, from, "ca_path"),
+                                   .crl_file = auth_lua_text_field(L, from, "crl_file"),
+                                   .cert_file = auth_lua_text_field(L, from, "cert_file"),
+                                   .key_file = auth_lua_text_field(L, from, "key_file"),
+                                   .proxy = auth_lua_text_field(L, from, "proxy"),
                                    .timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout")),
                                    .connect_timeout_ms =
                                        limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"))};
+    lua_pop(L, 1); /* it stays in the other */
     return request;
 }
 

@@ -34,12 +34,15 @@ local function pack(value)
   return "t" .. ("I4"):pack(#parts) .. table.concat(parts)
 end
 
-local function identity(config)
-  local parts = {}
-  for _, name in ipairs(IDENTITY) do
-    parts[name] = config[name]
+function Cache:_identify()
+  if not self._identity then
+    local parts = {}
+    for _, name in ipairs(IDENTITY) do
+      parts[name] = self._config[name]
+    end
+    self._identity = pack(parts)
   end
-  return pack(parts)
+  return self._identity
 end
 
 local NO_FOLDER = "neither XDG_RUNTIME_DIR, XDG_CACHE_HOME nor HOME names a folder"
@@ -113,7 +116,7 @@ function Cache:attach(secret)
   end
   self:close()
   self._secret = secret
-  self._key, self._name = core.record_key(secret, identity(self._config))
+  self._key, self._name = core.record_key(secret, self:_identify())
   self.why = not self._key and "a client secret under 16 bytes is too short to seal it with"
     or not self.remote and self.no_folder or nil
 end
@@ -136,7 +139,7 @@ function Cache:complete(order)
   if not self._seals then
     return
   end
-  order.identity, order.folder = identity(self._config), self.folder
+  order.identity, order.folder = self:_identify(), self.folder
   if self.remote then
     self.remote:complete(order)
   end

@@ -5,9 +5,6 @@ local sorted_names = require("central.auth.util").sorted_names
 
 local request = {}
 
--- The options of a client that its connections depend on.
-local CONNECTION = { "user_agent", "ca_file", "ca_path", "crl_file", "cert_file", "key_file", "proxy" }
-
 local function add(fields, name, value)
   if type(value) == "table" then
     for _, item in ipairs(value) do
@@ -63,11 +60,8 @@ end
 ---@param config central.auth.Config
 ---@param deadline central.auth.Deadline
 function request.add_connection(fields, config, deadline)
-  for i = 1, #CONNECTION do
-    fields[CONNECTION[i]] = config[CONNECTION[i]]
-  end
+  fields.connection = config
   fields.timeout = math.max(math.min(deadline:left(), fields.try_timeout or math.huge), 0.001)
-  fields.trace = config.trace
   fields.connect_timeout = math.min(config.connect_timeout, fields.timeout)
 end
 
@@ -78,19 +72,18 @@ end
 ---@return table? order
 ---@return central.auth.Failure? failure
 function request.order(source, deadline)
-  local config, current, order = source.config, source.current, {}
+  local config, current = source.config, source.current
+  local order = { url = config.token_url, seen = source.seen, budget = source.budget }
   local ready, failure = source:after_secret(source.client_secret:complete(order))
   if not ready then
     return nil, failure
   end
   source.cache:complete(order)
   request.add_connection(order, config, deadline)
-  order.url = config.token_url
   if not config.exchange or config.exchange.authenticate then
     order.client_id, order.style = config.client_id, request.style_of(config)
   end
-  order.seen, order.budget, order.good = source.seen, source.budget, current:state() and current.id or nil
-  order.failures = source:backoff()
+  order.failures, order.good = source:backoff(), current:state() and current.id or nil
   return order
 end
 
