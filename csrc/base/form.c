@@ -9,7 +9,7 @@ static bool is_unreserved(unsigned char byte) {
            byte == '*' || byte == '-' || byte == '.' || byte == '_';
 }
 
-bool auth_form_encode(struct auth_secret *out, const void *bytes, size_t length) {
+static bool encode(struct auth_secret *out, const void *bytes, size_t length) {
     static const char digits[] = "0123456789ABCDEF";
     const unsigned char *in = bytes;
     for (size_t i = 0; i < length; i++) {
@@ -26,16 +26,14 @@ bool auth_form_encode(struct auth_secret *out, const void *bytes, size_t length)
 
 bool auth_form_field(struct auth_secret *out, const void *name, size_t name_length, const void *value,
                      size_t value_length) {
-    return (out->length == 0 || auth_secret_append(out, "&", 1)) &&
-           auth_form_encode(out, name, name_length) && auth_secret_append(out, "=", 1) &&
-           auth_form_encode(out, value, value_length);
+    return (out->length == 0 || auth_secret_append(out, "&", 1)) && encode(out, name, name_length) &&
+           auth_secret_append(out, "=", 1) && encode(out, value, value_length);
 }
 
 bool auth_form_basic(struct auth_secret *out, const void *id, size_t id_length, const void *secret,
                      size_t secret_length, bool encoded) {
     static const char prefix[] = AUTH_FORM_BASIC_PREFIX;
-    bool (*append)(struct auth_secret *, const void *, size_t) =
-        encoded ? auth_form_encode : auth_secret_append;
+    bool (*append)(struct auth_secret *, const void *, size_t) = encoded ? encode : auth_secret_append;
     struct auth_secret pair = {0};
     bool ok = append(&pair, id, id_length) && auth_secret_append(&pair, ":", 1) &&
               append(&pair, secret, secret_length) && auth_secret_append(out, prefix, sizeof prefix - 1) &&

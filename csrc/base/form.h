@@ -8,10 +8,8 @@
 
 #define AUTH_FORM_BASIC_PREFIX "Authorization: Basic "
 
-/* Appends the encoded bytes. false: no memory, or over AUTH_SECRET_MAX. */
-bool auth_form_encode(struct auth_secret *out, const void *bytes, size_t length);
-
-/* Appends `name=value`, both encoded, with `&` before it when `out` is not empty. false as above. */
+/* Appends `name=value`, both encoded, with `&` before it when `out` is not empty. false: no memory, or over
+ * AUTH_SECRET_MAX. */
 bool auth_form_field(struct auth_secret *out, const void *name, size_t name_length, const void *value,
                      size_t value_length);
 

@@ -68,17 +68,15 @@ static uint64_t new_id(void) {
     return id != 0 ? id : 1; /* 0 is the id of none */
 }
 
-enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
-                                          struct auth_record *record) {
+static enum auth_store_result put_record(struct auth_records *records, enum auth_record_kind kind,
+                                         const struct auth_record *record, int64_t age_ns) {
     struct auth_secret own = {0};
-    struct auth_secret *bytes = work_in(records, 0, &own);
+    struct auth_secret *bytes = work_in(records, 1, &own);
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
     enum auth_store_result result = AUTH_STORE_ERROR;
-    auth_clock_boot_id(record->boot_id);
-    record->id = record->id != 0 ? record->id : new_id();
     if (auth_seal_encrypt(bytes, record, records->key, records->name))
-        result = store->kind->put(store, name.text, bytes, 0, &records->call);
+        result = store->kind->put(store, name.text, bytes, age_ns, &records->call);
     else
         records->call.why = "the reply is too large, or memory is short";
     auth_secret_empty(bytes);
@@ -86,46 +84,33 @@ enum auth_store_result auth_records_write(struct auth_records *records, enum aut
     return result;
 }
 
-static bool has_id(const struct auth_records *records, const struct auth_secret *bytes, uint64_t id) {
-    struct auth_secret own = {0};
-    struct auth_secret *copy = work_in(records, 1, &own);
-    struct auth_record record = {0};
-    bool has = auth_secret_append(copy, bytes->data, bytes->length) &&
-               auth_seal_decrypt(&record, copy, records->key, records->name) && record.id == id;
-    auth_secret_empty(copy);
-    auth_secret_wipe(&own);
-    return has;
+enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
+                                          struct auth_record *record) {
+    auth_clock_boot_id(record->boot_id);
+    record->id = record->id != 0 ? record->id : new_id();
+    return put_record(records, kind, record, 0);
 }
 
-/* Copies the bytes that were checked: a process without the lock may be writing another reply. If such a
- * process has removed the record meanwhile, the copy is removed, too. */
-static enum auth_store_result copy_last(struct auth_records *records, const char *last, const char *token,
-                                        const struct auth_secret *bytes, int64_t age_ns) {
-    struct auth_secret own = {0};
-    struct auth_secret *now = work_in(records, 1, &own);
-    struct auth_store *store = records->store;
-    enum auth_store_result result = store->kind->put(store, token, bytes, age_ns, &records->call);
-    if (result == AUTH_STORE_OK)
-        result = store->kind->get(store, last, now, &age_ns, &records->call);
-    if (result == AUTH_STORE_ABSENT)
-        (void)store->kind->remove(store, token, &records->call);
-    auth_secret_empty(now);
-    auth_secret_wipe(&own);
-    return result;
-}
-
+/* Writes what was checked: a process without the lock may be writing another reply. If such a process has
+ * removed the record meanwhile, the copy is removed, too. */
 enum auth_store_result auth_records_promote(struct auth_records *records, uint64_t good) {
     struct auth_secret own = {0};
     struct auth_secret *bytes = work_in(records, 0, &own);
     struct auth_store *store = records->store;
     struct name last = record_name(records, AUTH_RECORD_LAST);
-    struct name token = record_name(records, AUTH_RECORD_TOKEN);
+    struct auth_record record = {0};
     int64_t age_ns = -1;
-    enum auth_store_result result = store->kind->get(store, last.text, bytes, &age_ns, &records->call);
-    if (result == AUTH_STORE_OK && !has_id(records, bytes, good))
+    enum auth_store_result result = open_record(records, AUTH_RECORD_LAST, &record, bytes, &age_ns);
+    if (result == AUTH_STORE_OK && record.id != good)
         result = AUTH_STORE_ABSENT;
     else if (result == AUTH_STORE_OK)
-        result = copy_last(records, last.text, token.text, bytes, age_ns);
+        result = put_record(records, AUTH_RECORD_TOKEN, &record, age_ns);
+    if (result == AUTH_STORE_OK) {
+        auth_secret_empty(bytes);
+        result = store->kind->get(store, last.text, bytes, &age_ns, &records->call);
+        if (result == AUTH_STORE_ABSENT)
+            (void)store->kind->remove(store, record_name(records, AUTH_RECORD_TOKEN).text, &records->call);
+    }
     auth_secret_empty(bytes);
     auth_secret_wipe(&own);
     return result;
