@@ -1,5 +1,4 @@
-/* The two clocks; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* The two clocks; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/clock.h"
 #include "base/descriptor.h"
 

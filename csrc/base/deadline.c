@@ -1,5 +1,4 @@
-/* The deadline; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* The deadline; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/deadline.h"
 
 #include <string.h>

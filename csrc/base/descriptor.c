@@ -1,5 +1,4 @@
-/* Descriptors; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Descriptors; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/descriptor.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
-/* Small files, read and replaced whole; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Small files, read and replaced whole; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/file.h"
 #include "base/clock.h"
 #include "base/descriptor.h"

@@ -1,5 +1,4 @@
-/* Form encoding; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Form encoding; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/form.h"
 
 #include <string.h>

@@ -1,5 +1,4 @@
-/* Expiry tracking; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Expiry tracking; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/lifetime.h"
 
 #include <math.h>

@@ -1,7 +1,5 @@
 /* Expiry tracking: when a token was asked for and how long it lives -> fresh, stale or expired. Arithmetic
- * only: no clock, no memory, no failure.
- *
- * SPDX-License-Identifier: MIT */
+ * only: no clock, no memory, no failure. SPDX-License-Identifier: MIT */
 #ifndef AUTH_LIFETIME_H
 #define AUTH_LIFETIME_H
 

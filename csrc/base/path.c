@@ -1,5 +1,4 @@
-/* Paths followed step by step; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Paths followed step by step; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/path.h"
 #include "base/descriptor.h"
 

@@ -1,5 +1,4 @@
-/* Terminals and other programs; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Terminals and other programs; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/tty.h"
 #include "base/descriptor.h"
 

@@ -1,7 +1,5 @@
 /* What the command needs beside Lua's own functions: the width of a terminal, a line typed without echo, and
- * other programs. Never loaded by a program that uses the library.
- *
- * SPDX-License-Identifier: MIT */
+ * other programs. Never loaded by a program that uses the library. SPDX-License-Identifier: MIT */
 #ifndef AUTH_TTY_H
 #define AUTH_TTY_H
 

@@ -1,5 +1,4 @@
-/* The budget of token requests; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* The budget of token requests; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "cache/budget.h"
 #include "cache/folder_store.h"
 

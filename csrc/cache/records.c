@@ -1,5 +1,4 @@
-/* The records of one token; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* The records of one token; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "cache/records.h"
 #include "base/lifetime.h"
 

@@ -1,5 +1,4 @@
-/* Sealing; the contract and the format are in the header.
- * SPDX-License-Identifier: MIT */
+/* Sealing; the contract and the format are in the header. SPDX-License-Identifier: MIT */
 #include "cache/seal.h"
 
 #include <sodium.h>

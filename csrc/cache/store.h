@@ -1,7 +1,6 @@
 /* Where sealed records are kept for other processes: a folder of one machine, or a server that many machines
  * share. A store sees names and ciphertext. Each call blocks until it is done, its deadline is over or it is
- * cancelled. Nothing a store does may fail a call for a token.
- * SPDX-License-Identifier: MIT */
+ * cancelled. Nothing a store does may fail a call for a token. SPDX-License-Identifier: MIT */
 #ifndef AUTH_STORE_H
 #define AUTH_STORE_H
 

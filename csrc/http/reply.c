@@ -1,5 +1,4 @@
-/* Replies; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Replies; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "http/reply.h"
 
 #include <ctype.h>

@@ -1,5 +1,4 @@
-/* Requests; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Requests; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "http/request.h"
 
 #include <stddef.h>

@@ -1,5 +1,4 @@
-/* Where trust comes from; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Where trust comes from; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "http/trust.h"
 #include "base/file.h"
 

@@ -1,5 +1,4 @@
-/* The certificate file and folder that a server is verified against.
- * SPDX-License-Identifier: MIT */
+/* The certificate file and folder that a server is verified against. SPDX-License-Identifier: MIT */
 #ifndef AUTH_TRUST_H
 #define AUTH_TRUST_H
 

@@ -1,5 +1,4 @@
-/* Helpers of the binding; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Helpers of the binding; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "lua/lauth.h"
 #include "base/form.h"
 

@@ -1,6 +1,5 @@
-/* Opens central.auth.console: terminals and other programs, for the command only.
- *
- * SPDX-License-Identifier: MIT */
+/* Opens central.auth.console: terminals and other programs, for the command only. SPDX-License-Identifier:
+ * MIT */
 #include "base/tty.h"
 #include "lua/lauth.h"
 

@@ -1,6 +1,5 @@
 /* Time and expiry for Lua: the clock, the tracker, which has a token and its lifetime, and the getter, the C
  * function behind `auth.token()`. With a fresh token it reads one clock: no lock, no table, no Lua code.
- *
  * SPDX-License-Identifier: MIT */
 #include "base/lifetime.h"
 #include "lua/lauth.h"

@@ -1,5 +1,4 @@
-/* Dialling; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* Dialling; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "redis/redis_dial.h"
 #include "base/descriptor.h"
 #include "worker/worker.h"

@@ -1,5 +1,4 @@
-/* The Redis store; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* The Redis store; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "redis/redis_store.h"
 #include "redis/redis_connection.h"
 #include "worker/gate.h"

@@ -1,5 +1,4 @@
-/* TLS of a connection to Redis; the contract is in the header.
- * SPDX-License-Identifier: MIT */
+/* TLS of a connection to Redis; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "redis/redis_tls.h"
 
 #include <errno.h>
