@@ -117,18 +117,17 @@ local rows = {
   end },
   { "herd", function()
     local herd = { OURS, GO, CURL, OAUTHLIB, AUTHLIB }
-    local function requests(place, refused)
+    local function sample(place, refused)
       return function(peer)
         local before = server:requests()
-        peers.run(peer, place, HERD, nil, refused)
-        return server:requests() - before
+        local took = peers.run(peer, place, HERD, nil, refused)
+        return server:requests() - before, took
       end
     end
-    compare(1, herd, requests(private), measure(("token requests of %d processes at once"):format(HERD), "requests"))
-    compare(1, herd, requests(at { folder = folder, token_url = server.refusing_url }, true),
-      measure("… when the server refuses the credentials", "requests"))
-    compare(3, herd, function(peer) return peers.run(peer, private, HERD) end,
-      measure(("%d processes at once, until all have a token"):format(HERD), "ms"))
+    compare(3, herd, sample(private), measure(("token requests of %d processes at once"):format(HERD), "requests"),
+      measure("… until all have a token", "ms"))
+    compare(1, herd, sample(at { folder = folder, token_url = server.refusing_url }, true),
+      measure("… token requests when the server refuses the credentials", "requests"))
   end },
   { "renew", function()
     compare(7, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside "renew",
