@@ -28,6 +28,13 @@ describe("the picture of a token's life", function()
     assert.matches("\nstale, renews at the next call, expires in 1 min 1 s %(%d%d:%d0:00 %S+%)$", drawn)
   end)
 
+  it("has no window for a ready-made token, which is not renewed but read again", function()
+    local status = { state = "fresh", source = "ready-made", expires_in = 3600, renews_in = 60, expires_at = 0,
+      lifetime = 7200 }
+    local drawn = token_bar.draw(status, 41, plain, false)
+    assert.matches("^" .. ("%-"):rep(20) .. "O" .. ("="):rep(18) .. "!\nfresh, expires in 1 h 0 min %b()$", drawn)
+  end)
+
   it("fits any terminal, and is none without a token", function()
     local status = { state = "fresh", expires_in = 1, renews_in = 1, expires_at = 0, lifetime = 1 }
     for _, width in ipairs { 2, 10, 80, 500 } do

@@ -26,13 +26,19 @@ local function part(column, now, window, margin)
   return column < margin and "window" or "margin"
 end
 
+-- A ready-made token is read again, and not renewed.
+local function is_renewed(status)
+  return status.source ~= "ready-made"
+end
+
 local function caption(status)
-  local renews = status.renews_in and status.renews_in > 0 and ("renews in %s"):format(duration(status.renews_in))
-    or "renews at the next call"
+  local renews = not is_renewed(status) and ""
+    or status.renews_in and status.renews_in > 0 and (", renews in %s"):format(duration(status.renews_in))
+    or ", renews at the next call"
   local at = time_of_day(status.expires_at)
   local expiry = status.expires_in > 0 and ("expires in %s (%s)"):format(duration(status.expires_in), at)
     or "expired at " .. at
-  return ("%s, %s, %s"):format(status.state, renews, expiry)
+  return ("%s%s, %s"):format(status.state, renews, expiry)
 end
 
 --- Returns the bar and the text below it; nil if there is no token.
@@ -50,8 +56,8 @@ function token_bar.draw(status, width, paint, utf8)
     return math.max(0, math.min(width - 1, math.floor((1 - remaining / status.lifetime) * width)))
   end
   local now = column(status.expires_in)
-  local window = column(status.expires_in - math.max(status.renews_in or 0, 0))
   local margin = column(math.min(30, status.lifetime / 10))
+  local window = is_renewed(status) and column(status.expires_in - math.max(status.renews_in or 0, 0)) or margin
   local characters, bar, at = CHARACTERS[utf8 and "utf8" or "plain"], {}, 0
   while at < width do
     local name, from = part(at, now, window, margin), at
