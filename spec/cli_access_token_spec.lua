@@ -131,9 +131,11 @@ describe("central-auth with a ready-made token", function()
       local found, status = findings({ CENTRAL_ACCESS_TOKEN = jwt(-5) }, "--offline")
       assert.equal("1 bad", status .. " " .. found.token.result)
       assert.matches("the token expired at", found.token.message)
+      assert.is_nil(found.token.advice) -- the message has it
       found, status = findings { CENTRAL_ACCESS_TOKEN = false, CENTRAL_ACCESS_TOKEN_FILE = "/no/such" }
       assert.equal("1 bad", status .. " " .. found.token.result)
       assert.matches("No such file", found.token.message)
+      assert.equal("see access_token_file in the manual", found.token.advice)
       found, status = findings { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRET = "s" }
       assert.equal("1 bad", status .. " " .. found.credentials.result)
       assert.matches("^client_secret .*conflicts with access_token", found.credentials.message)

@@ -41,11 +41,12 @@ local function cache(description, problem, report)
   report("note", "shared token", description, "tokens still work, with more requests")
 end
 
-local function token(client, report)
+local function token(client, report, ready_made)
   local value, message, code = client:token()
   if not value then
     return report("bad", "token", message, code == "oauth" and "run central-auth login to replace the credentials"
-      or code ~= "expired" and "see the checks above" or nil)
+      or not ready_made and "see the checks above"
+      or code ~= "expired" and ("see %s in the manual"):format(ready_made.name) or nil)
   end
   local status = client:status()
   if status.source == "ready-made" then
@@ -64,7 +65,7 @@ return function(context, report)
   if not client then
     return
   elseif context.config.ready_made then
-    return token(client, report)
+    return token(client, report, context.config.ready_made)
   elseif context.ready then
     client:status { shared = true }
   end
