@@ -332,7 +332,7 @@ describe("central-auth login", function()
     }, { https_proxy = "http://127.0.0.1:1" })
     assert.equal(0, status, shown)
     assert.matches("An API call failed: .-127.0.0.1.-\r\nIf the cluster is wrong, run central%-auth login "
-      .. "%-%-cluster NAME%.", shown)
+      .. "%-%-cluster NAME %-%-profile lab%.", shown)
     assert.is_nil(shown:find(good.client_secret, 1, true))
     assert.equal(good.client_secret, dofile(home:profile "lab").client_secret)
     assert.equal("EU-1", dofile(home:profile "lab").cluster)
@@ -392,10 +392,15 @@ describe("central-auth login", function()
     local _, said, status = home:run("login", { CENTRAL_CLIENT_ID = good.client_id,
       CENTRAL_CLIENT_SECRET = good.client_secret, CENTRAL_BASE_URL = good.base_url })
     assert.equal(0, status, said)
-    assert.matches("\nAn API call failed: [^\n]*403[^\n]*\nIf the cluster is wrong, run ", said)
+    assert.matches("\nAn API call failed: [^\n]*403[^\n]*\nIf the cluster is wrong, run central%-auth login"
+      .. " %-%-cluster NAME%.\n", said)
     assert.matches("\nNext: central%-auth token\n$", said)
     assert.equal(0, select(3, home:run "token"))
     assert.equal(good.base_url, dofile(home:profile()).base_url)
+    good:fail { status = 403, times = 1, of = "api" }
+    _, said = home:run("login -p lab", { CENTRAL_CLIENT_ID = good.client_id,
+      CENTRAL_CLIENT_SECRET = good.client_secret, CENTRAL_BASE_URL = good.base_url })
+    assert.matches("run central%-auth login %-%-cluster NAME %-%-profile lab%.\n", said)
   end)
 
   it("hears Ctrl-C at each question, and the end of input", function()

@@ -78,17 +78,22 @@ end
 
 local TEST_PATH, TEST_CALL = "/network-monitoring/v1/aps", { query = { limit = 1 }, retry = 1, timeout = 10 }
 
+-- Returns a command for the user to run. `named`: the profile, if the command does not find it by itself.
+local function command(words, named)
+  return ("central-auth %s%s"):format(words, named and " --profile " .. named or "")
+end
+
 -- Makes an API call. Its failure is only a note: it may be due to the role, and tokens work.
-local function check_api(options, made)
+local function check_api(options, made, named)
   local reply, message = made:get(TEST_PATH, TEST_CALL)
   terminal.note(options, reply and "An API call succeeded." or ("An API call failed: %s\nIf the cluster is wrong, run"
-    .. " central-auth login --cluster NAME."):format(message))
+    .. " %s."):format(message, command("login --cluster NAME", named)))
   return reply ~= nil
 end
 
 -- Makes a client with the new values of the profile, and unless `no_check` is set gets a token and makes an API call.
 -- Returns whether API calls can work.
-local function check(options, values)
+local function check(options, values, named)
   values.log = session.log(options) or values.log
   local settings = try_source(config.complete(values))
   local has_api = settings.base_url ~= nil
@@ -103,13 +108,7 @@ local function check(options, values)
   end
   terminal.note(options, ("The server accepted the credentials; a token is valid for %s."):format(
     duration(made:status().expires_in)))
-  return has_api and check_api(options, made)
-end
-
--- Returns the next command to run. `named`: the profile, if the command does not find it by itself.
-local function next_command(named, has_api)
-  local words = has_api and "central-auth api " .. TEST_PATH or "central-auth token"
-  return named and ("%s --profile %s"):format(words, named) or words
+  return has_api and check_api(options, made, named)
 end
 
 --- Asks for missing values, checks the credentials, and saves the profile.
@@ -122,11 +121,12 @@ function login.run(options)
   try(ask_for_missing(values, entry and entry.options or {}))
   try(consent.to_replace(options, name, entry, values.client_id))
   local source = { values = values, from = values.from }
-  local has_api = check(options, try_source(profile_store.merge(name, source)))
+  local named = (options.profile or chosen == false) and name
+  local has_api = check(options, try_source(profile_store.merge(name, source)), named)
   local path = try(profile_store.put(name, source, "central-auth login"))
   terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
     entry and "; its comments are lost" or ""))
-  terminal.note(options, "Next: " .. next_command((options.profile or chosen == false) and name, has_api))
+  terminal.note(options, "Next: " .. command(has_api and "api " .. TEST_PATH or "token", named))
 end
 
 return login
