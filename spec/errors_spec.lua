@@ -48,6 +48,8 @@ describe("errors #valgrind", function()
     assert.equal("", errors.suggest("ecret", known))
     assert.equal("", errors.suggest("colour", known))
     assert.equal("", errors.suggest("", known))
+    assert.equal("", errors.suggest("17", { "UK", "UAE" })) -- no letter of it remains
+    assert.equal('; did you mean "UK"?', errors.suggest("GK", { "UK", "UAE" }))
   end)
 
   it("mistakes are raised at the line outside the package that made them", function()

@@ -256,7 +256,7 @@ function errors.suggest(name, known)
   local best, nearest = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(known) do
     local d = edit_distance(name:lower(), candidate:lower())
-    if d < nearest then
+    if d < nearest and d < #candidate then -- else no letter of it remains
       best, nearest = candidate, d
     end
   end
