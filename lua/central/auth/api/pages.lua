@@ -18,7 +18,8 @@ local early_request = util.lazy "central.auth.api.early_request"
 ---@field query? table<string, any> as for `request`
 ---@field headers? table<string, string | number> as for `request`
 ---@field timeout? number seconds, for each page
----@field prefetch? boolean request the next page while the program works on this one; not with the option `wait`
+---@field prefetch? boolean request the next page while the program works on this one, and again if that fails; not with
+--- the option `wait`
 ---@field retry? false | integer as for `request`
 ---@field try_timeout? number as for `request`
 
