@@ -102,15 +102,15 @@ static bool read_source(struct fetch *fetch, const struct auth_secret_source *so
 }
 
 static bool get_secret(struct fetch *fetch) {
-    const struct auth_fetch_order *order = fetch->order;
+    struct auth_fetch_order *order = fetch->order;
     struct auth_secret *secret = &fetch->result->secret;
-    bool is_given = order->current.length > 0 || order->secret.kind == AUTH_SECRET_NONE;
-    if (is_given && !copy(secret, &order->current))
-        return end(fetch, AUTH_FETCH_MEMORY);
-    if (is_given && !order->reread)
-        return true;
-    if (order->secret.kind == AUTH_SECRET_NONE)
-        return end(fetch, AUTH_FETCH_UNCHANGED);
+    bool has_source = order->secret.kind != AUTH_SECRET_NONE;
+    if (!has_source || (order->current.length > 0 && !order->reread)) {
+        struct auth_secret unused = *secret;
+        *secret = order->current;
+        order->current = unused;
+        return !order->reread || end(fetch, AUTH_FETCH_UNCHANGED);
+    }
     if (!read_source(fetch, &order->secret, "client_secret", secret))
         return false;
     fetch->result->secret_was_read = true;
@@ -404,8 +404,12 @@ static bool make_request(struct fetch *fetch) {
         return false;
     if (reply->failure != AUTH_TRANSFER_OK && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
+    struct auth_secret body = attempt->reply.body; /* both are empty, but have memory of a fetch before */
+    struct auth_secret trace = attempt->reply.trace;
     attempt->reply = *reply;
-    attempt->reply.headers = attempt->reply.body = attempt->reply.trace = (struct auth_secret){0};
+    attempt->reply.headers = (struct auth_secret){0};
+    attempt->reply.body = body;
+    attempt->reply.trace = trace;
     if (reply->failure == AUTH_TRANSFER_MEMORY || !copy(&attempt->reply.body, &reply->body) ||
         !copy(&attempt->reply.trace, &reply->trace))
         return end(fetch, AUTH_FETCH_MEMORY);
@@ -517,7 +521,8 @@ struct auth_fetch *auth_fetch_new(void) {
     return fetch != NULL ? &fetch->visible : NULL;
 }
 
-#define ATTEMPT(i) offsetof(struct fetch, visible.result.attempts[i].reply.body)
+#define BODY(i) offsetof(struct fetch, visible.result.attempts[i].reply.body)
+#define TRACE(i) offsetof(struct fetch, visible.result.attempts[i].reply.trace)
 #define RECORD(kind) offsetof(struct fetch, visible.result.records[kind].bytes)
 static const size_t secrets[] = {offsetof(struct fetch, visible.order.form),
                                  offsetof(struct fetch, visible.order.secret.value),
@@ -533,10 +538,14 @@ static const size_t secrets[] = {offsetof(struct fetch, visible.order.form),
                                  offsetof(struct fetch, stores.key),
                                  offsetof(struct fetch, stores.scratch[0]),
                                  offsetof(struct fetch, stores.scratch[1]),
-                                 ATTEMPT(0),
-                                 ATTEMPT(1),
-                                 ATTEMPT(2),
-                                 ATTEMPT(3),
+                                 BODY(0),
+                                 TRACE(0),
+                                 BODY(1),
+                                 TRACE(1),
+                                 BODY(2),
+                                 TRACE(2),
+                                 BODY(3),
+                                 TRACE(3),
                                  RECORD(AUTH_RECORD_TOKEN),
                                  RECORD(AUTH_RECORD_LAST)};
 enum { SECRETS = sizeof secrets / sizeof *secrets };

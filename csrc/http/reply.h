@@ -48,7 +48,7 @@ struct auth_reply {
     char challenge[1024];      /* WWW-Authenticate: the field that has a Bearer challenge, else empty */
     char location_host[256];   /* of a redirect; the rest of its URL is not kept */
     /* The reply's own; zeroed by the next start or cancel. */
-    struct auth_secret headers; /* all its header fields as they came: "Name: value" and "\\n" each */
+    struct auth_secret headers; /* all its header fields as they came: "Name: value" and "\\n" each; plain */
     struct auth_secret body;
     /* Of a request with `trace`: libcurl's own words and the header lines of both sides. Each line begins
      * with "* ", "> " or "< ", as curl -v shows it. Values of header fields whose names say that they are

@@ -192,6 +192,7 @@ struct auth_transfer *auth_transfer_new(void) {
     struct auth_transfer *transfer = calloc(1, sizeof *transfer);
     if (transfer == NULL)
         return NULL;
+    transfer->reply.headers.plain = true;
     bool entered = auth_gate_enter(); /* while the process exits, without */
     bool opened = open_handles(transfer);
     if (entered)

@@ -225,11 +225,12 @@ static void fetches_on_the_thread_of_who_waits(void **state) {
     for (int i = 0; i < 2; i++) {
         atomic_store(&threads_refused, 1);
         auth_notifier_clear(&done);
-        (void)order_from(&session, server.url);
+        order_from(&session, server.url)->request.trace = true;
         assert_true(auth_session_fetch(&session, &done, 10 * AUTH_NS_PER_S));
         assert_false(auth_session_is_under_way(&session));
         assert_true(auth_notifier_wait(&done, 0));
         assert_fetched(&session);
+        assert_true(auth_session_result(&session)->attempts[0].reply.trace.length > 0);
         auth_session_discard(&session);
         assert_int_equal(atomic_load(&threads_refused), 1); /* none was asked for */
     }
