@@ -6,18 +6,20 @@ local util = {}
 local PAUSE_MAX = 60 -- seconds
 local DOUBLINGS_MAX = 16
 
+local Lazy = {}
+
+function Lazy:__index(key)
+  local module = require(self.module_name)
+  setmetatable(self, { __index = module })
+  return module[key]
+end
+
 --- Returns a table that loads the module `name` when one of its fields is first read, so that a start with a cached
 --- token loads only what it needs.
 ---@param name string
 ---@return table
 function util.lazy(name)
-  return setmetatable({}, {
-    __index = function(self, key)
-      local module = require(name)
-      getmetatable(self).__index = module
-      return module[key]
-    end,
-  })
+  return setmetatable({ module_name = name }, Lazy)
 end
 
 --- Returns a value for a to-be-closed variable, `local _ <close> = defer(…)`: the function is called when the variable
