@@ -121,6 +121,7 @@ local rows = {
       return function(peer)
         local before = server:requests()
         local took = peers.run(peer, place, HERD, nil, refused)
+        process.run "sleep 0.2" -- nginx writes its log once it has ended a request
         return server:requests() - before, took
       end
     end
