@@ -441,11 +441,11 @@ describe("the source of a ready-made token", function()
 
   it("that gives what no header can carry is named, and not repeated", function()
     for text, problem in pairs {
-      ["Bearer " .. NAME] = "byte 7 is a character that no bearer token has; the token must stand alone,"
-        .. ' without "Bearer" or quotes',
+      ["Bearer " .. NAME] = "byte 7 is a character that no bearer token has there; the token must stand alone,"
+        .. ' without "Bearer", a name or quotes',
       ['"' .. NAME .. '"'] = "byte 1 is a character", [NAME .. "\u{E9}"] = "byte 19 is a character",
-      [NAME .. "\n" .. NAME] = "it has more than one line", [""] = "it is empty", ["\n"] = "it is empty",
-      [NAME .. "\0"] = "byte 19 is a control character",
+      [NAME .. "\n" .. NAME] = "it has more than one line, but must stand alone",
+      ["CENTRAL_ACCESS_TOKEN=" .. NAME] = "byte 22 is a character", [""] = "it is empty", ["\n"] = "it is empty", [NAME .. "\0"] = "byte 19 is a control character",
     } do
       for _, options in ipairs { { access_token_file = file(text) }, { access_token = function() return text end },
         text:find "^%C+$" and { access_token = text } or nil } do
@@ -460,6 +460,7 @@ describe("the source of a ready-made token", function()
         assert.is_nil(message:find(NAME, 1, true), message)
       end
     end
+    assert.equal(NAME .. "==", client_of({ access_token = NAME .. "==" }).client:token())
   end)
 end)
 

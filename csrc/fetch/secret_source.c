@@ -89,7 +89,7 @@ bool auth_secret_source_check(const struct auth_secret *secret, char problem[AUT
     if (i == secret->length)
         set_problem(problem, "it is empty");
     else if (secret->data[i] == '\n' || secret->data[i] == '\r')
-        set_problem(problem, "it has more than one line; the secret must stand alone");
+        set_problem(problem, "it has more than one line, but must stand alone");
     else
         (void)snprintf(problem, AUTH_SECRET_PROBLEM_MAX,
                        "byte %zu is a control character (0x%02X): this is no text", i + 1, secret->data[i]);

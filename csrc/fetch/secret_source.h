@@ -27,11 +27,10 @@ bool auth_secret_source_read_environment(struct auth_secret_source *source);
 
 /* Appends the secret to `out`, which is empty; of a file or a command without a line end behind it and a
  * byte-order mark before it. false: `out` is wiped, and `problem` says why, to follow the name of the option:
- * "/run/x: Permission denied", "the command ended with status 1", "it is empty", "it has more than one line;
- * the secret must stand alone". A file that
- * others may read or write, or that is another user's, is refused. Blocks until the deadline at most (but for
- * a file system that does not answer); a command that has not ended by then, or when it is cancelled, is
- * killed. */
+ * "/run/x: Permission denied", "the command ended with status 1", "it is empty", "it has more than one line,
+ * but must stand alone". A file that others may read or write, or that is another user's, is refused. Blocks
+ * until the deadline at most (but for a file system that does not answer); a command that has not ended by
+ * then, or when it is cancelled, is killed. */
 bool auth_secret_source_read(const struct auth_secret_source *source, const struct auth_deadline *deadline,
                              struct auth_secret *out, char problem[AUTH_SECRET_PROBLEM_MAX]);
 

@@ -66,7 +66,7 @@ static const char *check(const char *bytes, size_t length) {
 
 static void checks_what_is_in_it(void **state) {
     (void)state;
-    static const char lines[] = "it has more than one line; the secret must stand alone";
+    static const char lines[] = "it has more than one line, but must stand alone";
     char problem[AUTH_SECRET_PROBLEM_MAX];
     const struct auth_secret nothing = {0};
     assert_string_equal(check("hush", 4), "");

@@ -65,10 +65,10 @@ end
 -- Takes a token into use. Returns the failure where it can't be; true behind it: the token that is held is as good.
 function ReadyMade:_take_token(token)
   local source, current = self._source, self._source.current
-  local position = token:find "[^%w._~+/=-]" -- RFC 6750, 2.1
-  if position then
-    return self:_invalid(("byte %d is a character that no bearer token has; the token must stand alone, without"
-      .. ' "Bearer" or quotes'):format(position))
+  local position = token:match "^[%w._~+/-]*=*()" -- RFC 6750, 2.1
+  if position <= #token then
+    return self:_invalid(("byte %d is a character that no bearer token has there; the token must stand alone, without"
+      .. ' "Bearer", a name or quotes'):format(position))
   elseif current:is_invalidated(token) then
     return self:_expired "this token was refused or invalidated"
   end
