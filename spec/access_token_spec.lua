@@ -445,7 +445,8 @@ describe("the source of a ready-made token", function()
         .. ' without "Bearer", a name or quotes',
       ['"' .. NAME .. '"'] = "byte 1 is a character", [NAME .. "\u{E9}"] = "byte 19 is a character",
       [NAME .. "\n" .. NAME] = "it has more than one line, but must stand alone",
-      ["CENTRAL_ACCESS_TOKEN=" .. NAME] = "byte 22 is a character", [""] = "it is empty", ["\n"] = "it is empty", [NAME .. "\0"] = "byte 19 is a control character",
+      ["CENTRAL_ACCESS_TOKEN=" .. NAME] = "byte 22 is a character", [""] = "it is empty",
+      ["\n"] = "it is empty", [NAME .. "\0"] = "byte 19 is a control character",
     } do
       for _, options in ipairs { { access_token_file = file(text) }, { access_token = function() return text end },
         text:find "^%C+$" and { access_token = text } or nil } do

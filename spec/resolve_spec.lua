@@ -150,7 +150,7 @@ describe("config", function()
       '{ client_id = "arg", client_secret = "x" }'))
   end)
 
-  it("names misspelt variables where credentials are missing, and never their values", function()
+  it("names misspelt and empty variables where credentials are missing, and never their values", function()
     local message = show { CENTRAL_CLIENTID = "i", CENTRAL_SECRET = "hush", CENTRAL_TOKEN = "t",
       CENTRAL_FOOBAR = "hush" }
     assert.equal('config\tno credentials: run "central-auth login", or set CENTRAL_CLIENT_ID and CENTRAL_CLIENT_SECRET',
@@ -165,6 +165,9 @@ describe("config", function()
     end
     assert.is_nil(message:find("CENTRAL_TOKEN is", 1, true))
     assert.is_nil(message:find("hush", 1, true))
+    message = show { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRET = "", CENTRAL_TOKEN = "" }
+    assert.matches("^config\tno client secret: [^\n]*\n[^\n]*default.lua%. CENTRAL_CLIENT_SECRET is empty, and is"
+      .. " ignored%.\tclient_secret\n$", message)
     message = show { CENTRAL_CLIENT_ID = "i", CENTRAL_CLIENT_SECRT = "hush" }
     assert.matches("^config\tno client secret: [^\n]*\n[^\n]*did you mean CENTRAL_CLIENT_SECRET%?\tclient_secret\n$",
       message)

@@ -5,7 +5,7 @@ local errors = require "central.auth.errors"
 local lazy = require("central.auth.util").lazy
 local options = require "central.auth.config.options"
 local paths = require "central.auth.config.paths"
-local unknown_variables = require "central.auth.config.unknown_variables"
+local ignored_variables = require "central.auth.config.ignored_variables"
 
 local profile = lazy "central.auth.config.profile"
 
@@ -36,7 +36,7 @@ local CREATE = "Create credentials in HPE GreenLake: Manage Workspace, Personal 
 
 -- Returns sentences that name ignored variables; else how to create credentials.
 local function advice()
-  local sentences = unknown_variables()
+  local sentences = ignored_variables()
   for i, text in ipairs(sentences) do
     sentences[i] = text:find "%?$" and text or text .. "."
   end

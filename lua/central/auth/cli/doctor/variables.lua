@@ -1,13 +1,13 @@
--- The doctor's check of environment variables: names that begin like those of options, but are not, and have no effect.
+-- The doctor's check of environment variables: those that are misspelt or empty have no effect.
 -- SPDX-License-Identifier: MIT
 
-local unknown_variables = require "central.auth.config.unknown_variables"
+local ignored_variables = require "central.auth.config.ignored_variables"
 
 --- Reports each variable without effect.
 ---@param _ table the context
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(_, report)
-  for _, message in ipairs(unknown_variables()) do
+  for _, message in ipairs(ignored_variables()) do
     report("note", "variables", message)
   end
 end

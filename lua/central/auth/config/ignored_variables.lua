@@ -1,4 +1,5 @@
--- Finds environment variables whose names begin like those of options, but which are not options and have no effect.
+-- Finds environment variables that have no effect: their names begin like those of options, but are not, or they are
+-- empty.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -30,6 +31,10 @@ return function()
       messages[#messages + 1] = ("%s is not a variable of central-auth, and is ignored%s"):format(
         errors.printable(variable), nearest)
     end
+  end
+  for _, name in ipairs(names) do
+    local variable = "CENTRAL_" .. name:upper()
+    messages[#messages + 1] = os.getenv(variable) == "" and variable .. " is empty, and is ignored" or nil
   end
   return messages
 end
