@@ -24,6 +24,8 @@ peers.OURS = { name = "central-auth", words = OURS,
 peers.CACHE_ON = { name = "central-auth", words = OURS, mode = "renew-cached" }
 peers.IN_CQUEUES = { name = "central-auth", words = OURS, mode = "cqueues" }
 peers.IN_LUV = { name = "central-auth in luv", words = OURS, mode = "luv" }
+peers.PREFETCH = { name = "central-auth", words = OURS, mode = "prefetch" }
+peers.NO_PREFETCH = { name = "central-auth without it", words = OURS, mode = "no-prefetch" }
 peers.COMMAND = { name = "central-auth", first = { "lua5.4", "lua/central-auth", "token" } }
 peers.GO = { name = "Go oauth2", words = { BUILD .. "/bench/oauth2" }, needs = "test -x " .. BUILD .. "/bench/oauth2" }
 peers.OAUTHLIB = python("Python requests-oauthlib", "requests_oauthlib_peer.py", "requests_oauthlib")

@@ -32,7 +32,7 @@ http {
 
 -- Debian's nginx-light comes with it; without it there is no slow location.
 local ECHO = "/usr/lib/nginx/modules/ngx_http_echo_module.so"
-local SLOW = "location = /slow { echo_sleep 0.05; echo '{\"items\":[]}'; }"
+local SLOW = "location = /slow { echo_sleep 0.05; echo '{\"items\":[1],\"next\":\"$request_id\"}'; }"
 
 local PADDING = ("eyJhbGciOiJSUzI1NiJ9"):rep(38) -- tokens of GreenLake are as long
 

@@ -1,4 +1,5 @@
--- This library. first | warm | nothing | renew | renew-cached | calls | page | decode | cqueues | luv | steady
+-- This library. first | warm | nothing | renew | renew-cached | calls | page | decode | prefetch | no-prefetch |
+-- cqueues | luv | steady
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
@@ -58,6 +59,19 @@ elseif arg[1] == "decode" then -- what lua-cjson itself takes for that page: tim
     decode(body)
   end
   print((measure.now() - started) / PAGES * 1e6, (os.clock() - before) / PAGES * 1e6)
+elseif arg[1] == "prefetch" or arg[1] == "no-prefetch" then
+  assert(auth.get("/slow"))
+  local count = 0
+  started = measure.now()
+  for _ in auth.pages("/slow", { by = "page", prefetch = arg[1] == "prefetch" }) do
+    local until_then = measure.now() + 0.05
+    repeat until measure.now() >= until_then
+    count = count + 1
+    if count == EACH then
+      break
+    end
+  end
+  print((measure.now() - started) / EACH * 1000)
 elseif arg[1] == "cqueues" or arg[1] == "luv" then
   local client <close> = assert(auth.new { wait = require("central.auth.loops")[arg[1]] })
   local loops = require(arg[1]) -- luv must not be loaded first in a coroutine
