@@ -321,7 +321,8 @@ fuzz: deps-fuzz $(BUILD)/obj/modules.h ## the readers of cache files and of repl
 
 # --- installing: PREFIX and DESTDIR for packagers, LUADIR and the like for LuaRocks ----------------------------------
 
-# The command names its interpreter, which saves a search, and finds its modules wherever they are installed.
+# The command names its interpreter and its shared object, which saves searches, and finds its modules wherever they are
+# installed.
 install: build ## into PREFIX (default /usr/local)
 	@for file in $(LUAS); do install -D -m 644 lua/$$file "$(DESTDIR)$(LUADIR)/$$file" || exit 1; done
 	@install -D -m 644 $(HELP) "$(DESTDIR)$(LUADIR)/central/auth/help_texts.lua"
@@ -333,6 +334,7 @@ install: build ## into PREFIX (default /usr/local)
 	@install -d "$(DESTDIR)$(BINDIR)"
 	@{ echo "#!$$(command -v $(LUA) || echo /usr/bin/env $(LUA))"; \
 	  echo 'package.path, package.cpath = "$(LUADIR)/?.lua;" .. package.path, "$(LIBDIR)/?.so;" .. package.cpath'; \
+	  echo 'package.preload["central.auth.core"] = package.loadlib("$(LIBDIR)/central/auth/core.so", "luaopen_central_auth_core")'; \
 	  sed 1d lua/central-auth; } >$(BUILD)/central-auth
 	install -m 755 $(BUILD)/central-auth "$(DESTDIR)$(BINDIR)/central-auth"
 
