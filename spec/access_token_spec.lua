@@ -532,6 +532,21 @@ describe("a ready-made token and Central", function()
     assert.equal("expired", (select(3, client:get "/network-monitoring/v1/aps"))) -- it worked before
   end)
 
+  it("stays where one host accepts it and another does not", function()
+    local other <close> = sandbox.start()
+    local folder = process.scratch()
+    local both = process.write(folder .. "/ca.pem", process.read(server.ca_file) .. process.read(other.ca_file), "600")
+    local client <close> = assert(auth.new(with(base,
+      { access_token = made(), greenlake_url = other.base_url, ca_file = both })))
+    assert(client:get "/network-monitoring/v1/aps")
+    local _, message, code = client:get("/workspaces/v1/credentials", { app = "greenlake" })
+    assert.equal("api", code, message)
+    assert.matches("HTTP status 401: 127.0.0.1 refuses this token: it has ended, or is for another workspace, region"
+      .. " or service", message)
+    assert(client:get "/network-monitoring/v1/aps")
+    process.remove(folder)
+  end)
+
   it("that a call refuses which never succeeded is read again once a minute, and the call made again", function()
     local token, reads = made(), 0
     local own = core.clock()

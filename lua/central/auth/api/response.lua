@@ -150,6 +150,8 @@ local function advice(raw, call, clean)
   elseif raw.status == 401 and call.is_accepted_elsewhere then
     return (": %s accepts this token for other calls; the role of the credential's user, or its workspace, probably"
       .. " lacks a permission for this one"):format(host)
+  elseif raw.status == 401 and call.is_ready_made then
+    return (": %s refuses this token: it has ended, or is for another workspace, region or service"):format(host)
   elseif raw.status == 401 then
     return (": %s refuses even a token that was just issued: the credential belongs to another workspace or region,"
       .. " or was not created for this service"):format(host)
@@ -163,7 +165,7 @@ local function advice(raw, call, clean)
 end
 
 --- Returns the failure of an unsuccessful reply.
----@param call { name: string, host: string, is_accepted_elsewhere?: boolean }
+---@param call { name: string, host: string, is_accepted_elsewhere?: boolean, is_ready_made?: boolean }
 ---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string

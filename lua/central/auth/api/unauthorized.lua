@@ -67,15 +67,16 @@ local function wait_for_reset(source, deadline)
   return source.clock:boot()
 end
 
--- Returns whether the token may be invalid, and whether the same call succeeded with it before. The age of a ready-made
--- token, which may be the only one, is no reason, nor is a second refusal.
+-- Returns whether the token may be invalid, and whether the same call succeeded with it before. For a ready-made token,
+-- which may be the only one, the word of any host counts, at any age, and a second refusal does not.
 local function is_suspect(source, call, now)
   local accepted = accepted_of(source, call)
   local key, path_key = keys_of(call)
   call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.origin] or false
-  if call.refused_at and (call.sent_boot > call.refused_at or source.config.ready_made) then
+  call.is_ready_made = source.config.ready_made ~= nil
+  if call.refused_at and (call.sent_boot > call.refused_at or call.is_ready_made) then
     return false -- this token replaced the one that was refused first
-  elseif now - call.sent_boot >= YOUNG and not source.config.ready_made or not call.is_accepted_elsewhere then
+  elseif not (call.is_ready_made and accepted or call.is_accepted_elsewhere and now - call.sent_boot < YOUNG) then
     return true, false
   end
   return accepted.calls[path_key] or accepted.calls[key] or false, accepted.calls[key] or false
