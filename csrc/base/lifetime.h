@@ -8,15 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define AUTH_LIFETIME_DEFAULT_S 300.0 /* of a token whose server does not say how long it lives */
-#define AUTH_LIFETIME_MAX_S 86400.0   /* a longer life is cut: no token is trusted for a year */
-#define AUTH_LIFETIME_READY_MADE_S                                                                           \
-    1e9                             /* of a ready-made token whose end is not known; and its longest life */
-#define AUTH_LIFETIME_MARGIN_S 30.0 /* not handed out in its last seconds: a request takes time to arrive */
-#define AUTH_LIFETIME_WINDOW_S                                                                               \
-    600.0 /* renewal begins so long before expiry, or at a quarter of a short life */
-
-#define AUTH_LIFETIME_REFRESH_S 60.0 /* whatever the server advises, no token is renewed sooner */
+#define AUTH_LIFETIME_DEFAULT_S 300.0  /* of a token whose server does not say how long it lives */
+#define AUTH_LIFETIME_MAX_S 86400.0    /* a longer life is cut: no token is trusted for a year */
+#define AUTH_LIFETIME_READY_MADE_S 1e9 /* of a ready-made token without a known end; and its longest life */
+#define AUTH_LIFETIME_MARGIN_S 30.0    /* not returned in its last seconds: a request takes time to arrive */
+#define AUTH_LIFETIME_WINDOW_S 600.0   /* before expiry, when renewal begins; or a quarter of a short life */
+#define AUTH_LIFETIME_REFRESH_S 60.0   /* whatever the server advises, no token is renewed sooner */
 
 enum auth_lifetime_state {
     AUTH_LIFETIME_NONE,
@@ -32,9 +29,8 @@ struct auth_lifetime_terms {
                               before AUTH_LIFETIME_REFRESH_S, or a quarter of a short life */
     double renew_before_s; /* the user's window; cut to half the life, or a token would be born stale */
     double jitter;         /* 0 to 1: how much of the extra quarter of the window counts */
-    double
-        took_s; /* how long this token took to get: the next must begin in time, in half the life at most */
-    bool ready_made; /* no request renews it: it has no window, and its life is not cut */
+    double took_s;         /* to get this token: the next must begin in time, in half the life at most */
+    bool ready_made;       /* no request renews it: it has no window, and its life is not cut */
 };
 
 /* All zero is "no token". Spans count from `sent`: 0 < fresh_ns <= usable_ns < life_ns. */

@@ -5,8 +5,7 @@
 
 #include "base/secret.h"
 
-#define AUTH_REDACT_SHORT                                                                                    \
-    4 /* a needle shorter than this hides the whole text: its position would reveal it */
+#define AUTH_REDACT_SHORT 4 /* a shorter needle hides the whole text: its position would reveal it */
 #define AUTH_REDACT_TEXT_MAX ((size_t)64 * 1024) /* bytes; the caller cuts longer texts */
 
 /* Replaces each occurrence of the needle in `text`, as it is and percent-encoded, whatever the case of its

@@ -1,5 +1,4 @@
-/* The folder as a store; the contract is in the header. The only file that takes file locks.
- * SPDX-License-Identifier: MIT */
+/* The folder as a store; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "cache/folder_store.h"
 #include "base/descriptor.h"
 #include "base/file.h"

@@ -10,8 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char system_folder[] =
-    "/etc/ssl/certs"; /* Debian, Ubuntu, SUSE, Arch, Alpine, Fedora 38 and later */
+static const char system_folder[] = "/etc/ssl/certs"; /* Debian, Ubuntu, SUSE, Arch, Alpine, Fedora */
 
 bool auth_trust_hashed(const char *path) {
     DIR *folder = auth_file_list(AT_FDCWD, path);

@@ -182,7 +182,7 @@ static bool append_length(struct auth_secret *out, char sign, size_t length) {
     return auth_secret_append(out, line, (size_t)size);
 }
 
-/* Between commands only, or not at all. false: no memory. */
+/* Appends the whole command to what is to be sent, or nothing. false: no memory. */
 static bool append_command(struct auth_redis_connection *connection,
                            const struct auth_redis_command *command) {
     struct auth_secret *out = &connection->unsent;
