@@ -105,7 +105,7 @@ end
 
 local rows = {
   { "warm", function()
-    compare(7, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, peers.NOTHING }, inside "warm",
+    compare(5, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, peers.NOTHING }, inside "warm",
       measure("`token()` with a fresh token", "ns"))
   end },
   { "cached", function()
@@ -117,10 +117,10 @@ local rows = {
   { "first", function()
     local with_start = table.move(ALL, 1, #ALL - 1, 1, {})
     with_start[#ALL] = peers.AND_LUA
-    compare(31, with_start, function(peer)
+    compare(21, with_start, function(peer)
       return peers.run(peer, private, 1) + (peer == peers.AND_LUA and peers.run(peers.LUA, private, 1) or 0)
     end, measure("a new process and its first token, private CA", "ms"))
-    compare(31, ALL, function(peer) return peers.run(peer, system, 1) end,
+    compare(21, ALL, function(peer) return peers.run(peer, system, 1) end,
       measure("a new process and its first token, system's trust store", "ms"))
   end },
   { "memory", function()
@@ -146,18 +146,18 @@ local rows = {
       measure("… token requests when the server refuses the credentials", "requests"))
   end },
   { "renew", function()
-    compare(7, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside "renew",
+    compare(5, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside "renew",
       measure("renewals by force, cache off", "per second", "more"))
-    compare(7, { peers.CACHE_ON, GO, OAUTHLIB, LIBCURL }, inside "renew",
+    compare(5, { peers.CACHE_ON, GO, OAUTHLIB, LIBCURL }, inside "renew",
       measure("renewals by force, cache on (peers have none)", "per second", "more"))
   end },
   { "calls", function()
-    compare(7, { OURS, GO, OAUTHLIB, LIBCURL }, inside "calls",
+    compare(5, { OURS, GO, OAUTHLIB, LIBCURL }, inside "calls",
       measure("API calls in turn, small JSON, kept connection", "per second", "more"),
       measure("… CPU time of a call", "µs"))
   end },
   { "page", function()
-    compare(7, { OURS, GO, OAUTHLIB, peers.AND_CJSON }, function(peer)
+    compare(5, { OURS, GO, OAUTHLIB, peers.AND_CJSON }, function(peer)
       local a_second, cpu = peers.inside(peer, "page", private)
       local decode, decode_cpu = 0, 0
       if peer == peers.AND_CJSON then
