@@ -52,8 +52,9 @@ texts.statuses = {
 }
 
 texts.environment = table.move(require "central.auth.config.environment", 1, 99, 2, {
-  { "CENTRAL_CLIENT_ID, CENTRAL_CLIENT_SECRET", "The credentials. Every option of the library has such a variable: "
-    .. "CENTRAL_ and its name in capitals, CENTRAL_CLIENT_SECRET_FILE and CENTRAL_PROFILE among them." },
+  { "CENTRAL_CLIENT_ID, CENTRAL_CLIENT_SECRET", "The credentials; or CENTRAL_ACCESS_TOKEN, a ready-made token. Every"
+    .. " option of the library has such a variable: CENTRAL_ and its name in capitals, CENTRAL_CLIENT_SECRET_FILE and"
+    .. " CENTRAL_PROFILE among them." },
 })
 
 texts.files = {
