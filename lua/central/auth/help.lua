@@ -40,6 +40,8 @@ local function state_of(client)
   local status = client:status()
   if status.state == "closed" then
     return "closed; make another client with auth.configure{ … }"
+  elseif status.state == "expired" then
+    return "the token has expired; auth.token() gets another"
   elseif status.state ~= "none" then
     return ("a %s token%s"):format(status.state,
       status.expires_in and ", valid for " .. util.duration(status.expires_in) or "")
