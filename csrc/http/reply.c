@@ -168,10 +168,13 @@ void auth_reply_trace(struct auth_reply *reply, int kind, const char *text, size
         const char *end = memchr(text, '\n', length);
         size_t whole = end != NULL ? (size_t)(end - text) + 1 : length;
         size_t line = whole;
+        bool is_rest = kind == CURLINFO_HEADER_OUT && reply->trace_is_cut;
         while (line > 0 && (text[line - 1] == '\n' || text[line - 1] == '\r'))
             line--;
-        if (line > 0)
+        if (line > 0 && !is_rest)
             trace_line(&reply->trace, sign, text, line);
+        if (kind == CURLINFO_HEADER_OUT)
+            reply->trace_is_cut = end == NULL;
         text += whole;
         length -= whole;
     }

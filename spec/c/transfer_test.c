@@ -471,6 +471,18 @@ static void traces_without_secrets(void **state) {
     stop(server);
 }
 
+static void traces_no_rest_of_a_line_that_was_sent_in_parts(void **state) {
+    (void)state;
+    static const char *const parts[] = {"A: b\r\nAuthorization: Bearer hu", "sh", "hush\r\nC: d\r\n\r\n"};
+    struct auth_reply reply = {0};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        auth_reply_trace(&reply, CURLINFO_HEADER_OUT, parts[i], strlen(parts[i]));
+        auth_reply_trace(&reply, CURLINFO_TEXT, "t", 1);
+    }
+    assert_string_equal(reply.trace.data, "> A: b\n> Authorization: [hidden]\n* t\n* t\n> C: d\n* t\n");
+    auth_secret_wipe(&reply.trace);
+}
+
 static void bounds_a_trace(void **state) {
     (void)state;
     static char text[2 * AUTH_TRACE_MAX];
@@ -936,6 +948,7 @@ int main(void) {
         cmocka_unit_test(sends_method_headers_and_body),
         cmocka_unit_test(sends_of_each_request_what_it_has),
         cmocka_unit_test(traces_without_secrets),
+        cmocka_unit_test(traces_no_rest_of_a_line_that_was_sent_in_parts),
         cmocka_unit_test(bounds_a_trace),
         cmocka_unit_test(asks_for_the_head_alone),
         cmocka_unit_test(hands_out_the_replys_headers),
