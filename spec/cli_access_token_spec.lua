@@ -71,7 +71,8 @@ describe("central-auth with a ready-made token", function()
     assert.matches('^state +fresh\n', (home:run("-p lab status", none)))
     local printed, said = home:run "-p lab token"
     assert.equal(token .. "\n", printed)
-    assert.equal('central-auth: the environment variable CENTRAL_ACCESS_TOKEN overrides the profile "lab"\n', said)
+    assert.equal('central-auth: the environment variable CENTRAL_ACCESS_TOKEN overrides the profile "lab"; unset it to'
+      .. " use the profile\n", said)
     process.run("chmod 644 " .. file)
     assert.matches("is open to others %(mode 0644%): run chmod 600 ",
       home:fails("token", { CENTRAL_ACCESS_TOKEN = false, CENTRAL_ACCESS_TOKEN_FILE = file }))
@@ -93,6 +94,11 @@ describe("central-auth with a ready-made token", function()
     assert.matches('the profile "default" has other credentials and was not changed: .*; %-%-yes replaces them', asked)
     local _, errors, status = home:run("login -y", process.credentials(server, ""))
     assert.equal(0, status, errors)
+    assert.matches('\ncentral%-auth: the environment variable CENTRAL_ACCESS_TOKEN overrides the profile "default";'
+      .. " unset it to use the profile\nNext: ", errors)
+    local rest = process.credentials(server, "")
+    rest.CENTRAL_ACCESS_TOKEN = false
+    assert.is_nil(select(2, home:run("login", rest)):find "overrides") -- CENTRAL_CLIENT_ID is the one in the profile
     assert.matches("client_id = ", process.read(home:profile()))
     assert.is_nil(process.read(home:profile()):find "access_token")
   end)

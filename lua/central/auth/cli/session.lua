@@ -11,7 +11,7 @@ local terminal = util.lazy "central.auth.cli.terminal"
 
 local session = {}
 
-local CREDENTIALS = { "client_id", "access_token", "access_token_file", "access_token_command" }
+local CREDENTIALS = { "access_token", "access_token_file", "access_token_command", "client_id" }
 local RENEWAL_MAX = 3 -- seconds that a renewal may take before the command ends
 
 --- Waits by yielding to central.auth.cli.main.
@@ -34,6 +34,20 @@ local function client_options(options)
   return { profile = options.profile, log = session.log(options), wait = session.wait }
 end
 
+--- Notes that a variable overrides the credentials of a profile. `saved`: values of the profile.
+---@param options { quiet?: boolean }
+---@param profile string
+---@param saved table<string, any>
+function session.note_override(options, profile, saved)
+  local by_environment = config.environment().values
+  for _, name in ipairs(CREDENTIALS) do
+    if by_environment[name] and by_environment[name] ~= saved[name] then
+      return terminal.note(options, ("central-auth: %s overrides the profile %q; unset it to use the profile"):format(
+        config.variable(name), profile))
+    end
+  end
+end
+
 --- Configures the default client, and returns it.
 ---@param options { profile?: string, verbose?: integer }
 ---@return central.auth.Client? client
@@ -45,12 +59,8 @@ function session.open(options)
   if not client then
     return nil, message, code, detail
   end
-  local by_environment = options.profile and config.environment().values
-  for _, name in ipairs(options.profile and CREDENTIALS or {}) do
-    if by_environment[name] then
-      terminal.note(options, ("central-auth: %s overrides the profile %q"):format(config.variable(name),
-        options.profile))
-    end
+  if options.profile then
+    session.note_override(options, options.profile, {})
   end
   return client
 end

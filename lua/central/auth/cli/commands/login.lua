@@ -126,6 +126,7 @@ function login.run(options)
   local path = try(profile_store.put(name, source, "central-auth login"))
   terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
     entry and "; its comments are lost" or ""))
+  session.note_override(options, name, values)
   terminal.note(options, "Next: " .. command(has_api and "api " .. TEST_PATH or "token", named))
 end
 
