@@ -19,12 +19,9 @@ enum { RECORD_DIGITS = 32 };
 
 struct folder {
     struct auth_store store;
+    int held; /* a descriptor of the folder, while the lock is held; else -1 */
     char path[];
 };
-
-static const char *path_of(const struct auth_store *store) {
-    return ((const struct folder *)store)->path;
-}
 
 static enum auth_store_result refuse(const char **why, const char *text) {
     *why = text;
@@ -67,6 +64,21 @@ static enum auth_store_result open_or_make_folder(const char *folder, int *fd, c
     return result;
 }
 
+/* Opens the folder for a call. With the lock held it is open, unless it was removed, or opened to others. */
+static enum auth_store_result enter(struct auth_store *store, bool makes, int *at, const char **why) {
+    const struct folder *folder = (const struct folder *)store;
+    struct stat info;
+    *at = folder->held;
+    if (*at >= 0 && fstat(*at, &info) == 0 && info.st_nlink > 0 && is_closed_to_others(&info))
+        return AUTH_STORE_OK;
+    return makes ? open_or_make_folder(folder->path, at, why) : open_folder(folder->path, at, why);
+}
+
+static void leave(const struct auth_store *store, int at) {
+    if (at != ((const struct folder *)store)->held)
+        close(at);
+}
+
 static enum auth_store_result check_file(int fd, size_t *size, const char **why) {
     struct stat info;
     if (fstat(fd, &info) != 0)
@@ -96,11 +108,11 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
                                   int64_t *age_ns, struct auth_store_call *call) {
     int at = -1;
     *age_ns = -1;
-    enum auth_store_result result = open_folder(path_of(store), &at, &call->why);
+    enum auth_store_result result = enter(store, false, &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
     result = read_file(at, name, out, &call->why);
-    close(at);
+    leave(store, at);
     return result;
 }
 
@@ -121,25 +133,25 @@ static enum auth_store_result put(struct auth_store *store, const char *name, co
                                   int64_t age_ns, struct auth_store_call *call) {
     int at = -1;
     (void)age_ns;
-    enum auth_store_result result = open_or_make_folder(path_of(store), &at, &call->why);
+    enum auth_store_result result = enter(store, true, &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
     int error = auth_file_replace(at, name, bytes, false);
     if (error == 0 && ends_in_last(name))
         auth_file_sweep(at, "", is_dead);
-    close(at);
+    leave(store, at);
     return error == 0 ? AUTH_STORE_OK : refuse(&call->why, strerror(error));
 }
 
 static enum auth_store_result remove_record(struct auth_store *store, const char *name,
                                             struct auth_store_call *call) {
     int at = -1;
-    enum auth_store_result result = open_folder(path_of(store), &at, &call->why);
+    enum auth_store_result result = enter(store, false, &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
     if (unlinkat(at, name, 0) != 0)
         result = failed(&call->why, errno);
-    close(at);
+    leave(store, at);
     return result;
 }
 
@@ -214,20 +226,32 @@ void auth_folder_write_note(const struct auth_lock *lock, const void *note, size
 /* The kernel releases it when its holder dies. */
 static enum auth_store_result lock_folder(struct auth_store *store, const char *name, int64_t lease_ns,
                                           struct auth_lock *lock, struct auth_store_call *call) {
+    struct folder *folder = (struct folder *)store;
     int at = -1;
     (void)lease_ns;
     *lock = (struct auth_lock){.fd = -1};
-    enum auth_store_result result = open_or_make_folder(path_of(store), &at, &call->why);
+    enum auth_store_result result = enter(store, true, &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
     result = take_lock(at, name, &lock->fd, &call->why);
     lock->held = result == AUTH_STORE_OK;
-    close(at);
+    if (lock->held && folder->held < 0) {
+        folder->held = at;
+        auth_descriptor_withhold(at);
+    }
+    leave(store, at);
     return result;
 }
 
+static void release(struct folder *folder) {
+    int at = folder->held;
+    folder->held = -1;
+    if (at >= 0)
+        auth_descriptor_close(at);
+}
+
 static void unlock_folder(struct auth_store *store, struct auth_lock *lock) {
-    (void)store;
+    release((struct folder *)store);
     if (is_held(lock)) {
         (void)flock(lock->fd, LOCK_UN); /* also where other processes have copies of the descriptor */
         auth_descriptor_close(lock->fd);
@@ -236,6 +260,7 @@ static void unlock_folder(struct auth_store *store, struct auth_lock *lock) {
 }
 
 static void free_folder(struct auth_store *store) {
+    release((struct folder *)store);
     free(store);
 }
 
@@ -254,6 +279,7 @@ struct auth_store *auth_folder_store_new(const char *path) {
     if (folder == NULL)
         return NULL;
     folder->store.kind = &kind;
+    folder->held = -1;
     memcpy(folder->path, path, length);
     return &folder->store;
 }

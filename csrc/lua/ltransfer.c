@@ -330,7 +330,7 @@ static int handle_notify(lua_State *L) {
     const struct auth_notifier *notifier = check_notifier(L, 2);
     luaL_argcheck(L, notifier != NULL, 2, "a notifier expected");
     if (!auth_session_notify(&handle->session, notifier))
-        return auth_lua_fail(L, "no descriptor is left for a notifier");
+        return auth_lua_fail(L, strerror(errno));
     lua_pushboolean(L, 1);
     return 1;
 }
