@@ -446,6 +446,7 @@ static CURLcode set_options(struct auth_transfer *transfer, const struct auth_re
 
 static bool fail(struct auth_transfer *transfer, CURLcode error) {
     struct auth_reply *reply = &transfer->reply;
+    transfer->options = 0; /* a reset takes back what libcurl was in the middle of */
     const char *text = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(error);
     if (strncmp(text, "Unsupported proxy ", 18) == 0) { /* it goes on with the URL and the password in it */
         text = "the proxy (option proxy, or the environment's) is not a URL that libcurl understands";
