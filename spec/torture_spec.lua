@@ -320,6 +320,8 @@ describe("without memory #torture #slow", function()
         repeat until transfer:wait(1)
         assert.equal("reply", transfer:finish().outcome)
       end
+      put()
+      put() -- the transfer keeps the memory that it has needed
       survive(put, function()
         local key <close>, name = core.record_key(core.secret "a-long-enough-secret", "identity")
         local store <close> = core.folder_store(cache)
