@@ -362,6 +362,12 @@ describe("the source of a ready-made token", function()
     assert.equal("closed", (select(3, cancelled:result())))
   end)
 
+  it("that is a command is run by the call that waits where no thread can be started", function()
+    local s = client_of { access_token_command = "echo " .. NAME }
+    s.threadless = true
+    assert.equal(NAME, s.client:token())
+  end)
+
   it("that is a profile is read again like a file", function()
     process.run("mkdir -p -m 700 " .. folder .. "/central-auth")
     local path = folder .. "/central-auth/default.lua"
