@@ -29,6 +29,10 @@ local function check(spec, options)
   return got
 end
 
+local function only_those()
+  return ("no authority counts but those in %s (ca_file from the argument ca_file)"):format(authority.file)
+end
+
 describe("the server's certificate", function()
   setup(function()
     folder = process.scratch()
@@ -57,7 +61,20 @@ describe("the server's certificate", function()
   end
 
   it("of an unknown authority is refused", function()
-    check { code = "tls", leaf = issue({ name = "unknown" }, stranger) }
+    local got = check { code = "tls", leaf = issue({ name = "unknown" }, stranger) }
+    assert.truthy(got.message:find(only_those(), 1, true), got.message)
+  end)
+
+  it("of an unknown authority is refused in an API call, which says who counts", function()
+    local good <close> = rude.start { leaf = issue { name = "for tokens" }, replies = GOOD }
+    local bad <close> = rude.start { leaf = issue({ name = "for calls" }, stranger), replies = GOOD }
+    local options = { ca_file = authority.file, base_url = bad.url:match "^https://[^/]+", timeout = 5 }
+    ask.token(good, options, function(client)
+      local none, message, code = client:get "/x"
+      assert.is_nil(none)
+      assert.equal("tls", code)
+      assert.truthy(message:find(only_those(), 1, true), message)
+    end)
   end)
 
   it("of an unknown authority is refused where only the system's are known", function()

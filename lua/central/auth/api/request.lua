@@ -304,8 +304,10 @@ local function after_failure(source, call, raw, failure, deadline)
   elseif raw then
     return nil, finish(source, call, raw, reply, retry_after)
   end
-  return nil, errors.fail(failure.code, ("%s: %s (asking %s%s)"):format(call.name,
-    cleaner(source, call)(failure.message), call.host, proxy.source(source.config, call.url)), failure.detail)
+  local config = source.config
+  return nil, errors.fail(failure.code, ("%s: %s (asking %s%s%s)"):format(call.name,
+    cleaner(source, call)(failure.message), call.host, proxy.source(config, call.url),
+    response_error.trust_advice(config, failure.code)), failure.detail)
 end
 
 -- Makes one attempt with a token. Returns the seconds before the retry; or nil and the results of the call.

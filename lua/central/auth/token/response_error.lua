@@ -127,6 +127,21 @@ function response_error.of(raw, clean)
   return http_failure(raw, fields, detail, clean, challenge)
 end
 
+--- What may help where a server's certificate was refused; "" after any other failure.
+---@param config central.auth.Config
+---@param code central.auth.Code
+---@return string
+function response_error.trust_advice(config, code)
+  local option = config.ca_file and "ca_file" or config.ca_path and "ca_path"
+  if code ~= "tls" then
+    return ""
+  elseif option then
+    return ("; no authority counts but those in %s (%s from %s)"):format(errors.printable(config[option]), option,
+      config.from[option])
+  end
+  return "; where the certificate is of a private authority, or a proxy's, name that in ca_file"
+end
+
 --- The failure of a request without a reply: which host was asked, and what may help.
 ---@param config central.auth.Config
 ---@param attempt table
@@ -134,11 +149,9 @@ end
 ---@return central.auth.Failure failure
 function response_error.of_transfer(config, attempt, clean)
   local from = config.from.token_url or config.from.workspace_id
-  local hint = attempt.code == "tls" and not (config.ca_file or config.ca_path)
-    and "; where the certificate is of a private authority, or a proxy's, name that in ca_file" or ""
   return errors.failure(attempt.code, ("%s (asking %s%s%s%s)"):format(clean(attempt.message),
     (select(2, url.parts(config.token_url))), from and ", token_url from " .. from or "",
-    proxy.source(config, config.token_url), hint),
+    proxy.source(config, config.token_url), response_error.trust_advice(config, attempt.code)),
     { proxy_status = attempt.proxy_status, reached = attempt.reached })
 end
 
