@@ -322,6 +322,27 @@ describe("a renewal under way #slow", function()
       ]] })
     end)
 
+    it("after it: a child that closed all descriptors keeps its own files when what waits is collected", function()
+      assert.same({ "true\n", 0 }, { run [[
+        local auth, host, lfs = require "central.auth", require "spec_fork", require "lfs"
+        local pending = assert(auth.pending())
+        local number = pending:fd()
+        local pid = host.fork()
+        if pid == 0 then
+          local files = {}
+          repeat -- the numbers that were closed at the fork are the next to be given out
+            files[#files + 1] = assert(io.open "/dev/null")
+          until lfs.symlinkattributes("/proc/self/fd/" .. number, "target") == "/dev/null"
+          local is_closed = pending:fd() == -1
+          pending:close()
+          pending = nil
+          collectgarbage()
+          os.exit(is_closed and lfs.symlinkattributes("/proc/self/fd/" .. number, "target") == "/dev/null")
+        end
+        print(host.wait(pid) == 0 and pending:result() ~= nil and pending:fd() == number)
+      ]] })
+    end)
+
     it("after it: child and parent share what came", function()
       server:latency(0)
       assert.same({ "true\n", 0 }, { run [[

@@ -6,8 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* In a forked child it is closed, as its descriptor was at the fork: the number may be another file's. */
 static struct auth_notifier *check_notifier(lua_State *L, int index) {
     struct auth_lua_notifier *handle = luaL_checkudata(L, index, AUTH_NOTIFIER_TYPE);
+    if (handle->owner != getpid())
+        handle->notifier = (struct auth_notifier)AUTH_NOTIFIER_CLOSED;
     return &handle->notifier;
 }
 
@@ -18,21 +21,32 @@ static struct auth_notifier *new_handle(lua_State *L) {
     return &handle->notifier;
 }
 
+/* The results of what makes one: it is on the stack. */
+static int opened(lua_State *L, const struct auth_notifier *notifier, bool is_open) {
+    if (!is_open)
+        return auth_lua_fail(L, strerror(errno));
+    auth_notifier_withhold(notifier);
+    return 1;
+}
+
 /* notifier() -> notifier | nil, why */
 static int new_notifier(lua_State *L) {
-    return auth_notifier_open(new_handle(L)) ? 1 : auth_lua_fail(L, strerror(errno));
+    struct auth_notifier *notifier = new_handle(L);
+    return opened(L, notifier, auth_notifier_open(notifier));
 }
 
 /* timer(seconds) -> notifier that becomes readable by itself | nil, why */
 static int new_timer(lua_State *L) {
     int64_t in_ns = auth_lua_check_ns(L, 1);
-    return auth_notifier_open_timer(new_handle(L), in_ns) ? 1 : auth_lua_fail(L, strerror(errno));
+    struct auth_notifier *timer = new_handle(L);
+    return opened(L, timer, auth_notifier_open_timer(timer, in_ns));
 }
 
 /* notifier:copy() -> notifier with another descriptor of the same | nil, why */
 static int notifier_copy(lua_State *L) {
     const struct auth_notifier *notifier = check_notifier(L, 1);
-    return auth_notifier_copy(new_handle(L), notifier) ? 1 : auth_lua_fail(L, strerror(errno));
+    struct auth_notifier *copy = new_handle(L);
+    return opened(L, copy, auth_notifier_copy(copy, notifier));
 }
 
 /* notifier:fd() -> descriptor to poll for reading; -1 once it is closed */
