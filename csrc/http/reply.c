@@ -168,7 +168,8 @@ void auth_reply_trace(struct auth_reply *reply, int kind, const char *text, size
         const char *end = memchr(text, '\n', length);
         size_t whole = end != NULL ? (size_t)(end - text) + 1 : length;
         size_t line = whole;
-        bool is_rest = kind == CURLINFO_HEADER_OUT && reply->trace_is_cut;
+        bool is_rest = kind == CURLINFO_HEADER_OUT ? reply->trace_is_cut
+                                                   : *sign == '<' && (*text == ' ' || *text == '\t');
         while (line > 0 && (text[line - 1] == '\n' || text[line - 1] == '\r'))
             line--;
         if (line > 0 && !is_rest)

@@ -55,7 +55,8 @@ struct auth_reply {
      * secret are left out, but the caller must redact what a server has sent back. Lines that would
      * make it longer than AUTH_TRACE_MAX bytes are left out. */
     struct auth_secret trace;
-    bool trace_is_cut; /* libcurl sends long header lines in parts: the rest of a line is left out */
+    bool trace_is_cut; /* libcurl sends long header lines in parts: the rest of one is left out, and so is
+                        * what a server has folded into further lines */
 };
 
 const char *auth_transfer_failure_name(enum auth_transfer_failure failure);

@@ -447,9 +447,10 @@ static void traces_without_secrets(void **state) {
                                            "< Set-Cookie: [hidden]\n",
                                            "< X-Last: z\n"};
     struct auth_secret line = {0};
-    struct server server = serve("HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer\r\nSet-Cookie: hush\r\nX-Last: "
-                                 "z\r\nContent-Length: 4\r\n\r\nhush",
-                                 0);
+    struct server server =
+        serve("HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer\r\nSet-Cookie: hush\r\n\thush\r\nX-Last: "
+              "z\r\nContent-Length: 4\r\n\r\nhush",
+              0);
     struct auth_transfer *transfer = auth_transfer_new();
     struct auth_request request = request_to(server.url);
     assert_true(auth_secret_append(&line, "Authorization: Bearer hush", 26));
