@@ -214,7 +214,8 @@ describe("no line of the log has a secret", function()
     server = rude.start {
       data = { forms = forms, token = SECRETS.token, tenant = SECRETS.tenant },
       handler = function(conn, request) -- it sends what the client knows, too
-        local headers = { ["X-Control"] = "a\27[31mb", Location = "https://a.example/x?code=hush" }
+        local headers = { ["X-Control"] = "a\27[31mb", Location = "https://a.example/x?code=hush",
+          Link = "<https://a.example/y#access_token=hush>; rel=next" }
         local is_tenant = request.path:find "/tenant"
         local own = request.path:find "/assertion" and "assertion" or not request.path:find "/made" and "secret"
         for name, list in pairs(conn.data.forms) do
@@ -263,6 +264,7 @@ describe("no line of the log has a secret", function()
     local text = table.concat(lines, "\n")
     assert.matches("\n< X%-Control: a\\u{1B}%[31mb\n", text)
     assert.matches("\n< Location: https://a.example/x%?%.%.%.\n", text)
+    assert.matches("\n< Link: <https://a.example/y#%.%.%.>; rel=next\n", text)
     return text, select(2, text:gsub("\n< X%-Form%-o%-15: %[redacted%]", ""))
   end
 

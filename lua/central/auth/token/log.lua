@@ -66,7 +66,8 @@ local function text_of(value, clean)
   return text:find '[ "]' and '"' .. text:gsub('["\\]', "\\%0") .. '"' or text
 end
 
--- Returns the lines without secrets, each fit to print. A redirect's query may have secrets that nobody here knows.
+-- Returns the lines without secrets, each fit to print. A redirect's query or fragment may have secrets
+-- that nobody here knows.
 local function lines_of(source, name, fields, private)
   local needles, parts = needles_of(source, private), { name }
   local function clean(text)
@@ -77,7 +78,7 @@ local function lines_of(source, name, fields, private)
   end
   local lines = { table.concat(parts, " ") }
   for line in clean(private.trace or ""):gmatch "[^\n]+" do
-    lines[#lines + 1] = errors.printable(line:find "^< " and line:gsub("%?[^%s>;]*", "?...") or line)
+    lines[#lines + 1] = errors.printable(line:find "^< " and line:gsub("([?#])[^%s>;]*", "%1...") or line)
   end
   return lines
 end
