@@ -454,6 +454,30 @@ describe("central.auth.core #valgrind", function()
     end)
   end)
 
+  it("lists the variables of the environment that begin with a prefix and are not empty", function()
+    local output = child.run([[
+      local core = require "central.auth.core"
+      local found = core.variables "PREFIX_"
+      print(next(core.variables "NOBODY_"), found.A, found.b, found.EMPTY, found[""], core.variables "".PREFIX_A)
+    ]], { PREFIX_A = "a value=x", PREFIX_b = "small", PREFIX_EMPTY = "", PREFIX_ = "rest", PREFIX = "none" })
+    assert.equal("nil\ta value=x\tsmall\tnil\trest\ta value=x\n", output)
+  end)
+
+  it("loads an object whose libraries bind a function when it is called; require finds it then #hosts", function()
+    local bound = {}
+    for _, lazily in ipairs { "", "core.load_lazily(package.searchpath('central.auth.http', package.cpath))" } do
+      local output = child.run(([[
+        local core = require "central.auth.core"
+        core.load_lazily "/nowhere/there/is/none.so"
+        %s
+        print(type(require("central.auth.http").transfer))
+      ]]):format(lazily), { LD_DEBUG = "bindings" })
+      assert.matches("\nfunction\n", output)
+      bound[#bound + 1] = select(2, output:gsub("binding file", ""))
+    end
+    assert.is_true(bound[2] < bound[1], table.concat(bound, " ")) -- libraries that insist bind all at once even so
+  end)
+
   it("raises on objects of another kind", function()
     local clock, secret = core.clock(), core.secret "x"
     assert.has_error(function() core.tracker(secret) end)

@@ -183,6 +183,8 @@ describe("installing #slow", function()
     local tree = folder .. "/precompiled"
     run("make install PREFIX=%s", tree)
     assert.equal("@central/auth/token/source.lua\n", (lua(tree, ORIGIN)))
+    assert.matches("^central/auth/token/source.lua:%d+: attempt to index a nil value", (lua(tree,
+      "require 'central.auth' print(select(2, pcall(require('central.auth.token.source').new)))")))
     local prints_token = { main = true, ["commands/token"] = true, session = true, result = true, try = true }
     local files = process.run(("cd %s/share/lua/5.4 && find central -name '*.lua'"):format(tree))
     local found = lua(tree, ([[

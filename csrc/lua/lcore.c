@@ -35,9 +35,10 @@ static int variables(lua_State *L) {
     return 1;
 }
 
-/* load_lazily(path): loads a shared object whose libraries bind a function when it is first called, as they
- * do for a program that is linked with them. `require` alone would bind all functions of libcurl's thirty
- * libraries at once, a tenth of the time to a first token; it reports what is wrong with the object. */
+/* load_lazily(path): loads a shared object. Its libraries bind a function when it is first called, as they do
+ * for a program that is linked with them, unless they insist (-z now). `require` alone would make all of
+ * libcurl's thirty libraries bind at once, a tenth of the work for a first token; it reports what is wrong
+ * with the object. */
 static int load_lazily(lua_State *L) {
     (void)dlopen(auth_lua_check_text(L, 1), RTLD_LAZY | RTLD_LOCAL);
     return 0;
