@@ -105,6 +105,12 @@ describe("a ready-made token #valgrind", function()
       end
       assert.same({ "fetched" }, s.events)
     end
+    local seen
+    local client <close> = assert(auth.new { access_token = NAME, profile = false, on_event = function(event)
+      seen = event
+    end })
+    assert(client:token())
+    assert.same({ event = "fetched" }, seen)
   end)
 
   it("counts for min_valid as any other", function()
@@ -440,6 +446,10 @@ describe("the source of a ready-made token", function()
       { XDG_CONFIG_HOME = folder, CENTRAL_CLIENT_ID = "i", CENTRAL_CERT_FILE = "/etc/passwd" })))
     assert.equal("nil\tthe argument access_token\n",
       (child.run(mutual:format '{ client_id = "i", cert_file = "/etc/passwd", access_token = "x" }', home)))
+    local found = assert(config.resolve { access_token = "x", client_id = "i", token_url = "https://h.example",
+      profile = false })
+    assert.is_nil(found.client_id or found.token_url)
+    assert.is_nil(assert(config.resolve { access_token = "x", workspace_id = "w", profile = false }).token_url)
     home.CENTRAL_CLIENT_ID, home.CENTRAL_CLIENT_SECRET = "i", "hush"
     assert.matches("^config\tclient_secret %(from the environment variable CENTRAL_CLIENT_SECRET%): conflicts with"
       .. " access_token; set only one of them", (child.run(show:format "{}", home)))
@@ -528,11 +538,18 @@ describe("a ready-made token and Central", function()
   end)
 
   it("stays where another call was accepted and this one may lack a permission", function()
-    local client <close> = new { access_token = made() }
+    local token, reads = made(), 0
+    local client <close> = new { access_token = function()
+      reads = reads + 1
+      return token
+    end }
     assert(client:get "/network-monitoring/v1/aps")
-    server:fail { status = 401, times = 1, of = "api" }
-    local _, _, code, detail = client:get "/network-monitoring/v1/switches"
-    assert.equal("api 401", code .. " " .. detail.status)
+    server:fail { status = 401, times = 2, of = "api" }
+    for _ = 1, 2 do
+      local _, _, code, detail = client:get "/network-monitoring/v1/switches"
+      assert.equal("api 401", code .. " " .. detail.status)
+      assert.equal(2, reads) -- at the first refusal once more: it may have been replaced
+    end
     assert(client:get "/network-monitoring/v1/switches")
     server:fail { status = 401, times = 1, of = "api" }
     assert.equal("expired", (select(3, client:get "/network-monitoring/v1/aps"))) -- it worked before

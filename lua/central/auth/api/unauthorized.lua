@@ -87,7 +87,7 @@ local function has_other(source, call, token, now, deadline)
   local accepted = accepted_of(source, call)
   if source.current:token() ~= token then
     return true
-  elseif not accepted or now - call.sent_boot < YOUNG or now < (accepted.reread_after or 0) then
+  elseif not accepted or now < (accepted.reread_after or 0) then
     return false
   end
   accepted.reread_after = now + YOUNG

@@ -57,7 +57,7 @@ function token_bar.draw(status, width, paint, utf8)
   end
   local now = column(status.expires_in)
   local margin = column(math.min(30, status.lifetime / 10))
-  local window = is_renewed(status) and column(status.expires_in - math.max(status.renews_in or 0, 0)) or margin
+  local window = is_renewed(status) and column(status.expires_in - (status.renews_in or 0)) or margin
   local characters, bar, at = CHARACTERS[utf8 and "utf8" or "plain"], {}, 0
   while at < width do
     local name, from = part(at, now, window, margin), at
