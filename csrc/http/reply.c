@@ -63,7 +63,7 @@ enum auth_transfer_failure auth_reply_classify(int error, const char *message) {
  * both. */
 #define DIGITS "0123456789"
 static int64_t retry_after(const char *text, int64_t from_s) {
-    if (text == NULL || text[0] == '\0')
+    if (text[0] == '\0')
         return -1;
     size_t digits = strspn(text, DIGITS);
     const char *rest = text + digits;
@@ -76,7 +76,7 @@ static int64_t retry_after(const char *text, int64_t from_s) {
 }
 
 static void take_location_host(const char *location, struct auth_reply *reply) {
-    CURLU *url = location != NULL ? curl_url() : NULL;
+    CURLU *url = curl_url();
     char *host = NULL;
     if (url != NULL && curl_url_set(url, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
@@ -93,44 +93,83 @@ static int64_t read_date(const char *text, struct auth_reply_date *latest) {
     return latest->at_s;
 }
 
+static bool is_blank(char letter) {
+    return letter == ' ' || letter == '\t' || letter == '\r' || letter == '\n';
+}
+
+/* A line that begins with a blank goes on with the value of the line before. */
+static bool add_field(struct auth_secret *out, const char *line, size_t length) {
+    const char *colon = memchr(line, ':', length);
+    bool folded = is_blank(line[0]);
+    const char *value = folded ? line : colon + 1;
+    const char *end = line + length;
+    if (folded ? out->length == 0 : colon == NULL)
+        return true;
+    while (value < end && is_blank(*value))
+        value++;
+    if (folded)
+        out->data[out->length - 1] = ' ';
+    else if (!auth_secret_append(out, line, (size_t)(colon - line)) || !auth_secret_append(out, ": ", 2))
+        return false;
+    return auth_secret_append(out, value, (size_t)(end - value)) && auth_secret_append(out, "\n", 1);
+}
+
+bool auth_reply_add_line(struct auth_reply *reply, const char *line, size_t length) {
+    bool is_end = length > 0 && (line[0] == '\r' || line[0] == '\n');
+    while (length > 0 && is_blank(line[length - 1]))
+        length--;
+    if (reply->in_header && !is_end)
+        return length == 0 || add_field(&reply->headers, line, length);
+    reply->in_header = length > 5 && memcmp(line, "HTTP/", 5) == 0; /* else it is of a trailer */
+    if (reply->in_header)
+        auth_secret_truncate(&reply->headers, 0);
+    return true;
+}
+
+/* Of the field with this name, in small letters; NULL: it has another. */
+static const char *value_in(const char *line, const char *name) {
+    size_t length = strlen(name);
+    bool is_it = (line[0] | 0x20) == name[0] && strncasecmp(line, name, length) == 0 && line[length] == ':';
+    return is_it ? line + length + 2 : NULL;
+}
+
 #define COPY(field, value) (void)snprintf(field, sizeof(field), "%s", value)
 
 /* What comes last counts, but of challenges what came first: one of several fields may have it, or one among
  * other challenges. */
-static void take_field(struct auth_reply *reply, struct auth_reply_date *latest, const char *name,
-                       const char *value) {
-    if (strcasecmp(name, "Date") == 0)
+static void take_field(struct auth_reply *reply, struct auth_reply_date *latest, const char *line) {
+    const char *value = NULL;
+    if ((value = value_in(line, "date")) != NULL)
         reply->date_s = read_date(value, latest);
-    else if (strcasecmp(name, "Content-Type") == 0)
+    else if ((value = value_in(line, "content-type")) != NULL)
         COPY(reply->content_type, value);
-    else if (strcasecmp(name, "Content-Encoding") == 0)
+    else if ((value = value_in(line, "content-encoding")) != NULL)
         COPY(reply->content_encoding, value);
-    else if (strcasecmp(name, "WWW-Authenticate") == 0 && reply->challenge[0] == '\0' &&
+    else if ((value = value_in(line, "location")) != NULL)
+        take_location_host(value, reply);
+    else if ((value = value_in(line, "www-authenticate")) != NULL && reply->challenge[0] == '\0' &&
              strcasestr(value, "bearer") != NULL)
         COPY(reply->challenge, value);
 }
 
-static bool list_field(struct auth_secret *out, const struct curl_header *field) {
-    return auth_secret_append(out, field->name, strlen(field->name)) && auth_secret_append(out, ": ", 2) &&
-           auth_secret_append(out, field->value, strlen(field->value)) && auth_secret_append(out, "\n", 1);
-}
-
-void auth_reply_take_headers(struct auth_reply *reply, struct auth_reply_date *latest, void *easy) {
-    struct curl_header *field = NULL;
+void auth_reply_read_headers(struct auth_reply *reply, struct auth_reply_date *latest) {
+    char *end = NULL;
+    char *wait_end = NULL;
     const char *wait = NULL;
-    const char *location = NULL;
-    while ((field = curl_easy_nextheader(easy, CURLH_HEADER, -1, field)) != NULL) {
-        take_field(reply, latest, field->name, field->value);
-        if (strcasecmp(field->name, "Retry-After") == 0)
-            wait = field->value;
-        else if (strcasecmp(field->name, "Location") == 0)
-            location = field->value;
-        if (!list_field(&reply->headers, field))
-            reply->failure = AUTH_TRANSFER_MEMORY;
+    for (char *line = (char *)reply->headers.data; line && (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        take_field(reply, latest, line);
+        const char *value = value_in(line, "retry-after");
+        wait = value != NULL ? value : wait;
+        wait_end = value != NULL ? end : wait_end;
+        *end = '\n';
     }
+    if (wait == NULL)
+        return;
+    *wait_end = '\0';
     reply->retry_after_s =
         retry_after(wait, reply->date_s >= 0 ? reply->date_s : reply->received.wall_ns / AUTH_NS_PER_S);
-    take_location_host(location, reply);
+    *wait_end = '\n';
 }
 
 /* --- its trace --- */

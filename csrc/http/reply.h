@@ -48,6 +48,7 @@ struct auth_reply {
     char challenge[1024];      /* WWW-Authenticate: the field that has a Bearer challenge, else empty */
     char location_host[256];   /* of a redirect; the rest of its URL is not kept */
     /* The reply's own; zeroed by the next start or cancel. */
+    bool in_header;             /* the next line is of it */
     struct auth_secret headers; /* all its header fields as they came: "Name: value" and "\\n" each; plain */
     struct auth_secret body;
     /* Of a request with `trace`: libcurl's own words and the header lines of both sides. Each line begins
@@ -77,9 +78,12 @@ struct auth_reply_date {
 /* Appends to the reply's trace; `kind` is libcurl's curl_infotype. */
 void auth_reply_trace(struct auth_reply *reply, int kind, const char *text, size_t length);
 
-/* Takes over the header fields of a reply, not of a proxy's or a 1xx reply, nor of a trailer, and what they
- * say; `received` is set. `easy`: libcurl's handle, with the reply. `latest`: all zero at first, and then as
- * the reply before has left it. */
-void auth_reply_take_headers(struct auth_reply *reply, struct auth_reply_date *latest, void *easy);
+/* Takes a line of the header, as libcurl passes them: the fields of the reply itself stay, not those of a
+ * proxy's or a 1xx reply, nor of a trailer. false: memory is short. */
+bool auth_reply_add_line(struct auth_reply *reply, const char *line, size_t length);
+
+/* Takes what the fields say; `received` is set. `latest`: all zero at first, and then as the reply before has
+ * left it. */
+void auth_reply_read_headers(struct auth_reply *reply, struct auth_reply_date *latest);
 
 #endif

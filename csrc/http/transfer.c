@@ -225,8 +225,8 @@ static bool is_refused_for_first(const struct auth_transfer *transfer, const CUR
            status + 1 < line + length && status[1] >= '4';
 }
 
-/* libcurl keeps the lines; they are only counted, for it would keep 300 kB of each reply and trailers without
- * end. The first line decides which of two requests is answered; the other one ends here. */
+/* The lines are counted, too, for libcurl keeps 300 kB of each reply and trailers without end. The first line
+ * decides which of two requests is answered; the other one ends here. */
 static size_t take_header(char *line, size_t size, size_t count, void *data) {
     CURL *easy = data;
     struct auth_transfer *transfer = NULL;
@@ -238,10 +238,11 @@ static size_t take_header(char *line, size_t size, size_t count, void *data) {
     if (transfer->heard != easy)
         return 0;
     transfer->header_bytes += size * count;
-    if (transfer->header_bytes <= AUTH_TRANSFER_HEADERS_MAX)
-        return size * count;
-    transfer->verdict = AUTH_TRANSFER_REPLY;
-    return 0;
+    if (transfer->header_bytes > AUTH_TRANSFER_HEADERS_MAX)
+        transfer->verdict = AUTH_TRANSFER_REPLY;
+    else if (!auth_reply_add_line(&transfer->reply, line, size * count))
+        transfer->verdict = AUTH_TRANSFER_MEMORY;
+    return transfer->verdict == AUTH_TRANSFER_OK ? size * count : 0;
 }
 
 /* The connection stands, TLS and tunnel included. No time that libcurl measures says so in every version. */
@@ -685,8 +686,7 @@ void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struc
 
 static void finish(struct auth_transfer *transfer) {
     transfer->reply.received = auth_clock_now(&transfer->clock);
-    if (transfer->heard != NULL) /* else libcurl may still have those of the reply before */
-        auth_reply_take_headers(&transfer->reply, &transfer->latest_date, transfer->easy);
+    auth_reply_read_headers(&transfer->reply, &transfer->latest_date);
 }
 
 /* --- all of that, within the gate --- */

@@ -224,16 +224,18 @@ static void takes_trust_from_what_was_read(void **state) {
 
 static void takes_only_the_last_replys_headers(void **state) {
     (void)state;
-    struct server server = serve(
-        "HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
-        "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nRetry-After: 7\r\n\r\n",
-        0);
+    struct server server =
+        serve("HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+              "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\nX-Long: a \r\n\t "
+              "b\r\n\r\n4\r\nbody\r\n0\r\nRetry-After: 7\r\n\r\n",
+              0);
     struct auth_transfer *transfer = auth_transfer_new();
     struct auth_request request = request_to(server.url);
     const struct auth_reply *reply = fetch(transfer, &request);
     assert_int_equal(reply->status, 503);
     assert_int_equal(reply->retry_after_s, -1);
     assert_int_equal(reply->date_s, -1);
+    assert_content(reply->headers, "Transfer-Encoding: chunked\nX-Long: a b\n");
     auth_transfer_free(transfer);
     stop(server);
 }
