@@ -90,14 +90,17 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
-/* Options of the connection are in a table of their own, or among the others. */
+/* Options of the connection are in a table of their own, or among the others; what requests have in common
+ * may be in the table that they inherit from. */
 static struct auth_request check_request(lua_State *L) {
+    int top = lua_gettop(L);
     luaL_checktype(L, 2, LUA_TTABLE);
+    int kind = luaL_getmetafield(L, 2, "__index") == LUA_TTABLE ? lua_gettop(L) : 2;
     int from = lua_getfield(L, 2, "connection") == LUA_TNIL ? 2 : lua_gettop(L);
-    struct auth_request request = {.url = auth_lua_text_field(L, 2, "url"),
-                                   .method = auth_lua_text_field(L, 2, "method"),
-                                   .headers = auth_lua_text_field(L, 2, "headers"),
-                                   .body_max = (size_t)auth_lua_integer_field(L, 2, "body_max", 0),
+    struct auth_request request = {.url = auth_lua_text_field(L, kind, "url"),
+                                   .method = auth_lua_text_field(L, kind, "method"),
+                                   .headers = auth_lua_text_field(L, kind, "headers"),
+                                   .body_max = (size_t)auth_lua_integer_field(L, kind, "body_max", 0),
                                    .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
                                    .trace = auth_lua_flag_field(L, from, "trace"),
                                    .user_agent = auth_lua_text_field(L, from, "user_agent"),
@@ -110,7 +113,7 @@ static struct auth_request check_request(lua_State *L) {
                                    .timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout")),
                                    .connect_timeout_ms =
                                        limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"))};
-    lua_pop(L, 1); /* it stays in the other */
+    lua_settop(L, top); /* they stay in the other, and in its metatable */
     return request;
 }
 

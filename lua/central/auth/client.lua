@@ -17,10 +17,9 @@ local Client = {}
 local metatable = { __name = "central.auth.client", __metatable = false }
 
 function metatable:__index(name)
-  local method = Client[name]
-  if method == nil then
-    method = methods.look_up(self, name)
-    Client[name] = type(method) == "function" and method or nil -- found at once the next time
+  local method = Client[name] or methods.look_up(self, name)
+  if method then
+    self[name] = method -- found at once the next time
   end
   return method
 end

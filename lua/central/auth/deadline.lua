@@ -20,7 +20,8 @@ end
 --- Returns the seconds left; 0 after the deadline.
 ---@return number
 function Deadline:left()
-  return math.max(self.at - self._clock:boot(), 0)
+  local left = self.at - self._clock:boot()
+  return left > 0 and left or 0
 end
 
 ---@return boolean

@@ -40,9 +40,6 @@ end
 ---@param text string
 ---@return any
 function json.decode(text)
-  if text:find("\0", 1, true) then
-    return nil
-  end
   update_decimal_point()
   text = drop_mark(text)
   if not core.is_utf8(text) then

@@ -84,9 +84,7 @@ end
 
 -- Returns the body and its content type; false without a body; nil and the problem if they are not valid.
 local function body_of(method, options)
-  if options == NONE then
-    return CARRIES_BODY[method] and "", ""
-  elseif options.json ~= nil and options.body then
+  if options.json ~= nil and options.body then
     return nil, "json and body conflict; set only one of them"
   elseif options.content_type and not options.body and options.json == nil then
     return nil, "content_type is set, but there is no body"
@@ -160,7 +158,7 @@ local function addresses_of(config, base)
   return by_base[base]
 end
 
--- Returns the address of a target: its URL, origin and host, and the names of calls to it; or nil and the problem.
+-- Returns the address of a target: its URL, origin and host, and the kinds of calls to it; or nil and the problem.
 local function address_of(config, target, base)
   local addresses = addresses_of(config, base)
   local address = addresses.of[target]
@@ -174,7 +172,7 @@ local function address_of(config, target, base)
     addresses.count, addresses.of = 0, {}
   end
   local origin, host = url.split(full)
-  address = { url = full, origin = origin, host = host, names = {} }
+  address = { url = full, origin = origin, host = host, kinds = {} }
   addresses.count, addresses.of[target] = addresses.count + 1, address
   return address
 end
@@ -193,11 +191,10 @@ local function limits_of(config, options)
   return attempts, timeout, try_timeout
 end
 
--- Returns the call as a table, which the transfer reads, too, and its time-out; or nil and the problem.
-local function new_call(config, method, target, options)
-  local address, problem = address_of(config, target, BASES[options.app or "central"])
-  local query, body, content_type, lines, wants_identity = ""
-  if address and options.query then
+-- Returns what calls with these arguments have in common, as the metatable of each; or nil and the problem.
+local function new_kind(config, method, target, options, address)
+  local query, body, content_type, lines, wants_identity, problem = ""
+  if options.query then
     query, problem = targets.query(options.query)
   end
   if not problem then
@@ -215,16 +212,34 @@ local function new_call(config, method, target, options)
   if problem then
     return nil, problem
   end
-  address.names[method] = address.names[method] or name_of(method, target)
-  return {
-    name = address.names[method], method = method, url = targets.extend(address.url, query), origin = address.origin,
+  local kind = {
+    name = name_of(method, target), method = method, url = targets.extend(address.url, query), origin = address.origin,
     host = address.host, headers = lines, body = body or nil, body_max = BODY_MAX, is_once = not IDEMPOTENT[method],
-    raw = options.raw, attempts = 0, attempts_max = attempts_max, try_timeout = try_timeout,
+    raw = options.raw, attempts_max = attempts_max, call_timeout = timeout, try_timeout = try_timeout,
     wants_identity = wants_identity,
+  }
+  kind.__index = kind
+  return kind
+end
+
+-- Returns the call as a table, which the transfer reads, too; or nil and the problem. Most calls have no options: what
+-- they have in common is worked out once for each target.
+local function new_call(config, method, target, options)
+  local address, problem = address_of(config, target, BASES[options.app or "central"])
+  local kind = address and options == NONE and address.kinds[method]
+  if address and not kind then
+    kind, problem = new_kind(config, method, target, options, address)
+  end
+  if not kind then
+    return nil, problem
+  elseif options == NONE then
+    address.kinds[method] = kind
+  end
+  return setmetatable({
     -- what an attempt adds, so that the table has room for it from the start:
-    token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, may_be_sent = nil, may_have_acted = nil,
-    is_early = nil, timeout = nil, connect_timeout = nil, no_repeat = nil,
-  }, timeout
+    attempts = 0, token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, no_repeat = nil, may_be_sent = nil,
+    connection = nil, timeout = nil, connect_timeout = nil,
+  }, kind)
 end
 
 -- --- attempts ------------------------------------------------------------------------------------------------------
@@ -361,12 +376,13 @@ end
 ---@return central.auth.Detail? detail
 function request.run(source, method, target, options, context)
   method = IDEMPOTENT[method] ~= nil and method or method:upper()
-  local call, timeout = new_call(source.config, method, target, options or NONE)
+  local call, problem = new_call(source.config, method, target, options or NONE)
   if not call then
-    return errors.fail("config", ("%s: %s"):format(name_of(method, target), timeout))
+    return errors.fail("config", ("%s: %s"):format(name_of(method, target), problem))
+  elseif context then
+    call.resets, call.is_early = context.resets, context.is_early
   end
-  call.resets, call.is_early = context and context.resets, context and context.is_early
-  local deadline = source:deadline(timeout)
+  local deadline = source:deadline(call.call_timeout)
   local reply, message, code, detail
   repeat
     if source.closed then

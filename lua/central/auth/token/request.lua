@@ -60,9 +60,11 @@ end
 ---@param config central.auth.Config
 ---@param deadline central.auth.Deadline
 function request.add_connection(fields, config, deadline)
-  fields.connection = config
-  fields.timeout = math.max(math.min(deadline:left(), fields.try_timeout or math.huge), 0.001)
-  fields.connect_timeout = math.min(config.connect_timeout, fields.timeout)
+  local timeout, most, to_connect = deadline:left(), fields.try_timeout, config.connect_timeout
+  timeout = most and most < timeout and most or timeout
+  timeout = timeout > 0.001 and timeout or 0.001
+  fields.connection, fields.timeout = config, timeout
+  fields.connect_timeout = to_connect < timeout and to_connect or timeout
 end
 
 --- What every fetch needs; an assertion is got for it, which may take its time. A token exchange names the client only

@@ -54,14 +54,14 @@ local SHARED = { transfers = true, pool = true } -- a tenant has its parent's
 
 local metatable = {}
 
+-- Keeps what is found, methods too: each is found at once the next time.
 function metatable:__index(name)
-  local method, module = TokenSource[name], PARTS[name]
-  if method or not module then
-    return method
+  local value, module, parent = TokenSource[name], PARTS[name], rawget(self, "_parent")
+  if module then
+    value = parent and SHARED[name] and parent[name] or module.new(self)
   end
-  local parent = rawget(self, "_parent")
-  self[name] = parent and SHARED[name] and parent[name] or module.new(self)
-  return self[name]
+  self[name] = value
+  return value
 end
 
 --- A part, if it was ever made.
@@ -83,7 +83,7 @@ function token_source.new(config, parts)
     config = config, clock = clock, tracker = parts.tracker, parts = own, closed = false, seen = {},
     random = own.random or core.random, budget = (own.budget or core.budget)(),
     client_secret = parent and parent.client_secret or client_secret.new(config),
-    subject = parent and parent.tenants or nil, _parent = parent, _events = {}, _has_read_records = false,
+    subject = parent and parent.tenants or nil, _parent = parent or false, _events = {}, _has_read_records = false,
   }, metatable)
   self.current = current_token.new(self)
   self.cache = cache.new(self) -- now, for the environment names its folder

@@ -49,9 +49,10 @@ function Transfers:take()
     end
     self._make = make
   end
+  local idle = self._idle
   local transfer
   repeat -- a forked child has those of its parent
-    transfer = table.remove(self._idle)
+    transfer, idle[#idle] = idle[#idle], nil
   until not transfer or transfer:ours()
   return transfer or self._make(self._clock)
 end
