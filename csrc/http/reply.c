@@ -101,7 +101,7 @@ static bool is_blank(char letter) {
 static bool add_field(struct auth_secret *out, const char *line, size_t length) {
     const char *colon = memchr(line, ':', length);
     bool folded = is_blank(line[0]);
-    const char *value = folded ? line : colon + 1;
+    const char *value = folded || colon == NULL ? line : colon + 1;
     const char *end = line + length;
     if (folded ? out->length == 0 : colon == NULL)
         return true;
@@ -120,7 +120,9 @@ bool auth_reply_add_line(struct auth_reply *reply, const char *line, size_t leng
         length--;
     if (reply->in_header && !is_end)
         return length == 0 || add_field(&reply->headers, line, length);
-    reply->in_header = length > 5 && memcmp(line, "HTTP/", 5) == 0; /* else it is of a trailer */
+    const char *status = memchr(line, ' ', length);
+    bool is_interim = status != NULL && status[1] == '1';
+    reply->in_header = length > 5 && memcmp(line, "HTTP/", 5) == 0 && !is_interim; /* else of a trailer */
     if (reply->in_header)
         auth_secret_truncate(&reply->headers, 0);
     return true;

@@ -240,8 +240,8 @@ static size_t take_header(char *line, size_t size, size_t count, void *data) {
     transfer->header_bytes += size * count;
     if (transfer->header_bytes > AUTH_TRANSFER_HEADERS_MAX)
         transfer->verdict = AUTH_TRANSFER_REPLY;
-    else if (!auth_reply_add_line(&transfer->reply, line, size * count))
-        transfer->verdict = AUTH_TRANSFER_MEMORY;
+    else if (transfer->ready && !auth_reply_add_line(&transfer->reply, line, size * count))
+        transfer->verdict = AUTH_TRANSFER_MEMORY; /* before that they are a proxy's */
     return transfer->verdict == AUTH_TRANSFER_OK ? size * count : 0;
 }
 

@@ -227,7 +227,7 @@ static void takes_only_the_last_replys_headers(void **state) {
     struct server server =
         serve("HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
               "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\nX-Long: a \r\n\t "
-              "b\r\n\r\n4\r\nbody\r\n0\r\nRetry-After: 7\r\n\r\n",
+              "b\r\nno colon\r\n\r\n4\r\nbody\r\n0\r\nRetry-After: 7\r\n\r\n",
               0);
     struct auth_transfer *transfer = auth_transfer_new();
     struct auth_request request = request_to(server.url);
@@ -250,6 +250,25 @@ static int64_t wait_told(const char *value) {
     auth_transfer_free(transfer);
     stop(server);
     return seconds;
+}
+
+/* The connection breaks before the reply. */
+static void takes_no_headers_of_a_proxy_or_of_an_interim_reply(void **state) {
+    (void)state;
+    static const char *const heads[] = {"HTTP/1.1 200 OK\r\nRetry-After: 3600\r\n\r\n",
+                                        "HTTP/1.1 103 Early Hints\r\nRetry-After: 3600\r\n\r\n"};
+    for (int i = 0; i < 2; i++) {
+        struct server server = serve(heads[i], 0);
+        struct auth_transfer *transfer = auth_transfer_new();
+        struct auth_request request = request_to(i == 0 ? "https://server.test/token" : server.url);
+        request.proxy = i == 0 ? server.url : NULL;
+        const struct auth_reply *reply = fetch(transfer, &request);
+        assert_int_equal(reply->failure, AUTH_TRANSFER_NETWORK);
+        assert_int_equal(reply->retry_after_s, -1);
+        assert_int_equal(reply->headers.length, 0);
+        auth_transfer_free(transfer);
+        stop(server);
+    }
 }
 
 static void takes_a_wait_in_seconds(void **state) {
@@ -942,6 +961,7 @@ int main(void) {
         cmocka_unit_test(reads_the_environment_nowhere_else),
         cmocka_unit_test(takes_trust_from_what_was_read),
         cmocka_unit_test(takes_only_the_last_replys_headers),
+        cmocka_unit_test(takes_no_headers_of_a_proxy_or_of_an_interim_reply),
         cmocka_unit_test(takes_a_wait_in_seconds),
         cmocka_unit_test(finds_the_bearer_challenge),
         cmocka_unit_test(says_what_was_not_there),
