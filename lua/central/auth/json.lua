@@ -40,6 +40,9 @@ end
 ---@param text string
 ---@return any
 function json.decode(text)
+  if text:find("\0", 1, true) then -- lua-cjson takes it for the end
+    return nil
+  end
   update_decimal_point()
   text = drop_mark(text)
   if not core.is_utf8(text) then
