@@ -105,6 +105,7 @@ describe("the README", function()
 
   it("quotes messages that are shown", function()
     local server <close> = sandbox.start { fail = { status = 429, times = 1, retry_after = 60 } }
+    local other <close> = sandbox.start()
     local function message_of(options_of_client)
       local client, message = auth.new(options_of_client)
       return client and select(2, client:token()) or message
@@ -116,6 +117,7 @@ describe("the README", function()
     end
     local messages = table.concat({
       message_of(server:options()), changed("client_secret", "not the secret of this client"), changed("ca_file", nil),
+      changed("ca_file", other.ca_file),
       changed("base_url", "https://app1-apigw.central.arubanetworks.com"), message_of { profile = false },
     }, "\n")
     local count = 0
