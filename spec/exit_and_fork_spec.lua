@@ -279,6 +279,24 @@ describe("a renewal under way #slow", function()
       assert.equal(2, server:requests().token)
     end)
 
+    it("while a tenant waits for its parent's: the child makes both", function()
+      server:latency(0.2)
+      assert.same({ "true\n", 0 }, { run [[
+        local auth, host = require "central.auth", require "spec_fork"
+        local server_url = os.getenv("CENTRAL_TOKEN_URL"):match "^https://[^/]+"
+        local client = assert(auth.new { cache = false, greenlake_url = server_url })
+        local tenant = assert(client:tenant "1b2c3d4e0000111122223333444455aa")
+        local pending = assert(tenant:pending())
+        local pid = host.fork()
+        if pid == 0 then
+          assert(tenant:token())
+          os.exit(true, true)
+        end
+        assert(host.wait(pid) == 0)
+        print(pending:result() == tenant:token())
+      ]] })
+    end)
+
     it("at any moment of it: each process gets a token, and exits", function()
       server:latency(0.01)
       local script = process.write(folder .. "/fork.lua", [[

@@ -256,9 +256,10 @@ end
 ---@return boolean
 function Renewal:advance(left, blocks)
   self._here = blocks and left or 0
+  local own = self._transfer or self._notifier
   if self.done then
     return true
-  elseif self._transfer and not self._transfer:ours() then -- this is a forked child of the process that began it
+  elseif own and not own:ours() then -- this is a forked child of the process that began it
     self:finish()
   elseif self._subject then
     self:start(self._more)
