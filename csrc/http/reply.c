@@ -99,19 +99,11 @@ static bool is_blank(char letter) {
 
 /* A line that begins with a blank goes on with the value of the line before. */
 static bool add_field(struct auth_secret *out, const char *line, size_t length) {
-    const char *colon = memchr(line, ':', length);
-    bool folded = is_blank(line[0]);
-    const char *value = folded || colon == NULL ? line : colon + 1;
-    const char *end = line + length;
-    if (folded ? out->length == 0 : colon == NULL)
-        return true;
-    while (value < end && is_blank(*value))
-        value++;
-    if (folded)
+    if (is_blank(line[0]) && out->length > 0)
         out->data[out->length - 1] = ' ';
-    else if (!auth_secret_append(out, line, (size_t)(colon - line)) || !auth_secret_append(out, ": ", 2))
-        return false;
-    return auth_secret_append(out, value, (size_t)(end - value)) && auth_secret_append(out, "\n", 1);
+    while (is_blank(line[0]))
+        line++, length--;
+    return auth_secret_append(out, line, length) && auth_secret_append(out, "\n", 1);
 }
 
 bool auth_reply_add_line(struct auth_reply *reply, const char *line, size_t length) {
@@ -131,11 +123,12 @@ bool auth_reply_add_line(struct auth_reply *reply, const char *line, size_t leng
 /* Of the field with this name, in small letters; NULL: it has another. */
 static const char *value_in(const char *line, const char *name) {
     size_t length = strlen(name);
-    bool is_it = (line[0] | 0x20) == name[0] && strncasecmp(line, name, length) == 0 && line[length] == ':';
-    return is_it ? line + length + 2 : NULL;
+    if ((line[0] | 0x20) != name[0] || strncasecmp(line, name, length) != 0 || line[length] != ':')
+        return NULL;
+    return line + length + 1 + strspn(line + length + 1, " \t");
 }
 
-#define COPY(field, value) (void)snprintf(field, sizeof(field), "%s", value)
+#define COPY(field, value) *stpncpy(field, value, sizeof(field) - 1) = '\0'
 
 /* What comes last counts, but of challenges what came first: one of several fields may have it, or one among
  * other challenges. */

@@ -47,17 +47,17 @@ struct auth_reply {
     char content_encoding[32]; /* of the body, which is not decoded */
     char challenge[1024];      /* WWW-Authenticate: the field that has a Bearer challenge, else empty */
     char location_host[256];   /* of a redirect; the rest of its URL is not kept */
+    bool trace_is_cut; /* libcurl sends long header lines in parts: the rest of one is left out, and so is
+                        * what a server has folded into further lines */
+    bool in_header;    /* the next line is of it */
     /* The reply's own; zeroed by the next start or cancel. */
-    bool in_header;             /* the next line is of it */
-    struct auth_secret headers; /* all its header fields as they came: "Name: value" and "\\n" each; plain */
+    struct auth_secret headers; /* all its header fields as they came, a line each; plain */
     struct auth_secret body;
     /* Of a request with `trace`: libcurl's own words and the header lines of both sides. Each line begins
      * with "* ", "> " or "< ", as curl -v shows it. Values of header fields whose names say that they are
      * secret are left out, but the caller must redact what a server has sent back. Lines that would
      * make it longer than AUTH_TRACE_MAX bytes are left out. */
     struct auth_secret trace;
-    bool trace_is_cut; /* libcurl sends long header lines in parts: the rest of one is left out, and so is
-                        * what a server has folded into further lines */
 };
 
 const char *auth_transfer_failure_name(enum auth_transfer_failure failure);

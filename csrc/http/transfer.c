@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -479,14 +480,13 @@ static bool refuse_handles(struct auth_transfer *transfer) {
 }
 
 static void clear(struct auth_transfer *transfer) {
-    struct auth_secret body = transfer->reply.body;
-    struct auth_secret headers = transfer->reply.headers;
-    struct auth_secret trace = transfer->reply.trace;
-    auth_secret_empty(&headers);
-    auth_secret_empty(&body);
-    auth_secret_empty(&trace);
-    transfer->reply = (struct auth_reply){
-        .date_s = -1, .retry_after_s = -1, .headers = headers, .body = body, .trace = trace};
+    struct auth_reply *reply = &transfer->reply;
+    auth_secret_empty(&reply->headers);
+    auth_secret_empty(&reply->body);
+    auth_secret_empty(&reply->trace);
+    memset(reply, 0, offsetof(struct auth_reply, headers)); /* all but these three */
+    reply->date_s = -1;
+    reply->retry_after_s = -1;
     transfer->header_bytes = 0;
     transfer->heard = NULL;
     transfer->second_at_ns = 0;

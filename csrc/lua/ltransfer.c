@@ -136,8 +136,10 @@ static struct bytes bytes_field(lua_State *L, const char *name) {
 }
 
 static struct bytes secret_field(lua_State *L, const char *name) {
-    (void)auth_lua_userdata_field(L, 2, name, AUTH_SECRET_TYPE);
-    return bytes_field(L, name);
+    struct bytes bytes = bytes_field(L, name);
+    if (bytes.data != NULL && bytes.secret == NULL)
+        luaL_error(L, "%s: a secret expected", name);
+    return bytes;
 }
 
 /* Copies them; a secret is wiped. */
@@ -356,8 +358,10 @@ static void push_reply(lua_State *L, const struct auth_reply *reply) {
     auth_lua_set_text(L, "challenge", reply->challenge);
     auth_lua_set_text(L, "location_host", reply->location_host);
     auth_lua_set_text(L, "headers", (const char *)reply->headers.data); /* of a call alone */
-    lua_pushboolean(L, reply->sent_twice);
-    lua_setfield(L, -2, "sent_twice");
+    if (reply->sent_twice) {
+        lua_pushboolean(L, 1);
+        lua_setfield(L, -2, "sent_twice");
+    }
     lua_pushlstring(L, reply->body.data != NULL ? (const char *)reply->body.data : "", reply->body.length);
     lua_setfield(L, -2, "body");
 }

@@ -44,13 +44,12 @@ function json.decode(text)
     return nil
   end
   update_decimal_point()
-  text = drop_mark(text)
   if not core.is_utf8(text) then
     text = json_mending.bytes(text)
   end
   local ok, value = pcall(decoder.decode, text)
-  if not ok and text:find("\\u[dD]") then
-    ok, value = pcall(decoder.decode, json_mending.escapes(text))
+  if not ok and (text:byte(1) == 0xEF or text:find("\\u[dD]")) then
+    ok, value = pcall(decoder.decode, json_mending.escapes(drop_mark(text)))
   end
   if ok then
     return value

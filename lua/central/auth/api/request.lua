@@ -72,10 +72,13 @@ function request.check(method, target, options)
   elseif type(target) ~= "string" then
     errors.argument_error("target: string expected (a path or a URL), got " .. type(target))
   end
+  if options == nil then
+    return
+  end
   errors.check_options(options, request.options)
-  if options and options.retry and type(options.retry) ~= "number" then
+  if options.retry and type(options.retry) ~= "number" then
     errors.argument_error("option retry: a number of attempts or false expected, got " .. type(options.retry))
-  elseif options and options.app and not BASES[options.app] then
+  elseif options.app and not BASES[options.app] then
     errors.argument_error(('app: "central" or "greenlake" expected, got %q'):format(errors.printable(options.app)))
   end
 end
@@ -237,7 +240,7 @@ local function new_call(config, method, target, options)
   end
   return setmetatable({
     -- what an attempt adds, so that the table has room for it from the start:
-    attempts = 0, token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, no_repeat = nil, may_be_sent = nil,
+    attempts = 0, token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, no_repeat = nil,
     connection = nil, timeout = nil, connect_timeout = nil,
   }, kind)
 end
@@ -249,7 +252,7 @@ local function send(source, call, deadline)
   call.no_repeat = call.is_once or call.attempts >= call.attempts_max -- the transfer repeats it by itself, too
   local _ <close> = call.resets and source.resets:begin(deadline) or nil
   local raw, failure = source.pool:call(call, deadline, source)
-  call.may_be_sent = raw ~= nil or failure.may_be_sent or failure.detail.reached == "server"
+  call.may_be_sent = failure and (failure.may_be_sent or failure.detail.reached == "server")
   return raw, failure
 end
 
@@ -340,11 +343,12 @@ local function attempt(source, call, deadline)
   local raw
   raw, failure = send(source, call, deadline)
   call.attempts = call.attempts + (raw and raw.sent_twice and 1 or 0)
-  call.may_have_acted = call.may_have_acted or may_have_acted(call, raw, failure and failure.code)
   if raw and is_success(raw) then
     unauthorized.succeeded(source, call)
     return nil, finish(source, call, raw, response.new(raw, not call.raw))
-  elseif raw and raw.status == 401 and unauthorized.replace(source, call, token, deadline) then
+  end
+  call.may_have_acted = call.may_have_acted or may_have_acted(call, raw, failure and failure.code)
+  if raw and raw.status == 401 and unauthorized.replace(source, call, token, deadline) then
     call.attempts_max = call.attempts_max + 1
     return 0
   end

@@ -73,7 +73,7 @@ local later = {}
 -- Makes the table of header fields from the lines of the header.
 function later.headers(raw)
   local headers = {}
-  for name, value in (raw.headers or ""):gmatch "([^:\n]*): ([^\n]*)\n" do
+  for name, value in (raw.headers or ""):gmatch "([^:\n]*):[ \t]*([^\n]*)\n" do
     name = name:lower()
     headers[name] = headers[name] and headers[name] .. ", " .. value or value
   end
