@@ -297,6 +297,39 @@ describe("a renewal under way #slow", function()
       ]] })
     end)
 
+    it("while API calls wait for a place: parent and child make them all", function()
+      local slow <close> = rude.start {
+        handler = function(connection)
+          connection:sleep(0.1)
+          connection:write(require("spec.support.rude").reply(200, {}, "{}"))
+        end,
+      }
+      assert.same({ "0\n", 0 }, { run(([[
+        local auth, host = require "central.auth", require "spec_fork"
+        local client = assert(auth.new { cache = false, access_token = "a-ready-made-token", base_url = %q,
+          wait = function() coroutine.yield() end })
+        local calls = {}
+        for i = 1, 18 do -- two more than there are places
+          calls[i] = coroutine.wrap(function()
+            assert(client:get("/" .. i))
+            calls[i] = nil
+          end)
+          calls[i]()
+        end
+        local pid = host.fork()
+        while next(calls) do
+          for _, call in pairs(calls) do
+            call()
+          end
+          require("central.auth.core").clock():sleep(0.005)
+        end
+        if pid == 0 then
+          os.exit(true)
+        end
+        print(host.wait(pid))
+      ]]):format(slow.url:match "^http://[^/]+")) })
+    end)
+
     it("at any moment of it: each process gets a token, and exits", function()
       server:latency(0.01)
       local script = process.write(folder .. "/fork.lua", [[

@@ -88,7 +88,7 @@ function Pool:_wait_for_place(deadline, owner)
     collectgarbage() -- only coroutines that were dropped can have the places
   end
   local _ <close> = defer(function() self._queue[notifier or 0] = nil end)
-  while notifier and not self:_has_place(notifier) and not deadline:over() and not owner.closed do
+  while notifier and notifier:ours() and not self:_has_place(notifier) and not deadline:over() and not owner.closed do
     notifier:clear()
     self._waiter:poll(notifier, math.min(deadline:left(), LOOK))
   end
