@@ -129,6 +129,12 @@ static bool ends_in_last(const char *name) {
     return length >= strlen(LAST) && strcmp(name + length - strlen(LAST), LAST) == 0;
 }
 
+/* Not where one reply follows the other. */
+static bool is_swept_before(int at, const char *name) {
+    return ends_in_last(name) && (auth_file_is_old(at, name, AUTH_FOLDER_SWEEP_S) ||
+                                  faccessat(at, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0);
+}
+
 static enum auth_store_result put(struct auth_store *store, const char *name, const struct auth_secret *bytes,
                                   int64_t age_ns, struct auth_store_call *call) {
     int at = -1;
@@ -136,9 +142,9 @@ static enum auth_store_result put(struct auth_store *store, const char *name, co
     enum auth_store_result result = enter(store, true, &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
-    int error = auth_file_replace(at, name, bytes, false);
-    if (error == 0 && ends_in_last(name))
+    if (is_swept_before(at, name))
         auth_file_sweep(at, "", is_dead);
+    int error = auth_file_replace(at, name, bytes, false);
     leave(store, at);
     return error == 0 ? AUTH_STORE_OK : refuse(&call->why, strerror(error));
 }

@@ -303,6 +303,13 @@ static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
         check(kept[i], "x"); /* the folder may be one that a person uses for other things */
     check(OLD ".token.new-19-2", "x");
     assert_int_equal(access(at("folder"), F_OK), 0);
+    put_aged(OLD ".token", AUTH_FOLDER_DEAD_S + 60);
+    assert_int_equal(put("a.last", "y"), AUTH_STORE_OK); /* one reply follows the other: no sweep */
+    check(OLD ".token", "x");
+    put_aged("a.last", AUTH_FOLDER_SWEEP_S + 60);
+    check(OLD ".token", "x");
+    assert_int_equal(put("a.last", "z"), AUTH_STORE_OK);
+    assert_int_equal(result_of(OLD ".token"), AUTH_STORE_ABSENT);
 }
 
 static void keeps_records_until_they_are_dead(void **state) {
