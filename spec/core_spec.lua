@@ -77,7 +77,7 @@ describe("central.auth.core #valgrind", function()
     assert.near(500, sum, 60)
   end)
 
-  it("knows UTF-8 as utf8.len does, wherever in a text it is", function()
+  it("knows UTF-8 without a NUL as utf8.len does, wherever in a text it is", function()
     local edges = { "", "\0", "\x7F", "\x80", "\x8F", "\x90", "\x9F", "\xA0", "\xBF", "\xC0", "\xC1", "\xC2", "\xDF",
       "\xE0", "\xE1", "\xEC", "\xED", "\xEE", "\xEF", "\xF0", "\xF1", "\xF3", "\xF4", "\xF5", "\xFF" }
     local valid = 0
@@ -86,7 +86,7 @@ describe("central.auth.core #valgrind", function()
         for k, c in ipairs(edges) do
           for _, d in ipairs { "", "z", "\x80", "\xBF", "\xC0" } do
             local text = a .. b .. c .. d
-            local expected = utf8.len(text) ~= nil
+            local expected = utf8.len(text) ~= nil and not text:find("\0", 1, true)
             valid = valid + (expected and 1 or 0)
             text = ("x"):rep((i + j + k) % 9) .. text .. ("y"):rep((i * j) % 10)
             if core.is_utf8(text) ~= expected then

@@ -228,22 +228,31 @@ static bool is_refused_for_first(const struct auth_transfer *transfer, const CUR
 
 /* The lines are counted, too, for libcurl keeps 300 kB of each reply and trailers without end. The first line
  * decides which of two requests is answered; the other one ends here. */
-static size_t take_header(char *line, size_t size, size_t count, void *data) {
-    CURL *easy = data;
-    struct auth_transfer *transfer = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
-    if (is_refused_for_first(transfer, easy, line, size * count))
+static size_t take_line(struct auth_transfer *transfer, const CURL *easy, const char *line, size_t length) {
+    if (is_refused_for_first(transfer, easy, line, length))
         return 0;
     if (transfer->heard == NULL)
         transfer->heard = easy;
     if (transfer->heard != easy)
         return 0;
-    transfer->header_bytes += size * count;
+    transfer->header_bytes += length;
     if (transfer->header_bytes > AUTH_TRANSFER_HEADERS_MAX)
         transfer->verdict = AUTH_TRANSFER_REPLY;
-    else if (transfer->ready && !auth_reply_add_line(&transfer->reply, line, size * count))
+    else if (transfer->ready && !auth_reply_add_line(&transfer->reply, line, length))
         transfer->verdict = AUTH_TRANSFER_MEMORY; /* before that they are a proxy's */
-    return transfer->verdict == AUTH_TRANSFER_OK ? size * count : 0;
+    return transfer->verdict == AUTH_TRANSFER_OK ? length : 0;
+}
+
+static size_t take_header(char *line, size_t size, size_t count, void *data) {
+    struct auth_transfer *transfer = data;
+    return take_line(transfer, transfer->easy, line, size * count);
+}
+
+/* Of the second of two requests, which is the only one once the first is dropped. */
+static size_t take_second_header(char *line, size_t size, size_t count, void *data) {
+    struct auth_transfer *transfer = data;
+    return take_line(transfer, transfer->second != NULL ? transfer->second : transfer->easy, line,
+                     size * count);
 }
 
 /* The connection stands, TLS and tunnel included. No time that libcurl measures says so in every version. */
@@ -337,8 +346,7 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_r
     SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_WRITEDATA, (void *)transfer);
     SET(CURLOPT_HEADERFUNCTION, take_header);
-    SET(CURLOPT_HEADERDATA, (void *)easy);
-    SET(CURLOPT_PRIVATE, (void *)transfer);
+    SET(CURLOPT_HEADERDATA, (void *)transfer);
     SET(CURLOPT_PREREQFUNCTION, take_ready);
     SET(CURLOPT_PREREQDATA, (void *)transfer);
     if (request->trace) {
@@ -544,7 +552,7 @@ static void start_second(struct auth_transfer *transfer) {
     CURLcode error = easy == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's are no reply */
-    SET(CURLOPT_HEADERDATA, (void *)easy);
+    SET(CURLOPT_HEADERFUNCTION, take_second_header);
     SET(CURLOPT_TIMEOUT_MS, left_ms);
     if (error == CURLE_OK && curl_multi_add_handle(transfer->multi, easy) == CURLM_OK)
         transfer->second = easy;

@@ -236,12 +236,12 @@ static int base64url_decode(lua_State *L) {
     return 1;
 }
 
-/* is_utf8(text) -> whether it is valid UTF-8; utf8.len takes a quarter of the time that decoding JSON takes
- */
+/* is_utf8(text) -> whether it is valid UTF-8 without a NUL; utf8.len takes a quarter of the time that
+ * decoding JSON takes */
 static int is_utf8(lua_State *L) {
     size_t size = 0;
     const char *text = luaL_checklstring(L, 1, &size);
-    lua_pushboolean(L, auth_utf8_is_valid(text, size));
+    lua_pushboolean(L, strlen(text) == size && auth_utf8_is_valid(text, size));
     return 1;
 }
 

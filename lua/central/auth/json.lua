@@ -40,11 +40,11 @@ end
 ---@param text string
 ---@return any
 function json.decode(text)
-  if text:find("\0", 1, true) then -- lua-cjson takes it for the end
-    return nil
-  end
   update_decimal_point()
   if not core.is_utf8(text) then
+    if text:find("\0", 1, true) then -- lua-cjson takes it for the end
+      return nil
+    end
     text = json_mending.bytes(text)
   end
   local ok, value = pcall(decoder.decode, text)

@@ -38,7 +38,7 @@ end
 ---@return userdata? notifier
 ---@return central.auth.Failure? failure
 function Waiter:notifier()
-  if not self:yields() then
+  if not self._wait or not self:yields() then
     return nil
   end
   local notifier, why = core.notifier()
