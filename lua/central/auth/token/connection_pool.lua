@@ -166,8 +166,9 @@ function Pool:call(request, deadline, owner)
     return nil, failure
   end
   local place <close> = setmetatable({
-    pool = self, transfer = transfer, owner = owner, notifier = notifier, unharmed = false,
+    pool = self, transfer = transfer, owner = owner, unharmed = false,
   }, Place)
+  place.notifier = notifier -- apart, for most calls have none
   self._active[transfer] = place
   requests.add_connection(request, self._config, deadline)
   local started, why = transfer:call(request, notifier)
