@@ -330,6 +330,31 @@ describe("a renewal under way #slow", function()
       ]]):format(slow.url:match "^http://[^/]+")) })
     end)
 
+    it("while an API call pauses before a retry: the child pauses by a descriptor of its own", function()
+      server:latency(0)
+      server:fail { status = 503, of = "api" }
+      assert.same({ "0\n", 0 }, { run [[
+        local auth, host = require "central.auth", require "spec_fork"
+        local server_url = os.getenv("CENTRAL_TOKEN_URL"):match "^https://[^/]+"
+        local pauses
+        local client = assert(auth.new { cache = false, base_url = server_url, wait = function(fd, seconds)
+          assert(fd >= 0)
+          pauses = seconds < 1
+          coroutine.yield()
+        end })
+        local call = coroutine.wrap(function() client:get "/x" end)
+        repeat
+          call()
+        until pauses
+        local pid = host.fork()
+        call()
+        if pid == 0 then
+          os.exit(true)
+        end
+        print(host.wait(pid))
+      ]] })
+    end)
+
     it("at any moment of it: each process gets a token, and exits", function()
       server:latency(0.01)
       local script = process.write(folder .. "/fork.lua", [[

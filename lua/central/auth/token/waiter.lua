@@ -76,9 +76,9 @@ end
 --- Lets so many seconds pass, fewer where the client is closed.
 ---@param seconds number
 function Waiter:pause(seconds)
-  local notifier <close> = self:notifier()
   local at = self._clock:boot() + seconds
   while seconds > 0 and not self._closed do
+    local notifier <close> = self:notifier() -- another one after a fork
     if notifier then
       self:poll(notifier, seconds)
     else
