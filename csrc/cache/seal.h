@@ -45,8 +45,8 @@ struct auth_record {
 bool auth_seal_derive(struct auth_secret *key, char *name, const struct auth_secret *secret,
                       const void *identity, size_t identity_length);
 
-/* Appends the file's bytes to `out`, which the body is no part of. `name`: of the identity, without a suffix,
- * so that a record can be renamed. false: no memory, or a body over AUTH_SEAL_BODY_MAX; then `out` is
+/* Appends the file's bytes to `out`, which the body is no part of. `name`: of the identity, without a suffix:
+ * both records of a token have it. false: no memory, or a body over AUTH_SEAL_BODY_MAX; then `out` is
  * unchanged. */
 bool auth_seal_encrypt(struct auth_secret *out, const struct auth_record *record,
                        const struct auth_secret *key, const char *name);
