@@ -344,6 +344,7 @@ local function attempt(source, call, deadline)
   raw, failure = send(source, call, deadline)
   call.attempts = call.attempts + (raw and raw.sent_twice and 1 or 0)
   if raw and is_success(raw) then
+    call.may_have_acted = true
     unauthorized.succeeded(source, call)
     return nil, finish(source, call, raw, response.new(raw, not call.raw))
   end
