@@ -138,6 +138,15 @@ describe("a renewal under way #slow", function()
       assert.is_true(cqueues.monotime() - began < 30)
     end)
 
+    it("Ctrl-C, which leaves no request and no lock to a program that goes on", function()
+      assert.same({ "interrupted! 0\n", 0 }, { run(([[
+        os.execute "(sleep 0.1; kill -INT $PPID) &"
+        local _, why = pcall(require("central.auth").token)
+        io.write(why:match "interrupted!", " ")
+        print(select(3, os.execute "flock -n %s/cache/*.lock true"))
+      ]]):format(folder)) })
+    end)
+
     it("and leaves no lock", function()
       run(UNDER_WAY)
       assert.equal(0, select(2, process.run("flock -n " .. folder .. "/cache/*.lock true")))

@@ -208,7 +208,8 @@ function Renewal:_fetch(order)
     notifier:clear()
   end
   local ok, started, why = pcall(self._transfer.fetch, self._transfer, order, notifier, self._here)
-  if not ok then
+  if not ok then -- an interruption, or memory that is short
+    self._transfer:cancel()
     if notifier then
       notifier:signal()
     end
