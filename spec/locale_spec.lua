@@ -101,7 +101,7 @@ describe("a locale with a decimal comma", function()
     local path = process.write(folder .. "/central-auth/lab.lua", "return { timeout = 7.5 }", "600")
     local said = child.run([[
       assert(os.setlocale "de_DE.UTF-8")
-      local source = require("central.auth.config.resolve").source({ connect_timeout = 0.25 }, "a spec")
+      local source = { values = { connect_timeout = 0.25 }, from = "a spec" }
       print(require("central.auth.config.profile_store").put("lab", source, "a spec"))
     ]], { LOCPATH = folder, XDG_CONFIG_HOME = folder })
     assert.equal(path .. "\n", said)
