@@ -288,6 +288,19 @@ describe("a renewal under way #slow", function()
       assert.equal(2, server:requests().token)
     end)
 
+    it("a notifier's number may be another file's, which is left alone", function()
+      assert.same({ "false 0\n", 0 }, { run(([[
+        local core, host = require "central.auth.core", require "spec_fork"
+        local transfer, notifier = require("central.auth.http").transfer(core.clock()), core.notifier()
+        if host.fork() == 0 then
+          local file <close> = assert(io.open("%s/file", "w+")) -- it gets the number
+          local ok = pcall(transfer.notify, transfer, notifier)
+          print(tostring(ok) .. " " .. file:seek "end")
+          os.exit(true, true)
+        end
+      ]]):format(folder)) })
+    end)
+
     it("while a tenant waits for its parent's: the child makes both", function()
       server:latency(0.2)
       assert.same({ "true\n", 0 }, { run [[

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TRANSFER_TYPE "central.auth.transfer"
 
@@ -42,7 +43,8 @@ static const struct auth_notifier *check_notifier(lua_State *L, int index) {
     if (lua_isnoneornil(L, index))
         return NULL;
     const struct auth_lua_notifier *handle = luaL_checkudata(L, index, AUTH_NOTIFIER_TYPE);
-    luaL_argcheck(L, handle->notifier.fd >= 0, index, "the notifier is closed");
+    bool is_open = handle->notifier.fd >= 0 && handle->owner == getpid(); /* at a fork it is closed */
+    luaL_argcheck(L, is_open, index, "the notifier is closed");
     return &handle->notifier;
 }
 
