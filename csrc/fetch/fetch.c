@@ -517,8 +517,7 @@ bool auth_fetch_is_long(const struct auth_fetch *fetch) {
 /* --- the fetch as a value --- */
 
 struct auth_fetch *auth_fetch_new(void) {
-    struct fetch *fetch = calloc(1, sizeof *fetch);
-    return fetch != NULL ? &fetch->visible : NULL;
+    return (struct auth_fetch *)calloc(1, sizeof(struct fetch)); /* whose first member it is */
 }
 
 #define BODY(i) offsetof(struct fetch, visible.result.attempts[i].reply.body)

@@ -126,7 +126,7 @@ bool auth_worker_wait(struct auth_worker *worker, int64_t limit_ns) {
     if (worker->own != NULL)
         (void)auth_notifier_wait(&worker->own->notifier, limit_ns);
     else
-        auth_clock_sleep(10 * POLL_NS); /* no descriptor is left */
+        auth_clock_sleep((int64_t)10 * POLL_NS); /* no descriptor is left */
     return is_done(worker);
 }
 
