@@ -1,3 +1,4 @@
+local child = require "spec.support.child"
 local targets = require "central.auth.api.target"
 
 local BASE = "https://us1.api.central.arubanetworks.com"
@@ -77,7 +78,16 @@ describe("a target of an API call", function()
   it("needs a base where it is a path", function()
     local found, problem = targets.resolve("/x", nil)
     assert.is_nil(found)
-    assert.truthy(problem:find("CENTRAL_BASE_URL", 1, true))
+    assert.equal('a path needs a cluster: set CENTRAL_CLUSTER, like US-1 ("central-auth clusters" lists them), or'
+      .. " base_url", problem)
+  end)
+
+  it("says so, and names the variable that is misspelt", function()
+    local said = child.run('print(select(2, require("central.auth.api.target").resolve("/x")))',
+      { CENTRAL_CLUSTR = "EU-1" })
+    assert.equal('a path needs a cluster: set CENTRAL_CLUSTER, like US-1 ("central-auth clusters" lists them), or'
+      .. " base_url\nCENTRAL_CLUSTR is not a variable of central-auth, and is ignored; did you mean CENTRAL_CLUSTER?\n",
+      said)
   end)
 end)
 

@@ -5,6 +5,7 @@ local url = require "central.auth.url"
 local util = require "central.auth.util"
 
 local errors = util.lazy "central.auth.errors"
+local problems = util.lazy "central.auth.config.problems"
 
 local target = {}
 
@@ -53,7 +54,7 @@ function target.resolve(text, base, hosts, base_option)
   if not problem and has_dot_segments(path:match("^[^?]*")) then
     problem = "the path has a segment .."
   elseif not problem and not address then
-    problem = "a path needs base_url or cluster; set one, for example CENTRAL_BASE_URL or in a profile"
+    problem = problems.NO_BASE .. problems.ignored("\n")
   end
   return not problem and address or nil, problem
 end

@@ -1,4 +1,4 @@
--- The messages for invalid arguments and for missing credentials. Loaded only if there is such an error.
+-- The messages for invalid arguments, missing credentials and a missing base. Loaded only if there is such an error.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -34,13 +34,19 @@ local MISSING = 'no %s: run "central-auth login", or set %s\nProfile: %s%s. %s'
 local CREATE = "Create credentials in HPE GreenLake: Manage Workspace, Personal API clients, Create Personal API"
   .. " client."
 
--- Returns sentences that name ignored variables; else how to create credentials.
-local function advice()
+--- The problem of a path without a base.
+problems.NO_BASE = 'a path needs a cluster: set CENTRAL_CLUSTER, like US-1 ("central-auth clusters" lists them), or'
+  .. " base_url"
+
+--- Returns sentences that name ignored variables, after `before`; or "" if there are none.
+---@param before string
+---@return string
+function problems.ignored(before)
   local sentences = ignored_variables()
   for i, text in ipairs(sentences) do
     sentences[i] = text:find "%?$" and text or text .. "."
   end
-  return sentences[1] and table.concat(sentences, " ") or CREATE
+  return sentences[1] and before .. table.concat(sentences, " ") or ""
 end
 
 --- Returns the failure of missing credentials.
@@ -59,9 +65,10 @@ function problems.missing(option, entry, reason)
   if #names > 0 then
     reason = "no such file; other profiles: " .. table.concat(names, ", ")
   end
+  local ignored = problems.ignored ""
   local path = entry and entry.path or paths.profile(paths.DEFAULT_PROFILE) or "central-auth/default.lua"
-  return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or "", advice()),
-    { option = option or "client_id" })
+  return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or "",
+    ignored ~= "" and ignored or CREATE), { option = option or "client_id" })
 end
 
 return problems
