@@ -186,11 +186,21 @@ describe("a failure of an API", function()
     assert.truthy(message:find("a redirect to evil.example, not followed", 1, true))
   end)
 
-  it("of the network names call and host", function()
-    local s = client { token("t1", 1000), scripted.broken "connect" }
-    local message, code = select(2, s.client:get("/x", { retry = false }))
-    assert.equal("connect", code)
-    assert.equal("GET /x: it broke (asking us1.api.central.arubanetworks.com)", message)
+  it("of the network names call and host, and where the host of a path was set", function()
+    local function fails(target, options, call)
+      local s = client({ token("t1", 1000), scripted.broken "connect" }, options)
+      local message, code = select(2, s.client:get(target, with({ retry = false }, call)))
+      assert.equal("connect", code)
+      return message
+    end
+    local by_cluster = { base_url = scripted.NONE, cluster = "US-1" }
+    assert.equal("GET /x: it broke (asking us1.api.central.arubanetworks.com, base_url from the argument base_url)",
+      fails "/x")
+    assert.equal("GET " .. BASE .. "/x: it broke (asking us1.api.central.arubanetworks.com)", fails(BASE .. "/x"))
+    assert.matches("%(asking us1%.api%.[%w.]+, cluster from the argument cluster%)$", fails("/x", by_cluster))
+    assert.matches("%(asking global.api.greenlake.hpe.com%)$", fails("/x", nil, { app = "greenlake" }))
+    assert.matches("%(asking gl.example, greenlake_url from the argument greenlake_url%)$",
+      fails("/x", { greenlake_url = "https://gl.example" }, { app = "greenlake" }))
   end)
 end)
 

@@ -192,7 +192,7 @@ describe("a call to a host of an unusual name", function()
     local other <close> = client(server, options)
     local none, message = other:get("/x", { timeout = 0.2 })
     assert.is_nil(none)
-    assert.truthy(message:find("^GET /x: .*%(asking localhost%)"), message)
+    assert.truthy(message:find "^GET /x: .*%(asking localhost, base_url from the argument base_url%)", message)
   end)
 end)
 

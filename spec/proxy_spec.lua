@@ -101,7 +101,7 @@ describe("a proxy", function()
     ]]):format(plain.url), { https_proxy = ("http://user:%s@127.0.0.1:1"):format(PASSWORD),
       ALL_PROXY = "http://127.0.0.1:2" })
     local named = "; proxy from the environment variable https_proxy%)"
-    assert.matches("^[^\n]*%(asking token.example.-" .. named .. ".*\n[^\n]*%(asking api.example" .. named, output)
+    assert.matches("^[^\n]*%(asking token.example.-" .. named .. ".*\n[^\n]*%(asking api.example.-" .. named, output)
     assert.is_nil(output:find(PASSWORD, 1, true))
     assert.is_nil(output:find("ALL_PROXY", 1, true))
   end)

@@ -175,7 +175,7 @@ local function address_of(config, target, base)
     addresses.count, addresses.of = 0, {}
   end
   local origin, host = url.split(full)
-  address = { url = full, origin = origin, host = host, kinds = {} }
+  address = { url = full, origin = origin, host = host, base = target:find "^/" and base, kinds = {} }
   addresses.count, addresses.of[target] = addresses.count + 1, address
   return address
 end
@@ -217,9 +217,9 @@ local function new_kind(config, method, target, options, address)
   end
   local kind = {
     name = name_of(method, target), method = method, url = targets.extend(address.url, query), origin = address.origin,
-    host = address.host, headers = lines, body = body or nil, body_max = BODY_MAX, is_once = not IDEMPOTENT[method],
-    raw = options.raw, attempts_max = attempts_max, call_timeout = timeout, try_timeout = try_timeout,
-    wants_identity = wants_identity,
+    host = address.host, base = address.base, headers = lines, body = body or nil, body_max = BODY_MAX,
+    is_once = not IDEMPOTENT[method], raw = options.raw, attempts_max = attempts_max, call_timeout = timeout,
+    try_timeout = try_timeout, wants_identity = wants_identity,
   }
   kind.__index = kind
   return kind
@@ -310,6 +310,12 @@ local function finish(source, call, raw, reply, retry_after)
   return reply
 end
 
+-- Returns where the base of a call's path was set, for messages; empty for a URL, and for the default.
+local function base_source(config, call)
+  local option = call.base == "base_url" and config.from.cluster and "cluster" or call.base
+  return option and config.from[option] and (", %s from %s"):format(option, config.from[option]) or ""
+end
+
 -- After an attempt without success: returns the seconds before the retry; or nil and the results of the call.
 local function after_failure(source, call, raw, failure, deadline)
   local reply = raw and response.new(raw, not call.raw)
@@ -323,8 +329,8 @@ local function after_failure(source, call, raw, failure, deadline)
     return nil, finish(source, call, raw, reply, retry_after)
   end
   local config = source.config
-  return nil, errors.fail(failure.code, ("%s: %s (asking %s%s%s)"):format(call.name,
-    cleaner(source, call)(failure.message), call.host, proxy.source(config, call.url),
+  return nil, errors.fail(failure.code, ("%s: %s (asking %s%s%s%s)"):format(call.name,
+    cleaner(source, call)(failure.message), call.host, base_source(config, call), proxy.source(config, call.url),
     response_error.trust_advice(config, failure.code)), failure.detail)
 end
 
