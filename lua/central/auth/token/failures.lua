@@ -111,7 +111,7 @@ function Failures:take_shared(raw)
   if raw.received_boot <= math.max(source.current.sent_boot or 0, self._at) then
     return nil
   end
-  local failure = response_error.of(raw, response_error.cleaner(source))
+  local failure = response_error.of(raw, response_error.cleaner(source), source.config)
   if raw.status >= 400 or failure.code == "oauth" then
     self:failed(failure, raw.received_boot, raw.failures)
     self._must_reread = response_error.rejected(failure.code, failure.detail) -- only our secret may be the former one

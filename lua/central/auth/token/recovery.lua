@@ -69,7 +69,7 @@ end
 function Recovery:reply(result)
   local source, renewal = self._source, self._renewal
   local raw, subject_token = result.attempts[#result.attempts], renewal.subject_token
-  local failure = response_error.of(raw, self:_cleaner(result))
+  local failure = response_error.of(raw, self:_cleaner(result), self._source.config)
   source:mark_seen(raw)
   if subject_token and not self._had_new_subject and not renewal.deadline:over()
     and source.subject:may_exchange_again(subject_token, failure) then
@@ -170,7 +170,7 @@ function Recovery:note_retries(result)
   local source, clean = self._source, self:_cleaner(result)
   for i = 1, #result.attempts - 1 do
     local attempt = result.attempts[i]
-    local failure = attempt.status and response_error.of(attempt, clean)
+    local failure = attempt.status and response_error.of(attempt, clean, source.config)
       or response_error.of_transfer(source.config, attempt, clean)
     source.failures:failed(failure, attempt.at or attempt.received_boot)
     source:note("retry", { code = failure.code, message = failure.message })

@@ -64,7 +64,14 @@ function response_error.encoding(raw, clean)
     and ("; its Content-Encoding is %s, which is not decoded here"):format(clean(raw.content_encoding:lower())) or ""
 end
 
-local function http_failure(raw, fields, detail, clean, challenge)
+-- Returns the host that is asked for tokens, and where it was set.
+local function endpoint(config)
+  local from = config.from.token_url or config.from.workspace_id
+  return ("%s%s%s"):format(select(2, url.parts(config.token_url)), from and ", token_url from " .. from or "",
+    proxy.source(config, config.token_url))
+end
+
+local function http_failure(raw, fields, detail, clean, challenge, config)
   local status = raw.status
   if status >= 300 and status < 400 then
     local where = raw.location_host and (" to " .. clean(raw.location_host)) or ""
@@ -80,7 +87,8 @@ local function http_failure(raw, fields, detail, clean, challenge)
   end
   local hint = status < 500 and ": refused without an OAuth error; wrong credentials, wrong token_url, or something"
     .. " between here and the server" or ""
-  return fail("http", ("HTTP status %d%s%s"):format(status, hint, response_error.encoding(raw, clean)), detail)
+  return fail("http", ("HTTP status %d%s%s%s"):format(status, hint, response_error.encoding(raw, clean),
+    config and (" (asking %s)"):format(endpoint(config)) or ""), detail)
 end
 
 -- What is wrong with the token in a reply.
@@ -110,8 +118,9 @@ end
 --- The failure that a reply without a token stands for.
 ---@param raw central.auth.RawReply
 ---@param clean fun(text: string): string makes text from the server fit to print; the caller knows the secrets
+---@param config? central.auth.Config of a reply of its token endpoint
 ---@return central.auth.Failure failure
-function response_error.of(raw, clean)
+function response_error.of(raw, clean, config)
   local detail, fields = response_error.detail(raw), json.object(raw.body)
   local challenge = error_text.challenge(raw.challenge)
   local names_error = fields and type(fields.error) == "string" and fields.error ~= ""
@@ -124,7 +133,7 @@ function response_error.of(raw, clean)
   elseif fields and raw.status >= 200 and raw.status < 300 then
     return fail("reply", token_problem(fields, clean), detail)
   end
-  return http_failure(raw, fields, detail, clean, challenge)
+  return http_failure(raw, fields, detail, clean, challenge, config)
 end
 
 --- What may help where a server's certificate was refused; "" after any other failure.
@@ -148,10 +157,8 @@ end
 ---@param clean fun(text: string): string
 ---@return central.auth.Failure failure
 function response_error.of_transfer(config, attempt, clean)
-  local from = config.from.token_url or config.from.workspace_id
-  return errors.failure(attempt.code, ("%s (asking %s%s%s%s)"):format(clean(attempt.message),
-    (select(2, url.parts(config.token_url))), from and ", token_url from " .. from or "",
-    proxy.source(config, config.token_url), response_error.trust_advice(config, attempt.code)),
+  return errors.failure(attempt.code, ("%s (asking %s%s)"):format(clean(attempt.message), endpoint(config),
+    response_error.trust_advice(config, attempt.code)),
     { proxy_status = attempt.proxy_status, reached = attempt.reached })
 end
 
