@@ -204,7 +204,7 @@ $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka $(if $(HAS_REDIS),$(REDIS_PC))) -lm
 
 BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
-bench: build $(BENCH) ## ourselves beside our peers, as a table (ROWS="page many" for some); make bench-deps installs those
+bench: build $(BENCH) ## central-auth compared with other libraries (ROWS="page many": some rows); make bench-deps installs those
 	@$(CLEAN_ENV) ROUNDS=$(ROUNDS) ROWS="$(ROWS)" unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
 
 bench-tables: $(BUILD)/bench.json ## the figures of the last make bench into spec/README.md, as table and picture
@@ -338,7 +338,7 @@ install: build ## into PREFIX (default /usr/local)
 	  sed 1d lua/central-auth; } >$(BUILD)/central-auth
 	install -m 755 $(BUILD)/central-auth "$(DESTDIR)$(BINDIR)/central-auth"
 
-uninstall: ## what install put there
+uninstall: ## remove what install put there
 	rm -rf "$(DESTDIR)$(LUADIR)/central/auth" "$(DESTDIR)$(LUADIR)/central/auth.lua" "$(DESTDIR)$(LIBDIR)/central/auth"
 	rm -f "$(DESTDIR)$(BINDIR)/central-auth" "$(DESTDIR)$(MANDIR)/man1/central-auth.1" "$(DESTDIR)$(BASHDIR)/central-auth" \
 	  "$(DESTDIR)$(ZSHDIR)/_central-auth" "$(DESTDIR)$(FISHDIR)/central-auth.fish"

@@ -197,7 +197,7 @@ describe("central.auth", function()
       local output = process.run(environment()
         .. " CENTRAL_CACHE=off CENTRAL_CA_FILE= lua5.4 -l auth=central.auth -e 'print(auth.token())'")
       assert.matches("^nil\t.*asking 127.0.0.1:%d+, token_url from the environment variable CENTRAL_TOKEN_URL", output)
-      assert.matches("name that in ca_file%)\ttls\t{", output)
+      assert.matches("set ca_file to that authority's certificate%)\ttls\t{", output)
     end)
 
     it("does not load libcurl before a request is made", function()

@@ -30,7 +30,7 @@ local function check(spec, options)
 end
 
 local function only_those()
-  return ("no authority counts but those in %s (ca_file from the argument ca_file)"):format(authority.file)
+  return ("only the authorities in %s are trusted (ca_file from the argument ca_file)"):format(authority.file)
 end
 
 describe("the server's certificate", function()

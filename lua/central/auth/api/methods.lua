@@ -123,8 +123,8 @@ end
 
 --- Returns a client for a tenant of this MSP, which gets its token by token exchange (RFC 8693). Without options, calls
 --- for the same workspace return the same client; with options, each call makes a new one. It is closed with this
---- client. A name, which is not an id of 32 hexadecimal digits, is looked up among the tenants at each call; it must be
---- exact. With `token_url` the argument is always an id.
+--- client. Any text that is not 32 hexadecimal digits is a tenant's exact name, which is looked up in the list of
+--- tenants at each call. With `token_url` the argument is always an id.
 ---@param workspace_id string the tenant's workspace, or its name
 ---@param options? central.auth.TenantOptions
 ---@return central.auth.Client? client

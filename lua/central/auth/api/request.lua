@@ -22,8 +22,8 @@ local proxy = util.lazy "central.auth.config.proxy"
 ---@field content_type? string the type of `body`, default application/octet-stream; or of `json`
 ---@field headers? table<string, string | number> further header fields; not Authorization or Host
 ---@field timeout? number seconds for the whole call: token, attempts and pauses
----@field retry? false | integer the number of attempts, 1 to 10, default 4; false: one. The repetition with another
---- token after a 401 is not counted
+---@field retry? false | integer the number of attempts, 1 to 10, default 4; false: one. The one retry with another
+--- token after a 401 does not count
 ---@field try_timeout? number seconds for each attempt, at most `timeout`
 ---@field raw? boolean return the reply for any status, and do not decode its body
 

@@ -53,7 +53,7 @@
 ---@field greenlake_url? string CENTRAL_GREENLAKE_URL: GreenLake's platform API: workspace tokens,
 --- API clients, calls with `app`; default https://global.api.greenlake.hpe.com
 ---@field revocation_url? string CENTRAL_REVOCATION_URL: RFC 7009, for close{ revoke = true }
----@field scope? string | string[] CENTRAL_SCOPE: a list joins the words
+---@field scope? string | string[] CENTRAL_SCOPE: the words of a list are joined
 ---@field audience? string | string[] CENTRAL_AUDIENCE: a list repeats the field; in the environment, words
 ---@field resource? string | string[] CENTRAL_RESOURCE: like audience
 ---@field params? table<string, string | string[]> CENTRAL_PARAMS: further form fields; name=value&… in the environment

@@ -76,7 +76,7 @@ function Pending:done()
   return self._done
 end
 
---- What `token` would have returned. Waits as `token` does where it is not done yet, or what came has expired by now.
+--- What `token` would have returned. Waits as `token` does if it is not done, or if its token has expired meanwhile.
 ---@return string? token
 ---@return string|number|nil message
 ---@return central.auth.Code? code

@@ -145,10 +145,11 @@ function response_error.trust_advice(config, code)
   if code ~= "tls" then
     return ""
   elseif option then
-    return ("; no authority counts but those in %s (%s from %s)"):format(errors.printable(config[option]), option,
+    return ("; only the authorities in %s are trusted (%s from %s)"):format(errors.printable(config[option]), option,
       config.from[option])
   end
-  return "; where the certificate is of a private authority, or a proxy's, name that in ca_file"
+  return "; if a private authority, or a proxy that inspects TLS, issued the certificate, set ca_file to that"
+    .. " authority's certificate"
 end
 
 --- The failure of a request without a reply: which host was asked, and what may help.

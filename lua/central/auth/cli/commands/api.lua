@@ -25,10 +25,10 @@ api.description = "Makes an API call and prints the reply: JSON with names sorte
 api.options = {
   { "-X", "--method", value = "METHOD", choices = { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS" },
     help = "The method, in capitals." },
-  { "-f", "--raw-field", value = "KEY=VALUE", pairs = "=", help = "A field of the JSON body, a text; may be repeated."
+  { "-f", "--raw-field", value = "KEY=VALUE", pairs = "=", help = "A string field of the JSON body; may be repeated."
     .. " KEY can be a[b] for an object and a[] for a list." },
-  { "-F", "--field", value = "KEY=VALUE", pairs = "=", help = "The same with a type: true, false, null and numbers are"
-    .. " not texts. @FILE is the content of a file, @- of standard input." },
+  { "-F", "--field", value = "KEY=VALUE", pairs = "=", help = "As --raw-field, but true, false, null and numbers keep"
+    .. " their JSON type. @FILE is the content of a file, @- of standard input." },
   { "--input", value = "FILE", help = "Send this file, or with - standard input, as the body. It is JSON unless a"
     .. " header Content-Type says otherwise." },
   { "-H", "--header", value = "NAME:VALUE", pairs = ":", help = "A header field; may be repeated." },

@@ -15,7 +15,7 @@ exec.description = "Executes CMD in place of this process, with a valid token in
   .. " of CMD."
 exec.options = {
   { "--min-valid", value = "DURATION", number = "duration", help = "Get a token that is valid for at least this time,"
-    .. " like 90 (seconds), 500ms, 2m or 1h, if possible, as CMD gets no newer token." },
+    .. " like 90 (seconds), 500ms, 2m or 1h, if possible: CMD cannot get a newer one later." },
 }
 exec.arguments = { program.argument "+" }
 exec.statuses = program.statuses
