@@ -14,7 +14,7 @@ local texts = {}
 ---@field pairs? "=" | ":" its value is NAME=VALUE or NAME: VALUE, and it may be repeated: a list of { name, value }
 ---@field count? integer of a flag: how often it may be set
 ---@field choices? string[]
----@field suggestions? string[] further values are allowed, too
+---@field suggestions? string[] further values are allowed, too; PROFILES stands for the names of the profiles
 ---@field option? string the library's option for which its value must be valid
 
 ---@class central.auth.cli.Command
@@ -38,7 +38,7 @@ texts.description = "Prints a valid OAuth access token of HPE GreenLake for HPE 
   .. " can see. JSON is printed with names sorted: indented on a terminal, else in one line."
 
 texts.options = {
-  { "-p", "--profile", value = "NAME", option = "profile", help = "Use this profile." },
+  { "-p", "--profile", value = "NAME", option = "profile", suggestions = { "PROFILES" }, help = "Use this profile." },
   { "-q", "--quiet", help = "Print results and errors only." },
   { "-v", "--verbose", count = 2, help = "Write each HTTP request and event to standard error; -vv: header fields and"
     .. " TLS, too. There are no secrets in it." },

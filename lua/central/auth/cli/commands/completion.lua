@@ -18,12 +18,22 @@ local BASH = [[
 ]]
 local FISH = "complete -c central-auth -n '__fish_central-auth_seen_command %s' -xa '%s'\n"
 
+-- Lists the profiles, in sh; argparse takes only plain words as choices.
+local PROFILES = [[ls "${XDG_CONFIG_HOME:-$HOME/.config}/central-auth" 2>/dev/null]]
+  .. [[ | sed -n "/[^A-Za-z0-9_.-]/d; s/[.]lua$//p"]]
+local IN_FISH = [[(sh -c \']] .. PROFILES .. [[\')]]
+
+-- The values of the argument CMD: commands, and what these take if the shell knows it.
+local BASH_PROGRAM = [=[$([[ $prev = @(exec|sandbox|--) ]] && compgen -c -- "$cur")]=]
+local FISH_PROGRAM = "(__fish_complete_subcommand --fcs-skip=2)"
+local ZSH_FILES, ZSH_PROGRAM = '"%*: :_files"', '"*:: :_normal"'
+
 -- The values of the subcommands' arguments, which argparse supports for zsh only.
-local function choices(parser, format)
+local function choices(parser, format, program)
   local lines = {}
   for name, description in parser.commands() do
     for _, argument in ipairs(description.arguments or {}) do
-      local values = parser.suggestions(argument)
+      local values = argument.name == "cmd" and { program } or parser.suggestions(argument)
       lines[#lines + 1] = values and format:format(name, table.concat(values, " "))
     end
   end
@@ -37,10 +47,14 @@ function completion.run(options, parser)
   local made = parser.new(true)
   local script = made[("get_%s_complete"):format(options.shell)](made)
   if options.shell == "bash" then
-    script = script:gsub('\n +case "%$cmd" in\n', function(head) return head .. choices(parser, BASH) end, 1)
+    local more = choices(parser, BASH, BASH_PROGRAM)
+    script = script:gsub('\n +case "%$cmd" in\n', function(head) return head .. more end, 1)
   elseif options.shell == "fish" then
-    script = script .. choices(parser, FISH)
+    script = script .. choices(parser, FISH, FISH_PROGRAM)
+  else
+    script = script:gsub(ZSH_FILES, ZSH_PROGRAM)
   end
+  script = script:gsub("PROFILES", { PROFILES = options.shell == "fish" and IN_FISH or "$(" .. PROFILES .. ")" })
   result(script)
 end
 
