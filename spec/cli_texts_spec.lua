@@ -128,7 +128,7 @@ describe("the words of central-auth", function()
     assert.matches("^US%-East1%s", (complete("fish", "", "source %s; complete -C 'central-auth login --cluster US-E'")))
     assert.matches('invalidate%).-": :%(%-%)"', (home:run "completion zsh"))
     assert.matches("{%-p,%-%-profile}\"%[Use this profile%]: :%(%$%(ls ", (home:run "completion zsh"))
-    assert.matches('exec%).-"%*:: :_normal"', (home:run "completion zsh"))
+    assert.matches('exec%).-"%*::: :_normal"', (home:run "completion zsh"))
     assert.matches('"%-%-cluster%[[^%]]*%]: :%(US%-1 US%-2 .* Internal%)"', (home:run "completion zsh"))
     process.run(("mkdir -p %s/p/central-auth; cd %s/p/central-auth; touch emea.lua '$(true).lua' x.txt; touch"
       .. " lab.2.lua"):format(home.folder, home.folder))

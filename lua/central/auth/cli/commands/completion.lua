@@ -26,7 +26,7 @@ local IN_FISH = [[(sh -c \']] .. PROFILES .. [[\')]]
 -- The values of the argument CMD: commands, and what these take if the shell knows it.
 local BASH_PROGRAM = [=[$([[ $prev = @(exec|sandbox|--) ]] && compgen -c -- "$cur")]=]
 local FISH_PROGRAM = "(__fish_complete_subcommand --fcs-skip=2)"
-local ZSH_FILES, ZSH_PROGRAM = '"%*: :_files"', '"*:: :_normal"'
+local ZSH_FILES, ZSH_PROGRAM = '"%*: :_files"', '"*::: :_normal"'
 
 -- The values of the subcommands' arguments, which argparse supports for zsh only.
 local function choices(parser, format, program)
