@@ -452,7 +452,7 @@ describe("the source of a ready-made token", function()
     assert.is_nil(assert(config.resolve { access_token = "x", workspace_id = "w", profile = false }).token_url)
     home.CENTRAL_CLIENT_ID, home.CENTRAL_CLIENT_SECRET = "i", "hush"
     assert.matches("^config\tclient_secret %(from the environment variable CENTRAL_CLIENT_SECRET%): conflicts with"
-      .. " access_token; set only one of them", (child.run(show:format "{}", home)))
+      .. " access_token; unset CENTRAL_ACCESS_TOKEN or CENTRAL_CLIENT_SECRET\n$", (child.run(show:format "{}", home)))
   end)
 
   it("that gives what no header can carry is named, and not repeated", function()

@@ -125,7 +125,8 @@ function config.collect(sources, only)
       if source.values[name] ~= nil and not is_overridden and options.get(name) then
         local value, where, problem = read(source, name)
         if first[group] then
-          problem = ("conflicts with %s; set only one of them"):format(first[group])
+          local advice = source.from == config.variable and "unset CENTRAL_%s or CENTRAL_%s" or "set only one of them"
+          problem = ("conflicts with %s; " .. advice):format(first[group], first[group]:upper(), name:upper())
         end
         if problem then
           return errors.invalid_option(name, where, problem)
