@@ -207,7 +207,7 @@ BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
 bench: build $(BENCH) ## central-auth compared with other libraries (ROWS="page many": some rows); make bench-deps installs those
 	@$(CLEAN_ENV) ROUNDS=$(ROUNDS) ROWS="$(ROWS)" unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
 
-bench-tables: $(BUILD)/bench.json ## the figures of the last make bench into spec/README.md, as table and picture
+bench-tables: $(BUILD)/bench.json ## write the figures of the last make bench into spec/README.md, as table and picture
 	@$(CLEAN_ENV) $(LUA) spec/bench/publish.lua $<
 
 $(BUILD)/bench.json:
@@ -216,7 +216,7 @@ $(BUILD)/bench.json:
 soak: deps-bench build ## ten thousand renewals in one process: nothing may grow
 	@$(CLEAN_ENV) $(LUA) spec/bench/soak.lua
 
-model: build ## random operations in a world that goes wrong, for SECONDS=60, each run with a new seed; SEED=7 runs one
+model: build ## random operations, with random failures around them, for SECONDS=60, each run with a new seed; SEED=7 runs one
 	@$(CLEAN_ENV) SECONDS=$(SECONDS) SEED=$(SEED) $(LUA) spec/model.lua
 
 fleet: ## a model of 100,000 clients on 10,000 machines over a day: what the token server sees (eight minutes)

@@ -40,8 +40,8 @@ texts.description = "Prints a valid OAuth access token of HPE GreenLake for HPE 
 texts.options = {
   { "-p", "--profile", value = "NAME", option = "profile", suggestions = { "PROFILES" }, help = "Use this profile." },
   { "-q", "--quiet", help = "Print results and errors only." },
-  { "-v", "--verbose", count = 2, help = "Write each HTTP request and event to standard error; -vv: header fields and"
-    .. " TLS, too. There are no secrets in it." },
+  { "-v", "--verbose", count = 2, help = "Write each HTTP request and event to standard error, without secrets; -vv:"
+    .. " header fields and TLS, too." },
 }
 
 texts.statuses = {

@@ -135,13 +135,13 @@ end
 ---@type fun(self: central.auth.Pending): integer
 Pending.pollfd = Pending.fd
 
---- What to wait for: that it turns readable.
+--- The event to wait for: `r`, the descriptor becomes readable.
 ---@return string
 function Pending.events()
   return "r"
 end
 
---- Seconds until `done` is worth a call although the descriptor is silent.
+--- Seconds after which `done` should be called even if the descriptor is not readable.
 ---@return number
 function Pending:timeout()
   check(self, "timeout")

@@ -14,8 +14,8 @@ local logout = {}
 
 logout.summary = "Forget the shared token; with --profile NAME the profile too."
 logout.description = "Removes the shared token from the cache. With --profile NAME it asks first, and then also deletes"
-  .. " that profile's file and the secret in it; of a link only the link. The command changes nothing at the server:"
-  .. " reset or delete the credential there if other people may know it."
+  .. " that profile's file and the secret in it; if the file is a link, only the link. The command changes nothing"
+  .. " at the server: reset or delete the credential there if other people may know it."
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
 local function forget_token(options)

@@ -21,11 +21,11 @@ outage of the token endpoint; or, for example: curl --cacert %s -X POST '%s/sand
 sandbox.summary = "Run a mock of GreenLake and Central on this machine."
 sandbox.description = "Serves GreenLake's token endpoint and a part of Central's API on the loopback address, over"
   .. " TLS, and prints the four lines that make programs use it: paste them into another shell. On a terminal it"
-  .. " shows each request. It simulates failures: by options; by signals, USR1 revokes all tokens, USR2 starts"
-  .. " and ends an outage of the token endpoint; or by POST to /sandbox/revoke, fail?status=503&times=3, recover,"
-  .. " lifetime?seconds=, latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP stop it. With CMD it"
-  .. " prints nothing, but runs CMD with those variables and no other CENTRAL_ variable, without a profile, and with"
-  .. " its own cache. It passes INT, TERM, HUP and QUIT on to CMD, and ends with CMD and its status (128 + N after"
+  .. " shows each request. It simulates failures, as options say, or signals (USR1 revokes all tokens, USR2"
+  .. " starts and ends an outage of the token endpoint), or a POST to /sandbox/revoke, fail?status=503&times=3,"
+  .. " recover, lifetime?seconds=, latency?seconds= and rate_limit?per_minute=. INT (Ctrl-C), TERM or HUP stop it. With"
+  .. " CMD it prints nothing, but runs CMD with those variables and no other CENTRAL_ variable, without a profile, and"
+  .. " with its own cache. It passes INT, TERM, HUP and QUIT on to CMD, and ends with CMD and its status (128 + N after"
   .. " signal N). Needs lua-http."
 sandbox.options = {
   { "--port", value = "N", number = "port", help = "Listen on this port; default: any free port." },

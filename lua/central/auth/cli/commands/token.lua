@@ -15,9 +15,10 @@ token.options = {
   { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
   { "--curl", help = "Print a line of a curl configuration, for curl -K -, which keeps the token out of arguments." },
   { "--min-valid", value = "DURATION", number = "duration", help = "Get a token that is valid for at least this time,"
-    .. " like 90 (seconds), 500ms, 2m or 1h, if possible; otherwise a note is on standard error." },
-  { "--output", value = "FILE", help = "Write the result to this file, mode 0600, and print nothing: at once as a"
-    .. " whole, and only if it differs. A token that is about to expire is renewed first. Its folder must exist." },
+    .. " like 90 (seconds), 500ms, 2m or 1h, if possible; otherwise print a note to standard error." },
+  { "--output", value = "FILE", help = "Write the result to this file, mode 0600, and print nothing. The file is"
+    .. " replaced as a whole, and only if the result differs. A token that is about to expire is renewed first. Its"
+    .. " folder must exist." },
 }
 token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
