@@ -214,7 +214,7 @@ describe("central.auth", function()
       local url = ("https://127.0.0.1:%d/"):format(select(3, silent:localname()))
       local function interrupt(action, more)
         local began = cqueues.monotime()
-        local output = process.run(("timeout -s INT 1 env %s CENTRAL_CACHE=%s/cache CENTRAL_BASE_URL=%s %s lua5.4 "
+        local output = process.run(("timeout -s INT 2 env %s CENTRAL_CACHE=%s/cache CENTRAL_BASE_URL=%s %s lua5.4 "
           .. "-l auth=central.auth -e %s; echo $?"):format(environment(), folder, server.base_url, more or "",
           process.quote(action)))
         assert.matches("interrupted!", output)

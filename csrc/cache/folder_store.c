@@ -67,7 +67,7 @@ static enum auth_store_result open_or_make_folder(const char *folder, int *fd, c
 /* Opens the folder for a call. With the lock held it is open, unless it was removed, or opened to others. */
 static enum auth_store_result enter(struct auth_store *store, bool makes, int *at, const char **why) {
     const struct folder *folder = (const struct folder *)store;
-    struct stat info;
+    struct stat info = {.st_nlink = 0}; /* in a forked child its descriptor is closed */
     *at = folder->held;
     if (*at >= 0 && fstat(*at, &info) == 0 && info.st_nlink > 0 && is_closed_to_others(&info))
         return AUTH_STORE_OK;
