@@ -24,7 +24,7 @@ function machine.describe()
   } do
     versions[#versions + 1] = version and version:gsub("^go", "Go ") or nil
   end
-  return ("Measured on %s with %d processors %s; %s, %s."):format(os.date "%Y-%m-%d", count,
+  return ("Measured on %s with %d processors %s;\n%s, %s."):format(os.date "%Y-%m-%d", count,
     cpus:match "model name%s*: ([^\n]*)" or "of unknown model",
     process.read("/etc/os-release"):match 'PRETTY_NAME="([^"]*)"', table.concat(versions, ", "))
 end
