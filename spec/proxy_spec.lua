@@ -97,7 +97,7 @@ describe("a proxy", function()
           token_url = token_url, base_url = "https://api.example" }
       end
       print((select(2, client("https://token.example/x"):token())))
-      print((select(2, client(%q):get("/sites", { timeout = 1 }))))
+      print((select(2, client(%q):get("/sites", { timeout = 3 }))))
     ]]):format(plain.url), { https_proxy = ("http://user:%s@127.0.0.1:1"):format(PASSWORD),
       ALL_PROXY = "http://127.0.0.1:2" })
     local named = "; proxy from the environment variable https_proxy%)"
