@@ -102,7 +102,7 @@ describe("central.auth", function()
 
   it("goes on with the old token through an outage and with a new one after it", function()
     local given = server:options()
-    given.timeout = 2
+    given.timeout = 5
     assert(auth.configure(given))
     local token = assert(auth.token())
     server:fail { status = 503, times = math.huge }

@@ -517,7 +517,8 @@ bool auth_fetch_is_long(const struct auth_fetch *fetch) {
 /* --- the fetch as a value --- */
 
 struct auth_fetch *auth_fetch_new(void) {
-    return (struct auth_fetch *)calloc(1, sizeof(struct fetch)); /* whose first member it is */
+    struct fetch *fetch = calloc(1, sizeof *fetch);
+    return (struct auth_fetch *)fetch; /* its first member */
 }
 
 #define BODY(i) offsetof(struct fetch, visible.result.attempts[i].reply.body)
