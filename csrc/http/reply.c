@@ -13,7 +13,8 @@
 /* libcurl reports a connection that breaks during the handshake as a TLS error; it is the network's
  * failure. */
 static bool broke_in_handshake(const char *message) {
-    static const char *const signs[] = {"SSL_ERROR_SYSCALL", "unexpected eof", "Connection reset by peer"};
+    static const char *const signs[] = {"SSL_ERROR_SYSCALL", "unexpected eof", "Connection reset by peer",
+                                        "Broken pipe"};
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
         if (strstr(message, signs[i]) != NULL)
             return true;
