@@ -14,8 +14,8 @@ enum { STEP_MS = 1000 };
 struct auth_session_work {
     struct auth_transfer *transfer;
     struct auth_clock clock;
-    struct auth_fetch *fetch;         /* made for the first one, and cleared for the next */
-    bool fetches;                     /* else a call, or nothing */
+    struct auth_fetch *fetch;         /* made for the first one; clear unless it `fetches` */
+    bool fetches;                     /* from the order of a fetch on; else a call, or nothing */
     struct auth_secret body;          /* of the call; libcurl has pointers to both … */
     struct auth_secret authorization; /* … and both stay, empty, for the next one */
     struct auth_notifier cancel;      /* of what runs on a worker */
@@ -51,7 +51,8 @@ static void clear(struct auth_session_work *work) {
     auth_transfer_cancel(work->transfer); /* first: it may point to the secrets */
     auth_secret_empty(&work->body);
     auth_secret_empty(&work->authorization);
-    auth_fetch_clear(work->fetch);
+    if (work->fetches)
+        auth_fetch_clear(work->fetch);
     work->fetches = false;
     work->reply = NULL;
 }
@@ -119,8 +120,10 @@ struct auth_fetch_order *auth_session_order(struct auth_session *session) {
     struct auth_session_work *work = session->work;
     if (work->fetch == NULL)
         work->fetch = auth_fetch_new();
-    auth_fetch_clear(work->fetch);
-    return work->fetch != NULL ? &work->fetch->order : NULL;
+    else if (work->fetches)
+        auth_fetch_clear(work->fetch);
+    work->fetches = work->fetch != NULL;
+    return work->fetches ? &work->fetch->order : NULL;
 }
 
 /* On the caller's own thread. Whether it has ended. */
@@ -132,7 +135,6 @@ static bool fetch_here(struct auth_fetch *fetch, int64_t limit_ns) {
 bool auth_session_fetch(struct auth_session *session, const struct auth_notifier *done, int64_t here_ns) {
     struct auth_session_work *work = session->work;
     struct auth_fetch_order *order = &work->fetch->order;
-    work->fetches = true;
     order->perform = auth_transfer_perform;
     order->transfer = work->transfer;
     bool ended = fetch_here(work->fetch, here_ns);
@@ -252,7 +254,7 @@ void auth_session_discard(struct auth_session *session) {
         return;
     }
     auth_session_cancel(session);
-    if (session->state != AUTH_SESSION_IDLE)
+    if (session->state != AUTH_SESSION_IDLE || (session->work != NULL && session->work->fetches))
         clear(session->work);
     session->state = AUTH_SESSION_IDLE;
 }
