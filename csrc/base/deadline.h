@@ -15,8 +15,7 @@ struct auth_deadline {
     const struct auth_clock *clock;
     int64_t at_ns;                      /* boot clock */
     const struct auth_notifier *cancel; /* signalled: cancelled. NULL: it can't be cancelled */
-    int64_t
-        pause_at_ns; /* boot clock: what can go on later returns then; 0: never. Waits here pass it over */
+    int64_t pause_at_ns; /* boot clock: when a fetch or a transfer pauses; 0: never. Waits here ignore it */
 };
 
 /* 0 once its moment has come; a cancel does not change it. */

@@ -121,7 +121,7 @@ int auth_tty_ask(const char *prompt, bool shown, struct auth_secret *line) {
 
 /* --- other programs --- */
 
-/* Those that end a process: who waits for a child passes them on. */
+/* The signals that end a process. A process that waits for a child passes them on to it. */
 static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 enum { PASSED_ON = sizeof passed_on / sizeof *passed_on };
 
@@ -141,8 +141,7 @@ static void become(char *const words[], char *const variables[], int report) {
     sigset_t signals;
     struct sigaction action;
     fill_signals(&signals, true);
-    for (int i = 0; i < PASSED_ON;
-         i++) { /* a handler of this process would take the signal from the program */
+    for (int i = 0; i < PASSED_ON; i++) { /* a handler of this process would take them from the program */
         if (sigaction(passed_on[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
             (void)signal(passed_on[i], SIG_DFL);
     }

@@ -1,6 +1,6 @@
 /* Gets a token from wherever it is: from a record that another process, or another machine, has written, or
- * else from the token endpoint. One blocking function, to be run on a worker, or on the thread of a caller
- * who waits, for as long as that may block:
+ * else from the token endpoint. One blocking function, for a worker, or for the caller's own thread if the
+ * caller has to wait anyway:
  *
  *   1. The client secret is read, if it is not given, and from it come key and name of the records.
  *   2. Until the deadline the lock is tried. A record that the caller does not know ends the fetch.

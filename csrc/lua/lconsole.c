@@ -57,7 +57,7 @@ static char **push_texts(lua_State *L, int index, char *const *kept, const char 
             *end++ = kept[i];
     for (size_t i = 0; i < length; i++) {
         lua_geti(L, index, (lua_Integer)i + 1);
-        *end++ = (char *)auth_lua_check_text(L, -1); /* nobody writes to it */
+        *end++ = (char *)auth_lua_check_text(L, -1); /* it is not written to */
     }
     *end = NULL;
     return texts;

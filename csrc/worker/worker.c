@@ -29,8 +29,7 @@ struct auth_worker {
     void (*release)(void *data);
     void *data;
     _Atomic(struct listener *) listeners;
-    struct listener
-        *own; /* of those; made for the first wait, as others may be signalled for other reasons */
+    struct listener *own; /* of these; made for the first wait. Others may be signalled for other reasons */
     pthread_t thread;
     _Atomic enum state state;
 };

@@ -7,6 +7,7 @@ local errors = require "central.auth.errors"
 local renewal = require "central.auth.token.renewal"
 local request = require "central.auth.token.request"
 local response = require "central.auth.token.response"
+local status = require("central.auth.util").lazy "central.auth.token.status"
 
 local REREAD = 60 -- seconds after which a call reads a file, or a profile, again; and any source for min_valid
 
@@ -58,10 +59,6 @@ function ReadyMade:_life(token)
   }, expires
 end
 
-local function at(seconds)
-  return os.date("!%Y-%m-%d %H:%M:%S UTC", math.floor(seconds))
-end
-
 -- Takes a token into use. Returns the failure where it can't be; true behind it: the token that is held is as good.
 function ReadyMade:_take_token(token)
   local source, current = self._source, self._source.current
@@ -76,7 +73,7 @@ function ReadyMade:_take_token(token)
   local raw, terms, expires = self:_life(token)
   if not current:take_ready_made(terms, raw) then
     return self:_expired(("the token %s at %s by this machine's clock"):format(
-      expires > source.clock:wall() and "is about to expire," or "expired", at(expires)))
+      expires > source.clock:wall() and "is about to expire," or "expired", status.utc(expires)))
   end
   source:succeeded()
   source.renewals:postpone(REREAD)

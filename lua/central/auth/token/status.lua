@@ -24,9 +24,16 @@ local ORDER = {
   "next_try_in", "last_error", "granted_scope", "clock_skew", "cache",
 }
 
+--- A time as text.
+---@param seconds number since 1970
+---@return string
+function status.utc(seconds)
+  return os.date("!%Y-%m-%d %H:%M:%S UTC", math.floor(seconds))
+end
+
 local SHOW = {
   expires_in = function(seconds) return ("%.0f s"):format(seconds) end,
-  expires_at = function(seconds) return os.date("!%Y-%m-%d %H:%M:%S UTC", seconds) end,
+  expires_at = status.utc,
   renews_in = function(seconds) return ("%.0f s"):format(seconds) end,
   lifetime = function(seconds) return ("%.0f s"):format(seconds) end,
   next_try_in = function(seconds) return ("%.1f s"):format(seconds) end,

@@ -92,7 +92,7 @@ local function base_url(config, report)
   local outcome = probe(config, config.base_url)
   if outcome.raw then
     report("ok", "base_url", ("%s replies (HTTP %d)"):format(config.base_url, outcome.raw.status))
-    return config.ready_made and clock(outcome.raw, report) -- by which its life is told
+    return config.ready_made and clock(outcome.raw, report) -- a ready-made token ends by this clock
   elseif outcome.code == "config" and not outcome.detail.reached then
     outcome.advice = PROXY_FORM
   end
