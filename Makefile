@@ -270,13 +270,13 @@ check-valgrind: deps-check ## C units and the specs without timing under valgrin
 # No address randomisation: the sanitizer of Debian 12 does not find its place beside that of newer kernels.
 TSAN := BUILD=.build/tsan SANITIZE=-fsanitize=thread CFLAGS="-O1 -g -U_FORTIFY_SOURCE" RUNNER="setarch -R"
 check-tsan: deps-test .build/tsan/bin/lua5.4 ## workers, and many states in many threads, under ThreadSanitizer
-	@$(MAKE) --no-print-directory spec-c TESTS="$(addprefix .build/tsan/spec/,notifier_test deadline_test worker_test gate_test transfer_test secret_source_test session_test fetch_test fetch_processes_test $(if $(HAS_REDIS),redis_store_test))" $(TSAN)
-	@$(MAKE) --no-print-directory spec SPECS="spec/lua_states_spec.lua spec/transfer_spec.lua spec/event_loops_spec.lua" $(TSAN) \
-	  BUSTED_FLAGS=--exclude-tags=foreign,forks,ends
+	@$(MAKE) --no-print-directory run $(TSAN) EXCLUDE=foreign,forks,ends TESTS="$(addprefix .build/tsan/spec/,notifier_test \
+	  deadline_test worker_test gate_test transfer_test secret_source_test session_test fetch_test fetch_processes_test \
+	  $(if $(HAS_REDIS),redis_store_test))" SPEC_FILES="spec/lua_states_spec.lua spec/transfer_spec.lua spec/event_loops_spec.lua"
 
 .build/tsan/bin/lua5.4: Makefile
 	@mkdir -p $(@D)
-	@printf '#!/bin/sh\nTSAN_OPTIONS=suppressions=%s exec setarch -R %s --preload %s %s "$$@"\n' $(CURDIR)/.ci/races \
+	@printf '#!/bin/sh\nTSAN_OPTIONS="suppressions=\047%s\047" exec setarch -R %s --preload %s %s "$$@"\n' '$(CURDIR)/.ci/races' \
 	  $(wildcard /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1) \
 	  $(shell $(CC) -print-file-name=libtsan.so) $(shell command -v $(LUA)) >$@
 	@chmod 755 $@

@@ -739,7 +739,7 @@ static void pauses_and_goes_on(void **state) {
     assert_in_range(auth_clock_boot_ns(&wall) - before, 20 * AUTH_NS_PER_MS, 500 * AUTH_NS_PER_MS);
     deadline.pause_at_ns = 0;
     assert_int_equal(auth_transfer_perform(transfer, NULL, &deadline)->failure, AUTH_TRANSFER_TIMEOUT);
-    assert_true(auth_clock_boot_ns(&wall) - before >= 500 * AUTH_NS_PER_MS);
+    assert_true(auth_clock_boot_ns(&wall) - before >= 490 * AUTH_NS_PER_MS); /* libcurl counts whole ms */
     auth_transfer_free(transfer);
     stop(server);
 }
