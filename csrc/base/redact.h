@@ -1,5 +1,6 @@
 /* Removes secrets from foreign text (a server's error, libcurl's message) by value. The time is linear in the
- * text and the needle, whatever a server sends. SPDX-License-Identifier: MIT */
+ * text and the needle: a text made so that the search takes longer is hidden whole. SPDX-License-Identifier:
+ * MIT */
 #ifndef AUTH_REDACT_H
 #define AUTH_REDACT_H
 

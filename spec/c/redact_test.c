@@ -97,7 +97,7 @@ static double cpu_s(void) {
 }
 
 /* A text that repeats all but the end of a long needle at each of its bytes: to compare one place after the
- * other takes two thousand million comparisons, or 26 s. */
+ * other takes two thousand million comparisons, or 26 s. It is hidden whole before that. */
 static void takes_linear_time(void **state) {
     (void)state;
     enum { SIZE = 60000 };
@@ -109,9 +109,9 @@ static void takes_linear_time(void **state) {
     memcpy(before, "%2f", 3);
     double start = cpu_s();
     needle[SIZE - 1] = 'x';
-    check(before, needle, before);
+    check(before, needle, "[redacted]");
     memset(needle, 'a', SIZE - 1);
-    check(before, needle, before);
+    check(before, needle, "[redacted]");
     assert_true(cpu_s() - start < 5);
 }
 
