@@ -240,6 +240,28 @@ describe("by Redis #valgrind", function()
     assert.equal("t4", elsewhere({}, { client_secret = third }).client:token())
   end)
 
+  it("a secret that was reset is kept where the coroutine that waits for Redis is dropped", function()
+    local second = "another-long-enough-secret"
+    local reply = scripted.api(200, ('{"id":"an-identifier","clientSecret":"%s"}'):format(second))
+    local replies = { token("t1", 1000), reply, token("t2", 1000) }
+    local s = elsewhere(replies, yielding { greenlake_url = tokens.url:match "^http://[^/]+" })
+    assert.equal("t1", s.client:token())
+    server:cli("client", "pause", "1500")
+    local reset = coroutine.create(function() return s.client.credentials:reset "an-identifier" end)
+    process.wait_until(function()
+      assert(coroutine.resume(reset))
+      return s.requests == 2
+    end, 30, "a request")
+    for _ = 1, 30 do
+      cqueues.sleep(0.01)
+      assert(coroutine.resume(reset))
+    end
+    assert.equal("suspended", coroutine.status(reset))
+    assert.equal("t2", s.client:token())
+    cqueues.sleep(1.5)
+    assert.equal("t2", elsewhere({}, { client_secret = second }).client:token())
+  end)
+
   it("a tenant's client that is closed leaves its parent the password", function()
     local s = elsewhere { token("t1", 1000) }
     assert(s.client:tenant "0123456789abcdef0123456789abcdef"):close()

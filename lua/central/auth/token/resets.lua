@@ -41,22 +41,25 @@ function Resets:is_under_way()
   return false
 end
 
---- Goes on with another secret, here and in the cache.
+--- Goes on with another secret at once, here and in the cache; then removes what the former one sealed in the cache of
+--- all machines.
 ---@param secret userdata
----@param deadline central.auth.Deadline until which the cache may be waited for
+---@param deadline central.auth.Deadline until which that cache may be waited for
 function Resets:set_secret(secret, deadline)
   local source = self._source
   local _ <close> = self:begin(deadline)
+  local former, has_remote = source.client_secret.current, source.cache:has_remote()
   source.cache:forget()
-  if source.cache:has_remote() then
-    shared_records.fetch(source, deadline, { forget_all = true })
-  end
   source.client_secret:replace(secret)
-  if not source.closed then
-    source.cache:attach(secret)
-    source.current:forget()
-    source.failures:succeeded()
-    self.count = self.count + 1
+  if source.closed then
+    return
+  end
+  source.cache:attach(secret)
+  source.current:forget()
+  source.failures:succeeded()
+  self.count = self.count + 1
+  if has_remote then
+    shared_records.fetch(source, deadline, { forget_all = true, current = former })
   end
 end
 
