@@ -91,7 +91,7 @@ describe("central-auth login", function()
     assert.matches("^central%-auth: client_secret %(from standard input%): .*more than one line",
       said(line .. "-", nil, "a\nb"))
     local shown = home:play("login --client-id x", { { "(not shown): ", "not the secret\r" }, { "Cluster", "\r" },
-      { "client_secret from the keyboard)", "" } })
+      { "client_secret from the keyboard)", "" }, { "(not shown): ", "\4" } })
     assert.is_nil(shown:find("the argument", 1, true))
     home:run("login -q -p lab --no-check --client-id x --client-secret-file -", { CENTRAL_PROXY = "http://p:1" }, wrong)
     assert.matches('proxy from the profile "lab"', said("login -p lab --client-id x --client-secret-file -", nil,
@@ -342,6 +342,27 @@ describe("central-auth login", function()
     })
     assert.equal(1, status, shown)
     assert.equal(good.client_id, dofile(home:profile "lab").client_id)
+  end)
+
+  it("asks a person again after a wrong secret, three times in all", function()
+    local line = "login -q --client-id " .. good.client_id
+    local typed, refused = "Client secret (not shown): ", "the server answered invalid_client"
+    local shown, status = home:play(line, {
+      { typed, "not the secret\r" }, { "API): ", "\r" }, { refused, "" }, { typed, good.client_secret .. "\r" },
+    })
+    assert.equal(0, status, shown)
+    assert.is_nil(shown:find("Nothing was written", 1, true))
+    assert.equal(good.client_secret, dofile(home:profile()).client_secret)
+    os.remove(home:profile())
+    local before = good:requests().token
+    shown, status = home:play(line, { { typed, "one\r" }, { "API): ", "\r" }, { refused, "" }, { typed, "two\r" },
+      { refused, "" }, { typed, "three\r" }, { refused, "" }, { "Nothing was written.", "" } })
+    assert.equal(1, status, shown)
+    assert.equal(before + 3, good:requests().token)
+    assert.is_nil(io.open(home:profile()))
+    shown, status = home:play(line, { { typed, "one\r" }, { "API): ", "\r" }, { refused, "" }, { typed, "\4" } })
+    assert.equal(1, status, shown)
+    assert.matches("no client secret: the input ended", shown)
   end)
 
   it("takes a cluster by name or label, or none, and asks only where none is set", function()

@@ -7,11 +7,8 @@ local terminal = require "central.auth.cli.terminal"
 
 local QUESTION = "Cluster, by number or name; empty for none (then no calls of Central's API)"
 
---- Asks until the answer is a cluster or empty. Returns its name; nil: none; nil and a failure: there is no answer.
+--- Asks until the answer is a cluster or empty. Returns its name; nil: none. Ends the command if there is no answer.
 ---@return string? cluster
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
 return function()
   for i, name in ipairs(clusters.names) do
     io.stderr:write(("%4d  %-12s %s\n"):format(i, name, clusters.base_url(name):match "//(.*)"))
@@ -19,7 +16,7 @@ return function()
   while true do
     local answer, why = terminal.ask(QUESTION)
     if why then
-      return errors.fail("config", ("no answer for the cluster: %s. Nothing was written."):format(why))
+      errors.raise(("no answer for the cluster: %s. Nothing was written."):format(why), "config")
     end
     local name = answer and clusters.names[math.tointeger(tonumber(answer))] or answer
     if not name or clusters.base_url(name) then

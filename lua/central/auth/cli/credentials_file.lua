@@ -4,7 +4,6 @@
 local cjson = require "cjson"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
-local try = require "central.auth.cli.try"
 
 local credentials_file = {}
 
@@ -62,15 +61,12 @@ function credentials_file.name(path)
 end
 
 local function fail(path, problem)
-  return errors.fail("config", ("%s: %s"):format(credentials_file.name(path), problem))
+  errors.raise(("%s: %s"):format(credentials_file.name(path), problem), "config")
 end
 
 --- Reads a file, or with - standard input. The file may be readable by other users, but not writable.
 ---@param path string
----@return string? text
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return string text
 function credentials_file.text(path)
   local text, why, kind
   if path == "-" then
@@ -82,7 +78,7 @@ function credentials_file.text(path)
     why = why .. "; copy the file, or pass it on standard input (-)"
   end
   if not text then
-    return fail(path, why)
+    fail(path, why)
   end
   return (text:gsub("^\xEF\xBB\xBF", ""))
 end
@@ -95,29 +91,26 @@ end
 
 --- Reads the values of such a file that are not empty, by the names of options. Without a path there are none.
 ---@param path? string
----@return table<string, any>? values
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return table<string, any> values
 function credentials_file.read(path)
   if not path then
     return {}
   end
-  local text = try(credentials_file.text(path))
+  local text = credentials_file.text(path)
   local is_json = text:find "^%s*[{%[]" ~= nil
   local ok, decoded = pcall(cjson.decode, text)
   local beside = {}
   local found = ok and objects_with_id(decoded, 1, {}, beside) or {}
   if is_json and not ok then
-    return fail(path, json_problem(text, decoded))
+    fail(path, json_problem(text, decoded))
   elseif #found > 1 then
-    return fail(path, "the file has several clients; leave only one")
+    fail(path, "the file has several clients; leave only one")
   end
   local values = {}
   add(values, is_json and beside or {})
   add(values, found[1] or is_json and {} or from_lines(text))
   if type(values.client_id) ~= "string" then
-    return fail(path, "the file has no client_id; " .. FORMATS)
+    fail(path, "the file has no client_id; " .. FORMATS)
   end
   return values
 end

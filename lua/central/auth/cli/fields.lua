@@ -4,16 +4,12 @@
 
 local errors = require "central.auth.errors"
 local json_text = require "central.auth.cli.json_text"
-local try = require "central.auth.cli.try"
 
 local fields = {}
 
 --- Reads a file, or with - standard input.
 ---@param path string
----@return string? text
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return string text
 function fields.read(path)
   local text, problem
   if path == "-" then
@@ -26,7 +22,7 @@ function fields.read(path)
     end
   end
   if not text then
-    return errors.fail("config", ("can't read the file: %s"):format(errors.printable(problem)))
+    errors.raise(("can't read the file: %s"):format(errors.printable(problem)), "config")
   end
   return text
 end
@@ -42,7 +38,7 @@ local LITERALS = { ["true"] = true, ["false"] = true, null = true }
 
 local function quoted(text)
   if not utf8.len(text) then
-    try(nil, "a field is not UTF-8 text", "config")
+    errors.raise("a field is not UTF-8 text", "config")
   end
   return json_text.of(text)
 end
@@ -52,7 +48,7 @@ local function typed(text)
   if LITERALS[text] or is_number(text) then
     return text
   elseif text:find "^@" then
-    text = try(fields.read(text:sub(2)))
+    text = fields.read(text:sub(2))
   end
   return quoted(text)
 end
@@ -108,9 +104,7 @@ end
 --- Returns the JSON text of fields: those of -f, whose values are texts, then those of -F.
 ---@param texts string[][] each { key, value }
 ---@param others string[][]
----@return string? text
----@return string? message
----@return "usage"? code
+---@return string text
 function fields.json(texts, others)
   local root = empty(false)
   for option, list in ipairs { texts, others } do
@@ -118,9 +112,9 @@ function fields.json(texts, others)
       local names = names_in(pair[1])
       local shown = errors.printable(pair[1])
       if not names then
-        return nil, ("the key of a field must be like key, key[name] or key[]: %s"):format(shown), "usage"
+        errors.raise(("the key of a field must be like key, key[name] or key[]: %s"):format(shown), "usage")
       elseif not add(root, names, (option == 1 and quoted or typed)(pair[2])) then
-        return nil, ("the field %s is set twice, or is a value and a list or an object"):format(shown), "usage"
+        errors.raise(("the field %s is set twice, or is a value and a list or an object"):format(shown), "usage")
       end
     end
   end

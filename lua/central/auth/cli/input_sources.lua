@@ -40,7 +40,7 @@ local function arguments(options)
     values[name], from[name] = options[name], "--" .. name:gsub("_", "-")
   end
   if options.client_secret_file then
-    values.client_secret = try(credentials_file.text(options.client_secret_file)):gsub("\r?\n$", "")
+    values.client_secret = credentials_file.text(options.client_secret_file):gsub("\r?\n$", "")
     from.client_secret = credentials_file.name(options.client_secret_file)
   end
   return { values = values, from = from }
@@ -88,18 +88,12 @@ end
 
 --- Returns the values of all sources as config.collect does.
 ---@param options table
----@return table<string, any>? values
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return table<string, any> values
 function input_sources.values(options)
   local by_argument = arguments(options)
-  local file_values = try(credentials_file.read(options.from_file))
-  local values, message, code, detail = config.collect { by_argument, from_file(options, file_values),
-    credentials_of(config.environment()) }
-  if not values then
-    return nil, message, code, detail
-  end
+  local file_values = credentials_file.read(options.from_file)
+  local values = try(config.collect { by_argument, from_file(options, file_values),
+    credentials_of(config.environment()) })
   check_ignored(options, file_values, values)
   for _, name in ipairs { "ca_file", "ca_path" } do -- a profile is read from any folder
     values[name] = values[name] and absolute(values[name])

@@ -24,10 +24,7 @@ end
 -- Runs the subcommand in a coroutine, which yields a descriptor and seconds to wait for the network. The main thread
 -- waits and shows progress, so that Ctrl-C works: Lua delivers it to the main thread only.
 local function run(words)
-  local options, problem = parse(words)
-  if not options then
-    return nil, problem, "usage"
-  end
+  local options = parse(words)
   local thread = coroutine.create(require("central.auth.cli.commands." .. options.command:gsub("-", "_")).run)
   local _ <close> = util.defer(function() coroutine.close(thread) end)
   local results = table.pack(coroutine.resume(thread, options, parser))
@@ -41,25 +38,30 @@ local function run(words)
   return table.unpack(results, 2, results.n)
 end
 
---- Runs the command. A subcommand returns its exit status (nil: 0), or returns or raises a failure. The code `usage`,
---- for invalid arguments, exists only in the command.
+-- Returns the exit status for an error. A failure with the code `usage`, which exists only in the command, or whose
+-- source is an option of the command line is due to the arguments.
+local function status_of(problem)
+  local is_usage = type(problem) == "table"
+    and (problem.code == "usage" or (problem.detail.source or ""):find "^%-%-")
+  return is_usage and USAGE or FAILED
+end
+
+--- Runs the command. A subcommand returns its exit status (nil: 0), or raises a failure.
 ---@param words string[] the arguments of the command
 ---@return integer status
 function cli.main(words)
   core.fill_standard() -- before a file or a connection gets the number of a closed standard stream
-  local ok, status, problem, code = pcall(run, words)
-  if ok and not code then
+  local ok, status = pcall(run, words)
+  if ok then
     return status or 0
-  elseif not ok and type(status) == "table" then
-    problem, code = status.message, status.code
-  elseif not ok and tostring(status):find("interrupted!", 1, true) then
+  elseif type(status) ~= "table" and tostring(status):find("interrupted!", 1, true) then
     if package.loaded["central.auth"] then
       require("central.auth").close() -- cancels requests
     end
     return INTERRUPTED
   end
-  terminal.print_error(problem or tostring(status))
-  return code == "usage" and USAGE or FAILED
+  terminal.print_error(tostring(status))
+  return status_of(status)
 end
 
 return cli

@@ -1,6 +1,7 @@
 -- Parses the arguments of the command, by argparse, from the descriptions of the subcommands.
 -- SPDX-License-Identifier: MIT
 
+local errors = require "central.auth.errors"
 local end_options = require "central.auth.cli.end_of_options"
 local texts = require "central.auth.cli.texts"
 local result = require "central.auth.cli.result"
@@ -136,8 +137,7 @@ local NO_SECRETS = ": other users can see arguments; central-auth login --client
 
 --- Parses the arguments; --help and --version print and end the program.
 ---@param words string[]
----@return table? options
----@return string? problem
+---@return table options
 function parser.parse(words)
   local made = parser.new()
   end_options(words)
@@ -150,7 +150,7 @@ function parser.parse(words)
     command = name == words[1] and name .. " " or command
   end
   local hint = tostring(options):find "'%-%-client%-secret'" and NO_SECRETS or ""
-  return nil, ("%s%s\nSee central-auth %s--help."):format(options, hint, command)
+  errors.raise(("%s%s\nSee central-auth %s--help."):format(options, hint, command), "usage")
 end
 
 return parser

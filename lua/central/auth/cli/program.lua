@@ -19,16 +19,12 @@ function program.argument(args)
   return { name = "cmd", args = args, help = "The program and its arguments." }
 end
 
---- Checks the words of the program.
+--- Ends the command if the name of the program is empty.
 ---@param cmd string[]
----@return boolean? ok
----@return string? message
----@return "usage"? code
 function program.check(cmd)
   if cmd[1] == "" then
-    return nil, "CMD is empty; check for an unset variable", "usage"
+    errors.raise("CMD is empty; check for an unset variable", "usage")
   end
-  return true
 end
 
 --- Prints why a program could not be executed, and returns the exit status.

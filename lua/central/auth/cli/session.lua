@@ -4,6 +4,7 @@
 local auth = require "central.auth"
 local config = require "central.auth.config.resolve"
 local result = require "central.auth.cli.result"
+local try = require "central.auth.cli.try"
 local util = require "central.auth.util"
 
 local errors = util.lazy "central.auth.errors"
@@ -50,15 +51,9 @@ end
 
 --- Configures the default client, and returns it.
 ---@param options { profile?: string, verbose?: integer }
----@return central.auth.Client? client
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return central.auth.Client client
 function session.open(options)
-  local client, message, code, detail = auth.configure(client_options(options))
-  if not client then
-    return nil, message, code, detail
-  end
+  local client = try(auth.configure(client_options(options)))
   if options.profile then
     session.note_override(options, options.profile, {})
   end
@@ -67,51 +62,32 @@ end
 
 --- Returns the token of the chosen profile. Warns if it is valid for less time than --min-valid.
 ---@param options { profile?: string, min_valid?: number }
----@return string? token
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return string token
 function session.token(options)
-  local opened, message, code, detail = session.open(options)
-  if not opened then
-    return nil, message, code, detail
-  end
-  local value
-  value, message, code, detail = auth.token(options.min_valid and { min_valid = options.min_valid })
-  if value and message then
+  session.open(options)
+  local value, left = try(auth.token(options.min_valid and { min_valid = options.min_valid }))
+  if left then
     terminal.note(options, ("central-auth: this token is valid for %s, less than --min-valid"):format(
-      util.duration(message)))
+      util.duration(left)))
   end
-  return value, message, code, detail
+  return value
 end
 
 --- Returns the state of the shared token; makes no request.
 ---@param options { profile?: string }
----@return central.auth.Status? status
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return central.auth.Status status
 function session.status(options)
-  local opened, message, code, detail = session.open(options)
-  if not opened then
-    return nil, message, code, detail
-  end
+  session.open(options)
   return auth.status { shared = true }
 end
 
---- Returns the state of the shared token, which the command is to forget. Fails for a ready-made token.
+--- Ends the command if the token, which it is to forget, is ready-made.
 ---@param options { profile?: string }
----@return central.auth.Status? status
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
-function session.status_of_shared(options)
-  local status, message, code, detail = session.status(options)
-  if status and status.source == "ready-made" then
-    return errors.fail("config", "the token is ready-made, and no process shares it: replace or remove it where it"
-      .. " comes from (see central-auth doctor)")
+function session.check_is_shared(options)
+  if session.status(options).source == "ready-made" then
+    errors.raise("the token is ready-made, and no process shares it: replace or remove it where it comes from (see"
+      .. " central-auth doctor)", "config")
   end
-  return status, message, code, detail
 end
 
 --- Returns the cache that still has a usable token after it was invalidated; nil if there is none.

@@ -27,7 +27,7 @@ local texts = {}
 ---@field commands? table<integer, table> its subcommands: each a command with a `name`
 ---@field statuses? table[] exit statuses beside the usual ones: each { number, text }
 ---@field examples? table[] each { command line, text }
----@field run fun(options: table, parser: table): integer?, string?, string?, table? `parser` is central.auth.cli.parser
+---@field run fun(options: table, parser: table): integer? `parser` is central.auth.cli.parser
 
 texts.name = "central-auth"
 texts.version = config.VERSION

@@ -111,9 +111,9 @@ local function call_of(options)
     end
   end
   if options.input then
-    call.body = try(fields.read(options.input))
+    call.body = fields.read(options.input)
   elseif has_fields(options) then
-    call.body = try(fields.json(options.raw_field, options.field))
+    call.body = fields.json(options.raw_field, options.field)
   end
   call.content_type = call.content_type or call.body and "application/json" or nil
   return call
@@ -154,12 +154,11 @@ local function print_reply(options, client, call)
     reply = received
   end
   if reply then
-    session.print_result(text_of(options, reply))
-    return
+    return session.print_result(text_of(options, reply))
   elseif received then
     result(text_of(options, received, true))
   end
-  return nil, message, code, detail
+  try(nil, message, code, detail)
 end
 
 -- Returns the items of a page as text; `items` has the same items as values.
@@ -189,14 +188,14 @@ end
 function api.run(options)
   local problem = problem_of(options)
   if problem then
-    return nil, problem, "usage"
+    errors.raise(problem, "usage")
   end
   local call = call_of(options)
-  local client = try(session.open(options))
+  local client = session.open(options)
   if options.tenant then
     client = try(client:tenant(options.tenant))
   end
-  return (options.pages and print_pages or print_reply)(options, client, call)
+  (options.pages and print_pages or print_reply)(options, client, call)
 end
 
 return api

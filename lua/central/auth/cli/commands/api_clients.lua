@@ -82,20 +82,18 @@ local function save_to_of(options)
   elseif options.show then
     return false
   end
-  return try(nil, "no place for the new secret: set --save-to FILE or --save-profile NAME; --show prints it",
-    "usage")
+  errors.raise("no place for the new secret: set --save-to FILE or --save-profile NAME; --show prints it", "usage")
 end
 
 -- Asks before an existing file or profile is replaced. `id`: the client with the new secret, if it is known.
 local function ask_to_replace(options, save_to, id)
   if options.save_profile then
-    local entry = try(profile.find(options.save_profile))
-    try(consent.to_replace(options, options.save_profile, entry, id))
+    consent.ask_to_replace(options, options.save_profile, try(profile.find(options.save_profile)), id)
   end
   local file <close> = options.save_to and io.open(save_to) or nil
   if file then
-    try(consent.to(options, ("The file %s exists. Replace it?"):format(options.save_to),
-      ("the file %s was not replaced"):format(options.save_to), "replaces it"))
+    consent.ask(options, ("The file %s exists. Replace it?"):format(options.save_to),
+      ("the file %s was not replaced"):format(options.save_to), "replaces it")
   end
 end
 
@@ -110,13 +108,11 @@ end
 -- Prints a client with its secret, or without it if the secret was saved. A failure together with a client is a failure
 -- to save the secret.
 local function print_new(options, client, message, code, detail)
-  if not client then
-    return nil, output_file.as_typed(message, "--save-to"), code, detail
-  end
+  message = message and output_file.as_typed(message, "--save-to")
+  try(client, message, code, detail)
   result(json_text.shown(as_json(client)))
   if code then
-    message = output_file.as_typed(message, "--save-to") .. "; the secret was printed, as there is no other copy"
-    return nil, message, code, detail
+    errors.raise(message .. "; the secret was printed, as there is no other copy", code, detail)
   elseif client.saved_to then
     terminal.note(options, ("The secret is in %s."):format(output_file.as_typed(client.saved_to)))
   end
@@ -155,26 +151,25 @@ end
 function actions.create(options)
   local save_to = save_to_of(options)
   ask_to_replace(options, save_to)
-  return print_new(options, auth.credentials.create { name = options.name, service = options.service,
+  print_new(options, auth.credentials.create { name = options.name, service = options.service,
     workspace = options.workspace, save_to = save_to or nil })
 end
 
 -- Asks before an action on the client with this id.
 local function ask_to_act(options, action, yes_action)
   if not options.id:find "^[%w_-]+$" then
-    try(nil, ("ID: only letters, digits, - and _ are allowed: %s"):format(errors.printable(options.id)),
-      "usage")
+    errors.raise(("ID: only letters, digits, - and _ are allowed: %s"):format(errors.printable(options.id)), "usage")
   end
   local own = own_id(options) == options.id and " central-auth itself uses this client." or ""
-  try(consent.to(options, ("%s %s? Its secret and all its tokens end at once.%s"):format(action, options.id, own),
-    ("the personal API client %s was not changed"):format(options.id), yes_action))
+  consent.ask(options, ("%s %s? Its secret and all its tokens end at once.%s"):format(action, options.id, own),
+    ("the personal API client %s was not changed"):format(options.id), yes_action)
 end
 
 function actions.reset(options)
   local save_to = save_to_of(options)
   ask_to_act(options, "Reset", "resets it")
   ask_to_replace(options, save_to, options.id)
-  return print_new(options, auth.credentials.reset(options.id, { save_to = save_to or nil }))
+  print_new(options, auth.credentials.reset(options.id, { save_to = save_to or nil }))
 end
 
 function actions.delete(options)
@@ -186,8 +181,8 @@ end
 --- Runs the action.
 ---@param options table
 function api_clients.run(options)
-  try(session.open(options))
-  return actions[options.action](options)
+  session.open(options)
+  actions[options.action](options)
 end
 
 return api_clients

@@ -5,7 +5,6 @@ local auth = require "central.auth"
 local console = require "central.auth.console"
 local program = require "central.auth.cli.program"
 local session = require "central.auth.cli.session"
-local try = require "central.auth.cli.try"
 
 local exec = {}
 
@@ -24,8 +23,8 @@ exec.examples = { { "central-auth exec --min-valid 600 ./report.sh --all", "A sc
 --- Executes the program; returns only on failure.
 ---@param options table
 function exec.run(options)
-  try(program.check(options.cmd))
-  local value = try(session.token(options))
+  program.check(options.cmd)
+  local value = session.token(options)
   value = session.finish_renewal() or value
   auth.close()
   return program.failed(options.cmd, console.exec(options.cmd, "CENTRAL_", { "CENTRAL_TOKEN=" .. value }))

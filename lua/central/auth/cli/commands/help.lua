@@ -8,13 +8,12 @@ help.description = "Shows the same help as central-auth COMMAND --help; without 
 help.arguments = { { name = "COMMAND", args = "*", suggestions = "commands", help = "The command, and its action if it"
   .. " has actions: help api-clients create." } }
 
---- Prints the help and ends the program; returns only on failure.
+--- Prints the help and ends the program.
 ---@param options table
 ---@param parser table central.auth.cli.parser
 function help.run(options, parser)
   table.insert(options.COMMAND, "--help")
-  local _, problem = parser.parse(options.COMMAND)
-  return nil, problem, "usage"
+  parser.parse(options.COMMAND)
 end
 
 return help

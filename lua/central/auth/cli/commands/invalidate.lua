@@ -23,10 +23,10 @@ invalidate.examples = {
 --- Forgets the shared token, or the one on standard input if it is still the shared one.
 ---@param options table
 function invalidate.run(options)
-  try(session.status_of_shared(options))
+  session.check_is_shared(options)
   local refused = options.token and (io.read "l" or ""):match "^%s*(.-)%s*$" or nil
   if refused == "" then
-    return errors.fail("config", "there is no token on standard input; write the refused token to it, or omit -")
+    errors.raise("there is no token on standard input; write the refused token to it, or omit -", "config")
   end
   local forgotten = try(auth.invalidate(refused))
   local left = forgotten and not refused and session.cache_with_token(options)

@@ -20,9 +20,10 @@ local login = {}
 
 login.summary = "Ask for credentials, check them, save them in a profile."
 login.description = "Asks for the client id and, without showing it, for the client secret of a personal API client,"
-  .. " gets a token and makes an API call with them, and saves them in the profile, mode 0600. If no cluster is set, it"
-  .. " shows the list to choose from. An existing profile keeps its other options, but loses its comments. Without a"
-  .. " terminal the credentials come from a file, standard input or the environment."
+  .. " gets a token and makes an API call with them, and saves them in the profile, mode 0600. After a wrong secret it"
+  .. " asks again, twice at most. If no cluster is set, it shows the list to choose from. An existing profile keeps its"
+  .. " other options, but loses its comments. Without a terminal the credentials come from a file, standard input or"
+  .. " the environment."
 login.options = {
   { "--client-id", value = "ID", help = "The client id; otherwise the command asks for it." },
   { "--client-secret-file", value = "FILE", help = "Read the secret from a file; - is standard input." },
@@ -41,17 +42,20 @@ login.examples = {
   { "pass show lab | central-auth login -p lab --client-id ID --client-secret-file -", "Without a terminal." },
 }
 
--- Ends the command if a function failed. An invalid value of a command-line option is an invalid argument.
-local function try_source(value, message, code, detail)
-  local by_option = code and (detail.source or ""):find "^%-%-"
-  return try(value, message, by_option and "usage" or code, detail)
-end
+local TYPED, SECRETS_MAX = "the keyboard", 3
 
 local function fail_missing(name, why, option)
-  return errors.fail("config", ("no client %s: %s; set it with %s"):format(name, why, option))
+  errors.raise(("no client %s: %s; set it with %s"):format(name, why, option), "config")
 end
 
-local TYPED = "the keyboard"
+local function ask_secret(values)
+  local why
+  values.client_secret, why = terminal.ask_secret "Client secret"
+  values.from.client_secret = TYPED
+  if not values.client_secret then
+    fail_missing("secret", why, "--client-secret-file (- is standard input)")
+  end
+end
 
 -- Asks for missing values. `current`: the options of the profile.
 local function ask_for_missing(values, current)
@@ -59,21 +63,15 @@ local function ask_for_missing(values, current)
   if not values.client_id then
     values.client_id, values.from.client_id = can_ask and terminal.ask("Client id", current.client_id) or nil, TYPED
     if not values.client_id then
-      return fail_missing("id", "nothing was entered", "--client-id")
+      fail_missing("id", "nothing was entered", "--client-id")
     end
   end
   if not values.client_secret then
-    local why
-    values.client_secret, why = terminal.ask_secret "Client secret"
-    values.from.client_secret = TYPED
-    if not values.client_secret then
-      return fail_missing("secret", why, "--client-secret-file (- is standard input)")
-    end
+    ask_secret(values)
   end
   if can_ask and not (values.cluster or values.base_url or current.cluster or current.base_url) then
-    values.cluster, values.from.cluster = try(ask_cluster()), TYPED
+    values.cluster, values.from.cluster = ask_cluster(), TYPED
   end
-  return values
 end
 
 local TEST_PATH, TEST_CALL = "/network-monitoring/v1/aps", { query = { limit = 1 }, retry = 1, timeout = 10 }
@@ -92,10 +90,10 @@ local function check_api(options, made, named)
 end
 
 -- Makes a client with the new values of the profile, and unless `no_check` is set gets a token and makes an API call.
--- Returns whether API calls can work.
+-- Returns whether API calls can work; nil and the failure if there is no token.
 local function check(options, values, named)
   values.log = session.log(options) or values.log
-  local settings = try_source(config.complete(values))
+  local settings = try(config.complete(values))
   local has_api = settings.base_url ~= nil
   if options.no_check then
     return has_api
@@ -104,11 +102,25 @@ local function check(options, values, named)
   local made <close> = client.new(settings)
   local token, message, code, detail = made:renew() -- a shared token would not prove that the credentials are valid
   if not token then
-    try_source(nil, message .. ". Nothing was written.", code, detail)
+    return nil, message, code, detail
   end
   terminal.note(options, ("The server accepted the credentials; a token is valid for %s."):format(
     duration(made:status().expires_in)))
   return has_api and check_api(options, made, named)
+end
+
+-- Checks the credentials. A refused secret that was typed is asked for again.
+local function check_all(options, name, source, named)
+  for n = 1, SECRETS_MAX do
+    local has_api, message, code, detail = check(options, try(profile_store.merge(name, source)), named)
+    if has_api ~= nil then
+      return has_api
+    elseif n == SECRETS_MAX or source.from.client_secret ~= TYPED or detail.oauth_error ~= "invalid_client" then
+      errors.raise(message .. ". Nothing was written.", code, detail)
+    end
+    terminal.print_error(message)
+    ask_secret(source.values)
+  end
 end
 
 --- Asks for missing values, checks the credentials, and saves the profile.
@@ -117,12 +129,12 @@ function login.run(options)
   local chosen = try(config.choose_profile { profile = options.profile }).profile
   local name = chosen or paths.DEFAULT_PROFILE
   local entry = try(profile.find(name))
-  local values = try_source(input_sources.values(options))
-  try(ask_for_missing(values, entry and entry.options or {}))
-  try(consent.to_replace(options, name, entry, values.client_id))
+  local values = input_sources.values(options)
+  ask_for_missing(values, entry and entry.options or {})
+  consent.ask_to_replace(options, name, entry, values.client_id)
   local source = { values = values, from = values.from }
   local named = (options.profile or chosen == false) and name
-  local has_api = check(options, try_source(profile_store.merge(name, source)), named)
+  local has_api = check_all(options, name, source, named)
   local path = try(profile_store.put(name, source, "central-auth login"))
   terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
     entry and "; its comments are lost" or ""))

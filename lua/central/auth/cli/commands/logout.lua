@@ -19,18 +19,13 @@ logout.description = "Removes the shared token from the cache. With --profile NA
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
 local function forget_token(options)
-  local status, message, code, detail = session.status_of_shared(options)
-  if not status then
-    return nil, message, code, detail
-  end
+  session.check_is_shared(options)
   local removed = auth.invalidate()
   local left = removed and session.cache_with_token(options)
   if left then
-    return errors.fail("config",
-      ("the cache, %s, still has a token: another process has its lock; try again"):format(left))
+    errors.raise(("the cache, %s, still has a token: another process has its lock; try again"):format(left), "config")
   end
   terminal.note(options, removed and "The shared token is removed." or "There was no shared token.")
-  return 0
 end
 
 -- Fails unless there is a file of this profile, readable or not.
@@ -46,7 +41,7 @@ end
 local function forget_profile(options)
   local ok, why = os.remove(paths.profile(options.profile))
   if not ok then
-    return errors.fail("config", "the profile can't be removed: " .. why)
+    errors.raise("the profile can't be removed: " .. why, "config")
   end
   terminal.note(options, ("The profile %q is removed."):format(options.profile))
 end
@@ -58,13 +53,13 @@ function logout.run(options)
     return forget_token(options)
   end
   check_exists(options.profile)
-  try(consent.to(options, ("Remove the profile %q and the secret in it?"):format(options.profile),
-    ("the profile %q was not removed"):format(options.profile), "removes it"))
-  local forgotten, message = forget_token(options)
+  consent.ask(options, ("Remove the profile %q and the secret in it?"):format(options.profile),
+    ("the profile %q was not removed"):format(options.profile), "removes it")
+  local forgotten, failure = pcall(forget_token, options)
   if not forgotten then -- a profile with invalid credentials can be removed, too
-    terminal.note(options, message)
+    terminal.note(options, tostring(failure))
   end
-  return forget_profile(options)
+  forget_profile(options)
 end
 
 return logout

@@ -15,7 +15,7 @@ renew.description = "Gets a new token and shares it, even if the current one is 
 --- Gets a new token and prints for how long it is valid.
 ---@param options table
 function renew.run(options)
-  local client = try(session.open(options))
+  local client = session.open(options)
   try(client:renew())
   local status = client:status()
   terminal.note(options, ("%s%s."):format(status.source == "ready-made" and "The token was read" or "A new token",

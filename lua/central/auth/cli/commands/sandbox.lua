@@ -6,7 +6,6 @@ local errors = require "central.auth.errors"
 local program = require "central.auth.cli.program"
 local result = require "central.auth.cli.result"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.cli.try"
 
 local sandbox = {}
 
@@ -136,11 +135,11 @@ end
 ---@param options table
 function sandbox.run(options)
   local cmd = options.cmd[1] and options.cmd
-  try(program.check(options.cmd))
+  program.check(options.cmd)
   local failure = options.fail and failure_of(options.fail)
   if options.fail and not failure then
-    return nil, ("--fail: not a status and a number of times, like 503x3: %s"):format(errors.printable(options.fail)),
-      "usage"
+    errors.raise(("--fail: not a status and a number of times, like 503x3: %s"):format(errors.printable(options.fail)),
+      "usage")
   end
   local start = require("central.auth.sandbox").start
   local signal = require "cqueues.signal"

@@ -4,7 +4,6 @@
 local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.cli.try"
 
 local status = {}
 
@@ -30,7 +29,7 @@ end
 --- Prints the state; the exit status depends on it.
 ---@param options table
 function status.run(options)
-  local found = try(session.status(options))
+  local found = session.status(options)
   if options.json then
     local json_text = require "central.auth.cli.json_text"
     result(json_text.shown(json_text.of(found)))

@@ -3,7 +3,6 @@
 
 local auth = require "central.auth"
 local session = require "central.auth.cli.session"
-local try = require "central.auth.cli.try"
 
 local token = {}
 
@@ -45,7 +44,7 @@ end
 --- Prints the token, then renews it if a renewal is due; or renews it, then writes it to a file.
 ---@param options table
 function token.run(options)
-  local value = try(session.token(options))
+  local value = session.token(options)
   if not options.output then
     return session.print_result(shown(options, value))
   end
