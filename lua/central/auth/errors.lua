@@ -150,6 +150,23 @@ function errors.raise(message, code, detail)
   error(errors.failure(code, message, detail), 0)
 end
 
+local function results_or_failure(ok, first, ...)
+  if ok then
+    return first, ...
+  elseif getmetatable(first) ~= Failure then
+    error(first, 0)
+  end
+  return errors.unpack(first)
+end
+
+--- Calls a function that raises failures. Returns its results, or the failure as a public function does.
+---@param act function
+---@param ... any
+---@return any
+function errors.catch(act, ...)
+  return results_or_failure(pcall(act, ...))
+end
+
 --- Returns the failure of an option with an invalid value.
 ---@param name string
 ---@param from string where the value was set

@@ -8,6 +8,7 @@ local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local lazy = require("central.auth.util").lazy
 local request = require "central.auth.api.request"
+local try = require "central.auth.try"
 
 local save = lazy "central.auth.config.save"
 
@@ -33,7 +34,7 @@ local SERVICE, WORKSPACE = "/service-catalog/v1beta1/service-manager-provisions/
 -- --- arguments -----------------------------------------------------------------------------------------------------
 
 local function check_self(self, method)
-  return errors.check_self(self, "_with_source", "a client's credentials", "client.credentials:" .. method)
+  errors.check_self(self, "_with_source", "a client's credentials", "client.credentials:" .. method)
 end
 
 local CREATE = { name = "string", service = "string", workspace = "string", save_to = "any" }
@@ -79,6 +80,11 @@ local function from_json(value)
   }, metatable)
 end
 
+-- Calls a function that raises failures, with the token source.
+local function run(self, act)
+  return self._with_source(function(source) return errors.catch(act, source) end)
+end
+
 -- Calls GreenLake's API. Adds `warning` to the message of a failure if the server may have acted.
 local function call(source, method, path, body, warning, resets)
   local context, options = { resets = resets }, { app = "greenlake", json = body }
@@ -86,12 +92,12 @@ local function call(source, method, path, body, warning, resets)
   if not reply and warning and context.may_have_acted then
     message = ("%s; %s"):format(message, warning)
   end
-  return reply, message, code, detail
+  return try(reply, message, code, detail)
 end
 
 local function path_of(id)
   if not id:find("^[%w_-]+$") then
-    return errors.fail("config", "only letters, digits, - and _ are allowed in the id of a personal API client")
+    errors.raise("only letters, digits, - and _ are allowed in the id of a personal API client", "config")
   end
   return "/" .. id
 end
@@ -101,8 +107,8 @@ local function with_secret(reply, id)
   local value = reply.json or json.decode(reply.body)
   local found = type(value) == "table" and from_json(value)
   if not (found and found.client_secret and found.client_secret ~= "") then
-    return errors.fail("reply", "GreenLake's reply has no new secret: find the client under Personal API clients,"
-      .. " and reset it again", { status = reply.status, reply = reply })
+    errors.raise("GreenLake's reply has no new secret: find the client under Personal API clients, and reset it again",
+      "reply", { status = reply.status, reply = reply })
   end
   found.id, found.client_id = found.id or found.client_id or id, found.client_id or id
   return found
@@ -128,13 +134,12 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Credentials:list()
-  return check_self(self, "list")._with_source(function(source)
-    local reply, message, code, detail = call(source, "GET", "")
-    local items = reply and type(reply.json) == "table" and reply.json.items
-    if reply and type(items) ~= "table" then
-      return errors.fail("reply", "GreenLake's reply has no list of personal API clients", { status = reply.status })
-    elseif not reply then
-      return nil, message, code, detail
+  check_self(self, "list")
+  return run(self, function(source)
+    local reply = call(source, "GET", "")
+    local items = type(reply.json) == "table" and reply.json.items
+    if type(items) ~= "table" then
+      errors.raise("GreenLake's reply has no list of personal API clients", "reply", { status = reply.status })
     end
     local list = {}
     for i, item in ipairs(items) do
@@ -157,38 +162,14 @@ function Credentials:create(options)
   if not options.name then
     errors.argument_error("a name for the new personal API client expected: create{ name = … }")
   end
-  return self._with_source(function(source)
-    local ready, message, code, detail = save.prepare(options.save_to)
-    local reply, made
-    if ready then
-      reply, message, code, detail = call(source, "POST", "", {
-        credentialName = options.name, associatedServiceManagerProvision = uri(options.service, SERVICE),
-        associatedTenant = uri(options.workspace, WORKSPACE),
-      }, "the client may have been created: look for it in the list")
-    end
-    if reply then
-      made, message, code, detail = with_secret(reply)
-    end
-    if not made then
-      return nil, message, code, detail
-    end
-    return save_secret(made, options.save_to)
+  return run(self, function(source)
+    try(save.prepare(options.save_to))
+    local reply = call(source, "POST", "", {
+      credentialName = options.name, associatedServiceManagerProvision = uri(options.service, SERVICE),
+      associatedTenant = uri(options.workspace, WORKSPACE),
+    }, "the client may have been created: look for it in the list")
+    return save_secret(with_secret(reply), options.save_to)
   end)
-end
-
-local function reset(source, path, id)
-  local deadline = source:deadline()
-  local reply, message, code, detail = call(source, "POST", path .. "/reset", nil,
-    "the secret may have been reset: if so, reset it again", id == source.config.client_id)
-  if not reply then
-    return nil, message, code, detail
-  end
-  local found
-  found, message, code, detail = with_secret(reply, id)
-  if found and found.client_id == source.config.client_id then
-    source.resets:set_secret(core.secret(found.client_secret), deadline)
-  end
-  return found, message, code, detail
 end
 
 --- Gives a client a new secret; its tokens end at once. Returns the secret as `create` does. A client that resets its
@@ -203,17 +184,15 @@ function Credentials:reset(id, options)
   check_self(self, "reset")
   check_id(id)
   options = check_options(options, RESET)
-  return self._with_source(function(source)
-    local path, message, code, detail = path_of(id)
-    local found
-    if path then
-      found, message, code, detail = save.prepare(options.save_to)
-    end
-    if found then
-      found, message, code, detail = reset(source, path, id)
-    end
-    if not found then
-      return nil, message, code, detail
+  return run(self, function(source)
+    local path = path_of(id) .. "/reset"
+    try(save.prepare(options.save_to))
+    local deadline = source:deadline()
+    local reply = call(source, "POST", path, nil, "the secret may have been reset: if so, reset it again",
+      id == source.config.client_id)
+    local found = with_secret(reply, id)
+    if found.client_id == source.config.client_id then
+      source.resets:set_secret(core.secret(found.client_secret), deadline)
     end
     return save_secret(found, options.save_to)
   end)
@@ -228,15 +207,8 @@ end
 function Credentials:delete(id)
   check_self(self, "delete")
   check_id(id)
-  return self._with_source(function(source)
-    local path, message, code, detail = path_of(id)
-    local reply
-    if path then
-      reply, message, code, detail = call(source, "DELETE", path)
-    end
-    if not reply then
-      return nil, message, code, detail
-    end
+  return run(self, function(source)
+    call(source, "DELETE", path_of(id))
     return true
   end)
 end

@@ -6,9 +6,6 @@ local errors = require "central.auth.errors"
 local page = require "central.auth.api.page"
 local request = require "central.auth.api.request"
 local target = require "central.auth.api.target"
-local util = require "central.auth.util"
-
-local early_request = util.lazy "central.auth.api.early_request"
 
 ---@class central.auth.PagesOptions
 ---@field app? "central" | "greenlake" as for `request`
@@ -175,6 +172,27 @@ local function advance(walk, reply, items)
   return advance_offset(walk, fields, items, is_paged)
 end
 
+local function resume_early(walk, ...)
+  local ok, reply = coroutine.resume(walk.early, ...)
+  walk.early_reply = ok and reply or nil
+end
+
+-- Sends the request of the next page, whose reply is read later: the server works on it meanwhile.
+local function send_early(walk)
+  walk.early = coroutine.create(walk.begin)
+  resume_early(walk, walk.target or walk.path, walk.options)
+end
+
+-- Waits for the reply to that request. Returns nil if none was sent, or if it failed.
+local function take_early(walk)
+  while walk.early and coroutine.status(walk.early) == "suspended" do
+    resume_early(walk)
+  end
+  local reply = walk.early_reply
+  walk.early, walk.early_reply = nil, nil
+  return reply
+end
+
 -- Requests the next page. Returns its items and the reply; nil if there is none.
 local function fetch(walk)
   walk.number = walk.number + 1
@@ -183,7 +201,7 @@ local function fetch(walk)
     fail(walk, ("more pages than max_pages, %d"):format(walk.max_pages))
   end
   walk.options.query = walk.query
-  local reply, message, code, detail = walk.early and walk.early:reply()
+  local reply, message, code, detail = take_early(walk), nil, nil, nil
   if not reply then
     reply, message, code, detail = walk.get(walk.target or walk.path, walk.options)
   end
@@ -201,9 +219,10 @@ local function fetch(walk)
   end
   walk.items_seen = walk.items_seen + #items
   if advance(walk, reply, items) then
-    local is_wanted = walk.begin and walk.query and walk.number < walk.max_pages
     walk.options.query = walk.query
-    walk.early = is_wanted and early_request.send(walk.begin, walk.target or walk.path, walk.options) or nil
+    if walk.begin and walk.query and walk.number < walk.max_pages then
+      send_early(walk)
+    end
     return items, reply
   end
 end

@@ -45,13 +45,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function tenants.list(client)
-  local ok, result = pcall(collect, client)
-  if ok then
-    return result
-  elseif type(result) ~= "table" then
-    error(result, 0)
-  end
-  return errors.unpack(result)
+  return errors.catch(collect, client)
 end
 
 --- Returns whether a text is the id of a workspace, with or without hyphens, and no name.

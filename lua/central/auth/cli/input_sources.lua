@@ -6,7 +6,7 @@ local credentials_file = require "central.auth.cli.credentials_file"
 local errors = require "central.auth.errors"
 local sorted_names = require("central.auth.util").sorted_names
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.cli.try"
+local try = require "central.auth.try"
 
 local input_sources = {}
 

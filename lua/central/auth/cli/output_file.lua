@@ -3,7 +3,7 @@
 
 local core = require "central.auth.core"
 local save = require "central.auth.config.save"
-local try = require "central.auth.cli.try"
+local try = require "central.auth.try"
 
 local output_file = {}
 

@@ -5,7 +5,7 @@ local auth = require "central.auth"
 local errors = require "central.auth.errors"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.cli.try"
+local try = require "central.auth.try"
 
 local invalidate = {}
 

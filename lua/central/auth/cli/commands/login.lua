@@ -14,7 +14,7 @@ local profile = require "central.auth.config.profile"
 local profile_store = require "central.auth.config.profile_store"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.cli.try"
+local try = require "central.auth.try"
 
 local login = {}
 

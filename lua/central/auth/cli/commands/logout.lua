@@ -8,7 +8,7 @@ local paths = require "central.auth.config.paths"
 local profile = require "central.auth.config.profile"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.cli.try"
+local try = require "central.auth.try"
 
 local logout = {}
 

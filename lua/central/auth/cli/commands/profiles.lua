@@ -7,7 +7,7 @@ local paths = require "central.auth.config.paths"
 local profile = require "central.auth.config.profile"
 local result = require "central.auth.cli.result"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.cli.try"
+local try = require "central.auth.try"
 
 local profiles = {}
 

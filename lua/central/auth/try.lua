@@ -1,4 +1,4 @@
--- Ends the command if a function failed: central.auth.cli.main prints the failure.
+-- Turns a returned failure into a raised one, which errors.catch or the main function of the command takes.
 -- SPDX-License-Identifier: MIT
 
 local errors = require("central.auth.util").lazy "central.auth.errors"
