@@ -18,7 +18,8 @@ struct auth_secret {
     unsigned char *data; /* NULL while nothing was ever appended */
     size_t length;
     size_t capacity; /* bytes usable, the NUL not counted */
-    bool plain;      /* set while empty: large, and no secret; in memory of malloc, zeroed all the same */
+    bool plain; /* set while empty: in memory of malloc, zeroed all the same; for what is large and no secret,
+                   or is a secret only while a function works in it */
 };
 
 /* Must be called before any other function here; safe to call again, from any thread. false: no

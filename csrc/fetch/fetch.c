@@ -518,6 +518,8 @@ bool auth_fetch_is_long(const struct auth_fetch *fetch) {
 
 struct auth_fetch *auth_fetch_new(void) {
     struct fetch *fetch = calloc(1, sizeof *fetch);
+    if (fetch != NULL)
+        fetch->visible.order.identity.plain = true;
     return (struct auth_fetch *)fetch; /* its first member */
 }
 

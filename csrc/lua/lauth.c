@@ -25,7 +25,7 @@ struct auth_secret *auth_lua_new_secret(lua_State *L) {
 
 struct auth_lua_store *auth_lua_new_store(lua_State *L) {
     struct auth_lua_store *box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = (struct auth_lua_store){.store = NULL};
+    *box = (struct auth_lua_store){.bytes.plain = true}; /* they become a string of Lua at once */
     luaL_setmetatable(L, AUTH_STORE_TYPE);
     return box;
 }
