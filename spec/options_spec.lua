@@ -1,12 +1,11 @@
 -- The options: their checks, and what an environment variable stands for.
 -- SPDX-License-Identifier: MIT
 
-local config = require "central.auth.config.resolve"
 local options = require "central.auth.config.options"
 
 local function assert_good(name, ...)
   for _, value in ipairs { ... } do
-    local checked, problem = config.check(name, value)
+    local checked, problem = options.check(name, value)
     assert.is_nil(problem, ("%s = %s: %s"):format(name, tostring(value), problem))
     assert.is_truthy(checked)
   end
@@ -14,7 +13,7 @@ end
 
 local function assert_bad(name, pattern, ...)
   for _, value in ipairs { ... } do
-    local checked, problem = config.check(name, value)
+    local checked, problem = options.check(name, value)
     assert.is_nil(checked, ("%s = %s passes"):format(name, tostring(value)))
     assert.matches(pattern, problem)
   end
@@ -52,7 +51,7 @@ describe("options #valgrind", function()
     for _, name in ipairs { "client_id", "token_url", "scope", "audience", "resource", "proxy", "user_agent",
       "client_secret_file", "profile" } do
       for _, bytes in ipairs { "a\rb", "a\nb", "a\0b", "a\x7Fb", "a\r\nX: y" } do
-        local checked, problem = config.check(name, bytes)
+        local checked, problem = options.check(name, bytes)
         assert.is_nil(checked, name)
         assert.is_string(problem, name)
       end
@@ -61,8 +60,8 @@ describe("options #valgrind", function()
   end)
 
   it("takes scopes as a string or a list, in the RFC's characters", function()
-    assert.equal("a b", config.check("scope", "a b"))
-    assert.equal("a b", config.check("scope", { "a", "b" }))
+    assert.equal("a b", options.check("scope", "a b"))
+    assert.equal("a b", options.check("scope", { "a", "b" }))
     assert_bad("scope", "RFC 6749", 'a"b', "a\\b", "ä")
     assert_bad("scope", "empty", "")
     assert_bad("scope", "list", {})
@@ -70,7 +69,7 @@ describe("options #valgrind", function()
 
   it("copies lists, so that a later change of them changes nothing here", function()
     local list = { "r1" }
-    local checked = config.check("resource", list)
+    local checked = options.check("resource", list)
     list[1] = "r2"
     assert.same({ "r1" }, checked)
     assert_bad("resource", "item 2", { "a", 1 }, { "a", "" })
@@ -78,7 +77,7 @@ describe("options #valgrind", function()
   end)
 
   it("takes further form fields, but none that another option sets", function()
-    assert.same({ a = "1", b = { "2", "3" } }, config.check("params", { a = "1", b = { "2", "3" } }))
+    assert.same({ a = "1", b = { "2", "3" } }, options.check("params", { a = "1", b = { "2", "3" } }))
     assert_bad("params", "by its own option", { client_secret = "x" }, { grant_type = "password" })
     assert_bad("params", "string or a list", { a = 1 }, { a = true })
     assert_bad("params", "name of each field", { "a" })
@@ -88,7 +87,7 @@ describe("options #valgrind", function()
     assert_good("proxy", "http://p:3128", "p:3128", "p", "socks5h://u:pw@[::1]:1080/", "https://u:p%40w@p/")
     for _, value in ipairs { "htp://u:hush@h", "http://u:hush@h:1:2", "http://u:hush@h:99999", "http://u:hush@[::1",
       "http://", "u:hush@h /", "http://u:hush@h:0", "http://u:hush@b\u{FC}cher:1", "http://u:hush@[fe80::1%eth0]:1" } do
-      local _, problem = config.check("proxy", value)
+      local _, problem = options.check("proxy", value)
       assert.is_string(problem, value)
       assert.is_nil(problem:find("hush", 1, true))
     end
@@ -122,7 +121,7 @@ describe("options #valgrind", function()
       ["my_host:8443/base"] = "https://my_host:8443/base", ["[::1]:8443"] = "https://[::1]:8443",
       ["http://localhost:80"] = "http://localhost:80",
     } do
-      assert.equal(expected, (config.check("base_url", value)))
+      assert.equal(expected, (options.check("base_url", value)))
     end
     assert_bad("base_url", "", "", "/x", "//host", "http:/host", "http://host", "ftp://host", "u:p@host", "a b")
   end)

@@ -1,7 +1,7 @@
 -- Checks the values of options and arguments. A message has the expected form and an example.
 -- SPDX-License-Identifier: MIT
 
-local config = require "central.auth.config.resolve"
+local options = require "central.auth.config.options"
 local errors = require "central.auth.errors"
 local text_value = require "central.auth.config.text_value"
 
@@ -26,7 +26,7 @@ local NUMBERS = {
 ---@return fun(text: string): string?, string?
 function values.text(name, option)
   return function(text)
-    local problem = text == "" and "the value is empty" or option and select(2, config.check(option, text))
+    local problem = text == "" and "the value is empty" or option and select(2, options.check(option, text))
     if problem then
       return nil, ("%s: %s"):format(name, problem)
     end

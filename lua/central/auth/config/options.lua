@@ -5,81 +5,32 @@ local util = require "central.auth.util"
 
 local lazy, sorted_names = util.lazy, util.sorted_names
 
-local redis_url = lazy "central.auth.config.redis_url"
-local url = lazy "central.auth.url"
+local validate = lazy "central.auth.config.validate"
 
 local options = {}
 
--- --- checks: each takes a value as it was set, and returns the value to be used, or nil and the problem ------------
+-- --- values that are plainly valid -----------------------------------------------------------------------------------
 
-local checks = {}
+-- Most values are so simple that a start need not load config/validate, which has the checks.
+local plain = {}
 
---- Checks a text: it is not empty and has no control characters.
----@param value string
----@return string? value
----@return string? problem
-function checks.text(value)
-  if value == "" then
-    return nil, "the value is empty"
-  end
-  local position = value:find("[%c\x7F]")
-  if position then
-    return nil, ("byte %d is a control character"):format(position)
-  end
-  return value
+function plain.text(value)
+  return value ~= "" and not value:find "[%c\x7F]"
 end
 
---- Checks a URL to which secrets may be sent.
----@param value string
----@return string? value
----@return string? problem
-function checks.url(value)
-  local port = value:match "^https://[A-Za-z0-9.-]+:?([0-9]*)/[A-Za-z0-9/._-]*$"
-  if port == "" or port and tonumber(port) >= 1 and tonumber(port) <= 65535 then
-    return value -- most are this simple, and need no module that takes URLs apart
-  end
-  local checked, problem = checks.text(value)
-  local origin, host = nil, nil
-  if checked then
-    origin, host = url.split(value)
-    problem = not origin and host or url.problem(value)
-  end
-  if not problem and not origin:find("^https:") and not (origin:find("^http:") and url.is_loopback(host)) then
-    problem = "use https:// (http:// is allowed for the loopback address only)"
-  end
-  return not problem and value or nil, problem
+function plain.url(value)
+  local port = value:match "^https://[A-Za-z0-9.-]+:?([0-9]*)%f[/\0][A-Za-z0-9/._-]*$"
+  return port == "" or port and tonumber(port) >= 1 and tonumber(port) <= 65535
 end
 
---- Checks the path of a file that this process can open.
----@param value string
----@return string? value
----@return string? problem
-function checks.readable(value)
-  local checked, problem = checks.text(value)
-  local file, why = io.open(checked or "", "rb")
-  if not file then
-    return nil, problem or why
-  end
-  file:close()
-  return value
+function plain.base_url(value)
+  return plain.url(value) and not value:lower():find "api[g-]" and not value:find "/$"
 end
 
---- Checks the place of the shared token: a folder, or the URL of a Redis server; true: the default folder; false: none.
----@param value boolean | string
----@return boolean | string | nil value
----@return string? problem
-function checks.cache(value)
-  if type(value) == "string" and value:find("^redis") then
-    return redis_url.check(value)
-  elseif type(value) == "string" and not value:find("^/") then
-    return nil, "an absolute path, the URL of a Redis server (redis://host) or false expected"
-  end
-  return value == true and true or value and checks.text(value)
+function plain.readable(value)
+  local file = plain.text(value) and io.open(value, "rb")
+  return file and file:close()
 end
-
---- The checks of the options that most programs set; config/validate has the others.
----@type table<string, fun(value: any): any, string?>
-options.checks = checks
 
 -- --- the options --------------------------------------------------------------------------------------------------
 
@@ -140,15 +91,37 @@ end
 ---@field parse? string the function of text_value that parses a value of the environment
 ---@field arguments_only boolean
 
+local known = {} -- options that were asked for
+
+local function parse(row)
+  local types, check, parser = row:match "^([%l ]+):? ?([%l_]*):? ?(%l*)$"
+  return {
+    types = types:gsub(" ", " or "), check = check ~= "" and check or nil, parse = parser ~= "" and parser or nil,
+    arguments_only = types == "function",
+  }
+end
+
 --- Returns an option; nil if there is none with this name.
 ---@param name any
 ---@return central.auth.Option?
 function options.get(name)
-  local types, check, parse = (OPTIONS[name] or ""):match "^([%l ]+):? ?([%l_]*):? ?(%l*)$"
-  return types and {
-    types = types:gsub(" ", " or "), check = check ~= "" and check or nil, parse = parse ~= "" and parse or nil,
-    arguments_only = types == "function",
-  } or nil
+  if OPTIONS[name] and not known[name] then
+    known[name] = parse(OPTIONS[name])
+  end
+  return known[name]
+end
+
+--- Checks the value of an option; returns the value to be used, or nil and the problem.
+---@param name string
+---@param value any of one of its types
+---@return any value
+---@return string? problem
+function options.check(name, value)
+  local check = options.get(name).check
+  if not check or plain[check] and plain[check](value) then
+    return value
+  end
+  return validate[check](value)
 end
 
 --- Returns whether there is an option with this name, and the value has one of its Lua types.

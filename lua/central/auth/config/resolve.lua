@@ -14,7 +14,6 @@ local errors = lazy "central.auth.errors"
 local problems = lazy "central.auth.config.problems"
 local profile = lazy "central.auth.config.profile"
 local text_value = lazy "central.auth.config.text_value"
-local validate = lazy "central.auth.config.validate"
 
 ---@class central.auth.Config: central.auth.Options
 ---@field ready_made? central.auth.Source of a ready-made token; then there is no other credential
@@ -81,19 +80,6 @@ local GROUPS = {
   cache_password = "password", cache_password_file = "password",
 }
 
---- Checks the value of an option; returns the value to be used, or nil and the problem.
----@param name string
----@param value any
----@return any value
----@return string? problem
-function config.check(name, value)
-  local check = options.get(name).check
-  if check then
-    return (options.checks[check] or validate[check])(value)
-  end
-  return value
-end
-
 -- Returns the checked value of an option that a source sets, and where it was set; or nil, where, and the problem.
 local function read(source, name)
   local value, from, problem = source.values[name], source.from, nil
@@ -102,7 +88,7 @@ local function read(source, name)
     value, problem = text_value[parse](value)
   end
   if not problem then
-    value, problem = config.check(name, value)
+    value, problem = options.check(name, value)
   end
   return value, type(from) == "function" and from(name) or type(from) == "table" and from[name] or from, problem
 end

@@ -2,9 +2,9 @@
 -- saving will work before there is a secret to lose.
 -- SPDX-License-Identifier: MIT
 
-local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
+local options = require "central.auth.config.options"
 local profile_store = require "central.auth.config.profile_store"
 
 ---@alias central.auth.SaveTo string | { profile: string } the absolute path of a file, which gets mode 0600, in an
@@ -40,7 +40,7 @@ function save.prepare(to)
   if to == nil then
     return true
   elseif type(to) == "table" then
-    local name, problem = config.check("profile", to.profile)
+    local name, problem = options.check("profile", to.profile)
     if not name then
       return fail(errors.printable(to.profile), problem)
     end

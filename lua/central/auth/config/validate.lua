@@ -1,17 +1,61 @@
--- Checks of further options. Each takes a value as it was set; returns the value to be used, or nil and the problem.
+-- The checks of options. Each takes a value as it was set; returns the value to be used, or nil and the problem.
 -- SPDX-License-Identifier: MIT
 
 local lazy = require("central.auth.util").lazy
-local options = require "central.auth.config.options"
 
 local clusters = lazy "central.auth.config.clusters"
 local errors = lazy "central.auth.errors"
 local proxy = lazy "central.auth.config.proxy"
+local redis_url = lazy "central.auth.config.redis_url"
 local url = lazy "central.auth.url"
 
 local validate = {}
 
-local text = options.checks.text
+local function text(value)
+  if value == "" then
+    return nil, "the value is empty"
+  end
+  local position = value:find("[%c\x7F]")
+  if position then
+    return nil, ("byte %d is a control character"):format(position)
+  end
+  return value
+end
+
+-- A URL to which secrets may be sent.
+function validate.url(value)
+  local checked, problem = text(value)
+  local origin, host = nil, nil
+  if checked then
+    origin, host = url.split(value)
+    problem = not origin and host or url.problem(value)
+  end
+  if not problem and not origin:find("^https:") and not (origin:find("^http:") and url.is_loopback(host)) then
+    problem = "use https:// (http:// is allowed for the loopback address only)"
+  end
+  return not problem and value or nil, problem
+end
+
+-- A file that this process can open.
+function validate.readable(value)
+  local checked, problem = text(value)
+  local file, why = io.open(checked or "", "rb")
+  if not file then
+    return nil, problem or why
+  end
+  file:close()
+  return value
+end
+
+-- A folder, or the URL of a Redis server; true: the default folder; false: none.
+function validate.cache(value)
+  if type(value) == "string" and value:find("^redis") then
+    return redis_url.check(value)
+  elseif type(value) == "string" and not value:find("^/") then
+    return nil, "an absolute path, the URL of a Redis server (redis://host) or false expected"
+  end
+  return value == true and true or value and text(value)
+end
 
 local PROXIES = { http = true, https = true, socks4 = true, socks4a = true, socks5 = true, socks5h = true }
 
@@ -143,7 +187,7 @@ function validate.base_url(value)
   if value:find("^[%w_%[]") and not value:find("^%a[%w+.-]*:/") then -- no scheme, as in HPE's own examples
     value = "https://" .. value
   end
-  local checked, problem = options.checks.url(value)
+  local checked, problem = validate.url(value)
   local host = checked and select(2, url.split(checked))
   if checked and checked:find("?", 1, true) then
     return nil, "the URL has a query"
@@ -177,6 +221,7 @@ function validate.hosts(value)
   return type(checked) == "string" and { checked } or checked, problem
 end
 
+validate.text = text
 validate.texts = texts
 validate.hour = seconds(3600)
 validate.day = seconds(86400)

@@ -51,7 +51,7 @@ end
 ---@return central.auth.Detail? detail
 function tenant.config(parent, workspace_id, given)
   given = given or {}
-  local id, problem = config.check("workspace_id", workspace_id)
+  local id, problem = options.check("workspace_id", workspace_id)
   if not id then
     return errors.invalid_option("workspace_id", "the argument of tenant", problem)
   elseif given.authenticate and parent.ready_made then
@@ -61,7 +61,7 @@ function tenant.config(parent, workspace_id, given)
   local own = { scope = false, audience = false, resource = false, params = false, cluster = false, ready_made = false }
   for _, name in ipairs(OWN) do
     if given[name] ~= nil then
-      own[name], problem = config.check(name, given[name])
+      own[name], problem = options.check(name, given[name])
       if own[name] == nil then
         return errors.invalid_option(name, "the argument " .. name .. " of tenant", problem)
       end
