@@ -1,13 +1,13 @@
 -- central-auth api: makes an API call and prints the reply.
 -- SPDX-License-Identifier: MIT
 
+local calls = require "central.auth.api.call"
 local errors = require "central.auth.errors"
 local fields = require "central.auth.cli.fields"
 local json = require "central.auth.json"
 local json_mending = require "central.auth.json_mending"
 local json_text = require "central.auth.cli.json_text"
 local pages = require "central.auth.api.pages"
-local request = require "central.auth.api.request"
 local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
@@ -68,7 +68,7 @@ end
 local function header_problem(options, has_body)
   for _, pair in ipairs(options.header) do
     local is_type = pair[1]:lower() == "content-type"
-    local problem = not is_type and request.header_problem(pair[1], pair[2])
+    local problem = not is_type and calls.header_problem(pair[1], pair[2])
       or is_type and not has_body and "Content-Type is set, but there is no body"
     if problem then
       return "--header: " .. problem

@@ -1,0 +1,206 @@
+-- An API call: what its arguments come to. Each is a table, whose metatable has what calls with these arguments have in
+-- common; the transfer reads both.
+-- SPDX-License-Identifier: MIT
+
+local errors = require "central.auth.errors"
+local json_body = require "central.auth.api.json_body"
+local targets = require "central.auth.api.target"
+local url = require "central.auth.url"
+
+local call = {}
+
+local ATTEMPTS, ATTEMPTS_MAX = 4, 10       -- by default; as an option
+local IDENTITY = "Accept-Encoding: identity"
+local USUAL_LINES = "Accept: application/json\n" .. IDENTITY -- of a call without a body
+local LINES_MAX = 61                       -- header fields of a call
+local BODY_MAX = 16 * 1024 * 1024          -- bytes of a request's body, and of a reply's
+local ADDRESSES_MAX = 256                  -- that are remembered
+local NONE = {}
+
+--- Idempotent methods: the call may be retried even if the server has acted on it (RFC 9110, 9.2.2).
+call.IDEMPOTENT = {
+  GET = true, HEAD = true, OPTIONS = true, PUT = true, DELETE = true, POST = false, PATCH = false,
+}
+local CARRIES_BODY = {
+  GET = false, HEAD = false, OPTIONS = false, DELETE = false, POST = true, PUT = true, PATCH = true,
+}
+
+--- For each app the option with the base of its paths.
+call.BASES = { central = "base_url", greenlake = "greenlake_url" }
+
+-- Header fields that this module or libcurl sets.
+local RESERVED = {
+  authorization = true, host = true, connection = true, ["content-length"] = true, ["content-type"] = true,
+  ["transfer-encoding"] = true, ["user-agent"] = true, expect = true, te = true, upgrade = true,
+}
+
+-- Ends `new` with this problem.
+local function refuse(problem, ...)
+  errors.raise(problem:format(...), "config")
+end
+
+-- Returns the body and its content type; nothing without a body.
+local function body_of(method, options)
+  local text, content_type, problem = options.body, options.content_type, nil
+  if options.json ~= nil and text then
+    refuse "json and body conflict; set only one of them"
+  elseif options.json ~= nil then
+    text, problem = json_body.encode(options.json)
+    content_type = content_type or "application/json"
+  elseif content_type and not text then
+    refuse "content_type is set, but there is no body"
+  end
+  if problem then
+    refuse("json: %s", problem)
+  elseif text and #text > BODY_MAX then
+    refuse("the body has %d bytes; the maximum is %d", #text, BODY_MAX)
+  elseif (content_type or ""):find("[%c\x7F]") then
+    refuse "content_type: the value contains a control character"
+  elseif text then
+    return text, content_type or "application/octet-stream"
+  end
+  return CARRIES_BODY[method] and "" or nil, ""
+end
+
+--- Returns why a call cannot have this header field; nil if it can.
+---@param name any
+---@param value any
+---@return string? problem
+function call.header_problem(name, value)
+  if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+%-.^_`|~]+$") then
+    return ("%q is not the name of a header field"):format(errors.printable(tostring(name)))
+  elseif RESERVED[name:lower()] then
+    return ("%s is set by central-auth and cannot be changed"):format(name)
+  elseif type(value) ~= "string" and type(value) ~= "number" then
+    return ("%s: string expected, got %s"):format(name, type(value))
+  elseif type(value) == "string" and value:find("[%c\x7F]") then
+    return ("%s: the value contains a control character"):format(name)
+  end
+end
+
+-- Returns the lines of the header, and whether they ask for a body without encoding.
+local function lines_of(options, content_type, body)
+  if not options.headers and not body then
+    return USUAL_LINES, true
+  end
+  local lines, set = { "Content-Type:" .. (content_type ~= "" and " " .. content_type or "") }, {}
+  for name, value in pairs(options.headers or NONE) do
+    local problem = call.header_problem(name, value)
+    if problem then
+      refuse("headers: %s", problem)
+    end
+    value = targets.text(value)
+    lines[#lines + 1] = name .. (value == "" and ";" or ": " .. value) -- libcurl's syntax for an empty field
+    set[name:lower()] = true
+  end
+  lines[#lines + 1] = not set.accept and "Accept: application/json" or nil
+  lines[#lines + 1] = not set["accept-encoding"] and IDENTITY or nil
+  if #lines > LINES_MAX then
+    refuse("headers: %d fields; the maximum is %d", #lines, LINES_MAX)
+  end
+  return table.concat(lines, "\n"), lines[#lines] == IDENTITY
+end
+
+--- Returns the call's name in messages.
+---@param method string
+---@param target string
+---@return string
+function call.name(method, target)
+  local shown = target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- without a password
+  return ("%s %s"):format(method, errors.printable(shown))
+end
+
+-- What targets lead to, by option with the base, config and target: a program has few, and calls each many times.
+local known = { base_url = setmetatable({}, { __mode = "k" }), greenlake_url = setmetatable({}, { __mode = "k" }) }
+
+-- Returns the address of a target: its URL, origin and host, and the kinds of calls to it.
+local function address_of(config, target, base)
+  local addresses = known[base][config]
+  local address = addresses and addresses.of[target]
+  if address then
+    return address
+  end
+  local full, problem = targets.resolve(target, config[base], config.hosts, base)
+  if not full then
+    refuse("%s", problem)
+  elseif not addresses or addresses.count == ADDRESSES_MAX then
+    addresses = { count = 0, of = {} }
+    known[base][config] = addresses
+  end
+  local origin, host = url.split(full)
+  address = { url = full, origin = origin, host = host, base = target:find "^/" and base, kinds = {} }
+  addresses.count, addresses.of[target] = addresses.count + 1, address
+  return address
+end
+
+-- Returns the number of attempts, the time-out of the call, and that of an attempt or nil.
+local function limits_of(config, options)
+  local attempts = options.retry or options.retry == nil and ATTEMPTS or 1
+  local timeout, try_timeout = options.timeout or config.timeout, options.try_timeout
+  if not (timeout > 0 and timeout <= 3600) then
+    refuse "timeout: a number of seconds above 0 and up to 3600 expected"
+  elseif not (attempts >= 1 and attempts <= ATTEMPTS_MAX and attempts % 1 == 0) then
+    refuse("retry: false or a whole number from 1 to %d expected", ATTEMPTS_MAX)
+  elseif try_timeout and not (try_timeout > 0 and try_timeout <= timeout) then
+    refuse("try_timeout: a number of seconds above 0 and up to the call's timeout, %g, expected", timeout)
+  end
+  return attempts, timeout, try_timeout
+end
+
+local function query_of(options)
+  local query, problem = targets.query(options.query or NONE)
+  return query or refuse("%s", problem)
+end
+
+-- Returns what calls with these arguments have in common, as the metatable of each.
+local function new_kind(config, method, target, options, address)
+  local query = query_of(options)
+  local body, content_type = body_of(method, options)
+  local lines, wants_identity = lines_of(options, content_type, body)
+  local attempts_max, timeout, try_timeout = limits_of(config, options)
+  local kind = {
+    name = call.name(method, target), method = method, url = targets.extend(address.url, query),
+    origin = address.origin, host = address.host, base = address.base, headers = lines, body = body,
+    body_max = BODY_MAX, is_once = not call.IDEMPOTENT[method], raw = options.raw, attempts_max = attempts_max,
+    call_timeout = timeout, try_timeout = try_timeout, wants_identity = wants_identity,
+  }
+  kind.__index = kind
+  return kind
+end
+
+-- Most calls have no options: what they have in common is worked out once for each method and target.
+local function known_kind(config, method, target)
+  local addresses = known.base_url[config]
+  local address = addresses and addresses.of[target]
+  return address and address.kinds[method]
+end
+
+local function kind_of(config, method, target, options)
+  local address = address_of(config, target, call.BASES[options and options.app or "central"])
+  local kind = new_kind(config, method, target, options or NONE, address)
+  if not options then
+    address.kinds[method] = kind
+  end
+  return kind
+end
+
+--- Makes a call.
+---@param config central.auth.Config
+---@param method string
+---@param target string
+---@param options? central.auth.RequestOptions
+---@return table? call
+---@return string? problem
+function call.new(config, method, target, options)
+  local kind, problem = not options and known_kind(config, method, target), nil
+  if not kind then
+    kind, problem = errors.catch(kind_of, config, method, target, options)
+  end
+  return kind and setmetatable({
+    -- what an attempt adds, so that the table has room for it from the start:
+    attempts = 0, token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, may_have_acted = nil,
+    connection = nil, timeout = nil,
+  }, kind), problem
+end
+
+return call
