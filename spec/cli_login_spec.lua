@@ -127,6 +127,18 @@ describe("central-auth login", function()
       dofile(home:profile()))
   end)
 
+  it("saves credentials of a sandbox, which are explained after its end", function()
+    local server = sandbox.start()
+    local more = { CENTRAL_CLIENT_ID = server.client_id, CENTRAL_CLIENT_SECRET = server.client_secret,
+      CENTRAL_TOKEN_URL = server.token_url, CENTRAL_CA_FILE = server.ca_file }
+    assert.equal(0, select(3, home:run("login -q", more)))
+    home.environment.CENTRAL_TOKEN_URL, home.environment.CENTRAL_CA_FILE = nil, nil
+    server:close()
+    assert.matches('^central%-auth: ca_file %(from the profile "default" in [^\n]*%): /[^\n]*: No such file or '
+      .. "directory; it belonged to a sandbox that has ended: start another one, or use other credentials\n",
+      home:fails "token")
+  end)
+
   it("asks the server also where a token lies ready", function()
     local credentials = { CENTRAL_CLIENT_ID = good.client_id, CENTRAL_CLIENT_SECRET = good.client_secret }
     home:run("token", credentials)

@@ -41,7 +41,8 @@ function validate.readable(value)
   local checked, problem = text(value)
   local file, why = io.open(checked or "", "rb")
   if not file then
-    return nil, problem or why
+    return nil, problem or why .. (value:find "/central%-auth%-sandbox%.%w+/ca%.pem$"
+      and "; it belonged to a sandbox that has ended: start another one, or use other credentials" or "")
   end
   file:close()
   return value
