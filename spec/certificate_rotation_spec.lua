@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local child = require "spec.support.child"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"

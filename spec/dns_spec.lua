@@ -4,7 +4,7 @@
 
 local apart = require "spec.support.apart"
 local ask = require "spec.support.ask"
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local cqueues = require "cqueues"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"

@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local auth = require "central.auth"
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local cqueues = require "cqueues"
 local neighbour = require "spec.support.neighbour"
 local process = require "spec.support.process"

@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local apart = require "spec.support.apart"
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local with = require "spec.support.with"
 require "central.auth.core" -- which central.auth.redis needs
 local cqueues = require "cqueues"

@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local ask = require "spec.support.ask"
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local command = require "spec.support.command"
 local process = require "spec.support.process"
 local rude = require "spec.support.rude"

@@ -74,7 +74,7 @@ describe("a token request #valgrind", function()
 
   it("has the id alone where a certificate authenticates (RFC 8705, 2)", function()
     local folder = process.scratch()
-    local leaf = require("central.auth.sandbox.ca").new({ folder = folder }):issue { name = "client" }
+    local leaf = require("spec.support.ca").new({ folder = folder }):issue { name = "client" }
     local body, authorization = asked { client_secret = scripted.NONE, cert_file = leaf.cert_file,
       key_file = leaf.key_file }
     process.remove(folder)

@@ -1,7 +1,7 @@
 -- A certificate for localhost, by an authority of its own.
 -- SPDX-License-Identifier: MIT
 
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local process = require "spec.support.process"
 
 local localhost = {}

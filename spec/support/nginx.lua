@@ -1,7 +1,7 @@
 -- nginx as a token server over TLS that costs next to nothing: the same reply for all, but for the token.
 -- SPDX-License-Identifier: MIT
 
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local process = require "spec.support.process"
 
 local nginx = {}

@@ -2,7 +2,7 @@
 -- and requests by the curl command line whose secrets stay in a file.
 -- SPDX-License-Identifier: MIT
 
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local process = require "spec.support.process"
 local with = require "spec.support.with"
 

@@ -15,12 +15,12 @@ for _, name in ipairs { "cqueues.thread", "openssl.rand", "http.server" } do
   end
 end
 
-local ca = require "central.auth.sandbox.ca"
+local certificates = require "central.auth.sandbox.certificates"
 local cjson = require "cjson"
-local condition = require "cqueues.condition"
 local defer = require("central.auth.util").defer
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
+local socket = require "cqueues.socket"
 local thread = require "cqueues.thread"
 
 ---@class central.auth.sandbox.Options
@@ -43,8 +43,7 @@ local metatable = { __index = Server, __name = "central.auth.sandbox" }
 
 local sandbox = {}
 
-local START_MAX = 30   -- seconds that the server may take to start or to stop
-local TURN_POLL = 0.05 -- seconds between checks whether the coroutine that uses the connection was collected
+local START_MAX = 30 -- seconds that the server may take to start, to answer a command or to stop
 
 local encoder = cjson.new()
 encoder.encode_invalid_numbers(true) -- infinity: valid for `times`; the server reports it for other fields
@@ -55,7 +54,7 @@ local function encode(value)
 end
 
 local function temporary_folder()
-  local pipe = assert(io.popen("mktemp -d", "r"))
+  local pipe = assert(io.popen("mktemp -d -t central-auth-sandbox.XXXXXXXXXX", "r"))
   local folder = pipe:read("l")
   pipe:close()
   return assert(folder, "mktemp -d failed")
@@ -67,38 +66,20 @@ local function serve(connection, path, cpath, settings)
   require("central.auth.sandbox.server").serve(connection, require("central.auth.json").cjson().decode(settings))
 end
 
--- A coroutine that is abandoned during a command uses the connection until it is garbage-collected.
-local function wait_for_turn(self)
-  local left = START_MAX
-  while self._connection and self._in_command[1] do
-    if not self._free:wait(TURN_POLL) then
-      left = left - TURN_POLL
-      collectgarbage()
-    end
-    if left <= 0 then
-      error("the sandbox does not reply: another coroutine is waiting for a reply", 4)
-    end
-  end
-end
-
--- Sends a command and returns its result; raises if a field is not valid. A command and its answer are lines of JSON
--- with the same number. Coroutines take turns; an answer for a coroutine that was closed or abandoned is skipped.
+-- Sends a command and returns its result; raises if a field is not valid. Each command has its own pair of sockets, so
+-- that coroutines may send commands at the same time, and be closed before the answer.
 local function send(self, name, fields)
-  wait_for_turn(self)
   if not self._connection then
     error("the sandbox is closed", 3)
   end
-  self._in_command[1], self._sent = coroutine.running(), self._sent + 1
-  local _ <close> = defer(function()
-    self._in_command[1] = nil
-    self._free:signal()
-  end)
-  local number, answer = self._sent
-  assert(self._connection:write(encode { number = number, name = name, fields = fields }, "\n"))
-  repeat
-    local line, why = self._connection:read("*l")
-    answer = json.cjson().decode(line or error(("the sandbox does not reply: %s"):format(tostring(why)), 3))
-  until answer.number == number
+  local own, other = assert(socket.pair())
+  local _ <close> = defer(function() own:close() end)
+  own:settimeout(START_MAX)
+  assert(self._connection:sendfd("command", other))
+  other:close()
+  assert(own:write(encode { name = name, fields = fields }, "\n"))
+  local line, why = own:read "*l"
+  local answer = json.cjson().decode(line or error(("the sandbox does not reply: %s"):format(tostring(why)), 3))
   if answer.problem then
     errors.argument_error(answer.problem)
   end
@@ -113,13 +94,14 @@ local FAILURE = { status = "number", times = "number", retry_after = "number", o
 
 -- Starts the server's thread and sends it the options.
 local function start(self, options)
-  local authority = ca.new { folder = self._folder }
-  local leaf = authority:issue { name = "server" }
+  local made = certificates.new()
+  self.ca_file = self._folder .. "/ca.pem"
+  local file <close> = assert(io.open(self.ca_file, "w"))
+  assert(file:write(made.authority) and file:flush())
   self._thread, self._connection = thread.start(serve, package.path, package.cpath, encode {
-    cert_file = leaf.cert_file, key_file = leaf.key_file, port = options.port or 0, client_id = options.client_id,
+    certificate = made.server, key = made.key, port = options.port or 0, client_id = options.client_id,
     client_secret = options.client_secret,
   })
-  self._connection:settimeout(START_MAX)
   local started = send(self, "hello")
   if not started.port then
     error(("the sandbox can't start: %s"):format(started.problem), 0)
@@ -129,7 +111,7 @@ local function start(self, options)
       self[name](self, options[name])
     end
   end
-  self.ca_file, self.client_id, self.client_secret = authority.file, started.client_id, started.client_secret
+  self.client_id, self.client_secret = started.client_id, started.client_secret
   self.base_url = ("https://127.0.0.1:%d"):format(started.port)
   self.token_url = self.base_url .. "/as/token.oauth2"
 end
@@ -140,12 +122,7 @@ end
 function sandbox.start(options)
   errors.check_options(options, OPTIONS)
   options = options or {}
-  local self = setmetatable({
-    _folder = temporary_folder(),
-    _free = condition.new(),
-    _in_command = setmetatable({}, { __mode = "v" }), -- the coroutine that waits for an answer
-    _sent = 0, -- commands
-  }, metatable)
+  local self = setmetatable({ _folder = temporary_folder() }, metatable)
   local ok, why = pcall(start, self, options)
   if not ok then
     self:close()
@@ -218,10 +195,8 @@ function Server:close()
     self._connection = nil
     os.execute("rm -rf '" .. self._folder .. "'") -- first, as the thread and the connection may already be finalized
     pcall(function()
-      connection:write(encode { name = "stop" }, "\n")
-      connection:read("*l")
-      local _ = self._thread:join(START_MAX) or self._thread:join(START_MAX) -- one fails if the thread has just ended
       connection:close()
+      local _ = self._thread:join(START_MAX) or self._thread:join(START_MAX) -- one fails if the thread has just ended
     end)
   end
 end

@@ -26,13 +26,6 @@ local function random_base64url(bytes)
   return (base64:gsub("[+/=]", { ["+"] = "-", ["/"] = "_", ["="] = "" }))
 end
 
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("a")
-  file:close()
-  return text
-end
-
 --- Sends a reply: a table as JSON, text as it is, nil as nothing.
 ---@param stream table of lua-http
 ---@param status integer
@@ -219,32 +212,37 @@ local OWN_COMMANDS = {
   end,
   requests = function(state) return state.requests end,
   log = admin.log,
-  stop = function(state) state.stopped = true end,
 }
 
-local function run_commands(state, connection)
-  for line in connection:lines("*l") do
+-- Answers the command of one socket.
+local function run_command(state, socket)
+  socket:onerror(function(_, _, why) return why end) -- the caller may have gone
+  local line = socket:read "*l"
+  if line then
     local command = json.cjson().decode(line)
-    local run, answered = OWN_COMMANDS[command.name], { number = command.number }
-    if run then
-      answered.result = run(state)
-    else
-      answered.problem = admin.run(state, command.name, command.fields)
-    end
-    connection:write(json.cjson().encode(answered), "\n")
-    connection:flush()
-    if state.stopped then
-      break
-    end
+    local run = OWN_COMMANDS[command.name]
+    socket:write(json.cjson().encode(run and { result = run(state) }
+      or { problem = admin.run(state, command.name, command.fields) }), "\n")
   end
+  socket:close()
+end
+
+-- Receives a socket for each command, until the connection is closed.
+local function run_commands(state, connection, loop)
+  repeat
+    local _, socket = connection:recvfd()
+    if socket then
+      loop:wrap(run_command, state, socket)
+    end
+  until not socket
   state.stopped = true
 end
 
 local function listen(state, settings)
   local context = ssl_context.new("TLS", true)
   context:setOptions(ssl_context.OP_NO_SSLv3 + ssl_context.OP_NO_TLSv1 + ssl_context.OP_NO_TLSv1_1)
-  context:setCertificate(x509.new(read_file(settings.cert_file)))
-  context:setPrivateKey(pkey.new(read_file(settings.key_file)))
+  context:setCertificate(x509.new(settings.certificate))
+  context:setPrivateKey(pkey.new(settings.key))
   context:setAlpnSelect(function(_, protocols) -- HTTP/2 for clients that offer it
     for _, protocol in ipairs(protocols) do
       if protocol == "h2" or protocol == "http/1.1" then
@@ -262,7 +260,7 @@ local function listen(state, settings)
   state.port = select(3, http:localname())
 end
 
---- Serves until the command `stop`.
+--- Serves until the connection is closed.
 ---@param connection userdata the socket for commands
 ---@param settings table
 function server.serve(connection, settings)
@@ -273,13 +271,12 @@ function server.serve(connection, settings)
     client_secret = settings.client_secret or resources.random_text(16),
   }
   admin.run(state, "recover")
-  connection:setmode("bl", "bl")
   local ok, why = pcall(listen, state, settings)
   state.problem = not ok and tostring(why):gsub("^.*%.lua:%d+: ", "") or nil
   local loop = cqueues.new()
-  loop:wrap(function() run_commands(state, connection) end)
+  loop:wrap(run_commands, state, connection, loop)
   if ok then
-    loop:wrap(function() state.http:loop() end)
+    loop:wrap(state.http.loop, state.http)
   end
   repeat -- not loop(): it would not return while clients keep connections open
     assert(loop:step())

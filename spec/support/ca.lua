@@ -1,5 +1,4 @@
--- A temporary certificate authority for the sandbox and for specs: makes keys and certificates for servers on this
--- machine, not for servers that other machines can reach.
+-- A certificate authority: makes keys and certificates, good ones and bad ones, for servers on this machine.
 -- SPDX-License-Identifier: MIT
 
 local altname = require "openssl.x509.altname"
@@ -11,12 +10,12 @@ local rand = require "openssl.rand"
 local x509 = require "openssl.x509"
 local x509_name = require "openssl.x509.name"
 
----@class central.auth.sandbox.Leaf
+---@class spec.Leaf
 ---@field cert_file string PEM
 ---@field key_file string PEM, mode 0600
 ---@field certificate userdata
 
----@class central.auth.sandbox.CA
+---@class spec.CA
 ---@field file string the CA's certificate, PEM
 local CA = {}
 CA.__index = CA
@@ -60,7 +59,7 @@ end
 
 --- Makes an authority, which writes its files to `options.folder`.
 ---@param options { folder: string, name?: string }
----@return central.auth.sandbox.CA
+---@return spec.CA
 function ca.new(options)
   local key = pkey.new { type = "EC", curve = "prime256v1" }
   local certificate, subject = unsigned(options.name or "central-auth throw-away CA", key)
@@ -87,7 +86,7 @@ local function alternatives(options)
   return names
 end
 
----@class central.auth.sandbox.LeafOptions
+---@class spec.LeafOptions
 ---@field name string
 ---@field names? string[] of DNS, default localhost
 ---@field ips? string[] default 127.0.0.1 and ::1
@@ -97,8 +96,8 @@ end
 ---@field self_signed? boolean not signed by the authority
 
 --- Makes a key and its certificate.
----@param options central.auth.sandbox.LeafOptions
----@return central.auth.sandbox.Leaf
+---@param options spec.LeafOptions
+---@return spec.Leaf
 function CA:issue(options)
   local key = pkey.new { type = "EC", curve = "prime256v1" }
   local certificate, subject = unsigned(options.name, key, options.not_before, options.not_after)
@@ -120,7 +119,7 @@ function CA:issue(options)
 end
 
 --- Adds a certificate to the list that `crl` writes.
----@param leaf central.auth.sandbox.Leaf
+---@param leaf spec.Leaf
 function CA:revoke(leaf)
   self._revoked[#self._revoked + 1] = leaf.certificate:getSerial()
 end

@@ -1,10 +1,10 @@
--- The sandbox's certificate authority, as openssl sees its certificates.
+-- The certificate authority of the specs, as openssl sees its certificates.
 -- SPDX-License-Identifier: MIT
 
-local ca = require "central.auth.sandbox.ca"
+local ca = require "spec.support.ca"
 local process = require "spec.support.process"
 
-describe("sandbox.ca", function()
+describe("the certificate authority of the specs", function()
   local folder, authority
 
   setup(function()
