@@ -5,28 +5,32 @@
 #include <math.h>
 #include <string.h>
 
-void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta) {
+void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods) {
     luaL_newmetatable(L, name); /* filled whether new or not: memory may have run out the first time */
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
-    luaL_setfuncs(L, meta, 0);
     lua_newtable(L);
-    luaL_setfuncs(L, methods, 0);
+    for (const luaL_Reg *method = methods; method->name != NULL; method++) {
+        lua_pushcfunction(L, method->func);
+        lua_setfield(L, strncmp(method->name, "__", 2) == 0 ? -3 : -2, method->name);
+    }
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
 }
 
+void *auth_lua_new(lua_State *L, const char *type, size_t size, int slots) {
+    void *body = memset(lua_newuserdatauv(L, size, slots), 0, size);
+    luaL_setmetatable(L, type);
+    return body;
+}
+
 struct auth_secret *auth_lua_new_secret(lua_State *L) {
-    struct auth_secret *secret = lua_newuserdatauv(L, sizeof *secret, 0);
-    *secret = (struct auth_secret){0};
-    luaL_setmetatable(L, AUTH_SECRET_TYPE);
-    return secret;
+    return auth_lua_new(L, AUTH_SECRET_TYPE, sizeof(struct auth_secret), 0);
 }
 
 struct auth_lua_store *auth_lua_new_store(lua_State *L) {
-    struct auth_lua_store *box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = (struct auth_lua_store){.bytes.plain = true}; /* they become a string of Lua at once */
-    luaL_setmetatable(L, AUTH_STORE_TYPE);
+    struct auth_lua_store *box = auth_lua_new(L, AUTH_STORE_TYPE, sizeof *box, 0);
+    box->bytes.plain = true; /* they become a string of Lua at once */
     return box;
 }
 
@@ -116,11 +120,8 @@ void *auth_lua_userdata_field(lua_State *L, int index, const char *name, const c
 }
 
 int64_t auth_lua_integer_field(lua_State *L, int index, const char *name, int64_t otherwise) {
-    int whole = 1;
-    int type = lua_getfield(L, index, name);
-    int64_t value = type == LUA_TNIL ? otherwise : lua_tointegerx(L, -1, &whole);
-    if (!whole)
-        luaL_error(L, "%s: a whole number expected", name);
+    lua_getfield(L, index, name);
+    int64_t value = luaL_optinteger(L, -1, otherwise);
     lua_pop(L, 1);
     return value;
 }

@@ -38,12 +38,14 @@ struct auth_lua_store {
 
 #define AUTH_EXPORT __attribute__((visibility("default")))
 
-/* Makes the metatable of a userdata type: `methods` behind a table of its own, `meta` beside it,
- * `__metatable` false. Harmless when the other shared object has made it already: both are built from the
- * same files. */
-void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta);
+/* Makes the metatable of a userdata type: methods whose names begin with __ are its own, the others are in a
+ * table behind it; `__metatable` is false. Harmless when the other shared object has made it already: both
+ * are built from the same files. */
+void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods);
 
-/* Pushes an empty secret that already has its finalizer; the caller then fills it. */
+/* Pushes a userdata of this type, all zero, that already has its finalizer; the caller then fills it. A
+ * secret is empty. */
+void *auth_lua_new(lua_State *L, const char *type, size_t size, int slots);
 struct auth_secret *auth_lua_new_secret(lua_State *L);
 
 /* Pushes a closed store that already has its finalizer; the caller then fills it. */

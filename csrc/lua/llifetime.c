@@ -11,7 +11,7 @@
 /* Coarse readings of the clocks are enough for this time; then both clocks are read exactly again. */
 #define RECHECK_NS AUTH_NS_PER_S
 
-enum { CLOCK_SLOT = 1, TOKEN_SLOT = 2, HEADER_SLOT = 3, SLOTS = HEADER_SLOT };
+enum { CLOCK_SLOT = 1, TOKEN_SLOT = 2, SLOTS = TOKEN_SLOT };
 
 struct tracker {
     struct auth_lifetime lifetime;
@@ -27,9 +27,7 @@ static struct auth_clock *check_clock(lua_State *L, int index) {
 }
 
 static int new_clock(lua_State *L) {
-    struct auth_clock *clock = lua_newuserdatauv(L, sizeof *clock, 0);
-    *clock = (struct auth_clock){0};
-    luaL_setmetatable(L, AUTH_CLOCK_TYPE);
+    auth_lua_new(L, AUTH_CLOCK_TYPE, sizeof(struct auth_clock), 0);
     return 1;
 }
 
@@ -73,9 +71,8 @@ static struct tracker *check_tracker(lua_State *L, int index) {
 
 static int new_tracker(lua_State *L) {
     const struct auth_clock *clock = check_clock(L, 1);
-    struct tracker *tracker = lua_newuserdatauv(L, sizeof *tracker, SLOTS);
-    *tracker = (struct tracker){.clock = clock};
-    luaL_setmetatable(L, TRACKER_TYPE);
+    struct tracker *tracker = auth_lua_new(L, TRACKER_TYPE, sizeof *tracker, SLOTS);
+    tracker->clock = clock;
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, CLOCK_SLOT);
     return 1;
@@ -130,10 +127,6 @@ static int tracker_begin(lua_State *L) {
                                         .ready_made = auth_lua_flag_field(L, 3, "ready_made")};
     if (isnan(terms.jitter))
         terms.jitter = auth_lifetime_jitter(token, length);
-    lua_pushliteral(L, "Bearer ");
-    lua_pushvalue(L, 2);
-    lua_concat(L, 2);
-    lua_setiuservalue(L, 1, HEADER_SLOT);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, 1, TOKEN_SLOT);
     tracker->lifetime = auth_lifetime_begin(sent, terms);
@@ -147,8 +140,6 @@ static int tracker_forget(lua_State *L) {
     tracker->fresh_for_ns = 0;
     lua_pushnil(L);
     lua_setiuservalue(L, 1, TOKEN_SLOT);
-    lua_pushnil(L);
-    lua_setiuservalue(L, 1, HEADER_SLOT);
     return 0;
 }
 
@@ -192,10 +183,10 @@ static int all_results(lua_State *L, int status, lua_KContext context) {
 
 /* Upvalues: the tracker and the function `slow`. Without arguments it returns a fresh token itself; otherwise
  * it calls `slow(...)`, with a continuation, so that `slow` may yield. */
-static inline int get(lua_State *L, int slot) {
+static int get_token(lua_State *L) {
     struct tracker *tracker = lua_touserdata(L, lua_upvalueindex(1));
     if (lua_gettop(L) == 0 && is_fresh(tracker)) {
-        lua_getiuservalue(L, lua_upvalueindex(1), slot);
+        lua_getiuservalue(L, lua_upvalueindex(1), TOKEN_SLOT);
         return 1;
     }
     lua_pushvalue(L, lua_upvalueindex(2));
@@ -204,31 +195,19 @@ static inline int get(lua_State *L, int slot) {
     return all_results(L, LUA_OK, 0);
 }
 
-static int get_token(lua_State *L) {
-    return get(L, TOKEN_SLOT);
-}
-
-static int get_header(lua_State *L) {
-    return get(L, HEADER_SLOT);
-}
-
-/* getter(tracker, slow, "token" | "header") -> function */
+/* getter(tracker, slow) -> function */
 static int new_getter(lua_State *L) {
-    static const char *const names[] = {"token", "header", NULL};
-    static const lua_CFunction getters[] = {get_token, get_header};
     check_tracker(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    int which = luaL_checkoption(L, 3, NULL, names);
     lua_settop(L, 2);
-    lua_pushcclosure(L, getters[which], 2);
+    lua_pushcclosure(L, get_token, 2);
     return 1;
 }
 
 /* follow(getter, tracker): from now on the getter returns the token of this tracker. The function stays the
  * same, so that programs with a copy of it in a local variable follow, too. */
 static int follow(lua_State *L) {
-    lua_CFunction getter = lua_tocfunction(L, 1);
-    luaL_argexpected(L, getter == get_token || getter == get_header, 1, "getter");
+    luaL_argexpected(L, lua_tocfunction(L, 1) == get_token, 1, "getter");
     check_tracker(L, 2);
     lua_settop(L, 2);
     lua_setupvalue(L, 1, 1);
@@ -236,7 +215,6 @@ static int follow(lua_State *L) {
 }
 
 void auth_lua_open_lifetime(lua_State *L) {
-    static const luaL_Reg none[] = {{NULL, NULL}};
     static const luaL_Reg clock[] = {{"boot", clock_boot}, {"wall", clock_wall},   {"shift", clock_shift},
                                      {"stop", clock_stop}, {"sleep", clock_sleep}, {NULL, NULL}};
     static const luaL_Reg tracker[] = {{"begin", tracker_begin}, {"forget", tracker_forget},
@@ -247,7 +225,7 @@ void auth_lua_open_lifetime(lua_State *L) {
                                          {"getter", new_getter},
                                          {"follow", follow},
                                          {NULL, NULL}};
-    auth_lua_type(L, AUTH_CLOCK_TYPE, clock, none);
-    auth_lua_type(L, TRACKER_TYPE, tracker, none);
+    auth_lua_type(L, AUTH_CLOCK_TYPE, clock);
+    auth_lua_type(L, TRACKER_TYPE, tracker);
     luaL_setfuncs(L, functions, 0);
 }

@@ -15,9 +15,8 @@ static struct auth_notifier *check_notifier(lua_State *L, int index) {
 }
 
 static struct auth_notifier *new_handle(lua_State *L) {
-    struct auth_lua_notifier *handle = lua_newuserdatauv(L, sizeof *handle, 0);
+    struct auth_lua_notifier *handle = auth_lua_new(L, AUTH_NOTIFIER_TYPE, sizeof *handle, 0);
     *handle = (struct auth_lua_notifier){.notifier = AUTH_NOTIFIER_CLOSED, .owner = getpid()};
-    luaL_setmetatable(L, AUTH_NOTIFIER_TYPE);
     return &handle->notifier;
 }
 
@@ -92,9 +91,9 @@ void auth_lua_open_notifier(lua_State *L) {
     static const luaL_Reg methods[] = {{"copy", notifier_copy},     {"fd", notifier_fd},
                                        {"signal", notifier_signal}, {"clear", notifier_clear},
                                        {"wait", notifier_wait},     {"ours", notifier_ours},
-                                       {"close", notifier_close},   {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__gc", notifier_close}, {"__close", notifier_close}, {NULL, NULL}};
-    auth_lua_type(L, AUTH_NOTIFIER_TYPE, methods, meta);
+                                       {"close", notifier_close},   {"__gc", notifier_close},
+                                       {"__close", notifier_close}, {NULL, NULL}};
+    auth_lua_type(L, AUTH_NOTIFIER_TYPE, methods);
     lua_pushcfunction(L, new_notifier);
     lua_setfield(L, -2, "notifier");
     lua_pushcfunction(L, new_timer);

@@ -258,9 +258,8 @@ static int is_visible(lua_State *L) {
 
 void auth_lua_open_secret(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"length", length}, {"reveal", reveal}, {"equal", equal}, {"wipe", wipe}, {NULL, NULL}};
-    static const luaL_Reg meta[] = {
-        {"__gc", wipe}, {"__close", wipe}, {"__tostring", to_string}, {NULL, NULL}};
+        {"length", length}, {"reveal", reveal}, {"equal", equal},          {"wipe", wipe},
+        {"__gc", wipe},     {"__close", wipe},  {"__tostring", to_string}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"secret", from_string},
                                          {"secret_file_problem", secret_file_problem},
                                          {"secret_problem", secret_problem},
@@ -276,6 +275,6 @@ void auth_lua_open_secret(lua_State *L) {
                                          {"is_utf8", is_utf8},
                                          {"is_visible", is_visible},
                                          {NULL, NULL}};
-    auth_lua_type(L, AUTH_SECRET_TYPE, methods, meta);
+    auth_lua_type(L, AUTH_SECRET_TYPE, methods);
     luaL_setfuncs(L, functions, 0);
 }

@@ -11,15 +11,11 @@ enum { IDS_MAX = 16 };
 /* For a store that waits for others; a folder does not. */
 #define STORE_LIMIT_NS (2 * AUTH_NS_PER_S)
 
-static struct auth_secret *check_secret(lua_State *L, int index) {
-    return luaL_checkudata(L, index, AUTH_SECRET_TYPE);
-}
-
 /* record_key(secret, identity) -> key, name | nil: the secret is too short */
 static int record_key(lua_State *L) {
     char name[AUTH_SEAL_NAME_LENGTH + 1];
     size_t length = 0;
-    const struct auth_secret *secret = check_secret(L, 1);
+    const struct auth_secret *secret = luaL_checkudata(L, 1, AUTH_SECRET_TYPE);
     const void *identity = auth_lua_check_bytes(L, 2, &length);
     struct auth_secret *key = auth_lua_new_secret(L);
     if (secret->length < AUTH_SEAL_SECRET_MIN)
@@ -37,7 +33,7 @@ static struct auth_records check_records(lua_State *L) {
     const struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
     struct auth_records records = {.store = box->store,
                                    .clock = luaL_checkudata(L, 2, AUTH_CLOCK_TYPE),
-                                   .key = check_secret(L, 3),
+                                   .key = luaL_checkudata(L, 3, AUTH_SECRET_TYPE),
                                    .name = auth_lua_check_text(L, 4)};
     if (records.store == NULL)
         luaL_error(L, "the store is closed");
@@ -132,9 +128,7 @@ static int folder_problem(lua_State *L) {
 
 /* budget() -> a full one, for a process that shares no folder */
 static int new_budget(lua_State *L) {
-    struct auth_budget *budget = lua_newuserdatauv(L, sizeof *budget, 0);
-    *budget = (struct auth_budget){0};
-    luaL_setmetatable(L, AUTH_BUDGET_TYPE);
+    auth_lua_new(L, AUTH_BUDGET_TYPE, sizeof(struct auth_budget), 0);
     return 1;
 }
 
@@ -149,17 +143,15 @@ static int budget_may_replace(lua_State *L) {
 }
 
 void auth_lua_open_store(lua_State *L) {
-    static const luaL_Reg none[] = {{NULL, NULL}};
-    static const luaL_Reg store[] = {
-        {"read", store_read}, {"forget", store_forget}, {"close", store_close}, {NULL, NULL}};
-    static const luaL_Reg store_meta[] = {{"__gc", store_close}, {"__close", store_close}, {NULL, NULL}};
+    static const luaL_Reg store[] = {{"read", store_read},  {"forget", store_forget}, {"close", store_close},
+                                     {"__gc", store_close}, {"__close", store_close}, {NULL, NULL}};
     static const luaL_Reg budget[] = {{"may_replace", budget_may_replace}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"record_key", record_key},
                                          {"folder_store", new_folder_store},
                                          {"folder_problem", folder_problem},
                                          {"budget", new_budget},
                                          {NULL, NULL}};
-    auth_lua_type(L, AUTH_STORE_TYPE, store, store_meta);
-    auth_lua_type(L, AUTH_BUDGET_TYPE, budget, none);
+    auth_lua_type(L, AUTH_STORE_TYPE, store);
+    auth_lua_type(L, AUTH_BUDGET_TYPE, budget);
     luaL_setfuncs(L, functions, 0);
 }

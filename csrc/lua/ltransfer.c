@@ -28,9 +28,8 @@ static struct handle *check_handle(lua_State *L) {
 /* transfer(clock) -> closed; closed again on collection */
 static int new_transfer(lua_State *L) {
     const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
-    struct handle *handle = lua_newuserdatauv(L, sizeof *handle, SLOTS);
-    *handle = (struct handle){.clock = clock};
-    luaL_setmetatable(L, TRANSFER_TYPE);
+    struct handle *handle = auth_lua_new(L, TRANSFER_TYPE, sizeof *handle, SLOTS);
+    handle->clock = clock;
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, CLOCK_SLOT);
     return 1;
@@ -518,16 +517,22 @@ static void load_cjson(lua_State *L) {
 }
 
 int luaopen_central_auth_http(lua_State *L) {
-    static const luaL_Reg methods[] = {
-        {"fetch", handle_fetch},   {"call", handle_call},     {"wait", handle_wait},
-        {"notify", handle_notify}, {"finish", handle_finish}, {"cancel", handle_cancel},
-        {"ours", handle_ours},     {"close", handle_close},   {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__gc", handle_close}, {"__close", handle_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"fetch", handle_fetch},
+                                       {"call", handle_call},
+                                       {"wait", handle_wait},
+                                       {"notify", handle_notify},
+                                       {"finish", handle_finish},
+                                       {"cancel", handle_cancel},
+                                       {"ours", handle_ours},
+                                       {"close", handle_close},
+                                       {"__gc", handle_close},
+                                       {"__close", handle_close},
+                                       {NULL, NULL}};
     luaL_checkversion(L);
     if (!auth_session_init())
         return luaL_error(L, "central.auth.http: libcurl can't start");
     load_cjson(L);
-    auth_lua_type(L, TRANSFER_TYPE, methods, meta);
+    auth_lua_type(L, TRANSFER_TYPE, methods);
     lua_newtable(L);
     lua_pushcfunction(L, new_transfer);
     lua_setfield(L, -2, "transfer");

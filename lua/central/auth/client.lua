@@ -69,6 +69,10 @@ function Client:token(options)
   return check_self(self, "token")._token(options)
 end
 
+local function as_header(token, ...)
+  return token and "Bearer " .. token, ...
+end
+
 --- Returns the value for an Authorization header: `Bearer …`.
 ---@param options? central.auth.TokenOptions
 ---@return string? header
@@ -76,7 +80,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Client:header(options)
-  return check_self(self, "header")._header(options)
+  return as_header(check_self(self, "header")._token(options))
 end
 
 function metatable:__close()
@@ -96,19 +100,13 @@ function client.new(config, parts)
   parts.clock = parts.clock or core.clock()
   parts.tracker = parts.tracker or core.tracker(parts.clock)
   local self = { _source = token_source.new(config, parts) }
-  local function slow_token(options)
+  self._token = core.getter(parts.tracker, function(options)
     local min_valid = nil
     if options ~= nil then
       min_valid = methods.check_min_valid(options)
     end
     return self:_with_source(token_source.token, min_valid)
-  end
-  self._token = core.getter(parts.tracker, slow_token, "token")
-  self._header = core.getter(parts.tracker, function(options)
-    local results = table.pack(slow_token(options))
-    results[1] = results[1] and "Bearer " .. results[1]
-    return table.unpack(results, 1, results.n)
-  end, "header")
+  end)
   return setmetatable(self, metatable)
 end
 

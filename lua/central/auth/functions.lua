@@ -7,10 +7,8 @@ local core = require "central.auth.core"
 ---@class central.auth
 local auth = {}
 
-local empty_tracker = core.tracker(core.clock()) -- the getters read it until there is a default client
 local default_client
-
-local token, header -- the getters of the default client's tracker
+local token -- the getter of its tracker
 
 local function new_client(options, parts)
   local config, message, code, detail = require("central.auth.config.resolve").resolve(options)
@@ -52,7 +50,6 @@ function auth.configure(options)
     return nil, message, code, detail
   end
   core.follow(token, tracker) -- copies follow, too: local token = auth.token
-  core.follow(header, tracker)
   local previous = default_client
   default_client = client -- set first: closing the previous client may raise
   if previous then
@@ -72,8 +69,7 @@ local function on_default(method)
   end
 end
 
-token = core.getter(empty_tracker, on_default("token"), "token")
-header = core.getter(empty_tracker, on_default("header"), "header")
+token = core.getter(core.tracker(core.clock()), on_default("token")) -- until there is a client, an empty tracker
 
 --- Returns a usable access token: `auth.token()`. See Client:token.
 ---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
@@ -81,7 +77,7 @@ auth.token = token
 
 --- Returns the value for an Authorization header. See Client:header.
 ---@type fun(options?: central.auth.TokenOptions): string?, string|number|nil, central.auth.Code?, central.auth.Detail?
-auth.header = header
+auth.header = on_default("header")
 
 --- Starts getting a token without waiting. See Client:pending.
 ---@type fun(options?: central.auth.TokenOptions): central.auth.Pending?, string?, central.auth.Code?,
