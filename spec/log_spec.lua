@@ -113,7 +113,7 @@ describe("the log", function()
       assert(client:token())
       assert(client:get "%s")
       for name in pairs(package.loaded) do print(name:match "^central%%.auth%%.token%%.(%%l*log)$"
-        or name:match "^central%%.auth%%.token%%.(request_events)$") end
+        or name:match "^central%%.auth%%.token%%.(events)$") end
     ]]):format(rude.literal(server:options()), APS)
     assert.equal("", (child.run(code):gsub("nil\n", "")))
     local output, status = process.run(home:words("token -vv 2>&-"))

@@ -5,7 +5,6 @@ local defer = require("central.auth.util").defer
 local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
-local request_events = lazy "central.auth.token.request_events"
 local requests = lazy "central.auth.token.request"
 
 local MAX_ACTIVE = 16 -- API calls at a time; more wait. Token requests never do
@@ -115,9 +114,9 @@ function Pool:_await(transfer, request, notifier, deadline, owner)
     failure.may_be_sent = true
     return nil, failure
   end
-  local came, config = transfer:finish(), owner.config
-  if config.on_event or config.log then
-    request_events.of_call(owner, request, came)
+  local came = transfer:finish()
+  if owner.listens then
+    owner.events:add_call(request, came)
   end
   if came.status then
     return came

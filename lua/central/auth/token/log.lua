@@ -50,9 +50,8 @@ local function needles_of(source, private)
   for _, login in ipairs(proxy.logins(config)) do
     add_proxy(needles, login)
   end
-  for _, token in ipairs(source:tokens()) do
-    needles[#needles + 1] = token
-  end
+  needles[#needles + 1] = source.current:token()
+  needles[#needles + 1] = source.parent and source.parent.current:token() or nil
   return needles
 end
 

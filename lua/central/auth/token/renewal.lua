@@ -9,7 +9,6 @@ local response = require "central.auth.token.response"
 
 local errors = lazy "central.auth.errors"
 local recoveries = lazy "central.auth.token.recovery"
-local request_events = lazy "central.auth.token.request_events"
 
 local TRIES = 4 -- requests at most where a call waits
 
@@ -316,9 +315,9 @@ end
 --- Goes on as the result of a fetch says.
 ---@param result table
 function Renewal:take(result)
-  local outcome, config = result.outcome, self._source.config
-  if config.on_event or config.log then
-    request_events.of_fetch(self._source, result, self._requests, self.subject_token)
+  local outcome = result.outcome
+  if self._source.listens then
+    self._source.events:add_fetch(result, self._requests, self.subject_token)
   end
   self._requests = self._requests + #result.attempts
   self.tries = math.max(self.tries - #result.attempts, 0)

@@ -56,9 +56,7 @@ function Renewals:take(token, raw)
   end
   self.skew = raw.date and raw.received_wall - raw.date
   self:note_token()
-  local config = source.config
-  local is_noted = config.on_event or config.log
-  for _, what in ipairs(is_noted and reply_warnings.list(raw, token, config.scope, warning) or {}) do
+  for _, what in ipairs(source.listens and reply_warnings.list(raw, token, source.config.scope, warning) or {}) do
     source:note("odd_reply", { what = what })
   end
   return current:can_be_returned()

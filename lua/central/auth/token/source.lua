@@ -12,7 +12,6 @@ local response = require "central.auth.token.response"
 local calls = lazy "central.auth.token.call"
 local deadlines = lazy "central.auth.deadline"
 local errors = lazy "central.auth.errors"
-local logs = lazy "central.auth.token.log"
 
 local SEEN_MAX = 8 -- ids of records: of two in each of two stores, and some that they have replaced
 
@@ -31,7 +30,10 @@ local token_source = {}
 ---@field cache central.auth.Cache
 ---@field closed boolean
 ---@field parts table see `new`
----@field renewals central.auth.Renewals this and the following are made when they are first used
+---@field parent central.auth.TokenSource | false of a tenant
+---@field listens boolean events are wanted, by `on_event` or for the log
+---@field events central.auth.Events this and the following are made when they are first used
+---@field renewals central.auth.Renewals
 ---@field failures central.auth.Failures
 ---@field resets central.auth.Resets
 ---@field tenants central.auth.Subject
@@ -42,6 +44,7 @@ local TokenSource = {}
 
 -- The modules of what is made when it is first used.
 local PARTS = {
+  events = lazy "central.auth.token.events",
   renewals = lazy "central.auth.token.renewals",
   failures = lazy "central.auth.token.failures",
   resets = lazy "central.auth.token.resets",
@@ -56,7 +59,7 @@ local metatable = {}
 
 -- Keeps what is found, methods too: each is found at once the next time.
 function metatable:__index(name)
-  local value, module, parent = TokenSource[name], PARTS[name], rawget(self, "_parent")
+  local value, module, parent = TokenSource[name], PARTS[name], rawget(self, "parent")
   if module then
     value = parent and SHARED[name] and parent[name] or module.new(self)
   end
@@ -83,7 +86,8 @@ function token_source.new(config, parts)
     config = config, clock = clock, tracker = parts.tracker, parts = own, closed = false, seen = {},
     random = own.random or core.random, budget = (own.budget or core.budget)(),
     client_secret = parent and parent.client_secret or client_secret.new(config),
-    subject = parent and parent.tenants or nil, _parent = parent or false, _events = {}, _has_read_records = false,
+    subject = parent and parent.tenants or nil, parent = parent or false,
+    listens = (config.on_event or config.log) ~= nil, _has_read_records = false,
   }, metatable)
   self.current = current_token.new(self)
   self.cache = cache.new(self) -- now, for the environment names its folder
@@ -103,30 +107,23 @@ end
 
 -- --- events --------------------------------------------------------------------------------------------------------
 
---- Notes an event, to be delivered when the call that caused it returns. It is written to standard error at once.
+--- Notes an event; see Events:add.
 ---@param name string
 ---@param fields table
----@param private? table for the log: see log.event
+---@param private? table
 function TokenSource:note(name, fields, private)
-  local config, events = self.config, self._events
-  if config.log and not self.closed then
-    logs.event(self, name, fields, private or {}, events)
-  end
-  if config.on_event and not self.closed then
-    fields.event = name
-    events[#events + 1] = fields
+  if self.listens and not self.closed then
+    self.events:add(name, fields, private)
   end
 end
 
---- Delivers what was noted, so that a handler may call anything here: events, and lines of the log. Errors of the
---- handler are its own.
+--- Delivers the events that were noted.
 function TokenSource:deliver()
-  if self._parent then
-    self._parent:deliver()
+  if self.parent then
+    self.parent:deliver()
   end
-  while self._events[1] do
-    local noted = table.remove(self._events, 1)
-    pcall(type(noted) == "string" and self.config.log or self.config.on_event, noted)
+  if self.listens then
+    self.events:deliver()
   end
 end
 
@@ -137,10 +134,11 @@ end
 ---@return boolean
 function TokenSource:mark_seen(raw)
   local seen, is_new = self.seen, true
-  for i = #seen, 1, -1 do
-    if seen[i] == raw.id then
+  for i, id in ipairs(seen) do
+    if id == raw.id then
       table.remove(seen, i)
       is_new = false
+      break
     end
   end
   if raw.id then
@@ -312,23 +310,10 @@ function TokenSource:token(min_valid, deadline)
   end
   local began = self.clock:boot()
   local needs_renewal, failure = self:needs_renewal(min_valid, deadline)
-  if not needs_renewal then
-    local token, more = self:outcome(min_valid, failure)
-    if more == nil then
-      return token
-    elseif token or failure then
-      return token, more
-    end -- else it has expired while a function of the user's ran for the renewal in the background
-  end
+  if failure or not needs_renewal and self.current:can_be_returned() then
+    return self:outcome(min_valid, failure)
+  end -- without both it has expired while a function of the user's ran for the renewal in the background
   return calls.new(self, { min_valid = min_valid, deadline = deadline or self:deadline(nil, began) }):run()
-end
-
---- The tokens that are held: its own, and of a tenant its parent's, too.
----@return string[]
-function TokenSource:tokens()
-  local tokens = self._parent and self._parent:tokens() or {}
-  tokens[#tokens + 1] = self.current:token()
-  return tokens
 end
 
 --- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.
@@ -341,11 +326,11 @@ function TokenSource:close()
   self.current:forget()
   for _, name in ipairs { "tenants", "renewals", "waiter", "pool", "transfers", "cache" } do
     local part = self:made(name)
-    if part and not (self._parent and name == "transfers") then
+    if part and not (self.parent and name == "transfers") then
       part:close()
     end
   end
-  if not self._parent then
+  if not self.parent then
     self.client_secret:close()
     client_secret.wipe(self.config.cache_secret)
     client_secret.wipe(self.config.ready_made)
