@@ -30,17 +30,6 @@ describe("a token response #valgrind", function()
     assert.same({ access_token = "t", expires_in = 7199, refresh_in = 3600, scope = "a b", odd = {} }, grant)
   end)
 
-  it("takes the same from an object with line ends, escapes and a field twice", function()
-    for _, body in ipairs {
-      '{\n "access_token": "t",\r\n "token_type": "Bearer",\t"expires_in": 3600 }\n',
-      '{"access_token":"\\u0074","token_type":"Bearer","expires_in":3600}',
-      '{"access_token":"u","token_type":"Bearer","expires_in":3600,"access_token":"t"}',
-      '{"access_token":"t","token_type":"Bearer","expires_in":3600,"other":{"expires_in":[7200,null]}}',
-    } do
-      assert.same({ access_token = "t", expires_in = 3600, odd = {} }, read(body))
-    end
-  end)
-
   it("takes printable tokens, not Base64 alone", function()
     for _, text in ipairs { "a!b|c~", ("x"):rep(100000), "-._~+/=" } do
       assert.equal(text, read(('{"access_token":"%s","token_type":"bearer"}'):format(text)).access_token)
@@ -114,8 +103,7 @@ describe("a token response #valgrind", function()
 
   it("is no token unless it is a JSON object", function()
     for _, body in ipairs { "", " ", "null", "1", '"t"', '["t"]', "<html>", token():sub(1, -2), token() .. "x",
-      token() .. "\0", token() .. "}", token ",", token '"a":1,', token '"a" "b"', token 'a:"b"', "{,",
-      "\xFF" .. token(), '{"access_token":"\xFF","token_type":"Bearer"}',
+      token() .. "\0", "\xFF" .. token(), '{"access_token":"\xFF","token_type":"Bearer"}',
       '{"a":' .. ("["):rep(1000) .. ("]"):rep(1000) .. "}" } do
       local _, _, code, detail = read(body)
       assert.equal("reply", code, body)

@@ -509,13 +509,6 @@ static int handle_ours(lua_State *L) {
     return 1;
 }
 
-/* Replies are JSON: a program that changes its root directory once it has loaded this has lua-cjson, too. */
-static void load_cjson(lua_State *L) {
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "cjson");
-    lua_call(L, 1, 0);
-}
-
 int luaopen_central_auth_http(lua_State *L) {
     static const luaL_Reg methods[] = {{"fetch", handle_fetch},
                                        {"call", handle_call},
@@ -531,7 +524,6 @@ int luaopen_central_auth_http(lua_State *L) {
     luaL_checkversion(L);
     if (!auth_session_init())
         return luaL_error(L, "central.auth.http: libcurl can't start");
-    load_cjson(L);
     auth_lua_type(L, TRANSFER_TYPE, methods);
     lua_newtable(L);
     lua_pushcfunction(L, new_transfer);

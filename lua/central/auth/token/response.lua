@@ -2,10 +2,9 @@
 -- status, body and every field are checked by hand, for servers bend the RFC and lua-cjson lets much pass.
 -- SPDX-License-Identifier: MIT
 
+local cjson = require "cjson"
 local core = require "central.auth.core"
-local lazy = require("central.auth.util").lazy
-
-local json = lazy "central.auth.json"
+local json = require "central.auth.json"
 
 ---@class central.auth.RawReply
 ---@field status integer
@@ -77,31 +76,7 @@ local BEARER = { bearer = true, bearertoken = true }
 ---@param value any
 ---@return boolean
 function response.is_bearer(value)
-  local kind = type(value) -- userdata: null
-  return kind == "nil" or kind == "userdata" or kind == "string" and BEARER[value:lower()] or false
-end
-
-local TEXT = '^"([%w_]+)"%s*:%s*"([^"\\%c]*)"%s*([,}])%s*()'
-local INTEGER = '^"([%w_]+)"%s*:%s*([1-9]%d*)%s*([,}])%s*()'
-
--- Reads an object of plain texts and integers, as most replies are: a start with a shared token need not load
--- lua-cjson. Returns nil for any other text.
-local function plain_object(body)
-  local fields, at = {}, not body:find "[^\t\n\r -~]" and body:match "^%s*{%s*()"
-  while at do
-    local name, value, mark, after = body:match(TEXT, at)
-    if not name then
-      name, value, mark, after = body:match(INTEGER, at)
-      value = tonumber(value)
-    end
-    if not name then
-      return nil
-    end
-    fields[name], at = value, after
-    if mark == "}" then
-      return at > #body and fields or nil
-    end
-  end
+  return value == nil or value == cjson.null or type(value) == "string" and BEARER[value:lower()] or false
 end
 
 -- Some servers send an empty one beside a token.
@@ -113,7 +88,7 @@ end
 ---@param raw central.auth.RawReply
 ---@return central.auth.TokenResponse?
 function response.read(raw)
-  local fields = raw.status >= 200 and raw.status < 300 and (plain_object(raw.body) or json.object(raw.body))
+  local fields = raw.status >= 200 and raw.status < 300 and json.object(raw.body)
   local token = fields and not is_error(fields.error) and response.is_bearer(fields.token_type) and fields.access_token
   if type(token) ~= "string" or not core.is_visible(token) then
     return nil

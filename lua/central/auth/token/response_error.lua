@@ -3,12 +3,13 @@
 -- others than the RFC's.
 -- SPDX-License-Identifier: MIT
 
+local cjson = require "cjson"
 local core = require "central.auth.core"
 local error_text = require "central.auth.error_text"
 local errors = require "central.auth.errors"
+local json = require "central.auth.json"
 local lazy = require("central.auth.util").lazy
 
-local json = lazy "central.auth.json"
 local proxy = lazy "central.auth.config.proxy"
 local url = lazy "central.auth.url"
 
@@ -93,7 +94,7 @@ end
 -- What is wrong with the token in a reply.
 local function token_problem(fields, clean)
   local token, kind = fields.access_token, fields.token_type
-  if token == nil or type(token) == "userdata" then -- null
+  if token == nil or token == cjson.null then
     return "the reply has no access_token"
   elseif type(token) ~= "string" then
     return "access_token is not a string"
