@@ -6,7 +6,7 @@ local process = require "spec.support.process"
 
 local LOAD = [[
 local profile = require "central.auth.config.profile"
-local found, message, code = profile.load(%s)
+local found, message, code = require("central.auth.errors").catch(profile.load%s)
 print(found and found.name or "nothing", message, code)
 for name, value in pairs(found and found.options or {}) do print(name, value) end
 ]]
@@ -17,7 +17,7 @@ local function load_profile(text, mode, wanted)
   local file = ("%s/central-auth/%s.lua"):format(folder, wanted or "default")
   os.remove(file) -- it may be read-only
   process.write(file, text, mode or "600")
-  return (child.run(LOAD:format(wanted and ("%q"):format(wanted) or ""), { XDG_CONFIG_HOME = folder }))
+  return (child.run(LOAD:format(wanted and (", %q"):format(wanted) or ""), { XDG_CONFIG_HOME = folder }))
 end
 
 describe("profile", function()
@@ -40,16 +40,16 @@ describe("profile", function()
     assert.equal("nothing\tnil\tnil\n", load_absent())
     local advice = ('nothing\tthere is no profile "lab" in %s/central-auth: run "central-auth login --profile lab"'
       .. "\tconfig\n"):format(folder)
-    assert.equal(advice, load_absent '"lab"')
+    assert.equal(advice, load_absent ', "lab"')
     for _, name in ipairs { "site", "lab", ".hidden", "not a name" } do
       process.write(("%s/central-auth/%s.lua"):format(folder, name), "return {}")
     end
     process.write(folder .. "/central-auth/secret", "no profile")
     assert.equal("nothing\tnil\tnil\n", load_absent())
     assert.matches('there is no profile "lba" in [^\n]*; existing profiles: lab, site; did you mean "lab"%?\tconfig\n',
-      load_absent '"lba"')
+      load_absent ', "lba"')
     process.run("rm -r " .. folder .. "/central-auth")
-    assert.equal(advice, load_absent '"lab"')
+    assert.equal(advice, load_absent ', "lab"')
     assert.equal("nothing\tnil\tnil\n", load_absent())
   end)
 

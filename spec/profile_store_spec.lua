@@ -9,7 +9,8 @@ local folder, path
 describe("a profile that is written", function()
   local WRITE = [[
     local source = { values = load(%q)(), from = "a spec" }
-    print(require("central.auth.config.profile_store").put("lab", source, "a spec"))
+    local put = require("central.auth.config.profile_store").put
+    print(require("central.auth.errors").catch(put, "lab", source, "a spec"))
   ]]
 
   local function write(values, environment)

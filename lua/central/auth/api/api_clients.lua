@@ -119,7 +119,7 @@ local function save_secret(found, to)
   if to == nil then
     return found
   end
-  local path, message, code, detail = save.put(to, found.client_id, found.client_secret)
+  local path, message, code, detail = errors.catch(save.put, to, found.client_id, found.client_secret)
   if path then
     found.saved_to, found.client_secret = path, nil
   end
@@ -163,7 +163,7 @@ function Credentials:create(options)
     errors.argument_error("a name for the new personal API client expected: create{ name = … }")
   end
   return run(self, function(source)
-    try(save.prepare(options.save_to))
+    save.prepare(options.save_to)
     local reply = call(source, "POST", "", {
       credentialName = options.name, associatedServiceManagerProvision = uri(options.service, SERVICE),
       associatedTenant = uri(options.workspace, WORKSPACE),
@@ -186,7 +186,7 @@ function Credentials:reset(id, options)
   options = check_options(options, RESET)
   return run(self, function(source)
     local path = path_of(id) .. "/reset"
-    try(save.prepare(options.save_to))
+    save.prepare(options.save_to)
     local deadline = source:deadline()
     local reply = call(source, "POST", path, nil, "the secret may have been reset: if so, reset it again",
       id == source.config.client_id)

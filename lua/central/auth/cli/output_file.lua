@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
+local errors = require "central.auth.errors"
 local save = require "central.auth.config.save"
 local try = require "central.auth.try"
 
@@ -25,8 +26,8 @@ function output_file.as_typed(text, option)
 end
 
 local function try_to(action, ...)
-  local done, message, code, detail = action(...)
-  return try(done, message and output_file.as_typed(message, "--output"), code, detail)
+  local _, message, code, detail = errors.catch(action, ...)
+  try(nil, message and output_file.as_typed(message, "--output"), code, detail)
 end
 
 --- Writes a line to the file, unless the file holds just that and is closed to other users.

@@ -61,7 +61,7 @@ function problems.missing(option, entry, reason)
   elseif option == nil then
     name, variables = "credentials", "CENTRAL_CLIENT_ID and CENTRAL_CLIENT_SECRET"
   end
-  local names = not entry and not reason and profile.names() or {}
+  local names = not entry and not reason and errors.catch(profile.names) or {}
   if #names > 0 then
     reason = "no such file; other profiles: " .. table.concat(names, ", ")
   end

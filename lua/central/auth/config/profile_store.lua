@@ -1,5 +1,5 @@
 -- Writes a profile as a whole file, mode 0600: the new values, and the other options that the profile already has.
--- Comments in the file are lost.
+-- Comments in the file are lost. Failures are raised.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
@@ -9,6 +9,7 @@ local options = require "central.auth.config.options"
 local paths = require "central.auth.config.paths"
 local profile = require "central.auth.config.profile"
 local sorted_names = require("central.auth.util").sorted_names
+local try = require "central.auth.try"
 
 local profile_store = {}
 
@@ -44,16 +45,10 @@ end
 --- Returns the options that the profile will have: the new ones, else its current ones.
 ---@param name string
 ---@param source central.auth.OptionSource
----@return table<string, any>? values
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return table<string, any> values
 function profile_store.merge(name, source)
-  local entry, message, code, detail = profile.find(name)
-  if code then
-    return nil, message, code, detail
-  end
-  return config.collect { source, entry and { values = entry.options, from = entry.from } }
+  local entry = profile.find(name)
+  return (try(config.collect { source, entry and { values = entry.options, from = entry.from } }))
 end
 
 --- Writes a profile. Returns the path of its file.
@@ -61,19 +56,13 @@ end
 ---@param source central.auth.OptionSource the new options
 ---@param writer string the program, for the comment at the start
 ---@param dry_run? boolean only check whether the file can be written
----@return string? path
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return string path
 function profile_store.put(name, source, writer, dry_run)
-  local values, message, code, detail = profile_store.merge(name, source)
-  if not values then
-    return nil, message, code, detail
-  end
+  local values = profile_store.merge(name, source)
   local path = paths.profile(name)
   local ok, why = core.replace_file(path, not dry_run and text_of(values, writer) or nil, true)
   if not ok then
-    return errors.fail("config", ("the profile %s can't be written: %s"):format(path, why), { source = path })
+    errors.raise(("the profile %s can't be written: %s"):format(path, why), "config", { source = path })
   end
   return path
 end

@@ -233,7 +233,7 @@ function config.resolve(given)
   end
   local entry
   if chosen.profile or chosen.profile == nil and may_exist(paths.profile(paths.DEFAULT_PROFILE)) then
-    entry, message, code, detail = profile.load(chosen.profile)
+    entry, message, code, detail = errors.catch(profile.load, chosen.profile)
   end
   if code then
     return nil, message, code, detail

@@ -1,5 +1,5 @@
 -- Saves a new secret to a separate file or to a profile, so that it is never shown on a terminal. `prepare` checks that
--- saving will work before there is a secret to lose.
+-- saving will work before there is a secret to lose. Failures are raised.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -27,53 +27,43 @@ local function put_in_profile(name, client_id, client_secret, dry_run)
 end
 
 local function fail(place, why)
-  return errors.fail("config", ("save_to: %s: %s"):format(place, why), { option = "save_to" })
+  errors.raise(("save_to: %s: %s"):format(place, why), "config", { option = "save_to" })
 end
 
 --- Checks whether a secret can be saved to this place.
 ---@param to? central.auth.SaveTo
----@return boolean? ready
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
 function save.prepare(to)
   if to == nil then
-    return true
+    return
   elseif type(to) == "table" then
     local name, problem = options.check("profile", to.profile)
     if not name then
-      return fail(errors.printable(to.profile), problem)
+      fail(errors.printable(to.profile), problem)
     end
-    local path, message, code, detail = put_in_profile(name, "id", "secret", true)
-    return path and true, message, code, detail
+    put_in_profile(name, "id", "secret", true)
+    return
   elseif not to:find("^/") then
-    return fail(to, "an absolute path expected")
+    fail(to, "an absolute path expected")
   end
   local folder = to:match "^(.*)/"
   local ok, why, absent = core.replace_file(to)
-  if absent then
-    return fail(to, ("there is no folder %s; create it first: mkdir -p %s"):format(folder, folder))
-  elseif not ok then
-    return fail(to, why)
+  if not ok then
+    fail(to, absent and ("there is no folder %s; create it first: mkdir -p %s"):format(folder, folder) or why)
   end
-  return true
 end
 
 --- Saves the secret, in a profile with the client id. Returns the path of the file.
 ---@param to central.auth.SaveTo
 ---@param client_id string
 ---@param client_secret string
----@return string? path
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return string path
 function save.put(to, client_id, client_secret)
   if type(to) == "table" then
     return put_in_profile(to.profile, client_id, client_secret)
   end
   local ok, why = core.replace_file(to, client_secret .. "\n")
   if not ok then
-    return fail(to, why)
+    fail(to, why)
   end
   return to
 end

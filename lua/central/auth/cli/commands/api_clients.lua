@@ -88,7 +88,7 @@ end
 -- Asks before an existing file or profile is replaced. `id`: the client with the new secret, if it is known.
 local function ask_to_replace(options, save_to, id)
   if options.save_profile then
-    consent.ask_to_replace(options, options.save_profile, try(profile.find(options.save_profile)), id)
+    consent.ask_to_replace(options, options.save_profile, profile.find(options.save_profile), id)
   end
   local file <close> = options.save_to and io.open(save_to) or nil
   if file then

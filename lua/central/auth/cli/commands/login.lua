@@ -112,7 +112,7 @@ end
 -- Checks the credentials. A refused secret that was typed is asked for again.
 local function check_all(options, name, source, named)
   for n = 1, SECRETS_MAX do
-    local has_api, message, code, detail = check(options, try(profile_store.merge(name, source)), named)
+    local has_api, message, code, detail = check(options, profile_store.merge(name, source), named)
     if has_api ~= nil then
       return has_api
     elseif n == SECRETS_MAX or source.from.client_secret ~= TYPED or detail.oauth_error ~= "invalid_client" then
@@ -128,14 +128,14 @@ end
 function login.run(options)
   local chosen = try(config.choose_profile { profile = options.profile }).profile
   local name = chosen or paths.DEFAULT_PROFILE
-  local entry = try(profile.find(name))
+  local entry = profile.find(name)
   local values = input_sources.values(options)
   ask_for_missing(values, entry and entry.options or {})
   consent.ask_to_replace(options, name, entry, values.client_id)
   local source = { values = values, from = values.from }
   local named = (options.profile or chosen == false) and name
   local has_api = check_all(options, name, source, named)
-  local path = try(profile_store.put(name, source, "central-auth login"))
+  local path = profile_store.put(name, source, "central-auth login")
   terminal.note(options, ("The profile %q is in %s%s."):format(name, path,
     entry and "; its comments are lost" or ""))
   session.note_override(options, name, values)

@@ -8,7 +8,6 @@ local paths = require "central.auth.config.paths"
 local profile = require "central.auth.config.profile"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.try"
 
 local logout = {}
 
@@ -30,12 +29,12 @@ end
 
 -- Fails unless there is a file of this profile, readable or not.
 local function check_exists(name)
-  for _, each in ipairs(try(profile.names())) do
+  for _, each in ipairs(profile.names()) do
     if each == name then
       return
     end
   end
-  try(profile.missing(name))
+  profile.missing(name)
 end
 
 local function forget_profile(options)

@@ -21,7 +21,7 @@ profiles.options = { { "--json", help = "Print a list of objects with name, path
 function profiles.run(options)
   local chosen = try(config.choose_profile { profile = options.profile })
   local all, lines = { open = "[", keys = {} }, {}
-  for i, name in ipairs(try(profile.names())) do
+  for i, name in ipairs(profile.names()) do
     local in_use = chosen.profile ~= false and name == (chosen.profile or paths.DEFAULT_PROFILE)
     all[i] = json_text.of { name = name, path = paths.profile(name), in_use = in_use }
     lines[i] = (in_use and "* " or "  ") .. name
