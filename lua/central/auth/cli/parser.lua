@@ -2,7 +2,6 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
-local end_options = require "central.auth.cli.end_of_options"
 local texts = require "central.auth.cli.texts"
 local result = require "central.auth.cli.result"
 local values = require "central.auth.cli.values"
@@ -23,40 +22,25 @@ end
 
 -- Adds an option. `suggests`: for completions; the suggested values are not the only valid ones.
 local function add_option(to, option, suggests)
-  local made
-  local choices = suggests and parser.suggestions(option) or option.choices
-  if option.value then
-    made = to:option(table.concat({ option[1], option[2] }, " ")):argname(option.value)
-    if choices then
-      made:choices(choices)
-    elseif option.pairs then
-      made:count("*"):convert(values.pair(option))
-    elseif option.number then
-      made:convert(values.number(option))
-    else
-      made:convert(values.text(option[2] or option[1], option.option))
-    end
-  else
-    made = to:flag(table.concat({ option[1], option[2] }, " "))
-    if option.count then
-      made:count("0-" .. option.count)
-    end
+  local name = table.concat({ option[1], option[2] }, " ")
+  if not option.value then
+    return to:flag { name = name, description = option.help, count = option.count and "0-" .. option.count }
   end
-  return made:description(option.help)
+  local choices = suggests and parser.suggestions(option) or option.choices
+  return to:option {
+    name = name, description = option.help, argname = option.value, count = option.pairs and "*", choices = choices,
+    convert = not choices and values.converter(option[2] or option[1], option) or nil,
+  }
 end
 
 local function add_options(to, description, suggests)
   local exclusive = {}
-  for _, name in ipairs(description.exclusive or {}) do
-    exclusive[name] = true
-  end
-  local group = {}
   for _, option in ipairs(description.options or {}) do
     local made = add_option(to, option, suggests)
-    group[#group + 1] = exclusive[option[1]] and made or nil
+    exclusive[#exclusive + 1] = option.exclusive and made or nil
   end
-  if #group > 0 then
-    to:mutex(table.unpack(group))
+  if exclusive[1] then
+    to:mutex(table.unpack(exclusive))
   end
 end
 
@@ -88,23 +72,38 @@ local function add_help(to, more)
   end }
 end
 
+local function fail_without_program()
+  errors.raise("CMD is empty; check for an unset variable", "usage")
+end
+
+-- For argparse: the characters with which options begin.
+local option_characters = {}
+
+-- Ends the options at CMD, as env and sudo do.
+local function program_word(word)
+  if option_characters["-"] and word == "" then
+    fail_without_program()
+  end
+  option_characters["-"] = nil
+  return word
+end
+
+local function add_argument(to, argument, suggests)
+  local is_program = argument.name == "cmd"
+  local choices = suggests and parser.suggestions(argument) or argument.choices
+  to:argument {
+    name = argument.name, description = argument.help, args = argument.args, choices = choices,
+    argname = argument.shown or is_program and { "CMD", "ARGUMENT" } or nil,
+    convert = is_program and program_word or not choices and values.converter(argument.name:upper(), argument) or nil,
+  }
+end
+
 local function add_command(to, name, description, suggests)
   local command = to:command(name, description.description):summary(description.summary)
   add_help(command, description.statuses)
   add_options(command, description, suggests)
   for _, argument in ipairs(description.arguments or {}) do
-    local made = command:argument(argument.name, argument.help):args(argument.args or 1)
-    local choices = suggests and parser.suggestions(argument) or argument.choices
-    if choices then
-      made:choices(choices)
-    elseif argument.name ~= "cmd" then
-      made:convert(values.text(argument.name:upper()))
-    end
-    if argument.shown then
-      made:argname(argument.shown)
-    elseif argument.name == "cmd" then
-      made:argname { "CMD", "ARGUMENT" }
-    end
+    add_argument(command, argument, suggests)
   end
   for _, inner in ipairs(description.commands or {}) do
     command:command_target "action"
@@ -140,17 +139,21 @@ local NO_SECRETS = ": other users can see arguments; central-auth login --client
 ---@return table options
 function parser.parse(words)
   local made = parser.new()
-  end_options(words)
-  local parsed, options = made:pparse(words)
-  if parsed then
-    return options
+  option_characters["-"] = true
+  made._update_charset = function() return option_characters end
+  local ends_with_dashes = words[#words] == "--" -- and with an unset variable
+  function made.error(command, problem)
+    if ends_with_dashes and problem == "missing argument 'cmd'" then
+      fail_without_program()
+    end
+    local hint = problem:find "'%-%-client%-secret'" and NO_SECRETS or ""
+    errors.raise(("%s%s\nSee %s --help."):format(problem, hint, command:_get_fullname()), "usage")
   end
-  local command = ""
-  for name in texts.commands() do
-    command = name == words[1] and name .. " " or command
+  local options = made:parse(words)
+  if ends_with_dashes and options.cmd and not options.cmd[1] then
+    fail_without_program()
   end
-  local hint = tostring(options):find "'%-%-client%-secret'" and NO_SECRETS or ""
-  errors.raise(("%s%s\nSee central-auth %s--help."):format(options, hint, command), "usage")
+  return options
 end
 
 return parser

@@ -19,14 +19,6 @@ function program.argument(args)
   return { name = "cmd", args = args, help = "The program and its arguments." }
 end
 
---- Ends the command if the name of the program is empty.
----@param cmd string[]
-function program.check(cmd)
-  if cmd[1] == "" then
-    errors.raise("CMD is empty; check for an unset variable", "usage")
-  end
-end
-
 --- Prints why a program could not be executed, and returns the exit status.
 ---@param cmd string[]
 ---@param _ nil

@@ -13,6 +13,7 @@ local texts = {}
 ---@field number? "duration" | "timeout" | "count" | "port" the kind of number that it takes
 ---@field pairs? "=" | ":" its value is NAME=VALUE or NAME: VALUE, and it may be repeated: a list of { name, value }
 ---@field count? integer of a flag: how often it may be set
+---@field exclusive? boolean at most one such option of a command may be set
 ---@field choices? string[]
 ---@field suggestions? string[] further values are allowed, too; PROFILES stands for the names of the profiles
 ---@field option? string the library's option for which its value must be valid
@@ -21,7 +22,6 @@ local texts = {}
 ---@field summary string one sentence
 ---@field description string
 ---@field options? central.auth.cli.Option[]
----@field exclusive? string[] options of which at most one may be set
 ---@field arguments? table[] each { name, args = "?", "*" or "+", shown = "-" …, help = …, choices = …,
 --- suggestions = "commands": the names of the subcommands }
 ---@field commands? table<integer, table> its subcommands: each a command with a `name`

@@ -20,53 +20,43 @@ local NUMBERS = {
   port = { "the number of a port, like 8443", whole_number, function(n) return n <= 65535 end },
 }
 
---- Checks a text: it must not be empty, which it is if a shell variable is unset.
----@param name string
----@param option? string the library's option for which the text must be valid
----@return fun(text: string): string?, string?
-function values.text(name, option)
-  return function(text)
-    local problem = text == "" and "the value is empty" or option and select(2, options.check(option, text))
-    if problem then
-      return nil, ("%s: %s"):format(name, problem)
-    end
-    return text
-  end
-end
-
-local function invalid(option, expected, text)
-  return nil, ("%s: not %s: %s"):format(option[2] or option[1], expected, errors.printable(text))
-end
-
---- Parses the value of an option that takes a number; a duration becomes seconds.
----@param option central.auth.cli.Option
----@return fun(text: string): number?, string?
-function values.number(option)
-  local expected, parse, is_valid = table.unpack(NUMBERS[option.number])
-  return function(text)
-    local number = parse(text)
-    if number and (not is_valid or is_valid(number)) then
-      return number
-    end
-    return invalid(option, expected, text)
-  end
-end
-
 local PAIRS = { ["="] = "^([^=]+)=(.*)$", [":"] = "^([^:%s]+):[ \t]*(.-)[ \t]*$" }
 
---- Checks the value of an option that takes a name and a value. A message does not repeat what follows a missing colon:
---- a header field may be a secret.
----@param option central.auth.cli.Option
----@return fun(text: string): string[]?, string?
-function values.pair(option)
+-- A message does not repeat what follows a missing colon: a header field may be a secret.
+local function pair(kind, shown, text)
+  local name, value = text:match(PAIRS[kind])
+  return name and { name, value },
+    ("not like %s%s"):format(shown, kind == "=" and ": " .. errors.printable(text) or "")
+end
+
+local function number(kind, text)
+  local expected, parse, is_valid = table.unpack(NUMBERS[kind])
+  local value = parse(text)
+  return value and (not is_valid or is_valid(value)) and value, ("not %s: %s"):format(expected, errors.printable(text))
+end
+
+-- A text is empty if a shell variable is unset.
+local function text_of(option, text)
+  local problem = text == "" and "the value is empty" or option and select(2, options.check(option, text))
+  return not problem and text, problem
+end
+
+--- Returns the function by which argparse checks and parses the values of an option or argument. A duration becomes
+--- seconds; a name and a value become a table of both.
+---@param name string for messages
+---@param item central.auth.cli.Option | table
+---@return fun(text: string): any, string?
+function values.converter(name, item)
   return function(text)
-    local name, value = text:match(PAIRS[option.pairs])
-    if name then
-      return { name, value }
-    elseif option.pairs == ":" then
-      return nil, ("%s: not like %s"):format(option[2] or option[1], option.value)
+    local value, problem
+    if item.pairs then
+      value, problem = pair(item.pairs, item.value, text)
+    elseif item.number then
+      value, problem = number(item.number, text)
+    else
+      value, problem = text_of(item.option, text)
     end
-    return invalid(option, "like " .. option.value, text)
+    return value or nil, ("%s: %s"):format(name, problem)
   end
 end
 

@@ -17,13 +17,13 @@ local try = require "central.auth.try"
 local api_clients = {}
 
 local SAVE_OPTIONS = {
-  { "--save-to", value = "FILE", help = "Save the new secret in this file, mode 0600, and do not print it. Its"
-    .. " folder must exist." },
-  { "--save-profile", value = "NAME", option = "profile", help = "Save id and secret in this profile, and do not print"
-    .. " the secret. The file's comments are lost." },
-  { "--show", help = "Print the secret with the other values, for a pipe; other people may see it on a screen." },
+  { "--save-to", exclusive = true, value = "FILE", help = "Save the new secret in this file, mode 0600, and do not"
+    .. " print it. Its folder must exist." },
+  { "--save-profile", exclusive = true, value = "NAME", option = "profile", help = "Save id and secret in this profile,"
+    .. " and do not print the secret. The file's comments are lost." },
+  { "--show", exclusive = true, help = "Print the secret with the other values, for a pipe; other people may see it"
+    .. " on a screen." },
 }
-local SAVE_NAMES = { "--save-to", "--save-profile", "--show" }
 local SAVE_NOTE = " GreenLake shows the new secret only once, so --save-to, --save-profile or --show is needed. If"
   .. " saving fails, the secret is printed, and the exit status is 1."
 
@@ -48,7 +48,6 @@ api_clients.commands = {
       { "--service", value = "ID", help = "The service of the client: an id, or the URI of a resource." },
       { "--workspace", value = "ID", help = "The workspace of the client's tenant: an id, or the URI of a resource." },
       yes "Replace the file, or a profile with other credentials, without asking." },
-    exclusive = SAVE_NAMES,
   },
   {
     name = "reset", summary = "Give a personal API client a new secret.",
@@ -56,7 +55,6 @@ api_clients.commands = {
       .. " JSON." .. SAVE_NOTE .. " If central-auth itself uses the client, save the secret where programs read it.",
     arguments = { { name = "id", help = "The id of the client, as shown by list." } },
     options = { SAVE_OPTIONS[1], SAVE_OPTIONS[2], SAVE_OPTIONS[3], yes "Reset the client without asking." },
-    exclusive = SAVE_NAMES,
   },
   {
     name = "delete", summary = "Delete a personal API client.",

@@ -23,7 +23,6 @@ exec.examples = { { "central-auth exec --min-valid 600 ./report.sh --all", "A sc
 --- Executes the program; returns only on failure.
 ---@param options table
 function exec.run(options)
-  program.check(options.cmd)
   local value = session.token(options)
   value = session.finish_renewal() or value
   auth.close()

@@ -135,7 +135,6 @@ end
 ---@param options table
 function sandbox.run(options)
   local cmd = options.cmd[1] and options.cmd
-  program.check(options.cmd)
   local failure = options.fail and failure_of(options.fail)
   if options.fail and not failure then
     errors.raise(("--fail: not a status and a number of times, like 503x3: %s"):format(errors.printable(options.fail)),

@@ -10,16 +10,16 @@ token.summary = "Print a valid access token."
 token.description = "Prints an access token that is valid now: the one that processes of this user share, or a new one"
   .. " if there is none. A token that is about to expire is renewed after it is printed."
 token.options = {
-  { "--header", help = "Print the value for an Authorization header: Bearer and the token." },
-  { "--json", help = "Print an object with access_token, token_type, expires_in and expires_at." },
-  { "--curl", help = "Print a line of a curl configuration, for curl -K -, which keeps the token out of arguments." },
+  { "--header", exclusive = true, help = "Print the value for an Authorization header: Bearer and the token." },
+  { "--json", exclusive = true, help = "Print an object with access_token, token_type, expires_in and expires_at." },
+  { "--curl", exclusive = true, help = "Print a line of a curl configuration, for curl -K -, which keeps the token out"
+    .. " of arguments." },
   { "--min-valid", value = "DURATION", number = "duration", help = "Get a token that is valid for at least this time,"
     .. " like 90 (seconds), 500ms, 2m or 1h, if possible; otherwise print a note to standard error." },
   { "--output", value = "FILE", help = "Write the result to this file, mode 0600, and print nothing. The file is"
     .. " replaced as a whole, and only if the result differs. A token that is about to expire is renewed first. Its"
     .. " folder must exist." },
 }
-token.exclusive = { "--header", "--json", "--curl" }
 token.examples = {
   { 'central-auth token --curl | curl -K - "$CENTRAL_BASE_URL/network-monitoring/v1/aps"', "An API call by curl." },
   { "central-auth token --header --output /run/central/header", "For a server that reads a file; a timer repeats it." },
