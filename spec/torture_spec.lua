@@ -382,9 +382,8 @@ describe("without memory #torture #slow", function()
           local basic <close> = core.basic("a", "b", false)
           local started
           started, why = transfer:call({ url = server.url, user_agent = "spec", body = body, timeout = 0.5,
-            connect_timeout = 0.5, authorization = basic, headers = "Accept: a/b", method = "PATCH",
-            no_repeat = true },
-            threaded and notifier or nil)
+            connect_timeout = 0.5, authorization = basic, headers = "Accept: a/b", method = "PATCH" },
+            threaded and notifier or nil, nil, nil, true)
           if not started then
             return nil, why
           end

@@ -845,7 +845,7 @@ describe("a transfer", function()
       { budget = clock }, { proxy = 1 } } do
       assert.has_error(function() transfer:fetch(order(server, bad)) end)
     end
-    for _, bad in ipairs { { url = 1 }, { ca_file = "a\0b" }, { body = 1 }, { authorization = "text" }, { token = 1 },
+    for _, bad in ipairs { { url = 1 }, { ca_file = "a\0b" }, { body = 1 }, { authorization = "text" },
       { timeout = "soon" }, { headers = {} }, { headers = "a\0b" }, { body_max = "x" } } do
       assert.has_error(function() transfer:call(request(server, bad)) end)
     end

@@ -13,29 +13,57 @@
 #define TRANSFER_TYPE "central.auth.transfer"
 
 /* What a handle borrows must not be collected before it. */
-enum { CLOCK_SLOT = 1, BUDGET_SLOT = 2, SLOTS = BUDGET_SLOT };
+enum { CLOCK_SLOT = 1, BUDGET_SLOT = 2, CONNECTION_SLOT = 3, SLOTS = CONNECTION_SLOT };
 
 struct handle {
     struct auth_session session;
     const struct auth_clock *clock;
     struct auth_budget *budget; /* gets that of the fetch when it has ended; NULL: it did, or none */
+    bool has_connection;
+    struct auth_request connection; /* what all requests have in common; the strings are its table's */
 };
 
 static struct handle *check_handle(lua_State *L) {
     return luaL_checkudata(L, 1, TRANSFER_TYPE);
 }
 
-/* transfer(clock) -> closed; closed again on collection */
-static int new_transfer(lua_State *L) {
-    const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
-    struct handle *handle = auth_lua_new(L, TRANSFER_TYPE, sizeof *handle, SLOTS);
-    handle->clock = clock;
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, CLOCK_SLOT);
-    return 1;
+/* --- the start of either --- */
+
+static long limit_ms(int64_t limit_ns) {
+    int64_t ms = limit_ns / AUTH_NS_PER_MS;
+    return ms < 1 ? 1 : ms > INT_MAX ? INT_MAX : (long)ms; /* 0 would mean "no limit" */
 }
 
-/* --- the start of either --- */
+/* How a server is reached. */
+static struct auth_request check_connection(lua_State *L, int index) {
+    return (struct auth_request){.trace = auth_lua_flag_field(L, index, "trace"),
+                                 .user_agent = auth_lua_text_field(L, index, "user_agent"),
+                                 .ca_file = auth_lua_text_field(L, index, "ca_file"),
+                                 .ca_path = auth_lua_text_field(L, index, "ca_path"),
+                                 .crl_file = auth_lua_text_field(L, index, "crl_file"),
+                                 .cert_file = auth_lua_text_field(L, index, "cert_file"),
+                                 .key_file = auth_lua_text_field(L, index, "key_file"),
+                                 .proxy = auth_lua_text_field(L, index, "proxy"),
+                                 .connect_timeout_ms =
+                                     limit_ms(auth_lua_ns_field(L, index, "connect_timeout"))};
+}
+
+/* transfer(clock [, connection]) -> closed; closed again on collection. `connection`: how each of its
+ * requests reaches the server, else each says so; a table that must not be changed any more. */
+static int new_transfer(lua_State *L) {
+    const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
+    bool has_connection = !lua_isnoneornil(L, 2);
+    struct auth_request connection = has_connection ? check_connection(L, 2) : (struct auth_request){0};
+    struct handle *handle = auth_lua_new(L, TRANSFER_TYPE, sizeof *handle, SLOTS);
+    handle->clock = clock;
+    handle->has_connection = has_connection;
+    handle->connection = connection;
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, CLOCK_SLOT);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, -2, CONNECTION_SLOT);
+    return 1;
+}
 
 /* NULL where none is given. */
 static const struct auth_notifier *check_notifier(lua_State *L, int index) {
@@ -79,11 +107,6 @@ static int fail_to_start(lua_State *L) {
     return auth_lua_fail(L, "no descriptor is left for a connection");
 }
 
-static long limit_ms(int64_t limit_ns) {
-    int64_t ms = limit_ns / AUTH_NS_PER_MS;
-    return ms < 1 ? 1 : ms > INT_MAX ? INT_MAX : (long)ms; /* 0 would mean "no limit" */
-}
-
 static void move(struct auth_secret *to, struct auth_secret *from) {
     if (from != NULL) {
         *to = *from;
@@ -91,30 +114,15 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
-/* Options of the connection are in a table of their own, or among the others; what requests have in common
- * may be in the table that they inherit from. */
-static struct auth_request check_request(lua_State *L) {
-    int top = lua_gettop(L);
+/* What is sent, but for secrets and the body. */
+static struct auth_request check_request(lua_State *L, const struct handle *handle) {
     luaL_checktype(L, 2, LUA_TTABLE);
-    int kind = luaL_getmetafield(L, 2, "__index") == LUA_TTABLE ? lua_gettop(L) : 2;
-    int from = lua_getfield(L, 2, "connection") == LUA_TNIL ? 2 : lua_gettop(L);
-    struct auth_request request = {.url = auth_lua_text_field(L, kind, "url"),
-                                   .method = auth_lua_text_field(L, kind, "method"),
-                                   .headers = auth_lua_text_field(L, kind, "headers"),
-                                   .body_max = (size_t)auth_lua_integer_field(L, kind, "body_max", 0),
-                                   .no_repeat = auth_lua_flag_field(L, 2, "no_repeat"),
-                                   .trace = auth_lua_flag_field(L, from, "trace"),
-                                   .user_agent = auth_lua_text_field(L, from, "user_agent"),
-                                   .ca_file = auth_lua_text_field(L, from, "ca_file"),
-                                   .ca_path = auth_lua_text_field(L, from, "ca_path"),
-                                   .crl_file = auth_lua_text_field(L, from, "crl_file"),
-                                   .cert_file = auth_lua_text_field(L, from, "cert_file"),
-                                   .key_file = auth_lua_text_field(L, from, "key_file"),
-                                   .proxy = auth_lua_text_field(L, from, "proxy"),
-                                   .timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout")),
-                                   .connect_timeout_ms =
-                                       limit_ms(auth_lua_ns_field(L, 2, "connect_timeout"))};
-    lua_settop(L, top); /* they stay in the other, and in its metatable */
+    struct auth_request request = handle->has_connection ? handle->connection : check_connection(L, 2);
+    request.url = auth_lua_text_field(L, 2, "url");
+    request.method = auth_lua_text_field(L, 2, "method");
+    request.headers = auth_lua_text_field(L, 2, "headers");
+    request.body_max = (size_t)auth_lua_integer_field(L, 2, "body_max", 0);
+    request.timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout"));
     return request;
 }
 
@@ -151,21 +159,25 @@ static bool take(struct auth_secret *to, struct bytes bytes) {
     return taken;
 }
 
-/* transfer:call(request [, notifier]) -> true | nil, why: starts an API call. The request as struct
- * auth_request, `timeout` and `connect_timeout` in seconds, `headers` lines of one text. `body` is a string
- * or a secret, `authorization` a secret; secrets are wiped. A `token` stands for the header line with it.
- * With a notifier it runs on a worker, else in `wait`. */
+/* transfer:call(request [, notifier [, token [, seconds [, no_repeat]]]]) -> true | nil, why: starts an API
+ * call. The request as struct auth_request, `timeout` in seconds unless it is an argument, `headers` lines of
+ * one text. `body` is a string or a secret, `authorization` a secret; secrets are wiped. A token stands for
+ * the header line with it. With a notifier it runs on a worker, else in `wait`. */
 static int handle_call(lua_State *L) {
     static const char bearer[] = "Authorization: Bearer ";
     struct handle *handle = check_handle(L);
-    struct auth_request request = check_request(L);
+    struct auth_request request = check_request(L, handle);
     struct bytes body = bytes_field(L, "body");
     struct bytes authorization = secret_field(L, "authorization");
-    struct bytes token = bytes_field(L, "token");
+    struct bytes token = {0};
+    token.data = luaL_optlstring(L, 4, NULL, &token.length);
     struct bytes prefix = {.data = token.data != NULL ? bearer : NULL, .length = sizeof bearer - 1};
     const struct auth_notifier *notifier = check_notifier(L, 3);
     struct auth_session *session = &handle->session;
     luaL_argcheck(L, request.url != NULL, 2, "a request needs a url");
+    if (!lua_isnoneornil(L, 5))
+        request.timeout_ms = limit_ms(auth_lua_check_ns(L, 5));
+    request.no_repeat = lua_toboolean(L, 6) != 0;
     if (!prepare(L, handle))
         return fail_to_start(L);
     struct auth_secret *content = auth_session_body(session);
@@ -283,7 +295,7 @@ static void fill_order(lua_State *L, const struct handle *handle, struct auth_fe
  */
 static int handle_fetch(lua_State *L) {
     struct handle *handle = check_handle(L);
-    struct auth_request request = check_request(L);
+    struct auth_request request = check_request(L, handle);
     lua_settop(L, 4);
     const struct auth_notifier *notifier = check_notifier(L, 3);
     int64_t here_ns = lua_isnil(L, 4) ? 0 : check_wait(L, 4);

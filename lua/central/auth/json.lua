@@ -40,7 +40,9 @@ end
 ---@param text string
 ---@return any
 function json.decode(text)
-  update_decimal_point()
+  if text:find(".", 1, true) then
+    update_decimal_point()
+  end
   if not core.is_utf8(text) then
     if text:find("\0", 1, true) then -- lua-cjson takes it for the end
       return nil

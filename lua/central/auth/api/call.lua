@@ -1,5 +1,4 @@
--- An API call: what its arguments come to. Each is a table, whose metatable has what calls with these arguments have in
--- common; the transfer reads both.
+-- What is sent for an API call, as its arguments say. Calls with the same arguments share it.
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
@@ -34,7 +33,7 @@ local RESERVED = {
   ["transfer-encoding"] = true, ["user-agent"] = true, expect = true, te = true, upgrade = true,
 }
 
--- Ends `new` with this problem.
+-- Ends `prepare` with this problem.
 local function refuse(problem, ...)
   errors.raise(problem:format(...), "config")
 end
@@ -113,7 +112,7 @@ end
 -- What targets lead to, by option with the base, config and target: a program has few, and calls each many times.
 local known = { base_url = setmetatable({}, { __mode = "k" }), greenlake_url = setmetatable({}, { __mode = "k" }) }
 
--- Returns the address of a target: its URL, origin and host, and the kinds of calls to it.
+-- Returns the address of a target: its URL, origin and host, and by method what is sent to it without options.
 local function address_of(config, target, base)
   local addresses = known[base][config]
   local address = addresses and addresses.of[target]
@@ -128,7 +127,7 @@ local function address_of(config, target, base)
     known[base][config] = addresses
   end
   local origin, host = url.split(full)
-  address = { url = full, origin = origin, host = host, base = target:find "^/" and base, kinds = {} }
+  address = { url = full, origin = origin, host = host, base = target:find "^/" and base, plain = {} }
   addresses.count, addresses.of[target] = addresses.count + 1, address
   return address
 end
@@ -152,55 +151,44 @@ local function query_of(options)
   return query or refuse("%s", problem)
 end
 
--- Returns what calls with these arguments have in common, as the metatable of each.
-local function new_kind(config, method, target, options, address)
+local function new_request(config, method, target, options)
+  local address = address_of(config, target, call.BASES[options.app or "central"])
   local query = query_of(options)
   local body, content_type = body_of(method, options)
   local lines, wants_identity = lines_of(options, content_type, body)
   local attempts_max, timeout, try_timeout = limits_of(config, options)
-  local kind = {
+  local request = {
     name = call.name(method, target), method = method, url = targets.extend(address.url, query),
     origin = address.origin, host = address.host, base = address.base, headers = lines, body = body,
     body_max = BODY_MAX, is_once = not call.IDEMPOTENT[method], raw = options.raw, attempts_max = attempts_max,
     call_timeout = timeout, try_timeout = try_timeout, wants_identity = wants_identity,
   }
-  kind.__index = kind
-  return kind
+  if options == NONE then
+    address.plain[method] = request
+  end
+  return request
 end
 
--- Most calls have no options: what they have in common is worked out once for each method and target.
-local function known_kind(config, method, target)
+-- Most calls have no options: what is sent for them is worked out once for each method and target.
+local function known_request(config, method, target)
   local addresses = known.base_url[config]
   local address = addresses and addresses.of[target]
-  return address and address.kinds[method]
+  return address and address.plain[method]
 end
 
-local function kind_of(config, method, target, options)
-  local address = address_of(config, target, call.BASES[options and options.app or "central"])
-  local kind = new_kind(config, method, target, options or NONE, address)
-  if not options then
-    address.kinds[method] = kind
-  end
-  return kind
-end
-
---- Makes a call.
+--- Returns what is sent. The transfer reads it, too: it must not be changed.
 ---@param config central.auth.Config
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@return table? call
+---@return table? request
 ---@return string? problem
-function call.new(config, method, target, options)
-  local kind, problem = not options and known_kind(config, method, target), nil
-  if not kind then
-    kind, problem = errors.catch(kind_of, config, method, target, options)
+function call.prepare(config, method, target, options)
+  local request = not options and known_request(config, method, target)
+  if request then
+    return request
   end
-  return kind and setmetatable({
-    -- what an attempt adds, so that the table has room for it from the start:
-    attempts = 0, token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, may_have_acted = nil,
-    connection = nil, timeout = nil,
-  }, kind), problem
+  return errors.catch(new_request, config, method, target, options or NONE)
 end
 
 return call

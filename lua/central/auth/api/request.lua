@@ -30,6 +30,7 @@ local request = {}
 
 local FIRST_PAUSE = 0.5 -- seconds of back-off; doubles, with full jitter
 local IDEMPOTENT, BASES = calls.IDEMPOTENT, calls.BASES
+local NONE = {}
 
 --- The options of a call, and their types.
 request.options = {
@@ -61,14 +62,23 @@ end
 
 -- --- attempts ------------------------------------------------------------------------------------------------------
 
+-- A call that is being made: what is sent, and what came of its attempts so far. They add to it:
+local function new_call(prepared, context)
+  return {
+    request = prepared, attempts = 0, attempts_max = prepared.attempts_max,
+    resets = context.resets, is_early = context.is_early,
+    token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, no_repeat = nil, may_have_acted = nil,
+  }
+end
+
 -- Sends the call with this token. Returns the raw reply, or nil and the failure.
 local function send(source, call, token, deadline)
   local current, attempts = source.current, call.attempts + 1
   call.token, call.sent_boot, call.sent_wall = token, current.sent_boot or 0, current.sent_wall or 0
   call.seen_resets, call.attempts = source.resets.count, attempts
-  call.no_repeat = call.is_once or attempts >= call.attempts_max or nil -- the transfer repeats it by itself, too
+  call.no_repeat = call.request.is_once or attempts >= call.attempts_max -- the transfer repeats it by itself, too
   local _ <close> = call.resets and source.resets:begin(deadline) or nil
-  local raw, failure = source.pool:call(call, deadline, source)
+  local raw, failure = source.pool:call(call.request, deadline, source, call)
   if raw and raw.sent_twice then
     call.attempts = attempts + 1
   end
@@ -77,7 +87,7 @@ end
 
 -- Returns whether a retry is safe: the method is idempotent, or the server certainly did not act.
 local function is_repeatable(call, raw, code)
-  return IDEMPOTENT[call.method] or code == "connect" or code == "resolve" or (raw and raw.status == 429)
+  return IDEMPOTENT[call.request.method] or code == "connect" or code == "resolve" or (raw and raw.status == 429)
 end
 
 local ACTED_CODES = { timeout = true, network = true, reply = true, closed = true }
@@ -101,13 +111,9 @@ local function retry_delay(source, call, raw, failure, retry_after)
   return (retry_after or 0) + source.random() * util.backoff(FIRST_PAUSE, call.attempts - 1)
 end
 
-local function is_success(status)
-  return status >= 200 and status < 300 or status == 304
-end
-
 -- A retried DELETE gets 404 or 410 if the previous attempt deleted the resource.
 local function is_deleted(call, raw)
-  return call.method == "DELETE" and (raw.status == 404 or raw.status == 410)
+  return call.request.method == "DELETE" and (raw.status == 404 or raw.status == 410)
     and (call.may_have_acted or raw.sent_twice)
 end
 
@@ -118,60 +124,68 @@ local function cleaner(source, call)
   end
 end
 
--- Returns a reply as the caller gets it; or the failure, if its body can't be read.
-local function readable(source, call, raw, reply)
-  if reply.json ~= nil or call.raw then
-    return reply
-  elseif response.is_json(reply) or call.wants_identity and reply.body ~= "" and response_error.has_encoding(raw) then
+-- Returns whether the body of a reply that was not decoded should have been JSON, or is encoded.
+local function is_unreadable(prepared, raw, reply)
+  return not prepared.raw and (response.is_json(reply)
+    or prepared.wants_identity and reply.body ~= "" and response_error.has_encoding(raw))
+end
+
+-- Returns the results of a call that succeeded.
+local function succeed(source, call, raw, reply)
+  if reply.json == nil and is_unreadable(call.request, raw, reply) then
     return response.unreadable(call, raw, reply, cleaner(source, call))
   end
   return reply
 end
 
 -- Returns where the base of a call's path was set, for messages; empty for a URL, and for the default.
-local function base_source(config, call)
-  local option = call.base == "base_url" and config.from.cluster and "cluster" or call.base
+local function base_source(config, base)
+  local option = base == "base_url" and config.from.cluster and "cluster" or base
   return option and config.from[option] and (", %s from %s"):format(option, config.from[option]) or ""
 end
 
 -- After an attempt without success: returns the seconds before the retry; or nil and the results of the call.
 local function after_failure(source, call, raw, failure, deadline)
-  local reply = raw and response.new(raw, not call.raw)
+  local prepared = call.request
+  local reply = raw and response.new(raw, not prepared.raw)
   local retry_after = raw and response.retry_after(raw, reply)
   local delay = retry_delay(source, call, raw, failure, retry_after)
   if delay and delay < deadline:left() then
-    source:note("retry", { code = failure and failure.code or "http", message = ("%s: %s"):format(call.name,
+    source:note("retry", { code = failure and failure.code or "http", message = ("%s: %s"):format(prepared.name,
       failure and cleaner(source, call)(failure.message) or ("HTTP status %d"):format(raw.status)) })
     return delay
-  elseif raw and (call.raw or is_deleted(call, raw)) then
-    return nil, readable(source, call, raw, reply)
+  elseif raw and (prepared.raw or is_deleted(call, raw)) then
+    return nil, succeed(source, call, raw, reply)
   elseif raw then
     return nil, response.failure(call, raw, reply, cleaner(source, call), retry_after)
   end
   local config = source.config
-  return nil, errors.fail(failure.code, ("%s: %s (asking %s%s%s%s)"):format(call.name,
-    cleaner(source, call)(failure.message), call.host, base_source(config, call), proxy.source(config, call.url),
+  return nil, errors.fail(failure.code, ("%s: %s (asking %s%s%s%s)"):format(prepared.name,
+    cleaner(source, call)(failure.message), prepared.host, base_source(config, prepared.base),
+    proxy.source(config, prepared.url),
     response_error.trust_advice(config, failure.code)), failure.detail)
 end
 
 -- Makes one attempt with a token. Returns the seconds before the retry; or nil and the results of the call.
 local function attempt(source, call, deadline)
   local token, failure = source:token(nil, deadline)
+  local name = call.request.name
   if not token then
-    local prefix = call.refused_at and call.name .. ": the API refused the token, and getting another failed: " or ""
+    local prefix = call.refused_at and name .. ": the API refused the token, and getting another failed: " or ""
     return nil, nil, prefix .. failure.message, failure.code, failure.detail
   elseif deadline:over() then
-    return nil, errors.fail("timeout", call.name .. ": no time is left for the request after the wait for a token")
+    return nil, errors.fail("timeout", name .. ": no time is left for the request after the wait for a token")
   end
   local raw
   raw, failure = send(source, call, token, deadline)
-  if raw and is_success(raw.status) then
+  local status = raw and raw.status or 0
+  if status >= 200 and status < 300 or status == 304 then
     call.may_have_acted = true
     unauthorized.succeeded(source, call)
-    return nil, readable(source, call, raw, response.new(raw, not call.raw))
+    return nil, succeed(source, call, raw, response.new(raw, not call.request.raw))
   end
   call.may_have_acted = call.may_have_acted or may_have_acted(raw, failure)
-  if raw and raw.status == 401 and unauthorized.replace(source, call, token, deadline) then
+  if status == 401 and unauthorized.replace(source, call, token, deadline) then
     call.attempts_max = call.attempts_max + 1
     return 0
   end
@@ -192,20 +206,19 @@ end
 ---@return central.auth.Detail? detail
 function request.run(source, method, target, options, context)
   method = IDEMPOTENT[method] ~= nil and method or method:upper()
-  local call, problem = calls.new(source.config, method, target, options)
-  if not call then
+  local prepared, problem = calls.prepare(source.config, method, target, options)
+  if not prepared then
     return errors.fail("config", ("%s: %s"):format(calls.name(method, target), problem))
-  elseif context then
-    call.resets, call.is_early = context.resets, context.is_early
   end
-  local deadline = deadlines.new(source.clock, call.call_timeout)
+  local call = new_call(prepared, context or NONE)
+  local deadline = deadlines.new(source.clock, prepared.call_timeout)
   local delay, reply, message, code, detail
   repeat
     if delay then
       source.waiter:pause(delay)
     end
     if source.closed then
-      return errors.closed(call.name)
+      return errors.closed(prepared.name)
     end
     delay, reply, message, code, detail = attempt(source, call, deadline)
     if context then

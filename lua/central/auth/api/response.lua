@@ -143,7 +143,7 @@ function response.retry_after(raw, reply)
 end
 
 local function advice(raw, call, clean)
-  local host = call.host
+  local host = call.request.host
   if raw.status == 401 and clusters.is_classic(host) then
     return (": %s is a gateway of classic Central, where tokens of new Central do not work; set base_url or cluster"
       .. " to new Central's"):format(host)
@@ -165,7 +165,7 @@ local function advice(raw, call, clean)
 end
 
 --- Returns the failure of an unsuccessful reply.
----@param call { name: string, host: string, is_accepted_elsewhere?: boolean, is_ready_made?: boolean }
+---@param call { request: table, is_accepted_elsewhere?: boolean, is_ready_made?: boolean }
 ---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
@@ -177,18 +177,18 @@ function response.failure(call, raw, reply, clean, retry_after)
   local server_text = error_text.add(detail, reply.json, challenge, clean)
   detail.oauth_error = challenge and challenge.error and clean(challenge.error)
   local code = (raw.status == 429 or raw.status == 503 and retry_after) and "rate_limited" or "api"
-  return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.name, raw.status, advice(raw, call, clean),
+  return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.request.name, raw.status, advice(raw, call, clean),
     server_text and "; " .. server_text or response_error.encoding(raw, clean), retry), detail)
 end
 
 --- Returns the failure of a reply that is not the JSON of its Content-Type, or whose body is encoded.
----@param call { name: string }
+---@param call { request: table }
 ---@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
 function response.unreadable(call, raw, reply, clean)
   local problem = response.is_json(reply) and "the reply's body is not valid JSON" or "the reply's body can't be read"
-  return errors.fail("reply", ("%s: %s (%d bytes)%s"):format(call.name, problem, #reply.body,
+  return errors.fail("reply", ("%s: %s (%d bytes)%s"):format(call.request.name, problem, #reply.body,
     response_error.encoding(raw, clean)), { status = reply.status, reply = reply })
 end
 

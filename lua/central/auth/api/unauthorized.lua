@@ -17,8 +17,9 @@ local KEY_MAX = 512     -- bytes of a call's key; longer ones are not remembered
 local accepted_by = setmetatable({}, { __mode = "k" })
 
 -- The keys of a call and of its path. Both include the method, as a role may be allowed to read and not to write.
-local function keys_of(call)
-  return call.method .. " " .. call.url, call.method .. " " .. call.url:match("^[^?]*")
+local function keys_of(request)
+  local key = request.method .. " " .. request.url
+  return key, key:match("^[^?]*")
 end
 
 local function remember(accepted, key)
@@ -43,18 +44,18 @@ end
 ---@param source central.auth.TokenSource
 ---@param call table
 function unauthorized.succeeded(source, call)
-  local accepted = accepted_by[source]
+  local accepted, request = accepted_by[source], call.request
   if not accepted or accepted.sent_boot < call.sent_boot then
     accepted = { sent_boot = call.sent_boot, origins = {}, calls = {}, order = {}, at = 0 }
     accepted_by[source] = accepted
   elseif accepted.sent_boot > call.sent_boot then
     return
-  elseif accepted.latest_url == call.url and accepted.latest_method == call.method then
+  elseif accepted.latest_url == request.url and accepted.latest_method == request.method then
     return -- as most calls of a program that polls
   end
-  accepted.latest_url, accepted.latest_method = call.url, call.method
-  local key, path_key = keys_of(call)
-  accepted.origins[call.origin] = true
+  accepted.latest_url, accepted.latest_method = request.url, request.method
+  local key, path_key = keys_of(request)
+  accepted.origins[request.origin] = true
   remember(accepted, key)
   remember(accepted, path_key)
 end
@@ -71,8 +72,8 @@ end
 -- which may be the only one, the word of any host counts, at any age, and a second refusal does not.
 local function is_suspect(source, call, now)
   local accepted = accepted_of(source, call)
-  local key, path_key = keys_of(call)
-  call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.origin] or false
+  local key, path_key = keys_of(call.request)
+  call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.request.origin] or false
   call.is_ready_made = source.config.ready_made ~= nil
   if call.refused_at and (call.sent_boot > call.refused_at or call.is_ready_made) then
     return false -- this token replaced the one that was refused first

@@ -5,11 +5,12 @@ local defer = require("central.auth.util").defer
 local lazy = require("central.auth.util").lazy
 
 local errors = lazy "central.auth.errors"
-local requests = lazy "central.auth.token.request"
 
 local MAX_ACTIVE = 16 -- API calls at a time; more wait. Token requests never do
 local LOOK = 0.1      -- seconds for which a free place is kept for who has waited longest, and between looks for one
 local STEP = 1        -- seconds between looks at signals, for a caller that blocks
+
+local NONE = {}
 
 local connection_pool = {}
 
@@ -22,7 +23,7 @@ Pool.__index = Pool
 ---@return central.auth.Pool
 function connection_pool.new(source)
   return setmetatable({
-    _config = source.config, _clock = source.clock, _waiter = source.waiter, _transfers = source.transfers,
+    _clock = source.clock, _waiter = source.waiter, _transfers = source.transfers,
     -- By transfer: whose it is and what wakes its coroutine. A coroutine that is collected takes its transfer along.
     _active = setmetatable({}, { __mode = "k" }), _looks = setmetatable({}, { __mode = "k" }),
     _queue = setmetatable({}, { __mode = "k" }), _tickets = 0, -- of who waits: ticket and last look, by notifier
@@ -99,12 +100,12 @@ function Pool:_wait_for_place(deadline, owner)
 end
 
 -- An early request yields once it is sent, and then each second, so that its caller hears Ctrl-C.
-function Pool:_await(transfer, request, notifier, deadline, owner)
-  local step = (notifier or request.is_early) and 0 or STEP
+function Pool:_await(transfer, notifier, is_early, deadline, owner)
+  local step = (notifier or is_early) and 0 or STEP
   while not owner.closed and not transfer:wait(step) do
     if notifier then
       self._waiter:poll(notifier, deadline:left() + STEP)
-    elseif request.is_early then
+    elseif is_early then
       coroutine.yield()
       step = STEP
     end
@@ -114,14 +115,7 @@ function Pool:_await(transfer, request, notifier, deadline, owner)
     failure.may_be_sent = true
     return nil, failure
   end
-  local came = transfer:finish()
-  if owner.listens then
-    owner.events:add_call(request, came)
-  end
-  if came.status then
-    return came
-  end
-  return nil, errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
+  return transfer:finish()
 end
 
 -- What a request holds while it is on its way.
@@ -140,13 +134,14 @@ function Place:__close()
 end
 
 --- Makes a request and waits for its reply.
----@param request table url, body, authorization, and what else transfer:call knows; `is_early`: yields
----when it is sent
+---@param request table url, body, authorization, and what else transfer:call knows; `try_timeout`: seconds at most
 ---@param deadline central.auth.Deadline
 ---@param owner central.auth.TokenSource which may be a tenant's: with it the request ends
+---@param call? { token: string, no_repeat: boolean, is_early?: boolean, attempts: integer } of an API; an early one
+---yields when it is sent
 ---@return central.auth.RawReply? raw
 ---@return central.auth.Failure? failure
-function Pool:call(request, deadline, owner)
+function Pool:call(request, deadline, owner, call)
   if next(self._active) and self:_is_full() or next(self._queue) and self._waiter:yields() then
     local free, failure = self:_wait_for_place(deadline, owner)
     if not free then
@@ -169,17 +164,27 @@ function Pool:call(request, deadline, owner)
   }, Place)
   place.notifier = notifier -- apart, for most calls have none
   self._active[transfer] = place
-  requests.add_connection(request, self._config, deadline)
-  local started, why = transfer:call(request, notifier)
+  call = call or NONE
+  local left, most = deadline:left(), request.try_timeout
+  local started, why = transfer:call(request, notifier, call.token, most and most < left and most or left,
+    call.no_repeat)
   if not started then
     return nil, errors.failure("config", why)
   elseif next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
-  local raw
-  raw, failure = self:_await(transfer, request, notifier, deadline, owner)
-  place.unharmed = raw ~= nil or not owner.closed
-  return raw, failure
+  local came
+  came, failure = self:_await(transfer, notifier, call.is_early, deadline, owner)
+  place.unharmed = came ~= nil
+  if not came then
+    return nil, failure
+  elseif owner.listens then
+    owner.events:add_call(request, call, came)
+  end
+  if came.status then
+    return came
+  end
+  return nil, errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
 end
 
 --- Runs a fetch that makes no request, beside the renewal under way, until the deadline at most. Its result; nil where

@@ -60,11 +60,11 @@ end
 
 --- Adds the request of an API call, or a revocation, which has ended.
 ---@param request table as transfer:call got it; `private`: secrets in it
+---@param call { token?: string, attempts?: integer }
 ---@param came table
-function Events:add_call(request, came)
-  local private, method = request.private or {}, request.method or request.body and "POST" or "GET"
-  private.token = request.token
-  add_request(self._source, method, request.url, came, request.attempts or 1, private)
+function Events:add_call(request, call, came)
+  local private, method = request.private or { token = call.token }, request.method or request.body and "POST" or "GET"
+  add_request(self._source, method, request.url, came, call.attempts or 1, private)
 end
 
 --- Adds the token requests of a fetch which has ended.

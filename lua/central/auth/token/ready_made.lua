@@ -5,7 +5,6 @@
 local client_secret = require "central.auth.token.client_secret"
 local errors = require "central.auth.errors"
 local renewal = require "central.auth.token.renewal"
-local request = require "central.auth.token.request"
 local response = require "central.auth.token.response"
 local status = require("central.auth.util").lazy "central.auth.token.status"
 
@@ -108,9 +107,7 @@ function ReadyMade:order()
     self:_settle(client_secret.read(self._origin, 0))
     return nil
   end
-  local order = { look_only = true, waits = self.waits, secret = self._origin }
-  request.add_connection(order, self._source.config, self.deadline)
-  return order
+  return { look_only = true, waits = self.waits, secret = self._origin, timeout = self.deadline:left() }
 end
 
 --- See Renewal:take.

@@ -55,18 +55,6 @@ function request.style_of(config)
   return config.auth_style == "basic" and "basic" or "basic_raw"
 end
 
---- Adds how the server is reached, in the time that is left.
----@param fields table of a fetch or an API call
----@param config central.auth.Config
----@param deadline central.auth.Deadline
-function request.add_connection(fields, config, deadline)
-  local timeout, most, to_connect = deadline:left(), fields.try_timeout, config.connect_timeout
-  timeout = most and most < timeout and most or timeout
-  timeout = timeout > 0.001 and timeout or 0.001
-  fields.connection, fields.timeout = config, timeout
-  fields.connect_timeout = to_connect < timeout and to_connect or timeout
-end
-
 --- What every fetch needs; an assertion is got for it, which may take its time. A token exchange names the client only
 --- where the server wants that.
 ---@param source central.auth.TokenSource
@@ -81,7 +69,7 @@ function request.order(source, deadline)
     return nil, failure
   end
   source.cache:complete(order)
-  request.add_connection(order, config, deadline)
+  order.timeout = deadline:left()
   if not config.exchange or config.exchange.authenticate then
     order.client_id, order.style = config.client_id, request.style_of(config)
   end

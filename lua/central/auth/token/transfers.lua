@@ -19,7 +19,9 @@ Transfers.__index = Transfers
 ---@param source central.auth.TokenSource
 ---@return central.auth.Transfers
 function transfers.new(source)
-  return setmetatable({ _clock = source.clock, _make = source.parts.transfer, _idle = {} }, Transfers)
+  return setmetatable({
+    _clock = source.clock, _config = source.config, _make = source.parts.transfer, _idle = {},
+  }, Transfers)
 end
 
 -- It can't be loaded once the program has changed its root, or while no descriptor is left.
@@ -49,12 +51,7 @@ function Transfers:take()
     end
     self._make = make
   end
-  local idle = self._idle
-  local transfer
-  repeat -- a forked child has those of its parent
-    transfer, idle[#idle] = idle[#idle], nil
-  until not transfer or transfer:ours()
-  return transfer or self._make(self._clock)
+  return table.remove(self._idle) or self._make(self._clock, self._config)
 end
 
 --- Keeps a transfer, on which nothing is under way any more, for the next request.
