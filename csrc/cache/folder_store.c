@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
-
-#define LAST ".last"
 
 enum { RECORD_DIGITS = 32 };
 
@@ -79,25 +79,24 @@ static void leave(const struct auth_store *store, int at) {
         close(at);
 }
 
-static enum auth_store_result check_file(int fd, size_t *size, const char **why) {
-    struct stat info;
-    if (fstat(fd, &info) != 0)
+static enum auth_store_result check_file(int fd, struct stat *info, const char **why) {
+    if (fstat(fd, info) != 0)
         return failed(why, errno);
-    if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() || !is_closed_to_others(&info))
+    if (!S_ISREG(info->st_mode) || info->st_uid != geteuid() || !is_closed_to_others(info))
         return refuse(why, "a file in it belongs to another user, or is open to others");
-    if (info.st_size > (off_t)AUTH_STORE_RECORD_MAX)
+    if (info->st_size > (off_t)AUTH_STORE_RECORD_MAX)
         return refuse(why, "a file in it is too large");
-    *size = (size_t)info.st_size;
     return AUTH_STORE_OK;
 }
 
 static enum auth_store_result read_file(int at, const char *name, struct auth_secret *out, const char **why) {
-    size_t size = 0;
+    struct stat info;
     int fd = auth_descriptor_keep(openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (fd < 0)
         return failed(why, errno);
-    enum auth_store_result result = check_file(fd, &size, why);
-    int error = result == AUTH_STORE_OK ? auth_file_read_all(fd, size, out) : 0; /* records never grow */
+    enum auth_store_result result = check_file(fd, &info, why);
+    bool is_ours = result == AUTH_STORE_OK;
+    int error = is_ours ? auth_file_read_all(fd, (size_t)info.st_size, out) : 0; /* records never grow */
     close(fd);
     return error == 0 ? result : failed(why, error);
 }
@@ -120,33 +119,31 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
 static bool is_dead(int at, const char *name) {
     const char *suffix = name + strspn(name, "0123456789abcdef");
     bool is_record = suffix == name + RECORD_DIGITS &&
-                     (strncmp(suffix, ".token", 6) == 0 || strncmp(suffix, LAST, strlen(LAST)) == 0);
+                     (strncmp(suffix, ".token", 6) == 0 || strncmp(suffix, ".last", 5) == 0);
     return is_record && (auth_file_is_old(at, name, AUTH_FOLDER_DEAD_S) || auth_file_is_unfinished(at, name));
 }
 
-static bool ends_in_last(const char *name) {
-    size_t length = strlen(name);
-    return length >= strlen(LAST) && strcmp(name + length - strlen(LAST), LAST) == 0;
-}
-
-/* Not where one reply follows the other. */
-static bool is_swept_before(int at, const char *name) {
-    return ends_in_last(name) && (auth_file_is_old(at, name, AUTH_FOLDER_SWEEP_S) ||
-                                  faccessat(at, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0);
-}
-
 static enum auth_store_result put(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  int64_t age_ns, struct auth_store_call *call) {
+                                  struct auth_store_call *call) {
     int at = -1;
-    (void)age_ns;
     enum auth_store_result result = enter(store, true, &at, &call->why);
     if (result != AUTH_STORE_OK)
         return result;
-    if (is_swept_before(at, name))
-        auth_file_sweep(at, "", is_dead);
     int error = auth_file_replace(at, name, bytes, false);
     leave(store, at);
     return error == 0 ? AUTH_STORE_OK : refuse(&call->why, strerror(error));
+}
+
+static enum auth_store_result move(struct auth_store *store, const char *from, const char *to,
+                                   struct auth_store_call *call) {
+    int at = -1;
+    enum auth_store_result result = enter(store, false, &at, &call->why);
+    if (result != AUTH_STORE_OK)
+        return result;
+    if (renameat(at, from, at, to) != 0)
+        result = failed(&call->why, errno);
+    leave(store, at);
+    return result;
 }
 
 static enum auth_store_result remove_record(struct auth_store *store, const char *name,
@@ -163,20 +160,27 @@ static enum auth_store_result remove_record(struct auth_store *store, const char
 
 /* --- locks --- */
 
+/* Not where one holder follows the other: each writes its note. */
+static bool is_sweep_due(const struct stat *lock) {
+    return lock->st_size == 0 || time(NULL) - lock->st_mtime > AUTH_FOLDER_SWEEP_S;
+}
+
 static enum auth_store_result take_lock(int at, const char *name, int *lock, const char **why) {
     int fd =
         auth_descriptor_keep(openat(at, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
     if (fd < 0)
         return refuse(why, strerror(errno));
-    size_t size = 0;
+    struct stat info;
     auth_descriptor_withhold(fd);
-    enum auth_store_result result = check_file(fd, &size, why);
+    enum auth_store_result result = check_file(fd, &info, why);
     if (result == AUTH_STORE_OK && flock(fd, LOCK_EX | LOCK_NB) != 0)
         result = errno == EWOULDBLOCK ? AUTH_STORE_BUSY : refuse(why, strerror(errno));
     if (result == AUTH_STORE_OK)
         *lock = fd;
     else
         auth_descriptor_close(fd);
+    if (result == AUTH_STORE_OK && is_sweep_due(&info))
+        auth_file_sweep(at, "", is_dead);
     return result;
 }
 
@@ -274,6 +278,7 @@ static void free_folder(struct auth_store *store) {
 
 static const struct auth_store_kind kind = {.get = get,
                                             .put = put,
+                                            .move = move,
                                             .remove = remove_record,
                                             .lock = lock_folder,
                                             .unlock = unlock_folder,

@@ -14,8 +14,8 @@
 
 /* NULL: no memory. Makes nothing before the first `put` or `lock`; then the folder, and the one above it,
  * where they are missing, but nothing in or below a folder of another user. Texts of `why` are static. A
- * `put` of a name ending in ".last" also removes records that died AUTH_FOLDER_DEAD_S ago and unfinished
- * temporaries, unless it replaces one that is younger than AUTH_FOLDER_SWEEP_S. */
+ * `lock` also removes records that died AUTH_FOLDER_DEAD_S ago and unfinished temporaries, unless its note
+ * was written in the last AUTH_FOLDER_SWEEP_S. */
 struct auth_store *auth_folder_store_new(const char *path);
 
 /* Checks whether the folder can be used; makes nothing. OK: it exists and is this user's alone, or it can be

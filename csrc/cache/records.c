@@ -28,6 +28,8 @@ static enum auth_store_result open_record(struct auth_records *records, enum aut
     enum auth_store_result result = store->kind->get(store, name.text, bytes, age_ns, &records->call);
     if (result == AUTH_STORE_OK && !auth_seal_decrypt(record, bytes, records->key, records->name))
         result = AUTH_STORE_ABSENT;
+    if (kind == AUTH_RECORD_LAST)
+        records->last_id = result == AUTH_STORE_OK ? record->id : 0;
     return result;
 }
 
@@ -57,25 +59,22 @@ enum auth_store_result auth_records_read(struct auth_records *records, enum auth
     return result;
 }
 
-/* An empty secret to work in, the caller's if it gave any. It is emptied after use, and `own` wiped. */
-static struct auth_secret *work_in(const struct auth_records *records, size_t i, struct auth_secret *own) {
-    return records->scratch != NULL ? &records->scratch[i] : own;
-}
-
 static uint64_t new_id(void) {
     uint64_t id = auth_secret_random();
     return id != 0 ? id : 1; /* 0 is the id of none */
 }
 
-static enum auth_store_result put_record(struct auth_records *records, enum auth_record_kind kind,
-                                         const struct auth_record *record, int64_t age_ns) {
+enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
+                                          struct auth_record *record) {
     struct auth_secret own = {0};
-    struct auth_secret *bytes = work_in(records, 1, &own);
+    struct auth_secret *bytes = records->scratch != NULL ? records->scratch : &own;
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
     enum auth_store_result result = AUTH_STORE_ERROR;
+    auth_clock_boot_id(record->boot_id);
+    record->id = record->id != 0 ? record->id : new_id();
     if (auth_seal_encrypt(bytes, record, records->key, records->name))
-        result = store->kind->put(store, name.text, bytes, age_ns, &records->call);
+        result = store->kind->put(store, name.text, bytes, &records->call);
     else
         records->call.why = "the reply is too large, or memory is short";
     auth_secret_empty(bytes);
@@ -83,36 +82,13 @@ static enum auth_store_result put_record(struct auth_records *records, enum auth
     return result;
 }
 
-enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
-                                          struct auth_record *record) {
-    auth_clock_boot_id(record->boot_id);
-    record->id = record->id != 0 ? record->id : new_id();
-    return put_record(records, kind, record, 0);
-}
-
-/* Writes what was checked: a process without the lock may be writing another reply. If such a process has
- * removed the record meanwhile, the copy is removed, too. */
 enum auth_store_result auth_records_promote(struct auth_records *records, uint64_t good) {
-    struct auth_secret own = {0};
-    struct auth_secret *bytes = work_in(records, 0, &own);
     struct auth_store *store = records->store;
-    struct name last = record_name(records, AUTH_RECORD_LAST);
-    struct auth_record record = {0};
-    int64_t age_ns = -1;
-    enum auth_store_result result = open_record(records, AUTH_RECORD_LAST, &record, bytes, &age_ns);
-    if (result == AUTH_STORE_OK && record.id != good)
-        result = AUTH_STORE_ABSENT;
-    else if (result == AUTH_STORE_OK)
-        result = put_record(records, AUTH_RECORD_TOKEN, &record, age_ns);
-    if (result == AUTH_STORE_OK) {
-        auth_secret_empty(bytes);
-        result = store->kind->get(store, last.text, bytes, &age_ns, &records->call);
-        if (result == AUTH_STORE_ABSENT)
-            (void)store->kind->remove(store, record_name(records, AUTH_RECORD_TOKEN).text, &records->call);
-    }
-    auth_secret_empty(bytes);
-    auth_secret_wipe(&own);
-    return result;
+    if (good == 0 || records->last_id != good)
+        return AUTH_STORE_ABSENT;
+    records->last_id = 0;
+    return store->kind->move(store, record_name(records, AUTH_RECORD_LAST).text,
+                             record_name(records, AUTH_RECORD_TOKEN).text, &records->call);
 }
 
 static bool contains(const uint64_t *ids, size_t count, uint64_t id) {

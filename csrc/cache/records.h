@@ -16,7 +16,8 @@ struct auth_records {
     const char *name; /* of the identity: see auth_seal_derive */
     const struct auth_clock *clock;
     struct auth_store_call call; /* for each call: its deadline, and then what is wrong */
-    struct auth_secret *scratch; /* two, empty, to work in: they keep their memory. NULL: there are none */
+    struct auth_secret *scratch; /* empty, to work in: it keeps its memory. NULL: there is none */
+    uint64_t last_id;            /* of NAME.last when it was last read here; 0: of none */
 };
 
 /* Reads and opens one record into `record`, whose body points into `bytes` (empty before; the caller wipes
@@ -32,7 +33,8 @@ enum auth_store_result auth_records_read(struct auth_records *records, enum auth
 enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
                                           struct auth_record *record);
 
-/* Copies NAME.last to NAME.token if its id is `good`; else does nothing (ABSENT). Hold the lock. */
+/* Renames NAME.last to NAME.token if its id was `good` when it was last read here; else does nothing
+ * (ABSENT). Hold the lock. */
 enum auth_store_result auth_records_promote(struct auth_records *records, uint64_t good);
 
 /* Removes each of the two records whose id is one of `ids` (0 is the id of none); with `count` 0 both. Hold

@@ -46,10 +46,13 @@ struct auth_store_kind {
     enum auth_store_result (*get)(struct auth_store *store, const char *name, struct auth_secret *out,
                                   int64_t *age_ns, struct auth_store_call *call);
 
-    /* Replaces the record as a whole. A server forgets it AUTH_STORE_KEPT_NS after that, less `age_ns`, which
-     * a copy of a record has from `get`. */
+    /* Replaces the record as a whole. A server forgets it AUTH_STORE_KEPT_NS after that. */
     enum auth_store_result (*put)(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  int64_t age_ns, struct auth_store_call *call);
+                                  struct auth_store_call *call);
+
+    /* Renames the record in one step, in place of one that is there. Its age stays. */
+    enum auth_store_result (*move)(struct auth_store *store, const char *from, const char *to,
+                                   struct auth_store_call *call);
 
     enum auth_store_result (*remove)(struct auth_store *store, const char *name,
                                      struct auth_store_call *call);

@@ -173,10 +173,10 @@ static bool read_new_record(struct fetch *fetch, enum auth_side side, enum auth_
 }
 
 /* Reads the records of one store into the result, those that the caller does not know. Whether there is one.
- */
+ * NAME.last comes first: it may become NAME.token meanwhile. */
 static bool read_new_records(struct fetch *fetch, enum auth_side side) {
-    bool token = read_new_record(fetch, side, AUTH_RECORD_TOKEN);
     bool last = read_new_record(fetch, side, AUTH_RECORD_LAST);
+    bool token = read_new_record(fetch, side, AUTH_RECORD_TOKEN);
     return token || last;
 }
 
@@ -538,8 +538,7 @@ static const size_t secrets[] = {offsetof(struct fetch, visible.order.form),
                                  offsetof(struct fetch, body),
                                  offsetof(struct fetch, authorization),
                                  offsetof(struct fetch, stores.key),
-                                 offsetof(struct fetch, stores.scratch[0]),
-                                 offsetof(struct fetch, stores.scratch[1]),
+                                 offsetof(struct fetch, stores.scratch),
                                  BODY(0),
                                  TRACE(0),
                                  BODY(1),

@@ -192,7 +192,7 @@ static struct auth_records records_of(struct auth_stores *stores, struct auth_st
                                    .key = &stores->key,
                                    .name = stores->name,
                                    .clock = stores->deadline->clock,
-                                   .scratch = stores->scratch};
+                                   .scratch = &stores->scratch};
     *store = NULL;
     return records;
 }
@@ -204,7 +204,7 @@ bool auth_stores_open(struct auth_stores *stores, struct auth_fetch_order *order
                                    .result = result,
                                    .deadline = deadline,
                                    .key = stores->key,
-                                   .scratch = {stores->scratch[0], stores->scratch[1]}};
+                                   .scratch = stores->scratch};
     stores->remote_left_ns = smaller(AUTH_STORES_REMOTE_NS, auth_deadline_left_ns(deadline) / 2);
     if (stores->remote_left_ns < SHORT_NS)
         stores->remote_left_ns = 0;

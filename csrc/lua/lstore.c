@@ -44,11 +44,11 @@ static struct auth_records check_records(lua_State *L) {
 }
 
 /* store:read(clock, key, name) -> raw reply of the token record | nil, raw reply of the last record | nil,
- * why | nil */
+ * why | nil. Reads the last record first: it may become the other one meanwhile */
 static int store_read(lua_State *L) {
     struct auth_records records = check_records(L);
     struct auth_secret *bytes = &((struct auth_lua_store *)lua_touserdata(L, 1))->bytes;
-    for (int kind = 0; kind < AUTH_RECORD_KINDS; kind++) {
+    for (int kind = AUTH_RECORD_LAST; kind >= AUTH_RECORD_TOKEN; kind--) {
         struct auth_record record = {0};
         auth_secret_empty(bytes); /* of a read that failed half-way, too */
         if (auth_records_read(&records, (enum auth_record_kind)kind, &record, bytes) == AUTH_STORE_OK)
@@ -57,6 +57,7 @@ static int store_read(lua_State *L) {
             lua_pushnil(L);
     }
     auth_secret_empty(bytes);
+    lua_insert(L, -2);
     lua_pushstring(L, records.call.why); /* nil for NULL */
     return 3;
 }

@@ -65,25 +65,59 @@ static enum auth_store_result get(struct auth_store *store, const char *name, st
     return auth_secret_append(out, value->str, (size_t)value->len) ? AUTH_STORE_OK : fail(call, "no memory");
 }
 
+static struct auth_redis_command set_of(const char *key, const struct auth_secret *bytes,
+                                        const char *kept_ms) {
+    const char *value = bytes->length > 0 ? (const char *)bytes->data : "";
+    return (struct auth_redis_command){
+        .count = 5, .words = {"SET", key, value, "PX", kept_ms}, .lengths = {0, 0, bytes->length}};
+}
+
+static struct auth_redis_command del_of(const char *key) {
+    return (struct auth_redis_command){.count = 2, .words = {"DEL", key}};
+}
+
 static enum auth_store_result put(struct auth_store *store, const char *name, const struct auth_secret *bytes,
-                                  int64_t age_ns, struct auth_store_call *call) {
+                                  struct auth_store_call *call) {
     char key[KEY_BYTES];
     char kept[NUMBER_BYTES];
-    const char *value = bytes->length > 0 ? (const char *)bytes->data : "";
-    const struct auth_redis_command set = {
-        .count = 5,
-        .words = {"SET", key_of(key, name), value, "PX", ms_of(kept, AUTH_STORE_KEPT_NS - age_ns)},
-        .lengths = {0, 0, bytes->length}};
+    const struct auth_redis_command set = set_of(key_of(key, name), bytes, ms_of(kept, AUTH_STORE_KEPT_NS));
     return auth_redis_connection_call(of(store), &set, 1, call);
+}
+
+/* The last of the commands is a DEL. */
+static enum auth_store_result remove_by(struct auth_store *store, const struct auth_redis_command *commands,
+                                        int count, struct auth_store_call *call) {
+    enum auth_store_result result = auth_redis_connection_call(of(store), commands, count, call);
+    bool absent = result == AUTH_STORE_OK && of(store)->replies[count - 1]->integer == 0;
+    return absent ? AUTH_STORE_ABSENT : result;
 }
 
 static enum auth_store_result remove_record(struct auth_store *store, const char *name,
                                             struct auth_store_call *call) {
     char key[KEY_BYTES];
-    const struct auth_redis_command del = {.count = 2, .words = {"DEL", key_of(key, name)}};
-    enum auth_store_result result = auth_redis_connection_call(of(store), &del, 1, call);
-    bool absent = result == AUTH_STORE_OK && of(store)->replies[0]->integer == 0;
-    return absent ? AUTH_STORE_ABSENT : result;
+    const struct auth_redis_command del = del_of(key_of(key, name));
+    return remove_by(store, &del, 1, call);
+}
+
+/* Without RENAME and EVAL, which its user may not be allowed. If another process has removed the record
+ * meanwhile, the copy is removed, too. */
+static enum auth_store_result move(struct auth_store *store, const char *from, const char *to,
+                                   struct auth_store_call *call) {
+    struct auth_secret bytes = {0};
+    char keys[2][KEY_BYTES];
+    char kept[NUMBER_BYTES];
+    int64_t age_ns = 0;
+    enum auth_store_result result = get(store, from, &bytes, &age_ns, call);
+    if (result == AUTH_STORE_OK) {
+        const struct auth_redis_command commands[] = {
+            set_of(key_of(keys[1], to), &bytes, ms_of(kept, AUTH_STORE_KEPT_NS - age_ns)),
+            del_of(key_of(keys[0], from))};
+        result = remove_by(store, commands, 2, call);
+        if (result == AUTH_STORE_ABSENT)
+            (void)remove_record(store, to, call);
+    }
+    auth_secret_wipe(&bytes);
+    return result;
 }
 
 /* --- the lock --- */
@@ -145,6 +179,7 @@ static void free_redis(struct auth_store *store) {
 
 static const struct auth_store_kind kind = {.get = get,
                                             .put = put,
+                                            .move = move,
                                             .remove = remove_record,
                                             .lock = lock,
                                             .unlock = unlock,

@@ -199,14 +199,28 @@ static inline enum auth_store_result memory_get(struct auth_store *store, const 
 }
 
 static inline enum auth_store_result memory_put(struct auth_store *store, const char *name,
-                                                const struct auth_secret *bytes, int64_t age_ns,
+                                                const struct auth_secret *bytes,
                                                 struct auth_store_call *call) {
     struct memory_record *record = memory_record(memory_of(store), name);
     if (!memory_call(store, call))
         return AUTH_STORE_ERROR;
     auth_secret_wipe(&record->bytes);
-    record->put_at_ns = auth_clock_boot_ns(call->deadline.clock) - age_ns;
+    record->put_at_ns = auth_clock_boot_ns(call->deadline.clock);
     return auth_secret_append(&record->bytes, bytes->data, bytes->length) ? AUTH_STORE_OK : AUTH_STORE_ERROR;
+}
+
+static inline enum auth_store_result memory_move(struct auth_store *store, const char *from, const char *to,
+                                                 struct auth_store_call *call) {
+    struct memory_record *moved = memory_record(memory_of(store), from);
+    struct memory_record *replaced = memory_record(memory_of(store), to);
+    if (!memory_call(store, call))
+        return AUTH_STORE_ERROR;
+    if (moved->bytes.length == 0)
+        return AUTH_STORE_ABSENT;
+    auth_secret_wipe(&replaced->bytes);
+    *replaced = *moved;
+    *moved = (struct memory_record){.put_at_ns = 0};
+    return AUTH_STORE_OK;
 }
 
 static inline enum auth_store_result memory_remove(struct auth_store *store, const char *name,
@@ -249,6 +263,7 @@ static inline void memory_free(struct auth_store *store) {
 
 static const struct auth_store_kind memory_kind = {.get = memory_get,
                                                    .put = memory_put,
+                                                   .move = memory_move,
                                                    .remove = memory_remove,
                                                    .lock = memory_lock,
                                                    .unlock = memory_unlock,

@@ -26,7 +26,7 @@ static const char *at(const char *name) {
 static enum auth_store_result put(const char *name, const char *text) {
     struct auth_secret bytes = {0};
     assert_true(auth_secret_append(&bytes, text, strlen(text)));
-    enum auth_store_result result = store->kind->put(store, name, &bytes, 0, &call);
+    enum auth_store_result result = store->kind->put(store, name, &bytes, &call);
     auth_secret_wipe(&bytes);
     return result;
 }
@@ -92,6 +92,18 @@ static void makes_the_folder_and_replaces_files(void **state) {
     assert_int_equal(take_away("x"), AUTH_STORE_OK);
     assert_int_equal(take_away("x"), AUTH_STORE_ABSENT);
     assert_int_equal(result_of("x"), AUTH_STORE_ABSENT);
+}
+
+static void renames_a_record(void **state) {
+    (void)state;
+    assert_int_equal(store->kind->move(store, "x.last", "x.token", &call), AUTH_STORE_ABSENT);
+    assert_int_equal(put("x.token", "old"), AUTH_STORE_OK);
+    assert_int_equal(store->kind->move(store, "x.last", "x.token", &call), AUTH_STORE_ABSENT);
+    check("x.token", "old");
+    assert_int_equal(put("x.last", "new"), AUTH_STORE_OK);
+    assert_int_equal(store->kind->move(store, "x.last", "x.token", &call), AUTH_STORE_OK);
+    check("x.token", "new");
+    assert_int_equal(result_of("x.last"), AUTH_STORE_ABSENT);
 }
 
 static void tells_whether_a_folder_can_be_used(void **state) {
@@ -276,6 +288,13 @@ static void put_aged(const char *name, int64_t age_s) {
     assert_int_equal(utimensat(AT_FDCWD, at(name), (struct timespec[2]){then, then}, 0), 0);
 }
 
+static void lock_and_note(const char *name) {
+    struct auth_lock held;
+    assert_int_equal(lock(name, &held), AUTH_STORE_OK);
+    auth_folder_write_note(&held, "note", 4);
+    unlock(&held);
+}
+
 static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
     (void)state;
     static const char *const dead[] = {OLD ".token", OLD ".last.new-0123456789abcdef", OLD ".token.new-17-0"};
@@ -293,8 +312,8 @@ static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
     assert_int_equal(mkdir(at("folder"), 0700), 0);
     assert_int_equal(utimensat(AT_FDCWD, at("folder"), old, 0), 0);
     assert_int_equal(put("a.token", "x"), AUTH_STORE_OK);
-    check(OLD ".token", "x"); /* swept where a last reply is written, and nowhere else */
-    assert_int_equal(put("a.last", "x"), AUTH_STORE_OK);
+    check(OLD ".token", "x"); /* swept where a lock is taken, and nowhere else */
+    lock_and_note("a.lock");
     for (size_t i = 0; i < sizeof dead / sizeof *dead; i++)
         assert_int_equal(result_of(dead[i]), AUTH_STORE_ABSENT);
     for (size_t i = 0; i < sizeof unfinished / sizeof *unfinished; i++)
@@ -304,11 +323,11 @@ static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
     check(OLD ".token.new-19-2", "x");
     assert_int_equal(access(at("folder"), F_OK), 0);
     put_aged(OLD ".token", AUTH_FOLDER_DEAD_S + 60);
-    assert_int_equal(put("a.last", "y"), AUTH_STORE_OK); /* one reply follows the other: no sweep */
+    lock_and_note("a.lock"); /* one holder follows the other: no sweep */
     check(OLD ".token", "x");
-    put_aged("a.last", AUTH_FOLDER_SWEEP_S + 60);
+    put_aged("a.lock", AUTH_FOLDER_SWEEP_S + 60);
     check(OLD ".token", "x");
-    assert_int_equal(put("a.last", "z"), AUTH_STORE_OK);
+    lock_and_note("a.lock");
     assert_int_equal(result_of(OLD ".token"), AUTH_STORE_ABSENT);
 }
 
@@ -316,6 +335,7 @@ static void keeps_records_until_they_are_dead(void **state) {
     (void)state;
     put_aged(OLD ".token", AUTH_FOLDER_DEAD_S - 60);
     assert_int_equal(put(OLD ".last", "x"), AUTH_STORE_OK);
+    lock_and_note(OLD ".lock");
     check(OLD ".token", "x");
     check(OLD ".last", "x");
 }
@@ -363,6 +383,7 @@ static void leaves_no_descriptor_open(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(makes_the_folder_and_replaces_files),
+        TEST(renames_a_record),
         TEST(tells_whether_a_folder_can_be_used),
         TEST(leaves_no_temporary_behind),
         TEST(does_without_a_folder_that_is_not_ours_alone),

@@ -18,7 +18,6 @@ static struct auth_store *folder;
 
 /* A folder that tells for how long it has had each record, as a server does. */
 static int64_t told_age_ns;
-static int64_t put_age_ns;
 
 static enum auth_store_result get_aged(struct auth_store *store, const char *record, struct auth_secret *out,
                                        int64_t *age_ns, struct auth_store_call *call) {
@@ -29,11 +28,9 @@ static enum auth_store_result get_aged(struct auth_store *store, const char *rec
 }
 
 static enum auth_store_result put_aged(struct auth_store *store, const char *record,
-                                       const struct auth_secret *bytes, int64_t age_ns,
-                                       struct auth_store_call *call) {
+                                       const struct auth_secret *bytes, struct auth_store_call *call) {
     (void)store;
-    put_age_ns = age_ns;
-    return folder->kind->put(folder, record, bytes, age_ns, call);
+    return folder->kind->put(folder, record, bytes, call);
 }
 
 static const struct auth_store_kind aging_kind = {.get = get_aged, .put = put_aged};
@@ -95,7 +92,6 @@ static int clean(void **state) {
     (void)state;
     clock_here = (struct auth_clock){0};
     told_age_ns = 0;
-    put_age_ns = 0;
     (void)snprintf(command, sizeof command, "rm -rf %s/*", root);
     return system(command);
 }
@@ -172,6 +168,7 @@ static void tells_what_is_wrong_with_the_store(void **state) {
     struct auth_lock lock = {0};
     assert_int_equal(auth_records_read(&records, AUTH_RECORD_LAST, &record, &bytes), AUTH_STORE_ERROR);
     assert_int_equal(auth_records_write(&records, AUTH_RECORD_LAST, &record), AUTH_STORE_ERROR);
+    records.last_id = 1;
     assert_int_equal(auth_records_promote(&records, 1), AUTH_STORE_ERROR);
     assert_int_equal(auth_records_remove(&records, &id, 1), AUTH_STORE_ERROR);
     assert_int_equal(auth_records_remove(&records, NULL, 0), AUTH_STORE_ERROR);
@@ -182,24 +179,22 @@ static void tells_what_is_wrong_with_the_store(void **state) {
 
 static void promotes_the_last_reply_if_it_is_the_good_one(void **state) {
     (void)state;
-    struct auth_store *const stores[] = {folder, &aging};
-    told_age_ns = 5 * S;
-    for (int i = 0; i < 2; i++) {
-        struct auth_records records = records_in(stores[i]);
-        assert_int_equal(auth_records_promote(&records, 5), AUTH_STORE_ABSENT);
-        uint64_t good = write_record(&records, AUTH_RECORD_LAST, "{\"good\":1}");
-        assert_int_equal(auth_records_promote(&records, good + 1), AUTH_STORE_ABSENT);
-        assert_int_equal(id_of(&records, AUTH_RECORD_TOKEN), 0);
-        assert_int_equal(auth_records_promote(&records, good), AUTH_STORE_OK);
-        assert_true(id_of(&records, AUTH_RECORD_TOKEN) == good);
-        assert_int_equal(put_age_ns, i * told_age_ns); /* which must not begin anew */
-        uint64_t bad = write_record(&records, AUTH_RECORD_LAST, "{\"bad\":1}");
-        assert_int_equal(auth_records_promote(&records, good), AUTH_STORE_ABSENT);
-        assert_true(id_of(&records, AUTH_RECORD_TOKEN) == good);
-        assert_true(id_of(&records, AUTH_RECORD_LAST) == bad);
-        records.store = folder;
-        assert_int_equal(auth_records_remove(&records, NULL, 0), AUTH_STORE_OK);
-    }
+    struct auth_records records = records_in(folder);
+    assert_int_equal(auth_records_promote(&records, 0), AUTH_STORE_ABSENT);
+    assert_int_equal(auth_records_promote(&records, 5), AUTH_STORE_ABSENT);
+    uint64_t good = write_record(&records, AUTH_RECORD_LAST, "{\"good\":1}");
+    assert_int_equal(auth_records_promote(&records, good), AUTH_STORE_ABSENT); /* not read yet */
+    assert_true(id_of(&records, AUTH_RECORD_LAST) == good);
+    assert_int_equal(auth_records_promote(&records, good + 1), AUTH_STORE_ABSENT);
+    assert_int_equal(id_of(&records, AUTH_RECORD_TOKEN), 0);
+    assert_int_equal(auth_records_promote(&records, good), AUTH_STORE_OK);
+    assert_true(id_of(&records, AUTH_RECORD_TOKEN) == good);
+    assert_int_equal(id_of(&records, AUTH_RECORD_LAST), 0);
+    uint64_t bad = write_record(&records, AUTH_RECORD_LAST, "{\"bad\":1}");
+    assert_true(id_of(&records, AUTH_RECORD_LAST) == bad);
+    assert_int_equal(auth_records_promote(&records, good), AUTH_STORE_ABSENT);
+    assert_true(id_of(&records, AUTH_RECORD_TOKEN) == good);
+    assert_true(id_of(&records, AUTH_RECORD_LAST) == bad);
 }
 
 static void removes_those_that_are_named(void **state) {
@@ -224,26 +219,24 @@ static void removes_those_that_are_named(void **state) {
 /* A folder in which another process acts between two calls of this one. */
 static uint64_t good_id;
 static int gets_until_promotion;
-static bool is_removed_before_put;
 
 static enum auth_store_result get_between(struct auth_store *store, const char *record,
                                           struct auth_secret *out, int64_t *age_ns,
                                           struct auth_store_call *call) {
     (void)store;
     struct auth_records others = records_in(folder);
+    others.last_id = good_id;
     if (--gets_until_promotion == 0)
         (void)auth_records_promote(&others, good_id);
     return folder->kind->get(folder, record, out, age_ns, call);
 }
 
-static enum auth_store_result put_between(struct auth_store *store, const char *record,
-                                          const struct auth_secret *bytes, int64_t age_ns,
-                                          struct auth_store_call *call) {
+static enum auth_store_result move_between(struct auth_store *store, const char *from, const char *to,
+                                           struct auth_store_call *call) {
     (void)store;
     struct auth_records others = records_in(folder);
-    if (is_removed_before_put)
-        assert_int_equal(auth_records_remove(&others, &good_id, 1), AUTH_STORE_OK);
-    return folder->kind->put(folder, record, bytes, age_ns, call);
+    assert_int_equal(auth_records_remove(&others, &good_id, 1), AUTH_STORE_OK);
+    return folder->kind->move(folder, from, to, call);
 }
 
 static enum auth_store_result remove_between(struct auth_store *store, const char *record,
@@ -256,17 +249,16 @@ static enum auth_store_result remove_between(struct auth_store *store, const cha
 static void removes_what_is_being_promoted(void **state) {
     (void)state;
     static const struct auth_store_kind kind = {
-        .get = get_between, .put = put_between, .remove = remove_between};
+        .get = get_between, .move = move_between, .remove = remove_between};
     struct auth_store between = {.kind = &kind};
-    struct auth_records records = records_in(folder);
-    good_id = write_record(&records, AUTH_RECORD_LAST, "{}");
-    records.store = &between;
-    is_removed_before_put = true;
+    struct auth_records plain = records_in(folder);
+    struct auth_records records = records_in(&between);
+    good_id = write_record(&plain, AUTH_RECORD_LAST, "{}");
+    records.last_id = good_id;
     assert_int_equal(auth_records_promote(&records, good_id), AUTH_STORE_ABSENT);
-    is_removed_before_put = false;
     assert_int_equal(id_of(&records, AUTH_RECORD_TOKEN), 0);
     for (int gets = 1; gets <= 2; gets++) {
-        good_id = write_record(&records, AUTH_RECORD_LAST, "{}");
+        good_id = write_record(&plain, AUTH_RECORD_LAST, "{}");
         gets_until_promotion = gets;
         assert_int_equal(auth_records_remove(&records, &good_id, 1), AUTH_STORE_OK);
         assert_int_equal(id_of(&records, AUTH_RECORD_TOKEN), 0);
@@ -316,8 +308,7 @@ static void write_foreign(struct auth_records *records, struct auth_record recor
     memset(record.boot_id, 0x5A, sizeof record.boot_id);
     record.id = 1;
     assert_true(auth_seal_encrypt(&bytes, &record, &key, name));
-    assert_int_equal(records->store->kind->put(records->store, last, &bytes, 0, &records->call),
-                     AUTH_STORE_OK);
+    assert_int_equal(records->store->kind->put(records->store, last, &bytes, &records->call), AUTH_STORE_OK);
     auth_secret_wipe(&bytes);
 }
 

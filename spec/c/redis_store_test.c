@@ -193,7 +193,7 @@ static enum auth_store_result put_until(struct auth_store *store, size_t length,
     memset(bytes.data, 'x', length);
     bytes.length = length;
     call.deadline = deadline;
-    enum auth_store_result result = store->kind->put(store, "n.token", &bytes, 0, &call);
+    enum auth_store_result result = store->kind->put(store, "n.token", &bytes, &call);
     auth_secret_wipe(&bytes);
     return result;
 }
@@ -734,20 +734,23 @@ static void keeps_records(void **state) {
     free_store(store);
 }
 
-static void keeps_the_age_of_a_copy(void **state) {
+static void keeps_the_age_of_a_record_that_it_renames(void **state) {
     (void)state;
     NEEDS_REDIS();
     struct auth_store *store = user_of(&redis);
     struct auth_secret bytes = {0};
     int64_t age_ns = 0;
+    (void)cli(&redis, "set 'central-auth:{n}.last' new px 80000000");
+    (void)cli(&redis, "set 'central-auth:{n}.token' old px 1000");
     call.deadline = in_ms(LONG_MS);
-    assert_true(auth_secret_append(&bytes, "x", 1));
-    assert_int_equal(store->kind->put(store, "n.token", &bytes, 10000000 * MS, &call), AUTH_STORE_OK);
+    assert_int_equal(store->kind->move(store, "n.last", "n.token", &call), AUTH_STORE_OK);
+    assert_string_equal(cli(&redis, "exists 'central-auth:{n}.last'"), "0");
     assert_in_range(atol(cli(&redis, "pttl 'central-auth:{n}.token'")), 79990000, 80000000);
     assert_int_equal(store->kind->get(store, "n.token", &bytes, &age_ns, &call), AUTH_STORE_OK);
+    assert_content(bytes, "new");
     assert_in_range(age_ns, 10000000 * MS, 10010000 * MS);
-    assert_int_equal(store->kind->put(store, "n.token", &bytes, 2 * AUTH_STORE_KEPT_NS, &call),
-                     AUTH_STORE_OK);
+    assert_int_equal(store->kind->move(store, "n.last", "n.token", &call), AUTH_STORE_ABSENT);
+    assert_int_equal(get(store), AUTH_STORE_OK);
     auth_secret_wipe(&bytes);
     free_store(store);
 }
@@ -1079,7 +1082,7 @@ int main(void) {
         cmocka_unit_test(tries_each_address_of_a_name),
         cmocka_unit_test(keeps_its_descriptor_away_from_others),
         cmocka_unit_test(keeps_records),
-        cmocka_unit_test(keeps_the_age_of_a_copy),
+        cmocka_unit_test(keeps_the_age_of_a_record_that_it_renames),
         cmocka_unit_test(takes_what_is_of_another_type_for_absent),
         cmocka_unit_test(is_reached_by_socket_and_in_other_databases),
         cmocka_unit_test(gives_a_lease_to_one_holder),
