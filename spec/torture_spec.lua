@@ -274,7 +274,7 @@ describe("without memory #torture #slow", function()
 
     for name, call in pairs {
       secret = function() return core.secret(("x"):rep(1000)) end,
-      secret_file_problem = function() return core.secret_file_problem(folder .. "/file") end,
+      read_file_hidden = function() return core.read_file(folder .. "/file", true) end,
       read_secret = function() return core.read_secret({ kind = "command", value = "printf hush" }, 5) end,
       ["read_secret from a file"] = function()
         return core.read_secret({ kind = "file", value = folder .. "/file" }, 5)

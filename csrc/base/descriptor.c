@@ -157,15 +157,11 @@ void auth_descriptor_withhold(int fd) {
     }
 }
 
-void auth_descriptor_forget(int fd) {
-    for (size_t i = 0; i < AUTH_DESCRIPTOR_WITHHELD_MAX; i++)
-        if (replace(&withheld[i], fd, FREE))
-            return;
-}
-
 void auth_descriptor_close(int fd) {
     int error = errno;
-    auth_descriptor_forget(fd);
+    bool was_withheld = false;
+    for (size_t i = 0; i < AUTH_DESCRIPTOR_WITHHELD_MAX && !was_withheld; i++)
+        was_withheld = replace(&withheld[i], fd, FREE);
     close(fd);
     errno = error;
 }

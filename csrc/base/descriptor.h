@@ -27,10 +27,9 @@ void auth_descriptor_hide_pair(int fd);
 #define AUTH_DESCRIPTOR_WITHHELD_MAX 512
 void auth_descriptor_withhold(int fd);
 
-/* Closes it, withheld or not; `forget` is for what something else closes then. Both keep errno. Not in a
- * forked child, where the number may be another file's. */
+/* Closes it, withheld or not, and keeps errno. Not in a forked child, where the number may be another file's.
+ */
 void auth_descriptor_close(int fd);
-void auth_descriptor_forget(int fd);
 
 /* Whether it is open and other programs inherit it. */
 bool auth_descriptor_is_inherited(int fd);

@@ -85,46 +85,30 @@ static int read_secret(lua_State *L) {
     return read ? 1 : auth_lua_fail(L, problem);
 }
 
-/* Reads the file and pushes what is wrong with it; nil: nothing. Returns an errno. */
-static int read_and_explain(lua_State *L, struct auth_secret *content, struct auth_file_access *access) {
-    char text[PATH_MAX + AUTH_SECRET_PROBLEM_MAX];
-    const char *path = luaL_checkstring(L, 1);
-    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), content, access);
-    auth_file_explain(error, access, path, text, sizeof text);
-    lua_pushstring(L, text[0] != '\0' ? text : NULL); /* nil for NULL */
-    return error;
-}
-
-/* secret_file_problem(path) -> why a secret must not be read from this file | nil */
-static int secret_file_problem(lua_State *L) {
-    struct auth_file_access access = {0};
-    struct auth_secret *content = auth_lua_new_secret(L);
-    (void)read_and_explain(L, content, &access);
-    auth_secret_wipe(content);
-    return 1;
-}
-
-/* read_file(path) -> text, why it must not contain a secret, or nil | nil, the problem, and its kind if it is
- * "absent", "foreign" (another user's) or "closed" (no permission to read) */
+/* read_file(path [, hidden]) -> text, why it must not contain a secret, or nil | nil, the problem, and its
+ * kind if it is "absent", "foreign" (another user's) or "closed" (no permission to read). With `hidden` the
+ * text is nil, too. */
 static int read_file(lua_State *L) {
+    char problem[PATH_MAX + AUTH_SECRET_PROBLEM_MAX];
     struct auth_file_access access = {0};
+    const char *path = luaL_checkstring(L, 1);
+    bool hidden = lua_toboolean(L, 2) != 0;
     struct auth_secret *content = auth_lua_new_secret(L);
-    int error = read_and_explain(L, content, &access);
-    bool is_good =
-        error == 0 && (access.verdict == AUTH_FILE_TRUSTED || access.verdict == AUTH_FILE_READABLE);
+    int error = auth_file_read(path, getenv("CREDENTIALS_DIRECTORY"), content, &access);
+    auth_file_explain(error, &access, path, problem, sizeof problem);
     bool is_foreign = access.verdict == AUTH_FILE_LINK || access.verdict == AUTH_FILE_OWNER;
-    if (is_good)
+    bool is_good = error == 0 && !is_foreign && access.verdict != AUTH_FILE_WRITABLE;
+    if (is_good && !hidden)
         lua_pushlstring(L, content->data != NULL ? (const char *)content->data : "", content->length);
     else
         lua_pushnil(L);
-    lua_insert(L, -2);
     auth_secret_wipe(content);
-    if (is_good)
-        return 2;
-    lua_pushstring(L, error == ENOENT || error == ENOTDIR ? "absent"
-                      : error == EACCES                   ? "closed"
-                      : error == 0 && is_foreign          ? "foreign"
-                                                          : NULL);
+    lua_pushstring(L, problem[0] != '\0' ? problem : NULL); /* nil for NULL */
+    lua_pushstring(L, is_good                               ? NULL
+                      : error == ENOENT || error == ENOTDIR ? "absent"
+                      : error == EACCES                     ? "closed"
+                      : error == 0 && is_foreign            ? "foreign"
+                                                            : NULL);
     return 3;
 }
 
@@ -261,7 +245,6 @@ void auth_lua_open_secret(lua_State *L) {
         {"length", length}, {"reveal", reveal}, {"equal", equal},          {"wipe", wipe},
         {"__gc", wipe},     {"__close", wipe},  {"__tostring", to_string}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"secret", from_string},
-                                         {"secret_file_problem", secret_file_problem},
                                          {"secret_problem", secret_problem},
                                          {"read_secret", read_secret},
                                          {"read_file", read_file},

@@ -142,8 +142,8 @@ static void closes_in_a_child_what_is_withheld(void **state) {
     assert_false(is_open_in_child(file));
     assert_true(is_open_in_child(other));
     assert_true(is_open(ours));
-    auth_descriptor_forget(ours);
-    auth_descriptor_forget(other);
+    auth_descriptor_close(ours);
+    assert_int_equal(eventfd(0, EFD_CLOEXEC), ours); /* another one has its number */
     assert_true(is_open_in_child(ours));
     assert_int_equal(dup2(ours, file), file); /* another file has its number */
     assert_true(is_open_in_child(file));

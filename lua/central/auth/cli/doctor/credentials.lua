@@ -49,7 +49,7 @@ local function files(found, report)
       report("ok", name, ("%s can be read (from %s)"):format(found[name], found.from[name]))
     end
   end
-  local problem = found.key_file and core.secret_file_problem(found.key_file)
+  local problem = found.key_file and select(2, core.read_file(found.key_file, true))
   if problem then
     local fault, advice = split_advice(problem)
     report("note", "key_file", found.key_file .. " " .. fault, advice)
