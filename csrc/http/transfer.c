@@ -144,8 +144,9 @@ static CURLM *new_multi(void) {
     return multi;
 }
 
-/* The pair by which the thread of a resolver says that it is done. */
-static void hide_resolver(CURLM *multi) {
+/* Hides the pair by which the thread of a resolver says that it is done. Whether libcurl waits for anything.
+ */
+static bool hide_resolver(CURLM *multi) {
     fd_set sets[3];
     int last = -1;
     for (int i = 0; i < 3; i++)
@@ -154,6 +155,7 @@ static void hide_resolver(CURLM *multi) {
     for (int fd = 0; fd <= last; fd++)
         if (FD_ISSET(fd, &sets[0]) && auth_descriptor_is_inherited(fd))
             auth_descriptor_hide_pair(fd);
+    return last >= 0;
 }
 
 static bool has_passed(CURL *easy, CURLINFO timer) {
@@ -161,12 +163,14 @@ static bool has_passed(CURL *easy, CURLINFO timer) {
     return curl_easy_getinfo(easy, timer, &at_us) == CURLE_OK && at_us > 0;
 }
 
+/* libcurl 7.88 closes the connection to an address that refuses, and tries the next one only when it is
+ * called again: as it waits for nothing then, at once. */
 static CURLMcode perform(struct auth_transfer *transfer, int *running) {
-    CURL *newest = transfer->second != NULL ? transfer->second : transfer->easy;
     bool shielded = auth_descriptor_shield();
     CURLMcode error = curl_multi_perform(transfer->multi, running);
-    if (error == CURLM_OK && *running > 0 && !has_passed(newest, CURLINFO_NAMELOOKUP_TIME_T))
-        hide_resolver(transfer->multi);
+    bool connects = *running > 0 && (!transfer->ready || transfer->second != NULL);
+    if (error == CURLM_OK && connects && !hide_resolver(transfer->multi))
+        error = curl_multi_perform(transfer->multi, running);
     if (shielded)
         auth_descriptor_unshield();
     return error;
