@@ -31,7 +31,7 @@ in_folders = $(foreach folder,$(1),$(patsubst csrc/%.c,%,$(wildcard csrc/$(folde
 CORE    := $(filter-out $(addprefix lua/,ltransfer lconsole lredis),$(call in_folders,lua cache base)) fetch/secret_source fetch/secret_command
 HTTP    := lua/ltransfer lua/lauth $(call in_folders,fetch http worker cache base)
 CONSOLE := lua/lconsole lua/lauth $(call in_folders,base)
-REDIS   := lua/lredis lua/lauth $(call in_folders,redis worker cache base) http/trust
+REDIS   := lua/lredis lua/lauth $(call in_folders,redis http worker cache base)
 LUAS := $(sort $(shell cd lua && find central -name '*.lua'))
 HELP := $(BUILD)/lua/central/auth/help_texts.lua
 # What core.so holds precompiled: all but the sandbox, the command, but for what prints a token, and the file by which
@@ -43,8 +43,8 @@ MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox
         check-valgrind check-deb check-debian install uninstall dist deb clean versions deps-%
 .DEFAULT_GOAL := build
 
-# Redis is for who has hiredis and OpenSSL.
-REDIS_PC  := hiredis openssl
+# Redis is for who has hiredis.
+REDIS_PC  := hiredis
 HAS_REDIS := $(shell $(PKG_CONFIG) --exists $(REDIS_PC) 2>/dev/null && echo yes)
 OBJECTS   := core http console $(if $(HAS_REDIS),redis)
 COMPLETIONS := $(addprefix $(BUILD)/completions/,bash zsh fish)
@@ -109,7 +109,7 @@ $(COMPLETIONS):
 $(BUILD)/central/auth/redis.so: $(REDIS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "ld $@"
-	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(REDIS_PC) libsodium) -lm
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl $(REDIS_PC) libsodium) -lm
 
 $(BUILD)/obj/redis/%.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(REDIS_PC)))
 

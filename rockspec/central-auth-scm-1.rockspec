@@ -25,7 +25,7 @@ dependencies = {
   "argparse",
 }
 
--- libcurl, libsodium and, for Redis, hiredis and OpenSSL: the Makefile finds them, and says what is missing or too old.
+-- libcurl, libsodium and, for Redis, hiredis: the Makefile finds them, and says what is missing or too old.
 build = {
   type = "make",
   build_target = "build",

@@ -39,6 +39,7 @@ struct auth_reply {
     enum auth_transfer_reached reached;
     bool sent_twice;              /* because a kept connection was silent: the server may have acted twice */
     long proxy_status;            /* of a CONNECT request that was refused; else 0 */
+    long os_error;                /* an errno: why there is no connection; 0: not known */
     struct auth_instant sent;     /* before the request left: a token's life starts here */
     struct auth_instant received; /* when it was complete, or had failed */
     int64_t date_s;               /* the Date header, since 1970; -1 without */

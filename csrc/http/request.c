@@ -43,10 +43,10 @@ static void choose_proxy(struct auth_request *request) {
 }
 
 #define STRING(name) offsetof(struct auth_request, name)
-static const size_t strings[] = {STRING(url),        STRING(method),          STRING(headers),
-                                 STRING(user_agent), STRING(ca_file),         STRING(ca_path),
-                                 STRING(crl_file),   STRING(cert_file),       STRING(key_file),
-                                 STRING(proxy),      STRING(proxy_exceptions)};
+static const size_t strings[] = {STRING(url),        STRING(method),           STRING(headers),
+                                 STRING(user_agent), STRING(ca_file),          STRING(ca_path),
+                                 STRING(crl_file),   STRING(cert_file),        STRING(key_file),
+                                 STRING(proxy),      STRING(proxy_exceptions), STRING(socket_path)};
 enum { STRINGS = sizeof strings / sizeof *strings };
 
 static char **string_at(struct auth_request *request, size_t i) {

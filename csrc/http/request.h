@@ -36,6 +36,10 @@ struct auth_request {
      * but no refusal of a second PUT or DELETE, as the first may be the reason for it. */
     bool no_repeat;
     bool trace; /* the reply has one */
+    /* Only connects, and with https speaks TLS: the connection is for auth_transfer_send and _receive, and
+     * stays until the next start, cancel or free. */
+    bool connect_only;
+    const char *socket_path; /* of a Unix socket, in place of host and port of the URL */
 };
 
 /* Reads what a request needs of the environment: the proxy and its exceptions, where `url` is to be asked

@@ -36,6 +36,7 @@ struct auth_transfer {
     CURL *second;         /* the same request on a new connection, as the kept one was silent; NULL: none */
     const CURL *heard;    /* the one of the two whose reply has begun */
     bool changes;         /* what it asks for: PUT or DELETE */
+    bool connect_only;    /* it stays under way once it is connected, or libcurl would close the connection */
     int64_t second_at_ns; /* boot time at which to see whether a second one is needed; 0: never */
     struct auth_clock clock;
     bool partial_trust; /* see struct auth_trust */
@@ -358,6 +359,11 @@ static CURLcode set_transfer(struct auth_transfer *transfer, const struct auth_r
         SET(CURLOPT_DEBUGFUNCTION, take_trace);
         SET(CURLOPT_DEBUGDATA, (void *)transfer);
     }
+    if (request->connect_only) {
+        SET(CURLOPT_CONNECT_ONLY, 1L);
+        SET(CURLOPT_SSL_ENABLE_ALPN, 0L); /* it is not HTTP that will be spoken */
+        SET(CURLOPT_UNIX_SOCKET_PATH, request->socket_path);
+    }
     if (request->proxy != NULL) /* which is not sent our header lines */
         SET(CURLOPT_USERAGENT, request->user_agent);
     return error;
@@ -434,6 +440,8 @@ static uint64_t fingerprint(const struct auth_transfer *transfer, const struct a
                                  trust->partial ? "partial" : NULL,
                                  request->no_repeat ? "once" : NULL,
                                  request->trace ? "trace" : NULL,
+                                 request->connect_only ? "connect" : NULL,
+                                 request->socket_path,
                                  has_body(request) ? "body" : NULL}; /* which only a reset takes back */
     uint64_t hash = transfer->fingerprint;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -510,7 +518,7 @@ static void clear(struct auth_transfer *transfer) {
 static bool start(struct auth_transfer *transfer, const struct auth_request *request) {
     struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
     auth_transfer_cancel(transfer);
-    auth_trust_complete_by_system(&trust);
+    auth_trust_complete(&trust);
     if (!follow_files(transfer, request, &trust))
         return refuse_handles(transfer);
     if (transfer->key_encrypted)
@@ -522,6 +530,7 @@ static bool start(struct auth_transfer *transfer, const struct auth_request *req
         auth_secret_wipe(&transfer->reply.body);
     transfer->reply.body.plain = request->body_max > 0;
     transfer->partial_trust = trust.partial;
+    transfer->connect_only = request->connect_only;
     transfer->timeout_ms = request->timeout_ms;
     CURLcode error = set_options(transfer, request, &trust);
     if (error == CURLE_OK)
@@ -644,6 +653,7 @@ static void tell_way(struct auth_transfer *transfer) {
     long connections = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections);
     curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+    curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &reply->os_error);
     reply->proxy_status = connect_status >= 300 ? connect_status : 0;
     if (transfer->ready)
         reply->reached = AUTH_TRANSFER_SERVER;
@@ -682,7 +692,8 @@ static bool step(struct auth_transfer *transfer) {
     tell_way(transfer);
     if (transfer->reply.failure == AUTH_TRANSFER_NETWORK && transfer->reply.proxy_status >= 400)
         transfer->reply.failure = AUTH_TRANSFER_CONNECT; /* the proxy said no */
-    stop(transfer);
+    if (!transfer->connect_only || result != CURLE_OK)
+        stop(transfer);
     return true;
 }
 
@@ -784,6 +795,31 @@ const struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer,
 
 const struct auth_reply *auth_transfer_reply(const struct auth_transfer *transfer) {
     return &transfer->reply;
+}
+
+/* --- the connection alone --- */
+
+/* Whether it goes on. */
+static bool moved(struct auth_transfer *transfer, CURLcode error, size_t *count) {
+    if (error == CURLE_AGAIN)
+        *count = 0;
+    if (error == CURLE_AGAIN || (error == CURLE_OK && *count > 0))
+        return true;
+    return fail(transfer, error == CURLE_OK ? CURLE_GOT_NOTHING : error);
+}
+
+bool auth_transfer_send(struct auth_transfer *transfer, const void *bytes, size_t length, size_t *count) {
+    return moved(transfer, curl_easy_send(transfer->easy, bytes, length, count), count);
+}
+
+bool auth_transfer_receive(struct auth_transfer *transfer, void *bytes, size_t size, size_t *count) {
+    return moved(transfer, curl_easy_recv(transfer->easy, bytes, size, count), count);
+}
+
+int auth_transfer_descriptor(const struct auth_transfer *transfer) {
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd);
+    return fd;
 }
 
 /* --- the end --- */

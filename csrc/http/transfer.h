@@ -53,6 +53,16 @@ const struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer,
  */
 const struct auth_reply *auth_transfer_reply(const struct auth_transfer *transfer);
 
+/* On the connection of a request with `connect_only` that has not failed. What can be sent is, or what has
+ * come is received, without waiting: `count` of the bytes, 0: none now, see `auth_transfer_descriptor`.
+ * Receive until then, for TLS may hold more than the descriptor shows. false: the connection was closed or
+ * broke, and the reply says why. Within the gate. */
+bool auth_transfer_send(struct auth_transfer *transfer, const void *bytes, size_t length, size_t *count);
+bool auth_transfer_receive(struct auth_transfer *transfer, void *bytes, size_t size, size_t *count);
+
+/* Its descriptor, to poll and nothing else. -1: there is none. */
+int auth_transfer_descriptor(const struct auth_transfer *transfer);
+
 /* Cancels the request, wipes the reply; does not wait for a resolver. Safe to call without a request. */
 void auth_transfer_cancel(struct auth_transfer *transfer);
 

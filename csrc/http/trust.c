@@ -96,23 +96,10 @@ static bool is_system_folder_hashed(void) {
     return true;
 }
 
-void auth_trust_complete_by_system(struct auth_trust *trust) {
+void auth_trust_complete(struct auth_trust *trust) {
     trust->partial = trust->file == NULL && trust->path == NULL && is_system_folder_hashed();
     if (trust->partial)
         trust->path = system_folder;
-}
-
-static const char *from_environment(const char *name) {
-    const char *value = getenv(name);
-    return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-void auth_trust_complete(struct auth_trust *trust) {
-    if (trust->file == NULL && trust->path == NULL) {
-        trust->file = from_environment("SSL_CERT_FILE");
-        trust->path = from_environment("SSL_CERT_DIR");
-    }
-    auth_trust_complete_by_system(trust);
 }
 
 bool auth_trust_is_encrypted(const char *key_file) {

@@ -1,20 +1,16 @@
 /* Connections; the contract is in the header. hiredis parses replies and does nothing else: what it sends it
- * would keep unwiped, the password included. What is done inside hiredis and OpenSSL is done within the gate.
+ * would keep unwiped, the password included.
  * SPDX-License-Identifier: MIT */
 #include "redis/redis_connection.h"
-#include "base/descriptor.h"
-#include "http/trust.h"
-#include "redis/redis_dial.h"
 #include "worker/gate.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define TLS_FAILS "TLS fails: %s"
+#define NO_ANSWER "it does not answer in time"
+#define NO_MEMORY "no memory"
 
 enum {
     NUMBER_BYTES = 24,
@@ -30,26 +26,22 @@ static enum auth_store_result fail(struct auth_store_call *call, const char *tex
 
 /* --- opening and closing --- */
 
-/* Once: the server may have answered and closed the connection. false: it broke. */
-static bool read_in(struct auth_redis_connection *connection) {
+/* Once: the server may have answered and closed the connection. `got` bytes, 0: none have come. false: it
+ * broke. */
+static bool read_in(struct auth_redis_connection *connection, size_t *got) {
     char bytes[READ_BYTES];
-    ssize_t got = connection->session != NULL ? auth_redis_tls_read(connection->session, bytes, sizeof bytes)
-                                              : read(connection->fd, bytes, sizeof bytes);
-    if (got <= 0)
-        return got < 0 && (errno == EAGAIN || errno == EINTR);
-    return redisReaderFeed(connection->reader, bytes, (size_t)got) == REDIS_OK;
+    return auth_transfer_receive(connection->transfer, bytes, sizeof bytes, got) &&
+           redisReaderFeed(connection->reader, bytes, *got) == REDIS_OK;
 }
 
 static bool write_out(struct auth_redis_connection *connection) {
     struct auth_secret *unsent = &connection->unsent;
-    while (unsent->length > 0) {
-        ssize_t put = connection->session != NULL
-                          ? auth_redis_tls_write(connection->session, unsent->data, unsent->length)
-                          : send(connection->fd, unsent->data, unsent->length, MSG_NOSIGNAL);
-        if (put < 0)
-            return errno == EAGAIN || errno == EINTR;
-        memmove(unsent->data, unsent->data + put, unsent->length - (size_t)put);
-        auth_secret_truncate(unsent, unsent->length - (size_t)put);
+    size_t sent = 1;
+    while (unsent->length > 0 && sent > 0) {
+        if (!auth_transfer_send(connection->transfer, unsent->data, unsent->length, &sent))
+            return false;
+        memmove(unsent->data, unsent->data + sent, unsent->length - sent);
+        auth_secret_truncate(unsent, unsent->length - sent);
     }
     return true;
 }
@@ -63,18 +55,17 @@ static void free_replies(struct auth_redis_connection *connection) {
 /* Reads the replies to what was sent without waiting, or else closing would reset the connection, and the
  * server might not see the last command. */
 static void disconnect(struct auth_redis_connection *connection) {
-    if (connection->fd < 0 || !auth_gate_enter())
+    size_t got = 0;
+    if (connection->transfer == NULL || !auth_gate_enter())
         return;
     if (connection->unawaited > 0)
-        (void)read_in(connection);
-    auth_redis_tls_end(connection->session);
-    auth_descriptor_close(connection->fd);
+        (void)read_in(connection, &got);
+    auth_transfer_free(connection->transfer);
     free_replies(connection);
     if (connection->reader != NULL)
         redisReaderFree(connection->reader);
     auth_secret_wipe(&connection->unsent);
-    connection->fd = -1;
-    connection->session = NULL;
+    connection->transfer = NULL;
     connection->reader = NULL;
     connection->unawaited = 0;
     connection->failed = false;
@@ -92,24 +83,43 @@ static void *refuse_array(const redisReadTask *task, int elements) {
     return NULL;
 }
 
-/* Takes the descriptor over. false: `why` says why. Within the gate. */
-static bool set_up(struct auth_redis_connection *connection, int fd) {
-    const char *problem = NULL;
-    connection->fd = fd;
+/* false: no memory. */
+static bool open_reader(struct auth_redis_connection *connection) {
     connection->reader = redisReaderCreate();
-    if (connection->reader == NULL) {
-        (void)snprintf(connection->why, sizeof connection->why, "no memory");
+    if (connection->reader == NULL)
         return false;
-    }
     connection->reply_functions = *connection->reader->fn;
     connection->reply_functions.createArray = refuse_array;
     connection->reader->fn = &connection->reply_functions;
-    if (connection->tls)
-        problem = auth_redis_tls_begin(fd, connection->host, connection->ca_file, connection->ca_path,
-                                       &connection->session);
-    if (problem != NULL)
-        (void)snprintf(connection->why, sizeof connection->why, TLS_FAILS, problem);
-    return problem == NULL;
+    return true;
+}
+
+static const char *describe_timeout(enum auth_transfer_reached reached) {
+    if (reached == AUTH_TRANSFER_NOTHING)
+        return "its name cannot be resolved in time";
+    return reached == AUTH_TRANSFER_ADDRESS ? strerror(ETIMEDOUT) : NO_ANSWER;
+}
+
+/* Why there is no connection, or why it broke. */
+static const char *describe_failure(struct auth_redis_connection *connection) {
+    const struct auth_reply *reply = auth_transfer_reply(connection->transfer);
+    switch (reply->failure) {
+    case AUTH_TRANSFER_RESOLVE:
+        return "its name has no address";
+    case AUTH_TRANSFER_CONNECT:
+        return reply->os_error != 0 ? strerror((int)reply->os_error) : "it cannot be connected to";
+    case AUTH_TRANSFER_TIMEOUT:
+        return describe_timeout(reply->reached);
+    case AUTH_TRANSFER_CONFIG:
+        return "TLS fails: the ca_file, or the system's trust store, cannot be used";
+    case AUTH_TRANSFER_TLS:
+        (void)snprintf(connection->why, sizeof connection->why, "TLS fails: %s", reply->message);
+        return connection->why;
+    case AUTH_TRANSFER_MEMORY:
+        return NO_MEMORY;
+    default:
+        return "it closed the connection";
+    }
 }
 
 /* --- commands and replies --- */
@@ -164,15 +174,11 @@ static enum auth_store_result check_replies(struct auth_redis_connection *connec
 
 static const char *fault(struct auth_redis_connection *connection) {
     const redisReader *reader = connection->reader;
-    const char *problem = auth_redis_tls_problem(connection->session);
     if (reader->len > AUTH_STORE_RECORD_MAX)
         return "its answer is too long";
     if (reader->err == REDIS_ERR_PROTOCOL || reader->err == REDIS_ERR_OOM)
         return "what answers is not a Redis server";
-    if (problem == NULL)
-        return "it closed the connection";
-    (void)snprintf(connection->why, sizeof connection->why, TLS_FAILS, problem);
-    return connection->why;
+    return describe_failure(connection);
 }
 
 /* "*2": two words follow; "$4": a word of four bytes. */
@@ -200,10 +206,8 @@ static bool append_command(struct auth_redis_connection *connection,
 
 enum progress { GOES_ON, COMPLETE, BROKEN };
 
-/* Writes and reads what it can without waiting, and parses what was read. */
-static enum progress advance(struct auth_redis_connection *connection, int count) {
-    if (!write_out(connection) || !read_in(connection) ||
-        connection->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
+static enum progress parse(struct auth_redis_connection *connection, int count) {
+    if (connection->reader->len > AUTH_STORE_RECORD_MAX + SLACK_BYTES)
         return BROKEN;
     while (connection->reply_count < count) {
         void *reply = NULL;
@@ -221,15 +225,29 @@ static enum progress advance(struct auth_redis_connection *connection, int count
     return COMPLETE;
 }
 
+/* Writes and reads what it can without waiting, and parses what was read. */
+static enum progress advance(struct auth_redis_connection *connection, int count) {
+    enum progress progress = GOES_ON;
+    for (size_t got = 1; progress == GOES_ON && got > 0;) {
+        if (!write_out(connection) || !read_in(connection, &got))
+            return BROKEN;
+        progress = parse(connection, count);
+    }
+    return progress;
+}
+
 static bool wait_for_server(struct auth_redis_connection *connection, const struct auth_deadline *deadline) {
-    short events = auth_redis_tls_awaits(connection->session);
-    if (events == 0)
-        events = connection->unsent.length > 0 ? POLLIN | POLLOUT : POLLIN;
-    return auth_redis_wait(connection->fd, events, deadline);
+    struct pollfd ready = {.fd = auth_transfer_descriptor(connection->transfer),
+                           .events = connection->unsent.length > 0 ? POLLIN | POLLOUT : POLLIN};
+    do {
+        if (auth_deadline_is_over(deadline)) /* however busy the descriptor is */
+            return false;
+    } while (!auth_deadline_poll(deadline, &ready, 1, INT64_MAX));
+    return true;
 }
 
 static const char *deadline_problem(const struct auth_deadline *deadline) {
-    return auth_deadline_is_cancelled(deadline) ? "cancelled" : "it does not answer in time";
+    return auth_deadline_is_cancelled(deadline) ? "cancelled" : NO_ANSWER;
 }
 
 /* Sends the commands and waits for a reply to each of them. ERROR without a connection: it broke. */
@@ -240,7 +258,7 @@ static enum auth_store_result exchange(struct auth_redis_connection *connection,
     for (int i = 0; i < count; i++)
         if (!append_command(connection, &commands[i])) {
             connection->failed = true;
-            return fail(call, "no memory");
+            return fail(call, NO_MEMORY);
         }
     for (bool first = true; progress == GOES_ON; first = false) {
         if (!auth_gate_enter())
@@ -280,20 +298,17 @@ static enum auth_store_result authenticate(struct auth_redis_connection *connect
 
 static enum auth_store_result connect_to_server(struct auth_redis_connection *connection,
                                                 struct auth_store_call *call) {
-    int fd =
-        auth_redis_dial(connection->path, connection->host, connection->port, &call->deadline, &call->why);
-    if (fd < 0)
-        return auth_deadline_is_cancelled(&call->deadline) ? fail(call, deadline_problem(&call->deadline))
-                                                           : AUTH_STORE_ERROR;
-    if (!auth_gate_enter()) {
-        auth_descriptor_close(fd);
-        return fail(call, "the process exits");
-    }
-    bool begun = set_up(connection, fd);
-    if (!begun)
-        disconnect(connection);
-    auth_gate_leave();
-    return begun ? authenticate(connection, call) : fail(call, connection->why);
+    connection->transfer = auth_transfer_new();
+    if (connection->transfer == NULL || !open_reader(connection))
+        call->why = strerror(errno);
+    else if (auth_transfer_perform(connection->transfer, &connection->request, &call->deadline)->failure !=
+             AUTH_TRANSFER_OK)
+        call->why = auth_deadline_is_cancelled(&call->deadline) ? deadline_problem(&call->deadline)
+                                                                : describe_failure(connection);
+    else
+        return authenticate(connection, call);
+    disconnect(connection);
+    return AUTH_STORE_ERROR;
 }
 
 /* A connection that the server has closed since it was last used is replaced, once. */
@@ -305,9 +320,9 @@ static enum auth_store_result exchange_or_reconnect(struct auth_redis_connection
         return fail(call, deadline_problem(&call->deadline));
     if (connection->failed)
         disconnect(connection);
-    if (connection->fd >= 0)
+    if (connection->transfer != NULL)
         result = exchange(connection, commands, count, call);
-    if (connection->fd >= 0)
+    if (connection->transfer != NULL)
         return result;
     result = connect_to_server(connection, call);
     return result == AUTH_STORE_OK ? exchange(connection, commands, count, call) : result;
@@ -325,37 +340,44 @@ enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *
 
 void auth_redis_connection_send(struct auth_redis_connection *connection,
                                 const struct auth_redis_command *command) {
-    if (connection->fd < 0 || !append_command(connection, command) || !auth_gate_enter())
+    if (connection->transfer == NULL || !append_command(connection, command) || !auth_gate_enter())
         return;
     connection->unawaited++;
     (void)write_out(connection); /* the next call finds out whether it broke */
     auth_gate_leave();
 }
 
-static bool copy_text(char **to, const char *from) {
-    *to = strdup(from != NULL ? from : "");
-    return *to != NULL;
+static char *url_of(const struct auth_redis_options *options) {
+    bool is_ipv6 = options->host != NULL && strchr(options->host, ':') != NULL;
+    char *url = NULL;
+    if (options->host == NULL)
+        return strdup("http://localhost"); /* the path of the socket counts */
+    int size = asprintf(&url, is_ipv6 ? "%s://[%s]:%s" : "%s://%s:%s", options->tls ? "https" : "http",
+                        options->host, options->port);
+    return size >= 0 ? url : NULL;
 }
 
 bool auth_redis_connection_init(struct auth_redis_connection *connection,
                                 const struct auth_redis_options *options) {
-    struct auth_trust trust = {.file = options->ca_file};
-    *connection = (struct auth_redis_connection){
-        .fd = -1, .database = options->database, .tls = options->tls, .limit_ns = options->limit_ns};
-    if (options->tls)
-        auth_trust_complete(&trust);
-    return copy_text(&connection->path, options->path) && copy_text(&connection->host, options->host) &&
-           copy_text(&connection->port, options->port) && copy_text(&connection->user, options->user) &&
-           copy_text(&connection->ca_file, trust.file) && copy_text(&connection->ca_path, trust.path);
+    char *url = url_of(options);
+    *connection = (struct auth_redis_connection){.database = options->database,
+                                                 .limit_ns = options->limit_ns,
+                                                 .user = strdup(options->user != NULL ? options->user : "")};
+    if (url == NULL)
+        return false;
+    connection->request = (struct auth_request){.url = url,
+                                                .proxy = "",
+                                                .ca_file = options->ca_file,
+                                                .socket_path = options->path,
+                                                .connect_only = true};
+    bool copied = auth_request_complete(&connection->request);
+    free(url);
+    return copied && connection->user != NULL;
 }
 
 void auth_redis_connection_wipe(struct auth_redis_connection *connection) {
     disconnect(connection);
     auth_secret_wipe(&connection->password);
-    free(connection->path);
-    free(connection->host);
-    free(connection->port);
+    auth_request_free(&connection->request);
     free(connection->user);
-    free(connection->ca_file);
-    free(connection->ca_path);
 }

@@ -1,14 +1,14 @@
-/* A connection to a Redis server: commands out, replies in, by hiredis and within a deadline. Connects at
- * the first command. SPDX-License-Identifier: MIT */
+/* A connection to a Redis server: commands out, replies in, by libcurl and hiredis, within a deadline.
+ * Connects at the first command. SPDX-License-Identifier: MIT */
 #ifndef AUTH_REDIS_CONNECTION_H
 #define AUTH_REDIS_CONNECTION_H
 
+#include "http/transfer.h"
 #include "redis/redis_store.h"
-#include "redis/redis_tls.h"
 
 #include <hiredis.h>
 
-enum { AUTH_REDIS_WORDS_MAX = 6, AUTH_REDIS_REPLIES_MAX = 2, AUTH_REDIS_WHY_BYTES = 160 };
+enum { AUTH_REDIS_WORDS_MAX = 6, AUTH_REDIS_REPLIES_MAX = 2, AUTH_REDIS_WHY_BYTES = 288 };
 
 struct auth_redis_command {
     int count;
@@ -17,20 +17,14 @@ struct auth_redis_command {
 };
 
 struct auth_redis_connection {
-    char *path; /* of a Unix socket. These six are empty where not set */
-    char *host;
-    char *port;
-    char *user;
-    char *ca_file;
-    char *ca_path;
+    struct auth_request request; /* which connects */
+    char *user;                  /* empty: the default one */
     struct auth_secret password;
     int database;
-    bool tls;
     int64_t limit_ns;
 
-    int fd;                 /* -1: not connected */
-    struct ssl_st *session; /* NULL: no TLS */
-    redisReader *reader;    /* of what the server sends */
+    struct auth_transfer *transfer; /* NULL: not connected */
+    redisReader *reader;            /* of what the server sends */
     redisReplyObjectFunctions reply_functions;
     struct auth_secret unsent; /* commands, or what is left of them */
     bool failed;               /* a call failed: only `send` may still use it */

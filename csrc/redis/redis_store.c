@@ -201,7 +201,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool initialised;
 
 static void initialise(void) {
-    initialised = auth_secret_init() && auth_redis_tls_init() && auth_gate_init();
+    initialised = auth_transfer_init() && auth_gate_init();
 }
 
 bool auth_redis_store_init(void) {

@@ -1,4 +1,4 @@
-/* A Redis server as a store that many machines share (see cache/store.h), by hiredis. Connects at the
+/* A Redis server as a store that many machines share (see cache/store.h). Connects at the
  * first call. Each call takes `limit_ns` at most, over all: resolve, connect, TLS, authenticate,
  * ask.
  *
@@ -22,7 +22,7 @@ struct auth_redis_options {
     int64_t limit_ns;
 };
 
-/* Initialises OpenSSL and the gate (worker/gate.h); each object file that holds a copy of this code has a
+/* Initialises libcurl and the gate (worker/gate.h); each object file that holds a copy of this code has a
  * gate of its own. Must succeed before the first store is made. Safe to call again, from any thread. false:
  * no memory. */
 bool auth_redis_store_init(void);

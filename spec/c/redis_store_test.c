@@ -1,7 +1,6 @@
 /* Redis as a store: against a real redis-server, and against servers of fixed answers, for what a real one
  * does not do. SPDX-License-Identifier: MIT */
 #include "redis/redis_store.h"
-#include "redis/redis_tls.h"
 #include "redis_server.h"
 #include "worker/gate.h"
 
@@ -54,8 +53,10 @@ static int resolve_several(resolver *real, const char *port, const struct addrin
     return 0;
 }
 
-int getaddrinfo(const char *restrict name, const char *restrict port, const struct addrinfo *restrict hints,
-                struct addrinfo **restrict found) {
+/* Also for libcurl. */
+__attribute__((visibility("default"))) int getaddrinfo(const char *restrict name, const char *restrict port,
+                                                       const struct addrinfo *restrict hints,
+                                                       struct addrinfo **restrict found) {
     resolver *real = NULL;
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     if ((hints->ai_flags & AI_NUMERICHOST) != 0 || strstr(name, ".test") == NULL)
@@ -372,16 +373,12 @@ static void releases_a_lease_whose_reply_was_lost(void **state) {
 
 static void says_why_it_is_not_there(void **state) {
     (void)state;
-    char path[200];
-    memset(path, 'x', sizeof path);
-    path[sizeof path - 1] = '\0';
     const struct {
         struct auth_redis_options options;
         const char *why;
     } cases[] = {{{.host = "127.0.0.1", .port = "1"}, strerror(ECONNREFUSED)},
                  {{.host = "no-such-host.invalid", .port = "1"}, "its name has no address"},
-                 {{.path = "/nowhere/redis.sock"}, strerror(ENOENT)},
-                 {{.path = path}, strerror(ENAMETOOLONG)}};
+                 {{.path = "/nowhere/redis.sock"}, strerror(ENOENT)}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct auth_store *store = new_store(cases[i].options, LONG_MS);
         assert_int_equal(get(store), AUTH_STORE_ERROR);
@@ -631,15 +628,15 @@ static void bind_to(const char *address, const char *url, bool fills) {
         fill_queue(&to);
 }
 
-/* Nobody listens at the first address, the second never answers; each has its part of the time. */
+/* Nobody listens at the first address, the second never answers and gets half of the time. */
 static void tries_each_address_of_a_name(void **state) {
     (void)state;
     answering = serve(":1\r\n$1\r\nx\r\n", 0);
     bind_to("127.0.0.2", answering.url, true);
-    struct auth_store *store = store_at(answering.url, "several.test", 4 * SHORT_MS);
+    struct auth_store *store = store_at(answering.url, "several.test", 8 * SHORT_MS);
     int64_t before = now_ms();
     assert_int_equal(get(store), AUTH_STORE_OK);
-    assert_in_range(now_ms() - before, 2 * SHORT_MS - 1, 2 * SHORT_MS + SOON_MS);
+    assert_in_range(now_ms() - before, 4 * SHORT_MS - 1, 4 * SHORT_MS + SOON_MS);
     free_store(store);
     tidy();
 }
@@ -649,11 +646,12 @@ static void tries_each_address_of_a_name(void **state) {
 /* The descriptor of a connection to it; -1 without. */
 static int connection_to(struct server server) {
     struct sockaddr_in peer = {0};
-    socklen_t length = sizeof peer;
     int port = atoi(strrchr(server.url, ':') + 1);
-    for (int fd = 0; fd < 256; fd++)
+    for (int fd = 0; fd < 256; fd++) {
+        socklen_t length = sizeof peer;
         if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 && ntohs(peer.sin_port) == port)
             return fd;
+    }
     return -1;
 }
 
@@ -1013,18 +1011,17 @@ static void speaks_tls_and_checks_the_certificate(void **state) {
         const char *host;
         const char *ca_file;
         const char *port;
-        const char *why; /* NULL: it works */
+        const char *why; /* a part of it; NULL: it works */
     } cases[] = {
         {"127.0.0.1", ca, port, NULL},
         {"localhost", ca, port, NULL},
-        {"127.0.0.2", ca, port, "TLS fails: IP address mismatch"},
-        {"several.test", ca, port, "TLS fails: hostname mismatch"},
-        {"127.0.0.1", other, port, "TLS fails: self"},
-        {"127.0.0.1", NULL, port, "TLS fails: self"},
-        {"127.0.0.1", "/nowhere/ca.pem", port,
-         "TLS fails: the ca_file, or the system's trust store, cannot be used"},
-        {"127.0.0.1", key, port, "TLS fails: the ca_file, or the system's trust store, cannot be used"},
-        {"127.0.0.1", ca, plain_port, "TLS fails: wrong version number"}};
+        {"127.0.0.2", ca, port, "no alternative certificate subject name matches"},
+        {"several.test", ca, port, "no alternative certificate subject name matches"},
+        {"127.0.0.1", other, port, "certificate problem: self"},
+        {"127.0.0.1", NULL, port, "certificate problem: self"},
+        {"127.0.0.1", "/nowhere/ca.pem", port, "the ca_file, or the system's trust store, cannot be used"},
+        {"127.0.0.1", key, port, "the ca_file, or the system's trust store, cannot be used"},
+        {"127.0.0.1", ca, plain_port, "wrong version number"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct auth_redis_options options = {.host = cases[i].host,
                                              .port = cases[i].port,
@@ -1034,8 +1031,10 @@ static void speaks_tls_and_checks_the_certificate(void **state) {
         struct auth_store *store = new_store(options, LONG_MS);
         set_password(store, REDIS_PASSWORD);
         enum auth_store_result result = put(store, AUTH_STORE_RECORD_MAX);
-        if (cases[i].why != NULL && strncmp(call.why, cases[i].why, strlen(cases[i].why)) != 0)
-            assert_string_equal(call.why, cases[i].why);
+        if (cases[i].why != NULL) {
+            assert_int_equal(strncmp(call.why, "TLS fails: ", strlen("TLS fails: ")), 0);
+            assert_non_null(strstr(call.why, cases[i].why));
+        }
         assert_int_equal(result, cases[i].why != NULL ? AUTH_STORE_ERROR : AUTH_STORE_OK);
         assert_int_equal(get(store), result);
         free_store(store);

@@ -56,8 +56,6 @@ static void knows_a_hashed_folder_by_its_names(void **state) {
 
 static void leaves_alone_what_was_given(void **state) {
     (void)state;
-    setenv("SSL_CERT_FILE", "/from/environment", 1);
-    setenv("SSL_CERT_DIR", "/from/environment", 1);
     struct auth_trust file = {.file = "/given"};
     struct auth_trust path = {.path = "/given"};
     auth_trust_complete(&file);
@@ -68,21 +66,9 @@ static void leaves_alone_what_was_given(void **state) {
     assert_null(path.file);
 }
 
-static void takes_the_environment_as_openssl_does(void **state) {
-    (void)state;
-    struct auth_trust trust = {0};
-    setenv("SSL_CERT_FILE", "/a/file", 1);
-    setenv("SSL_CERT_DIR", "", 1);
-    auth_trust_complete(&trust);
-    assert_string_equal(trust.file, "/a/file");
-    assert_null(trust.path);
-}
-
 static void falls_back_to_the_hashed_folder_of_the_system(void **state) {
     (void)state;
     struct auth_trust trust = {0};
-    unsetenv("SSL_CERT_FILE");
-    unsetenv("SSL_CERT_DIR");
     auth_trust_complete(&trust);
     assert_null(trust.file);
     if (auth_trust_hashed("/etc/ssl/certs"))
@@ -188,7 +174,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_a_hashed_folder_by_its_names),
         cmocka_unit_test(leaves_alone_what_was_given),
-        cmocka_unit_test(takes_the_environment_as_openssl_does),
         cmocka_unit_test(falls_back_to_the_hashed_folder_of_the_system),
         cmocka_unit_test(looks_through_the_systems_folder_once),
         cmocka_unit_test(notices_each_change_of_a_file_and_of_a_folder),

@@ -15,8 +15,8 @@ local MODULE = "central.auth.redis"
 local PORT = "6379"
 local SYNTAX = "write it like redis://user@host:6379/0, rediss://host:6379/0?ca_file=/path"
   .. " or redis+unix:///path?db=0"
-local NO_REDIS = "this build does not support Redis: install hiredis and OpenSSL with their headers (libhiredis-dev,"
-  .. " libssl-dev), and build again"
+local NO_REDIS = "this build does not support Redis: install hiredis with its headers (libhiredis-dev), and"
+  .. " build again"
 
 -- Parses "a=1&b=2"; nil if there is a field that is not in `allowed`.
 local function fields_of(query, allowed)
