@@ -10,7 +10,7 @@ local unauthorized = {}
 local RESET_POLL = 0.02 -- seconds between checks whether the credential is still being reset
 local YOUNG = 60        -- seconds in which a token that the host has accepted is presumed valid
 local TOKENS_MAX = 4    -- tokens that one call may use, those of other processes included
-local CALLS_MAX = 64    -- calls that are remembered; the oldest is forgotten first
+local CALLS_MAX = 64    -- calls that are remembered; one more, and all others are forgotten
 local KEY_MAX = 512     -- bytes of a call's key; longer ones are not remembered
 
 -- For each token source the calls that succeeded with its token.
@@ -25,13 +25,10 @@ end
 local function remember(accepted, key)
   if #key > KEY_MAX or accepted.calls[key] then
     return
+  elseif accepted.count == CALLS_MAX then
+    accepted.calls, accepted.count = {}, 0
   end
-  accepted.at = accepted.at % CALLS_MAX + 1
-  local oldest = accepted.order[accepted.at]
-  if oldest then
-    accepted.calls[oldest] = nil
-  end
-  accepted.order[accepted.at], accepted.calls[key] = key, true
+  accepted.calls[key], accepted.count = true, accepted.count + 1
 end
 
 -- Returns the calls that succeeded with the token of this call; nil if another token is remembered.
@@ -46,7 +43,7 @@ end
 function unauthorized.succeeded(source, call)
   local accepted, request = accepted_by[source], call.request
   if not accepted or accepted.sent_boot < call.sent_boot then
-    accepted = { sent_boot = call.sent_boot, origins = {}, calls = {}, order = {}, at = 0 }
+    accepted = { sent_boot = call.sent_boot, origins = {}, calls = {}, count = 0 }
     accepted_by[source] = accepted
   elseif accepted.sent_boot > call.sent_boot then
     return
