@@ -150,13 +150,14 @@ function errors.raise(message, code, detail)
   error(errors.failure(code, message, detail), 0)
 end
 
-local function results_or_failure(ok, first, ...)
-  if ok then
-    return first, ...
-  elseif getmetatable(first) ~= Failure then
-    error(first, 0)
+--- Returns a raised failure as a public function does. Raises anything else again.
+---@param raised any
+---@return nil, string, central.auth.Code, central.auth.Detail
+function errors.unpack_raised(raised)
+  if getmetatable(raised) ~= Failure then
+    error(raised, 0)
   end
-  return errors.unpack(first)
+  return errors.unpack(raised)
 end
 
 --- Calls a function that raises failures. Returns its results, or the failure as a public function does.
@@ -164,15 +165,20 @@ end
 ---@param ... any
 ---@return any
 function errors.catch(act, ...)
-  return results_or_failure(pcall(act, ...))
+  local results = table.pack(pcall(act, ...))
+  if results[1] then
+    return table.unpack(results, 2, results.n)
+  end
+  return errors.unpack_raised(results[2])
 end
 
 --- Returns the failure of an option with an invalid value.
 ---@param name string
 ---@param from string where the value was set
 ---@param problem string
+---@return central.auth.Failure
 function errors.invalid_option(name, from, problem)
-  return errors.fail("config", ("%s (from %s): %s"):format(name, from, problem), { option = name, source = from })
+  return errors.failure("config", ("%s (from %s): %s"):format(name, from, problem), { option = name, source = from })
 end
 
 -- The prefixes of this package's chunk names, precompiled and as source.

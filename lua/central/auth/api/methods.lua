@@ -142,9 +142,9 @@ function Methods:tenant(workspace_id, options)
     return nil, why, failed, about
   end
   return self:_with_source(function(source)
-    local config, message, code, detail = tenant.config(source.config, id, options)
+    local config, failure = tenant.config(source.config, id, options)
     if not config then
-      return nil, message, code, detail
+      return nil, failure
     end
     local plain = not (options and next(options))
     local known = plain and shared_tenants(self)[config.token_url]

@@ -6,7 +6,6 @@ local credentials_file = require "central.auth.cli.credentials_file"
 local errors = require "central.auth.errors"
 local sorted_names = require("central.auth.util").sorted_names
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.try"
 
 local input_sources = {}
 
@@ -92,8 +91,8 @@ end
 function input_sources.values(options)
   local by_argument = arguments(options)
   local file_values = credentials_file.read(options.from_file)
-  local values = try(config.collect { by_argument, from_file(options, file_values),
-    credentials_of(config.environment()) })
+  local values = config.collect { by_argument, from_file(options, file_values),
+    credentials_of(config.environment()) }
   check_ignored(options, file_values, values)
   for _, name in ipairs { "ca_file", "ca_path" } do -- a profile is read from any folder
     values[name] = values[name] and absolute(values[name])

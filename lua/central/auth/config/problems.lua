@@ -49,11 +49,10 @@ function problems.ignored(before)
   return sentences[1] and before .. table.concat(sentences, " ") or ""
 end
 
---- Returns the failure of missing credentials.
+--- Fails because credentials are missing.
 ---@param option? "client_id" | "client_secret" the missing one; nil: both
 ---@param entry? central.auth.Profile the profile that was used
 ---@param reason? string why no profile was used
----@return nil, string, central.auth.Code, central.auth.Detail
 function problems.missing(option, entry, reason)
   local name, variables = "client id", "CENTRAL_CLIENT_ID"
   if option == "client_secret" then
@@ -67,8 +66,8 @@ function problems.missing(option, entry, reason)
   end
   local ignored = problems.ignored ""
   local path = entry and entry.path or paths.profile(paths.DEFAULT_PROFILE) or "central-auth/default.lua"
-  return errors.fail("config", MISSING:format(name, variables, path, reason and ": " .. reason or "",
-    ignored ~= "" and ignored or CREATE), { option = option or "client_id" })
+  errors.raise(MISSING:format(name, variables, path, reason and ": " .. reason or "",
+    ignored ~= "" and ignored or CREATE), "config", { option = option or "client_id" })
 end
 
 return problems

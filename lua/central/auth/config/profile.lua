@@ -6,7 +6,6 @@ local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local known = require "central.auth.config.options"
 local paths = require "central.auth.config.paths"
-local try = require "central.auth.try"
 local validate = require "central.auth.config.validate"
 
 ---@class central.auth.Profile
@@ -60,10 +59,10 @@ local function check(entry)
     local option = known.get(name)
     if not option or option.arguments_only or name == "profile" then
       local shown = errors.printable(tostring(name))
-      try(errors.invalid_option(shown, entry.from, "unknown option" .. errors.suggest(shown, known.names())))
+      error(errors.invalid_option(shown, entry.from, "unknown option" .. errors.suggest(shown, known.names())), 0)
     elseif type(value) == "function" or not known.has_type(name, value) then
-      try(errors.invalid_option(name, entry.from, ("%s expected, got %s"):format(
-        option.types:match "%l+", type(value))))
+      error(errors.invalid_option(name, entry.from, ("%s expected, got %s"):format(
+        option.types:match "%l+", type(value))), 0)
     end
   end
   return entry

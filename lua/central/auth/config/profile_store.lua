@@ -9,7 +9,6 @@ local options = require "central.auth.config.options"
 local paths = require "central.auth.config.paths"
 local profile = require "central.auth.config.profile"
 local sorted_names = require("central.auth.util").sorted_names
-local try = require "central.auth.try"
 
 local profile_store = {}
 
@@ -48,7 +47,7 @@ end
 ---@return table<string, any> values
 function profile_store.merge(name, source)
   local entry = profile.find(name)
-  return (try(config.collect { source, entry and { values = entry.options, from = entry.from } }))
+  return config.collect { source, entry and { values = entry.options, from = entry.from } }
 end
 
 --- Writes a profile. Returns the path of its file.

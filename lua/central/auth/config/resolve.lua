@@ -1,5 +1,6 @@
 -- Merges the options of arguments, environment and profile, in this order of precedence, into one configuration, and
--- checks it. An invalid value is reported with its option and its source. Makes no requests.
+-- checks it. An invalid value is reported with its option and its source. Makes no requests. Failures are raised; only
+-- `resolve` returns them.
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
@@ -97,10 +98,7 @@ end
 --- was set.
 ---@param sources central.auth.OptionSource[]
 ---@param only? string this option; default: all options
----@return table<string, any>? values
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return table<string, any> values
 function config.collect(sources, only)
   local values, from, first, owner = {}, {}, {}, {} -- the last two by group: the option that is set, and its source
   for _, source in ipairs(sources) do
@@ -115,7 +113,7 @@ function config.collect(sources, only)
           problem = ("conflicts with %s; " .. advice):format(first[group], first[group]:upper(), name:upper())
         end
         if problem then
-          return errors.invalid_option(name, where, problem)
+          error(errors.invalid_option(name, where, problem), 0)
         end
         values[name], from[name], first[group], owner[group] = value, where, name, source
       end
@@ -165,10 +163,7 @@ end
 ---@param values table<string, any>
 ---@param entry? central.auth.Profile the source of some values
 ---@param no_profile? string why no profile was used
----@return central.auth.Config? config
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return central.auth.Config config
 function config.complete(values, entry, no_profile)
   values.ready_made = take_source(values, "access_token", entry)
   values.secret = take_source(values, "client_secret", entry)
@@ -178,12 +173,12 @@ function config.complete(values, entry, no_profile)
   if values.ready_made then
     values.client_id, values.token_url, values.workspace_id = nil, nil, nil -- nothing is asked there
   elseif not values.client_id then
-    return problems.missing(can_authenticate and "client_id" or nil, entry, no_profile)
+    problems.missing(can_authenticate and "client_id" or nil, entry, no_profile)
   elseif not can_authenticate then
-    return problems.missing("client_secret", entry, no_profile)
+    problems.missing("client_secret", entry, no_profile)
   end
   if values.key_file and not values.cert_file then
-    return errors.invalid_option("key_file", values.from.key_file, "cert_file is not set; set both")
+    error(errors.invalid_option("key_file", values.from.key_file, "cert_file is not set; set both"), 0)
   end
   local workspace = values.workspace_id
   values.greenlake_url = values.greenlake_url or GREENLAKE_URL
@@ -211,12 +206,22 @@ end
 
 --- Returns the profile to be used: its name; false: none; nil: the default one, if it exists.
 ---@param given central.auth.Options
----@return { profile?: string | false }? chosen
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return { profile?: string | false } chosen
 function config.choose_profile(given)
   return config.collect({ arguments(given), config.environment() }, "profile")
+end
+
+local function resolve(given)
+  local sources = { arguments(given), config.environment() }
+  local chosen = config.collect(sources, "profile")
+  local entry, no_profile
+  if chosen.profile or chosen.profile == nil and may_exist(paths.profile(paths.DEFAULT_PROFILE)) then
+    entry, no_profile = profile.load(chosen.profile)
+  elseif chosen.profile == false then
+    no_profile = "turned off by " .. chosen.from.profile
+  end
+  sources[3] = entry and { values = entry.options, from = entry.from }
+  return config.complete(config.collect(sources), entry, no_profile)
 end
 
 --- Merges and checks the options of all sources. Raises if the argument table has unknown names or wrong types.
@@ -226,26 +231,11 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.resolve(given)
-  local sources = { arguments(given), config.environment() }
-  local chosen, message, code, detail = config.collect(sources, "profile")
-  if not chosen then
-    return nil, message, code, detail
+  local ok, result = pcall(resolve, given)
+  if ok then
+    return result
   end
-  local entry
-  if chosen.profile or chosen.profile == nil and may_exist(paths.profile(paths.DEFAULT_PROFILE)) then
-    entry, message, code, detail = errors.catch(profile.load, chosen.profile)
-  end
-  if code then
-    return nil, message, code, detail
-  end
-  local values
-  local no_profile = message or chosen.profile == false and "turned off by " .. chosen.from.profile or nil
-  sources[3] = entry and { values = entry.options, from = entry.from }
-  values, message, code, detail = config.collect(sources)
-  if not values then
-    return nil, message, code, detail
-  end
-  return config.complete(values, entry, no_profile)
+  return errors.unpack_raised(result)
 end
 
 return config

@@ -20,7 +20,7 @@ local client_secret = {}
 
 -- A failure to read a source.
 local function failed(source, problem)
-  return errors.pack(errors.invalid_option(source.name, source.from, problem))
+  return errors.invalid_option(source.name, source.from, problem)
 end
 
 --- Reads a source, of whatever kind. Blocks while a command runs.

@@ -138,8 +138,8 @@ end
 function invalidation.revoke(source)
   local config, origin = source.config, source.config.ready_made
   if origin then
-    return nil, errors.pack(errors.invalid_option(origin.name, origin.from,
-      "a ready-made token is not revoked here, as other programs may use it; revoke it where it was made"))
+    return nil, errors.invalid_option(origin.name, origin.from,
+      "a ready-made token is not revoked here, as other programs may use it; revoke it where it was made")
   elseif not config.revocation_url then
     return nil, errors.failure("config", "to revoke a token the option revocation_url is needed",
       { option = "revocation_url" })

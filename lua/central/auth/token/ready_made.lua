@@ -32,7 +32,7 @@ function ready_made.new(source, purpose)
 end
 
 function ReadyMade:_invalid(problem)
-  return errors.pack(errors.invalid_option(self._origin.name, self._origin.from, problem))
+  return errors.invalid_option(self._origin.name, self._origin.from, problem)
 end
 
 function ReadyMade:_expired(problem)

@@ -46,16 +46,14 @@ end
 ---@param workspace_id string
 ---@param given? central.auth.TenantOptions
 ---@return central.auth.Config? config
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return central.auth.Failure? failure
 function tenant.config(parent, workspace_id, given)
   given = given or {}
   local id, problem = options.check("workspace_id", workspace_id)
   if not id then
-    return errors.invalid_option("workspace_id", "the argument of tenant", problem)
+    return nil, errors.invalid_option("workspace_id", "the argument of tenant", problem)
   elseif given.authenticate and parent.ready_made then
-    return errors.invalid_option("authenticate", "the argument authenticate of tenant",
+    return nil, errors.invalid_option("authenticate", "the argument authenticate of tenant",
       "with a ready-made token there are no client credentials to send")
   end
   local own = { scope = false, audience = false, resource = false, params = false, cluster = false, ready_made = false }
@@ -63,7 +61,7 @@ function tenant.config(parent, workspace_id, given)
     if given[name] ~= nil then
       own[name], problem = options.check(name, given[name])
       if own[name] == nil then
-        return errors.invalid_option(name, "the argument " .. name .. " of tenant", problem)
+        return nil, errors.invalid_option(name, "the argument " .. name .. " of tenant", problem)
       end
     end
   end

@@ -14,7 +14,6 @@ local profile = require "central.auth.config.profile"
 local profile_store = require "central.auth.config.profile_store"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.try"
 
 local login = {}
 
@@ -93,7 +92,7 @@ end
 -- Returns whether API calls can work; nil and the failure if there is no token.
 local function check(options, values, named)
   values.log = session.log(options) or values.log
-  local settings = try(config.complete(values))
+  local settings = config.complete(values)
   local has_api = settings.base_url ~= nil
   if options.no_check then
     return has_api
@@ -126,7 +125,7 @@ end
 --- Asks for missing values, checks the credentials, and saves the profile.
 ---@param options table
 function login.run(options)
-  local chosen = try(config.choose_profile { profile = options.profile }).profile
+  local chosen = config.choose_profile({ profile = options.profile }).profile
   local name = chosen or paths.DEFAULT_PROFILE
   local entry = profile.find(name)
   local values = input_sources.values(options)

@@ -7,7 +7,6 @@ local paths = require "central.auth.config.paths"
 local profile = require "central.auth.config.profile"
 local result = require "central.auth.cli.result"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.try"
 
 local profiles = {}
 
@@ -19,7 +18,7 @@ profiles.options = { { "--json", help = "Print a list of objects with name, path
 --- Prints the list.
 ---@param options table
 function profiles.run(options)
-  local chosen = try(config.choose_profile { profile = options.profile })
+  local chosen = config.choose_profile { profile = options.profile }
   local all, lines = { open = "[", keys = {} }, {}
   for i, name in ipairs(profile.names()) do
     local in_use = chosen.profile ~= false and name == (chosen.profile or paths.DEFAULT_PROFILE)

@@ -3,6 +3,7 @@
 
 local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
+local errors = require "central.auth.errors"
 local client_secret = require "central.auth.token.client_secret"
 local session = require "central.auth.cli.session"
 local paths = require "central.auth.config.paths"
@@ -18,7 +19,7 @@ local function split_advice(problem)
 end
 
 local function profile_file(options, report)
-  local chosen = config.choose_profile { profile = options.profile }
+  local chosen = errors.catch(config.choose_profile, { profile = options.profile })
   local path = paths.profile(chosen and chosen.profile or paths.DEFAULT_PROFILE)
   local text, problem, unusable
   if path then
