@@ -56,45 +56,31 @@ end
 -- Returns the names in a key: a[b][] has "a", "b" and "", which is the end of a list; nil if the key is not valid.
 local function names_in(key)
   local first, rest = key:match "^([^%[%]]+)(.*)$"
-  if not first or rest:gsub("%[[^%[%]]*%]", "") ~= "" then
+  if not first or rest:gsub("%[[^%[%]]*%]", "") ~= "" or rest:find "%[%]." then
     return nil
   end
   local names = { first }
-  for name in rest:gmatch "%[([^%[%]]*)%]" do
-    if names[#names] == "" then
-      return nil
-    end
+  for name in rest:gmatch "%[([^%]]*)%]" do
     names[#names + 1] = name
   end
   return names
 end
 
-local function empty(is_list)
-  return { open = is_list and "[" or "{", keys = {} }
-end
-
-local function position(node, key)
-  for at, other in ipairs(node.keys) do
-    if other == key then
-      return at
-    end
-  end
-end
-
--- Adds a value below a node. Returns false if a name has a value already, or one of another kind.
+-- Adds a value below a node. Returns false if a name has a value already, or one of another kind. `at` of a node has the
+-- positions of its keys.
 local function add(node, names, value)
   for i, name in ipairs(names) do
     local is_list, inner = name == "", names[i + 1]
     if type(node) ~= "table" or node.open ~= (is_list and "[" or "{") then
       return false
     end
-    local key = not is_list and quoted(name) or nil
-    local at = key and position(node, key)
-    if at and not inner then
-      return false
-    elseif not at then
+    local at = node.at[name]
+    if is_list or not at then
       at = #node + 1
-      node.keys[at], node[at] = key, inner and empty(inner == "") or value
+      node.keys[at], node.at[name] = not is_list and quoted(name) or nil, at
+      node[at] = inner and { open = inner == "" and "[" or "{", keys = {}, at = {} } or value
+    elseif not inner then
+      return false
     end
     node = node[at]
   end
@@ -106,7 +92,7 @@ end
 ---@param others string[][]
 ---@return string text
 function fields.json(texts, others)
-  local root = empty(false)
+  local root = { open = "{", keys = {}, at = {} }
   for option, list in ipairs { texts, others } do
     for _, pair in ipairs(list) do
       local names = names_in(pair[1])

@@ -77,35 +77,32 @@ local function order_of(node)
   return order
 end
 
+-- `indent`: of the first line; nil: all in one line.
+local function format(node, indent)
+  if type(node) == "string" then
+    return node
+  end
+  local inner = indent and indent .. "  "
+  local line_end, parts = indent and node[1] and "\n" or "", {}
+  for i, at in ipairs(order_of(node)) do
+    local name = node.keys[at]
+    parts[i] = line_end .. (inner or "") .. (name and name .. (indent and ": " or ":") or "") .. format(node[at], inner)
+  end
+  return node.open .. table.concat(parts, ",") .. line_end .. (node[1] and indent or "") .. CLOSE[node.open]
+end
+
 --- Formats a parsed text in one line.
 ---@param node string | central.auth.cli.Json
 ---@return string
 function json_text.line(node)
-  if type(node) == "string" then
-    return node
-  end
-  local parts = {}
-  for i, at in ipairs(order_of(node)) do
-    parts[i] = (node.keys[at] and node.keys[at] .. ":" or "") .. json_text.line(node[at])
-  end
-  return node.open .. table.concat(parts, ",") .. CLOSE[node.open]
+  return format(node)
 end
 
 --- Formats a parsed text for people.
 ---@param node string | central.auth.cli.Json
----@param indent? string of the first line
 ---@return string
-function json_text.write(node, indent)
-  if type(node) == "string" then
-    return node
-  elseif #node == 0 then
-    return node.open .. CLOSE[node.open]
-  end
-  local inner, lines = (indent or "") .. "  ", {}
-  for i, at in ipairs(order_of(node)) do
-    lines[i] = inner .. (node.keys[at] and node.keys[at] .. ": " or "") .. json_text.write(node[at], inner)
-  end
-  return ("%s\n%s\n%s%s"):format(node.open, table.concat(lines, ",\n"), indent or "", CLOSE[node.open])
+function json_text.write(node)
+  return format(node, "")
 end
 
 --- Formats a parsed text for standard output: for people on a terminal, else in one line.
