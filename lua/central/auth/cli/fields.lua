@@ -66,8 +66,8 @@ local function names_in(key)
   return names
 end
 
--- Adds a value below a node. Returns false if a name has a value already, or one of another kind. `at` of a node has the
--- positions of its keys.
+-- Adds a value below a node, whose `at` has the positions of its keys. Returns false if a name has a value already, or
+-- one of another kind.
 local function add(node, names, value)
   for i, name in ipairs(names) do
     local is_list, inner = name == "", names[i + 1]

@@ -4,7 +4,7 @@
 
 local cjson = require "cjson"
 local cqueues = require "cqueues"
-local http_util = require "http.util"
+local resources = require "central.auth.sandbox.resources"
 
 local admin = {}
 
@@ -62,7 +62,9 @@ end
 
 -- --- commands -----------------------------------------------------------------------------------------------------
 
+-- A number; as text, if it comes from a query.
 local function number(name, value)
+  value = tonumber(value) or value
   if type(value) ~= "number" or not (value >= 0 and value < math.huge) then
     local got = type(value) == "number" and ("%g"):format(value) or tostring(value)
     error(("%s: a number of 0 or more expected, got %s"):format(name, got), 0)
@@ -87,7 +89,7 @@ local COMMANDS = {
 -- `times` counts down to 0. JSON has no infinity: it becomes -1, from which 0 is never reached.
 function COMMANDS.fail(state, fields)
   local status, times, of = number("status", fields.status), fields.times or 1, fields.of or "token"
-  times = times == math.huge and -1 or number("times", times)
+  times = (times == math.huge or times == "always") and -1 or number("times", times)
   if not math.tointeger(status) or status < 200 or status > 599 then
     error(("status: a whole number from 200 to 599 expected, got %g"):format(status), 0)
   elseif of ~= "token" and of ~= "api" then
@@ -107,14 +109,6 @@ function admin.run(state, name, fields)
   return not ok and problem or nil
 end
 
-local function fields_of(query)
-  local fields = {}
-  for name, value in http_util.query_args(query) do
-    fields[name] = value == "always" and math.huge or tonumber(value) or value
-  end
-  return fields
-end
-
 local function dispatch(state, stream, method, name, query, answer)
   if name == "" and method == "GET" then
     return answer(stream, 200, {
@@ -125,7 +119,7 @@ local function dispatch(state, stream, method, name, query, answer)
     return answer(stream, 404, { message = "POST to /sandbox/ and one of: revoke, fail?status=&times=&of=, recover,"
       .. " lifetime?seconds=, latency?seconds=, rate_limit?per_minute=" })
   end
-  local problem = admin.run(state, name, fields_of(query))
+  local problem = admin.run(state, name, resources.fields(query))
   answer(stream, problem and 400 or 200, problem and { message = problem } or { done = true })
 end
 

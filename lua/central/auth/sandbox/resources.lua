@@ -4,6 +4,7 @@
 
 local cjson = require "cjson"
 local cqueues = require "cqueues"
+local http_util = require "http.util"
 local json = require "central.auth.json"
 local rand = require "openssl.rand"
 
@@ -83,6 +84,17 @@ local COLLECTIONS = {
 
 -- --- GreenLake's credentials API -----------------------------------------------------------------------------------
 
+--- Returns the fields of a form or of a query; of a repeated field the last value.
+---@param text string
+---@return table<string, string>
+function resources.fields(text)
+  local fields = {}
+  for name, value in http_util.query_args((text:gsub("+", "%%20"))) do
+    fields[name] = value
+  end
+  return fields
+end
+
 --- Returns random bytes in hexadecimal digits.
 ---@param bytes integer
 ---@return string
@@ -90,12 +102,15 @@ function resources.random_text(bytes)
   return (rand.bytes(bytes):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
 end
 
+local function new_client(id, name, created_at)
+  return {
+    id = id, clientId = id, credentialName = name, type = "credentials", generation = 1, createdAt = created_at,
+  }
+end
+
 -- Returns the created clients and the one that the server was started with.
 local function clients(state)
-  state.clients = state.clients or {
-    { id = state.client_id, clientId = state.client_id, credentialName = "sandbox", type = "credentials",
-      generation = 1, createdAt = "2026-01-22 15:18:59.936526" },
-  }
+  state.clients = state.clients or { new_client(state.client_id, "sandbox", "2026-01-22 15:18:59.936526") }
   return state.clients
 end
 
@@ -108,10 +123,8 @@ local function find_client(state, id)
 end
 
 local function with_secret(client, secret)
-  local copy = { clientSecret = secret }
-  for name, value in pairs(client) do
-    copy[name] = value
-  end
+  local copy = json.cjson().decode(json.cjson().encode(client))
+  copy.clientSecret = secret
   return copy
 end
 
@@ -123,13 +136,9 @@ local function create(state, call)
     return 409, { message = "A user has at most seven personal API clients.", httpStatusCode = 409,
       errorCode = "HPE_GL_ERROR_CONFLICT" }
   end
-  local id = resources.random_text(16)
-  local made = {
-    id = id, clientId = id, credentialName = body.credentialName, type = "credentials", generation = 1,
-    createdAt = os.date "!%Y-%m-%d %H:%M:%S.000000",
-    associatedServiceManagerProvision = body.associatedServiceManagerProvision,
-    associatedTenant = body.associatedTenant,
-  }
+  local made = new_client(resources.random_text(16), body.credentialName, os.date "!%Y-%m-%d %H:%M:%S.000000")
+  made.associatedServiceManagerProvision = body.associatedServiceManagerProvision
+  made.associatedTenant = body.associatedTenant
   table.insert(clients(state), made)
   return 201, with_secret(made, resources.random_text(16))
 end

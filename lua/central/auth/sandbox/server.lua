@@ -26,12 +26,8 @@ local function random_base64url(bytes)
   return (base64:gsub("[+/=]", { ["+"] = "-", ["/"] = "_", ["="] = "" }))
 end
 
---- Sends a reply: a table as JSON, text as it is, nil as nothing.
----@param stream table of lua-http
----@param status integer
----@param body? table | string
----@param more? table<string, string> headers
-function server.answer(stream, status, body, more)
+-- Sends a reply. `more`: further headers.
+local function answer(stream, status, body, more)
   local headers = http_headers.new()
   headers:append(":status", tostring(status))
   headers:append("content-type", "application/json")
@@ -40,7 +36,7 @@ function server.answer(stream, status, body, more)
   for name, value in pairs(more or {}) do
     headers:append(name, value)
   end
-  local text = not stream.is_head and (type(body) == "table" and json.cjson().encode(body) or body) or ""
+  local text = body and not stream.is_head and json.cjson().encode(body) or ""
   stream.answered = status
   assert(stream:write_headers(headers, text == ""))
   if text ~= "" then
@@ -48,22 +44,10 @@ function server.answer(stream, status, body, more)
   end
 end
 
-local answer = server.answer
-
 local TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 local ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 -- --- the token endpoint (RFC 6749, 4.4 and 5) ---------------------------------------------------------------------
-
---- Returns the fields of a form or of a query; of a repeated field the last value.
----@param text string
-function server.fields(text)
-  local fields = {}
-  for name, value in http_util.query_args((text:gsub("+", "%%20"))) do
-    fields[name] = value
-  end
-  return fields
-end
 
 local function form_decode(text)
   return http_util.decodeURIComponent((text:gsub("+", " ")))
@@ -140,7 +124,7 @@ local function token_endpoint(state, stream, request_headers, path)
   if send_failure(state.fail.token, stream) then
     return
   end
-  local fields = server.fields(stream:get_body_chars(BODY_MAX, BODY_TIMEOUT) or "")
+  local fields = resources.fields(stream:get_body_chars(BODY_MAX, BODY_TIMEOUT) or "")
   if fields.grant_type == TOKEN_EXCHANGE then
     return exchange(state, stream, fields, path)
   elseif not fields.grant_type then
@@ -155,7 +139,7 @@ end
 
 -- RFC 7009: an unknown token is not an error.
 local function revocation_endpoint(state, stream, request_headers)
-  local fields = server.fields(stream:get_body_chars(BODY_MAX, BODY_TIMEOUT) or "")
+  local fields = resources.fields(stream:get_body_chars(BODY_MAX, BODY_TIMEOUT) or "")
   if is_authenticated(state, stream, request_headers, fields) then
     state.tokens[fields.token or ""] = nil
     answer(stream, 200)
@@ -175,7 +159,7 @@ local function api(state, stream, request_headers, path, query)
   end
   local call = {
     method = request_headers:get(":method"), version = stream.connection.version,
-    path = path, query = query, fields = server.fields(query),
+    path = path, query = query, fields = resources.fields(query),
     content_type = request_headers:get("content-type"), body = stream:get_body_chars(API_BODY_MAX, BODY_TIMEOUT) or "",
   }
   local status, body = resources.answer(state, call)
