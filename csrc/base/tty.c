@@ -55,28 +55,21 @@ static bool comes(int number, const sigset_t *former) {
     return sigismember(&pending, number) == 1 && sigismember(former, number) == 0;
 }
 
-/* Directly into guarded memory: no stream that would keep a copy. */
+/* Directly into guarded memory: no stream that would keep a copy. A terminal gives a line at once. */
 static int read_line(int fd, int signals, struct auth_secret *line) {
+    struct pollfd ready[] = {{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     if (!auth_secret_reserve(line, AUTH_TTY_LINE_MAX))
         return ENOMEM;
-    while (line->length < AUTH_TTY_LINE_MAX) {
-        struct pollfd ready[] = {{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
-        if (poll(ready, 2, -1) < 0)
-            return errno;
-        if (ready[1].revents != 0)
-            return EINTR;
-        ssize_t got = read(fd, line->data + line->length, 1);
-        if (got < 0)
-            return errno;
-        if (got == 0)
-            return ENODATA;
-        if (line->data[line->length] == '\n') {
-            line->data[line->length] = '\0';
-            return 0;
-        }
-        line->length++;
-    }
-    return EMSGSIZE;
+    if (poll(ready, 2, -1) < 0)
+        return errno;
+    if (ready[1].revents != 0)
+        return EINTR;
+    ssize_t got = read(fd, line->data, AUTH_TTY_LINE_MAX);
+    if (got <= 0)
+        return got == 0 ? ENODATA : errno;
+    line->length = (size_t)got;
+    auth_secret_drop_line_end(line);
+    return 0;
 }
 
 static int ask_once(int fd, const char *prompt, bool shown, int signals, struct auth_secret *line) {
@@ -84,6 +77,7 @@ static int ask_once(int fd, const char *prompt, bool shown, int signals, struct 
     if (tcgetattr(fd, &former) != 0)
         return errno;
     struct termios asking = former;
+    asking.c_lflag |= ICANON;
     if (!shown)
         asking.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
     int error =

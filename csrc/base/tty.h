@@ -17,7 +17,7 @@ bool auth_tty_wait(int fd, int wait_ms);
 
 /* Asks on the terminal of this process for a line, which is shown as it is typed or not; `line` gets it
  * without its end. Blocks for a person. Returns 0 or an errno: ENXIO where there is no terminal, ENODATA
- * where the input ended, EMSGSIZE, EINTR. Whatever ends it, the terminal is as it was before anything else
+ * where the input ended, EINTR. Whatever ends it, the terminal is as it was before anything else
  * happens: a signal is held back that long and then delivered; after a stop (Ctrl-Z) it asks again. For
  * processes of one thread. */
 int auth_tty_ask(const char *prompt, bool shown, struct auth_secret *line);
