@@ -33,6 +33,7 @@ describe("on a terminal, central-auth", function()
     assert.matches("%d%d:%d%d:%d%d UTC%)\r\n", (home:play("status", {}, { TZ = "UTC0" })))
     assert.is_nil(shown:find("\27", 1, true))
     assert.matches("O=+~+!+\r\n", shown)
+    assert.matches("\nO now  = left  ~ window for renewal  ! end\r\n", shown)
     assert.is_nil((home:run "status"):find("●", 1, true))
   end)
 

@@ -22,6 +22,15 @@ describe("the picture of a token's life", function()
     assert.equal(("-"):rep(20) .. "O" .. ("="):rep(9) .. ("~"):rep(6) .. ("!"):rep(4), bar(5, 2.5, 10))
   end)
 
+  it("has a legend of what it shows", function()
+    local function legend(expires_in, renews_in)
+      return (select(2, token_bar.draw({ state = "fresh", expires_in = expires_in, renews_in = renews_in,
+        expires_at = 0, lifetime = 7200 }, 41, plain, false)))
+    end
+    assert.equal("- passed  O now  = left  ~ window for renewal  ! end", legend(5400, 3600))
+    assert.equal("- passed  O now", legend(0, 0))
+  end)
+
   it("says it in words too", function()
     local status = { state = "stale", expires_in = 61, renews_in = 0, expires_at = 0, lifetime = 7200 }
     local drawn = token_bar.draw(status, 80, plain, true)

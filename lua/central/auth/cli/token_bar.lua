@@ -12,6 +12,7 @@ local CHARACTERS = {
   utf8 = { past = "─", fresh = "━", window = "╍", margin = "┄", now = "●" },
   plain = { past = "-", fresh = "=", window = "~", margin = "!", now = "O" },
 }
+local MEANINGS = { past = "passed", fresh = "left", window = "window for renewal", margin = "end", now = "now" }
 local COLOURS = { past = "90", fresh = "32", window = "33", margin = "31", now = "1" }
 
 -- Returns the part of the lifetime that a column shows; `now`, `window` and `margin` are columns.
@@ -41,12 +42,13 @@ local function caption(status)
   return ("%s%s, %s"):format(status.state, renews, expiry)
 end
 
---- Returns the bar and the text below it; nil if there is no token.
+--- Returns the bar and the text below it, and the bar's legend; nil if there is no token.
 ---@param status central.auth.Status
 ---@param width integer columns
 ---@param paint fun(colour: string, text: string): string
 ---@param utf8 boolean
----@return string?
+---@return string? bar
+---@return string? legend
 function token_bar.draw(status, width, paint, utf8)
   if not status.expires_in or status.lifetime <= 0 then
     return nil
@@ -58,15 +60,16 @@ function token_bar.draw(status, width, paint, utf8)
   local now = column(status.expires_in)
   local margin = column(math.min(30, status.lifetime / 10))
   local window = is_renewed(status) and column(status.expires_in - (status.renews_in or 0)) or margin
-  local characters, bar, at = CHARACTERS[utf8 and "utf8" or "plain"], {}, 0
+  local characters, bar, legend, at = CHARACTERS[utf8 and "utf8" or "plain"], {}, {}, 0
   while at < width do
     local name, from = part(at, now, window, margin), at
     repeat
       at = at + 1
     until at == width or part(at, now, window, margin) ~= name
     bar[#bar + 1] = paint(COLOURS[name], characters[name]:rep(at - from))
+    legend[#legend + 1] = ("%s %s"):format(paint(COLOURS[name], characters[name]), MEANINGS[name])
   end
-  return table.concat(bar) .. "\n" .. caption(status)
+  return table.concat(bar) .. "\n" .. caption(status), table.concat(legend, "  ")
 end
 
 return token_bar

@@ -12,18 +12,23 @@ local BY_STATE = { fresh = 0, stale = 0, expired = EXPIRED, none = NONE }
 
 status.summary = "Show the state of the shared token."
 status.description = "Shows the state of the token that processes of this user share. Makes no token request. On"
-  .. " a terminal it draws the token's lifetime as a bar: the part that has passed, the part that is left, the window"
-  .. " for renewal, and the end. With --quiet there is only the exit status."
+  .. " a terminal it draws the token's lifetime as a bar, with a legend: the part that has passed, the part that is"
+  .. " left, the window for renewal, and the end. With --quiet there is only the exit status."
 status.options = { { "--json", help = "Print an object with all fields." } }
 status.statuses = {
   { 0, "There is a usable token." }, { EXPIRED, "The token has expired." }, { NONE, "There is no token." },
 }
 
-local function bar(found)
+-- On a terminal: the bar and its legend, above the text.
+local function with_bar(found, text)
   local columns = terminal.columns(1)
-  return columns and require("central.auth.cli.token_bar").draw(found, columns, function(colour, text)
-    return terminal.paint(colour, text, 1)
+  if not columns then
+    return text
+  end
+  local drawn, legend = require("central.auth.cli.token_bar").draw(found, columns, function(colour, part)
+    return terminal.paint(colour, part, 1)
   end, terminal.is_utf8())
+  return drawn and ("%s\n%s\n\n%s"):format(drawn, legend, text) or text
 end
 
 --- Prints the state; the exit status depends on it.
@@ -34,8 +39,7 @@ function status.run(options)
     local json_text = require "central.auth.cli.json_text"
     result(json_text.shown(json_text.of(found)))
   elseif not options.quiet then
-    local drawn = bar(found)
-    result((drawn and drawn .. "\n\n" or "") .. terminal.plain(tostring(found)))
+    result(with_bar(found, terminal.plain(tostring(found))))
   end
   return BY_STATE[found.state]
 end
