@@ -23,7 +23,7 @@ describe("a place", function()
 
   -- In place of a transfer: `ended[name] = true` brings the reply.
   local function transfer()
-    local own = {}
+    local own = setmetatable({}, { __close = function() end })
     function own:call(request)
       self.name = request.body
       started[#started + 1] = self.name

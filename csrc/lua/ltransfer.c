@@ -515,6 +515,11 @@ static int handle_close(lua_State *L) {
     return 0;
 }
 
+/* At the end of a to-be-closed variable's scope: closes it, unless nothing is under way. */
+static int handle_leave(lua_State *L) {
+    return auth_session_is_under_way(&check_handle(L)->session) ? handle_close(L) : 0;
+}
+
 /* transfer:ours() -> whether this process started what it does; true where it does nothing yet */
 static int handle_ours(lua_State *L) {
     lua_pushboolean(L, auth_session_is_ours(&check_handle(L)->session));
@@ -531,7 +536,7 @@ int luaopen_central_auth_http(lua_State *L) {
                                        {"ours", handle_ours},
                                        {"close", handle_close},
                                        {"__gc", handle_close},
-                                       {"__close", handle_close},
+                                       {"__close", handle_leave},
                                        {NULL, NULL}};
     luaL_checkversion(L);
     if (!auth_session_init())

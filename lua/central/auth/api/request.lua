@@ -30,7 +30,6 @@ local request = {}
 
 local FIRST_PAUSE = 0.5 -- seconds of back-off; doubles, with full jitter
 local IDEMPOTENT, BASES = calls.IDEMPOTENT, calls.BASES
-local NONE = {}
 
 --- The options of a call, and their types.
 request.options = {
@@ -62,12 +61,11 @@ end
 
 -- --- attempts ------------------------------------------------------------------------------------------------------
 
--- A call that is being made: what is sent, and what came of its attempts so far. They add to it:
-local function new_call(prepared, context)
+-- A call that is being made: what is sent, and what came of its attempts so far.
+local function new_call(prepared)
   return {
     request = prepared, attempts = 0, attempts_max = prepared.attempts_max,
-    resets = context.resets, is_early = context.is_early,
-    token = nil, sent_boot = nil, sent_wall = nil, seen_resets = nil, no_repeat = nil, may_have_acted = nil,
+    token = "", sent_boot = 0, sent_wall = 0, seen_resets = 0, no_repeat = false, -- of the last attempt
   }
 end
 
@@ -131,8 +129,11 @@ local function is_unreadable(prepared, raw, reply)
 end
 
 -- Returns the results of a call that succeeded.
-local function succeed(source, call, raw, reply)
+local function succeed(source, call, raw)
+  local reply = response.new(raw, not call.request.raw)
+  unauthorized.succeeded(source, call)
   if reply.json == nil and is_unreadable(call.request, raw, reply) then
+    call.may_have_acted = true
     return response.unreadable(call, raw, reply, cleaner(source, call))
   end
   return reply
@@ -180,9 +181,7 @@ local function attempt(source, call, deadline)
   raw, failure = send(source, call, token, deadline)
   local status = raw and raw.status or 0
   if status >= 200 and status < 300 or status == 304 then
-    call.may_have_acted = true
-    unauthorized.succeeded(source, call)
-    return nil, succeed(source, call, raw, response.new(raw, not call.request.raw))
+    return nil, succeed(source, call, raw)
   end
   call.may_have_acted = call.may_have_acted or may_have_acted(raw, failure)
   if status == 401 and unauthorized.replace(source, call, token, deadline) then
@@ -210,7 +209,10 @@ function request.run(source, method, target, options, context)
   if not prepared then
     return errors.fail("config", ("%s: %s"):format(calls.name(method, target), problem))
   end
-  local call = new_call(prepared, context or NONE)
+  local call = new_call(prepared)
+  if context then
+    call.resets, call.is_early = context.resets, context.is_early
+  end
   local deadline = deadlines.new(source.clock, prepared.call_timeout)
   local delay, reply, message, code, detail
   repeat

@@ -124,10 +124,12 @@ end
 ---@param decode boolean decode a JSON body
 ---@return central.auth.Reply
 function response.new(raw, decode)
-  local reply = setmetatable({ status = raw.status, body = raw.body, json = nil }, metatable) -- with room for `json`
+  local reply = setmetatable({ status = raw.status, body = raw.body, json = false }, metatable)
   raws[reply] = raw
   if decode and (raw.content_type == "application/json" or response.is_json(reply)) then
     reply.json = json.decode(raw.body)
+  else
+    reply.json = nil
   end
   return reply
 end

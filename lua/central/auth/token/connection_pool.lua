@@ -58,7 +58,7 @@ function Pool:_first_in_queue()
 end
 
 function Pool:_wake_first()
-  local first = next(self._queue) and self:_first_in_queue()
+  local first = self:_first_in_queue()
   if first then
     first:signal()
   end
@@ -99,38 +99,53 @@ function Pool:_wait_for_place(deadline, owner)
     ("%d requests of this client are under way, and none ended in time"):format(MAX_ACTIVE))
 end
 
--- An early request yields once it is sent, and then each second, so that its caller hears Ctrl-C.
-function Pool:_await(transfer, notifier, is_early, deadline, owner)
-  local step = (notifier or is_early) and 0 or STEP
-  while not owner.closed and not transfer:wait(step) do
-    if notifier then
-      self._waiter:poll(notifier, deadline:left() + STEP)
-    elseif is_early then
-      coroutine.yield()
-      step = STEP
-    end
+-- Lets time pass for a request that has not ended. An early one yields once it is sent, and then each second, so that
+-- its caller hears Ctrl-C. Returns the seconds for which the transfer may block next.
+function Pool:_rest(notifier, is_early, deadline)
+  if notifier then
+    self._waiter:poll(notifier, deadline:left() + STEP)
+    return 0
+  elseif is_early then
+    coroutine.yield()
   end
+  return STEP
+end
+
+-- Returns the results of a request that has ended, or whose owner was closed.
+function Pool:_finish(transfer, owner, request, call)
   if owner.closed then
+    transfer:close()
     local failure = errors.pack(errors.closed())
     failure.may_be_sent = true
     return nil, failure
   end
-  return transfer:finish()
+  local came = transfer:finish()
+  self._transfers:give_back(transfer)
+  if owner.listens then
+    owner.events:add_call(request, call, came)
+  end
+  if came.status then
+    return came
+  end
+  return nil, errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
 end
 
--- What a request holds while it is on its way.
+-- What a request holds while it is on its way; not that of a caller who blocks, as no other begins meanwhile.
 local Place = {}
 
 -- Makes room for who waits for it.
 function Place:__close()
-  local pool, transfer = self.pool, self.transfer
-  pool._active[transfer] = nil
-  if self.unharmed then
-    pool._transfers:give_back(transfer)
-  else
-    transfer:close()
+  local pool = self.pool
+  pool._active[self.transfer] = nil
+  if next(pool._queue) then
+    pool:_wake_first()
   end
-  pool:_wake_first()
+end
+
+function Pool:_take_place(transfer, owner, notifier)
+  local place = setmetatable({ pool = self, transfer = transfer, owner = owner, notifier = notifier }, Place)
+  self._active[transfer] = place
+  return place
 end
 
 --- Makes a request and waits for its reply.
@@ -152,39 +167,28 @@ function Pool:call(request, deadline, owner, call)
     return nil, errors.pack(errors.closed())
   end
   local notifier <close>, failure = self._waiter:notifier()
-  local transfer
-  if not failure then
-    transfer, failure = self._transfers:take()
-  end
   if failure then
     return nil, failure
   end
-  local place <close> = setmetatable({
-    pool = self, transfer = transfer, owner = owner, unharmed = false,
-  }, Place)
-  place.notifier = notifier -- apart, for most calls have none
-  self._active[transfer] = place
+  local transfer <close>, why = self._transfers:take()
+  if not transfer then
+    return nil, why
+  end
   call = call or NONE
+  local _ <close> = (notifier or call.is_early) and self:_take_place(transfer, owner, notifier) or nil
   local left, most = deadline:left(), request.try_timeout
-  local started, why = transfer:call(request, notifier, call.token, most and most < left and most or left,
+  local started, problem = transfer:call(request, notifier, call.token, most and most < left and most or left,
     call.no_repeat)
   if not started then
-    return nil, errors.failure("config", why)
+    return nil, errors.failure("config", problem)
   elseif next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
-  local came
-  came, failure = self:_await(transfer, notifier, call.is_early, deadline, owner)
-  place.unharmed = came ~= nil
-  if not came then
-    return nil, failure
-  elseif owner.listens then
-    owner.events:add_call(request, call, came)
+  local step = (notifier or call.is_early) and 0 or STEP
+  while not owner.closed and not transfer:wait(step) do
+    step = self:_rest(notifier, call.is_early, deadline)
   end
-  if came.status then
-    return came
-  end
-  return nil, errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
+  return self:_finish(transfer, owner, request, call)
 end
 
 --- Runs a fetch that makes no request, beside the renewal under way, until the deadline at most. Its result; nil where
