@@ -14,13 +14,11 @@ enum { POLL_NS = 100000, ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
 static atomic_int inside;  /* threads */
 static atomic_int closing; /* forks under way */
 static atomic_bool exiting;
-static bool fork_unsafe;
 static unsigned generation;
 
 static _Thread_local struct member {
     int depth;       /* calls of `enter` without their `leave` */
     bool is_forking; /* between the handlers of a fork */
-    bool was_alone;  /* no other thread was inside when it forked */
     bool registered; /* its end will be noticed */
     bool is_ending;  /* it is inside because it runs its exit destructors */
     int rounds;      /* of destructors that are left until it leaves */
@@ -57,16 +55,12 @@ static int64_t now_ns(void) {
     return auth_clock_boot_ns(&(struct auth_clock){0});
 }
 
-/* Whether no other thread is inside any more. */
-static bool wait_for_others(void) {
+/* Until no other thread is inside any more. */
+static void wait_for_others(void) {
     int64_t until_ns = now_ns() + AUTH_GATE_WAIT_NS;
     int own = me.depth > 0 ? 1 : 0;
-    while (atomic_load(&inside) > own) {
-        if (now_ns() >= until_ns)
-            return false;
+    while (atomic_load(&inside) > own && now_ns() < until_ns)
         auth_clock_sleep(POLL_NS);
-    }
-    return true;
 }
 
 /* --- the end of a thread --- */
@@ -134,7 +128,7 @@ bool auth_gate_enter(void) {
 static void before_fork(void) {
     me.is_forking = true;
     atomic_fetch_add(&closing, 1);
-    me.was_alone = wait_for_others();
+    wait_for_others();
 }
 
 static void after_fork(void) {
@@ -145,7 +139,6 @@ static void after_fork(void) {
 /* The threads that were inside, or waited to enter, do not exist here. */
 static void in_child(void) {
     generation++;
-    fork_unsafe = fork_unsafe || !me.was_alone;
     me.is_forking = false;
     atomic_store(&closing, 0);
     atomic_store(&inside, me.depth > 0 ? 1 : 0);
@@ -153,7 +146,7 @@ static void in_child(void) {
 
 static void at_exit(void) {
     atomic_store(&exiting, true);
-    (void)wait_for_others();
+    wait_for_others();
 }
 
 static bool initialised;
@@ -170,10 +163,6 @@ bool auth_gate_init(void) {
 
 bool auth_gate_is_exiting(void) {
     return atomic_load(&exiting);
-}
-
-bool auth_gate_is_fork_unsafe(void) {
-    return fork_unsafe;
 }
 
 unsigned auth_gate_generation(void) {

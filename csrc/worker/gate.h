@@ -32,10 +32,6 @@ void auth_gate_leave(void);
 
 bool auth_gate_is_exiting(void);
 
-/* In a forked child: the fork did not wait long enough, so a thread of the parent may have been inside a
- * library, which must not be used here. */
-bool auth_gate_is_fork_unsafe(void);
-
 /* How many forks since the gate was initialised lead to this process. What was made under another number is
  * the parent's; getpid would say the same by a system call. */
 unsigned auth_gate_generation(void);
