@@ -1,5 +1,6 @@
 /* Expiry tracking; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/lifetime.h"
+#include "base/secret.h"
 
 #include <math.h>
 
@@ -12,13 +13,7 @@ static int64_t to_ns(double seconds) { /* at most AUTH_LIFETIME_MAX_S, so it fit
 }
 
 double auth_lifetime_jitter(const void *token, size_t length) {
-    const unsigned char *bytes = token;
-    uint64_t hash = UINT64_C(0xCBF29CE484222325); /* FNV-1a; then SplitMix64's finish, for the high bits */
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001B3);
-    hash = (hash ^ (hash >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    hash = (hash ^ (hash >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (double)((hash ^ (hash >> 31)) >> 11) * 0x1p-53;
+    return (double)(auth_secret_hash(0, token, length) >> 11) * 0x1p-53; /* as many bits as a double holds */
 }
 
 struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_lifetime_terms terms) {

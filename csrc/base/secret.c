@@ -18,6 +18,15 @@ uint64_t auth_secret_random(void) {
     return number;
 }
 
+uint64_t auth_secret_hash(uint64_t before, const void *bytes, size_t length) {
+    unsigned char key[crypto_shorthash_KEYBYTES] = {0};
+    unsigned char hash[crypto_shorthash_BYTES];
+    memcpy(key, &before, sizeof before);
+    (void)crypto_shorthash(hash, bytes, length, key);
+    memcpy(&before, hash, sizeof before);
+    return before;
+}
+
 static void release(const struct auth_secret *secret) {
     if (secret->data != NULL && secret->plain)
         sodium_memzero(secret->data, secret->length);

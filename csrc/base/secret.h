@@ -26,6 +26,10 @@ struct auth_secret {
  * randomness. */
 bool auth_secret_init(void);
 
+/* 64 bits that look random and are the same for the same `before` and bytes: libsodium's hash for tables,
+ * which hides nothing. */
+uint64_t auth_secret_hash(uint64_t before, const void *bytes, size_t length);
+
 /* 64 bits of the system's randomness, for names of files and for waits; in a forked child, too, other ones
  * than its parent's. */
 uint64_t auth_secret_random(void);

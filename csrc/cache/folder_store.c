@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { RECORD_DIGITS = 32 };
@@ -162,7 +161,8 @@ static enum auth_store_result remove_record(struct auth_store *store, const char
 
 /* Not where one holder follows the other: each writes its note. */
 static bool is_sweep_due(const struct stat *lock) {
-    return lock->st_size == 0 || time(NULL) - lock->st_mtime > AUTH_FOLDER_SWEEP_S;
+    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
+    return lock->st_size == 0 || now_s - lock->st_mtime > AUTH_FOLDER_SWEEP_S;
 }
 
 static enum auth_store_result take_lock(int at, const char *name, int *lock, const char **why) {

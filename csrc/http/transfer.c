@@ -445,7 +445,8 @@ static uint64_t fingerprint(const struct auth_transfer *transfer, const struct a
                                  has_body(request) ? "body" : NULL}; /* which only a reset takes back */
     uint64_t hash = transfer->fingerprint;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        hash = auth_trust_mix(hash, texts[i]);
+        if (texts[i] != NULL)
+            hash = auth_secret_hash(hash + i, texts[i], strlen(texts[i]));
     return hash;
 }
 

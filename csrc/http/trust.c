@@ -23,61 +23,33 @@ bool auth_trust_hashed(const char *path) {
     return found;
 }
 
-/* As FNV-1a, but of eight bytes at a time: it is only for noticing changes. */
-static void mix(uint64_t *hash, const void *bytes, size_t length) {
-    static const uint64_t prime = 1099511628211U;
-    const unsigned char *next = bytes;
-    while (length > 0) {
-        uint64_t word = 0;
-        size_t size = length < sizeof word ? length : sizeof word;
-        memcpy(&word, next, size);
-        *hash = (*hash ^ word) * prime;
-        *hash ^= *hash >> 32;
-        next += size;
-        length -= size;
-    }
-}
-
-uint64_t auth_trust_mix(uint64_t fingerprint, const char *text) {
-    if (text != NULL)
-        mix(&fingerprint, text, strlen(text));
-    mix(&fingerprint, text != NULL ? "." : "-", 1);
-    return fingerprint;
-}
-
-static void mix_file(uint64_t *hash, const char *path) {
-    struct stat info;
-    int64_t facts[7] = {0};
-    if (path == NULL) {
-        mix(hash, "", 1); /* in its place, as the order of the files counts */
-        return;
-    }
-    if (stat(path, &info) != 0) {
-        facts[0] = errno;
-    } else {
-        facts[0] = (int64_t)info.st_dev;
-        facts[1] = (int64_t)info.st_ino;
-        facts[2] = (int64_t)info.st_size;
-        facts[3] = (int64_t)info.st_mtim.tv_sec;
-        facts[4] = (int64_t)info.st_mtim.tv_nsec;
-        facts[5] = (int64_t)info.st_ctim.tv_sec; /* also where a tool has put the former mtime back */
-        facts[6] = (int64_t)info.st_ctim.tv_nsec;
-    }
-    mix(hash, facts, sizeof facts);
-    mix(hash, path, strlen(path) + 1);
+static uint64_t mix_file(uint64_t hash, const char *path) {
+    struct stat info = {0};
+    int error = stat(path, &info) == 0 ? 0 : errno;
+    const int64_t facts[] = {
+        error,
+        (int64_t)info.st_dev,
+        (int64_t)info.st_ino,
+        (int64_t)info.st_size,
+        (int64_t)info.st_mtim.tv_sec,
+        (int64_t)info.st_mtim.tv_nsec,
+        (int64_t)info.st_ctim.tv_sec, /* also where a tool has put the former mtime back */
+        (int64_t)info.st_ctim.tv_nsec};
+    return auth_secret_hash(auth_secret_hash(hash, path, strlen(path)), facts, sizeof facts);
 }
 
 uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const char *folders) {
-    uint64_t hash = 14695981039346656037U;
+    uint64_t hash = 0;
     char folder[PATH_MAX];
     for (size_t i = 0; i < count; i++)
-        mix_file(&hash, files[i]);
+        if (files[i] != NULL)
+            hash = mix_file(hash + i, files[i]);
     while (folders != NULL) {
         size_t length = strcspn(folders, ":");
         if (length < sizeof folder) {
             memcpy(folder, folders, length);
             folder[length] = '\0';
-            mix_file(&hash, folder);
+            hash = mix_file(hash, folder);
         }
         folders = folders[length] == ':' ? folders + length + 1 : NULL;
     }

@@ -25,9 +25,6 @@ bool auth_trust_hashed(const char *path);
  * no such file, no folders. Costs one stat each. */
 uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const char *folders);
 
-/* A fingerprint of what this one is of and of a text, or NULL. */
-uint64_t auth_trust_mix(uint64_t fingerprint, const char *text);
-
 /* Whether the private key in this PEM file is encrypted. false if the file can't be read. */
 bool auth_trust_is_encrypted(const char *key_file);
 
