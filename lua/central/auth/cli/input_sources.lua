@@ -10,10 +10,10 @@ local terminal = require "central.auth.cli.terminal"
 local input_sources = {}
 
 -- The options that are read. Those of one program or machine are not.
-local CREDENTIAL_OPTIONS = {}
+local IS_READ = {}
 for _, name in ipairs { "client_id", "client_secret", "token_url", "workspace_id", "base_url", "cluster", "auth_style",
   "scope", "audience", "ca_file", "ca_path", "proxy", "greenlake_url", "revocation_url" } do
-  CREDENTIAL_OPTIONS[name] = true
+  IS_READ[name] = true
 end
 
 local ENDPOINT_NAMES = { "token", "auth", "sso", "endpoint", "issuer", "idp" }
@@ -23,26 +23,23 @@ local function absolute(path)
   return pipe and pipe:read "l" .. "/" .. path or path
 end
 
--- Returns a source without the options that are not read.
-local function credentials_of(source)
-  local values = {}
-  for name in pairs(CREDENTIAL_OPTIONS) do
-    values[name] = source.values[name]
+-- Returns a source with the texts among the values that are read.
+local function source_of(values, from, is_text)
+  local read = {}
+  for name in pairs(IS_READ) do
+    read[name] = type(values[name]) == "string" and values[name] or nil
   end
-  return { values = values, from = source.from, is_text = source.is_text }
+  return { values = read, from = from, is_text = is_text }
 end
 
 -- The options of the command as a source, with the content of --client-secret-file.
 local function arguments(options)
-  local values, from = {}, {}
-  for name in pairs(CREDENTIAL_OPTIONS) do
-    values[name], from[name] = options[name], "--" .. name:gsub("_", "-")
-  end
-  if options.client_secret_file then
-    values.client_secret = credentials_file.text(options.client_secret_file):gsub("\r?\n$", "")
-    from.client_secret = credentials_file.name(options.client_secret_file)
-  end
-  return { values = values, from = from }
+  local path = options.client_secret_file
+  local source = source_of(options, function(name)
+    return name == "client_secret" and credentials_file.name(path) or "--" .. name:gsub("_", "-")
+  end)
+  source.values.client_secret = path and credentials_file.text(path):gsub("\r?\n$", "") or nil
+  return source
 end
 
 -- Returns whether an ignored value may be the token endpoint of the credentials.
@@ -60,10 +57,10 @@ end
 
 -- Prints the names of ignored values of the file. Fails if one may be the token endpoint, as the secret would then be
 -- sent to another server.
-local function check_ignored(options, file_values, values)
-  local file, ignored = credentials_file.name(options.from_file), {}
+local function check_ignored(options, file, file_values, values)
+  local ignored = {}
   for _, name in ipairs(sorted_names(file_values)) do
-    if not CREDENTIAL_OPTIONS[name] or type(file_values[name]) ~= "string" then
+    if not IS_READ[name] or type(file_values[name]) ~= "string" then
       local shown = ("%q"):format(errors.printable(name))
       if is_endpoint(name, file_values[name]) and not (values.token_url or values.workspace_id) then
         errors.raise(("%s: %s is ignored, but may be the token endpoint; set --token-url, or remove %s"):format(
@@ -77,23 +74,15 @@ local function check_ignored(options, file_values, values)
   end
 end
 
-local function from_file(options, file_values)
-  local texts = {}
-  for name, value in pairs(file_values) do
-    texts[name] = type(value) == "string" and value or nil
-  end
-  return credentials_of { values = texts, from = credentials_file.name(options.from_file) }
-end
-
 --- Returns the values of all sources as config.collect does.
 ---@param options table
 ---@return table<string, any> values
 function input_sources.values(options)
-  local by_argument = arguments(options)
-  local file_values = credentials_file.read(options.from_file)
-  local values = config.collect { by_argument, from_file(options, file_values),
-    credentials_of(config.environment()) }
-  check_ignored(options, file_values, values)
+  local file, environment = credentials_file.name(options.from_file), config.environment()
+  local by_argument, file_values = arguments(options), credentials_file.read(options.from_file)
+  local values = config.collect { by_argument, source_of(file_values, file),
+    source_of(environment.values, environment.from, true) }
+  check_ignored(options, file, file_values, values)
   for _, name in ipairs { "ca_file", "ca_path" } do -- a profile is read from any folder
     values[name] = values[name] and absolute(values[name])
   end
