@@ -19,7 +19,7 @@ doctor.options = {
 doctor.statuses = { { 0, "No check failed." }, { 1, "A check failed." } }
 
 -- The modules of the checks. Each is a function of `context`, in which earlier checks leave values, and of `report`.
-local CHECKS = { "machine", "variables", "credentials", "network", "shared" }
+local CHECKS = { "machine", "credentials", "network", "shared" }
 
 local STYLES = { ok = { "32", "ok  " }, note = { "33", "note" }, bad = { "31", "BAD " } }
 

@@ -1,7 +1,6 @@
 -- central-auth login: asks for credentials, checks them at the server, and saves them in a profile.
 -- SPDX-License-Identifier: MIT
 
-local ask_cluster = require "central.auth.cli.ask_cluster"
 local client = require "central.auth.client"
 local clusters = require "central.auth.config.clusters"
 local config = require "central.auth.config.resolve"
@@ -53,6 +52,24 @@ local function ask_secret(values)
   values.from.client_secret = TYPED
   if not values.client_secret then
     fail_missing("secret", why, "--client-secret-file (- is standard input)")
+  end
+end
+
+-- Asks until the answer is a cluster or empty. Returns its name; nil: none.
+local function ask_cluster()
+  for i, name in ipairs(clusters.names) do
+    io.stderr:write(("%4d  %-12s %s\n"):format(i, name, clusters.base_url(name):match "//(.*)"))
+  end
+  while true do
+    local answer, why = terminal.ask "Cluster, by number or name; empty for none (then no calls of Central's API)"
+    if why then
+      errors.raise(("no answer for the cluster: %s. Nothing was written."):format(why), "config")
+    end
+    local name = answer and clusters.names[math.tointeger(tonumber(answer))] or answer
+    if not name or clusters.base_url(name) then
+      return name
+    end
+    io.stderr:write(("%q is not in the list%s\n"):format(errors.printable(name), errors.suggest(name, clusters.names)))
   end
 end
 

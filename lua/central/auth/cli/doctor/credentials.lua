@@ -12,10 +12,11 @@ local status = require "central.auth.token.status"
 local SECRET_MIN = 16      -- bytes of a secret that can be an encryption key
 local COMMAND_TIMEOUT = 10 -- seconds
 
--- Splits the problem of a file into the problem and the command to run.
-local function split_advice(problem)
-  local fault, advice = problem:match "^(.-): (.*)$"
-  return fault or problem, advice and advice:gsub("^run ", "") or nil
+-- Reports the problem of a file, which may end with the command to run.
+local function report_file(report, verdict, check, path, problem, more, advice)
+  local fault, command = problem:match "^(.-): (.*)$"
+  report(verdict, check, ("%s %s%s"):format(path, fault or problem, more or ""),
+    command and command:gsub("^run ", "") or advice)
 end
 
 local function profile_file(options, report)
@@ -32,13 +33,10 @@ local function profile_file(options, report)
   elseif unusable == "absent" then
     report("ok", "profile file", ("there is no file %s"):format(path))
   elseif not text then
-    local fault, advice = split_advice(problem)
-    report(unusable and "note" or "bad", "profile file", ("%s %s"):format(path, fault)
-      .. (unusable and "; it is ignored unless a profile is requested" or ""),
-      advice or "make it a file that you can read")
+    report_file(report, unusable and "note" or "bad", "profile file", path, problem,
+      unusable and "; it is ignored unless a profile is requested", "make it a file that you can read")
   elseif problem then
-    local fault, advice = split_advice(problem)
-    report("note", "profile file", ("%s %s"):format(path, fault), advice)
+    report_file(report, "note", "profile file", path, problem)
   else
     report("ok", "profile file", ("%s can be used"):format(path))
   end
@@ -52,8 +50,7 @@ local function files(found, report)
   end
   local problem = found.key_file and select(2, core.read_file(found.key_file, true))
   if problem then
-    local fault, advice = split_advice(problem)
-    report("note", "key_file", found.key_file .. " " .. fault, advice)
+    report_file(report, "note", "key_file", found.key_file, problem)
   end
 end
 

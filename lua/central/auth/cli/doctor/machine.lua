@@ -1,8 +1,9 @@
--- The doctor's first checks: versions, and variables that affect every program.
+-- The doctor's first checks: versions, a variable that affects every program, and those without effect.
 -- SPDX-License-Identifier: MIT
 
 local config = require "central.auth.config.resolve"
 local errors = require "central.auth.errors"
+local ignored_variables = require "central.auth.config.ignored_variables"
 
 local function versions(report)
   local ok, http = pcall(require, "central.auth.http")
@@ -15,7 +16,7 @@ local function versions(report)
   end
 end
 
---- Reports the versions, and whether TLS keys are written to a file.
+--- Reports the versions, whether TLS keys are written to a file, and variables that are misspelt or empty.
 ---@param _ table the context
 ---@param report fun(result: string, check: string, message: string, advice?: string)
 return function(_, report)
@@ -26,5 +27,8 @@ return function(_, report)
       .. errors.printable(key_log), "unset SSLKEYLOGFILE, and remove that file")
   else
     report("ok", "tls keys", "SSLKEYLOGFILE is not set")
+  end
+  for _, message in ipairs(ignored_variables()) do
+    report("note", "variables", message)
   end
 end
