@@ -7,13 +7,13 @@ local sandbox = require "central.auth.sandbox"
 local cqueues = require "cqueues"
 local http = require "http.request"
 local openssl_context = require "openssl.ssl.context"
+local terminal = require "central.auth.cli.terminal"
+local token_bar = require "central.auth.cli.token_bar"
 
 local LIFETIME = 6 -- seconds; GreenLake's tokens for Central are valid for two hours
 
-local colour = (os.getenv "NO_COLOR" or "") == "" and (os.getenv "TERM" or "dumb") ~= "dumb"
-  and os.execute("test -t 1")
-local function paint(code, text)
-  return colour and ("\27[%sm%s\27[0m"):format(code, text) or text
+local function paint(colour, text)
+  return terminal.paint(colour, text, 1)
 end
 
 local function step(n, text)
@@ -23,10 +23,6 @@ end
 -- Returns the start of a token: enough to recognise it, too little to use it.
 local function short(token)
   return token:sub(1, 10) .. "…"
-end
-
-local function indent(value)
-  print((tostring(value):gsub("[^\n]+", "    %0")))
 end
 
 --- Makes an API call with another HTTP library, which only needs the header.
@@ -39,13 +35,6 @@ local function call(url, ca_file)
   return headers:get(":status"), assert(stream:get_body_as_string(5))
 end
 
-local function bar(status)
-  local width = 30
-  local left = math.max(0, math.min(width, math.floor(status.expires_in / LIFETIME * width + 0.5)))
-  local shades = { fresh = "32", stale = "33", expired = "31" }
-  return paint(shades[status.state] or "0", ("█"):rep(left)) .. ("░"):rep(width - left)
-end
-
 local function watch(seconds)
   local before = assert(auth.token())
   local deadline = cqueues.monotime() + seconds
@@ -53,8 +42,9 @@ local function watch(seconds)
     cqueues.sleep(0.5)
     local was = auth.status()
     local token = assert(auth.token())
-    print(("    %s %-7s %4.1f s left%s"):format(bar(was), was.state, was.expires_in,
-      token ~= before and paint("1;32", "  renewed: ") .. short(token) or ""))
+    local bar = token_bar.draw(was, 31, paint, true):match "[^\n]*"
+    print(("    %s %-7s %4.1f s left%s"):format(bar, was.state, was.expires_in, token ~= before
+      and paint("1;32", "  renewed: ") .. short(token) or ""))
     if token ~= before then
       return
     end
@@ -69,7 +59,7 @@ step(1, "A token, over TLS, from " .. server.token_url)
 local started = cqueues.monotime()
 local first = assert(auth.token())
 print(("    %s  in %.0f ms"):format(short(first), (cqueues.monotime() - started) * 1000))
-indent(auth.status())
+print((tostring(auth.status()):gsub("[^\n]+", "    %0")))
 
 step(2, "An API call with auth.header()")
 local status, body = call(server.base_url .. "/network-monitoring/v1/aps", server.ca_file)

@@ -81,22 +81,25 @@ function session.status(options)
   return auth.status { shared = true }
 end
 
---- Ends the command if the token, which it is to forget, is ready-made.
+-- Returns the cache that still has a usable token after it was invalidated; nil if there is none.
+local function cache_with_token(options)
+  local client <close> = auth.new(client_options(options))
+  local status = client and client:status { shared = true }
+  return status and (status.state == "fresh" or status.state == "stale") and status.cache or nil
+end
+
+--- Forgets the shared token; with `refused` only if it is still this one. Ends the command if it is ready-made.
 ---@param options { profile?: string }
-function session.check_is_shared(options)
+---@param refused? string
+---@return boolean forgotten
+---@return string? left the cache that still has a token
+function session.forget(options, refused)
   if session.status(options).source == "ready-made" then
     errors.raise("the token is ready-made, and no process shares it: replace or remove it where it comes from (see"
       .. " central-auth doctor)", "config")
   end
-end
-
---- Returns the cache that still has a usable token after it was invalidated; nil if there is none.
----@param options { profile?: string }
----@return string? cache
-function session.cache_with_token(options)
-  local client <close> = auth.new(client_options(options))
-  local status = client and client:status { shared = true }
-  return status and (status.state == "fresh" or status.state == "stale") and status.cache or nil
+  local forgotten = try(auth.invalidate(refused))
+  return forgotten, forgotten and not refused and cache_with_token(options) or nil
 end
 
 --- Finishes a renewal that is due: one in the background would end with this process. A failure has no effect.

@@ -22,10 +22,8 @@ function terminal.columns(fd)
   return console.columns(fd)
 end
 
---- Returns whether the descriptor is a terminal that supports control sequences.
----@param fd integer
----@return boolean
-function terminal.has_control_sequences(fd)
+-- Returns whether the descriptor is a terminal that supports control sequences.
+local function has_control_sequences(fd)
   return console.columns(fd) ~= nil and is_set "TERM" and os.getenv "TERM" ~= "dumb"
 end
 
@@ -35,7 +33,7 @@ end
 ---@param fd integer
 ---@return string
 function terminal.paint(colour, text, fd)
-  if is_set "NO_COLOR" or not terminal.has_control_sequences(fd) then
+  if is_set "NO_COLOR" or not has_control_sequences(fd) then
     return text
   end
   return ("\27[%sm%s\27[0m"):format(colour, text)
@@ -92,7 +90,7 @@ end
 ---@param seconds number
 function terminal.wait(options, fd, seconds)
   local is_plain = options.quiet or (options.verbose or 0) > 0 or is_set "CENTRAL_LOG"
-  if is_plain or not terminal.has_control_sequences(2) or console.wait(fd, math.min(seconds, SPINNER_DELAY)) then
+  if is_plain or not has_control_sequences(2) or console.wait(fd, math.min(seconds, SPINNER_DELAY)) then
     return console.wait(fd, math.min(seconds, WAIT_MAX))
   end
   local frames = terminal.is_utf8() and DOTS or LINES

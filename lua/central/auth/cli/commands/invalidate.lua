@@ -1,11 +1,9 @@
 -- central-auth invalidate: forgets a token that an API refused.
 -- SPDX-License-Identifier: MIT
 
-local auth = require "central.auth"
 local errors = require "central.auth.errors"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.try"
 
 local invalidate = {}
 
@@ -23,13 +21,11 @@ invalidate.examples = {
 --- Forgets the shared token, or the one on standard input if it is still the shared one.
 ---@param options table
 function invalidate.run(options)
-  session.check_is_shared(options)
   local refused = options.token and (io.read "l" or ""):match "^%s*(.-)%s*$" or nil
   if refused == "" then
     errors.raise("there is no token on standard input; write the refused token to it, or omit -", "config")
   end
-  local forgotten = try(auth.invalidate(refused))
-  local left = forgotten and not refused and session.cache_with_token(options)
+  local forgotten, left = session.forget(options, refused)
   if left then
     terminal.note(options, ("The cache, %s, still has a token: another process has just renewed it, or has its lock.")
       :format(left))

@@ -1,7 +1,6 @@
 -- central-auth logout: removes the shared token and, with --profile, the profile.
 -- SPDX-License-Identifier: MIT
 
-local auth = require "central.auth"
 local consent = require "central.auth.cli.consent"
 local errors = require "central.auth.errors"
 local paths = require "central.auth.config.paths"
@@ -18,9 +17,7 @@ logout.description = "Removes the shared token from the cache. With --profile NA
 logout.options = { { "-y", "--yes", help = "Remove the profile without asking." } }
 
 local function forget_token(options)
-  session.check_is_shared(options)
-  local removed = auth.invalidate()
-  local left = removed and session.cache_with_token(options)
+  local removed, left = session.forget(options)
   if left then
     errors.raise(("the cache, %s, still has a token: another process has its lock; try again"):format(left), "config")
   end
