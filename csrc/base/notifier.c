@@ -12,24 +12,26 @@
 
 enum { LOWEST = 3 }; /* never where standard streams are */
 
+static bool keep(struct auth_notifier *notifier, int fd) {
+    notifier->fd = auth_descriptor_keep(fd);
+    if (notifier->fd < 0)
+        return false;
+    auth_descriptor_withhold(notifier->fd);
+    return true;
+}
+
 bool auth_notifier_open(struct auth_notifier *notifier) {
-    notifier->fd = auth_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    return notifier->fd >= 0;
+    return keep(notifier, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 bool auth_notifier_open_timer(struct auth_notifier *notifier, int64_t in_ns) {
     struct itimerspec when = {.it_value = auth_clock_timespec(in_ns > 0 ? in_ns : 1)}; /* 0: switched off */
-    notifier->fd = auth_descriptor_keep(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK));
-    return notifier->fd >= 0 && timerfd_settime(notifier->fd, 0, &when, NULL) == 0;
-}
-
-void auth_notifier_withhold(const struct auth_notifier *notifier) {
-    auth_descriptor_withhold(notifier->fd);
+    return keep(notifier, timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) &&
+           timerfd_settime(notifier->fd, 0, &when, NULL) == 0;
 }
 
 bool auth_notifier_copy(struct auth_notifier *copy, const struct auth_notifier *notifier) {
-    copy->fd = fcntl(notifier->fd, F_DUPFD_CLOEXEC, LOWEST);
-    return copy->fd >= 0;
+    return keep(copy, fcntl(notifier->fd, F_DUPFD_CLOEXEC, LOWEST));
 }
 
 /* A counter that is full is readable already. */

@@ -13,7 +13,8 @@ struct auth_notifier {
 
 #define AUTH_NOTIFIER_CLOSED ((struct auth_notifier){.fd = -1})
 
-/* Not signalled at first. false: no descriptor is left; errno says why. */
+/* Not signalled at first. A forked child has no copy of it, and must not close it: the number may be another
+ * file's there. false: no descriptor is left; errno says why. */
 bool auth_notifier_open(struct auth_notifier *notifier);
 
 /* Becomes readable by itself in `in_ns`, on a clock that counts suspend: for an event loop that knows no
@@ -30,10 +31,6 @@ void auth_notifier_clear(const struct auth_notifier *notifier);
 /* Waits until it is signalled, `limit_ns` at most, less when a signal of the system arrives. Whether it is.
  * Blocks. */
 bool auth_notifier_wait(const struct auth_notifier *notifier, int64_t limit_ns);
-
-/* A forked child has no copy of it, and must not close it: the number may be another file's there. Without
- * this the child closes its own copy, which closes nothing of the parent's. */
-void auth_notifier_withhold(const struct auth_notifier *notifier);
 
 /* Safe to call again. */
 void auth_notifier_close(struct auth_notifier *notifier);

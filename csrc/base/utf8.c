@@ -4,17 +4,12 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Bytes of the ASCII characters at the start, eight or none at a time. */
-static size_t skip_ascii(const unsigned char *bytes, size_t length) {
-    size_t at = 0;
+/* Whether the next eight characters are ASCII. */
+static bool is_ascii(const unsigned char *bytes, size_t length) {
     uint64_t eight = 0;
-    while (length - at >= sizeof eight) {
-        memcpy(&eight, bytes + at, sizeof eight);
-        if ((eight & 0x8080808080808080U) != 0)
-            break;
-        at += sizeof eight;
-    }
-    return at;
+    if (length >= sizeof eight)
+        memcpy(&eight, bytes, sizeof eight);
+    return length >= sizeof eight && (eight & 0x8080808080808080U) == 0;
 }
 
 /* Bytes of the character at the start; 0 where there is none. The second byte excludes characters that have a
@@ -36,13 +31,8 @@ static size_t character(const unsigned char *bytes, size_t length) {
 
 bool auth_utf8_is_valid(const void *bytes, size_t length) {
     const unsigned char *text = bytes;
-    size_t at = 0;
-    while (at < length) {
-        at += skip_ascii(text + at, length - at);
-        size_t size = at < length ? character(text + at, length - at) : 0;
-        if (size == 0)
-            return at == length;
-        at += size;
-    }
-    return true;
+    size_t size = 1;
+    for (size_t at = 0; at < length && size > 0; at += size)
+        size = is_ascii(text + at, length - at) ? sizeof(uint64_t) : character(text + at, length - at);
+    return size > 0;
 }

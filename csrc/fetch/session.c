@@ -74,10 +74,8 @@ static struct auth_session_work *new_work(void) {
     struct auth_session_work *work = calloc(1, sizeof *work);
     if (work == NULL)
         return NULL;
-    if (auth_notifier_open(&work->cancel)) {
-        auth_notifier_withhold(&work->cancel);
+    if (auth_notifier_open(&work->cancel))
         work->transfer = auth_transfer_new();
-    }
     if (work->transfer != NULL)
         return work;
     int error = errno;

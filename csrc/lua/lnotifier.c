@@ -21,31 +21,25 @@ static struct auth_notifier *new_handle(lua_State *L) {
 }
 
 /* The results of what makes one: it is on the stack. */
-static int opened(lua_State *L, const struct auth_notifier *notifier, bool is_open) {
-    if (!is_open)
-        return auth_lua_fail(L, strerror(errno));
-    auth_notifier_withhold(notifier);
-    return 1;
+static int opened(lua_State *L, bool is_open) {
+    return is_open ? 1 : auth_lua_fail(L, strerror(errno));
 }
 
 /* notifier() -> notifier | nil, why */
 static int new_notifier(lua_State *L) {
-    struct auth_notifier *notifier = new_handle(L);
-    return opened(L, notifier, auth_notifier_open(notifier));
+    return opened(L, auth_notifier_open(new_handle(L)));
 }
 
 /* timer(seconds) -> notifier that becomes readable by itself | nil, why */
 static int new_timer(lua_State *L) {
     int64_t in_ns = auth_lua_check_ns(L, 1);
-    struct auth_notifier *timer = new_handle(L);
-    return opened(L, timer, auth_notifier_open_timer(timer, in_ns));
+    return opened(L, auth_notifier_open_timer(new_handle(L), in_ns));
 }
 
 /* notifier:copy() -> notifier with another descriptor of the same | nil, why */
 static int notifier_copy(lua_State *L) {
     const struct auth_notifier *notifier = check_notifier(L, 1);
-    struct auth_notifier *copy = new_handle(L);
-    return opened(L, copy, auth_notifier_copy(copy, notifier));
+    return opened(L, auth_notifier_copy(new_handle(L), notifier));
 }
 
 /* notifier:fd() -> descriptor to poll for reading; -1 once it is closed */

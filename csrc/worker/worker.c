@@ -105,7 +105,6 @@ static struct listener *add_listener(struct auth_worker *worker, const struct au
         free(one);
         return NULL;
     }
-    auth_notifier_withhold(&one->notifier);
     one->next = atomic_load(&worker->listeners);
     atomic_store(&worker->listeners, one);
     if (is_done(worker))

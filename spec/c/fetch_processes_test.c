@@ -197,6 +197,7 @@ static bool die_at(int number) {
     fetch_between_folders();
     pid_t child = fork();
     if (child == 0) {
+        (void)auth_notifier_open(&world_cancel); /* the parent's is closed here */
         atomic_store(&steps, 0);
         dies_at = number;
         world.script[0] = (struct answer){.status = 503};
@@ -249,7 +250,7 @@ static void a_kill_in_a_wait_leaves_no_lock(void **state) {
         world.act = kill_self;
         pid_t child = fork();
         if (child == 0)
-            _exit(run_fetch() != AUTH_FETCH_REPLY);
+            _exit(!auth_notifier_open(&world_cancel) || run_fetch() != AUTH_FETCH_REPLY);
         assert_int_equal(waitpid(child, &status, 0), child);
         died = WIFSIGNALED(status);
         assert_true(locks_are_free());
