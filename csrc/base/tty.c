@@ -1,6 +1,7 @@
 /* Terminals and other programs; the contract is in the header. SPDX-License-Identifier: MIT */
 #include "base/tty.h"
 #include "base/descriptor.h"
+#include "base/notifier.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,11 +22,6 @@ int auth_tty_columns(int fd) {
     if (isatty(fd) == 0)
         return 0;
     return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : USUAL_COLUMNS;
-}
-
-bool auth_tty_wait(int fd, int wait_ms) {
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
-    return poll(&ready, 1, wait_ms) > 0;
 }
 
 /* --- asking --- */
@@ -82,7 +78,7 @@ static int ask_once(int fd, const char *prompt, bool shown, int signals, struct 
         asking.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
     int error =
         tcsetattr(fd, TCSAFLUSH, &asking) != 0 ? errno : 0; /* drops what was typed before the prompt */
-    if (error == 0 && auth_tty_wait(signals, 0))
+    if (error == 0 && auth_notifier_wait(&(struct auth_notifier){.fd = signals}, 0))
         error = EINTR; /* it was stopped until the terminal was its own */
     if (error == 0 && write(fd, prompt, strlen(prompt)) < 0)
         error = errno;

@@ -12,9 +12,6 @@
 /* Columns of the terminal at `fd`; 0 if it is not a terminal, 80 if its size is unknown. */
 int auth_tty_columns(int fd);
 
-/* Waits until `fd` is readable, `wait_ms` at most; less when a signal arrives. Whether it is. */
-bool auth_tty_wait(int fd, int wait_ms);
-
 /* Asks on the terminal of this process for a line, which is shown as it is typed or not; `line` gets it
  * without its end. Blocks for a person. Returns 0 or an errno: ENXIO where there is no terminal, ENODATA
  * where the input ended, EINTR. Whatever ends it, the terminal is as it was before anything else

@@ -21,10 +21,8 @@ static int columns(lua_State *L) {
 
 /* wait(fd, seconds) -> whether it is readable */
 static int wait_for(lua_State *L) {
-    int fd = (int)luaL_checkinteger(L, 1);
-    int64_t wait_ms = auth_lua_check_ns(L, 2) / AUTH_NS_PER_MS;
-    int limit = wait_ms < 0 ? 0 : wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
-    lua_pushboolean(L, auth_tty_wait(fd, limit));
+    const struct auth_notifier notifier = {.fd = (int)luaL_checkinteger(L, 1)};
+    lua_pushboolean(L, auth_notifier_wait(&notifier, auth_lua_check_ns(L, 2)));
     return 1;
 }
 
