@@ -1,13 +1,13 @@
--- The messages for invalid arguments, missing credentials and a missing base. Loaded only if there is such an error.
+-- The messages for invalid arguments, missing credentials, a missing base and ignored variables. Loaded only if needed.
 -- SPDX-License-Identifier: MIT
 
+local core = require "central.auth.core"
 local errors = require "central.auth.errors"
-local lazy = require("central.auth.util").lazy
 local options = require "central.auth.config.options"
 local paths = require "central.auth.config.paths"
-local ignored_variables = require "central.auth.config.ignored_variables"
+local util = require "central.auth.util"
 
-local profile = lazy "central.auth.config.profile"
+local profile = util.lazy "central.auth.config.profile"
 
 local problems = {}
 
@@ -38,11 +38,43 @@ local CREATE = "Create credentials in HPE GreenLake: Manage Workspace, Personal 
 problems.NO_BASE = 'a path needs a cluster: set CENTRAL_CLUSTER, like US-1 ("central-auth clusters" lists them), or'
   .. " base_url"
 
+local function variable_of(option)
+  return "CENTRAL_" .. option:upper()
+end
+
+local known, settable = { CENTRAL_TOKEN = true }, {} -- central-auth exec sets it
+for _, name in ipairs(options.names()) do
+  if not options.get(name).arguments_only then
+    settable[#settable + 1] = name
+    known[variable_of(name)] = true
+  end
+end
+
+--- Returns a message for each environment variable that has no effect, as its name only begins like that of an option,
+--- with the nearest known name, or as it is empty.
+---@return string[]
+function problems.ignored_variables()
+  local messages = {}
+  for _, variable in ipairs(util.sorted_names(core.variables "")) do
+    local name = variable:lower():match "^central_(.*)"
+    if name and not known[variable] then
+      local nearest = errors.suggest(name, settable):gsub('"(.-)"', variable_of)
+      messages[#messages + 1] = ("%s is not a variable of central-auth, and is ignored%s"):format(
+        errors.printable(variable), nearest)
+    end
+  end
+  for _, name in ipairs(settable) do
+    local variable = variable_of(name)
+    messages[#messages + 1] = os.getenv(variable) == "" and variable .. " is empty, and is ignored" or nil
+  end
+  return messages
+end
+
 --- Returns sentences that name ignored variables, after `before`; or "" if there are none.
 ---@param before string
 ---@return string
 function problems.ignored(before)
-  local sentences = ignored_variables()
+  local sentences = problems.ignored_variables()
   for i, text in ipairs(sentences) do
     sentences[i] = text:find "%?$" and text or text .. "."
   end

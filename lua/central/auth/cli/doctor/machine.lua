@@ -3,7 +3,7 @@
 
 local config = require "central.auth.config.resolve"
 local errors = require "central.auth.errors"
-local ignored_variables = require "central.auth.config.ignored_variables"
+local problems = require "central.auth.config.problems"
 
 local function versions(report)
   local ok, http = pcall(require, "central.auth.http")
@@ -28,7 +28,7 @@ return function(_, report)
   else
     report("ok", "tls keys", "SSLKEYLOGFILE is not set")
   end
-  for _, message in ipairs(ignored_variables()) do
+  for _, message in ipairs(problems.ignored_variables()) do
     report("note", "variables", message)
   end
 end
