@@ -490,9 +490,9 @@ describe("the cache #valgrind", function()
 
   it("says why, also where a token can't be taken away", function()
     process.run("mkdir -m 755 " .. root .. "/open")
-    local key, name = core.record_key(core.secret "a-long-enough-secret", "an identity")
+    local secret = core.secret "a-long-enough-secret"
     local store <close> = core.folder_store(root .. "/open")
-    local removed, allowed, why = store:forget(clock, key, name, nil, core.budget())
+    local removed, allowed, why = store:forget(clock, secret, "an identity", nil, core.budget())
     assert.is_false(removed)
     assert.is_true(allowed)
     assert.matches("open to others", why)

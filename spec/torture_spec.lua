@@ -323,14 +323,14 @@ describe("without memory #torture #slow", function()
       put()
       put() -- the transfer keeps the memory that it has needed
       survive(put, function()
-        local key <close>, name = core.record_key(core.secret "a-long-enough-secret", "identity")
+        local secret <close> = core.secret "a-long-enough-secret"
         local store <close> = core.folder_store(cache)
-        local _, last, why = store:read(clock, key, name)
+        local _, last, why = store:read(clock, secret, "identity")
         if not last then
           return nil, why
         end
         local removed
-        removed, _, why = store:forget(clock, key, name, { last.id }, core.budget(), last.sent_wall, true)
+        removed, _, why = store:forget(clock, secret, "identity", { last.id }, core.budget(), last.sent_wall, true)
         return removed, why
       end, nothing)
     end)

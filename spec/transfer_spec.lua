@@ -274,9 +274,8 @@ describe("a transfer", function()
     end)
 
     local function read(secret)
-      local key, name = core.record_key(core.secret(secret or SECRET), "identity")
       local store <close> = core.folder_store(cache)
-      return store:read(clock, key, name)
+      return store:read(clock, core.secret(secret or SECRET), "identity")
     end
 
     it("leaves a record, which the next one finds", function()
@@ -393,24 +392,24 @@ describe("a transfer", function()
     it("forgets by the store, as the budget allows", function()
       local server <close> = rude.start { replies = rude.reply(200, nil, BODY) }
       local transfer <close> = http.transfer(clock)
-      local key, name = core.record_key(core.secret(SECRET), "identity")
+      local secret, name = core.secret(SECRET), "identity"
       local store <close> = core.folder_store(cache)
       local budget = core.budget()
       local function again()
         return fetch(transfer, order(server, { folder = cache, since = clock:boot() + 1 })).attempts[1]
       end
       local raw = again()
-      assert.same({ false, true }, { store:forget(clock, key, name, { raw.id + 1 }, budget) })
-      assert.same({ false, true }, { store:forget(clock, key, name, {}, budget) })
-      assert.same({ true, true }, { store:forget(clock, key, name, { 7, raw.id }, budget) })
+      assert.same({ false, true }, { store:forget(clock, secret, name, { raw.id + 1 }, budget) })
+      assert.same({ false, true }, { store:forget(clock, secret, name, {}, budget) })
+      assert.same({ true, true }, { store:forget(clock, secret, name, { 7, raw.id }, budget) })
       assert.is_nil((select(2, read())))
       again()
-      assert.same({ true, true }, { store:forget(clock, key, name, nil, budget) })
+      assert.same({ true, true }, { store:forget(clock, secret, name, nil, budget) })
       raw = again()
-      assert.same({ true, true }, { store:forget(clock, key, name, nil, budget, raw.sent_wall, false) })
+      assert.same({ true, true }, { store:forget(clock, secret, name, nil, budget, raw.sent_wall, false) })
       raw = again()
-      assert.same({ false, false }, { store:forget(clock, key, name, nil, budget, raw.sent_wall, false) })
-      assert.same({ true, true }, { store:forget(clock, key, name, nil, budget, raw.sent_wall, true) })
+      assert.same({ false, false }, { store:forget(clock, secret, name, nil, budget, raw.sent_wall, false) })
+      assert.same({ true, true }, { store:forget(clock, secret, name, nil, budget, raw.sent_wall, true) })
     end)
 
     it("forgets while another process has the lock", function()
@@ -418,12 +417,12 @@ describe("a transfer", function()
       local hangs <close> = silent()
       local first <close> = http.transfer(clock)
       local second <close> = http.transfer(clock)
-      local key, name = core.record_key(core.secret(SECRET), "identity")
+      local secret, name = core.secret(SECRET), "identity"
       local store <close> = core.folder_store(cache)
-      local raw = fetch(first, order(server, { folder = cache })).attempts[1]
+      local raw, budget = fetch(first, order(server, { folder = cache })).attempts[1], core.budget()
       assert(second:fetch(order(hangs, { folder = cache, seen = { raw.id } })))
       wait_for_request(hangs)
-      assert.same({ true, true }, { store:forget(clock, key, name, { raw.id }, core.budget(), raw.sent_wall, false) })
+      assert.same({ true, true }, { store:forget(clock, secret, name, { raw.id }, budget, raw.sent_wall, false) })
     end)
 
     it("says what is wrong with it, and fetches without", function()
@@ -472,7 +471,7 @@ describe("a transfer", function()
       assert.equal("reply", first.outcome)
       assert.is_true(first.remote_wrote)
       assert.is_nil(first.remote_problem)
-      assert.has_error(function() all.remote:read(clock, core.record_key(core.secret(SECRET), "identity")) end,
+      assert.has_error(function() all.remote:read(clock, core.secret(SECRET), "identity") end,
         "the store is closed") -- the fetch's now
       local second = fetch(transfer, far(endpoint, "two"))
       assert.equal("shared", second.outcome)

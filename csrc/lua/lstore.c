@@ -1,4 +1,4 @@
-/* Lua's view of what processes share: the key of a record, the folder of records, the budget of requests.
+/* Lua's view of what processes share: the folder of records, the budget of requests.
  * SPDX-License-Identifier: MIT */
 #include "cache/folder_store.h"
 #include "cache/records.h"
@@ -11,63 +11,54 @@ enum { IDS_MAX = 16 };
 /* For a store that waits for others; a folder does not. */
 #define STORE_LIMIT_NS (2 * AUTH_NS_PER_S)
 
-/* record_key(secret, identity) -> key, name | nil: the secret is too short */
-static int record_key(lua_State *L) {
-    char name[AUTH_SEAL_NAME_LENGTH + 1];
-    size_t length = 0;
-    const struct auth_secret *secret = luaL_checkudata(L, 1, AUTH_SECRET_TYPE);
-    const void *identity = auth_lua_check_bytes(L, 2, &length);
-    struct auth_secret *key = auth_lua_new_secret(L);
-    if (secret->length < AUTH_SEAL_SECRET_MIN)
-        return 0;
-    if (!auth_seal_derive(key, name, secret, identity, length))
-        return auth_lua_no_memory(L);
-    lua_pushstring(L, name);
-    return 2;
-}
-
 /* --- stores --- */
 
-/* store:…(clock, key, name): all that a method needs to find the records. */
-static struct auth_records check_records(lua_State *L) {
-    const struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
+/* store:…(clock, secret, identity): all that a method needs to find the records. Their key is the box's, to
+ * be emptied after use. */
+static struct auth_records check_records(lua_State *L, struct auth_lua_store *box) {
+    const struct auth_secret *secret = luaL_checkudata(L, 3, AUTH_SECRET_TYPE);
+    size_t length = 0;
+    const void *identity = auth_lua_check_bytes(L, 4, &length);
     struct auth_records records = {.store = box->store,
                                    .clock = luaL_checkudata(L, 2, AUTH_CLOCK_TYPE),
-                                   .key = luaL_checkudata(L, 3, AUTH_SECRET_TYPE),
-                                   .name = auth_lua_check_text(L, 4)};
+                                   .key = &box->key,
+                                   .name = box->name};
     if (records.store == NULL)
         luaL_error(L, "the store is closed");
-    luaL_argcheck(L, strlen(records.name) == AUTH_SEAL_NAME_LENGTH, 4, "not a name that record_key returns");
+    luaL_argcheck(L, secret->length >= AUTH_SEAL_SECRET_MIN, 3, "too short for a key");
+    if (!auth_seal_derive(&box->key, box->name, secret, identity, length))
+        auth_lua_no_memory(L);
     records.call.deadline = (struct auth_deadline){
         .clock = records.clock, .at_ns = auth_clock_boot_ns(records.clock) + STORE_LIMIT_NS};
     return records;
 }
 
-/* store:read(clock, key, name) -> raw reply of the token record | nil, raw reply of the last record | nil,
- * why | nil. Reads the last record first: it may become the other one meanwhile */
+/* store:read(clock, secret, identity) -> raw reply of the token record | nil, raw reply of the last record |
+ * nil, why | nil. Reads the last record first: it may become the other one meanwhile */
 static int store_read(lua_State *L) {
-    struct auth_records records = check_records(L);
-    struct auth_secret *bytes = &((struct auth_lua_store *)lua_touserdata(L, 1))->bytes;
+    struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
+    struct auth_records records = check_records(L, box);
     for (int kind = AUTH_RECORD_LAST; kind >= AUTH_RECORD_TOKEN; kind--) {
         struct auth_record record = {0};
-        auth_secret_empty(bytes); /* of a read that failed half-way, too */
-        if (auth_records_read(&records, (enum auth_record_kind)kind, &record, bytes) == AUTH_STORE_OK)
+        auth_secret_empty(&box->bytes); /* of a read that failed half-way, too */
+        if (auth_records_read(&records, (enum auth_record_kind)kind, &record, &box->bytes) == AUTH_STORE_OK)
             auth_lua_push_record(L, &record);
         else
             lua_pushnil(L);
     }
-    auth_secret_empty(bytes);
+    auth_secret_empty(&box->bytes);
+    auth_secret_empty(&box->key);
     lua_insert(L, -2);
     lua_pushstring(L, records.call.why); /* nil for NULL */
     return 3;
 }
 
-/* store:forget(clock, key, name, ids | nil, budget [, sent_wall [, proven]]) -> whether a record was removed,
- * whether that was allowed, why | nil: removes the records whose id is in the list, or both. With the time at
- * which their token was requested only if the budget allows that it is replaced. The lock is taken unless
- * another process has it; then the budget is not asked. */
+/* store:forget(clock, secret, identity, ids | nil, budget [, sent_wall [, proven]]) -> whether a record was
+ * removed, whether that was allowed, why | nil: removes the records whose id is in the list, or both. With
+ * the time at which their token was requested only if the budget allows that it is replaced. The lock is
+ * taken unless another process has it; then the budget is not asked. */
 static int store_forget(lua_State *L) {
-    struct auth_records records = check_records(L);
+    struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
     uint64_t ids[IDS_MAX];
     bool all = lua_isnoneornil(L, 5);
     size_t count = all ? 0 : auth_lua_check_ids(L, 5, ids, IDS_MAX);
@@ -78,6 +69,7 @@ static int store_forget(lua_State *L) {
     struct auth_lock lock = {.held = false};
     bool allowed = true;
     bool removed = false;
+    struct auth_records records = check_records(L, box);
     bool locked = auth_records_lock(&records, STORE_LIMIT_NS, &lock) == AUTH_STORE_OK;
     if (locked && asks) {
         auth_budget_load(budget, &lock);
@@ -88,6 +80,7 @@ static int store_forget(lua_State *L) {
         removed = auth_records_remove(&records, ids, count) == AUTH_STORE_OK;
     if (locked)
         records.store->kind->unlock(records.store, &lock);
+    auth_secret_empty(&box->key);
     lua_pushboolean(L, removed);
     lua_pushboolean(L, allowed);
     lua_pushstring(L, records.call.why);
@@ -98,6 +91,7 @@ static int store_close(lua_State *L) {
     struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
     struct auth_store *store = box->store;
     box->store = NULL;
+    auth_secret_wipe(&box->key);
     auth_secret_wipe(&box->bytes);
     if (store != NULL)
         store->kind->free(store);
@@ -147,8 +141,7 @@ void auth_lua_open_store(lua_State *L) {
     static const luaL_Reg store[] = {{"read", store_read},  {"forget", store_forget}, {"close", store_close},
                                      {"__gc", store_close}, {"__close", store_close}, {NULL, NULL}};
     static const luaL_Reg budget[] = {{"may_replace", budget_may_replace}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"record_key", record_key},
-                                         {"folder_store", new_folder_store},
+    static const luaL_Reg functions[] = {{"folder_store", new_folder_store},
                                          {"folder_problem", folder_problem},
                                          {"budget", new_budget},
                                          {NULL, NULL}};

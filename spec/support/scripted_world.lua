@@ -79,9 +79,12 @@ local function remove(self, thread)
 end
 
 local function go_on(self, thread)
-  self.running = thread
-  local ok, value = coroutine.resume(thread.routine)
-  self.running = nil
+  local ok, value = false, "not enough memory" -- to notice its end, if it has ended
+  if coroutine.status(thread.routine) == "suspended" then
+    self.running = thread
+    ok, value = coroutine.resume(thread.routine)
+    self.running = nil
+  end
   if ok and coroutine.status(thread.routine) == "suspended" then
     thread.due = value
     return
@@ -149,8 +152,7 @@ function World:name_of(secret, identity)
   local names = self.names[secret] or {}
   self.names[secret] = names
   if not names[identity] then
-    local key <close>, name = core.record_key(secret, identity)
-    names[identity] = key and name or nil
+    names[identity] = secret:length() >= 16 and secret:reveal() .. identity or nil
   end
   return names[identity]
 end
@@ -263,10 +265,10 @@ function World:store(path)
 end
 
 --- Both records, and what is wrong with the folder.
-function Store:read(_, key, name)
-  assert(key and name)
+function Store:read(_, secret, identity)
   self.world:catch_up()
-  local records, problem = self.world:records(self.path, name), self.world:folder(self.path).problem
+  local records = self.world:records(self.path, assert(self.world:name_of(secret, identity)))
+  local problem = self.world:folder(self.path).problem
   if problem then
     return nil, nil, problem
   end
@@ -274,10 +276,10 @@ function Store:read(_, key, name)
 end
 
 --- Removes records, where the budget allows that; whoever has no lock removes them without asking it.
-function Store:forget(_, key, name, ids, _, sent_wall, proven)
-  assert(key and name)
+function Store:forget(_, secret, identity, ids, _, sent_wall, proven)
   self.world:catch_up()
-  local folder, records = self.world:folder(self.path), self.world:records(self.path, name)
+  local folder = self.world:folder(self.path)
+  local records = self.world:records(self.path, assert(self.world:name_of(secret, identity)))
   local has_lock = not folder.problem and not folder.lockless and not records.lock
   if sent_wall and has_lock and not self.world:may_replace(records, sent_wall, proven) then
     return false, false

@@ -8,14 +8,15 @@ local paths = require "central.auth.config.paths"
 local cache = {}
 
 ---@class central.auth.Cache
----@field why? string there is none
 ---@field folder? string of the machine's records
----@field no_folder? string why there is none
+---@field no_folder? string why there is none, though one is wanted
 ---@field remote? central.auth.RedisCache
 ---@field problem? string what is wrong with the folder
 ---@field lock_problem? string
 local Cache = {}
 Cache.__index = Cache
+
+Cache.SECRET_MIN = 16 -- bytes: records are not sealed with a shorter secret (see csrc/cache/seal.h)
 
 -- All that tells this token from another, but for the secret.
 local IDENTITY = { "token_url", "client_id", "auth_style", "cert_file", "scope", "audience", "resource", "params",
@@ -67,12 +68,7 @@ function cache.new(source)
   local config = source.config
   local self = setmetatable({ _source = source, _config = config, _clock = source.clock }, Cache)
   local place = config.cache
-  if place == false then
-    self.why = "switched off"
-    return self
-  elseif not config.secret then
-    self.why = config.ready_made and "a ready-made token is not shared"
-      or "without a client secret there is nothing to seal it with"
+  if place == false or not config.secret then
     return self
   elseif type(place) == "string" and place:find "^redis" then
     self.remote = require("central.auth.token.redis_cache").new(source)
@@ -85,15 +81,19 @@ function cache.new(source)
     self._fault = fault and self.no_folder or nil
   end
   self._store = self.folder and (source.parts.folder_store or core.folder_store)(self.folder)
-  self._seals = self._store ~= nil or self.remote ~= nil
-  self.why = not self.remote and self.no_folder or nil
   return self
+end
+
+-- The secret that seals the records; nil where it is not known yet, or too short.
+function Cache:_secret()
+  local secret = (self._store or self.remote) and self._source.client_secret.current
+  return secret and secret:length() >= self.SECRET_MIN and secret or nil
 end
 
 --- Whether the records of other machines may be read now.
 ---@return boolean
 function Cache:has_remote()
-  return self.remote ~= nil and self._key ~= nil and self.remote:may_be_asked()
+  return self.remote ~= nil and self:_secret() ~= nil and self.remote:may_be_asked()
 end
 
 -- Says once what is wrong; nil: nothing is.
@@ -104,31 +104,24 @@ function Cache:_note(name, why, what)
   self[name] = why
 end
 
---- Seals records with a key made of this secret from now on; wipes the former key.
----@param secret? userdata
-function Cache:attach(secret)
+-- Says once why the usual folder can't be used.
+function Cache:_note_fault()
   if self._fault then
     self._source:note("cache_error", { message = "the cache " .. self._fault })
     self._fault = nil
   end
-  if not self._seals or not secret or self._secret == secret then
-    return
-  end
-  self:close()
-  self._secret = secret
-  self._key, self._name = core.record_key(secret, self:_identify())
-  self.why = not self._key and "a client secret under 16 bytes is too short to seal it with"
-    or not self.remote and self.no_folder or nil
 end
 
 --- The machine's records: the last one known to be good, and the last reply of all.
 ---@return central.auth.RawReply? token
 ---@return central.auth.RawReply? last
 function Cache:read()
-  if not self._key or not self._store then
+  local secret = self:_secret()
+  self:_note_fault()
+  if not secret or not self._store then
     return nil
   end
-  local token, last, why = self._store:read(self._clock, self._key, self._name)
+  local token, last, why = self._store:read(self._clock, secret, self:_identify())
   self:_note("problem", why, "")
   return token, last
 end
@@ -136,10 +129,10 @@ end
 --- Adds to the order of a fetch where its records are shared.
 ---@param order table
 function Cache:complete(order)
-  if not self._seals then
-    return
+  self:_note_fault()
+  if self._store or self.remote then
+    order.identity, order.folder = self:_identify(), self.folder
   end
-  order.identity, order.folder = self:_identify(), self.folder
   if self.remote then
     self.remote:complete(order)
   end
@@ -166,20 +159,14 @@ end
 ---@return boolean removed
 ---@return boolean allowed
 function Cache:forget(ids, sent_wall, proven)
-  local budget = self._source.budget
-  if not self._key or not self._store then
+  local budget, secret = self._source.budget, self:_secret()
+  if not secret or not self._store then
     return false, not sent_wall or budget:may_replace(self._clock, sent_wall, proven or false)
   end
-  local removed, allowed, why = self._store:forget(self._clock, self._key, self._name, ids, budget, sent_wall, proven)
+  local removed, allowed, why = self._store:forget(self._clock, secret, self:_identify(), ids, budget, sent_wall,
+    proven)
   self:_note("problem", why, "")
   return removed, allowed
-end
-
-function Cache:close()
-  if self._key then
-    self._key:wipe()
-  end
-  self._key, self._secret = nil, nil
 end
 
 return cache

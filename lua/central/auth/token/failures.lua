@@ -123,11 +123,11 @@ end
 
 -- Whether the secret's source gives another secret by now.
 function Failures:_reread()
-  local changed = self._source:after_secret(self._source.client_secret:reread())
+  local changed = self._source.client_secret:reread()
   if changed then
     self:succeeded()
   end
-  return changed or false
+  return changed
 end
 
 --- Reads the secret again if a refusal asked for that. Whether it changed.

@@ -66,11 +66,10 @@ end
 ---@param result table
 ---@return userdata? secret
 function Renewals:note_result(result)
-  local cache, client_secret = self._source.cache, self._source.client_secret
-  cache:note(result)
+  local client_secret = self._source.client_secret
+  self._source.cache:note(result)
   if result.secret then
     client_secret:take(result.secret)
-    cache:attach(client_secret.current)
     return client_secret.current
   end
 end

@@ -1,7 +1,11 @@
 -- What is sent to the token endpoint: the forms of the grants (RFC 6749, 4.4; RFC 8693).
 -- SPDX-License-Identifier: MIT
 
-local sorted_names = require("central.auth.util").sorted_names
+local util = require "central.auth.util"
+
+local sorted_names = util.sorted_names
+
+local errors = util.lazy "central.auth.errors"
 
 local request = {}
 
@@ -64,8 +68,10 @@ end
 function request.order(source, deadline)
   local config, current = source.config, source.current
   local order = { url = config.token_url, seen = source.seen, budget = source.budget }
-  local ready, failure = source:after_secret(source.client_secret:complete(order))
-  if not ready then
+  local ready, failure = source.client_secret:complete(order)
+  if source.closed then -- by a function that gives an assertion
+    return nil, errors.pack(errors.closed())
+  elseif not ready then
     return nil, failure
   end
   source.cache:complete(order)

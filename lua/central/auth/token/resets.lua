@@ -54,7 +54,6 @@ function Resets:set_secret(secret, deadline)
   if source.closed then
     return
   end
-  source.cache:attach(secret)
   source.current:forget()
   source.failures:succeeded()
   self.count = self.count + 1

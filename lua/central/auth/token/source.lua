@@ -202,25 +202,14 @@ end
 
 -- --- the secret ----------------------------------------------------------------------------------------------------
 
---- The results of a method of the secret, during which a function of the user's may have closed the client.
----@param result any
----@param failure? central.auth.Failure
----@return any
----@return central.auth.Failure? failure
-function TokenSource:after_secret(result, failure)
-  if self.closed then
-    return nil, errors.pack(errors.closed())
-  end
-  self.cache:attach(self.client_secret.current)
-  return result, failure
-end
-
 --- Reads the secret, if it is not read yet and the fetch does not read it. A failure is noted.
 ---@return boolean? ready
 ---@return central.auth.Failure? failure
 function TokenSource:prepare()
-  local ready, failure = self:after_secret(self.client_secret:prepare())
-  if failure then
+  local ready, failure = self.client_secret:prepare()
+  if self.closed then -- by a function that gives the secret
+    return nil, errors.pack(errors.closed())
+  elseif failure then
     self.failures:failed_before_request(failure)
   end
   return ready, failure
@@ -324,7 +313,7 @@ function TokenSource:close()
   end
   self.closed = true
   self.current:forget()
-  for _, name in ipairs { "tenants", "renewals", "waiter", "pool", "transfers", "cache" } do
+  for _, name in ipairs { "tenants", "renewals", "waiter", "pool", "transfers" } do
     local part = self:made(name)
     if part and not (self.parent and name == "transfers") then
       part:close()

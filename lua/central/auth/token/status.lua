@@ -60,14 +60,30 @@ function status.mask(id)
   return #id < 12 and id:sub(1, 2) .. "…" or id:sub(1, 4) .. "…" .. id:sub(-4)
 end
 
+-- Why there is no shared token.
+local function why_unshared(source)
+  local config, cache, secret = source.config, source.cache, source.client_secret.current
+  if config.cache == false then
+    return "switched off"
+  elseif not config.secret then
+    return config.ready_made and "a ready-made token is not shared"
+      or "without a client secret there is nothing to seal it with"
+  elseif cache.no_folder and not cache.remote then
+    return cache.no_folder
+  elseif secret and secret:length() < cache.SECRET_MIN then
+    return "a client secret under 16 bytes is too short to seal it with"
+  end
+end
+
 -- Where the shared token is, or why nowhere.
-local function where(cache, server)
-  local why = cache.why or cache.no_folder or cache.problem and ("%s: %s"):format(cache.folder, cache.problem)
+local function where(source)
+  local cache, server, none = source.cache, source.config.cache, why_unshared(source)
+  local why = none or cache.no_folder or cache.problem and ("%s: %s"):format(cache.folder, cache.problem)
   local folder = why and "none: " .. why or cache.folder
   if not why and cache.lock_problem then
     folder = ("%s (without locks: %s)"):format(folder, cache.lock_problem)
   end
-  if cache.why or not cache.remote then
+  if none or not cache.remote then
     return folder
   elseif cache.remote:problem() then
     return ("%s (without %s: %s)"):format(folder, server, cache.remote:problem())
@@ -111,7 +127,7 @@ function status.of(source)
     last_error = failure and failure.message or nil,
     granted_scope = current.scope,
     clock_skew = skew,
-    cache = where(source.cache, source.config.cache),
+    cache = where(source),
   }, metatable)
 end
 
