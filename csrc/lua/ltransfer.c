@@ -114,7 +114,7 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
-/* What is sent, but for secrets and the body. */
+/* What is sent, but for secrets and the body, and without a time. */
 static struct auth_request check_request(lua_State *L, const struct handle *handle) {
     luaL_checktype(L, 2, LUA_TTABLE);
     struct auth_request request = handle->has_connection ? handle->connection : check_connection(L, 2);
@@ -122,7 +122,6 @@ static struct auth_request check_request(lua_State *L, const struct handle *hand
     request.method = auth_lua_text_field(L, 2, "method");
     request.headers = auth_lua_text_field(L, 2, "headers");
     request.body_max = (size_t)auth_lua_integer_field(L, 2, "body_max", 0);
-    request.timeout_ms = limit_ms(auth_lua_ns_field(L, 2, "timeout"));
     return request;
 }
 
@@ -159,10 +158,19 @@ static bool take(struct auth_secret *to, struct bytes bytes) {
     return taken;
 }
 
-/* transfer:call(request [, notifier [, token [, seconds [, no_repeat]]]]) -> true | nil, why: starts an API
- * call. The request as struct auth_request, `timeout` in seconds unless it is an argument, `headers` lines of
- * one text. `body` is a string or a secret, `authorization` a secret; secrets are wiped. A token stands for
- * the header line with it. With a notifier it runs on a worker, else in `wait`. */
+/* The time for a call: its `timeout`, or less, until the deadline. */
+static int64_t check_time(lua_State *L, const struct handle *handle) {
+    int64_t most_ns = auth_lua_ns_field(L, 2, "timeout");
+    if (lua_isnoneornil(L, 5))
+        return most_ns;
+    int64_t left_ns = auth_lua_check_ns(L, 5) - auth_clock_boot_ns(handle->clock);
+    return most_ns > 0 && most_ns < left_ns ? most_ns : left_ns;
+}
+
+/* transfer:call(request [, notifier [, token [, deadline [, no_repeat]]]]) -> true | nil, why: starts an API
+ * call. The request as struct auth_request, `timeout` in seconds, `headers` lines of one text. `body` is a
+ * string or a secret, `authorization` a secret; secrets are wiped. A token stands for the header line with
+ * it. The deadline is a time of the boot clock. With a notifier it runs on a worker, else in `wait`. */
 static int handle_call(lua_State *L) {
     static const char bearer[] = "Authorization: Bearer ";
     struct handle *handle = check_handle(L);
@@ -175,8 +183,7 @@ static int handle_call(lua_State *L) {
     const struct auth_notifier *notifier = check_notifier(L, 3);
     struct auth_session *session = &handle->session;
     luaL_argcheck(L, request.url != NULL, 2, "a request needs a url");
-    if (!lua_isnoneornil(L, 5))
-        request.timeout_ms = limit_ms(auth_lua_check_ns(L, 5));
+    request.timeout_ms = limit_ms(check_time(L, handle));
     request.no_repeat = lua_toboolean(L, 6) != 0;
     if (!prepare(L, handle))
         return fail_to_start(L);
@@ -356,10 +363,9 @@ static int handle_notify(lua_State *L) {
 /* --- results --- */
 
 static void push_reply(lua_State *L, const struct auth_reply *reply) {
-    lua_createtable(L, 0, 16);
+    lua_createtable(L, 0, 8); /* as many as most replies to API calls have */
     auth_lua_set_integer(L, "status", reply->status);
     auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
-    auth_lua_set_seconds(L, "sent_wall", reply->sent.wall_ns);
     auth_lua_set_seconds(L, "received_boot", reply->received.boot_ns);
     auth_lua_set_seconds(L, "received_wall", reply->received.wall_ns);
     if (reply->date_s >= 0)
@@ -402,6 +408,7 @@ static void set_attempts(lua_State *L, const struct auth_fetch_result *result) {
     lua_createtable(L, (int)result->count, 0);
     for (size_t i = 0; i < result->count; i++) {
         push_outcome(L, &result->attempts[i].reply);
+        auth_lua_set_seconds(L, "sent_wall", result->attempts[i].reply.sent.wall_ns);
         if (result->attempts[i].id != 0)
             auth_lua_set_integer(L, "id", (int64_t)result->attempts[i].id);
         lua_rawseti(L, -2, (lua_Integer)i + 1);

@@ -60,12 +60,12 @@ function Transfer:fetch(order, notifier)
 end
 
 --- Starts an API call.
-function Transfer:call(request, notifier, _, seconds)
+function Transfer:call(request, notifier, _, at)
   local ok, why = begin(self, notifier)
   if not ok then
     return nil, why
   end
-  local network, deadline = self.network, self.world:boot() + seconds
+  local network, deadline = self.network, math.min(at, self.world:boot() + (request.timeout or math.huge))
   self.is_call = true
   start(self, function() return fetch.exchange(network, request, deadline) end, deadline)
   self.world:catch_up()

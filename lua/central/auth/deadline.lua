@@ -12,9 +12,12 @@ Deadline.__index = Deadline
 ---@param clock userdata
 ---@param seconds number
 ---@param began? number boot time, by default now
+---@param call? table what has this deadline; becomes it
 ---@return central.auth.Deadline
-function deadline.new(clock, seconds, began)
-  return setmetatable({ _clock = clock, at = (began or clock:boot()) + seconds }, Deadline)
+function deadline.new(clock, seconds, began, call)
+  local self = call or {}
+  self._clock, self.at = clock, (began or clock:boot()) + seconds
+  return setmetatable(self, Deadline)
 end
 
 --- Returns the seconds left; 0 after the deadline.

@@ -161,7 +161,7 @@ local function new_request(config, method, target, options)
     name = call.name(method, target), method = method, url = targets.extend(address.url, query),
     origin = address.origin, host = address.host, base = address.base, headers = lines, body = body,
     body_max = BODY_MAX, is_once = not call.IDEMPOTENT[method], raw = options.raw, attempts_max = attempts_max,
-    call_timeout = timeout, try_timeout = try_timeout, wants_identity = wants_identity,
+    call_timeout = timeout, timeout = try_timeout, wants_identity = wants_identity,
   }
   if options == NONE then
     address.plain[method] = request

@@ -61,22 +61,28 @@ end
 
 -- --- attempts ------------------------------------------------------------------------------------------------------
 
--- A call that is being made: what is sent, and what came of its attempts so far.
-local function new_call(prepared)
-  return {
-    request = prepared, attempts = 0, attempts_max = prepared.attempts_max,
-    token = "", sent_boot = 0, sent_wall = 0, seen_resets = 0, no_repeat = false, -- of the last attempt
-  }
+-- A call that is being made: its deadline, what is sent, and what its last attempt was made with.
+local function new_call(source, prepared)
+  return deadlines.new(source.clock, prepared.call_timeout, nil, {
+    request = prepared, attempts = 0, token = "", sent_boot = 0, sent_wall = 0, seen_resets = 0,
+  })
+end
+
+-- Returns the number of attempts that a call may make: those that another token replaced do not count.
+local function attempts_max(call)
+  return call.request.attempts_max + (call.replaced or 0)
 end
 
 -- Sends the call with this token. Returns the raw reply, or nil and the failure.
-local function send(source, call, token, deadline)
+local function send(source, call, token)
   local current, attempts = source.current, call.attempts + 1
   call.token, call.sent_boot, call.sent_wall = token, current.sent_boot or 0, current.sent_wall or 0
   call.seen_resets, call.attempts = source.resets.count, attempts
-  call.no_repeat = call.request.is_once or attempts >= call.attempts_max -- the transfer repeats it by itself, too
-  local _ <close> = call.resets and source.resets:begin(deadline) or nil
-  local raw, failure = source.pool:call(call.request, deadline, source, call)
+  if call.request.is_once or attempts >= attempts_max(call) then
+    call.no_repeat = true -- the transfer repeats it by itself, too
+  end
+  local _ <close> = call.resets and source.resets:begin(call) or nil
+  local raw, failure = source.pool:call(call.request, call, source)
   if raw and raw.sent_twice then
     call.attempts = attempts + 1
   end
@@ -102,7 +108,7 @@ end
 -- Returns the seconds before the retry; nil without a retry.
 local function retry_delay(source, call, raw, failure, retry_after)
   local code, detail = failure and failure.code or "http", failure and failure.detail or { status = raw.status }
-  if call.attempts >= call.attempts_max or not is_repeatable(call, raw, failure and code)
+  if call.attempts >= attempts_max(call) or not is_repeatable(call, raw, failure and code)
     or not response_error.transient(code, detail) then
     return nil
   end
@@ -146,12 +152,12 @@ local function base_source(config, base)
 end
 
 -- After an attempt without success: returns the seconds before the retry; or nil and the results of the call.
-local function after_failure(source, call, raw, failure, deadline)
+local function after_failure(source, call, raw, failure)
   local prepared = call.request
   local reply = raw and response.new(raw, not prepared.raw)
   local retry_after = raw and response.retry_after(raw, reply)
   local delay = retry_delay(source, call, raw, failure, retry_after)
-  if delay and delay < deadline:left() then
+  if delay and delay < call:left() then
     source:note("retry", { code = failure and failure.code or "http", message = ("%s: %s"):format(prepared.name,
       failure and cleaner(source, call)(failure.message) or ("HTTP status %d"):format(raw.status)) })
     return delay
@@ -167,28 +173,39 @@ local function after_failure(source, call, raw, failure, deadline)
     response_error.trust_advice(config, failure.code)), failure.detail)
 end
 
--- Makes one attempt with a token. Returns the seconds before the retry; or nil and the results of the call.
-local function attempt(source, call, deadline)
-  local token, failure = source:token(nil, deadline)
+-- Waits for a token. Returns nil and the results of the call, if there is none in time.
+local function wait_for_token(source, call)
+  local token, failure = source:token(nil, call)
   local name = call.request.name
   if not token then
     local prefix = call.refused_at and name .. ": the API refused the token, and getting another failed: " or ""
-    return nil, nil, prefix .. failure.message, failure.code, failure.detail
-  elseif deadline:over() then
-    return nil, errors.fail("timeout", name .. ": no time is left for the request after the wait for a token")
+    return nil, prefix .. failure.message, failure.code, failure.detail
+  elseif call:over() then
+    return errors.fail("timeout", name .. ": no time is left for the request after the wait for a token")
   end
-  local raw
-  raw, failure = send(source, call, token, deadline)
+  return token
+end
+
+-- Makes one attempt with a token. Returns the seconds before the retry; or nil and the results of the call.
+local function attempt(source, call)
+  local token, message, code, detail = source.current:fresh(), nil, nil, nil
+  if not token then
+    token, message, code, detail = wait_for_token(source, call)
+  end
+  if not token then
+    return nil, nil, message, code, detail
+  end
+  local raw, failure = send(source, call, token)
   local status = raw and raw.status or 0
   if status >= 200 and status < 300 or status == 304 then
     return nil, succeed(source, call, raw)
   end
   call.may_have_acted = call.may_have_acted or may_have_acted(raw, failure)
-  if status == 401 and unauthorized.replace(source, call, token, deadline) then
-    call.attempts_max = call.attempts_max + 1
+  if status == 401 and unauthorized.replace(source, call, token) then
+    call.replaced = (call.replaced or 0) + 1
     return 0
   end
-  return after_failure(source, call, raw, failure, deadline)
+  return after_failure(source, call, raw, failure)
 end
 
 --- Makes a call.
@@ -209,11 +226,10 @@ function request.run(source, method, target, options, context)
   if not prepared then
     return errors.fail("config", ("%s: %s"):format(calls.name(method, target), problem))
   end
-  local call = new_call(prepared)
+  local call = new_call(source, prepared)
   if context then
     call.resets, call.is_early = context.resets, context.is_early
   end
-  local deadline = deadlines.new(source.clock, prepared.call_timeout)
   local delay, reply, message, code, detail
   repeat
     if delay then
@@ -222,7 +238,7 @@ function request.run(source, method, target, options, context)
     if source.closed then
       return errors.closed(prepared.name)
     end
-    delay, reply, message, code, detail = attempt(source, call, deadline)
+    delay, reply, message, code, detail = attempt(source, call)
     if context then
       context.may_have_acted = call.may_have_acted
     end

@@ -39,7 +39,7 @@ end
 
 --- Notes that a call succeeded with the token that was requested at `call.sent_boot`.
 ---@param source central.auth.TokenSource
----@param call table
+---@param call central.auth.Deadline of which it is a part: see api/request
 function unauthorized.succeeded(source, call)
   local accepted, request = accepted_by[source], call.request
   if not accepted or accepted.sent_boot < call.sent_boot then
@@ -95,20 +95,19 @@ end
 --- Returns whether the call should be retried with another token. Then the refused token is forgotten, here and in the
 --- cache. Otherwise the 401 is the result. Leaves half of the remaining time for another token and the call.
 ---@param source central.auth.TokenSource
----@param call table
+---@param call central.auth.Deadline of which it is a part: see api/request
 ---@param token string
----@param deadline central.auth.Deadline
 ---@return boolean
-function unauthorized.replace(source, call, token, deadline)
-  local now = wait_for_reset(source, deadline)
+function unauthorized.replace(source, call, token)
+  local now = wait_for_reset(source, call)
   if call.seen_resets ~= source.resets.count then -- the reset ended the token, which is already forgotten
-    return not deadline:over()
+    return not call:over()
   end
   local suspect, proven = is_suspect(source, call, now)
   call.refused_at = call.refused_at or now
   call.refusals = (call.refusals or 0) + 1
-  local half = source:deadline(deadline:left() / 2)
-  if call.refusals >= TOKENS_MAX or deadline:over() then
+  local half = source:deadline(call:left() / 2)
+  if call.refusals >= TOKENS_MAX or call:over() then
     return false
   elseif not suspect then
     return source.config.ready_made ~= nil and has_other(source, call, token, now, half)

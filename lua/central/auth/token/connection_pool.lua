@@ -10,8 +10,6 @@ local MAX_ACTIVE = 16 -- API calls at a time; more wait. Token requests never do
 local LOOK = 0.1      -- seconds for which a free place is kept for who has waited longest, and between looks for one
 local STEP = 1        -- seconds between looks at signals, for a caller that blocks
 
-local NONE = {}
-
 local connection_pool = {}
 
 ---@class central.auth.Pool
@@ -27,6 +25,7 @@ function connection_pool.new(source)
     -- By transfer: whose it is and what wakes its coroutine. A coroutine that is collected takes its transfer along.
     _active = setmetatable({}, { __mode = "k" }), _looks = setmetatable({}, { __mode = "k" }),
     _queue = setmetatable({}, { __mode = "k" }), _tickets = 0, -- of who waits: ticket and last look, by notifier
+    _has_places = false, -- whether there ever was a call that did not block
   }, Pool)
 end
 
@@ -76,6 +75,11 @@ function Pool:_has_place(notifier)
   return self:_first_in_queue() == notifier
 end
 
+-- Whether all places are taken, or others wait for one.
+function Pool:_must_wait()
+  return next(self._active) and self:_is_full() or next(self._queue) and self._waiter:yields()
+end
+
 -- Waits until a place is free, or `owner` is closed. nil and a failure where there is none in time.
 function Pool:_wait_for_place(deadline, owner)
   local notifier <close>, failure = self._waiter:notifier()
@@ -112,7 +116,7 @@ function Pool:_rest(notifier, is_early, deadline)
 end
 
 -- Returns the results of a request that has ended, or whose owner was closed.
-function Pool:_finish(transfer, owner, request, call)
+function Pool:_finish(transfer, request, call, owner)
   if owner.closed then
     transfer:close()
     local failure = errors.pack(errors.closed())
@@ -144,21 +148,20 @@ end
 
 function Pool:_take_place(transfer, owner, notifier)
   local place = setmetatable({ pool = self, transfer = transfer, owner = owner, notifier = notifier }, Place)
-  self._active[transfer] = place
+  self._active[transfer], self._has_places = place, true
   return place
 end
 
 --- Makes a request and waits for its reply.
----@param request table url, body, authorization, and what else transfer:call knows; `try_timeout`: seconds at most
----@param deadline central.auth.Deadline
----@param owner central.auth.TokenSource which may be a tenant's: with it the request ends
----@param call? { token: string, no_repeat: boolean, is_early?: boolean, attempts: integer } of an API; an early one
+---@param request table url, body, authorization, and what else transfer:call knows
+---@param call central.auth.Deadline of an API call with `token`, `attempts`, `no_repeat` and `is_early`: such a call
 ---yields when it is sent
+---@param owner central.auth.TokenSource which may be a tenant's: with it the request ends
 ---@return central.auth.RawReply? raw
 ---@return central.auth.Failure? failure
-function Pool:call(request, deadline, owner, call)
-  if next(self._active) and self:_is_full() or next(self._queue) and self._waiter:yields() then
-    local free, failure = self:_wait_for_place(deadline, owner)
+function Pool:call(request, call, owner)
+  if self._has_places and self:_must_wait() then
+    local free, failure = self:_wait_for_place(call, owner)
     if not free then
       return nil, failure
     end
@@ -174,21 +177,18 @@ function Pool:call(request, deadline, owner, call)
   if not transfer then
     return nil, why
   end
-  call = call or NONE
   local _ <close> = (notifier or call.is_early) and self:_take_place(transfer, owner, notifier) or nil
-  local left, most = deadline:left(), request.try_timeout
-  local started, problem = transfer:call(request, notifier, call.token, most and most < left and most or left,
-    call.no_repeat)
+  local started, problem = transfer:call(request, notifier, call.token, call.at, call.no_repeat)
   if not started then
     return nil, errors.failure("config", problem)
-  elseif next(self._queue) and not self:_is_full() then
+  elseif self._has_places and next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
   local step = (notifier or call.is_early) and 0 or STEP
   while not owner.closed and not transfer:wait(step) do
-    step = self:_rest(notifier, call.is_early, deadline)
+    step = self:_rest(notifier, call.is_early, call)
   end
-  return self:_finish(transfer, owner, request, call)
+  return self:_finish(transfer, request, call, owner)
 end
 
 --- Runs a fetch that makes no request, beside the renewal under way, until the deadline at most. Its result; nil where

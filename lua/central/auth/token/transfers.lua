@@ -51,7 +51,11 @@ function Transfers:take()
     end
     self._make = make
   end
-  return table.remove(self._idle) or self._make(self._clock, self._config)
+  local idle = self._idle
+  local count = #idle
+  local transfer = idle[count]
+  idle[count] = nil
+  return transfer or self._make(self._clock, self._config)
 end
 
 --- Keeps a transfer, on which nothing is under way any more, for the next request.
