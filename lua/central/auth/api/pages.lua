@@ -57,25 +57,12 @@ local function with_field(query, name, value)
   return copy
 end
 
--- Returns whether a cursor is repeated: following it would never end. Remembers the cursor of each page whose number is
--- a power of two (Brent's algorithm).
-local function is_repeated(walk, cursor)
-  if cursor == walk.cursor or cursor == walk.remembered then
-    return true
-  elseif walk.number >= walk.remember_at then
-    walk.remembered, walk.remember_at = cursor, walk.number * 2
-  end
-  return false
-end
-
 -- Returns the cursor as text, exactly as the server wrote it.
 local function cursor_text(walk, reply, name, value)
   if type(value) == "string" then
     return value
   elseif type(value) ~= "number" then
     fail(walk, ("the cursor %s must be text or a number"):format(name))
-  elseif math.tointeger(value) and math.abs(value) < 2 ^ 53 then
-    return target.text(value)
   end
   return page.digits(reply.body, name, value)
     or fail(walk, ("the cursor %s has more digits than Lua's numbers"):format(name))
@@ -94,10 +81,10 @@ end
 
 local function follow(walk, reply, name, value)
   local cursor = cursor_text(walk, reply, name[1], value)
-  if is_repeated(walk, cursor) then
+  if walk.cursors[cursor] then
     fail(walk, "the cursor is repeated: the endpoint's pages form a loop")
   end
-  walk.cursor, walk.target = cursor, target_of(walk.path, cursor)
+  walk.cursors[cursor], walk.cursor, walk.target = true, cursor, target_of(walk.path, cursor)
   walk.query = walk.target and {} or with_field(walk.initial_query, name[2], cursor)
 end
 
@@ -292,7 +279,7 @@ function pages.walk(get, path, options, begin)
   local query = options.query or {}
   local walk = {
     get = get, begin = options.prefetch and begin, path = path, number = 0, empty = 0, items_seen = 0,
-    initial_query = query, query = query, items = options.items, remember_at = 1,
+    initial_query = query, query = query, items = options.items,
     max_pages = math.tointeger(options.max_pages or MAX_PAGES),
     options = { app = options.app, headers = options.headers, timeout = options.timeout, retry = options.retry,
       try_timeout = options.try_timeout },
@@ -300,6 +287,7 @@ function pages.walk(get, path, options, begin)
     counts_pages = path:match("^[^?]*"):find(COUNTS_PAGES) ~= nil,
     limit = page.count(query, "limit") or tonumber(path:match("[?&]limit=(%d+)")),
   }
+  walk.cursors = { [walk.cursor or false] = true } -- that were followed
   walk.items_before = items_before(walk)
   local step = options.by == "page" and next_page or next_item
   return function() return step(walk) end
