@@ -1,13 +1,117 @@
--- The sources of central-auth login: its options, then another program's file, then the environment.
+-- The sources of central-auth login: its options, then another program's file, then the environment. The file is JSON,
+-- or has lines like NAME=value and name: value.
 -- SPDX-License-Identifier: MIT
 
+local cjson = require "cjson"
 local config = require "central.auth.config.resolve"
-local credentials_file = require "central.auth.cli.credentials_file"
+local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local sorted_names = require("central.auth.util").sorted_names
 local terminal = require "central.auth.cli.terminal"
 
 local input_sources = {}
+
+-- --- another program's file -----------------------------------------------------------------------------------------
+
+local DEPTH_MAX = 3 -- levels of nested objects
+
+local FORMATS = 'write JSON like {"client_id": "ID", "client_secret": "SECRET"}, or lines like'
+  .. " CENTRAL_CLIENT_ID=ID"
+
+local ALIASES = { cluster_name = "cluster", token_endpoint = "token_url" } -- the names of pycentral
+
+-- Returns the objects that have a client_id; other programs nest them in further objects. Adds the plain values of the
+-- outer objects to `beside`.
+local function objects_with_id(value, depth, found, beside)
+  if type(value) ~= "table" or depth > DEPTH_MAX then
+    return found
+  elseif type(value.client_id) == "string" then
+    found[#found + 1] = value
+    return found
+  end
+  for name, inner in pairs(value) do
+    if type(name) == "string" and type(inner) ~= "table" then
+      beside[name] = inner
+    end
+    objects_with_id(inner, depth + 1, found, beside)
+  end
+  return found
+end
+
+-- Adds the values that are not empty, by the names of this package's options.
+local function add(values, more)
+  for name, value in pairs(more) do
+    local known = ALIASES[name]
+    if value ~= "" and value ~= cjson.null then
+      values[known and more[known] == nil and known or name] = value
+    end
+  end
+end
+
+local function from_lines(text)
+  local values = {}
+  for line in text:gmatch "[^\r\n]+" do
+    local name, value = line:gsub("^%s*export%s+", ""):match "^%s*([%w_]+)%s*[=:]%s*(.-)%s*,?$"
+    if name then
+      values[name:lower():gsub("^central_", "")] = value:match "^\"(.*)\"$" or value:match "^'(.*)'$" or value
+    end
+  end
+  return values
+end
+
+-- Returns the name of the file for messages.
+local function file_name(path)
+  return path == "-" and "standard input" or path
+end
+
+local function fail(path, problem)
+  errors.raise(("%s: %s"):format(file_name(path), problem), "config")
+end
+
+-- Reads a file, or with - standard input. The file may be readable by other users, but not writable.
+local function read_text(path)
+  local text, why, kind
+  if path == "-" then
+    text = io.read "a"
+  else
+    text, why, kind = core.read_file(path)
+  end
+  if kind == "foreign" then
+    why = why .. "; copy the file, or pass it on standard input (-)"
+  end
+  if not text then
+    fail(path, why)
+  end
+  return (text:gsub("^\xEF\xBB\xBF", ""))
+end
+
+-- Returns the problem with invalid JSON, and the line from lua-cjson's message.
+local function json_problem(text, why)
+  local _, before = text:sub(1, tonumber(tostring(why):match "at character (%d+)")):gsub("\n", "")
+  return ("line %d: not valid JSON; %s"):format(before + 1, FORMATS)
+end
+
+-- Reads the values of another program's file that are not empty, by the names of options.
+local function read_values(path)
+  local text, values, beside = read_text(path), {}, {}
+  if text:find "^%s*[{%[]" then
+    local ok, decoded = pcall(cjson.decode, text)
+    local found = ok and objects_with_id(decoded, 1, {}, beside) or fail(path, json_problem(text, decoded))
+    if #found > 1 then
+      fail(path, "the file has several clients; leave only one")
+    end
+    add(values, beside)
+    add(values, found[1] or {})
+  else
+    add(values, from_lines(text))
+  end
+  if type(values.client_id) ~= "string" then
+    fail(path, "the file has no client_id; " .. FORMATS)
+  end
+  return values
+end
+
+-- --- the sources ---------------------------------------------------------------------------------------------------
 
 -- The options that are read. Those of one program or machine are not.
 local IS_READ = {}
@@ -36,9 +140,9 @@ end
 local function arguments(options)
   local path = options.client_secret_file
   local source = source_of(options, function(name)
-    return name == "client_secret" and credentials_file.name(path) or "--" .. name:gsub("_", "-")
+    return name == "client_secret" and file_name(path) or "--" .. name:gsub("_", "-")
   end)
-  source.values.client_secret = path and credentials_file.text(path):gsub("\r?\n$", "") or nil
+  source.values.client_secret = path and read_text(path):gsub("\r?\n$", "") or nil
   return source
 end
 
@@ -78,8 +182,8 @@ end
 ---@param options table
 ---@return table<string, any> values
 function input_sources.values(options)
-  local file, environment = credentials_file.name(options.from_file), config.environment()
-  local by_argument, file_values = arguments(options), credentials_file.read(options.from_file)
+  local file, environment = file_name(options.from_file), config.environment()
+  local by_argument, file_values = arguments(options), options.from_file and read_values(options.from_file) or {}
   local values = config.collect { by_argument, source_of(file_values, file),
     source_of(environment.values, environment.from, true) }
   check_ignored(options, file, file_values, values)
