@@ -22,9 +22,13 @@ local function option_head(option)
   return table.concat(names, ", ") .. (option.value and " " .. italic(option.value) or "")
 end
 
+local function add(lines, ...)
+  table.move({ ... }, 1, select("#", ...), #lines + 1, lines)
+end
+
 local function add_rows(lines, rows, head)
   for _, row in ipairs(rows or {}) do
-    table.move({ ".TP", head(row), escape(row.help or row[2]) }, 1, 3, #lines + 1, lines)
+    add(lines, ".TP", head(row), escape(row.help or row[2]))
   end
 end
 
@@ -44,57 +48,47 @@ local function synopsis(name, description)
   return table.concat(words, " ")
 end
 
-local function number_head(row)
+local function row_head(row)
   return bold(tostring(row[1]))
 end
 
 local function add_command(lines, name, description)
-  table.move({ ".SS " .. synopsis(name, description), escape(description.description) }, 1, 2, #lines + 1, lines)
+  add(lines, ".SS " .. synopsis(name, description), escape(description.description))
   add_rows(lines, description.arguments, argument_head)
   add_rows(lines, description.options, option_head)
   if description.statuses then
-    lines[#lines + 1] = ".PP\nExit status:"
-    add_rows(lines, description.statuses, number_head)
+    add(lines, ".PP\nExit status:")
+    add_rows(lines, description.statuses, row_head)
   end
   for _, inner in ipairs(description.commands or {}) do
     add_command(lines, name .. " " .. inner.name, inner)
   end
 end
 
-local function add_examples(lines)
-  for _, description in texts.commands() do
-    for _, example in ipairs(description.examples or {}) do
-      table.move({ ".TP", bold(example[1]), escape(example[2]) }, 1, 3, #lines + 1, lines)
-    end
-  end
-end
-
 --- Returns the manual page.
 ---@return string
 function man.page()
-  local lines = {
+  local lines, examples = {
     (".TH CENTRAL\\-AUTH 1 \"\" \"central\\-auth %s\" \"User Commands\""):format(escape(texts.version)),
     ".nh\n.ad l", -- no line breaks inside the names of options and variables
     ".SH NAME", "central\\-auth \\- " .. escape(texts.summary),
     ".SH SYNOPSIS", bold "central-auth" .. " [" .. italic "general options" .. "] " .. italic "COMMAND" .. " ...",
     ".SH DESCRIPTION", escape(texts.description),
     ".SH GENERAL OPTIONS",
-  }
+  }, {}
   add_rows(lines, texts.options, option_head)
   add_rows(lines, { { "-h", "--help", help = "Show help, also for each command." },
     { "--version", help = "Print the version." } }, option_head)
-  lines[#lines + 1] = ".SH COMMANDS"
+  add(lines, ".SH COMMANDS")
   for name, description in texts.commands() do
     add_command(lines, name, description)
+    add(examples, table.unpack(description.examples or {}))
   end
-  lines[#lines + 1] = ".SH EXIT STATUS"
-  add_rows(lines, texts.statuses, number_head)
-  lines[#lines + 1] = ".SH ENVIRONMENT"
-  add_rows(lines, texts.environment, number_head)
-  lines[#lines + 1] = ".SH FILES"
-  add_rows(lines, texts.files, number_head)
-  lines[#lines + 1] = ".SH EXAMPLES"
-  add_examples(lines)
+  for _, section in ipairs { { "EXIT STATUS", texts.statuses }, { "ENVIRONMENT", texts.environment },
+    { "FILES", texts.files }, { "EXAMPLES", examples } } do
+    add(lines, ".SH " .. section[1])
+    add_rows(lines, section[2], row_head)
+  end
   return table.concat(lines, "\n") .. "\n"
 end
 

@@ -64,18 +64,6 @@ local function method_of(options)
   return options.method or (has_fields(options) or options.input) and "POST" or "GET"
 end
 
--- Returns why the header fields are not valid; nil if they are. Content-Type is an option of the library.
-local function header_problem(options, has_body)
-  for _, pair in ipairs(options.header) do
-    local is_type = pair[1]:lower() == "content-type"
-    local problem = not is_type and calls.header_problem(pair[1], pair[2])
-      or is_type and not has_body and "Content-Type is set, but there is no body"
-    if problem then
-      return "--header: " .. problem
-    end
-  end
-end
-
 -- Returns why the options are not valid together; nil if they are.
 local function problem_of(options)
   local has_body, method = has_fields(options) or options.input ~= nil, method_of(options)
@@ -92,7 +80,20 @@ local function problem_of(options)
   elseif not (options.path:find "^/" or options.path:find "^%a+://") then
     return ("PATH must begin with / or https://: %s"):format(errors.printable(options.path))
   end
-  return header_problem(options, has_body)
+end
+
+-- Adds a header field to the library's options of the call, of which Content-Type is one.
+local function add_header(call, name, value)
+  local is_type = name:lower() == "content-type"
+  local problem = is_type and not call.body and "Content-Type is set, but there is no body"
+    or not is_type and calls.header_problem(name, value)
+  if problem then
+    errors.raise("--header: " .. problem, "usage")
+  elseif is_type then
+    call.content_type = value
+  else
+    call.headers[name] = call.headers[name] and call.headers[name] .. ", " .. value or value
+  end
 end
 
 -- Returns the library's options of the call.
@@ -102,20 +103,15 @@ local function call_of(options)
   for _, pair in ipairs(options.query) do
     util.add(call.query, table.unpack(pair))
   end
-  for _, pair in ipairs(options.header) do
-    local name, value = table.unpack(pair)
-    if name:lower() == "content-type" then
-      call.content_type = value
-    else
-      call.headers[name] = call.headers[name] and call.headers[name] .. ", " .. value or value
-    end
-  end
   if options.input then
     call.body = fields.read(options.input)
   elseif has_fields(options) then
     call.body = fields.json(options.raw_field, options.field)
   end
-  call.content_type = call.content_type or call.body and "application/json" or nil
+  call.content_type = call.body and "application/json" or nil
+  for _, pair in ipairs(options.header) do
+    add_header(call, table.unpack(pair))
+  end
   return call
 end
 
