@@ -45,26 +45,20 @@ local function add_options(to, description, suggests)
 end
 
 local function print_and_exit(text)
-  local written, why = pcall(result, text)
-  if not written then
-    io.stderr:write("central-auth: ", why, "\n")
-  end
-  os.exit(written)
+  result(text)
+  os.exit(true)
 end
 
 -- Adds the help, with the exit statuses at its end: the usual ones, and those of the subcommand.
 local function add_help(to, more)
-  local text_of, numbers = {}, {}
+  local text_of, lines = {}, { "Exit status:" }
   for _, rows in ipairs { texts.statuses, more or {} } do
     for _, row in ipairs(rows) do
-      numbers[#numbers + 1] = not text_of[row[1]] and row[1] or nil
       text_of[row[1]] = row[2]
     end
   end
-  table.sort(numbers)
-  local lines = { "Exit status:" }
-  for _, number in ipairs(numbers) do
-    lines[#lines + 1] = ("   %-23d %s"):format(number, text_of[number])
+  for status = 0, 255 do
+    lines[#lines + 1] = text_of[status] and ("   %-23d %s"):format(status, text_of[status])
   end
   to:epilog(table.concat(lines, "\n"))
   to:add_help { description = "Show this help.", action = function()

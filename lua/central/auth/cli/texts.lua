@@ -10,7 +10,7 @@ local texts = {}
 ---@field [1] string its name, or a short and a long one
 ---@field help string
 ---@field value? string the name of its value, in capitals; a flag has none
----@field number? "duration" | "timeout" | "count" | "port" the kind of number that it takes
+---@field number? "duration" | "timeout" | "count" | "port" | "failure" the kind of number that it takes
 ---@field pairs? "=" | ":" its value is NAME=VALUE or NAME: VALUE, and it may be repeated: a list of { name, value }
 ---@field count? integer of a flag: how often it may be set
 ---@field exclusive? boolean at most one such option of a command may be set

@@ -11,12 +11,21 @@ local function whole_number(text)
   return text:find "^%d+$" and math.tointeger(tonumber(text))
 end
 
+-- Parses "503x3", "503x*" or "503": returns the argument of the sandbox's Server:fail.
+local function failure(text)
+  local status, times = (text:find "x" and text or text .. "x1"):match "^([45]%d%d)x(.*)$"
+  if status and (times == "*" or times:find "^%d+$") then
+    return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) }
+  end
+end
+
 -- For each kind of number its description, its parser, and a check for more than not being negative.
 local NUMBERS = {
   duration = { "a duration, like 30, 500ms, 2m or 1h", text_value.duration },
   timeout = { "a duration above 0 and up to 1h, like 30 or 500ms", text_value.duration,
     function(n) return n > 0 and n <= 3600 end },
   count = { "a whole number above 0, like 60", whole_number, function(n) return n > 0 end },
+  failure = { "a status and a number of times, like 503x3", failure },
   port = { "the number of a port, like 8443", whole_number, function(n) return n <= 65535 end },
 }
 

@@ -30,7 +30,8 @@ sandbox.options = {
   { "--port", value = "N", number = "port", help = "Listen on this port; default: any free port." },
   { "--lifetime", value = "DURATION", number = "duration", help = "Lifetime of tokens, like 90 (seconds), 2m or 1h;"
     .. " default 7199, and 899 for workspaces and tenants, like GreenLake's." },
-  { "--fail", value = "STATUSxTIMES", help = "Fail the first token requests: 503x3, or 503x* for all." },
+  { "--fail", value = "STATUSxTIMES", number = "failure", help = "Fail the first token requests: 503x3, or 503x* for"
+    .. " all." },
   { "--latency", value = "DURATION", number = "duration", help = "Time that each token request takes, like 500ms"
     .. " or 2 (seconds)." },
   { "--rate-limit", value = "N", number = "count", help = "Limit of requests per minute; further ones get a 429." },
@@ -42,16 +43,6 @@ sandbox.examples = {
   { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lifetimes, and two failures at first." },
   { "kill -USR1 PID", "Revoke all tokens: programs get a 401." },
 }
-
--- "503x3" -> the argument of Server:fail
-local function failure_of(text)
-  local status, times = text:match "^([45]%d%d)x(.+)$"
-  status, times = status or text:match "^[45]%d%d$", times or "1"
-  if not status or not (times == "*" or times:find "^%d+$") then
-    return nil
-  end
-  return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) }
-end
 
 -- The options for another shell, a line for each purpose: credentials, trust, tokens, API calls.
 local EXPORTS = {
@@ -135,20 +126,13 @@ end
 ---@param options table
 function sandbox.run(options)
   local cmd = options.cmd[1] and options.cmd
-  local failure = options.fail and failure_of(options.fail)
-  if options.fail and not failure then
-    errors.raise(("--fail: not a status and a number of times, like 503x3: %s"):format(errors.printable(options.fail)),
-      "usage")
-  end
   local start = require("central.auth.sandbox").start
   local signal = require "cqueues.signal"
   local numbers = { signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
     cmd and signal.SIGCHLD, cmd and signal.SIGQUIT }
   signal.block(table.unpack(numbers)) -- first: the server's thread must not receive them
-  local server <close> = start {
-    port = options.port, lifetime = options.lifetime, fail = failure,
-    latency = options.latency, rate_limit = options.rate_limit,
-  }
+  local server <close> = start { port = options.port, lifetime = options.lifetime, fail = options.fail,
+    latency = options.latency, rate_limit = options.rate_limit }
   if cmd then
     return run_program(cmd, server, signal)
   end
