@@ -1,48 +1,21 @@
--- The log of requests, the rate limit and the commands of the sandbox's server. Commands come from the methods of
+-- The rate limit and the commands of the sandbox's server. Commands come from the methods of
 -- central.auth.sandbox.Server, or by HTTP on /sandbox from tests in any language.
 -- SPDX-License-Identifier: MIT
 
-local cjson = require "cjson"
 local cqueues = require "cqueues"
-local resources = require "central.auth.sandbox.resources"
 
 local admin = {}
 
-local LOG_MAX = 1000
 local MINUTE = 60 -- seconds
-
--- --- the log ------------------------------------------------------------------------------------------------------
-
---- Answers a request by `route` and adds it to the log.
----@param state table
----@param stream table
----@param route fun(state: table, stream: table)
-function admin.logged(state, stream, route)
-  local started = cqueues.monotime()
-  route(state, stream)
-  local request, log = stream.request, state.log or {}
-  state.log = log
-  if request and not request.is_admin and #log < LOG_MAX then
-    log[#log + 1] = {
-      at = os.time(), method = request.method, path = request.path, status = stream.answered,
-      ms = (cqueues.monotime() - started) * 1000,
-    }
-  end
-end
-
---- Returns the requests since the last call.
----@param state table
----@return table
-function admin.log(state)
-  local list = state.log or {}
-  state.log = {}
-  return setmetatable(list, cjson.array_mt)
-end
 
 -- --- the rate limit, reported as GreenLake reports it --------------------------------------------------------------
 
--- Answers with 429 if the request is over the limit. Returns whether it answered.
-local function limit_rate(state, stream, answer)
+--- Counts a request. Returns the reply to it if it is over the limit.
+---@param state table
+---@return integer? status
+---@return table? body
+---@return table<string, string>? headers
+function admin.limit_rate(state)
   local now, window = cqueues.monotime(), state.window
   if not window or now - window.start >= MINUTE then
     window = { start = now, count = 0 }
@@ -50,14 +23,13 @@ local function limit_rate(state, stream, answer)
   end
   window.count = window.count + 1
   if not state.rate_limit or window.count <= state.rate_limit then
-    return false
+    return nil
   end
   local reset = ("%d"):format(math.ceil(window.start + MINUTE - now))
-  answer(stream, 429, { message = "Too many requests.", httpStatusCode = 429 }, {
+  return 429, { message = "Too many requests.", httpStatusCode = 429 }, {
     ["retry-after"] = reset, ["ratelimit-limit"] = ("%d"):format(state.rate_limit), ["ratelimit-remaining"] = "0",
     ["ratelimit-reset"] = reset,
-  })
-  return true
+  }
 end
 
 -- --- commands -----------------------------------------------------------------------------------------------------
@@ -109,37 +81,24 @@ function admin.run(state, name, fields)
   return not ok and problem or nil
 end
 
-local function dispatch(state, stream, method, name, query, answer)
-  if name == "" and method == "GET" then
-    return answer(stream, 200, {
+--- Returns the reply to a command by HTTP.
+---@param state table
+---@param request table
+---@param name string
+---@return integer status
+---@return table body
+function admin.answer(state, request, name)
+  if name == "" and request.method == "GET" then
+    return 200, {
       requests = state.requests, lifetime = state.lifetime, latency = state.latency, fail = state.fail,
       rate_limit = state.rate_limit,
-    })
-  elseif method ~= "POST" or not COMMANDS[name] then
-    return answer(stream, 404, { message = "POST to /sandbox/ and one of: revoke, fail?status=&times=&of=, recover,"
-      .. " lifetime?seconds=, latency?seconds=, rate_limit?per_minute=" })
+    }
+  elseif request.method ~= "POST" or not COMMANDS[name] then
+    return 404, { message = "POST to /sandbox/ and one of: revoke, fail?status=&times=&of=, recover,"
+      .. " lifetime?seconds=, latency?seconds=, rate_limit?per_minute=" }
   end
-  local problem = admin.run(state, name, resources.fields(query))
-  answer(stream, problem and 400 or 200, problem and { message = problem } or { done = true })
-end
-
---- Answers an admin command, and any request over the rate limit. Returns whether it answered; other requests go to the
---- server's endpoints.
----@param state table
----@param stream table
----@param headers table
----@param answer fun(stream: table, status: integer, body?: table, more?: table)
----@return boolean
-function admin.answers(state, stream, headers, answer)
-  local method, target = headers:get ":method", headers:get ":path"
-  local path, query = target:match "^([^?]*)%??(.*)$"
-  local command = path:match "^/sandbox/?([%w_]*)$"
-  stream.request = { method = method, path = target, is_admin = command ~= nil }
-  if command then
-    dispatch(state, stream, method, command, query, answer)
-    return true
-  end
-  return limit_rate(state, stream, answer)
+  local problem = admin.run(state, name, request.fields)
+  return problem and 400 or 200, problem and { message = problem } or { done = true }
 end
 
 return admin

@@ -10,7 +10,6 @@ local rand = require "openssl.rand"
 
 local resources = {}
 
-local EMPTY = cjson.decode "[]"
 local WAIT_MAX = 60 -- seconds that an echo may wait
 
 local function not_found()
@@ -42,35 +41,36 @@ local function tenant(_, n)
   }
 end
 
+-- Returns a page: `limit` items from the first on.
 local function slice(kind, first, limit)
   local items = {}
   for n = first, math.min(first + limit - 1, kind[3]) do
     items[#items + 1] = kind.item(kind, n)
   end
-  return items[1] and items or EMPTY, #items
+  return { items = setmetatable(items, cjson.array_mt), count = #items, total = kind[3] }
 end
 
 -- Pages by a cursor that the client sends back; the cursor of the last page is null.
 local function by_cursor(kind, fields)
   local first = integer(fields.next, 1, 1, kind[3] + 1)
-  local items, count = slice(kind, first, integer(fields.limit, 100, 1, 1000))
-  return 200, {
-    items = items, count = count, total = kind[3],
-    next = first + count <= kind[3] and tostring(first + count) or cjson.null,
-  }
+  local page = slice(kind, first, integer(fields.limit, 100, 1, 1000))
+  page.next = first + page.count <= kind[3] and tostring(first + page.count) or cjson.null
+  return page
 end
 
 local function by_offset(kind, fields)
   local offset = integer(fields.offset, 0, 0, kind[3])
-  local items, count = slice(kind, offset + 1, integer(fields.limit, 10, 1, 100))
-  return 200, { items = items, count = count, total = kind[3], offset = offset }
+  local page = slice(kind, offset + 1, integer(fields.limit, 10, 1, 100))
+  page.offset = offset
+  return page
 end
 
 -- GreenLake's offset of tenants counts pages.
 local function by_page(kind, fields)
   local offset, limit = integer(fields.offset, 0, 0, kind[3]), integer(fields.limit, 50, 1, 300)
-  local items, count = slice(kind, offset * limit + 1, limit)
-  return 200, { items = items, count = count, total = kind[3], offset = offset }
+  local page = slice(kind, offset * limit + 1, limit)
+  page.offset = offset
+  return page
 end
 
 -- For each collection: model, name, number of items, the function that makes an item, and the kind of paging.
@@ -128,8 +128,8 @@ local function with_secret(client, secret)
   return copy
 end
 
-local function create(state, call)
-  local ok, body = pcall(json.cjson().decode, call.body)
+local function create(state, text)
+  local ok, body = pcall(json.cjson().decode, text)
   if not ok or type(body) ~= "table" or type(body.credentialName) ~= "string" then
     return 400, { message = "credentialName is missing.", httpStatusCode = 400, errorCode = "HPE_GL_ERROR_BAD_REQUEST" }
   elseif #clients(state) >= 7 then
@@ -160,17 +160,16 @@ local function delete(state, client, at)
   return 204, nil
 end
 
-local function credentials(state, call)
-  local id, verb = call.path:match("^/workspaces/v1/credentials/?([^/]*)/?(.*)$")
+local function credentials(state, request, body)
+  local id, verb = request.path:match "^/workspaces/v1/credentials/?([^/]*)/?(.*)$"
   local client, at = find_client(state, id)
-  if id == "" and call.method == "GET" then
-    local list = clients(state)
-    return 200, { items = list[1] and list or EMPTY, count = #list }
-  elseif id == "" and call.method == "POST" then
-    return create(state, call)
-  elseif client and verb == "reset" and call.method == "POST" then
+  if id == "" and request.method == "GET" then
+    return 200, { items = setmetatable(clients(state), cjson.array_mt), count = #clients(state) }
+  elseif id == "" and request.method == "POST" then
+    return create(state, body)
+  elseif client and verb == "reset" and request.method == "POST" then
     return reset(state, client)
-  elseif client and verb == "" and call.method == "DELETE" then
+  elseif client and verb == "" and request.method == "DELETE" then
     return delete(state, client, at)
   end
   return not_found()
@@ -180,21 +179,20 @@ end
 
 --- Returns the status and the body of the reply to a call.
 ---@param state table the server's
----@param call table method, HTTP version, path, query and its fields, content_type, body
+---@param request table
+---@param body string its body
 ---@return integer status
 ---@return table? body
-function resources.answer(state, call)
-  local collection = COLLECTIONS[call.path]
-  if collection and call.method == "GET" then
-    return collection.page(collection, call.fields)
-  elseif call.path:find("^/workspaces/v1/credentials") then
-    return credentials(state, call)
-  elseif call.path == "/sandbox/v1/echo" then
-    cqueues.sleep(math.min(tonumber(call.fields.wait) or 0, WAIT_MAX))
-    return 200, {
-      method = call.method, version = call.version, query = call.query, content_type = call.content_type,
-      body = call.body,
-    }
+function resources.answer(state, request, body)
+  local collection = COLLECTIONS[request.path]
+  if collection and request.method == "GET" then
+    return 200, collection.page(collection, request.fields)
+  elseif request.path:find "^/workspaces/v1/credentials" then
+    return credentials(state, request, body)
+  elseif request.path == "/sandbox/v1/echo" then
+    cqueues.sleep(math.min(tonumber(request.fields.wait) or 0, WAIT_MAX))
+    return 200, { method = request.method, version = request.version, query = request.query,
+      content_type = request.headers:get "content-type", body = body }
   end
   return not_found()
 end

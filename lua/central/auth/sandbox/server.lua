@@ -4,6 +4,7 @@
 
 local resources = require "central.auth.sandbox.resources"
 local admin = require "central.auth.sandbox.admin"
+local cjson = require "cjson"
 local cqueues = require "cqueues"
 local http_headers = require "http.headers"
 local http_server = require "http.server"
@@ -18,6 +19,7 @@ local server = {}
 
 local BODY_MAX, API_BODY_MAX = 64 * 1024, 1024 * 1024
 local BODY_TIMEOUT = 10 -- seconds for a request's headers, and for its body
+local LOG_MAX = 1000    -- requests
 local LIFETIME = 7199   -- seconds of a token, like GreenLake's for Central
 local WORKSPACE_LIFETIME = 899 -- of a token of a workspace or a tenant
 
@@ -26,23 +28,8 @@ local function random_base64url(bytes)
   return (base64:gsub("[+/=]", { ["+"] = "-", ["/"] = "_", ["="] = "" }))
 end
 
--- Sends a reply. `more`: further headers.
-local function answer(stream, status, body, more)
-  local headers = http_headers.new()
-  headers:append(":status", tostring(status))
-  headers:append("content-type", "application/json")
-  headers:append("cache-control", "no-store")
-  headers:append("date", http_util.imf_date())
-  for name, value in pairs(more or {}) do
-    headers:append(name, value)
-  end
-  local text = body and not stream.is_head and json.cjson().encode(body) or ""
-  stream.answered = status
-  assert(stream:write_headers(headers, text == ""))
-  if text ~= "" then
-    assert(stream:write_chunk(text, true))
-  end
-end
+-- An endpoint is a function of the state and of a request: method, path, query and its fields, headers, HTTP version,
+-- and the function `body`. It returns the reply: status, body and further headers.
 
 local TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 local ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
@@ -53,10 +40,9 @@ local function form_decode(text)
   return http_util.decodeURIComponent((text:gsub("+", " ")))
 end
 
-local function credentials(request_headers, fields)
-  local encoded = (request_headers:get("authorization") or ""):match("^[Bb]asic +(.+)$")
-  local pair = encoded and require("basexx").from_base64(encoded)
-  local id, secret = (pair or ""):match("^([^:]*):(.*)$")
+local function credentials(request, fields)
+  local encoded = (request.headers:get "authorization" or ""):match "^[Bb]asic +(.+)$"
+  local id, secret = (encoded and require("basexx").from_base64(encoded) or ""):match "^([^:]*):(.*)$"
   if id then
     return form_decode(id), form_decode(secret)
   end
@@ -64,7 +50,7 @@ local function credentials(request_headers, fields)
 end
 
 -- `path`: the endpoint's. A lifetime that was set applies to all endpoints.
-local function issue(state, path, more)
+local function issue(state, path, issued_token_type)
   local now = cqueues.monotime()
   for token, entry in pairs(state.tokens) do
     if entry < now then
@@ -74,13 +60,10 @@ local function issue(state, path, more)
   local lifetime = path:find "^/authorization/" and state.workspace_lifetime or state.lifetime
   local token = ("%s.%s.%s"):format(random_base64url(24), random_base64url(90), random_base64url(32))
   state.tokens[token] = now + lifetime
-  local granted = {
+  return {
     access_token = token, token_type = "Bearer", expires_in = math.tointeger(lifetime) or lifetime,
+    issued_token_type = issued_token_type,
   }
-  for name, value in pairs(more or {}) do
-    granted[name] = value
-  end
-  return granted
 end
 
 local function is_live(state, token)
@@ -89,100 +72,133 @@ local function is_live(state, token)
 end
 
 -- Token exchange (RFC 8693) as GreenLake does it: at the tenant's endpoint, without the client's credentials.
-local function exchange(state, stream, fields, path)
+local function exchange(state, fields, path)
   if not path:find("^/authorization/") or fields.subject_token_type ~= ACCESS_TOKEN then
-    return answer(stream, 400, { error = "invalid_request" })
+    return 400, { error = "invalid_request" }
   elseif not is_live(state, fields.subject_token) then
-    return answer(stream, 401, { error = "invalid_token", error_description = "The subject token is not active." })
+    return 401, { error = "invalid_token", error_description = "The subject token is not active." }
   end
-  return answer(stream, 200, issue(state, path, { issued_token_type = ACCESS_TOKEN }))
+  return 200, issue(state, path, ACCESS_TOKEN)
 end
 
--- Answers with a configured failure if one is due. Returns whether it answered.
-local function send_failure(failure, stream)
+-- Returns the reply with a configured failure if one is due.
+local function due_failure(failure)
   if failure.times == 0 then
-    return false
+    return nil
   end
   failure.times = failure.times - 1
   local after = failure.retry_after
-  answer(stream, math.tointeger(failure.status), nil, after and { ["retry-after"] = ("%d"):format(after) })
-  return true
+  return math.tointeger(failure.status), nil, after and { ["retry-after"] = ("%d"):format(after) }
 end
 
-local function is_authenticated(state, stream, request_headers, fields)
-  local id, secret = credentials(request_headers, fields)
+-- Returns the refusal of a client that is not authenticated.
+local function refusal(state, request, fields)
+  local id, secret = credentials(request, fields)
   if not id then
-    answer(stream, 400, { error = "invalid_request" })
+    return 400, { error = "invalid_request" }
   elseif id ~= state.client_id or secret ~= state.client_secret then
-    answer(stream, 401, { error = "invalid_client", error_description = "Invalid client credentials." })
-  else
-    return true
+    return 401, { error = "invalid_client", error_description = "Invalid client credentials." }
   end
 end
 
-local function token_endpoint(state, stream, request_headers, path)
-  if send_failure(state.fail.token, stream) then
-    return
+local function token_endpoint(state, request)
+  state.requests.token = state.requests.token + 1
+  cqueues.sleep(state.latency)
+  local status, body, more = due_failure(state.fail.token)
+  if status then
+    return status, body, more
   end
-  local fields = resources.fields(stream:get_body_chars(BODY_MAX, BODY_TIMEOUT) or "")
+  local fields = resources.fields(request.body(BODY_MAX))
   if fields.grant_type == TOKEN_EXCHANGE then
-    return exchange(state, stream, fields, path)
+    return exchange(state, fields, request.path)
   elseif not fields.grant_type then
-    return answer(stream, 400, { error = "invalid_request" })
-  elseif not is_authenticated(state, stream, request_headers, fields) then
-    return
-  elseif fields.grant_type ~= "client_credentials" then
-    return answer(stream, 400, { error = "unsupported_grant_type" })
+    return 400, { error = "invalid_request" }
   end
-  return answer(stream, 200, issue(state, path))
+  status, body = refusal(state, request, fields)
+  if not status and fields.grant_type ~= "client_credentials" then
+    return 400, { error = "unsupported_grant_type" }
+  end
+  return status or 200, body or issue(state, request.path)
 end
 
 -- RFC 7009: an unknown token is not an error.
-local function revocation_endpoint(state, stream, request_headers)
-  local fields = resources.fields(stream:get_body_chars(BODY_MAX, BODY_TIMEOUT) or "")
-  if is_authenticated(state, stream, request_headers, fields) then
+local function revocation_endpoint(state, request)
+  local fields = resources.fields(request.body(BODY_MAX))
+  local status, body = refusal(state, request, fields)
+  if not status then
     state.tokens[fields.token or ""] = nil
-    answer(stream, 200)
   end
+  return status or 200, body
 end
 
 -- --- APIs ----------------------------------------------------------------------------------------------------------
 
-local function api(state, stream, request_headers, path, query)
+local API_LIMIT = { ["ratelimit-limit"] = "600", ["ratelimit-remaining"] = "599", ["ratelimit-reset"] = "60" }
+
+local function api(state, request)
   state.requests.api = state.requests.api + 1
-  local token = (request_headers:get("authorization") or ""):match("^[Bb]earer +(.+)$")
-  if send_failure(state.fail.api, stream) then
-    return
-  elseif not is_live(state, token) then
-    return answer(stream, 401, { message = "The access token is missing, expired or revoked.", httpStatusCode = 401 },
-      { ["www-authenticate"] = 'Bearer error="invalid_token"' })
+  local status, body, more = due_failure(state.fail.api)
+  if status then
+    return status, body, more
+  elseif not is_live(state, (request.headers:get "authorization" or ""):match "^[Bb]earer +(.+)$") then
+    return 401, { message = "The access token is missing, expired or revoked.", httpStatusCode = 401 },
+      { ["www-authenticate"] = 'Bearer error="invalid_token"' }
   end
-  local call = {
-    method = request_headers:get(":method"), version = stream.connection.version,
-    path = path, query = query, fields = resources.fields(query),
-    content_type = request_headers:get("content-type"), body = stream:get_body_chars(API_BODY_MAX, BODY_TIMEOUT) or "",
-  }
-  local status, body = resources.answer(state, call)
-  return answer(stream, status, body, { ["ratelimit-limit"] = "600", ["ratelimit-remaining"] = "599",
-    ["ratelimit-reset"] = "60" })
+  status, body = resources.answer(state, request, request.body(API_BODY_MAX))
+  return status, body, API_LIMIT
 end
 
-local function route(state, stream)
-  local request_headers = assert(stream:get_headers(BODY_TIMEOUT))
-  local path, query = request_headers:get(":path"):match("^([^?]*)%??(.*)$")
-  local is_token = path == "/as/token.oauth2" or path:find("^/authorization/v2/oauth2/[^/]+/token$")
-  local is_post = request_headers:get(":method") == "POST"
-  stream.is_head = request_headers:get(":method") == "HEAD"
-  if admin.answers(state, stream, request_headers, answer) then
-    return
-  elseif is_token and is_post then
-    state.requests.token = state.requests.token + 1
-    cqueues.sleep(state.latency)
-    token_endpoint(state, stream, request_headers, path)
+-- --- requests ------------------------------------------------------------------------------------------------------
+
+local function route(state, request)
+  local path, is_post = request.path, request.method == "POST"
+  local status, body, more = admin.limit_rate(state)
+  if status then
+    return status, body, more
+  elseif is_post and (path == "/as/token.oauth2" or path:find "^/authorization/v2/oauth2/[^/]+/token$") then
+    return token_endpoint(state, request)
   elseif is_post and path == "/as/revoke_token.oauth2" then
-    revocation_endpoint(state, stream, request_headers)
-  else
-    api(state, stream, request_headers, path, query)
+    return revocation_endpoint(state, request)
+  end
+  return api(state, request)
+end
+
+local function reply(stream, method, status, body, more)
+  local headers = http_headers.new()
+  headers:append(":status", tostring(status))
+  headers:append("content-type", "application/json")
+  headers:append("cache-control", "no-store")
+  headers:append("date", http_util.imf_date())
+  for name, value in pairs(more or {}) do
+    headers:append(name, value)
+  end
+  local text = body and method ~= "HEAD" and json.cjson().encode(body) or ""
+  assert(stream:write_headers(headers, text == ""))
+  if text ~= "" then
+    assert(stream:write_chunk(text, true))
+  end
+end
+
+-- Answers a request, and adds it to the log unless it is an admin command.
+local function serve_stream(state, stream)
+  local started = cqueues.monotime()
+  local headers = assert(stream:get_headers(BODY_TIMEOUT))
+  local method, target = headers:get ":method", headers:get ":path"
+  local path, query = target:match "^([^?]*)%??(.*)$"
+  local request = {
+    method = method, path = path, query = query, fields = resources.fields(query), headers = headers,
+    version = stream.connection.version,
+    body = function(most) return stream:get_body_chars(most, BODY_TIMEOUT) or "" end,
+  }
+  local command = path:match "^/sandbox/?([%w_]*)$"
+  if command then
+    return reply(stream, method, admin.answer(state, request, command))
+  end
+  local status, body, more = route(state, request)
+  reply(stream, method, status, body, more)
+  if #state.log < LOG_MAX then
+    state.log[#state.log + 1] = { at = os.time(), method = method, path = target, status = status,
+      ms = (cqueues.monotime() - started) * 1000 }
   end
 end
 
@@ -195,7 +211,11 @@ local OWN_COMMANDS = {
       client_secret = state.client_secret }
   end,
   requests = function(state) return state.requests end,
-  log = admin.log,
+  log = function(state) -- those since the last call
+    local log = state.log
+    state.log = {}
+    return setmetatable(log, cjson.array_mt)
+  end,
 }
 
 -- Answers the command of one socket.
@@ -236,7 +256,7 @@ local function listen(state, settings)
   end)
   local http = assert(http_server.listen {
     host = "127.0.0.1", port = math.tointeger(settings.port), tls = true, ctx = context,
-    onstream = function(_, stream) admin.logged(state, stream, route) end,
+    onstream = function(_, stream) serve_stream(state, stream) end,
     onerror = function() end, -- a client that closes its connection is not an error
   })
   assert(http:listen())
@@ -249,7 +269,7 @@ end
 ---@param settings table
 function server.serve(connection, settings)
   local state = {
-    tokens = {}, requests = { token = 0, api = 0 }, latency = 0, lifetime = LIFETIME,
+    tokens = {}, requests = { token = 0, api = 0 }, log = {}, latency = 0, lifetime = LIFETIME,
     workspace_lifetime = WORKSPACE_LIFETIME,
     client_id = settings.client_id or resources.random_text(16),
     client_secret = settings.client_secret or resources.random_text(16),
