@@ -99,12 +99,6 @@ function errors.fail(code, message, detail)
   return nil, message, code, setmetatable(detail or {}, Detail)
 end
 
---- Returns the failure of a call on a closed client.
----@param call? string the call's name
-function errors.closed(call)
-  return errors.fail("closed", (call and call .. ": " or "") .. "the client was closed")
-end
-
 ---@class central.auth.Failure a failure as one value; used inside this package
 ---@field code central.auth.Code
 ---@field message string
@@ -125,14 +119,11 @@ function errors.failure(code, message, detail)
   return code and setmetatable({ message = message, code = code, detail = setmetatable(detail or {}, Detail) }, Failure)
 end
 
---- Packs the results of a public function into one value; nil if it did not fail.
----@param _ nil
----@param message? string
----@param code? central.auth.Code
----@param detail? central.auth.Detail
----@return central.auth.Failure?
-function errors.pack(_, message, code, detail)
-  return errors.failure(code, message, detail)
+--- Returns the failure of a call on a closed client.
+---@param call? string the call's name
+---@return central.auth.Failure
+function errors.closed(call)
+  return errors.failure("closed", (call and call .. ": " or "") .. "the client was closed")
 end
 
 --- Returns a failure's parts, as a public function does.

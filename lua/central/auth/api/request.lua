@@ -236,7 +236,7 @@ function request.run(source, method, target, options, context)
       source.waiter:pause(delay)
     end
     if source.closed then
-      return errors.closed(prepared.name)
+      return errors.unpack(errors.closed(prepared.name))
     end
     delay, reply, message, code, detail = attempt(source, call)
     if context then

@@ -5,6 +5,8 @@
 local core = require "central.auth.core"
 local paths = require "central.auth.config.paths"
 
+local SEEN_MAX = 8 -- ids of records: of two in each of two stores, and some that they have replaced
+
 local cache = {}
 
 ---@class central.auth.Cache
@@ -66,7 +68,7 @@ end
 ---@return central.auth.Cache
 function cache.new(source)
   local config = source.config
-  local self = setmetatable({ _source = source, _config = config, _clock = source.clock }, Cache)
+  local self = setmetatable({ _source = source, _config = config, _clock = source.clock, _seen = {} }, Cache)
   local place = config.cache
   if place == false or not config.secret then
     return self
@@ -126,9 +128,29 @@ function Cache:read()
   return token, last
 end
 
+--- Marks a record as read, so that it does not end another fetch. Returns whether it was new.
+---@param raw central.auth.RawReply
+---@return boolean
+function Cache:mark_seen(raw)
+  local seen, is_new = self._seen, true
+  for i, id in ipairs(seen) do
+    if id == raw.id then
+      table.remove(seen, i)
+      is_new = false
+      break
+    end
+  end
+  if raw.id then
+    table.insert(seen, 1, raw.id)
+    seen[SEEN_MAX + 1] = nil
+  end
+  return is_new
+end
+
 --- Adds to the order of a fetch where its records are shared.
 ---@param order table
 function Cache:complete(order)
+  order.seen = self._seen
   self:_note_fault()
   if self._store or self.remote then
     order.identity, order.folder = self:_identify(), self.folder

@@ -164,18 +164,14 @@ end
 ---@return number|central.auth.Failure|nil remaining or failure, as of TokenSource:outcome
 function Call:run()
   local source = self._source
-  local token, more
-  repeat
+  while true do
     self:await()
     if self.failure and self.since then
       return nil, self.failure
+    elseif self.failure or source.closed or self.deadline:over() or source.current:can_be_returned() then
+      return source:outcome(self.min_valid, self.failure)
     end
-    token, more = source:outcome(self.min_valid, self.failure)
-  until token or self.failure or source.closed or self.deadline:over()
-  if more == nil then
-    return token
   end
-  return token, more
 end
 
 return call

@@ -119,7 +119,7 @@ end
 function Pool:_finish(transfer, request, call, owner)
   if owner.closed then
     transfer:close()
-    local failure = errors.pack(errors.closed())
+    local failure = errors.closed()
     failure.may_be_sent = true
     return nil, failure
   end
@@ -167,7 +167,7 @@ function Pool:call(request, call, owner)
     end
   end
   if owner.closed then
-    return nil, errors.pack(errors.closed())
+    return nil, errors.closed()
   end
   local notifier <close>, failure = self._waiter:notifier()
   if failure then

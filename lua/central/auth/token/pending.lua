@@ -4,9 +4,7 @@
 
 local calls = require "central.auth.token.call"
 local core = require "central.auth.core"
-local lazy = require("central.auth.util").lazy
-
-local errors = lazy "central.auth.errors"
+local errors = require "central.auth.errors"
 
 local pending = {}
 
@@ -15,9 +13,7 @@ local Pending = {}
 local metatable = { __index = Pending, __name = "central.auth.pending", __metatable = false }
 
 local function check(self, method)
-  if type(self) ~= "table" or not rawget(self, "_notifier") then
-    errors.argument_error(("call methods of a pending token with a colon: pending:%s()"):format(method))
-  end
+  errors.check_self(self, "_notifier", "a pending token", "pending:" .. method)
 end
 
 -- Ends it; it keeps nothing but its descriptor, for a token could expire here.
@@ -63,7 +59,7 @@ function Pending:done()
   if self._done then
     return true
   elseif not self._notifier:ours() then
-    finish(self, errors.pack(errors.fail("closed", "this began in another process, which was forked")))
+    finish(self, errors.failure("closed", "this began in another process, which was forked"))
   elseif call:step() then
     finish(self, call.failure)
   elseif call.deadline:over() then
@@ -118,7 +114,7 @@ function Pending:close()
   end
   self._notifier:close()
   if not self._done then
-    finish(self, errors.pack(errors.fail("closed", "the pending token was closed")))
+    finish(self, errors.failure("closed", "the pending token was closed"))
   end
 end
 

@@ -87,7 +87,7 @@ end
 function ReadyMade:_settle(secret, failure)
   local source, is_in_use = self._source, false
   if source.closed then
-    failure = errors.pack(errors.closed())
+    failure = errors.closed()
   elseif secret then
     failure, is_in_use = self:_take_token(secret:reveal())
   end

@@ -70,7 +70,7 @@ function Recovery:reply(result)
   local source, renewal = self._source, self._renewal
   local raw, subject_token = result.attempts[#result.attempts], renewal.subject_token
   local failure = response_error.of(raw, self:_cleaner(result), self._source.config)
-  source:mark_seen(raw)
+  source.cache:mark_seen(raw)
   if subject_token and not self._had_new_subject and not renewal.deadline:over()
     and source.subject:may_exchange_again(subject_token, failure) then
     self._had_new_subject = true

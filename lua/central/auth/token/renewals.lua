@@ -45,7 +45,7 @@ end
 ---@return boolean
 function Renewals:take(token, raw)
   local source, current = self._source, self._source.current
-  source:mark_seen(raw)
+  source.cache:mark_seen(raw)
   source:succeeded()
   local how, warning = current:take(token, raw)
   local _, _, remaining = current:state()
@@ -179,7 +179,7 @@ end
 
 --- Ends the renewal under way, as the client is closed.
 function Renewals:close()
-  self:cancel(errors.pack(errors.closed()))
+  self:cancel(errors.closed())
 end
 
 return renewals

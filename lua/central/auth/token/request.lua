@@ -67,10 +67,10 @@ end
 ---@return central.auth.Failure? failure
 function request.order(source, deadline)
   local config, current = source.config, source.current
-  local order = { url = config.token_url, seen = source.seen, budget = source.budget }
+  local order = { url = config.token_url, budget = source.budget }
   local ready, failure = source.client_secret:complete(order)
   if source.closed then -- by a function that gives an assertion
-    return nil, errors.pack(errors.closed())
+    return nil, errors.closed()
   elseif not ready then
     return nil, failure
   end

@@ -13,8 +13,6 @@ local calls = lazy "central.auth.token.call"
 local deadlines = lazy "central.auth.deadline"
 local errors = lazy "central.auth.errors"
 
-local SEEN_MAX = 8 -- ids of records: of two in each of two stores, and some that they have replaced
-
 local token_source = {}
 
 ---@class central.auth.TokenSource
@@ -25,7 +23,6 @@ local token_source = {}
 ---@field budget userdata
 ---@field client_secret central.auth.ClientSecret
 ---@field subject? central.auth.Subject of a tenant: gives the token that is exchanged for its own
----@field seen integer[] ids of the records that were read last, the newest first
 ---@field current central.auth.CurrentToken
 ---@field cache central.auth.Cache
 ---@field closed boolean
@@ -83,7 +80,7 @@ function token_source.new(config, parts)
   local parent, clock = parts.parent, parts.clock
   local own = parent and parent.parts or parts
   local self = setmetatable({
-    config = config, clock = clock, tracker = parts.tracker, parts = own, closed = false, seen = {},
+    config = config, clock = clock, tracker = parts.tracker, parts = own, closed = false,
     random = own.random or core.random, budget = (own.budget or core.budget)(),
     client_secret = parent and parent.client_secret or client_secret.new(config),
     subject = parent and parent.tenants or nil, parent = parent or false,
@@ -129,25 +126,6 @@ end
 
 -- --- what replies and records bring --------------------------------------------------------------------------------
 
---- Marks a record as read, so that it does not end another fetch. Returns whether it was new.
----@param raw central.auth.RawReply
----@return boolean
-function TokenSource:mark_seen(raw)
-  local seen, is_new = self.seen, true
-  for i, id in ipairs(seen) do
-    if id == raw.id then
-      table.remove(seen, i)
-      is_new = false
-      break
-    end
-  end
-  if raw.id then
-    table.insert(seen, 1, raw.id)
-    seen[SEEN_MAX + 1] = nil
-  end
-  return is_new
-end
-
 --- A token is there, or another secret: what failed before is over.
 function TokenSource:succeeded()
   local failures_before = self:made "failures"
@@ -174,9 +152,9 @@ end
 ---@return boolean found
 ---@return central.auth.Failure? failure
 function TokenSource:take_records(token, last, since)
-  local is_new = last and self:mark_seen(last)
+  local is_new = last and self.cache:mark_seen(last)
   if token then
-    self:mark_seen(token)
+    self.cache:mark_seen(token)
   end
   local found = self.current:take_record(token, since) -- first: a server that repeats a token prolongs no life
   found = self.current:take_record(last, since) or found
@@ -208,7 +186,7 @@ end
 function TokenSource:prepare()
   local ready, failure = self.client_secret:prepare()
   if self.closed then -- by a function that gives the secret
-    return nil, errors.pack(errors.closed())
+    return nil, errors.closed()
   elseif failure then
     self.failures:failed_before_request(failure)
   end
@@ -245,7 +223,7 @@ end
 ---@return central.auth.Failure? failure
 function TokenSource:needs_renewal(min_valid, deadline)
   if self.closed then
-    return false, errors.pack(errors.closed())
+    return false, errors.closed()
   end
   local is_under_way = self:advance_renewal()
   local usable, state = self.current:state()
@@ -273,7 +251,7 @@ end
 function TokenSource:outcome(min_valid, failure)
   local usable, state, remaining = self.current:state()
   if self.closed then
-    return nil, errors.pack(errors.closed())
+    return nil, errors.closed()
   elseif failure and not usable then
     return nil, failure
   elseif state == "none" then
