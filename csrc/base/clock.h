@@ -19,6 +19,8 @@ struct auth_clock {
     bool stopped;
 };
 
+extern const struct auth_clock auth_clock_real; /* which nothing moves or stops */
+
 struct auth_instant {
     int64_t boot_ns; /* CLOCK_BOOTTIME */
     int64_t wall_ns; /* since 1970-01-01 UTC */

@@ -195,7 +195,7 @@ int auth_file_names(const char *folder, struct auth_secret *names) {
 
 bool auth_file_is_old(int at, const char *name, int64_t seconds) {
     struct stat info;
-    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
+    int64_t now_s = auth_clock_wall_ns(&auth_clock_real) / AUTH_NS_PER_S;
     return fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
            info.st_uid == geteuid() && now_s - info.st_mtime > seconds;
 }

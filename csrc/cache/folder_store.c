@@ -161,7 +161,7 @@ static enum auth_store_result remove_record(struct auth_store *store, const char
 
 /* Not where one holder follows the other: each writes its note. */
 static bool is_sweep_due(const struct stat *lock) {
-    int64_t now_s = auth_clock_wall_ns(&(struct auth_clock){0}) / AUTH_NS_PER_S;
+    int64_t now_s = auth_clock_wall_ns(&auth_clock_real) / AUTH_NS_PER_S;
     return lock->st_size == 0 || now_s - lock->st_mtime > AUTH_FOLDER_SWEEP_S;
 }
 

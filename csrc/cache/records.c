@@ -91,7 +91,7 @@ enum auth_store_result auth_records_promote(struct auth_records *records, uint64
                              record_name(records, AUTH_RECORD_TOKEN).text, &records->call);
 }
 
-static bool contains(const uint64_t *ids, size_t count, uint64_t id) {
+bool auth_records_contain(const uint64_t *ids, size_t count, uint64_t id) {
     for (size_t i = 0; i < count; i++)
         if (ids[i] == id)
             return id != 0;
@@ -108,7 +108,7 @@ static enum auth_store_result remove_one(struct auth_records *records, enum auth
         int64_t age_ns = -1;
         enum auth_store_result result = open_record(records, kind, &record, &bytes, &age_ns);
         auth_secret_wipe(&bytes);
-        if (result != AUTH_STORE_OK || !contains(ids, count, record.id))
+        if (result != AUTH_STORE_OK || !auth_records_contain(ids, count, record.id))
             return result == AUTH_STORE_OK ? AUTH_STORE_ABSENT : result;
     }
     return store->kind->remove(store, name.text, &records->call);

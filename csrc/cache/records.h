@@ -41,6 +41,9 @@ enum auth_store_result auth_records_promote(struct auth_records *records, uint64
  * the lock. OK: one was removed. */
 enum auth_store_result auth_records_remove(struct auth_records *records, const uint64_t *ids, size_t count);
 
+/* Whether this id is one of `ids`; the id of none never is. */
+bool auth_records_contain(const uint64_t *ids, size_t count, uint64_t id);
+
 /* The lock NAME.lock, as auth_store_kind.lock. */
 enum auth_store_result auth_records_lock(struct auth_records *records, int64_t lease_ns,
                                          struct auth_lock *lock);

@@ -121,18 +121,12 @@ static bool get_secret(struct fetch *fetch) {
 
 /* --- 2. records --- */
 
-static bool contains(const uint64_t ids[AUTH_FETCH_IDS_MAX], uint64_t id) {
-    for (size_t i = 0; i < AUTH_FETCH_IDS_MAX; i++)
-        if (ids[i] == id)
-            return true;
-    return false;
-}
-
 static bool is_known(const struct fetch *fetch, uint64_t id) {
     for (size_t i = 0; i < fetch->result->count; i++)
         if (fetch->result->attempts[i].id == id)
             return true;
-    return id == fetch->order->good || contains(fetch->order->seen, id) || contains(fetch->order->forget, id);
+    return id == fetch->order->good || auth_records_contain(fetch->order->seen, AUTH_FETCH_IDS_MAX, id) ||
+           auth_records_contain(fetch->order->forget, AUTH_FETCH_IDS_MAX, id);
 }
 
 static int64_t bounded_retry_after_ns(int64_t seconds) {
@@ -184,8 +178,7 @@ static bool read_new_records(struct fetch *fetch, enum auth_side side) {
  * that process polls it. Takes and releases the lock. */
 static bool read_both_stores(struct fetch *fetch) {
     bool found = read_new_records(fetch, AUTH_LOCAL);
-    if (!found && auth_stores_has(&fetch->stores, AUTH_REMOTE) &&
-        auth_stores_lock(&fetch->stores, AUTH_LOCAL))
+    if (!found && auth_stores_has_remote(&fetch->stores) && auth_stores_lock(&fetch->stores, AUTH_LOCAL))
         found = read_new_records(fetch, AUTH_REMOTE);
     auth_stores_unlock(&fetch->stores);
     return found;
@@ -255,7 +248,7 @@ static int64_t lock_wait_ends_ns(const struct fetch *fetch) {
     const struct lock_wait *wait = &fetch->lock_wait;
     double part = 0.5;
     double spread = 0.25;
-    if (auth_stores_has(&fetch->stores, AUTH_REMOTE)) {
+    if (auth_stores_has_remote(&fetch->stores)) {
         part = wait->has_local ? 0.75 : 0.9;
         spread = wait->has_local ? 0.15 : 0.08;
     }

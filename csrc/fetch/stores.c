@@ -182,8 +182,8 @@ void auth_stores_remove(struct auth_stores *stores, const uint64_t *ids, size_t 
 
 /* --- all of it --- */
 
-bool auth_stores_has(const struct auth_stores *stores, enum auth_side side) {
-    return stores->records[side].store != NULL;
+bool auth_stores_has_remote(const struct auth_stores *stores) {
+    return stores->records[AUTH_REMOTE].store != NULL;
 }
 
 /* The store, which is not the order's any more. */

@@ -31,7 +31,7 @@ struct auth_stores {
 bool auth_stores_open(struct auth_stores *stores, struct auth_fetch_order *order,
                       struct auth_fetch_result *result, const struct auth_deadline *deadline);
 
-bool auth_stores_has(const struct auth_stores *stores, enum auth_side side);
+bool auth_stores_has_remote(const struct auth_stores *stores);
 
 /* Takes the lock, that of the remote store for half of the time left. false: another process, or another
  * machine, holds it. true: it is held, or there is none. */

@@ -51,15 +51,11 @@ void auth_gate_leave(void) {
         atomic_fetch_sub(&inside, 1);
 }
 
-static int64_t now_ns(void) {
-    return auth_clock_boot_ns(&(struct auth_clock){0});
-}
-
 /* Until no other thread is inside any more. */
 static void wait_for_others(void) {
-    int64_t until_ns = now_ns() + AUTH_GATE_WAIT_NS;
+    int64_t until_ns = auth_clock_boot_ns(&auth_clock_real) + AUTH_GATE_WAIT_NS;
     int own = me.depth > 0 ? 1 : 0;
-    while (atomic_load(&inside) > own && now_ns() < until_ns)
+    while (atomic_load(&inside) > own && auth_clock_boot_ns(&auth_clock_real) < until_ns)
         auth_clock_sleep(POLL_NS);
 }
 
@@ -70,8 +66,8 @@ static pthread_key_t key;
 /* By then the process is gone, unless an exit handler of the host waits for this thread; OpenSSL has cleaned
  * up, and has nothing more to free for a thread. */
 static void linger(void) {
-    int64_t until_ns = now_ns() + AUTH_GATE_LINGER_NS;
-    while (now_ns() < until_ns)
+    int64_t until_ns = auth_clock_boot_ns(&auth_clock_real) + AUTH_GATE_LINGER_NS;
+    while (auth_clock_boot_ns(&auth_clock_real) < until_ns)
         auth_clock_sleep(POLL_NS);
 }
 

@@ -128,10 +128,6 @@ bool auth_worker_wait(struct auth_worker *worker, int64_t limit_ns) {
     return is_done(worker);
 }
 
-static int64_t now_ns(void) {
-    return auth_clock_boot_ns(&(struct auth_clock){0});
-}
-
 /* While the process exits, a thread may take AUTH_GATE_LINGER_NS to end; nothing of the worker is used in
  * that. */
 static void join(struct auth_worker *worker) {
@@ -147,10 +143,10 @@ static void join(struct auth_worker *worker) {
 bool auth_worker_end(struct auth_worker *worker, int64_t grace_ns) {
     enum state expected = RUNNING;
     pthread_t thread = worker->thread; /* an abandoned worker may be gone at once */
-    int64_t begun_ns = now_ns();
+    int64_t begun_ns = auth_clock_boot_ns(&auth_clock_real);
     int64_t left_ns = grace_ns;
     while (left_ns > 0 && !auth_worker_wait(worker, left_ns))
-        left_ns = grace_ns - (now_ns() - begun_ns);
+        left_ns = grace_ns - (auth_clock_boot_ns(&auth_clock_real) - begun_ns);
     if (atomic_compare_exchange_strong(&worker->state, &expected, ABANDONED)) {
         pthread_detach(thread);
         return false;
