@@ -18,11 +18,6 @@ local secret_function = lazy "central.auth.token.secret_function"
 
 local client_secret = {}
 
--- A failure to read a source.
-local function failed(source, problem)
-  return errors.invalid_option(source.name, source.from, problem)
-end
-
 --- Reads a source, of whatever kind. Blocks while a command runs.
 ---@param source central.auth.Source
 ---@param seconds number that a command may take
@@ -40,7 +35,7 @@ function client_secret.read(source, seconds)
   end
   problem = problem or secret and core.secret_problem(secret)
   if problem then
-    return nil, failed(source, problem)
+    return nil, errors.invalid_option(source.name, source.from, problem)
   end
   return secret, failure
 end
@@ -55,20 +50,18 @@ end
 
 ---@class central.auth.ClientSecret
 ---@field kind? "value" | "function" | "file" | "command" nil: the client has no secret. Only a fetch runs a command
----@field assertion_kind? "value" | "function" | "file" | "command"
+---@field assertion_kind? "value" | "function" | "file" | "command" of the option client_assertion
 ---@field origin? central.auth.Source where it comes from
 ---@field current? userdata as last read
 local ClientSecret = {}
 ClientSecret.__index = ClientSecret
 
---- The client secret or the assertion of a client, or neither.
 ---@param config central.auth.Config
 ---@return central.auth.ClientSecret
 function client_secret.new(config)
   local origin, assertion = config.secret, config.assertion
   return setmetatable({
-    origin = origin, kind = origin and origin.kind, _assertion = assertion,
-    assertion_kind = assertion and assertion.kind,
+    origin = origin, kind = origin and origin.kind, assertion_kind = assertion and assertion.kind,
   }, ClientSecret)
 end
 
@@ -126,40 +119,11 @@ function ClientSecret:is_read_by_fetch()
   return self.kind == "file" or self.kind == "command"
 end
 
---- Fills in what a fetch needs. A function that gives an assertion is called here.
+--- Adds to the order of a fetch what is known of the secret.
 ---@param order table
----@return boolean? ready
----@return central.auth.Failure? failure
 function ClientSecret:complete(order)
   order.current, order.former = self.current, self._former
   order.secret = self:is_read_by_fetch() and self.origin or nil
-  order.assertion = self._assertion
-  if self.assertion_kind == "function" then
-    local value, failure = client_secret.read(self._assertion, 0)
-    if not value then
-      return nil, failure
-    end
-    order.assertion, order.tries = { kind = "value", value = value }, 1 -- each try needs one of its own
-  end
-  return true
-end
-
---- A failure to read what this option names.
----@param option string
----@param problem string
----@return central.auth.Failure
-function ClientSecret:failure(option, problem)
-  return failed(option == "client_assertion" and self._assertion or self.origin, problem)
-end
-
---- The assertion for a request that no fetch makes.
----@param seconds number
----@return userdata? assertion nil, without a failure: there is none
----@return central.auth.Failure? failure
-function ClientSecret:assertion(seconds)
-  if self._assertion then
-    return client_secret.read(self._assertion, seconds)
-  end
 end
 
 --- A new secret, which a reset gave. Its source may still give the former one, which is none any more.

@@ -1,6 +1,7 @@
 -- Invalidates tokens that an API refused, and revokes tokens; here and in the cache.
 -- SPDX-License-Identifier: MIT
 
+local client_secret = require "central.auth.token.client_secret"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local shared_records = require "central.auth.token.shared_records"
@@ -156,7 +157,9 @@ function invalidation.revoke(source)
   end
   invalidation.invalidate(source, token, deadline)
   local assertion
-  assertion, failure = source.client_secret:assertion(deadline:left())
+  if config.assertion then
+    assertion, failure = client_secret.read(config.assertion, deadline:left())
+  end
   local _ <close> = assertion
   if failure then
     return nil, failure

@@ -145,7 +145,9 @@ end
 
 ---@param result table
 function Recovery:config(result)
-  local failure = self._source.client_secret:failure(result.option, result.problem)
+  local config = self._source.config
+  local origin = result.option == "client_assertion" and config.assertion or config.secret
+  local failure = errors.invalid_option(origin.name, origin.from, result.problem)
   self._source.failures:failed(failure)
   return self:_end(failure)
 end

@@ -1,6 +1,7 @@
 -- What is sent to the token endpoint: the forms of the grants (RFC 6749, 4.4; RFC 8693).
 -- SPDX-License-Identifier: MIT
 
+local client_secret = require "central.auth.token.client_secret"
 local util = require "central.auth.util"
 
 local sorted_names = util.sorted_names
@@ -59,6 +60,16 @@ function request.style_of(config)
   return config.auth_style == "basic" and "basic" or "basic_raw"
 end
 
+-- A function is called here, and for each try, as each needs an assertion of its own. Returns its failure.
+local function add_assertion(order, assertion)
+  order.assertion = assertion
+  if assertion and assertion.kind == "function" then
+    local value, failure = client_secret.read(assertion, 0)
+    order.assertion, order.tries = { kind = "value", value = value }, 1
+    return failure
+  end
+end
+
 --- What every fetch needs; an assertion is got for it, which may take its time. A token exchange names the client only
 --- where the server wants that.
 ---@param source central.auth.TokenSource
@@ -68,12 +79,13 @@ end
 function request.order(source, deadline)
   local config, current = source.config, source.current
   local order = { url = config.token_url, budget = source.budget }
-  local ready, failure = source.client_secret:complete(order)
+  local failure = add_assertion(order, config.assertion)
   if source.closed then -- by a function that gives an assertion
     return nil, errors.closed()
-  elseif not ready then
+  elseif failure then
     return nil, failure
   end
+  source.client_secret:complete(order)
   source.cache:complete(order)
   order.timeout = deadline:left()
   if not config.exchange or config.exchange.authenticate then

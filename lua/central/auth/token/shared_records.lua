@@ -1,6 +1,7 @@
 -- Reads what other processes share, without a token request: for `status`, and to remove records of all machines.
 -- SPDX-License-Identifier: MIT
 
+local errors = require "central.auth.errors"
 local request = require "central.auth.token.request"
 
 local shared_records = {}
@@ -38,7 +39,7 @@ function shared_records.take(source)
   if not secret.current and secret:is_read_by_fetch() then
     local result = shared_records.fetch(source, source:deadline())
     if result and result.outcome == "config" then
-      return nil, secret:failure(result.option, result.problem)
+      return nil, errors.invalid_option(secret.origin.name, secret.origin.from, result.problem)
     end
   end
   source:read_local_records()
