@@ -30,7 +30,7 @@ describe("a place", function()
       return true
     end
     function own:wait() return ended[self.name] or false end
-    function own:finish() return { status = 200, body = "reply to " .. self.name } end
+    function own:finish() return self:wait() and { status = 200, body = "reply to " .. self.name } or nil end
     function own.ours() return true end
     function own.close() end
     return own

@@ -474,7 +474,8 @@ static void push_forked(lua_State *L) {
     auth_lua_set_text(L, "message", "the process was forked meanwhile");
 }
 
-/* transfer:finish() -> what has ended, once. Of a call: a raw reply with `headers`, or { code, message,
+/* transfer:finish([seconds]) -> what has ended, once; with `seconds` it waits for the end first, as `wait`
+ * does, and returns nothing if there is none yet. Of a call: a raw reply with `headers`, or { code, message,
  * proxy_status, reached, at, sent_boot }; either with a `trace`, if the request asked for it. Of a fetch:
  * { outcome, attempts, … } as struct auth_fetch_result, an attempt being like what comes of a call, its
  * records raw replies. */
@@ -482,6 +483,8 @@ static int handle_finish(lua_State *L) {
     struct handle *handle = check_handle(L);
     struct auth_session *session = &handle->session;
     bool forked = !auth_session_is_ours(session) && session->state != AUTH_SESSION_IDLE;
+    if (!lua_isnoneornil(L, 2) && !auth_session_wait(session, check_wait(L, 2)))
+        return 0;
     if (session->state == AUTH_SESSION_WORKER)
         (void)auth_session_wait(session, 0);
     struct auth_fetch_result *result = auth_session_result(session);

@@ -98,8 +98,11 @@ local function outcome(self, thread)
   return thread.result
 end
 
---- What a fetch, or a call, came to.
-function Transfer:finish()
+--- What a fetch, or a call, came to; with `seconds` it waits first, and returns nothing if it is not done.
+function Transfer:finish(seconds)
+  if seconds and not self:wait(seconds) then
+    return nil
+  end
   local thread = assert(self.thread, "nothing was started")
   if not self:ours() then
     self.thread = nil

@@ -115,23 +115,14 @@ function Pool:_rest(notifier, is_early, deadline)
   return STEP
 end
 
--- Returns the results of a request that has ended, or whose owner was closed.
-function Pool:_finish(transfer, request, call, owner)
-  if owner.closed then
-    transfer:close()
-    local failure = errors.closed()
-    failure.may_be_sent = true
-    return nil, failure
+-- Returns the failure of a request that brought no reply, or nothing, as its owner was closed.
+local function failure_of(came)
+  if came then
+    return errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
   end
-  local came = transfer:finish()
-  self._transfers:give_back(transfer)
-  if owner.listens then
-    owner.events:add_call(request, call, came)
-  end
-  if came.status then
-    return came
-  end
-  return nil, errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
+  local failure = errors.closed()
+  failure.may_be_sent = true
+  return failure
 end
 
 -- What a request holds while it is on its way; not that of a caller who blocks, as no other begins meanwhile.
@@ -184,11 +175,21 @@ function Pool:call(request, call, owner)
   elseif self._has_places and next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
-  local step = (notifier or call.is_early) and 0 or STEP
-  while not owner.closed and not transfer:wait(step) do
-    step = self:_rest(notifier, call.is_early, call)
+  local came = transfer:finish((notifier or call.is_early) and 0 or STEP)
+  while not came and not owner.closed do
+    local step = self:_rest(notifier, call.is_early, call)
+    came = not owner.closed and transfer:finish(step)
   end
-  return self:_finish(transfer, request, call, owner)
+  if came then
+    self._transfers:give_back(transfer)
+  end
+  if came and owner.listens then
+    owner.events:add_call(request, call, came)
+  end
+  if came and came.status then
+    return came
+  end
+  return nil, failure_of(came)
 end
 
 --- Runs a fetch that makes no request, beside the renewal under way, until the deadline at most. Its result; nil where
