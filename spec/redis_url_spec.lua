@@ -13,14 +13,14 @@ end
 
 describe("the URL of a Redis server", function()
   it("names a host, a port, a database and a user", function()
-    assert.same({ host = "cache.example", port = "6379", database = 0, tls = false }, parse "redis://cache.example")
-    assert.same({ host = "10.0.0.7", port = "6380", database = 3, tls = false, user = "auth" },
+    assert.same({ url = "http://cache.example:6379", database = 0 }, parse "redis://cache.example")
+    assert.same({ url = "http://10.0.0.7:6380", database = 3, user = "auth" },
       parse "redis://auth@10.0.0.7:6380/3")
-    assert.same({ host = "cache", port = "6380", database = 0, tls = false }, parse "redis://cache:0006380")
-    assert.same({ host = "::1", port = "6379", database = 0, tls = false }, parse "redis://[::1]/")
-    assert.same({ host = "cache", port = "1", database = 0, tls = false, user = "a:b@c" },
+    assert.same({ url = "http://cache:6380", database = 0 }, parse "redis://cache:0006380")
+    assert.same({ url = "http://[::1]:6379", database = 0 }, parse "redis://[::1]/")
+    assert.same({ url = "http://cache:1", database = 0, user = "a:b@c" },
       parse "redis://a%3Ab%40c@cache:1")
-    assert.same({ host = "cache", port = "6379", database = 0, tls = true, ca_file = "/a b" },
+    assert.same({ url = "https://cache:6379", database = 0, ca_file = "/a b" },
       parse "rediss://cache?ca_file=/a%20b")
   end)
 

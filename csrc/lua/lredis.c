@@ -5,17 +5,16 @@
 
 #include <limits.h>
 
-/* store { path | host, port; user, database, tls, ca_file, timeout } -> store. Port a string, timeout seconds
- * for each call. */
+/* store { path | url; user, database, ca_file, timeout } -> store. The URL is as libcurl takes it, timeout
+ * seconds for each call. */
 static int new_store(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     struct auth_redis_options options = {.path = auth_lua_text_field(L, 1, "path"),
-                                         .host = auth_lua_text_field(L, 1, "host"),
-                                         .port = auth_lua_text_field(L, 1, "port"),
+                                         .url = auth_lua_text_field(L, 1, "url"),
                                          .user = auth_lua_text_field(L, 1, "user"),
                                          .ca_file = auth_lua_text_field(L, 1, "ca_file"),
-                                         .limit_ns = auth_lua_ns_field(L, 1, "timeout"),
-                                         .tls = auth_lua_flag_field(L, 1, "tls")};
+                                         .limit_ns = auth_lua_ns_field(L, 1, "timeout")};
+    luaL_argcheck(L, options.path != NULL || options.url != NULL, 1, "a path or a URL expected");
     int64_t database = auth_lua_integer_field(L, 1, "database", 0);
     luaL_argcheck(L, database >= 0 && database <= INT_MAX, 1, "no number of a database");
     options.database = (int)database;

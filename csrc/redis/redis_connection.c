@@ -5,7 +5,6 @@
 #include "worker/gate.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -347,32 +346,18 @@ void auth_redis_connection_send(struct auth_redis_connection *connection,
     auth_gate_leave();
 }
 
-static char *url_of(const struct auth_redis_options *options) {
-    bool is_ipv6 = options->host != NULL && strchr(options->host, ':') != NULL;
-    char *url = NULL;
-    if (options->host == NULL)
-        return strdup("http://localhost"); /* the path of the socket counts */
-    int size = asprintf(&url, is_ipv6 ? "%s://[%s]:%s" : "%s://%s:%s", options->tls ? "https" : "http",
-                        options->host, options->port);
-    return size >= 0 ? url : NULL;
-}
-
 bool auth_redis_connection_init(struct auth_redis_connection *connection,
                                 const struct auth_redis_options *options) {
-    char *url = url_of(options);
     *connection = (struct auth_redis_connection){.database = options->database,
                                                  .limit_ns = options->limit_ns,
                                                  .user = strdup(options->user != NULL ? options->user : "")};
-    if (url == NULL)
-        return false;
+    const char *url = options->path != NULL ? "http://localhost" : options->url; /* else the path counts */
     connection->request = (struct auth_request){.url = url,
                                                 .proxy = "",
                                                 .ca_file = options->ca_file,
                                                 .socket_path = options->path,
                                                 .connect_only = true};
-    bool copied = auth_request_complete(&connection->request);
-    free(url);
-    return copied && connection->user != NULL;
+    return auth_request_complete(&connection->request) && connection->user != NULL;
 }
 
 void auth_redis_connection_wipe(struct auth_redis_connection *connection) {

@@ -12,12 +12,10 @@
 #include "cache/store.h"
 
 struct auth_redis_options {
-    const char *path; /* of a Unix socket; else NULL or empty, and host and port count */
-    const char *host;
-    const char *port;
+    const char *path; /* of a Unix socket; NULL: the URL counts */
+    const char *url;  /* http://host:port, or with TLS https://host:port */
     const char *user; /* NULL or empty: the default one */
     int database;
-    bool tls;
     const char *ca_file; /* PEM; NULL: the system's trust store */
     int64_t limit_ns;
 };

@@ -151,11 +151,18 @@ static void set_password(struct auth_store *store, const char *password) {
     auth_secret_wipe(&secret);
 }
 
+/* Until the next call. */
+static const char *url_at(const char *scheme, const char *host, const char *port) {
+    static char url[128];
+    (void)snprintf(url, sizeof url, "%s://%s:%s", scheme, host, port);
+    return url;
+}
+
 /* At the port of a URL of server.h; the host may be a name. */
 static struct auth_store *store_at(const char *url, const char *host, int limit_ms) {
     char port[8];
     port_of(url, port, sizeof port);
-    return new_store((struct auth_redis_options){.host = host, .port = port}, limit_ms);
+    return new_store((struct auth_redis_options){.url = url_at("http", host, port)}, limit_ms);
 }
 
 static struct auth_store *store_of(struct server server, int limit_ms) {
@@ -164,7 +171,8 @@ static struct auth_store *store_of(struct server server, int limit_ms) {
 
 static struct auth_store *user_of(const struct redis_server *server) {
     struct auth_store *store = new_store(
-        (struct auth_redis_options){.host = "127.0.0.1", .port = server->port, .user = REDIS_USER}, LONG_MS);
+        (struct auth_redis_options){.url = url_at("http", "127.0.0.1", server->port), .user = REDIS_USER},
+        LONG_MS);
     set_password(store, REDIS_PASSWORD);
     return store;
 }
@@ -376,8 +384,8 @@ static void says_why_it_is_not_there(void **state) {
     const struct {
         struct auth_redis_options options;
         const char *why;
-    } cases[] = {{{.host = "127.0.0.1", .port = "1"}, strerror(ECONNREFUSED)},
-                 {{.host = "no-such-host.invalid", .port = "1"}, "its name has no address"},
+    } cases[] = {{{.url = "http://127.0.0.1:1"}, strerror(ECONNREFUSED)},
+                 {{.url = "http://no-such-host.invalid:1"}, "its name has no address"},
                  {{.path = "/nowhere/redis.sock"}, strerror(ENOENT)}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct auth_store *store = new_store(cases[i].options, LONG_MS);
@@ -475,7 +483,7 @@ static struct auth_store *in_tls(int limit_ms) {
     char port[8];
     answering = serve("", HANG);
     port_of(answering.url, port, sizeof port);
-    return new_store((struct auth_redis_options){.host = "127.0.0.1", .port = port, .tls = true}, limit_ms);
+    return new_store((struct auth_redis_options){.url = url_at("https", "127.0.0.1", port)}, limit_ms);
 }
 
 static struct auth_store *in_read(int limit_ms) {
@@ -1023,9 +1031,7 @@ static void speaks_tls_and_checks_the_certificate(void **state) {
         {"127.0.0.1", key, port, "the ca_file, or the system's trust store, cannot be used"},
         {"127.0.0.1", ca, plain_port, "wrong version number"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct auth_redis_options options = {.host = cases[i].host,
-                                             .port = cases[i].port,
-                                             .tls = true,
+        struct auth_redis_options options = {.url = url_at("https", cases[i].host, cases[i].port),
                                              .user = REDIS_USER,
                                              .ca_file = cases[i].ca_file};
         struct auth_store *store = new_store(options, LONG_MS);
@@ -1039,7 +1045,7 @@ static void speaks_tls_and_checks_the_certificate(void **state) {
         assert_int_equal(get(store), result);
         free_store(store);
     }
-    struct auth_redis_options options = {.host = "localhost", .port = port, .tls = true, .user = REDIS_USER};
+    struct auth_redis_options options = {.url = url_at("https", "localhost", port), .user = REDIS_USER};
     struct auth_lock held;
     setenv("SSL_CERT_FILE", ca, 1);
     struct auth_store *store = new_store(options, LONG_MS);

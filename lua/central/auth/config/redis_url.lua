@@ -52,8 +52,8 @@ local function parse_host(parts, address, path, query, tls)
   if not (host and fields and parts.database and #host <= 255) then
     return nil, SYNTAX
   end
-  parts.host, parts.port = host:gsub("[%[%]]", ""), port ~= "" and port or PORT
-  parts.tls, parts.ca_file = tls, fields.ca_file
+  parts.url = ("%s://%s:%s"):format(tls and "https" or "http", host, port ~= "" and port or PORT)
+  parts.ca_file = fields.ca_file
   return parts
 end
 
@@ -69,7 +69,7 @@ end
 
 --- Parses the URL for `central.auth.redis`; or returns nil and the problem, which never quotes the URL.
 ---@param text string
----@return table? parts path or host and port; user, database, tls, ca_file
+---@return table? parts path, or url as libcurl takes it; user, database, ca_file
 ---@return string? problem
 function redis_url.parse(text)
   local scheme, address, rest, user = url.parts(text)

@@ -58,8 +58,8 @@ function RedisCache:_open()
     return nil, redis_url.NO_LIBRARY
   end
   return redis.store {
-    path = server.path, host = server.host, port = server.port, user = server.user, database = server.database,
-    tls = server.tls, ca_file = server.ca_file, timeout = math.min(LIMIT, self._config.connect_timeout),
+    path = server.path, url = server.url, user = server.user, database = server.database,
+    ca_file = server.ca_file, timeout = math.min(LIMIT, self._config.connect_timeout),
   }
 end
 
