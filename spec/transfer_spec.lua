@@ -284,7 +284,7 @@ describe("a transfer", function()
       local second <close> = http.transfer(clock)
       local raw = fetch(first, order(server, { folder = cache })).attempts[1]
       assert.is_true(math.type(raw.id) == "integer" and raw.id ~= 0)
-      local result = fetch(second, order(server, { folder = cache, since = 0 }))
+      local result = fetch(second, order(server, { folder = cache }))
       assert.equal("shared", result.outcome)
       assert.same({}, result.attempts)
       assert.is_nil(result.token)
@@ -339,9 +339,9 @@ describe("a transfer", function()
       end }
       local first <close> = http.transfer(clock)
       local second <close> = http.transfer(clock)
-      assert(first:fetch(order(server, { folder = cache, since = clock:boot() })))
+      assert(first:fetch(order(server, { folder = cache })))
       wait_for_request(server)
-      assert(second:fetch(order(server, { folder = cache, since = clock:boot() - 10 })))
+      assert(second:fetch(order(server, { folder = cache })))
       local mine, shared = finish(first), finish(second)
       assert.equal("reply", mine.outcome)
       assert.equal("shared", shared.outcome)
@@ -369,10 +369,11 @@ describe("a transfer", function()
       for _, shared in ipairs { cache, false } do
         local transfer <close> = http.transfer(clock)
         local budget = core.budget()
-        local made, result = #server:requests(), nil
+        local made, result, seen = #server:requests(), nil, {}
         for _ = 1, 20 do
-          result = fetch(transfer, order(server, { folder = shared or nil, budget = budget, waits = false,
-            since = clock:boot() + 1 }))
+          result = fetch(transfer, order(server, { folder = shared or nil, seen = seen, budget = budget,
+            waits = false }))
+          seen = result.attempts[1] and { result.attempts[1].id } or seen
         end
         assert.equal("limited", result.outcome)
         assert.is_true(result.retry_after > 0 and result.retry_after <= 2)
@@ -396,7 +397,7 @@ describe("a transfer", function()
       local store <close> = core.folder_store(cache)
       local budget = core.budget()
       local function again()
-        return fetch(transfer, order(server, { folder = cache, since = clock:boot() + 1 })).attempts[1]
+        return fetch(transfer, order(server, { folder = cache })).attempts[1]
       end
       local raw = again()
       assert.same({ false, true }, { store:forget(clock, secret, name, { raw.id + 1 }, budget) })
@@ -458,7 +459,7 @@ describe("a transfer", function()
     end)
 
     local function far(endpoint, machine, more)
-      return order(endpoint, with({ folder = folder .. "/" .. machine, since = clock:boot() - 100,
+      return order(endpoint, with({ folder = folder .. "/" .. machine,
         password = { kind = "value", value = core.secret(redis.password) },
         remote = require("central.auth.redis").store(url) }, more))
     end
@@ -840,7 +841,7 @@ describe("a transfer", function()
       { assertion = { kind = "file", value = "a\0b" } }, { current = 1 }, { identity = {} }, { folder = "a\0b" },
       { remote = core.secret "x" }, { password = "x" }, { seen = 1 }, { seen = { "x" } },
       { seen = { 1, 2, 3, 4, 5, 6, 7, 8, 9 } },
-      { forget = { 1.5 } }, { good = "x" }, { since = "x" }, { not_before = {} }, { failures = 0.5 }, { tries = {} },
+      { forget = { 1.5 } }, { good = "x" }, { not_before = {} }, { failures = 0.5 }, { tries = {} },
       { budget = clock }, { proxy = 1 } } do
       assert.has_error(function() transfer:fetch(order(server, bad)) end)
     end

@@ -129,18 +129,6 @@ static bool is_known(const struct fetch *fetch, uint64_t id) {
            auth_records_contain(fetch->order->forget, AUTH_FETCH_IDS_MAX, id);
 }
 
-static int64_t bounded_retry_after_ns(int64_t seconds) {
-    int64_t bounded_s = smaller(seconds, RETRY_AFTER_MAX_S);
-    return bounded_s > 0 ? bounded_s * AUTH_NS_PER_S : 0;
-}
-
-static bool is_new(const struct fetch *fetch, const struct auth_record *record) {
-    int64_t received_ns = record->sent.boot_ns + record->took_ns;
-    bool is_recent = record->sent.boot_ns >= fetch->order->since_boot_ns || fetch->order->since_boot_ns == 0;
-    bool must_wait = received_ns + bounded_retry_after_ns(record->retry_after_s) > now_ns(fetch);
-    return !is_known(fetch, record->id) && (is_recent || must_wait);
-}
-
 /* Lets other processes of this machine find a record that came from another machine. */
 static void write_locally(struct fetch *fetch, enum auth_record_kind kind, struct auth_record *record) {
     struct auth_record local;
@@ -158,7 +146,7 @@ static bool read_new_record(struct fetch *fetch, enum auth_side side, enum auth_
     struct auth_fetch_shared *shared = &fetch->result->records[kind];
     auth_secret_empty(&shared->bytes);
     shared->present = auth_stores_read(&fetch->stores, side, kind, &shared->record, &shared->bytes) &&
-                      is_new(fetch, &shared->record);
+                      !is_known(fetch, shared->record.id);
     if (!shared->present)
         auth_secret_empty(&shared->bytes);
     else if (side == AUTH_REMOTE)
@@ -431,6 +419,11 @@ static bool is_transient(const struct auth_reply *reply) {
         status >= 520 && status <= 524; /* what some proxies say of a server they can't reach */
     return status == 408 || status == 425 || status == 429 || status == 502 || status == 503 ||
            status == 504 || is_gateways; /* what 500 means, its body says: see the Lua layer */
+}
+
+static int64_t bounded_retry_after_ns(int64_t seconds) {
+    int64_t bounded_s = smaller(seconds, RETRY_AFTER_MAX_S);
+    return bounded_s > 0 ? bounded_s * AUTH_NS_PER_S : 0;
 }
 
 /* The first delay has jitter, too: processes that failed together must not retry together. */

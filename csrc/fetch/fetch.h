@@ -54,9 +54,7 @@ struct auth_fetch_order {
     struct auth_secret_source remote_password;
     uint64_t seen[AUTH_FETCH_IDS_MAX]; /* ids of records that the caller knows, of both stores; 0: none */
     uint64_t good;                     /* id of the record that brought the token the caller holds; 0: none */
-    int64_t since_boot_ns; /* records of requests sent before it are ignored, unless their Retry-After has not
-                              ended; 0: all count */
-    uint32_t failures;     /* in a row so far: for the record of another one */
+    uint32_t failures;                 /* in a row so far: for the record of another one */
     /* ids of records that are removed from both stores before anything else, with the lock if that is free:
      * their token was invalidated; 0: none */
     uint64_t forget[AUTH_FETCH_IDS_MAX];

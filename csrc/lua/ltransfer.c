@@ -277,7 +277,6 @@ static void fill_records(lua_State *L, struct auth_fetch_order *order) {
     copy_ids(L, "forget", order->forget);
     order->forget_all = auth_lua_flag_field(L, 2, "forget_all");
     order->good = (uint64_t)auth_lua_integer_field(L, 2, "good", 0);
-    order->since_boot_ns = auth_lua_ns_field(L, 2, "since");
     order->failures = (uint32_t)auth_lua_integer_field(L, 2, "failures", 0);
     if (folder != NULL && (order->local = auth_folder_store_new(folder)) == NULL)
         auth_lua_no_memory(L);

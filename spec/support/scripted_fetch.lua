@@ -149,13 +149,10 @@ local function has_id(list, key, id)
   return false
 end
 
-function Fetch:is_new(record)
+function Fetch:is_known(record)
   local order = self.order
-  local is_known = record.id == order.good or has_id(self.seen, nil, record.id) or has_id(order.forget, nil, record.id)
+  return record.id == order.good or has_id(self.seen, nil, record.id) or has_id(order.forget, nil, record.id)
     or has_id(self.result.attempts, "id", record.id)
-  local pause = math.min(record.retry_after or 0, RETRY_AFTER_MAX)
-  return not is_known and (record.sent_boot >= (order.since or 0)
-    or pause > 0 and record.received_boot + pause > self.world:boot())
 end
 
 -- Lets the machine's other processes find what came from another machine.
@@ -174,7 +171,7 @@ function Fetch:look(side)
   local records = side == "near" and self.near or side == "far" and self:reach_far() or {}
   for _, kind in ipairs { "token", "last" } do
     local record = records[kind]
-    self.result[kind] = record and self:is_new(record) and world.copy(record) or nil
+    self.result[kind] = record and not self:is_known(record) and world.copy(record) or nil
     if self.result[kind] and side == "far" then
       self:write_near(kind, record)
     end

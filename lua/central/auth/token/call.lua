@@ -49,9 +49,7 @@ end
 function Call:_begin_by_force()
   local source = self._source
   local current, renewals, failures = source.current, source.renewals, source.failures
-  if not source:advance_renewal() and current.adoptions == self._adoptions then
-    source:read_local_records(self.since)
-  end
+  source:advance_renewal()
   if current.adoptions ~= self._adoptions and current:can_be_returned() then
     return nil
   end

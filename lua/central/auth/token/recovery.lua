@@ -84,12 +84,27 @@ function Recovery:reply(result)
   return self:_end_or_try_again(failure)
 end
 
+-- A renewal by force passes over a failure from before, but not a Retry-After. If the secret was refused, it may be
+-- another one by now.
+function Recovery:_pass_over()
+  local failures = self._source.failures
+  if failures.not_before + MIN_ATTEMPT > self._renewal.deadline.at then
+    return nil, failures:remembered()
+  end
+  failures:reread_if_due()
+  return { not_before = failures.not_before }
+end
+
 --- After another process's failure. One that came while this renewal waited is its own, however long ago; one from
 --- before counts until its pause is over.
 ---@param failure central.auth.Failure
----@param received_boot number
-function Recovery:shared(failure, received_boot)
-  local is_own, failures = received_boot >= self._renewal.began, self._source.failures
+---@param record central.auth.RawReply
+function Recovery:shared(failure, record)
+  local renewal, failures = self._renewal, self._source.failures
+  if renewal.since and record.sent_boot <= renewal.since then
+    return self:_pass_over()
+  end
+  local is_own = record.received_boot >= renewal.began
   if not is_own and failures:left() == 0 then
     return {}
   end

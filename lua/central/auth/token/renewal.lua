@@ -17,6 +17,7 @@ local renewal = {}
 ---@class central.auth.Renewal
 ---@field deadline central.auth.Deadline
 ---@field waits boolean a call waits for it
+---@field since? number boot time, of a renewal by force: records of requests sent before do not count
 ---@field tries integer requests that are left
 ---@field not_before? number boot time: a request is wanted then although a failure is remembered
 ---@field secret? userdata that the last fetch used
@@ -40,7 +41,7 @@ function renewal.new(source, purpose)
   return setmetatable({
     _source = source, _here = purpose.blocks and purpose.deadline:left() or 0, -- seconds for which a fetch may block
     deadline = purpose.deadline, waits = not purpose.early, tries = purpose.early and 1 or TRIES,
-    _since = purpose.since, _look_only = purpose.look_only, _refusal = purpose.refusal, began = source.clock:boot(),
+    since = purpose.since, _look_only = purpose.look_only, _refusal = purpose.refusal, began = source.clock:boot(),
     done = false, _is_advancing = false, _requests = 0,
   }, Renewal)
 end
@@ -187,7 +188,7 @@ function Renewal:order()
     end
   end
   if order then
-    order.form, order.waits, order.since, order.look_only = form, self.waits, self._since, self._look_only
+    order.form, order.waits, order.look_only = form, self.waits, self._look_only
     order.tries = math.min(order.tries or TRIES, self.tries)
     order.not_before, order.reread = self._more.not_before, self._more.reread
   end
@@ -305,9 +306,9 @@ function Renewal:_on_reply(result)
 end
 
 function Renewal:_on_shared(result)
-  local found, failure = self._source:take_records(result.token, result.last, self._since)
+  local found, failure = self._source:take_records(result.token, result.last, self.since)
   if failure then
-    return self:_continue(self:_recovery():shared(failure, result.last.received_boot))
+    return self:_continue(self:_recovery():shared(failure, result.last))
   end
   self:_continue(not found and {} or nil)
 end
