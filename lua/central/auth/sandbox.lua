@@ -16,7 +16,6 @@ for _, name in ipairs { "cqueues.thread", "openssl.rand", "http.server" } do
 end
 
 local certificates = require "central.auth.sandbox.certificates"
-local cjson = require "cjson"
 local defer = require("central.auth.util").defer
 local errors = require "central.auth.errors"
 local json = require "central.auth.json"
@@ -45,14 +44,6 @@ local sandbox = {}
 
 local START_MAX = 30 -- seconds that the server may take to start, to answer a command or to stop
 
-local encoder = cjson.new()
-encoder.encode_invalid_numbers(true) -- infinity: valid for `times`; the server reports it for other fields
-
-local function encode(value)
-  json.cjson() -- updates the decimal point
-  return encoder.encode(value)
-end
-
 local function temporary_folder()
   local pipe = assert(io.popen("mktemp -d -t central-auth-sandbox.XXXXXXXXXX", "r"))
   local folder = pipe:read("l")
@@ -67,7 +58,8 @@ local function serve(connection, path, cpath, settings)
 end
 
 -- Sends a command and returns its result; raises if a field is not valid. Each command has its own pair of sockets, so
--- that coroutines may send commands at the same time, and be closed before the answer.
+-- that coroutines may send commands at the same time, and be closed before the answer. The fields are texts, as in a
+-- query, because JSON has no infinity.
 local function send(self, name, fields)
   if not self._connection then
     error("the sandbox is closed", 3)
@@ -77,7 +69,11 @@ local function send(self, name, fields)
   own:settimeout(START_MAX)
   assert(self._connection:sendfd("command", other))
   other:close()
-  assert(own:write(encode { name = name, fields = fields }, "\n"))
+  local texts = {}
+  for field, value in pairs(fields or {}) do
+    texts[field] = tostring(value)
+  end
+  assert(own:write(json.cjson().encode { name = name, fields = texts }, "\n"))
   local line, why = own:read "*l"
   local answer = json.cjson().decode(line or error(("the sandbox does not reply: %s"):format(tostring(why)), 3))
   if answer.problem then
@@ -98,7 +94,7 @@ local function start(self, options)
   self.ca_file = self._folder .. "/ca.pem"
   local file <close> = assert(io.open(self.ca_file, "w"))
   assert(file:write(made.authority) and file:flush())
-  self._thread, self._connection = thread.start(serve, package.path, package.cpath, encode {
+  self._thread, self._connection = thread.start(serve, package.path, package.cpath, json.cjson().encode {
     certificate = made.server, key = made.key, port = options.port or 0, client_id = options.client_id,
     client_secret = options.client_secret,
   })

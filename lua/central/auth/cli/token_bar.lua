@@ -8,24 +8,12 @@ local time_of_day = require("central.auth.cli.terminal").time_of_day
 local token_bar = {}
 
 local WIDTH_MAX = 72 -- columns
-local CHARACTERS = {
-  utf8 = { past = "─", fresh = "━", window = "╍", margin = "┄", now = "●" },
-  plain = { past = "-", fresh = "=", window = "~", margin = "!", now = "O" },
-}
-local MEANINGS = { past = "passed", fresh = "left", window = "window for renewal", margin = "end", now = "now" }
-local COLOURS = { past = "90", fresh = "32", window = "33", margin = "31", now = "1" }
 
--- Returns the part of the lifetime that a column shows; `now`, `window` and `margin` are columns.
-local function part(column, now, window, margin)
-  if column == now then
-    return "now"
-  elseif column < now then
-    return "past"
-  elseif column < window then
-    return "fresh"
-  end
-  return column < margin and "window" or "margin"
-end
+-- The parts of the bar in their order: character, the same in ASCII, colour, and meaning.
+local PARTS = {
+  { "─", "-", "90", "passed" }, { "●", "O", "1", "now" }, { "━", "=", "32", "left" },
+  { "╍", "~", "33", "window for renewal" }, { "┄", "!", "31", "end" },
+}
 
 -- A ready-made token is read again, and not renewed.
 local function is_renewed(status)
@@ -60,14 +48,14 @@ function token_bar.draw(status, width, paint, utf8)
   local now = column(status.expires_in)
   local margin = column(math.min(30, status.lifetime / 10))
   local window = is_renewed(status) and column(status.expires_in - (status.renews_in or 0)) or margin
-  local characters, bar, legend, at = CHARACTERS[utf8 and "utf8" or "plain"], {}, {}, 0
-  while at < width do
-    local name, from = part(at, now, window, margin), at
-    repeat
-      at = at + 1
-    until at == width or part(at, now, window, margin) ~= name
-    bar[#bar + 1] = paint(COLOURS[name], characters[name]:rep(at - from))
-    legend[#legend + 1] = ("%s %s"):format(paint(COLOURS[name], characters[name]), MEANINGS[name])
+  local stops, bar, legend, at = { now, now + 1, window, margin, width }, {}, {}, 0
+  for i, part in ipairs(PARTS) do
+    local character, colour, stop = part[utf8 and 1 or 2], part[3], stops[i]
+    if stop > at then
+      bar[#bar + 1] = paint(colour, character:rep(stop - at))
+      legend[#legend + 1] = ("%s %s"):format(paint(colour, character), part[4])
+      at = stop
+    end
   end
   return table.concat(bar) .. "\n" .. caption(status), table.concat(legend, "  ")
 end

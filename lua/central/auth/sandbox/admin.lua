@@ -34,12 +34,10 @@ end
 
 -- --- commands -----------------------------------------------------------------------------------------------------
 
--- A number; as text, if it comes from a query.
-local function number(name, value)
-  value = tonumber(value) or value
-  if type(value) ~= "number" or not (value >= 0 and value < math.huge) then
-    local got = type(value) == "number" and ("%g"):format(value) or tostring(value)
-    error(("%s: a number of 0 or more expected, got %s"):format(name, got), 0)
+local function number(name, text)
+  local value = tonumber(text)
+  if not value or not (value >= 0 and value < math.huge) then
+    error(("%s: a number of 0 or more expected, got %s"):format(name, text), 0)
   end
   return value
 end
@@ -58,10 +56,10 @@ local COMMANDS = {
   end,
 }
 
--- `times` counts down to 0. JSON has no infinity: it becomes -1, from which 0 is never reached.
+-- `times` counts down to 0, which is never reached from -1.
 function COMMANDS.fail(state, fields)
   local status, times, of = number("status", fields.status), fields.times or 1, fields.of or "token"
-  times = (times == math.huge or times == "always") and -1 or number("times", times)
+  times = (times == "always" or times == "inf") and -1 or number("times", times)
   if not math.tointeger(status) or status < 200 or status > 599 then
     error(("status: a whole number from 200 to 599 expected, got %g"):format(status), 0)
   elseif of ~= "token" and of ~= "api" then
