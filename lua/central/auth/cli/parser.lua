@@ -2,9 +2,10 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
+local options = require "central.auth.config.options"
 local texts = require "central.auth.cli.texts"
 local result = require "central.auth.cli.result"
-local values = require "central.auth.cli.values"
+local text_value = require "central.auth.config.text_value"
 
 local parser = {}
 
@@ -12,6 +13,69 @@ local ok, argparse = pcall(require, "argparse")
 if not ok then
   error("the command needs argparse for Lua (apt-get install lua-argparse, or luarocks install argparse)", 0)
 end
+
+-- --- values --------------------------------------------------------------------------------------------------------
+
+local function whole_number(text)
+  return text:find "^%d+$" and math.tointeger(tonumber(text))
+end
+
+-- Parses "503x3", "503x*" or "503": returns the argument of the sandbox's Server:fail.
+local function failure(text)
+  local status, times = (text:find "x" and text or text .. "x1"):match "^([45]%d%d)x(.*)$"
+  if status and (times == "*" or times:find "^%d+$") then
+    return { status = math.tointeger(status), times = times == "*" and math.huge or tonumber(times) }
+  end
+end
+
+-- For each kind of number its description, its parser, and a check for more than not being negative.
+local NUMBERS = {
+  duration = { "a duration, like 30, 500ms, 2m or 1h", text_value.duration },
+  timeout = { "a duration above 0 and up to 1h, like 30 or 500ms", text_value.duration,
+    function(n) return n > 0 and n <= 3600 end },
+  count = { "a whole number above 0, like 60", whole_number, function(n) return n > 0 end },
+  failure = { "a status and a number of times, like 503x3", failure },
+  port = { "the number of a port, like 8443", whole_number, function(n) return n <= 65535 end },
+}
+
+local PAIRS = { ["="] = "^([^=]+)=(.*)$", [":"] = "^([^:%s]+):[ \t]*(.-)[ \t]*$" }
+
+-- A message does not repeat what follows a missing colon: a header field may be a secret.
+local function pair(kind, shown, text)
+  local name, value = text:match(PAIRS[kind])
+  return name and { name, value },
+    ("not like %s%s"):format(shown, kind == "=" and ": " .. errors.printable(text) or "")
+end
+
+local function number(kind, text)
+  local expected, parse, is_valid = table.unpack(NUMBERS[kind])
+  local value = parse(text)
+  return value and (not is_valid or is_valid(value)) and value, ("not %s: %s"):format(expected, errors.printable(text))
+end
+
+-- A text is empty if a shell variable is unset.
+local function plain_text(option, text)
+  local problem = text == "" and "the value is empty" or option and select(2, options.check(option, text))
+  return not problem and text, problem
+end
+
+-- Returns the function by which argparse checks and parses the values of an option or argument. A duration becomes
+-- seconds, a name and a value a table of both. Messages begin with `name`, and have the expected form and an example.
+local function converter(name, item)
+  return function(text)
+    local value, problem
+    if item.pairs then
+      value, problem = pair(item.pairs, item.value, text)
+    elseif item.number then
+      value, problem = number(item.number, text)
+    else
+      value, problem = plain_text(item.option, text)
+    end
+    return value or nil, ("%s: %s"):format(name, problem)
+  end
+end
+
+-- --- options and arguments -----------------------------------------------------------------------------------------
 
 --- Returns the values of an option or argument that completions offer; nil if there are none.
 ---@param item table
@@ -29,7 +93,7 @@ local function add_option(to, option, suggests)
   local choices = suggests and parser.suggestions(option) or option.choices
   return to:option {
     name = name, description = option.help, argname = option.value, count = option.pairs and "*", choices = choices,
-    convert = not choices and values.converter(option[2] or option[1], option) or nil,
+    convert = not choices and converter(option[2] or option[1], option) or nil,
   }
 end
 
@@ -88,7 +152,7 @@ local function add_argument(to, argument, suggests)
   to:argument {
     name = argument.name, description = argument.help, args = argument.args, choices = choices,
     argname = argument.shown or is_program and { "CMD", "ARGUMENT" } or nil,
-    convert = is_program and program_word or not choices and values.converter(argument.name:upper(), argument) or nil,
+    convert = is_program and program_word or not choices and converter(argument.name:upper(), argument) or nil,
   }
 end
 
@@ -143,11 +207,11 @@ function parser.parse(words)
     local hint = problem:find "'%-%-client%-secret'" and NO_SECRETS or ""
     errors.raise(("%s%s\nSee %s --help."):format(problem, hint, command:_get_fullname()), "usage")
   end
-  local options = made:parse(words)
-  if ends_with_dashes and options.cmd and not options.cmd[1] then
+  local parsed = made:parse(words)
+  if ends_with_dashes and parsed.cmd and not parsed.cmd[1] then
     fail_without_program()
   end
-  return options
+  return parsed
 end
 
 return parser
