@@ -70,17 +70,16 @@ api_clients.examples = {
 
 -- --- saving and printing ------------------------------------------------------------------------------------------
 
--- Returns the library's option save_to; false: the secret is printed.
+-- Returns the library's option save_to; nil: the secret is printed.
 local function save_to_of(options)
   local path = options.save_to
   if options.save_profile then
     return { profile = options.save_profile }
   elseif path then
     return output_file.absolute(path)
-  elseif options.show then
-    return false
+  elseif not options.show then
+    errors.raise("no place for the new secret: set --save-to FILE or --save-profile NAME; --show prints it", "usage")
   end
-  errors.raise("no place for the new secret: set --save-to FILE or --save-profile NAME; --show prints it", "usage")
 end
 
 -- Asks before an existing file or profile is replaced. `id`: the client with the new secret, if it is known.
@@ -95,24 +94,17 @@ local function ask_to_replace(options, save_to, id)
   end
 end
 
-local function as_json(value)
-  local fields = {}
-  for name, field in pairs(value) do
-    fields[name] = name == "saved_to" and output_file.as_typed(field) or field
-  end
-  return json_text.of(fields)
-end
-
 -- Prints a client with its secret, or without it if the secret was saved. A failure together with a client is a failure
 -- to save the secret.
 local function print_new(options, client, message, code, detail)
   message = message and output_file.as_typed(message, "--save-to")
   try(client, message, code, detail)
-  result(json_text.shown(as_json(client)))
+  client.saved_to = client.saved_to and output_file.as_typed(client.saved_to)
+  result(json_text.shown(json_text.of(client)))
   if code then
     errors.raise(message .. "; the secret was printed, as there is no other copy", code, detail)
   elseif client.saved_to then
-    terminal.note(options, ("The secret is in %s."):format(output_file.as_typed(client.saved_to)))
+    terminal.note(options, ("The secret is in %s."):format(client.saved_to))
   end
 end
 
@@ -137,7 +129,7 @@ function actions.list(options)
   local all, lines, own = { open = "[", keys = {} }, {}, own_id(options)
   for i, client in ipairs(try(auth.credentials.list())) do
     client.in_use = client.client_id == own
-    all[i] = as_json(client)
+    all[i] = json_text.of(client)
     lines[i] = ("%s %s  %-23s  %s"):format(client.in_use and "*" or " ", errors.printable(client.client_id or "?"),
       time_of(client.created_at or "-"), errors.printable(client.name or "?"))
   end
@@ -150,7 +142,7 @@ function actions.create(options)
   local save_to = save_to_of(options)
   ask_to_replace(options, save_to)
   print_new(options, auth.credentials.create { name = options.name, service = options.service,
-    workspace = options.workspace, save_to = save_to or nil })
+    workspace = options.workspace, save_to = save_to })
 end
 
 -- Asks before an action on the client with this id.
@@ -167,7 +159,7 @@ function actions.reset(options)
   local save_to = save_to_of(options)
   ask_to_act(options, "Reset", "resets it")
   ask_to_replace(options, save_to, options.id)
-  print_new(options, auth.credentials.reset(options.id, { save_to = save_to or nil }))
+  print_new(options, auth.credentials.reset(options.id, { save_to = save_to }))
 end
 
 function actions.delete(options)
