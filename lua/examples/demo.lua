@@ -36,7 +36,8 @@ local function call(url, ca_file)
 end
 
 local function watch()
-  local before, token = assert(auth.token())
+  local token
+  local before = assert(auth.token())
   repeat
     cqueues.sleep(0.5)
     local was = auth.status()

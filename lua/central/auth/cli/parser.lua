@@ -77,20 +77,18 @@ end
 
 -- --- options and arguments -----------------------------------------------------------------------------------------
 
---- Returns the values of an option or argument that completions offer; nil if there are none.
----@param item table
----@return string[]?
-function parser.suggestions(item)
-  return item.choices or (item.suggestions == "commands" and texts.command_names or item.suggestions)
+-- Returns the only values of an option or argument; nil if there are others. `suggests`: for completions.
+local function choices_of(item, suggests)
+  local suggestions = item.suggestions == "commands" and texts.command_names or item.suggestions
+  return item.choices or suggests and suggestions or nil
 end
 
--- Adds an option. `suggests`: for completions; the suggested values are not the only valid ones.
 local function add_option(to, option, suggests)
   local name = table.concat({ option[1], option[2] }, " ")
   if not option.value then
     return to:flag { name = name, description = option.help, count = option.count and "0-" .. option.count }
   end
-  local choices = suggests and parser.suggestions(option) or option.choices
+  local choices = choices_of(option, suggests)
   return to:option {
     name = name, description = option.help, argname = option.value, count = option.pairs and "*", choices = choices,
     convert = not choices and converter(option[2] or option[1], option) or nil,
@@ -148,7 +146,7 @@ end
 
 local function add_argument(to, argument, suggests)
   local is_program = argument.name == "cmd"
-  local choices = suggests and parser.suggestions(argument) or argument.choices
+  local choices = choices_of(argument, suggests)
   to:argument {
     name = argument.name, description = argument.help, args = argument.args, choices = choices,
     argname = argument.shown or is_program and { "CMD", "ARGUMENT" } or nil,
@@ -168,9 +166,6 @@ local function add_command(to, name, description, suggests)
     add_command(command, inner.name, inner, suggests)
   end
 end
-
---- Iterates over the subcommands: see central.auth.cli.texts.
-parser.commands = texts.commands
 
 --- Makes the parser of argparse.
 ---@param suggests? boolean for completions

@@ -26,8 +26,7 @@ end
 ---@param options { verbose?: integer }
 ---@return "info" | "debug" | nil
 function session.log(options)
-  local times = options.verbose or 0
-  return times > 1 and "debug" or times == 1 and "info" or nil
+  return ({ "info", "debug" })[options.verbose]
 end
 
 -- Returns the options of the library for a client.

@@ -29,12 +29,12 @@ local FISH_PROGRAM = "(__fish_complete_subcommand --fcs-skip=2)"
 local ZSH_FILES, ZSH_PROGRAM = '"%*: :_files"', '"*::: :_normal"'
 
 -- The values of the subcommands' arguments, which argparse supports for zsh only.
-local function choices(parser, format, program)
+local function choices(made, format, program)
   local lines = {}
-  for name, description in parser.commands() do
-    for _, argument in ipairs(description.arguments or {}) do
-      local values = argument.name == "cmd" and { program } or parser.suggestions(argument)
-      lines[#lines + 1] = values and format:format(name, table.concat(values, " "))
+  for _, command in ipairs(made._commands) do
+    for _, argument in ipairs(command._arguments) do
+      local values = argument._name == "cmd" and { program } or argument._choices
+      lines[#lines + 1] = values and format:format(command._name, table.concat(values, " "))
     end
   end
   return table.concat(lines)
@@ -47,10 +47,10 @@ function completion.run(options, parser)
   local made = parser.new(true)
   local script = made[("get_%s_complete"):format(options.shell)](made)
   if options.shell == "bash" then
-    local more = choices(parser, BASH, BASH_PROGRAM)
+    local more = choices(made, BASH, BASH_PROGRAM)
     script = script:gsub('\n +case "%$cmd" in\n', function(head) return head .. more end, 1)
   elseif options.shell == "fish" then
-    script = script .. choices(parser, FISH, FISH_PROGRAM)
+    script = script .. choices(made, FISH, FISH_PROGRAM)
   else
     script = script:gsub(ZSH_FILES, ZSH_PROGRAM)
   end
