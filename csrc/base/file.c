@@ -14,6 +14,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define TEMPORARY ".new-" /* between the name of the file and random digits */
+
 enum { TEMPORARY_BYTES = 288, ENTRIES_MAX = 10000 };
 
 const char *auth_file_problem(int error) {
@@ -148,7 +150,7 @@ int auth_file_make_folder(const char *folder) {
     return error == 0 ? make_one_folder(folder) : error;
 }
 
-static int write_all(int fd, const struct auth_secret *bytes) {
+static int write_all(int fd, const struct auth_secret *bytes, bool durable) {
     for (size_t done = 0; done < bytes->length;) {
         ssize_t put = write(fd, bytes->data + done, bytes->length - done);
         if (put < 0 && errno != EINTR)
@@ -156,13 +158,12 @@ static int write_all(int fd, const struct auth_secret *bytes) {
         if (put > 0)
             done += (size_t)put;
     }
-    return 0;
+    return durable && fsync(fd) != 0 ? errno : 0;
 }
 
 /* A new empty file of a random name; its descriptor or -1. */
 static int open_temporary(int at, const char *name, char *temporary) {
-    (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%016" PRIx64, name, AUTH_FILE_TEMPORARY,
-                   auth_secret_random());
+    (void)snprintf(temporary, TEMPORARY_BYTES, "%s%s%016" PRIx64, name, TEMPORARY, auth_secret_random());
     return auth_descriptor_keep(
         openat(at, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 }
@@ -201,8 +202,8 @@ bool auth_file_is_old(int at, const char *name, int64_t seconds) {
 }
 
 bool auth_file_is_unfinished(int at, const char *name) {
-    const char *mark = strstr(name, AUTH_FILE_TEMPORARY);
-    const char *digits = mark != NULL ? mark + strlen(AUTH_FILE_TEMPORARY) : "";
+    const char *mark = strstr(name, TEMPORARY);
+    const char *digits = mark != NULL ? mark + strlen(TEMPORARY) : "";
     return digits[0] != '\0' && digits[strspn(digits, "0123456789abcdef-")] == '\0' &&
            auth_file_is_old(at, name, AUTH_FILE_UNFINISHED_S);
 }
@@ -226,28 +227,16 @@ int auth_file_replace(int at, const char *name, const struct auth_secret *bytes,
     int fd = open_temporary(at, name, temporary);
     if (fd < 0)
         return errno;
-    int error = write_all(fd, bytes);
-    if (error == 0 && durable && fsync(fd) != 0)
-        error = errno;
+    int error = bytes != NULL ? write_all(fd, bytes, durable) : 0;
     if (close(fd) != 0 && error == 0)
         error = errno; /* NFS reports here that the disk is full */
-    if (error == 0 && renameat(at, temporary, at, name) != 0)
+    if (error == 0 && bytes != NULL && renameat(at, temporary, at, name) != 0)
         error = errno;
-    if (error != 0)
+    if (error != 0 || bytes == NULL)
         (void)unlinkat(at, temporary, 0);
     else if (durable && fsync(at) != 0 && errno != EINVAL) /* EINVAL: a file system without folders to sync */
         error = errno;
     return error;
-}
-
-/* Makes a temporary like that of a replacement, and removes it. */
-static int probe(int at, const char *name) {
-    char temporary[TEMPORARY_BYTES];
-    int fd = open_temporary(at, name, temporary);
-    if (fd < 0)
-        return errno;
-    close(fd);
-    return unlinkat(at, temporary, 0) == 0 ? 0 : errno;
 }
 
 /* Whether a file can be put there. */
@@ -261,7 +250,6 @@ static int check_target(const struct auth_path *path) {
 }
 
 int auth_file_write(const char *path, const struct auth_secret *bytes, bool own_folder) {
-    char temporary[TEMPORARY_BYTES];
     struct auth_path place;
     char folder[PATH_MAX];
     int error = path[0] == '/' ? 0 : EINVAL;
@@ -278,10 +266,9 @@ int auth_file_write(const char *path, const struct auth_secret *bytes, bool own_
     if (error == 0 && at < 0)
         error = errno;
     if (error == 0)
-        error = bytes == NULL ? probe(at, place.name) : auth_file_replace(at, place.name, bytes, true);
-    (void)snprintf(temporary, sizeof temporary, "%s%s", place.name, AUTH_FILE_TEMPORARY);
+        error = auth_file_replace(at, place.name, bytes, true);
     if (error == 0 && bytes != NULL)
-        auth_file_sweep(at, temporary, auth_file_is_unfinished);
+        auth_file_sweep(at, place.name, auth_file_is_unfinished);
     if (at >= 0)
         close(at);
     auth_path_close(&place);

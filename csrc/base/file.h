@@ -57,24 +57,21 @@ int auth_file_read_all(int fd, size_t limit, struct auth_secret *out);
 int auth_file_make_folder(const char *folder);
 
 /* Writes `bytes` to the file `name` (without slash) of the open folder `at`, with mode 0600 whatever it was
- * before. `durable`: they are on the disk when it returns. Returns 0 or an errno; then the former file stays.
- */
+ * before. `durable`: they are on the disk when it returns. NULL: only checks whether it could. Returns 0 or
+ * an errno; then the former file stays. */
 int auth_file_replace(int at, const char *name, const struct auth_secret *bytes, bool durable);
 
 /* Writes `bytes` to the file `path` (absolute), mode 0600, all or nothing, on the disk when it returns;
  * follows links to the file they stand for, unless one of them is another user's; removes temporaries that
- * killed replacements of it left. NULL: only checks whether that is possible. `own_folder`: a missing folder
+ * killed replacements left. NULL: only checks whether that is possible. `own_folder`: a missing folder
  * is created as by auth_file_make_folder, and one of another user is refused. Returns 0, an errno (ENOENT:
  * there is no such folder; ELOOP: another user's link; EISDIR, ENXIO: neither absent nor a regular file) or
  * AUTH_FILE_FOREIGN_FOLDER; then the former file stays. */
 int auth_file_write(const char *path, const struct auth_secret *bytes, bool own_folder);
 
-/* Between `name` and random digits in the names of temporaries, which a kill may leave behind; after so many
- * seconds none is still being written. */
-#define AUTH_FILE_TEMPORARY ".new-"
-#define AUTH_FILE_UNFINISHED_S 3600L
+#define AUTH_FILE_UNFINISHED_S 3600L /* no temporary is still being written after that time */
 
-/* Whether this entry of the folder `at` is such a temporary of this user, and so old. */
+/* Whether this entry of the folder `at` is such a temporary of this user, which a kill left behind. */
 bool auth_file_is_unfinished(int at, const char *name);
 
 /* Whether this entry of the folder `at` is a regular file of this user that was written longer ago. */
