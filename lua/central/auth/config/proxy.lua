@@ -53,22 +53,14 @@ local function excludes(list, host)
   return false
 end
 
--- Returns the configured proxies in order of precedence: pairs of the proxy and where it was set.
-local function sources(config)
-  local list = { config.proxy and { config.proxy, config.from.proxy } or nil }
+-- Returns the configured proxies in order of precedence, and where each was set.
+local function configured(config)
+  local values, places = { config.proxy }, { config.proxy and config.from.proxy }
   for _, name in ipairs(VARIABLES) do
     local value = variable(name)
-    list[#list + 1] = value and { value, "the environment variable " .. name } or nil
+    values[#values + 1], places[#places + 1] = value, value and "the environment variable " .. name
   end
-  return list
-end
-
-local function names(list, first)
-  local all = {}
-  for i = first, #list do
-    all[#all + 1] = list[i][2]
-  end
-  return table.concat(all, ", ")
+  return values, places
 end
 
 --- Splits the URL of a proxy. Drops everything before the last @, as it may be a password.
@@ -85,16 +77,10 @@ end
 ---@return string[]
 function proxy.logins(config)
   local list = {}
-  for _, source in ipairs(sources(config)) do
-    list[#list + 1] = source[1]:gsub("^%w+://", ""):match "^(.*)@"
+  for _, value in ipairs((configured(config))) do
+    list[#list + 1] = value:gsub("^%w+://", ""):match "^(.*)@"
   end
   return list
-end
-
-local function new_proxy(value, from, unused)
-  local scheme, address = proxy.split(value)
-  return { url = errors.printable(scheme .. "://" .. address), from = from, unused = unused,
-    host = url.host(address) or address, socks = scheme:find "^socks" ~= nil }
 end
 
 --- Returns the proxy for requests to a URL; or nil and why there is none.
@@ -104,16 +90,19 @@ end
 ---@return string? why
 function proxy.of(config, target)
   local origin, host = url.split(target)
-  local all = sources(config)
+  local values, places = configured(config)
   local list, list_name = variable("no_proxy", "NO_PROXY")
-  if #all == 0 then
+  if #values == 0 then
     return nil, "none"
   elseif origin:find "^http:" or not config.proxy and url.is_loopback(host) then
-    return nil, ("none: %s is on this machine (the proxy from %s is not used)"):format(host, names(all, 1))
+    return nil, ("none: %s is on this machine (the proxy from %s is not used)"):format(host, table.concat(places, ", "))
   elseif list and excludes(list, host) then
-    return nil, ("none: %s excludes %s (the proxy from %s is not used)"):format(list_name, host, names(all, 1))
+    return nil, ("none: %s excludes %s (the proxy from %s is not used)"):format(list_name, host,
+      table.concat(places, ", "))
   end
-  return new_proxy(all[1][1], all[1][2], names(all, 2))
+  local scheme, address = proxy.split(values[1])
+  return { url = errors.printable(scheme .. "://" .. address), from = places[1],
+    unused = table.concat(places, ", ", 2), host = url.host(address) or address, socks = scheme:find "^socks" ~= nil }
 end
 
 --- Returns where the proxy of a failed request was set, for its message; empty without a proxy.
