@@ -114,11 +114,11 @@ function Transfer:finish(seconds)
   return result
 end
 
---- This notifier, too, is signalled at the end.
+--- This notifier, too, is signalled at the end; at once if nothing goes on without the caller.
 function Transfer:notify(notifier)
   local copy = notifier and assert(notifier:copy())
   self.notifiers[#self.notifiers + 1] = copy
-  if copy and self.thread and self.thread.done then
+  if copy and (self.inline or self.thread and self.thread.done) then
     copy:signal()
     copy:close()
     self.notifiers[#self.notifiers] = nil
