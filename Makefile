@@ -81,17 +81,17 @@ $(BUILD)/obj/lua/lmodules.o: CPPFLAGS += -I$(BUILD)/obj
 $(BUILD)/central/auth/core.so: $(CORE:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "ld $@"
-	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium)
 
 $(BUILD)/central/auth/http.so: $(HTTP:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "ld $@"
-	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libsodium) -lm
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl libsodium)
 
 $(BUILD)/central/auth/console.so: $(CONSOLE:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "ld $@"
-	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium) -lm
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libsodium)
 
 BUILT = env PATH="$(abspath $(BUILD))/bin:$$PATH" LUA_PATH="$(CURDIR)/lua/?.lua;;" LUA_CPATH="$(abspath $(BUILD))/?.so;;" $(LUA)
 $(BUILD)/central-auth.1 $(COMPLETIONS): $(BUILD)/central/auth/core.so $(BUILD)/central/auth/console.so $(LUAS:%=lua/%) lua/central-auth
@@ -109,7 +109,7 @@ $(COMPLETIONS):
 $(BUILD)/central/auth/redis.so: $(REDIS:%=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@echo "ld $@"
-	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl $(REDIS_PC) libsodium) -lm
+	@$(CC) $(LINK) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs libcurl $(REDIS_PC) libsodium)
 
 $(BUILD)/obj/redis/%.o: CPPFLAGS += $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags $(REDIS_PC)))
 

@@ -4,6 +4,16 @@
 
 #include <math.h>
 
+/* Of finite numbers. Those of libm would make the loader look there, too, for each symbol of libcurl's
+ * libraries. */
+static double smaller(double a, double b) {
+    return a < b ? a : b;
+}
+
+static double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
 static bool is_set(double seconds) {
     return isfinite(seconds) && seconds > 0.0;
 }
@@ -19,21 +29,21 @@ double auth_lifetime_jitter(const void *token, size_t length) {
 struct auth_lifetime auth_lifetime_begin(struct auth_instant sent, struct auth_lifetime_terms terms) {
     double unknown = terms.ready_made ? AUTH_LIFETIME_READY_MADE_S : AUTH_LIFETIME_DEFAULT_S;
     double life = is_set(terms.expires_in_s) ? terms.expires_in_s : unknown;
-    life = fmax(fmin(life, terms.ready_made ? AUTH_LIFETIME_READY_MADE_S : AUTH_LIFETIME_MAX_S), 1e-6);
-    double margin = fmin(AUTH_LIFETIME_MARGIN_S, life / 10.0);
-    double jitter = is_set(terms.jitter) ? fmin(terms.jitter, 1.0) : 0.0;
-    double window = is_set(terms.renew_before_s) ? fmin(terms.renew_before_s, life / 2.0)
-                                                 : fmin(AUTH_LIFETIME_WINDOW_S, life / 4.0);
+    life = larger(smaller(life, terms.ready_made ? AUTH_LIFETIME_READY_MADE_S : AUTH_LIFETIME_MAX_S), 1e-6);
+    double margin = smaller(AUTH_LIFETIME_MARGIN_S, life / 10.0);
+    double jitter = is_set(terms.jitter) ? smaller(terms.jitter, 1.0) : 0.0;
+    double window = is_set(terms.renew_before_s) ? smaller(terms.renew_before_s, life / 2.0)
+                                                 : smaller(AUTH_LIFETIME_WINDOW_S, life / 4.0);
     double ahead = window * (1.0 + jitter / 4.0);
     if (is_set(terms.took_s))
-        ahead = fmax(ahead, fmin(margin + 2 * terms.took_s, life / 2.0));
+        ahead = larger(ahead, smaller(margin + 2 * terms.took_s, life / 2.0));
     double fresh = terms.ready_made ? life : life - ahead;
     if (is_set(terms.refresh_in_s) && terms.refresh_in_s < life)
-        fresh = fmax(terms.refresh_in_s, fmin(AUTH_LIFETIME_REFRESH_S, life / 4.0));
+        fresh = larger(terms.refresh_in_s, smaller(AUTH_LIFETIME_REFRESH_S, life / 4.0));
     return (struct auth_lifetime){.sent = sent,
                                   .life_ns = to_ns(life),
                                   .usable_ns = to_ns(life - margin),
-                                  .fresh_ns = to_ns(fmin(fresh, life - margin))};
+                                  .fresh_ns = to_ns(smaller(fresh, life - margin))};
 }
 
 int64_t auth_lifetime_age_ns(const struct auth_lifetime *lifetime, struct auth_instant now) {

@@ -97,7 +97,8 @@ int64_t auth_lua_check_ns(lua_State *L, int index) {
     double seconds = luaL_checknumber(L, index);
     if (isnan(seconds))
         luaL_error(L, "not a number of seconds");
-    return (int64_t)(fmax(fmin(seconds, century_s), -century_s) * (double)AUTH_NS_PER_S);
+    double limited = seconds > century_s ? century_s : seconds < -century_s ? -century_s : seconds;
+    return (int64_t)(limited * (double)AUTH_NS_PER_S);
 }
 
 int64_t auth_lua_ns_field(lua_State *L, int index, const char *name) {
