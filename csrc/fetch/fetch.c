@@ -28,9 +28,9 @@
 
 /* A wait for the lock. */
 struct lock_wait {
-    int64_t began_ns;       /* 0: it has not begun */
-    double random;          /* 0 to 1, of this wait: not all processes overtake a holder at once */
-    bool has_local;         /* this process has the machine's lock, and so polls the remote store for all */
+    int64_t began_ns; /* 0: it has not begun */
+    double random;    /* 0 to 1, of this wait, once it waits: not all processes overtake a holder at once */
+    bool has_local;   /* this process has the machine's lock, and so polls the remote store for all */
     int64_t next_remote_ns; /* when it polls the remote store again */
     int64_t remote_interval_ns;
 };
@@ -155,9 +155,13 @@ static bool read_new_record(struct fetch *fetch, enum auth_side side, enum auth_
 }
 
 /* Reads the records of one store into the result, those that the caller does not know. Whether there is one.
- * NAME.last comes first: it may become NAME.token meanwhile. */
+ * NAME.last comes first: it may become NAME.token meanwhile. If it brought the token that the caller holds,
+ * the other one is older. */
 static bool read_new_records(struct fetch *fetch, enum auth_side side) {
+    uint64_t good = fetch->order->good;
     bool last = read_new_record(fetch, side, AUTH_RECORD_LAST);
+    if (good != 0 && fetch->stores.records[side].last_id == good)
+        return false;
     bool token = read_new_record(fetch, side, AUTH_RECORD_TOKEN);
     return token || last;
 }
@@ -250,13 +254,17 @@ static bool try_remote_lock(struct fetch *fetch, bool *found) {
     struct lock_wait *wait = &fetch->lock_wait;
     bool locked = auth_stores_lock(&fetch->stores, AUTH_REMOTE);
     *found = read_new_records(fetch, AUTH_REMOTE);
-    wait->next_remote_ns = now_ns(fetch) + jittered(fetch, wait->remote_interval_ns);
-    wait->remote_interval_ns = smaller(2 * wait->remote_interval_ns, REMOTE_POLL_MAX_NS);
+    if (!locked) {
+        wait->next_remote_ns = now_ns(fetch) + jittered(fetch, wait->remote_interval_ns);
+        wait->remote_interval_ns = smaller(2 * wait->remote_interval_ns, REMOTE_POLL_MAX_NS);
+    }
     return locked;
 }
 
 static bool wait_for_holder(struct fetch *fetch, int64_t until_ns) {
-    const struct lock_wait *wait = &fetch->lock_wait;
+    struct lock_wait *wait = &fetch->lock_wait;
+    if (wait->random == 0)
+        wait->random = random_fraction(fetch);
     int64_t next_ns = wait->has_local ? wait->next_remote_ns : now_ns(fetch) + jittered(fetch, LOCK_POLL_NS);
     return sleep_for(fetch, smaller(next_ns, until_ns) - now_ns(fetch));
 }
@@ -265,9 +273,7 @@ static bool wait_for_holder(struct fetch *fetch, int64_t until_ns) {
 static bool acquire_lock(struct fetch *fetch) {
     struct lock_wait *wait = &fetch->lock_wait;
     if (wait->began_ns == 0)
-        *wait = (struct lock_wait){.began_ns = now_ns(fetch),
-                                   .random = random_fraction(fetch),
-                                   .remote_interval_ns = REMOTE_POLL_FIRST_NS};
+        *wait = (struct lock_wait){.began_ns = now_ns(fetch), .remote_interval_ns = REMOTE_POLL_FIRST_NS};
     while (!auth_deadline_is_over(&fetch->deadline)) {
         wait->has_local = auth_stores_lock(&fetch->stores, AUTH_LOCAL);
         int64_t ends_ns = lock_wait_ends_ns(fetch);
