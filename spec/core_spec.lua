@@ -374,6 +374,18 @@ describe("central.auth.core #valgrind", function()
       assert.near(750, early, 60)
     end)
 
+    it("keeps the former token where the new one has expired, if it is asked to", function()
+      local clock = core.clock()
+      local tracker = begun(clock)
+      local late = { sent_boot = clock:boot() - 1000, sent_wall = clock:wall(), expires_in = 900 }
+      assert.is_false(tracker:begin("late", late, true))
+      assert.equal("the-token", tracker:fresh())
+      assert.is_true(tracker:begin("new", { sent_boot = clock:boot(), sent_wall = clock:wall() }, true))
+      assert.equal("new", tracker:fresh())
+      assert.is_true(tracker:begin("late", late))
+      assert.equal("expired", (tracker:state()))
+    end)
+
     it("wants numbers for the moment of sending", function()
       local tracker = core.tracker(core.clock())
       assert.has_error(function() tracker:begin("t", {}) end)

@@ -109,16 +109,17 @@ static double number_field(lua_State *L, int table, const char *name) {
 }
 
 /* tracker:begin(token, { sent_boot, sent_wall, expires_in?, refresh_in?, renew_before?, jitter?, took?,
- * ready_made? }), all seconds but the last; `jitter` in place of the token's, for specs */
+ * ready_made? } [, unless_expired]) -> whether it has begun. All but `ready_made` are seconds; `jitter` is in
+ * place of the token's, for specs. With `unless_expired` a token that has expired leaves the former one. */
 static int tracker_begin(lua_State *L) {
     struct tracker *tracker = check_tracker(L, 1);
     size_t length = 0;
     const char *token = luaL_checklstring(L, 2, &length);
     luaL_checktype(L, 3, LUA_TTABLE);
-    lua_settop(L, 3);
+    lua_settop(L, 4);
     lua_getfield(L, 3, "sent_boot"); /* both are required: a token of unknown age would outlive its end */
     lua_getfield(L, 3, "sent_wall");
-    struct auth_instant sent = {.boot_ns = auth_lua_check_ns(L, 4), .wall_ns = auth_lua_check_ns(L, 5)};
+    struct auth_instant sent = {.boot_ns = auth_lua_check_ns(L, 5), .wall_ns = auth_lua_check_ns(L, 6)};
     struct auth_lifetime_terms terms = {.expires_in_s = number_field(L, 3, "expires_in"),
                                         .refresh_in_s = number_field(L, 3, "refresh_in"),
                                         .renew_before_s = number_field(L, 3, "renew_before"),
@@ -127,11 +128,18 @@ static int tracker_begin(lua_State *L) {
                                         .ready_made = auth_lua_flag_field(L, 3, "ready_made")};
     if (isnan(terms.jitter))
         terms.jitter = auth_lifetime_jitter(token, length);
-    lua_pushvalue(L, 2);
-    lua_setiuservalue(L, 1, TOKEN_SLOT);
-    tracker->lifetime = auth_lifetime_begin(sent, terms);
-    tracker->fresh_for_ns = 0;
-    return 0;
+    struct auth_lifetime lifetime = auth_lifetime_begin(sent, terms);
+    int64_t age_ns = auth_lifetime_age_ns(&lifetime, auth_clock_now(tracker->clock));
+    bool expired = auth_lifetime_state_at(&lifetime, age_ns) == AUTH_LIFETIME_EXPIRED;
+    bool begins = !expired || !lua_toboolean(L, 4);
+    if (begins) {
+        lua_pushvalue(L, 2);
+        lua_setiuservalue(L, 1, TOKEN_SLOT);
+        tracker->lifetime = lifetime;
+        tracker->fresh_for_ns = 0;
+    }
+    lua_pushboolean(L, begins);
+    return 1;
 }
 
 static int tracker_forget(lua_State *L) {

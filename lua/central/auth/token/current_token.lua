@@ -86,19 +86,22 @@ function CurrentToken:_was_invalidated(token)
   return at ~= nil and table.remove(self._invalidated, at) ~= nil
 end
 
-function CurrentToken:_begin(tracker, token, raw)
-  tracker:begin(token.access_token, {
+function CurrentToken:_begin(tracker, token, raw, unless_expired)
+  return tracker:begin(token.access_token, {
     sent_boot = raw.sent_boot, sent_wall = raw.sent_wall, expires_in = token.expires_in, refresh_in = token.refresh_in,
     renew_before = self._config.renew_before, jitter = self._jitter,
     took = raw.received_boot and raw.received_boot - raw.sent_boot, ready_made = token.ready_made,
-  })
+  }, unless_expired)
 end
 
-function CurrentToken:_hold(token, raw, origin)
-  self:_begin(self.tracker, token, raw)
+function CurrentToken:_hold(token, raw, origin, unless_expired)
+  self.adoptions = self.adoptions + 1
+  if not self:_begin(self.tracker, token, raw, unless_expired) then
+    return false
+  end
   self.origin, self.scope, self.expired_record, self._arrived = origin, token.scope, nil, raw.received_boot or 0
   self.sent_boot, self.sent_wall, self.id = raw.sent_boot, raw.sent_wall, raw.id
-  self.adoptions = self.adoptions + 1
+  return true
 end
 
 -- A tracker of a token that is not held yet.
@@ -117,21 +120,18 @@ end
 function CurrentToken:take(token, raw)
   local usable, _, remaining = self:state()
   local how, warning = token.access_token == self:token() and "same" or "new", nil
-  if usable and how == "new" and self:_track(token, raw):state() == "expired" then
-    self.adoptions = self.adoptions + 1
+  local said = token.expires_in and token.expires_in - (self._clock:boot() - raw.sent_boot)
+  if usable and how == "same" and not (said and said < remaining) then
+    self.id, self.adoptions = self.id or raw.id, self.adoptions + 1 -- the first schedule and record stay
+  elseif not self:_hold(token, raw, "network", usable and how == "new") then
     return "expired", "the new token had expired when its reply was read"
-  elseif self:_was_invalidated(token.access_token) then
+  end
+  if self:_was_invalidated(token.access_token) then
     warning = "the server returned the token that was just invalidated"
   elseif usable and how == "same" then
     warning = "the server returned the token already held"
   end
   self.replaced, self._had_one = self._had_one or false, true
-  local said = token.expires_in and token.expires_in - (self._clock:boot() - raw.sent_boot)
-  if usable and how == "same" and not (said and said < remaining) then
-    self.id, self.adoptions = self.id or raw.id, self.adoptions + 1 -- the first schedule and record stay
-  else
-    self:_hold(token, raw, "network")
-  end
   return how, warning
 end
 

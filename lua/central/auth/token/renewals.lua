@@ -48,8 +48,8 @@ function Renewals:take(token, raw)
   source.cache:mark_seen(raw)
   source:succeeded()
   local how, warning = current:take(token, raw)
-  local _, _, remaining = current:state()
-  self._not_before = source.clock:boot() + math.max(how == "same" and remaining / 2 or 0, MIN_INTERVAL)
+  local half = how == "same" and select(3, current:state()) / 2 or 0
+  self._not_before = source.clock:boot() + math.max(half, MIN_INTERVAL)
   if how == "expired" then
     source:note("odd_reply", { what = warning })
     return true
