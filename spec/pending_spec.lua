@@ -89,6 +89,23 @@ describe("a pending token #valgrind", function()
     assert.equal("t1", long:result())
   end)
 
+  it("stays readable once it is done, also while the renewal goes on for others", function()
+    local s = scripted.new { token("p1", 1000), slow(refusal "invalid_token", 4), slow(token("p2", 1000), 8),
+      slow(token("t2", 1000), 1) }
+    local tenant = assert(s.client:tenant "0123456789abcdef0123456789abcdef")
+    local early <close> = assert(tenant:pending())
+    s:wait(3.9)
+    local late <close> = assert(tenant:pending())
+    s:wait(0.2)
+    assert.is_false(late:done())
+    s:wait(6)
+    assert.is_true(early:done())
+    s:wait(2.1)
+    assert.is_false(late:done())
+    assert.is_true(is_readable(early))
+    assert.equal("t2", late:result())
+  end)
+
   it("is closed any number of times, and lets the renewal go on", function()
     local s = scripted.new { slow(token("t1", 1000)) }
     local pending = s.client:pending()

@@ -22,6 +22,9 @@ local function finish(self, failure)
   self._call:leave()
   if self._notifier:fd() >= 0 then
     self._notifier:signal()
+    if self._renewal then
+      self._renewal:keep_signalled()
+    end
   end
 end
 

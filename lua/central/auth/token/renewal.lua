@@ -77,6 +77,18 @@ function Renewal:notifier()
   return self._notifier:copy()
 end
 
+--- All descriptors stay readable: one of a pending token that was done before the renewal is.
+function Renewal:keep_signalled()
+  self._stays_signalled = true
+end
+
+-- There is nothing to do at present.
+function Renewal:_clear_notifier()
+  if self._notifier and not self._stays_signalled then
+    self._notifier:clear()
+  end
+end
+
 -- What it waits for itself: the renewal of the subject token, or the thread of its fetch.
 function Renewal:_awaited()
   return self._subject or self._transfer
@@ -153,8 +165,8 @@ function Renewal:_form()
   local token, under_way, failure = self._source.subject:token(self._source, self.deadline, not self.waits)
   if under_way then
     self._subject = under_way
+    self:_clear_notifier()
     if self._notifier then
-      self._notifier:clear()
       under_way:notify(self._notifier)
     end
   end
@@ -204,9 +216,8 @@ function Renewal:_fetch(order)
   end
   if failure then
     return failure
-  elseif notifier then
-    notifier:clear()
   end
+  self:_clear_notifier()
   local ok, started, why = pcall(self._transfer.fetch, self._transfer, order, notifier, self._here)
   if not ok then -- an interruption, or memory that is short
     self._transfer:cancel()
