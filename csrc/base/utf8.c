@@ -4,20 +4,24 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Whether the next eight characters are ASCII. */
-static bool is_ascii(const unsigned char *bytes, size_t length) {
-    uint64_t eight = 0;
-    if (length >= sizeof eight)
-        memcpy(&eight, bytes, sizeof eight);
-    return length >= sizeof eight && (eight & 0x8080808080808080U) == 0;
+/* Bytes of ASCII at the start. */
+static size_t ascii_length(const unsigned char *bytes, size_t length) {
+    uint64_t words[4];
+    size_t at = 0;
+    for (; length - at >= sizeof words; at += sizeof words) {
+        memcpy(words, bytes + at, sizeof words);
+        if (((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080U) != 0)
+            break;
+    }
+    while (at < length && bytes[at] < 0x80)
+        at++;
+    return at;
 }
 
-/* Bytes of the character at the start; 0 where there is none. The second byte excludes characters that have a
- * shorter form, surrogates, and what is above U+10FFFF. */
+/* Bytes of the character at the start, which is not ASCII; 0 where there is none. The second byte excludes
+ * characters that have a shorter form, surrogates, and what is above U+10FFFF. */
 static size_t character(const unsigned char *bytes, size_t length) {
     unsigned char first = bytes[0];
-    if (first < 0x80)
-        return 1;
     size_t size = first < 0xC2 || first > 0xF4 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
     if (size == 0 || size > length)
         return 0;
@@ -31,8 +35,11 @@ static size_t character(const unsigned char *bytes, size_t length) {
 
 bool auth_utf8_is_valid(const void *bytes, size_t length) {
     const unsigned char *text = bytes;
-    size_t size = 1;
-    for (size_t at = 0; at < length && size > 0; at += size)
-        size = is_ascii(text + at, length - at) ? sizeof(uint64_t) : character(text + at, length - at);
-    return size > 0;
+    for (size_t at = ascii_length(text, length); at < length; at += ascii_length(text + at, length - at)) {
+        size_t size = character(text + at, length - at);
+        if (size == 0)
+            return false;
+        at += size;
+    }
+    return true;
 }

@@ -33,6 +33,7 @@ struct auth_transfer {
     uint64_t fingerprint; /* of the files of trust and identity that the two have seen; 0: of none yet */
     bool key_encrypted;   /* of those files, the private key */
     bool under_way;
+    bool is_clear;        /* nothing is left of a former request */
     CURL *second;         /* the same request on a new connection, as the kept one was silent; NULL: none */
     const CURL *heard;    /* the one of the two whose reply has begun */
     bool changes;         /* what it asks for: PUT or DELETE */
@@ -514,11 +515,14 @@ static void clear(struct auth_transfer *transfer) {
     transfer->ready = false;
     transfer->verdict = AUTH_TRANSFER_OK;
     transfer->error[0] = '\0';
+    transfer->is_clear = true;
 }
 
 static bool start(struct auth_transfer *transfer, const struct auth_request *request) {
     struct auth_trust trust = {.file = request->ca_file, .path = request->ca_path};
-    auth_transfer_cancel(transfer);
+    if (!transfer->is_clear)
+        auth_transfer_cancel(transfer);
+    transfer->is_clear = false;
     auth_trust_complete(&trust);
     if (!follow_files(transfer, request, &trust))
         return refuse_handles(transfer);

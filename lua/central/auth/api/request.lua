@@ -64,21 +64,16 @@ end
 -- A call that is being made: its deadline, what is sent, and what its last attempt was made with.
 local function new_call(source, prepared)
   return deadlines.new(source.clock, prepared.call_timeout, nil, {
-    request = prepared, attempts = 0, token = "", sent_boot = 0, sent_wall = 0, seen_resets = 0,
+    request = prepared, attempts = 0, attempts_max = prepared.attempts_max, token = "", sent_boot = 0, seen_resets = 0,
   })
-end
-
--- Returns the number of attempts that a call may make: those that another token replaced do not count.
-local function attempts_max(call)
-  return call.request.attempts_max + (call.replaced or 0)
 end
 
 -- Sends the call with this token. Returns the raw reply, or nil and the failure.
 local function send(source, call, token)
-  local current, attempts = source.current, call.attempts + 1
-  call.token, call.sent_boot, call.sent_wall = token, current.sent_boot or 0, current.sent_wall or 0
+  local attempts = call.attempts + 1
+  call.token, call.sent_boot = token, source.current.sent_boot or 0
   call.seen_resets, call.attempts = source.resets.count, attempts
-  if call.request.is_once or attempts >= attempts_max(call) then
+  if call.request.is_once or attempts >= call.attempts_max then
     call.no_repeat = true -- the transfer repeats it by itself, too
   end
   local _ <close> = call.resets and source.resets:begin(call) or nil
@@ -108,7 +103,7 @@ end
 -- Returns the seconds before the retry; nil without a retry.
 local function retry_delay(source, call, raw, failure, retry_after)
   local code, detail = failure and failure.code or "http", failure and failure.detail or { status = raw.status }
-  if call.attempts >= attempts_max(call) or not is_repeatable(call, raw, failure and code)
+  if call.attempts >= call.attempts_max or not is_repeatable(call, raw, failure and code)
     or not response_error.transient(code, detail) then
     return nil
   end
@@ -202,7 +197,7 @@ local function attempt(source, call)
   end
   call.may_have_acted = call.may_have_acted or may_have_acted(raw, failure)
   if status == 401 and unauthorized.replace(source, call, token) then
-    call.replaced = (call.replaced or 0) + 1
+    call.attempts_max = call.attempts_max + 1
     return 0
   end
   return after_failure(source, call, raw, failure)

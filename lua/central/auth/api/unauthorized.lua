@@ -112,7 +112,7 @@ function unauthorized.replace(source, call, token)
   elseif not suspect then
     return source.config.ready_made ~= nil and has_other(source, call, token, now, half)
   end
-  return invalidation.replace(source, token, call.sent_wall, proven, half)
+  return invalidation.replace(source, token, proven, half)
 end
 
 return unauthorized

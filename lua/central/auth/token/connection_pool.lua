@@ -168,16 +168,17 @@ function Pool:call(request, call, owner)
   if not transfer then
     return nil, why
   end
-  local _ <close> = (notifier or call.is_early) and self:_take_place(transfer, owner, notifier) or nil
+  local is_early = call.is_early
+  local _ <close> = (notifier or is_early) and self:_take_place(transfer, owner, notifier) or nil
   local started, problem = transfer:call(request, notifier, call.token, call.at, call.no_repeat)
   if not started then
     return nil, errors.failure("config", problem)
   elseif self._has_places and next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
-  local came = transfer:finish((notifier or call.is_early) and 0 or STEP)
+  local came = transfer:finish((notifier or is_early) and 0 or STEP)
   while not came and not owner.closed do
-    local step = self:_rest(notifier, call.is_early, call)
+    local step = self:_rest(notifier, is_early, call)
     came = not owner.closed and transfer:finish(step)
   end
   if came then

@@ -79,16 +79,16 @@ end
 --- succeeded with it before.
 ---@param source central.auth.TokenSource
 ---@param token string
----@param sent_wall number when it was asked for
 ---@param proven boolean
 ---@param deadline central.auth.Deadline
 ---@return boolean
-function invalidation.replace(source, token, sent_wall, proven, deadline)
+function invalidation.replace(source, token, proven, deadline)
   source:advance_renewal()
   if source.current:token() ~= token or source:read_local_records() then
     return true -- it has been replaced already
   end
-  local _, allowed = remove_records(source, token, deadline, local_ids_of(source, token), sent_wall, proven)
+  local _, allowed = remove_records(source, token, deadline, local_ids_of(source, token),
+    source.current.sent_wall or 0, proven)
   if allowed then
     source.current:invalidate(token)
     source:note("invalidated", {})

@@ -61,10 +61,12 @@ end
 --- Keeps a transfer, on which nothing is under way any more, for the next request.
 ---@param transfer userdata
 function Transfers:give_back(transfer)
-  if self._closed or #self._idle >= MAX_IDLE then
+  local idle = self._idle
+  local count = #idle
+  if self._closed or count >= MAX_IDLE then
     transfer:close()
   else
-    self._idle[#self._idle + 1] = transfer
+    idle[count + 1] = transfer
   end
 end
 
