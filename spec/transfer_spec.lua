@@ -452,7 +452,7 @@ describe("a transfer", function()
     local server, url
     before_each(function()
       server = redis.start()
-      url = { host = "127.0.0.1", port = tostring(server.port), user = redis.user, timeout = 2 }
+      url = { url = ("http://127.0.0.1:%d"):format(server.port), user = redis.user, timeout = 2 }
     end)
     after_each(function()
       server:stop()
