@@ -20,25 +20,12 @@ static int load(lua_State *L, const struct module *module) {
     return luaL_loadbufferx(L, (const char *)module->chunk, module->length, module->name, "b");
 }
 
-/* What `require` calls, with the module's name and where it is from. */
-static int open_module(lua_State *L) {
-    if (load(L, lua_touserdata(L, lua_upvalueindex(1))) != LUA_OK)
-        return lua_error(L);
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, 1);
-    return 1;
-}
-
-/* A searcher (see package.searchers): a module's name -> what opens it; nothing if it is not here. */
+/* A searcher (see package.searchers): a module's name -> its chunk; nothing if it is not here. */
 static int find_module(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
-    for (int i = 1; i < COUNT; i++) {
-        if (strcmp(MODULES[i].name, name) != 0)
-            continue;
-        lua_pushlightuserdata(L, (void *)&MODULES[i]);
-        lua_pushcclosure(L, open_module, 1);
-        return 1;
-    }
+    for (int i = 1; i < COUNT; i++)
+        if (strcmp(MODULES[i].name, name) == 0)
+            return load(L, &MODULES[i]) == LUA_OK ? 1 : lua_error(L);
     return 0;
 }
 
