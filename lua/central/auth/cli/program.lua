@@ -12,13 +12,6 @@ program.statuses = {
   { NOT_FOUND, "CMD was not found. Any other status is that of CMD." },
 }
 
---- Describes the argument.
----@param args "+" | "*"
----@return table
-function program.argument(args)
-  return { name = "cmd", args = args, help = "The program and its arguments." }
-end
-
 --- Prints why a program could not be executed, and returns the exit status.
 ---@param cmd string[]
 ---@param _ nil

@@ -16,7 +16,7 @@ exec.options = {
   { "--min-valid", value = "DURATION", number = "duration", help = "Get a token that is valid for at least this time,"
     .. " like 90 (seconds), 500ms, 2m or 1h, if possible: CMD cannot get a newer one later." },
 }
-exec.arguments = { program.argument "+" }
+exec.arguments = { { name = "cmd", args = "+", help = "The program and its arguments." } }
 exec.statuses = program.statuses
 exec.examples = { { "central-auth exec --min-valid 600 ./report.sh --all", "A script that takes ten minutes." } }
 

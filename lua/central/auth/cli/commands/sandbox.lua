@@ -36,7 +36,7 @@ sandbox.options = {
     .. " or 2 (seconds)." },
   { "--rate-limit", value = "N", number = "count", help = "Limit of requests per minute; further ones get a 429." },
 }
-sandbox.arguments = { program.argument "*" }
+sandbox.arguments = { { name = "cmd", args = "*", help = "The program and its arguments." } }
 sandbox.statuses = program.statuses
 sandbox.examples = {
   { "central-auth sandbox -- ./tests.sh", "The tests of a script, against a sandbox of their own." },

@@ -29,23 +29,18 @@ end
 
 -- Reports if SSL_CERT_FILE or SSL_CERT_DIR is used and does not exist. TLS fails without such a file; OpenSSL ignores a
 -- missing folder.
-local function trust(found, report)
-  local function check(verdict, name, path)
-    local file, why = io.open(path, "rb") -- also opens a folder
-    if file then
-      return file:close()
+local function trust(report)
+  local paths = { { "bad", "SSL_CERT_FILE", os.getenv "SSL_CERT_FILE" or "" } }
+  for folder in (os.getenv "SSL_CERT_DIR" or ""):gmatch "[^:]+" do
+    paths[#paths + 1] = { "note", "SSL_CERT_DIR", folder }
+  end
+  for _, row in ipairs(paths) do
+    local verdict, name, path = table.unpack(row)
+    local file <close>, why = io.open(path, "rb") -- also opens a folder
+    if not file and path ~= "" then
+      report(verdict, "trust", ("%s names %s"):format(name, errors.printable(why)),
+        ("unset %s, or set it to an existing path"):format(name))
     end
-    report(verdict, "trust", ("%s names %s"):format(name, errors.printable(why)),
-      ("unset %s, or set it to an existing path"):format(name))
-  end
-  local file, folders = os.getenv "SSL_CERT_FILE" or "", os.getenv "SSL_CERT_DIR" or ""
-  if found.ca_file or found.ca_path then
-    return
-  elseif file ~= "" then
-    check("bad", "SSL_CERT_FILE", file)
-  end
-  for folder in folders:gmatch "[^:]+" do
-    check("note", "SSL_CERT_DIR", folder)
   end
 end
 
@@ -130,7 +125,9 @@ return function(context, report)
   local proxy, why = proxies.of(found, found.token_url or found.base_url)
   report("ok", "proxy", proxy and ("%s (from %s)%s"):format(proxy.url, proxy.from,
     proxy.unused ~= "" and "; not used: " .. proxy.unused or "") or why)
-  trust(found, report)
+  if not (found.ca_file or found.ca_path) then
+    trust(report)
+  end
   local loads = pcall(require, "central.auth.http") -- otherwise the check "versions" reports it
   if context.options.offline or not loads then
     return
