@@ -6,32 +6,18 @@
 #include <lualib.h>
 #include <stdio.h>
 
-/* Loads the module and puts auth.header at index 1. On failure the message is on the stack. */
-static int begin(lua_State *L) {
-    luaL_openlibs(L);
-    return luaL_loadstring(L, "return require('central.auth').header") == LUA_OK &&
-           lua_pcall(L, 0, 1, 0) == LUA_OK;
-}
-
-/* Returns the value of the header, valid until the next call; or NULL and the message. Only the first call
- * waits. */
-static const char *authorization(lua_State *L, const char **message) {
-    lua_settop(L, 1);
-    lua_pushvalue(L, 1);
-    int raised = lua_pcall(L, 0, 2, 0) != LUA_OK;
-    *message = lua_tostring(L, raised ? 2 : 3);
-    return raised ? NULL : lua_tostring(L, 2);
-}
+/* Runs for each request: only the first call waits. */
+static const char code[] = "local header, message = require('central.auth').header()\n"
+                           "return header and 'Authorization: ' .. header, message";
 
 int main(void) {
-    const char *message = "no memory", *value = NULL;
     lua_State *L = luaL_newstate();
-    if (L != NULL && !begin(L))
-        message = lua_tostring(L, -1);
-    else if (L != NULL)
-        value = authorization(L, &message);
-    (void)fprintf(value ? stdout : stderr, "%s%s\n", value ? "Authorization: " : "", value ? value : message);
-    if (L != NULL)
-        lua_close(L);
-    return value == NULL;
+    if (L == NULL)
+        return 1;
+    luaL_openlibs(L);
+    int raised = luaL_dostring(L, code) != LUA_OK;
+    const char *header = raised ? NULL : lua_tostring(L, 1);
+    (void)fprintf(header ? stdout : stderr, "%s\n", header ? header : lua_tostring(L, -1));
+    lua_close(L);
+    return header == NULL;
 }
