@@ -16,7 +16,7 @@ function consent.ask(options, question, refused, yes_action)
     return
   elseif not terminal.can_ask() then
     errors.raise(("%s: there is no terminal for the question; --yes %s"):format(refused, yes_action), "config")
-  elseif not terminal.confirm(question) then
+  elseif not (terminal.ask(question .. " [y/N]") or ""):lower():find "^y" then
     errors.raise(refused, "config")
   end
 end

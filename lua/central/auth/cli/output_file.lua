@@ -25,9 +25,9 @@ function output_file.as_typed(text, option)
   return (text:gsub("^save_to", option or "%0"):gsub(WORKING_FOLDER, ""))
 end
 
-local function try_to(action, ...)
-  local _, message, code, detail = errors.catch(action, ...)
-  try(nil, message and output_file.as_typed(message, "--output"), code, detail)
+local function replace(path, line)
+  save.prepare(path) -- its messages say what to do
+  save.put(path, nil, line)
 end
 
 --- Writes a line to the file, unless the file holds just that and is closed to other users.
@@ -37,8 +37,8 @@ function output_file.write(path, line)
   local absolute = output_file.absolute(path)
   local text, problem = core.read_file(absolute)
   if problem or text ~= line .. "\n" then
-    try_to(save.prepare, absolute) -- its messages say what to do
-    try_to(save.put, absolute, nil, line)
+    local _, message, code, detail = errors.catch(replace, absolute, line)
+    try(nil, message and output_file.as_typed(message, "--output"), code, detail)
   end
 end
 

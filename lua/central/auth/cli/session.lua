@@ -15,12 +15,8 @@ local session = {}
 local CREDENTIALS = { "access_token", "access_token_file", "access_token_command", "client_id" }
 local RENEWAL_MAX = 3 -- seconds that a renewal may take before the command ends
 
---- Waits by yielding to central.auth.cli.main.
----@param fd integer
----@param seconds number
-function session.wait(fd, seconds)
-  coroutine.yield(fd, seconds)
-end
+--- Waits for a descriptor, some seconds at most, by yielding both to central.auth.cli.main.
+session.wait = coroutine.yield
 
 --- Returns the library's option log for --verbose.
 ---@param options { verbose?: integer }

@@ -132,12 +132,4 @@ function terminal.ask_secret(question)
   return console.ask(question .. " (not shown): ", false)
 end
 
---- Asks a question and returns whether the answer is yes.
----@param question string
----@return boolean
-function terminal.confirm(question)
-  local answer = terminal.ask(question .. " [y/N]")
-  return answer ~= nil and answer:lower():find "^y" ~= nil
-end
-
 return terminal

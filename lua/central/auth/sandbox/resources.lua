@@ -11,6 +11,7 @@ local rand = require "openssl.rand"
 local resources = {}
 
 local WAIT_MAX = 60 -- seconds that an echo may wait
+local BODY_MAX = 1024 * 1024
 
 local function not_found()
   return 404, { message = "There is no such resource in the sandbox.", httpStatusCode = 404,
@@ -160,13 +161,13 @@ local function delete(state, client, at)
   return 204, nil
 end
 
-local function credentials(state, request, body)
+local function credentials(state, request)
   local id, verb = request.path:match "^/workspaces/v1/credentials/?([^/]*)/?(.*)$"
   local client, at = find_client(state, id)
   if id == "" and request.method == "GET" then
     return 200, { items = setmetatable(clients(state), cjson.array_mt), count = #clients(state) }
   elseif id == "" and request.method == "POST" then
-    return create(state, body)
+    return create(state, request.body(BODY_MAX))
   elseif client and verb == "reset" and request.method == "POST" then
     return reset(state, client)
   elseif client and verb == "" and request.method == "DELETE" then
@@ -180,19 +181,18 @@ end
 --- Returns the status and the body of the reply to a call.
 ---@param state table the server's
 ---@param request table
----@param body string its body
 ---@return integer status
 ---@return table? body
-function resources.answer(state, request, body)
+function resources.answer(state, request)
   local collection = COLLECTIONS[request.path]
   if collection and request.method == "GET" then
     return 200, collection.page(collection, request.fields)
   elseif request.path:find "^/workspaces/v1/credentials" then
-    return credentials(state, request, body)
+    return credentials(state, request)
   elseif request.path == "/sandbox/v1/echo" then
     cqueues.sleep(math.min(tonumber(request.fields.wait) or 0, WAIT_MAX))
     return 200, { method = request.method, version = request.version, query = request.query,
-      content_type = request.headers:get "content-type", body = body }
+      content_type = request.headers:get "content-type", body = request.body(BODY_MAX) }
   end
   return not_found()
 end

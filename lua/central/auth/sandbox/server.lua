@@ -17,7 +17,7 @@ local x509 = require "openssl.x509"
 
 local server = {}
 
-local BODY_MAX, API_BODY_MAX = 64 * 1024, 1024 * 1024
+local BODY_MAX = 64 * 1024
 local BODY_TIMEOUT = 10 -- seconds for a request's headers, and for its body
 local LOG_MAX = 1000    -- requests
 local LIFETIME = 7199   -- seconds of a token, like GreenLake's for Central
@@ -102,19 +102,13 @@ local function refusal(state, request, fields)
 end
 
 local function token_endpoint(state, request)
-  state.requests.token = state.requests.token + 1
-  cqueues.sleep(state.latency)
-  local status, body, more = due_failure(state.fail.token)
-  if status then
-    return status, body, more
-  end
   local fields = resources.fields(request.body(BODY_MAX))
   if fields.grant_type == TOKEN_EXCHANGE then
     return exchange(state, fields, request.path)
   elseif not fields.grant_type then
     return 400, { error = "invalid_request" }
   end
-  status, body = refusal(state, request, fields)
+  local status, body = refusal(state, request, fields)
   if not status and fields.grant_type ~= "client_credentials" then
     return 400, { error = "unsupported_grant_type" }
   end
@@ -136,31 +130,38 @@ end
 local API_LIMIT = { ["ratelimit-limit"] = "600", ["ratelimit-remaining"] = "599", ["ratelimit-reset"] = "60" }
 
 local function api(state, request)
-  state.requests.api = state.requests.api + 1
-  local status, body, more = due_failure(state.fail.api)
-  if status then
-    return status, body, more
-  elseif not is_live(state, (request.headers:get "authorization" or ""):match "^[Bb]earer +(.+)$") then
+  if not is_live(state, (request.headers:get "authorization" or ""):match "^[Bb]earer +(.+)$") then
     return 401, { message = "The access token is missing, expired or revoked.", httpStatusCode = 401 },
       { ["www-authenticate"] = 'Bearer error="invalid_token"' }
   end
-  status, body = resources.answer(state, request, request.body(API_BODY_MAX))
+  local status, body = resources.answer(state, request)
   return status, body, API_LIMIT
 end
 
 -- --- requests ------------------------------------------------------------------------------------------------------
 
-local function route(state, request)
-  local path, is_post = request.path, request.method == "POST"
+-- Returns the endpoint of a request, and its kind, by which requests are counted and fail.
+local function endpoint_of(method, path)
+  if method == "POST" and (path == "/as/token.oauth2" or path:find "^/authorization/v2/oauth2/[^/]+/token$") then
+    return token_endpoint, "token"
+  elseif method == "POST" and path == "/as/revoke_token.oauth2" then
+    return revocation_endpoint
+  end
+  return api, "api"
+end
+
+local function answer(state, request)
+  local endpoint, kind = endpoint_of(request.method, request.path)
   local status, body, more = admin.limit_rate(state)
+  if not status and kind then
+    state.requests[kind] = state.requests[kind] + 1
+    cqueues.sleep(kind == "token" and state.latency or 0)
+    status, body, more = due_failure(state.fail[kind])
+  end
   if status then
     return status, body, more
-  elseif is_post and (path == "/as/token.oauth2" or path:find "^/authorization/v2/oauth2/[^/]+/token$") then
-    return token_endpoint(state, request)
-  elseif is_post and path == "/as/revoke_token.oauth2" then
-    return revocation_endpoint(state, request)
   end
-  return api(state, request)
+  return endpoint(state, request)
 end
 
 local function reply(stream, method, status, body, more)
@@ -194,7 +195,7 @@ local function serve_stream(state, stream)
   if command then
     return reply(stream, method, admin.answer(state, request, command))
   end
-  local status, body, more = route(state, request)
+  local status, body, more = answer(state, request)
   reply(stream, method, status, body, more)
   if #state.log < LOG_MAX then
     state.log[#state.log + 1] = { at = os.time(), method = method, path = target, status = status,

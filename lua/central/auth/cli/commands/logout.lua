@@ -51,9 +51,9 @@ function logout.run(options)
   check_exists(options.profile)
   consent.ask(options, ("Remove the profile %q and the secret in it?"):format(options.profile),
     ("the profile %q was not removed"):format(options.profile), "removes it")
-  local forgotten, failure = pcall(forget_token, options)
-  if not forgotten then -- a profile with invalid credentials can be removed, too
-    terminal.note(options, tostring(failure))
+  local _, message = errors.catch(forget_token, options)
+  if message then -- a profile with invalid credentials can be removed, too
+    terminal.note(options, message)
   end
   forget_profile(options)
 end
