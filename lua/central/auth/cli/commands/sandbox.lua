@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local errors = require "central.auth.errors"
-local program = require "central.auth.cli.program"
+local exec = require "central.auth.cli.commands.exec"
 local result = require "central.auth.cli.result"
 local terminal = require "central.auth.cli.terminal"
 
@@ -37,7 +37,7 @@ sandbox.options = {
   { "--rate-limit", value = "N", number = "count", help = "Limit of requests per minute; further ones get a 429." },
 }
 sandbox.arguments = { { name = "cmd", args = "*", help = "The program and its arguments." } }
-sandbox.statuses = program.statuses
+sandbox.statuses = exec.statuses
 sandbox.examples = {
   { "central-auth sandbox -- ./tests.sh", "The tests of a script, against a sandbox of their own." },
   { "central-auth sandbox --lifetime 60 --fail 503x2", "Short lifetimes, and two failures at first." },
@@ -111,7 +111,7 @@ local function run_program(cmd, server, signal)
   end
   local child, why, absent = console.start(cmd, "CENTRAL_", variables)
   if not child then
-    return program.failed(cmd, child, why, absent)
+    return exec.failed(cmd, child, why, absent)
   end
   local state = {}
   local status, number = console.attend(child)
