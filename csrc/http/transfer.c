@@ -62,8 +62,9 @@ static const char *own_bundle; /* where libcurl was built to look for authoritie
 static const char *own_folder;
 static bool has_too_large; /* whether this libcurl knows TOO_LARGE */
 
-/* CURLE_TOO_LARGE, by number: the library may be newer than the headers that this is compiled with. */
-enum { TOO_LARGE = 100, TOO_LARGE_SINCE = 0x080600 };
+/* CURLE_TOO_LARGE and CURLMOPT_QUICK_EXIT, by number: the library may be newer than the headers that this is
+ * compiled with. */
+enum { TOO_LARGE = 100, TOO_LARGE_SINCE = 0x080600, MULTI_QUICK_EXIT = 21 };
 
 bool auth_transfer_init(void) {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
@@ -139,8 +140,10 @@ static CURLM *new_multi(void) {
     close(lowest);
     bool shielded = auth_descriptor_shield();
     CURLM *multi = curl_multi_init();
-    if (multi != NULL)
+    if (multi != NULL) {
         hide_wakeup(multi, lowest);
+        (void)curl_multi_setopt(multi, (CURLMoption)MULTI_QUICK_EXIT, 1L); /* from 8.20 on; see QUICK_EXIT */
+    }
     if (shielded)
         auth_descriptor_unshield();
     return multi;
