@@ -32,40 +32,24 @@ struct auth_deadline auth_deadline_within(const struct auth_deadline *deadline, 
     return earlier;
 }
 
-static int poll_once(struct pollfd *fds, size_t count, int64_t limit_ns) {
-    struct timespec limit = auth_clock_timespec(limit_ns);
-    return ppoll(fds, (nfds_t)count, &limit, NULL);
-}
-
-bool auth_deadline_poll(const struct auth_deadline *deadline, struct pollfd *fds, size_t count,
-                        int64_t limit_ns) {
-    struct auth_deadline end = auth_deadline_within(deadline, limit_ns);
-    struct pollfd all[AUTH_DEADLINE_FDS_MAX + 1] = {{0}};
-    struct pollfd *cancel = &all[count];
+bool auth_deadline_poll(const struct auth_deadline *deadline, const struct pollfd *fds, size_t count) {
+    struct pollfd all[AUTH_DEADLINE_FDS_MAX + 1] = {
+        {.fd = deadline->cancel != NULL ? deadline->cancel->fd : -1, .events = POLLIN}};
     int ready = 0;
     if (count > 0)
-        memcpy(all, fds, count * sizeof *fds);
-    *cancel = (struct pollfd){.fd = deadline->cancel != NULL ? deadline->cancel->fd : -1, .events = POLLIN};
+        memcpy(all + 1, fds, count * sizeof *fds);
     for (bool waits = true; waits && ready == 0;) {
-        int64_t left_ns = auth_deadline_left_ns(&end);
+        int64_t left_ns = auth_deadline_left_ns(deadline);
         waits = left_ns > POLL_NS;
-        ready = poll_once(all, count + 1, waits ? POLL_NS : left_ns);
+        struct timespec limit = auth_clock_timespec(waits ? POLL_NS : left_ns);
+        ready = ppoll(all, (nfds_t)count + 1, &limit, NULL);
     }
-    if (ready < 0)
-        memset(all, 0, sizeof all); /* interrupted */
-    for (size_t i = 0; i < count; i++)
-        fds[i].revents = all[i].revents;
-    return ready > 0 && cancel->revents == 0;
+    return ready > 0 && all[0].revents == 0;
 }
 
 bool auth_deadline_sleep(const struct auth_deadline *deadline, int64_t duration_ns) {
-    int64_t until_ns = auth_clock_boot_ns(deadline->clock) + duration_ns;
-    for (;;) {
-        int64_t rest_ns = until_ns - auth_clock_boot_ns(deadline->clock);
-        if (auth_deadline_is_over(deadline))
-            return false;
-        if (rest_ns <= 0)
-            return true;
-        (void)auth_deadline_poll(deadline, NULL, 0, rest_ns);
-    }
+    struct auth_deadline end = auth_deadline_within(deadline, duration_ns);
+    while (!auth_deadline_is_over(&end))
+        (void)auth_deadline_poll(&end, NULL, 0);
+    return !auth_deadline_is_over(deadline);
 }

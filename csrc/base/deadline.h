@@ -32,11 +32,10 @@ bool auth_deadline_is_over(const struct auth_deadline *deadline);
 /* The same with an earlier end: `in_ns` from now, if that comes first. */
 struct auth_deadline auth_deadline_within(const struct auth_deadline *deadline, int64_t in_ns);
 
-/* Waits like poll(2) for one of `count` descriptors (AUTH_DEADLINE_FDS_MAX at most), `limit_ns` at most, but
- * not beyond the deadline, and ends when it is cancelled or when a signal of the system arrives. Whether one
- * of them is ready, which `revents` says, and it was not cancelled. Blocks. */
-bool auth_deadline_poll(const struct auth_deadline *deadline, struct pollfd *fds, size_t count,
-                        int64_t limit_ns);
+/* Waits like poll(2) for one of `count` descriptors (AUTH_DEADLINE_FDS_MAX at most), and ends at the
+ * deadline, when it is cancelled or when a signal of the system arrives. Whether one of them is ready, and it
+ * was not cancelled. Blocks. */
+bool auth_deadline_poll(const struct auth_deadline *deadline, const struct pollfd *fds, size_t count);
 
 /* Sleeps `duration_ns`. false: the deadline was reached, or it was cancelled, before that. Blocks. */
 bool auth_deadline_sleep(const struct auth_deadline *deadline, int64_t duration_ns);

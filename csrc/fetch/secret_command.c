@@ -215,7 +215,7 @@ static int follow(struct command *command, const struct auth_deadline *deadline,
             return auth_deadline_is_cancelled(deadline) ? ECANCELED : ETIMEDOUT;
         struct pollfd ends[] = {{.fd = command->output, .events = POLLIN},
                                 {.fd = command->report, .events = POLLIN}};
-        (void)auth_deadline_poll(deadline, ends, sizeof ends / sizeof *ends, INT64_MAX);
+        (void)auth_deadline_poll(deadline, ends, sizeof ends / sizeof *ends);
     }
 }
 

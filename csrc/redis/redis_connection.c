@@ -242,7 +242,7 @@ static bool wait_for_server(struct auth_redis_connection *connection, const stru
     do {
         if (auth_deadline_is_over(deadline)) /* however busy the descriptor is */
             return false;
-    } while (!auth_deadline_poll(deadline, &ready, 1, INT64_MAX));
+    } while (!auth_deadline_poll(deadline, &ready, 1));
     return true;
 }
 
