@@ -305,7 +305,7 @@ describe("without memory #torture #slow", function()
     local function order(server, cache)
       return { url = server.url, user_agent = "spec", timeout = 0.5, connect_timeout = 0.5, folder = cache, tries = 1,
         form = { "a", "b" }, client_id = "id", style = "basic", secret = SOURCE, current = SOURCE.value,
-        reread = false, identity = "identity", proxy = "", forget = { 1, 2 }, waits = true,
+        reread = false, identity = "identity", proxy = "", forget = { 1, 2 }, forget_all = true, waits = true,
         budget = core.budget(), assertion = { kind = "command", value = "printf a.b.c" } }
     end
 

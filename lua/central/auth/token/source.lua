@@ -22,7 +22,7 @@ local token_source = {}
 ---@field random fun(): number 0 to below 1, for jitter
 ---@field budget userdata
 ---@field client_secret central.auth.ClientSecret
----@field subject? central.auth.Subject of a tenant: gives the token that is exchanged for its own
+---@field subject central.auth.Subject|false of a tenant: gives the token that is exchanged for its own
 ---@field current central.auth.CurrentToken
 ---@field cache central.auth.Cache
 ---@field closed boolean
@@ -83,7 +83,7 @@ function token_source.new(config, parts)
     config = config, clock = clock, tracker = parts.tracker, parts = own, closed = false,
     random = own.random or core.random, budget = (own.budget or core.budget)(),
     client_secret = parent and parent.client_secret or client_secret.new(config),
-    subject = parent and parent.tenants or nil, parent = parent or false,
+    subject = parent and parent.tenants or false, parent = parent or false,
     listens = (config.on_event or config.log) ~= nil, _has_read_records = false,
   }, metatable)
   self.current = current_token.new(self)
@@ -256,7 +256,7 @@ function TokenSource:outcome(min_valid, failure)
     return nil, failure
   elseif state == "none" then
     return nil, errors.failure("timeout", "the new token was invalidated before the call returned it")
-  elseif not self.current:can_be_returned() then
+  elseif not usable and not self.current:can_be_returned() then
     return nil, errors.failure("timeout", "the new token expired before the call returned it")
   end
   if min_valid and remaining < min_valid then
