@@ -113,7 +113,7 @@ end
 function Call:step()
   while true do
     local renewal = self.renewal
-    if renewal and renewal:is_advancing() then
+    if renewal and renewal.is_advancing then
       self.renewal = nil -- in a coroutine that may have been dropped
     elseif renewal and not renewal:advance(self.deadline:left(), self.blocks) then
       return false

@@ -23,6 +23,8 @@ local renewal = {}
 ---@field secret? userdata that the last fetch used
 ---@field subject_token? string likewise
 ---@field began number boot time
+---@field is_advancing boolean a coroutine began to advance it and has not finished: an error ended that, for instance
+--- of memory, or a function of the user's, or `wait`, has yielded in it, and it may never go on
 ---@field done boolean
 ---@field failure? central.auth.Failure of a renewal that is done
 local Renewal = {}
@@ -42,7 +44,7 @@ function renewal.new(source, purpose)
     _source = source, _here = purpose.blocks and purpose.deadline:left() or 0, -- seconds for which a fetch may block
     deadline = purpose.deadline, waits = not purpose.early, tries = purpose.early and 1 or TRIES,
     since = purpose.since, _look_only = purpose.look_only, _refusal = purpose.refusal, began = source.clock:boot(),
-    done = false, _is_advancing = false, _requests = 0,
+    done = false, is_advancing = false, _requests = 0,
   }, Renewal)
 end
 
@@ -66,10 +68,11 @@ end
 function Renewal:notifier()
   if not self._notifier then
     local notifier, why = core.notifier()
-    if notifier then
-      notifier, why = self:notify(notifier)
+    local ok = notifier ~= nil
+    if ok then
+      ok, why = self:notify(notifier)
     end
-    if not notifier then
+    if not ok then
       return nil, why
     end
     self._notifier = notifier
@@ -89,33 +92,27 @@ function Renewal:_clear_notifier()
   end
 end
 
--- What it waits for itself: the renewal of the subject token, or the thread of its fetch.
-function Renewal:_awaited()
-  return self._subject or self._transfer
-end
-
 --- Blocks until there is something to do, so many seconds at most. A fetch without a thread runs in here, as a whole,
 --- for as long as the call that waits has left.
 ---@param seconds number
 ---@param left number seconds
 function Renewal:wait(seconds, left)
-  local awaited = self:_awaited()
+  local awaited = self._subject or self._transfer
   if awaited then
     awaited:wait(seconds, left)
   end
 end
 
---- This notifier, too, is signalled when there is something to do. Returns it; nil, why where no descriptor is left.
+--- This notifier, too, is signalled when there is something to do. nil, why where no descriptor is left.
 ---@param notifier userdata
----@return userdata? notifier
+---@return boolean? ok
 ---@return string? why
 function Renewal:notify(notifier)
-  local awaited = self:_awaited()
-  local ok, why = true, nil
+  local awaited = self._subject or self._transfer
   if awaited then
-    ok, why = awaited:notify(notifier)
+    return awaited:notify(notifier)
   end
-  return ok and notifier or nil, why
+  return true
 end
 
 --- Whether nothing goes on unless a caller blocks.
@@ -130,17 +127,13 @@ function Renewal:finish(failure)
   if self.done then
     return
   end
-  self.done, self.failure, self._subject = true, failure, nil
-  if self._transfer and self._transfer:ours() then
-    self._source.transfers:give_back(self._transfer)
+  local transfer, notifier <close> = self._transfer, self._notifier
+  self.done, self.failure, self._subject, self._transfer, self._notifier = true, failure, nil, nil, nil
+  if transfer and transfer:ours() then
+    self._source.transfers:give_back(transfer)
   end
-  self._transfer = nil
-  if self._notifier and self._notifier:ours() then
-    self._notifier:signal() -- copies of the descriptor stay readable
-  end
-  if self._notifier then
-    self._notifier:close()
-    self._notifier = nil
+  if notifier and notifier:ours() then
+    notifier:signal() -- copies of the descriptor stay readable
   end
 end
 
@@ -174,23 +167,15 @@ function Renewal:_form()
   return token and request.token_exchange(self._source.config, token), failure
 end
 
---- Whether a coroutine began to advance it and has not finished: an error ended that, for instance of
---- memory, or a function of the user's, or `wait`, has yielded in it, and it may never go on.
----@return boolean
-function Renewal:is_advancing()
-  return self._is_advancing
-end
-
 --- The order of a fetch; nil: there is none yet, or the failure behind says why, or the renewal is done. Other calls
 --- that wait are woken: should a function of the user's yield, they start a renewal of their own.
 ---@return table? order
 ---@return central.auth.Failure? failure
 function Renewal:order()
   local source = self._source
-  if self._has_started and self._notifier then
+  if self._notifier then
     self._notifier:signal()
   end
-  self._has_started = true
   local form, failure = self:_form()
   local order
   if not failure and not self._subject then
@@ -256,9 +241,9 @@ end
 --- (boot time), `reread`.
 ---@param more? table
 function Renewal:start(more)
-  self._is_advancing = true
+  self.is_advancing = true
   self:_start(more)
-  self._is_advancing = false
+  self.is_advancing = false
 end
 
 --- Advances it as far as possible without waiting. Returns whether it is done. A fetch without a thread runs in here,
@@ -277,9 +262,9 @@ function Renewal:advance(left, blocks)
     self:start(self._more)
   elseif self._transfer and self._transfer:wait(0, left or 0) then
     local result = self._transfer:finish() -- after an error in there it can be called again
-    self._is_advancing = true
+    self.is_advancing = true
     self:take(result)
-    self._is_advancing = false
+    self.is_advancing = false
   elseif self._is_inline and self.deadline:over() then -- no thread works on it, and no call waits any more
     self:cancel(errors.failure("timeout", "no token in time"))
   end

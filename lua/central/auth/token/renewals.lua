@@ -87,7 +87,7 @@ end
 ---@return central.auth.Renewal?
 function Renewals:under_way()
   local current = self._current
-  if current and (current:is_advancing() or current:advance()) and self._current == current then
+  if current and (current.is_advancing or current:advance()) and self._current == current then
     self._current = nil
   end
   return self._current
@@ -98,7 +98,7 @@ end
 ---@return boolean
 function Renewals:claim(starting)
   local other = self._current
-  if other and other ~= starting and not other.done and not other:is_advancing() then
+  if other and other ~= starting and not other.done and not other.is_advancing then
     return false
   end
   self._current = starting

@@ -128,9 +128,9 @@ end
 
 --- A token is there, or another secret: what failed before is over.
 function TokenSource:succeeded()
-  local failures_before = self:made "failures"
-  if failures_before then
-    failures_before:succeeded()
+  local failures = self:made "failures"
+  if failures then
+    failures:succeeded()
   end
 end
 
@@ -138,11 +138,8 @@ end
 ---@return integer count
 ---@return number left
 function TokenSource:backoff()
-  local failures_before = self:made "failures"
-  if failures_before then
-    return failures_before.count, failures_before:left()
-  end
-  return 0, 0
+  local failures = self:made "failures"
+  return failures and failures.count or 0, failures and failures:left() or 0
 end
 
 --- Takes the token, or else the failure, that records hold.
