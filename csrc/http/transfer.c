@@ -60,15 +60,17 @@ enum { WAKEUP_NEAR = 16 };
 static char version[128];
 static const char *own_bundle; /* where libcurl was built to look for authorities */
 static const char *own_folder;
-static bool has_too_large; /* whether this libcurl knows TOO_LARGE */
+static bool has_too_large;   /* whether this libcurl knows TOO_LARGE */
+static bool keeps_own_trust; /* … and looks into its own place, too, where CAINFO or CAPATH is set to NULL */
 
 /* CURLE_TOO_LARGE and CURLMOPT_QUICK_EXIT, by number: the library may be newer than the headers that this is
  * compiled with. */
-enum { TOO_LARGE = 100, TOO_LARGE_SINCE = 0x080600, MULTI_QUICK_EXIT = 21 };
+enum { TOO_LARGE = 100, TOO_LARGE_SINCE = 0x080600, KEEPS_TRUST_SINCE = 0x081500, MULTI_QUICK_EXIT = 21 };
 
 bool auth_transfer_init(void) {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
     has_too_large = info->version_num >= TOO_LARGE_SINCE;
+    keeps_own_trust = info->version_num >= KEEPS_TRUST_SINCE;
     own_bundle = info->cainfo;
     own_folder = info->capath;
     (void)snprintf(version, sizeof version, "libcurl/%s %s", info->version,
@@ -412,6 +414,25 @@ static bool follow_files(struct auth_transfer *transfer, const struct auth_reque
     return true;
 }
 
+/* These two and nothing else. NULL takes back where libcurl itself would look; where it does not, the file is
+ * one of the folder's, and the folder one that has none. */
+static CURLcode set_trust(CURL *easy, const struct auth_trust *trust) {
+    char found[PATH_MAX];
+    const char *file = trust->file;
+    const char *path = trust->path;
+    CURLcode error = CURLE_OK;
+    if (keeps_own_trust && file == NULL)
+        file = auth_trust_find(path, found) ? found
+                                            : path; /* which can't be read as a file: no server is trusted */
+    if (keeps_own_trust && path == NULL)
+        path = "/dev/null";
+    SET(CURLOPT_CAINFO, file);
+    SET(CURLOPT_CAPATH, path);
+    SET(CURLOPT_PROXY_CAINFO, file);
+    SET(CURLOPT_PROXY_CAPATH, path);
+    return error;
+}
+
 static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_request *request,
                         const struct auth_trust *trust) {
     CURL *easy = transfer->easy;
@@ -420,12 +441,8 @@ static CURLcode set_tls(struct auth_transfer *transfer, const struct auth_reques
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (trust->file != NULL || trust->path != NULL) {
-        SET(CURLOPT_CAINFO, trust->file); /* NULL takes the built-in place back */
-        SET(CURLOPT_CAPATH, trust->path);
-        SET(CURLOPT_PROXY_CAINFO, trust->file);
-        SET(CURLOPT_PROXY_CAPATH, trust->path);
-    }
+    if (error == CURLE_OK && (trust->file != NULL || trust->path != NULL))
+        error = set_trust(easy, trust);
     SET(CURLOPT_CRLFILE, request->crl_file);
     SET(CURLOPT_SSLCERT, request->cert_file);
     SET(CURLOPT_SSLKEY, request->key_file);

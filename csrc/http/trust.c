@@ -6,20 +6,37 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 static const char system_folder[] = "/etc/ssl/certs"; /* Debian, Ubuntu, SUSE, Arch, Alpine, Fedora */
 
-bool auth_trust_hashed(const char *path) {
-    DIR *folder = auth_file_list(AT_FDCWD, path);
+/* Takes the first folder of a list. Returns the rest of the list; NULL: there is none. */
+static const char *take_folder(const char *folders, char folder[PATH_MAX]) {
+    size_t length = strcspn(folders, ":");
+    (void)snprintf(folder, PATH_MAX, "%.*s", (int)length, folders);
+    return folders[length] == ':' ? folders + length + 1 : NULL;
+}
+
+static bool is_hash(const char *name) {
+    return strspn(name, "0123456789abcdef") == 8 && strcmp(name + 8, ".0") == 0;
+}
+
+bool auth_trust_find(const char *folders, char file[PATH_MAX]) {
+    char folder[PATH_MAX];
     bool found = false;
-    if (folder == NULL)
-        return false;
-    for (const struct dirent *entry = readdir(folder); entry != NULL && !found; entry = readdir(folder))
-        found = strspn(entry->d_name, "0123456789abcdef") == 8 && strcmp(entry->d_name + 8, ".0") == 0;
-    closedir(folder);
+    while (folders != NULL && !found) {
+        folders = take_folder(folders, folder);
+        DIR *entries = auth_file_list(AT_FDCWD, folder);
+        const struct dirent *entry = entries != NULL ? readdir(entries) : NULL;
+        while (entry != NULL && !is_hash(entry->d_name))
+            entry = readdir(entries);
+        found = entry != NULL && snprintf(file, PATH_MAX, "%s/%s", folder, entry->d_name) < PATH_MAX;
+        if (entries != NULL)
+            closedir(entries);
+    }
     return found;
 }
 
@@ -45,24 +62,20 @@ uint64_t auth_trust_fingerprint(const char *const *files, size_t count, const ch
         if (files[i] != NULL)
             hash = mix_file(hash + i, files[i]);
     while (folders != NULL) {
-        size_t length = strcspn(folders, ":");
-        if (length < sizeof folder) {
-            memcpy(folder, folders, length);
-            folder[length] = '\0';
-            hash = mix_file(hash, folder);
-        }
-        folders = folders[length] == ':' ? folders + length + 1 : NULL;
+        folders = take_folder(folders, folder);
+        hash = mix_file(hash, folder);
     }
     return hash;
 }
 
 /* A request looks through the folder only after it has changed: that costs as much as half an API call. */
 static bool is_system_folder_hashed(void) {
+    char file[PATH_MAX];
     static atomic_size_t known; /* the fingerprint of the folder when it was found hashed; 0: not yet */
     size_t fingerprint = (size_t)auth_trust_fingerprint(NULL, 0, system_folder);
     if (atomic_load(&known) == fingerprint)
         return true;
-    if (!auth_trust_hashed(system_folder))
+    if (!auth_trust_find(system_folder, file))
         return false;
     atomic_store(&known, fingerprint);
     return true;

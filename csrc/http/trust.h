@@ -2,6 +2,7 @@
 #ifndef AUTH_TRUST_H
 #define AUTH_TRUST_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,8 +18,9 @@ struct auth_trust {
  * request. Both NULL: use libcurl's own. */
 void auth_trust_complete(struct auth_trust *trust);
 
-/* Whether the folder holds at least one certificate under its hash. */
-bool auth_trust_hashed(const char *path);
+/* Finds a certificate under its hash in one of the folders, a list separated by colons. false: there is none.
+ */
+bool auth_trust_find(const char *folders, char file[PATH_MAX]);
 
 /* A number that differs once one of these files was replaced, changed, removed or made, or the link that
  * leads to it was moved; and once one of the folders, a list separated by colons, lost or got an entry. NULL:
