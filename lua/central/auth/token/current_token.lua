@@ -104,11 +104,15 @@ function CurrentToken:_hold(token, raw, origin, unless_expired)
   return true
 end
 
--- A tracker of a token that is not held yet.
-function CurrentToken:_track(token, raw)
+-- The state of a token that is not held, and its remaining life. An expired one is shown by the status.
+function CurrentToken:_state_of(token, raw, origin)
   local other = core.tracker(self._clock)
   self:_begin(other, token, raw)
-  return other
+  local state, remaining = other:state()
+  if state == "expired" then
+    self.expired_record = { tracker = other, sent_boot = raw.sent_boot, origin = origin }
+  end
+  return state, remaining
 end
 
 --- Takes a token that came from the network: "new", or "same" where it is the one held. "expired": it expired before
@@ -120,6 +124,7 @@ end
 function CurrentToken:take(token, raw)
   local usable, _, remaining = self:state()
   local how, warning = token.access_token == self:token() and "same" or "new", nil
+  local had_one = self.adoptions > 0
   local said = token.expires_in and token.expires_in - (self._clock:boot() - raw.sent_boot)
   if usable and how == "same" and not (said and said < remaining) then
     self.id, self.adoptions = self.id or raw.id, self.adoptions + 1 -- the first schedule and record stay
@@ -131,7 +136,7 @@ function CurrentToken:take(token, raw)
   elseif usable and how == "same" then
     warning = "the server returned the token already held"
   end
-  self.replaced, self._had_one = self._had_one or false, true
+  self.replaced = had_one
   return how, warning
 end
 
@@ -148,17 +153,8 @@ function CurrentToken:take_record(raw, since)
     self.id = self.id or raw.id
     return false
   end
-  local other = self:_track(token, raw)
-  local state, remaining = other:state()
-  if state == "expired" then
-    self.expired_record = { tracker = other, sent_boot = raw.sent_boot, origin = "cache" }
-    return false
-  elseif remaining <= select(2, self.tracker:state()) then
-    return false
-  end
-  self:_hold(token, raw, "cache")
-  self._had_one = true
-  return true
+  local state, remaining = self:_state_of(token, raw, "cache")
+  return state ~= "expired" and remaining > select(2, self.tracker:state()) and self:_hold(token, raw, "cache")
 end
 
 --- Takes a ready-made token, unless it has expired. Whether it did.
@@ -166,12 +162,10 @@ end
 ---@param raw central.auth.RawReply
 ---@return boolean
 function CurrentToken:take_ready_made(token, raw)
-  local other = self:_track(token, raw)
-  if other:state() == "expired" then
-    self.expired_record = { tracker = other, sent_boot = raw.sent_boot, origin = "ready-made" }
+  if self:_state_of(token, raw, "ready-made") == "expired" then
     return false
   end
-  self.replaced, self._had_one = self._had_one or false, true
+  self.replaced = self.adoptions > 0
   self:_hold(token, raw, "ready-made")
   self.has_no_end = token.expires_in == nil
   return true
