@@ -8,7 +8,6 @@ local console = util.lazy "central.auth.console"
 local terminal = {}
 
 local SPINNER_DELAY, FRAME = 0.3, 0.1 -- seconds before the spinner is shown, and for each of its frames
-local WAIT_MAX = 3600                 -- seconds
 
 local function is_set(variable)
   local value = os.getenv(variable)
@@ -79,10 +78,6 @@ end
 
 local DOTS, LINES = { "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏" }, { "|", "/", "-", "\\" }
 
-local function draw(frames, turn, text)
-  io.stderr:write("\r", terminal.paint("36", frames[turn % #frames + 1], 2), " ", terminal.plain(text), "\27[K")
-end
-
 --- Waits until a descriptor is readable. On a terminal it shows a spinner after SPINNER_DELAY, and removes the spinner
 --- at the end.
 ---@param options { quiet?: boolean, verbose?: integer } the lines of --verbose show progress, too
@@ -91,13 +86,13 @@ end
 function terminal.wait(options, fd, seconds)
   local is_plain = options.quiet or (options.verbose or 0) > 0 or is_set "CENTRAL_LOG"
   if is_plain or not has_control_sequences(2) or console.wait(fd, math.min(seconds, SPINNER_DELAY)) then
-    return console.wait(fd, math.min(seconds, WAIT_MAX))
+    return console.wait(fd, seconds)
   end
-  local frames = terminal.is_utf8() and DOTS or LINES
+  local frames, turn = terminal.is_utf8() and DOTS or LINES, 0
   local _ <close> = util.defer(function() io.stderr:write "\r\27[K" end)
-  local turn = 0
   repeat
-    draw(frames, turn, "waiting for the server …")
+    local frame = terminal.paint("36", frames[turn % #frames + 1], 2)
+    io.stderr:write("\r", frame, terminal.plain " waiting for the server …", "\27[K")
     turn, seconds = turn + 1, seconds - FRAME
   until console.wait(fd, math.min(seconds, FRAME)) or seconds <= 0
 end

@@ -61,14 +61,10 @@ local function print_exports(server)
   result(table.concat(lines, "\n"))
 end
 
-local function colour_of(status)
-  return status < 300 and "32" or status < 500 and "33" or "31"
-end
-
 local function print_entry(entry)
+  local colour = entry.status < 300 and "32" or entry.status < 500 and "33" or "31"
   io.stderr:write(("%s  %s  %-4s %s  %.0f ms\n"):format(terminal.time_of_day(entry.at),
-    terminal.paint(colour_of(entry.status), ("%d"):format(entry.status), 2), entry.method, errors.printable(entry.path),
-    entry.ms))
+    terminal.paint(colour, ("%d"):format(entry.status), 2), entry.method, errors.printable(entry.path), entry.ms))
 end
 
 local function on_signal(signal, number, server, state)
