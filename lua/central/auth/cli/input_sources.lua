@@ -156,7 +156,6 @@ local function is_endpoint(name, value)
       return true
     end
   end
-  return false
 end
 
 -- Prints the names of ignored values of the file. Fails if one may be the token endpoint, as the secret would then be

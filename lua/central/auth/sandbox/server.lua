@@ -11,7 +11,7 @@ local http_server = require "http.server"
 local http_util = require "http.util"
 local json = require "central.auth.json"
 local pkey = require "openssl.pkey"
-local rand = require "openssl.rand"
+local random_text = require("central.auth.sandbox.resources").random_text
 local ssl_context = require "openssl.ssl.context"
 local x509 = require "openssl.x509"
 
@@ -22,11 +22,6 @@ local BODY_TIMEOUT = 10 -- seconds for a request's headers, and for its body
 local LOG_MAX = 1000    -- requests
 local LIFETIME = 7199   -- seconds of a token, like GreenLake's for Central
 local WORKSPACE_LIFETIME = 899 -- of a token of a workspace or a tenant
-
-local function random_base64url(bytes)
-  local base64 = require("basexx").to_base64(rand.bytes(bytes))
-  return (base64:gsub("[+/=]", { ["+"] = "-", ["/"] = "_", ["="] = "" }))
-end
 
 -- An endpoint is a function of the state and of a request: method, path, query and its fields, headers, HTTP version,
 -- and the function `body`. It returns the reply: status, body and further headers.
@@ -58,7 +53,7 @@ local function issue(state, path, issued_token_type)
     end
   end
   local lifetime = path:find "^/authorization/" and state.workspace_lifetime or state.lifetime
-  local token = ("%s.%s.%s"):format(random_base64url(24), random_base64url(90), random_base64url(32))
+  local token = ("%s.%s.%s"):format(random_text(16), random_text(60), random_text(22))
   state.tokens[token] = now + lifetime
   return {
     access_token = token, token_type = "Bearer", expires_in = math.tointeger(lifetime) or lifetime,
@@ -272,8 +267,8 @@ function server.serve(connection, settings)
   local state = {
     tokens = {}, requests = { token = 0, api = 0 }, log = {}, latency = 0, lifetime = LIFETIME,
     workspace_lifetime = WORKSPACE_LIFETIME,
-    client_id = settings.client_id or resources.random_text(16),
-    client_secret = settings.client_secret or resources.random_text(16),
+    client_id = settings.client_id or random_text(16),
+    client_secret = settings.client_secret or random_text(16),
   }
   admin.run(state, "recover")
   local ok, why = pcall(listen, state, settings)
