@@ -23,11 +23,11 @@ enum { USUAL_COLUMNS = 80, TYPED_MAX = 4096 /* bytes; terminals take no longer l
 static int columns(lua_State *L) {
     int fd = (int)luaL_checkinteger(L, 1);
     struct winsize size = {0};
-    if (isatty(fd) == 0) {
+    if (isatty(fd) == 0)
         lua_pushnil(L);
-        return 1;
-    }
-    lua_pushinteger(L, ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : USUAL_COLUMNS);
+    else
+        lua_pushinteger(L,
+                        ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : USUAL_COLUMNS);
     return 1;
 }
 

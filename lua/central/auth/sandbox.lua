@@ -43,10 +43,8 @@ local sandbox = {}
 local START_MAX = 30 -- seconds that the server may take to start, to answer a command or to stop
 
 local function temporary_folder()
-  local pipe = assert(io.popen("mktemp -d -t central-auth-sandbox.XXXXXXXXXX", "r"))
-  local folder = pipe:read("l")
-  pipe:close()
-  return assert(folder, "mktemp -d failed")
+  local pipe <close> = assert(io.popen "mktemp -d -t central-auth-sandbox.XXXXXXXXXX")
+  return assert(pipe:read "l", "mktemp -d failed")
 end
 
 -- Runs in the new thread, in another Lua state, so it has no upvalues.

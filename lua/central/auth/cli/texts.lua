@@ -80,12 +80,11 @@ end
 --- Iterates over the subcommands in this order: name and description.
 ---@return fun(): string?, central.auth.cli.Command
 function texts.commands()
-  local at = 0
-  return function()
-    at = at + 1
-    local name = texts.command_names[at]
-    return name, name and texts.command(name)
-  end
+  return coroutine.wrap(function()
+    for _, name in ipairs(texts.command_names) do
+      coroutine.yield(name, texts.command(name))
+    end
+  end)
 end
 
 return texts

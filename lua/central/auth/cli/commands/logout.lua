@@ -34,14 +34,6 @@ local function check_exists(name)
   profile.missing(name)
 end
 
-local function forget_profile(options)
-  local ok, why = os.remove(paths.profile(options.profile))
-  if not ok then
-    errors.raise("the profile can't be removed: " .. why, "config")
-  end
-  terminal.note(options, ("The profile %q is removed."):format(options.profile))
-end
-
 --- Removes the shared token, and the profile of --profile.
 ---@param options table
 function logout.run(options)
@@ -55,7 +47,11 @@ function logout.run(options)
   if message then -- a profile with invalid credentials can be removed, too
     terminal.note(options, message)
   end
-  forget_profile(options)
+  local removed, why = os.remove(paths.profile(options.profile))
+  if not removed then
+    errors.raise("the profile can't be removed: " .. why, "config")
+  end
+  terminal.note(options, ("The profile %q is removed."):format(options.profile))
 end
 
 return logout
