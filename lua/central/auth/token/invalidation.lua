@@ -5,7 +5,6 @@ local client_secret = require "central.auth.token.client_secret"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local shared_records = require "central.auth.token.shared_records"
-local request = require "central.auth.token.request"
 local response = require "central.auth.token.response"
 local response_error = require "central.auth.token.response_error"
 
@@ -115,7 +114,7 @@ end
 -- A revocation (RFC 7009, 2.1) as a call of a transfer.
 local function revocation(config, token, secret, assertion)
   local fields = { "token", token, "token_type_hint", "access_token" }
-  local style = request.style_of(config)
+  local style = secret and config.auth_style or "post"
   local authorization = style ~= "post" and core.basic(config.client_id, secret, style == "basic") or nil
   if not authorization then
     add(fields, "client_id", config.client_id)

@@ -153,7 +153,7 @@ function Renewal:_form()
   if self._look_only then
     return nil
   elseif not self._source.subject then
-    return request.client_credentials(self._source.config)
+    return request.form(self._source.config)
   end
   local token, under_way, failure = self._source.subject:token(self._source, self.deadline, not self.waits)
   if under_way then
@@ -164,7 +164,7 @@ function Renewal:_form()
     end
   end
   self.subject_token = token or self.subject_token
-  return token and request.token_exchange(self._source.config, token), failure
+  return token and request.form(self._source.config, token), failure
 end
 
 --- The order of a fetch; nil: there is none yet, or the failure behind says why, or the renewal is done. Other calls

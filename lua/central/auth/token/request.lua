@@ -21,7 +21,18 @@ local function add(fields, name, value)
   end
 end
 
-local function finish(fields, config)
+--- The form of a request, without what authenticates the client: the fetch adds that. With a subject token it is a
+--- token exchange (RFC 8693, 2.1), as GreenLake documents it for tenants.
+---@param config central.auth.Config
+---@param subject_token? string
+---@return string[] form names and values
+function request.form(config, subject_token)
+  local fields = { "grant_type", "client_credentials" }
+  if subject_token then
+    fields[2] = "urn:ietf:params:oauth:grant-type:token-exchange"
+    add(fields, "subject_token", subject_token)
+    add(fields, "subject_token_type", "urn:ietf:params:oauth:token-type:access_token")
+  end
   add(fields, "scope", config.scope)
   add(fields, "audience", config.audience)
   add(fields, "resource", config.resource)
@@ -29,35 +40,6 @@ local function finish(fields, config)
     add(fields, name, config.params[name])
   end
   return fields
-end
-
---- The form of a client-credentials request, without what authenticates the client: the fetch adds that.
----@param config central.auth.Config
----@return string[] form names and values
-function request.client_credentials(config)
-  return finish({ "grant_type", "client_credentials" }, config)
-end
-
---- The form of a token exchange (RFC 8693, 2.1), as GreenLake documents it for tenants.
----@param config central.auth.Config
----@param subject_token string
----@return string[] form names and values
-function request.token_exchange(config, subject_token)
-  return finish({
-    "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange",
-    "subject_token", subject_token,
-    "subject_token_type", "urn:ietf:params:oauth:token-type:access_token",
-  }, config)
-end
-
---- How the client authenticates: `style` of an order.
----@param config central.auth.Config
----@return "post" | "basic" | "basic_raw"
-function request.style_of(config)
-  if not config.secret or config.auth_style == "post" then
-    return "post"
-  end
-  return config.auth_style == "basic" and "basic" or "basic_raw"
 end
 
 -- A function is called here, and for each try, as each needs an assertion of its own. Returns its failure.
@@ -89,7 +71,7 @@ function request.order(source, deadline)
   source.cache:complete(order)
   order.timeout = deadline:left()
   if not config.exchange or config.exchange.authenticate then
-    order.client_id, order.style = config.client_id, request.style_of(config)
+    order.client_id, order.style = config.client_id, config.secret and config.auth_style or "post"
   end
   order.failures, order.good = source:backoff(), current:state() and current.id or nil
   return order

@@ -72,10 +72,8 @@ end
 
 local BEARER = { bearer = true, bearertoken = true }
 
---- Whether the type of a token is one that works here. Some servers send none.
----@param value any
----@return boolean
-function response.is_bearer(value)
+-- Some servers send no type.
+local function is_bearer(value)
   return value == nil or value == cjson.null or type(value) == "string" and BEARER[value:lower()] or false
 end
 
@@ -89,7 +87,7 @@ end
 ---@return central.auth.TokenResponse?
 function response.read(raw)
   local fields = raw.status >= 200 and raw.status < 300 and json.object(raw.body)
-  local token = fields and not is_error(fields.error) and response.is_bearer(fields.token_type) and fields.access_token
+  local token = fields and not is_error(fields.error) and is_bearer(fields.token_type) and fields.access_token
   if type(token) ~= "string" or not core.is_visible(token) then
     return nil
   end
