@@ -13,7 +13,7 @@
 #define TRANSFER_TYPE "central.auth.transfer"
 
 /* What a handle borrows must not be collected before it. */
-enum { CLOCK_SLOT = 1, BUDGET_SLOT = 2, CONNECTION_SLOT = 3, SLOTS = CONNECTION_SLOT };
+enum { CLOCK_SLOT = 1, BUDGET_SLOT, CONNECTION_SLOT, REQUEST_SLOT, SLOTS = REQUEST_SLOT };
 
 struct handle {
     struct auth_session session;
@@ -21,6 +21,7 @@ struct handle {
     struct auth_budget *budget; /* gets that of the fetch when it has ended; NULL: it did, or none */
     bool has_connection;
     struct auth_request connection; /* what all requests have in common; the strings are its table's */
+    struct auth_request request;    /* of the last call, if its table is in the slot; likewise */
 };
 
 static struct handle *check_handle(lua_State *L) {
@@ -114,7 +115,7 @@ static void move(struct auth_secret *to, struct auth_secret *from) {
     }
 }
 
-/* What is sent, but for secrets and the body, and without a time. */
+/* What is sent, but for secrets and the body. */
 static struct auth_request check_request(lua_State *L, const struct handle *handle) {
     luaL_checktype(L, 2, LUA_TTABLE);
     struct auth_request request = handle->has_connection ? handle->connection : check_connection(L, 2);
@@ -122,6 +123,8 @@ static struct auth_request check_request(lua_State *L, const struct handle *hand
     request.method = auth_lua_text_field(L, 2, "method");
     request.headers = auth_lua_text_field(L, 2, "headers");
     request.body_max = (size_t)auth_lua_integer_field(L, 2, "body_max", 0);
+    int64_t timeout_ns = auth_lua_ns_field(L, 2, "timeout");
+    request.timeout_ms = timeout_ns > 0 ? limit_ms(timeout_ns) : INT_MAX;
     return request;
 }
 
@@ -158,32 +161,46 @@ static bool take(struct auth_secret *to, struct bytes bytes) {
     return taken;
 }
 
-/* The time for a call: its `timeout`, or less, until the deadline. */
-static int64_t check_time(lua_State *L, const struct handle *handle) {
-    int64_t most_ns = auth_lua_ns_field(L, 2, "timeout");
-    if (lua_isnoneornil(L, 5))
-        return most_ns;
-    int64_t left_ns = auth_lua_check_ns(L, 5) - auth_clock_boot_ns(handle->clock);
-    return most_ns > 0 && most_ns < left_ns ? most_ns : left_ns;
+/* Many calls send the same as the one before; its table is kept, unless it has a body or a secret. */
+static struct auth_request check_call(lua_State *L, struct handle *handle, struct bytes *body,
+                                      struct bytes *authorization) {
+    bool is_known = lua_getiuservalue(L, 1, REQUEST_SLOT) != LUA_TNIL && lua_rawequal(L, 2, -1);
+    lua_pop(L, 1);
+    if (is_known)
+        return handle->request;
+    struct auth_request request = check_request(L, handle);
+    *body = bytes_field(L, "body");
+    *authorization = secret_field(L, "authorization");
+    if (body->data == NULL && authorization->data == NULL)
+        lua_pushvalue(L, 2);
+    else
+        lua_pushnil(L);
+    lua_setiuservalue(L, 1, REQUEST_SLOT);
+    handle->request = request;
+    return request;
 }
 
 /* transfer:call(request [, notifier [, token [, deadline [, no_repeat]]]]) -> true | nil, why: starts an API
  * call. The request as struct auth_request, `timeout` in seconds, `headers` lines of one text. `body` is a
- * string or a secret, `authorization` a secret; secrets are wiped. A token stands for the header line with
- * it. The deadline is a time of the boot clock. With a notifier it runs on a worker, else in `wait`. */
+ * string or a secret, `authorization` a secret; secrets are wiped. The rest of the table must not be changed.
+ * A token stands for the header line with it. The deadline is a time of the boot clock. With a notifier it
+ * runs on a worker, else in `wait`. */
 static int handle_call(lua_State *L) {
     static const char bearer[] = "Authorization: Bearer ";
     struct handle *handle = check_handle(L);
-    struct auth_request request = check_request(L, handle);
-    struct bytes body = bytes_field(L, "body");
-    struct bytes authorization = secret_field(L, "authorization");
+    struct bytes body = {0};
+    struct bytes authorization = {0};
     struct bytes token = {0};
+    struct auth_request request = check_call(L, handle, &body, &authorization);
     token.data = luaL_optlstring(L, 4, NULL, &token.length);
     struct bytes prefix = {.data = token.data != NULL ? bearer : NULL, .length = sizeof bearer - 1};
     const struct auth_notifier *notifier = check_notifier(L, 3);
     struct auth_session *session = &handle->session;
     luaL_argcheck(L, request.url != NULL, 2, "a request needs a url");
-    request.timeout_ms = limit_ms(check_time(L, handle));
+    if (!lua_isnoneornil(L, 5)) {
+        long left_ms = limit_ms(auth_lua_check_ns(L, 5) - auth_clock_boot_ns(handle->clock));
+        request.timeout_ms = left_ms < request.timeout_ms ? left_ms : request.timeout_ms;
+    }
     request.no_repeat = lua_toboolean(L, 6) != 0;
     if (!prepare(L, handle))
         return fail_to_start(L);

@@ -169,14 +169,8 @@ local function new_request(config, method, target, options)
   return request
 end
 
--- Most calls have no options: what is sent for them is worked out once for each method and target.
-local function known_request(config, method, target)
-  local addresses = known.base_url[config]
-  local address = addresses and addresses.of[target]
-  return address and address.plain[method]
-end
-
---- Returns what is sent. The transfer reads it, too: it must not be changed.
+--- Returns what is sent. The transfer reads it, too: it must not be changed. Most calls have no options: then it is
+--- worked out once for each method and target.
 ---@param config central.auth.Config
 ---@param method string
 ---@param target string
@@ -184,7 +178,9 @@ end
 ---@return table? request
 ---@return string? problem
 function call.prepare(config, method, target, options)
-  local request = not options and known_request(config, method, target)
+  local addresses = not options and known.base_url[config]
+  local address = addresses and addresses.of[target]
+  local request = address and address.plain[method]
   if request then
     return request
   end

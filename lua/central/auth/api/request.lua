@@ -61,13 +61,6 @@ end
 
 -- --- attempts ------------------------------------------------------------------------------------------------------
 
--- A call that is being made: its deadline, what is sent, and what its last attempt was made with.
-local function new_call(source, prepared)
-  return deadlines.new(source.clock, prepared.call_timeout, nil, {
-    request = prepared, attempts = 0, attempts_max = prepared.attempts_max, token = "", sent_boot = 0, seen_resets = 0,
-  })
-end
-
 -- Sends the call with this token. Returns the raw reply, or nil and the failure.
 local function send(source, call, token)
   local attempts = call.attempts + 1
@@ -221,7 +214,10 @@ function request.run(source, method, target, options, context)
   if not prepared then
     return errors.fail("config", ("%s: %s"):format(calls.name(method, target), problem))
   end
-  local call = new_call(source, prepared)
+  local call = deadlines.new(source.clock, prepared.call_timeout, nil, {
+    request = prepared, attempts = 0, attempts_max = prepared.attempts_max, -- and of the last attempt:
+    token = "", sent_boot = 0, seen_resets = 0,
+  })
   if context then
     call.resets, call.is_early = context.resets, context.is_early
   end
