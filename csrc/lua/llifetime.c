@@ -189,11 +189,11 @@ static int all_results(lua_State *L, int status, lua_KContext context) {
     return lua_gettop(L);
 }
 
-/* Upvalues: the tracker and the function `slow`. Without arguments it returns a fresh token itself; otherwise
+/* Upvalues: the tracker and the function `slow`. Without options it returns a fresh token itself; otherwise
  * it calls `slow(...)`, with a continuation, so that `slow` may yield. */
 static int get_token(lua_State *L) {
     struct tracker *tracker = lua_touserdata(L, lua_upvalueindex(1));
-    if (lua_gettop(L) == 0 && is_fresh(tracker)) {
+    if (lua_isnoneornil(L, 1) && is_fresh(tracker)) {
         lua_getiuservalue(L, lua_upvalueindex(1), TOKEN_SLOT);
         return 1;
     }
