@@ -8,19 +8,23 @@ static bool is_unreserved(unsigned char byte) {
            byte == '*' || byte == '-' || byte == '.' || byte == '_';
 }
 
-static bool encode(struct auth_secret *out, const void *bytes, size_t length) {
+static bool escape(struct auth_secret *out, unsigned char byte) {
     static const char digits[] = "0123456789ABCDEF";
+    const char text[3] = {'%', digits[byte >> 4], digits[byte & 15]};
+    return byte == ' ' ? auth_secret_append(out, "+", 1) : auth_secret_append(out, text, sizeof text);
+}
+
+static bool encode(struct auth_secret *out, const void *bytes, size_t length) {
     const unsigned char *in = bytes;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char byte = in[i];
-        char escape[3] = {'%', digits[byte >> 4], digits[byte & 15]};
-        bool ok = is_unreserved(byte) ? auth_secret_append(out, &byte, 1)
-                  : byte == ' '       ? auth_secret_append(out, "+", 1)
-                                      : auth_secret_append(out, escape, sizeof escape);
-        if (!ok)
-            return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < length;) {
+        size_t plain = 0;
+        while (i + plain < length && is_unreserved(in[i + plain]))
+            plain++;
+        ok = plain > 0 ? auth_secret_append(out, in + i, plain) : escape(out, in[i]);
+        i += plain > 0 ? plain : 1;
     }
-    return true;
+    return ok;
 }
 
 bool auth_form_field(struct auth_secret *out, const void *name, size_t name_length, const void *value,
