@@ -32,7 +32,7 @@ describe("a place", function()
     function own:wait() return ended[self.name] or false end
     function own:finish() return self:wait() and { status = 200, body = "reply to " .. self.name } or nil end
     function own.ours() return true end
-    function own.close() end
+    function own:close() ended[self.name] = "closed" end
     return own
   end
 
@@ -156,6 +156,14 @@ describe("a place", function()
     coroutine.close(absent.routine)
     pass(later)
     assert.equal("later", started[LIMIT + 3])
+  end)
+
+  it("ends with the client, and its connection with it", function()
+    local asked = ask "r1"
+    source.closed = true
+    assert.is_true(asked:look())
+    assert.equal("closed", asked.failure.code)
+    assert.equal("closed", ended.r1)
   end)
 
   it("is waited for until the deadline at most", function()

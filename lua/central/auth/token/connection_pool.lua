@@ -103,16 +103,19 @@ function Pool:_wait_for_place(deadline, owner)
     ("%d requests of this client are under way, and none ended in time"):format(MAX_ACTIVE))
 end
 
--- Lets time pass for a request that has not ended. An early one yields once it is sent, and then each second, so that
--- its caller hears Ctrl-C. Returns the seconds for which the transfer may block next.
-function Pool:_rest(notifier, is_early, deadline)
-  if notifier then
-    self._waiter:poll(notifier, deadline:left() + STEP)
-    return 0
-  elseif is_early then
-    coroutine.yield()
+-- Waits for the end of a request that has not ended yet. An early one yields once it is sent, and then each second, so
+-- that its caller hears Ctrl-C. Returns nothing if its owner is closed.
+function Pool:_await(transfer, notifier, call, owner)
+  local came
+  while not came and not owner.closed do
+    if notifier then
+      self._waiter:poll(notifier, call:left() + STEP)
+    elseif call.is_early then
+      coroutine.yield()
+    end
+    came = not owner.closed and transfer:finish(notifier and 0 or STEP)
   end
-  return STEP
+  return came
 end
 
 -- Returns the failure of a request that brought no reply, or nothing, as its owner was closed.
@@ -176,13 +179,11 @@ function Pool:call(request, call, owner)
   elseif self._has_places and next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
-  local came = transfer:finish((notifier or is_early) and 0 or STEP)
-  while not came and not owner.closed do
-    local step = self:_rest(notifier, is_early, call)
-    came = not owner.closed and transfer:finish(step)
-  end
+  local came = transfer:finish((notifier or is_early) and 0 or STEP) or self:_await(transfer, notifier, call, owner)
   if came then
     self._transfers:give_back(transfer)
+  else
+    transfer:close()
   end
   if came and owner.listens then
     owner.events:add_call(request, call, came)
