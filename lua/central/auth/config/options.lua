@@ -86,7 +86,7 @@ function options.names()
 end
 
 ---@class central.auth.Option
----@field types string its Lua types: "boolean or string"
+---@field types string its Lua types: "boolean string"
 ---@field check? string the name of its check
 ---@field parse? string the function of text_value that parses a value of the environment
 ---@field arguments_only boolean
@@ -94,9 +94,9 @@ end
 local known = {} -- options that were asked for
 
 local function parse(row)
-  local types, check, parser = row:match "^([%l ]+):? ?([%l_]*):? ?(%l*)$"
+  local types, check, parser = row:match "^([^:]+):? ?([^:]*):? ?(.*)"
   return {
-    types = types:gsub(" ", " or "), check = check ~= "" and check or nil, parse = parser ~= "" and parser or nil,
+    types = types, check = check ~= "" and check or nil, parse = parser ~= "" and parser or nil,
     arguments_only = types == "function",
   }
 end

@@ -25,7 +25,8 @@ function problems.raise(given)
       name = tostring(name)
       errors.argument_error(("unknown option %q%s"):format(name, errors.suggest(name, options.names())))
     elseif not options.has_type(name, value) then
-      errors.argument_error(("option %s: %s expected, got %s"):format(name, option.types, type(value)))
+      local types = option.types:gsub(" ", " or ")
+      errors.argument_error(("option %s: %s expected, got %s"):format(name, types, type(value)))
     end
   end
 end
