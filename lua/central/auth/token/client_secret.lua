@@ -40,14 +40,6 @@ function client_secret.read(source, seconds)
   return secret, failure
 end
 
---- Wipes what is held of it.
----@param source? central.auth.Source
-function client_secret.wipe(source)
-  if source and source.kind == "value" then
-    source.value:wipe()
-  end
-end
-
 ---@class central.auth.ClientSecret
 ---@field kind? "value" | "function" | "file" | "command" nil: the client has no secret. Only a fetch runs a command
 ---@field assertion_kind? "value" | "function" | "file" | "command" of the option client_assertion
@@ -61,7 +53,7 @@ ClientSecret.__index = ClientSecret
 function client_secret.new(config)
   local origin, assertion = config.secret, config.assertion
   return setmetatable({
-    origin = origin, kind = origin and origin.kind, assertion_kind = assertion and assertion.kind,
+    _config = config, origin = origin, kind = origin and origin.kind, assertion_kind = assertion and assertion.kind,
   }, ClientSecret)
 end
 
@@ -138,7 +130,7 @@ function ClientSecret:replace(secret)
   self._former, self.current = self.current, secret
 end
 
---- Wipes all it holds; nothing is read any more.
+--- Wipes all it holds, and all secrets of the configuration; nothing is read any more.
 function ClientSecret:close()
   self._closed = true
   for _, name in ipairs { "current", "_former" } do
@@ -147,7 +139,12 @@ function ClientSecret:close()
       self[name] = nil
     end
   end
-  client_secret.wipe(self.origin)
+  for _, name in ipairs { "secret", "assertion", "cache_secret", "ready_made" } do
+    local source = self._config[name]
+    if source and source.kind == "value" then
+      source.value:wipe()
+    end
+  end
 end
 
 return client_secret

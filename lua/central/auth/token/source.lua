@@ -296,8 +296,6 @@ function TokenSource:close()
   end
   if not self.parent then
     self.client_secret:close()
-    client_secret.wipe(self.config.cache_secret)
-    client_secret.wipe(self.config.ready_made)
   end
 end
 
