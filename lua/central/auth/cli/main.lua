@@ -38,15 +38,8 @@ local function run(words)
   return table.unpack(results, 2, results.n)
 end
 
--- Returns the exit status for an error. A failure with the code `usage`, which exists only in the command, or whose
--- source is an option of the command line is due to the arguments.
-local function status_of(problem)
-  local is_usage = type(problem) == "table"
-    and (problem.code == "usage" or (problem.detail.source or ""):find "^%-%-")
-  return is_usage and USAGE or FAILED
-end
-
---- Runs the command. A subcommand returns its exit status (nil: 0), or raises a failure.
+--- Runs the command. A subcommand returns its exit status (nil: 0), or raises a failure. The code `usage`, for invalid
+--- arguments, exists only in the command.
 ---@param words string[] the arguments of the command
 ---@return integer status
 function cli.main(words)
@@ -61,7 +54,8 @@ function cli.main(words)
     return INTERRUPTED
   end
   terminal.print_error(tostring(status))
-  return status_of(status)
+  local is_usage = type(status) == "table" and (status.code == "usage" or (status.detail.source or ""):find "^%-%-")
+  return is_usage and USAGE or FAILED
 end
 
 return cli

@@ -59,19 +59,14 @@ local function by_cursor(kind, fields)
   return page
 end
 
-local function by_offset(kind, fields)
-  local offset = integer(fields.offset, 0, 0, kind[3])
-  local page = slice(kind, offset + 1, integer(fields.limit, 10, 1, 100))
-  page.offset = offset
-  return page
-end
-
--- GreenLake's offset of tenants counts pages.
-local function by_page(kind, fields)
-  local offset, limit = integer(fields.offset, 0, 0, kind[3]), integer(fields.limit, 50, 1, 300)
-  local page = slice(kind, offset * limit + 1, limit)
-  page.offset = offset
-  return page
+-- `limit`: items in a page, `most` at most. GreenLake's offset of tenants counts pages.
+local function by_offset(limit, most, counts_pages)
+  return function(kind, fields)
+    local offset, count = integer(fields.offset, 0, 0, kind[3]), integer(fields.limit, limit, 1, most)
+    local page = slice(kind, offset * (counts_pages and count or 1) + 1, count)
+    page.offset = offset
+    return page
+  end
 end
 
 -- For each collection: model, name, number of items, the function that makes an item, and the kind of paging.
@@ -79,8 +74,8 @@ local COLLECTIONS = {
   ["/network-monitoring/v1/aps"] = { "AP-635", "lobby", 12, item = device, page = by_cursor },
   ["/network-monitoring/v1/switches"] = { "CX-6300M", "closet", 4, item = device, page = by_cursor },
   ["/network-monitoring/v1/gateways"] = { "9106", "core", 2, item = device, page = by_cursor },
-  ["/network-config/v1/sites"] = { "site", "site", 25, item = site, page = by_offset },
-  ["/workspaces/v1/msp-tenants"] = { "tenant", "tenant", 7, item = tenant, page = by_page },
+  ["/network-config/v1/sites"] = { "site", "site", 25, item = site, page = by_offset(10, 100) },
+  ["/workspaces/v1/msp-tenants"] = { "tenant", "tenant", 7, item = tenant, page = by_offset(50, 300, true) },
 }
 
 -- --- GreenLake's credentials API -----------------------------------------------------------------------------------
