@@ -68,7 +68,10 @@ end
 ---@return central.auth.Cache
 function cache.new(source)
   local config = source.config
-  local self = setmetatable({ _source = source, _config = config, _clock = source.clock, _seen = {} }, Cache)
+  local self = setmetatable({
+    _source = source, _config = config, _clock = source.clock, _seen = {},
+    _budget = (source.parts.budget or core.budget)(), -- of this process, where no folder keeps one
+  }, Cache)
   local place = config.cache
   if place == false or not config.secret then
     return self
@@ -147,10 +150,10 @@ function Cache:mark_seen(raw)
   return is_new
 end
 
---- Adds to the order of a fetch where its records are shared.
+--- Adds to the order of a fetch where its records are shared, and how many requests it may make.
 ---@param order table
 function Cache:complete(order)
-  order.seen = self._seen
+  order.seen, order.budget = self._seen, self._budget
   self:_note_fault()
   if self._store or self.remote then
     order.identity, order.folder = self:_identify(), self.folder
@@ -181,7 +184,7 @@ end
 ---@return boolean removed
 ---@return boolean allowed
 function Cache:forget(ids, sent_wall, proven)
-  local budget, secret = self._source.budget, self:_secret()
+  local budget, secret = self._budget, self:_secret()
   if not secret or not self._store then
     return false, not sent_wall or budget:may_replace(self._clock, sent_wall, proven or false)
   end

@@ -60,7 +60,7 @@ end
 ---@return central.auth.Failure? failure
 function request.order(source, deadline)
   local config, current = source.config, source.current
-  local order = { url = config.token_url, budget = source.budget }
+  local order = { url = config.token_url }
   local failure = add_assertion(order, config.assertion)
   if source.closed then -- by a function that gives an assertion
     return nil, errors.closed()

@@ -20,7 +20,6 @@ local token_source = {}
 ---@field clock userdata
 ---@field tracker userdata
 ---@field random fun(): number 0 to below 1, for jitter
----@field budget userdata
 ---@field client_secret central.auth.ClientSecret
 ---@field subject central.auth.Subject|false of a tenant: gives the token that is exchanged for its own
 ---@field current central.auth.CurrentToken
@@ -81,8 +80,7 @@ function token_source.new(config, parts)
   local own = parent and parent.parts or parts
   local self = setmetatable({
     config = config, clock = clock, tracker = parts.tracker, parts = own, closed = false,
-    random = own.random or core.random, budget = (own.budget or core.budget)(),
-    client_secret = parent and parent.client_secret or client_secret.new(config),
+    random = own.random or core.random, client_secret = parent and parent.client_secret or client_secret.new(config),
     subject = parent and parent.tenants or false, parent = parent or false,
     listens = (config.on_event or config.log) ~= nil, _has_read_records = false,
   }, metatable)
