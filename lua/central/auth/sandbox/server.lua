@@ -1,5 +1,5 @@
--- The sandbox's server, on lua-http: GreenLake's token endpoint and a few of Central's API calls. Takes commands on a
--- socket. Runs in a separate thread with its own Lua state.
+-- The sandbox's server, on lua-http: GreenLake's token endpoint and a few of Central's API calls. Runs in a separate
+-- thread with its own Lua state, and receives a socket for each command.
 -- SPDX-License-Identifier: MIT
 
 local resources = require "central.auth.sandbox.resources"
@@ -11,9 +11,10 @@ local http_server = require "http.server"
 local http_util = require "http.util"
 local json = require "central.auth.json"
 local pkey = require "openssl.pkey"
-local random_text = require("central.auth.sandbox.resources").random_text
 local ssl_context = require "openssl.ssl.context"
 local x509 = require "openssl.x509"
+
+local random_text = resources.random_text
 
 local server = {}
 
