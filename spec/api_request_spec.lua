@@ -267,6 +267,15 @@ describe("after a 401", function()
     assert.equal("t3", s.client:token())
   end)
 
+  it("a raw 401 is no sign that the host accepts the token", function()
+    local s = client(function(n) return (n == 1 or n == 3) and token("t" .. n, 1000) or api(401) end)
+    for _ = 1, 15 do
+      assert.equal(401, assert(s.client:get("/x", { raw = true })).status)
+    end
+    assert.equal(2 + 2 + 14, s.requests)
+    assert.truthy(select(2, s.client:get "/y"):find("refuses even a token that was just issued", 1, true))
+  end)
+
   describe("of one call among good ones", function()
     -- Tokens t1, t2, …, for as long as they are needed; `answers(request, token)` is what the API says.
     local function with_api(answers)

@@ -122,10 +122,8 @@ local function is_unreadable(prepared, raw, reply)
     or prepared.wants_identity and reply.body ~= "" and response_error.has_encoding(raw))
 end
 
--- Returns the results of a call that succeeded.
-local function succeed(source, call, raw)
-  local reply = response.new(raw, not call.request.raw)
-  unauthorized.succeeded(source, call)
+-- Returns the results of a call whose reply is no failure.
+local function finish(source, call, raw, reply)
   if reply.json == nil and is_unreadable(call.request, raw, reply) then
     call.may_have_acted = true
     return response.unreadable(call, raw, reply, cleaner(source, call))
@@ -150,7 +148,7 @@ local function after_failure(source, call, raw, failure)
       failure and cleaner(source, call)(failure.message) or ("HTTP status %d"):format(raw.status)) })
     return delay
   elseif raw and (prepared.raw or is_deleted(call, raw)) then
-    return nil, succeed(source, call, raw, reply)
+    return nil, finish(source, call, raw, reply)
   elseif raw then
     return nil, response.failure(call, raw, reply, cleaner(source, call), retry_after)
   end
@@ -186,7 +184,8 @@ local function attempt(source, call)
   local raw, failure = send(source, call, token)
   local status = raw and raw.status or 0
   if status >= 200 and status < 300 or status == 304 then
-    return nil, succeed(source, call, raw)
+    unauthorized.succeeded(source, call)
+    return nil, finish(source, call, raw, response.new(raw, not call.request.raw))
   end
   call.may_have_acted = call.may_have_acted or may_have_acted(raw, failure)
   if status == 401 and unauthorized.replace(source, call, token) then
