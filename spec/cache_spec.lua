@@ -232,6 +232,14 @@ describe("the cache #valgrind", function()
       assert.equal("t1", (another { token("t1", 1000) }).client:renew())
     end)
 
+    it("of rate limits, whose end a renewal by force waits for where it has the time", function()
+      another({ { status = 429, body = "", retry_after = 20 } }, { timeout = 5 }).client:token()
+      local late, began = another({ token("t1", 1000) }, { timeout = 30 }), clock:boot()
+      assert.equal("t1", late.client:renew())
+      assert.near(20, clock:boot() - began, 1)
+      assert.equal(1, late.requests)
+    end)
+
     it("until a process succeeds: renew ignores them", function()
       another({ refusal "invalid_client" }).client:token()
       local s = another { token("t1", 1000) }

@@ -1,6 +1,8 @@
 -- The time at which a call must return. Made once per call and passed to everything that waits.
 -- SPDX-License-Identifier: MIT
 
+local MIN_ATTEMPT = 0.1 -- seconds an attempt needs at least: a shorter one would only hide the failure before it
+
 local deadline = {}
 
 ---@class central.auth.Deadline
@@ -25,6 +27,13 @@ end
 function Deadline:left()
   local left = self.at - self._clock:boot()
   return left > 0 and left or 0
+end
+
+--- Whether an attempt that begins at this boot time may end before the deadline.
+---@param at number
+---@return boolean
+function Deadline:allows(at)
+  return at + MIN_ATTEMPT < self.at
 end
 
 ---@return boolean

@@ -7,7 +7,6 @@ local errors = lazy "central.auth.errors"
 local response_error = lazy "central.auth.token.response_error"
 
 local DEADLINE_SLACK = 0.05 -- seconds: a fetch that ends at the same deadline says better why
-local MIN_ATTEMPT = 0.1     -- seconds an attempt needs at least
 local SIGNAL_POLL = 1       -- seconds: Ctrl-C reaches Lua at least so often
 local RESET_POLL = 0.02     -- seconds between checks whether a reset of the credential has ended
 local TRIES = 4             -- with an assertion that a function gives for each
@@ -49,19 +48,20 @@ end
 function Call:_begin_by_force()
   local source = self._source
   local current, renewals, failures = source.current, source.renewals, source.failures
-  source:advance_renewal()
+  local renewal = renewals:under_way()
   if current.adoptions ~= self._adoptions and current:can_be_returned() then
     return nil
   end
   self._adoptions = current.adoptions -- what was taken meanwhile is expired or invalidated by now
-  local renewal, not_before = renewals:under_way(), failures.not_before
   if renewal then
-    renewal:join(self.deadline, not_before)
+    renewal:join(self.deadline, failures.not_before)
     return renewal
-  elseif not_before > self.deadline.at then
-    return nil, failures:remembered()
   end
-  self.not_before = not_before > source.clock:boot() and not_before or nil
+  local not_before, failure = failures:pass_over(self.deadline)
+  if failure then
+    return nil, failure
+  end
+  self.not_before = not_before
   failures:reread_if_due()
   return renewals:start(self)
 end
@@ -102,7 +102,7 @@ function Call:_may_retry()
     return source.failures:reread_if_due()
   elseif source.client_secret.assertion_kind == "function" and response_error.transient(code, detail) then
     self._tries, self.not_before = self._tries + 1, source.failures.next_try
-    return self._tries <= TRIES and self.not_before + MIN_ATTEMPT < self.deadline.at
+    return self._tries <= TRIES and self.deadline:allows(self.not_before)
   end
   return false
 end

@@ -175,6 +175,18 @@ function Failures:secret_after_refusal(used, is_late)
   return self:_reread() and "changed" or "unchanged"
 end
 
+--- When a renewal by force may make its request (boot time): it passes over the failure before, but not a Retry-After;
+--- nil and that failure where there is no time left then.
+---@param deadline central.auth.Deadline
+---@return number? not_before
+---@return central.auth.Failure? failure
+function Failures:pass_over(deadline)
+  if deadline:allows(self.not_before) then
+    return self.not_before
+  end
+  return nil, self:remembered()
+end
+
 -- --- calls during a pause ------------------------------------------------------------------------------------------
 
 --- A renewal to wait for, where the secret may be another one by now, or where it is time to read what other

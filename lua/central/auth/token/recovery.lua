@@ -5,8 +5,7 @@
 local errors = require "central.auth.errors"
 local response_error = require "central.auth.token.response_error"
 
-local MIN_ATTEMPT = 0.1 -- seconds an attempt needs at least: a shorter one would only hide the failure before it
-local BUSY_PAUSE = 1    -- seconds until the next check for a token that another process is requesting, with jitter
+local BUSY_PAUSE = 1 -- seconds until the next check for a token that another process is requesting, with jitter
 
 local recovery = {}
 
@@ -41,7 +40,7 @@ function Recovery:_end_or_try_again(failure)
   local source, renewal = self._source, self._renewal
   local next_try = source.failures.next_try
   if renewal.waits and renewal.tries > 0 and response_error.transient(failure.code, failure.detail)
-    and source.client_secret.assertion_kind ~= "function" and next_try + MIN_ATTEMPT < renewal.deadline.at then
+    and source.client_secret.assertion_kind ~= "function" and renewal.deadline:allows(next_try) then
     source:note("retry", { code = failure.code, message = failure.message })
     return { not_before = next_try }
   end
@@ -84,15 +83,17 @@ function Recovery:reply(result)
   return self:_end_or_try_again(failure)
 end
 
--- A renewal by force passes over a failure from before, but not a Retry-After. If the secret was refused, it may be
--- another one by now.
+-- A renewal by force goes on after a failure from before. A function that gives the secret is called by the call that
+-- waits: see call.lua.
 function Recovery:_pass_over()
-  local failures = self._source.failures
-  if failures.not_before + MIN_ATTEMPT > self._renewal.deadline.at then
-    return nil, failures:remembered()
+  local source = self._source
+  local not_before, failure = source.failures:pass_over(self._renewal.deadline)
+  if failure then
+    return nil, failure
+  elseif source.client_secret.kind ~= "function" then
+    source.failures:reread_if_due()
   end
-  failures:reread_if_due()
-  return { not_before = failures.not_before }
+  return { not_before = not_before }
 end
 
 --- After another process's failure. One that came while this renewal waited is its own, however long ago; one from
