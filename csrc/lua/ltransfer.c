@@ -22,6 +22,7 @@ struct handle {
     bool has_connection;
     struct auth_request connection; /* what all requests have in common; the strings are its table's */
     struct auth_request request;    /* of the last call, if its table is in the slot; likewise */
+    bool is_brief;                  /* its reply comes without times */
 };
 
 static struct handle *check_handle(lua_State *L) {
@@ -171,20 +172,22 @@ static struct auth_request check_call(lua_State *L, struct handle *handle, struc
     struct auth_request request = check_request(L, handle);
     *body = bytes_field(L, "body");
     *authorization = secret_field(L, "authorization");
+    bool is_brief = auth_lua_flag_field(L, 2, "is_brief");
     if (body->data == NULL && authorization->data == NULL)
         lua_pushvalue(L, 2);
     else
         lua_pushnil(L);
     lua_setiuservalue(L, 1, REQUEST_SLOT);
     handle->request = request;
+    handle->is_brief = is_brief;
     return request;
 }
 
 /* transfer:call(request [, notifier [, token [, deadline [, no_repeat]]]]) -> true | nil, why: starts an API
  * call. The request as struct auth_request, `timeout` in seconds, `headers` lines of one text. `body` is a
- * string or a secret, `authorization` a secret; secrets are wiped. The rest of the table must not be changed.
- * A token stands for the header line with it. The deadline is a time of the boot clock. With a notifier it
- * runs on a worker, else in `wait`. */
+ * string or a secret, `authorization` a secret; secrets are wiped. `is_brief`: its reply comes without times,
+ * unless it has no date. The rest of the table must not be changed. A token stands for the header line with
+ * it. The deadline is a time of the boot clock. With a notifier it runs on a worker, else in `wait`. */
 static int handle_call(lua_State *L) {
     static const char bearer[] = "Authorization: Bearer ";
     struct handle *handle = check_handle(L);
@@ -378,12 +381,15 @@ static int handle_notify(lua_State *L) {
 
 /* --- results --- */
 
-static void push_reply(lua_State *L, const struct auth_reply *reply) {
+static void push_reply(lua_State *L, const struct auth_reply *reply, bool is_brief) {
     lua_createtable(L, 0, 8); /* as many as most replies to API calls have */
     auth_lua_set_integer(L, "status", reply->status);
-    auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
-    auth_lua_set_seconds(L, "received_boot", reply->received.boot_ns);
-    auth_lua_set_seconds(L, "received_wall", reply->received.wall_ns);
+    if (!is_brief) {
+        auth_lua_set_seconds(L, "sent_boot", reply->sent.boot_ns);
+        auth_lua_set_seconds(L, "received_boot", reply->received.boot_ns);
+    }
+    if (!is_brief || reply->date_s < 0)
+        auth_lua_set_seconds(L, "received_wall", reply->received.wall_ns);
     if (reply->date_s >= 0)
         auth_lua_set_integer(L, "date", reply->date_s);
     if (reply->retry_after_s >= 0)
@@ -402,9 +408,9 @@ static void push_reply(lua_State *L, const struct auth_reply *reply) {
 }
 
 /* A raw reply, or why there is none. */
-static void push_outcome(lua_State *L, const struct auth_reply *reply) {
+static void push_outcome(lua_State *L, const struct auth_reply *reply, bool is_brief) {
     if (reply->failure == AUTH_TRANSFER_OK) {
-        push_reply(L, reply);
+        push_reply(L, reply, is_brief);
         auth_lua_set_text(L, "trace", (const char *)reply->trace.data);
         return;
     }
@@ -423,7 +429,7 @@ static void push_outcome(lua_State *L, const struct auth_reply *reply) {
 static void set_attempts(lua_State *L, const struct auth_fetch_result *result) {
     lua_createtable(L, (int)result->count, 0);
     for (size_t i = 0; i < result->count; i++) {
-        push_outcome(L, &result->attempts[i].reply);
+        push_outcome(L, &result->attempts[i].reply, false);
         auth_lua_set_seconds(L, "sent_wall", result->attempts[i].reply.sent.wall_ns);
         if (result->attempts[i].id != 0)
             auth_lua_set_integer(L, "id", (int64_t)result->attempts[i].id);
@@ -514,7 +520,7 @@ static int handle_finish(lua_State *L) {
     else if (result != NULL)
         push_result(L, result);
     else
-        push_outcome(L, reply);
+        push_outcome(L, reply, handle->is_brief);
     auth_session_discard(session);
     return lacks_memory ? auth_lua_no_memory(L) : 1;
 }

@@ -162,6 +162,7 @@ local function new_request(config, method, target, options)
     origin = address.origin, host = address.host, base = address.base, headers = lines, body = body,
     body_max = BODY_MAX, is_once = not call.IDEMPOTENT[method], raw = options.raw, attempts_max = attempts_max,
     call_timeout = timeout, timeout = try_timeout, wants_identity = wants_identity,
+    is_brief = not (config.on_event or config.log), -- which tell how long it took
   }
   if options == NONE then
     address.plain[method] = request
