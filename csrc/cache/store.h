@@ -50,7 +50,8 @@ struct auth_store_kind {
     enum auth_store_result (*put)(struct auth_store *store, const char *name, const struct auth_secret *bytes,
                                   struct auth_store_call *call);
 
-    /* Renames the record in one step, in place of one that is there. Its age stays. */
+    /* Renames the record, in place of one that is there; at each instant it has one of the names, or both.
+     * Its age stays. */
     enum auth_store_result (*move)(struct auth_store *store, const char *from, const char *to,
                                    struct auth_store_call *call);
 

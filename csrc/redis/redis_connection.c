@@ -260,11 +260,10 @@ static enum auth_store_result exchange(struct auth_redis_connection *connection,
             connection->failed = true;
             return fail(call, NO_MEMORY);
         }
-    for (bool first = true; progress == GOES_ON; first = false) {
+    free_replies(connection);
+    while (progress == GOES_ON) {
         if (!auth_gate_enter())
             return fail(call, "the process exits");
-        if (first)
-            free_replies(connection);
         progress = advance(connection, count);
         if (progress == BROKEN) {
             call->why = fault(connection);
@@ -333,6 +332,7 @@ enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *
                                                   struct auth_store_call *call) {
     struct auth_store_call limited = {.deadline =
                                           auth_deadline_within(&call->deadline, connection->limit_ns)};
+    limited.deadline.pause_at_ns = 0; /* nobody could go on with the connection */
     enum auth_store_result result = exchange_or_reconnect(connection, commands, count, &limited);
     call->why = limited.why;
     return result;

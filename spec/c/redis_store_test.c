@@ -555,6 +555,18 @@ static void waits_no_longer_than_its_limit_or_the_deadline(void **state) {
         }
 }
 
+/* A fetch could go on with its request, but no call could go on with this connection. */
+static void waits_on_where_a_fetch_would_pause(void **state) {
+    (void)state;
+    struct server server = serve(":-2\r\n$-1\r\n", 0);
+    struct auth_store *store = store_of(server, LONG_MS);
+    struct auth_deadline deadline = in_ms(LONG_MS);
+    deadline.pause_at_ns = auth_clock_boot_ns(&real_time) - MS;
+    assert_int_equal(get_until(store, deadline), AUTH_STORE_ABSENT);
+    free_store(store);
+    stop(server);
+}
+
 static int64_t cancelled_ms;
 
 static void *cancel_later(void *data) {
@@ -1082,6 +1094,7 @@ int main(void) {
         cmocka_unit_test(closes_without_a_reset),
         cmocka_unit_test(survives_a_connection_that_broke),
         cmocka_unit_test(waits_no_longer_than_its_limit_or_the_deadline),
+        cmocka_unit_test(waits_on_where_a_fetch_would_pause),
         cmocka_unit_test(returns_at_once_when_it_is_cancelled),
         cmocka_unit_test(holds_no_fork_up_while_it_waits),
         cmocka_unit_test(tries_each_address_of_a_name),
