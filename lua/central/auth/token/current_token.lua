@@ -71,19 +71,17 @@ function CurrentToken:token()
   return self.tracker:token()
 end
 
--- The place of a token among those that were invalidated; nil: it was not.
-function CurrentToken:_invalidated_at(token)
+--- Whether a token was invalidated. With `forgets` it counts as that no longer.
+---@param token string
+---@param forgets? boolean
+---@return boolean
+function CurrentToken:is_invalidated(token, forgets)
   for i, other in ipairs(self._invalidated) do
     if token == other then
-      return i
+      return not forgets or table.remove(self._invalidated, i) ~= nil
     end
   end
-end
-
--- Whether a token was invalidated, which it counts as no longer.
-function CurrentToken:_was_invalidated(token)
-  local at = self:_invalidated_at(token)
-  return at ~= nil and table.remove(self._invalidated, at) ~= nil
+  return false
 end
 
 function CurrentToken:_begin(tracker, token, raw, unless_expired)
@@ -131,7 +129,7 @@ function CurrentToken:take(token, raw)
   elseif not self:_hold(token, raw, "network", usable and how == "new") then
     return "expired", "the new token had expired when its reply was read"
   end
-  if self:_was_invalidated(token.access_token) then
+  if self:is_invalidated(token.access_token, true) then
     warning = "the server returned the token that was just invalidated"
   elseif usable and how == "same" then
     warning = "the server returned the token already held"
@@ -147,7 +145,7 @@ end
 ---@return boolean
 function CurrentToken:take_record(raw, since)
   local token = raw and (not since or raw.sent_boot > since) and response.read(raw)
-  if not token or self:_invalidated_at(token.access_token) then
+  if not token or self:is_invalidated(token.access_token) then
     return false
   elseif token.access_token == self:token() then
     self.id = self.id or raw.id
@@ -171,18 +169,11 @@ function CurrentToken:take_ready_made(token, raw)
   return true
 end
 
---- Whether this token was invalidated.
----@param token string
----@return boolean
-function CurrentToken:is_invalidated(token)
-  return self:_invalidated_at(token) ~= nil
-end
-
 --- Takes no such token from a record again, only from the server. Returns whether it was the one held.
 ---@param token string
 ---@return boolean
 function CurrentToken:invalidate(token)
-  self:_was_invalidated(token) -- it is listed once
+  self:is_invalidated(token, true) -- it is listed once
   table.insert(self._invalidated, 1, token)
   self._invalidated[INVALIDATED_MAX + 1] = nil
   if self:token() ~= token then
