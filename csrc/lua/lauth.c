@@ -30,7 +30,7 @@ struct auth_secret *auth_lua_new_secret(lua_State *L) {
 
 struct auth_lua_store *auth_lua_new_store(lua_State *L) {
     struct auth_lua_store *box = auth_lua_new(L, AUTH_STORE_TYPE, sizeof *box, 0);
-    box->bytes.plain = box->key.plain = true; /* they are there for the time of a call */
+    box->key.plain = box->last.plain = box->token.plain = true; /* they are there for the time of a call */
     return box;
 }
 

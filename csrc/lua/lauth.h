@@ -31,9 +31,10 @@ struct auth_lua_notifier {
 
 struct auth_lua_store {
     struct auth_store *store; /* NULL: closed, or moved into a fetch */
-    struct auth_secret bytes; /* during a read; both keep their memory */
-    struct auth_secret key;   /* during a call, likewise the name */
+    struct auth_secret key;   /* during a call, likewise the name, … */
     char name[AUTH_SEAL_NAME_LENGTH + 1];
+    struct auth_secret last; /* … and the bytes of both records during a read; all keep their memory */
+    struct auth_secret token;
 };
 
 #define AUTH_LUA_WAIT_NS AUTH_NS_PER_S /* the longest wait of one call, so that Lua hears Ctrl-C */

@@ -64,15 +64,14 @@ static int secret_problem(lua_State *L) {
 /* read_secret({ kind = "file" | "command", value = path or command line }, seconds) -> secret | nil, the
  * problem, to follow the name of its option. Blocks for that time at most. */
 static int read_secret(lua_State *L) {
-    static const struct auth_clock clock = {.boot_shift_ns = 0};
     char problem[AUTH_SECRET_PROBLEM_MAX];
     const char *kind = auth_lua_text_field(L, 1, "kind");
     const char *text = auth_lua_text_field(L, 1, "value");
     bool is_file = kind != NULL && strcmp(kind, "file") == 0;
     bool is_command = kind != NULL && strcmp(kind, "command") == 0;
     luaL_argcheck(L, (is_file || is_command) && text != NULL, 1, "a file or a command expected");
-    struct auth_deadline deadline = {.clock = &clock,
-                                     .at_ns = auth_clock_boot_ns(&clock) + auth_lua_check_ns(L, 2)};
+    struct auth_deadline deadline = {.clock = &auth_clock_real,
+                                     .at_ns = auth_clock_boot_ns(&auth_clock_real) + auth_lua_check_ns(L, 2)};
     struct auth_secret *secret = auth_lua_new_secret(L);
     struct auth_secret_source source = {.kind = is_file ? AUTH_SECRET_FILE : AUTH_SECRET_COMMAND,
                                         .text = (char *)text};

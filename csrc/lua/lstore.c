@@ -33,22 +33,33 @@ static struct auth_records check_records(lua_State *L, struct auth_lua_store *bo
     return records;
 }
 
+static bool read_record(struct auth_records *records, enum auth_record_kind kind, struct auth_record *record,
+                        struct auth_secret *bytes) {
+    auth_secret_empty(bytes); /* of a read that failed half-way, too */
+    return auth_records_read(records, kind, record, bytes) == AUTH_STORE_OK;
+}
+
+static void push_record(lua_State *L, bool found, const struct auth_record *record,
+                        struct auth_secret *bytes) {
+    if (found)
+        auth_lua_push_record(L, record);
+    else
+        lua_pushnil(L);
+    auth_secret_empty(bytes);
+}
+
 /* store:read(clock, secret, identity) -> raw reply of the token record | nil, raw reply of the last record |
  * nil, why | nil. Reads the last record first: it may become the other one meanwhile */
 static int store_read(lua_State *L) {
     struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
+    struct auth_record last;
+    struct auth_record token;
     struct auth_records records = check_records(L, box);
-    for (int kind = AUTH_RECORD_LAST; kind >= AUTH_RECORD_TOKEN; kind--) {
-        struct auth_record record = {0};
-        auth_secret_empty(&box->bytes); /* of a read that failed half-way, too */
-        if (auth_records_read(&records, (enum auth_record_kind)kind, &record, &box->bytes) == AUTH_STORE_OK)
-            auth_lua_push_record(L, &record);
-        else
-            lua_pushnil(L);
-    }
-    auth_secret_empty(&box->bytes);
-    auth_secret_empty(&box->key);
-    lua_insert(L, -2);
+    bool has_last = read_record(&records, AUTH_RECORD_LAST, &last, &box->last);
+    bool has_token = read_record(&records, AUTH_RECORD_TOKEN, &token, &box->token);
+    auth_secret_empty(&box->key); /* before Lua may raise */
+    push_record(L, has_token, &token, &box->token);
+    push_record(L, has_last, &last, &box->last);
     lua_pushstring(L, records.call.why); /* nil for NULL */
     return 3;
 }
@@ -92,7 +103,8 @@ static int store_close(lua_State *L) {
     struct auth_store *store = box->store;
     box->store = NULL;
     auth_secret_wipe(&box->key);
-    auth_secret_wipe(&box->bytes);
+    auth_secret_wipe(&box->last);
+    auth_secret_wipe(&box->token);
     if (store != NULL)
         store->kind->free(store);
     return 0;

@@ -54,7 +54,8 @@ static struct auth_request check_connection(lua_State *L, int index) {
  * requests reaches the server, else each says so; a table that must not be changed any more. */
 static int new_transfer(lua_State *L) {
     const struct auth_clock *clock = luaL_checkudata(L, 1, AUTH_CLOCK_TYPE);
-    bool has_connection = !lua_isnoneornil(L, 2);
+    lua_settop(L, 2);
+    bool has_connection = !lua_isnil(L, 2);
     struct auth_request connection = has_connection ? check_connection(L, 2) : (struct auth_request){0};
     struct handle *handle = auth_lua_new(L, TRANSFER_TYPE, sizeof *handle, SLOTS);
     handle->clock = clock;
