@@ -188,6 +188,12 @@ describe("central-auth api", function()
     end
   end)
 
+  it("checks header fields before it reads the body", function()
+    local _, errors, status = home:run("api /x --input /no/such/file -H 'Host: x'")
+    assert.equal(2, status)
+    assert.matches("%-%-header: Host is set by central%-auth", errors)
+  end)
+
   it("prints status and header fields before the body, and no token", function()
     local output = prints(APS .. " -i --query limit=1")
     local head, body = output:match "^(.-)\n\n(.*)$"

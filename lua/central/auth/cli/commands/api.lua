@@ -85,7 +85,7 @@ end
 -- Adds a header field to the library's options of the call, of which Content-Type is one.
 local function add_header(call, name, value)
   local is_type = name:lower() == "content-type"
-  local problem = is_type and not call.body and "Content-Type is set, but there is no body"
+  local problem = is_type and not call.content_type and "Content-Type is set, but there is no body"
     or not is_type and calls.header_problem(name, value)
   if problem then
     errors.raise("--header: " .. problem, "usage")
@@ -103,14 +103,14 @@ local function call_of(options)
   for _, pair in ipairs(options.query) do
     util.add(call.query, table.unpack(pair))
   end
+  call.content_type = (has_fields(options) or options.input) and "application/json" or nil
+  for _, pair in ipairs(options.header) do
+    add_header(call, table.unpack(pair))
+  end
   if options.input then
     call.body = fields.read(options.input)
   elseif has_fields(options) then
     call.body = fields.json(options.raw_field, options.field)
-  end
-  call.content_type = call.body and "application/json" or nil
-  for _, pair in ipairs(options.header) do
-    add_header(call, table.unpack(pair))
   end
   return call
 end
