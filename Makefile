@@ -75,10 +75,6 @@ $(BUILD)/obj/modules.h: .ci/precompile.lua $(MODULES:%=lua/%) $(HELP) | versions
 	@mkdir -p $(@D)
 	@$(LUA) $^ >$@.new && mv $@.new $@
 
-# The name of libcurl that http.so is linked to.
-$(BUILD)/obj/lua/lcore.o: | $(BUILD)/central/auth/http.so
-$(BUILD)/obj/lua/lcore.o: private CPPFLAGS += -DLIBCURL='"$(shell readelf -d $(BUILD)/central/auth/http.so | sed -n 's/.*\[\(libcurl[^]]*\)\].*/\1/p')"'
-
 $(BUILD)/obj/lua/lmodules.o: $(BUILD)/obj/modules.h
 $(BUILD)/obj/lua/lmodules.o: CPPFLAGS += -I$(BUILD)/obj
 

@@ -35,22 +35,19 @@ static int variables(lua_State *L) {
     return 1;
 }
 
-/* load_libcurl(): loads libcurl as a program does that is linked with it: its thirty libraries look for their
- * symbols in each other alone, and bind a function when it is first called, unless they insist (-z now). By
- * `require "central.auth.http"` alone they would look in its other libraries, too, and bind all functions at
- * once, a tenth of the work for a first token. That reports what is wrong. */
-static int load_libcurl(lua_State *L) {
-    (void)L;
-#ifdef LIBCURL /* the name that central.auth.http is linked to */
-    (void)dlopen(LIBCURL, RTLD_LAZY | RTLD_LOCAL);
-#endif
+/* load_lazily(path): loads a shared object. Its libraries bind a function when it is first called, as they do
+ * for a program that is linked with them, unless they insist (-z now). `require` alone would make all of
+ * libcurl's thirty libraries bind at once, a tenth of the work for a first token; it reports what is wrong
+ * with the object. */
+static int load_lazily(lua_State *L) {
+    (void)dlopen(auth_lua_check_text(L, 1), RTLD_LAZY | RTLD_LOCAL);
     return 0;
 }
 
 int luaopen_central_auth_core(lua_State *L) {
     static const luaL_Reg functions[] = {{"fill_standard", fill_standard},
                                          {"variables", variables},
-                                         {"load_libcurl", load_libcurl},
+                                         {"load_lazily", load_lazily},
                                          {NULL, NULL}};
     luaL_checkversion(L);
     if (!auth_secret_init())

@@ -26,7 +26,10 @@ end
 
 -- It can't be loaded once the program has changed its root, or while no descriptor is left.
 local function load()
-  core.load_libcurl()
+  local path = package.searchpath("central.auth.http", package.cpath)
+  if path then
+    core.load_lazily(path)
+  end
   local ok, http = pcall(require, "central.auth.http")
   if ok then
     return http.transfer
