@@ -82,6 +82,17 @@ describe("a locale with a decimal comma", function()
     end)
   end
 
+  it("ends no number behind the comma after it", function()
+    assert.equal("2 5 7199\n", (child.run([[
+      local json = require "central.auth.json"
+      assert(json.decode "[1,5]"[2] == 5)
+      assert(os.setlocale "de_DE.UTF-8")
+      local list = json.decode "[1,5]"
+      local reply = json.decode '{"expires_in":7199,"access_token":"t"}'
+      print(("%d %d %d"):format(#list, list[2], reply and reply.expires_in or 0))
+    ]], { LOCPATH = folder, HOME = folder })))
+  end)
+
   it("sends no number wrong where the point has several bytes", function()
     local said, status = process.run("localedef -i ps_AF -f UTF-8 " .. process.quote(folder .. "/ps_AF.UTF-8"))
     assert(status == 0, said)

@@ -40,9 +40,7 @@ end
 ---@param text string
 ---@return any
 function json.decode(text)
-  if text:find(".", 1, true) then
-    update_decimal_point()
-  end
+  update_decimal_point()
   if not core.is_utf8(text) then
     if text:find("\0", 1, true) then -- lua-cjson takes it for the end
       return nil
