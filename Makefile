@@ -257,8 +257,8 @@ check-asan: deps-test .build/asan/bin/lua5.4 ## all tests but those of foreign p
 # and not through memory of threads (use_tls), where it crashes if a thread is just ending.
 .build/asan/bin/lua5.4 .build/torture/bin/lua5.4: Makefile
 	@mkdir -p $(@D)
-	@printf '#!/bin/sh\ncase "$$*" in *busted*) leaks=1 ;; *) leaks=0 ;; esac\n%s exec %s --preload %s %s "$$@"\n' \
-	  'ASAN_OPTIONS=detect_leaks=$$leaks LSAN_OPTIONS=use_tls=0:print_suppressions=0:suppressions=$(CURDIR)/.ci/leaks' \
+	@printf '#!/bin/sh\ncase "$$*" in *busted*) leaks=1 ;; *) leaks=0 ;; esac\nASAN_OPTIONS=detect_leaks=$$leaks LSAN_OPTIONS="use_tls=0:print_suppressions=0:suppressions=\047%s\047" exec %s --preload %s %s "$$@"\n' \
+	  '$(CURDIR)/.ci/leaks' \
 	  $(wildcard /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1) \
 	  $(shell $(CC) -print-file-name=libasan.so) $(shell command -v $(LUA)) >$@
 	@chmod 755 $@
