@@ -11,10 +11,6 @@
 static struct auth_clock movable;
 static struct auth_notifier cancel;
 
-static int64_t real_ns(void) {
-    return auth_clock_boot_ns(&(struct auth_clock){0});
-}
-
 static struct auth_deadline in_ns(int64_t left_ns) {
     auth_notifier_clear(&cancel);
     return (struct auth_deadline){
@@ -101,9 +97,9 @@ static void polls_until_the_deadline(void **state) {
     assert_int_equal(pipe(quiet), 0);
     struct auth_deadline deadline = in_ns(INT64_C(10) * MS);
     struct pollfd end = {.fd = quiet[0], .events = POLLIN};
-    int64_t before = real_ns();
+    int64_t before = now_ns();
     assert_false(auth_deadline_poll(&deadline, &end, 1));
-    int64_t took = real_ns() - before;
+    int64_t took = now_ns() - before;
     assert_true(took >= 10 * MS && took < 5 * AUTH_NS_PER_S);
     assert_true(auth_deadline_is_over(&deadline));
     close(quiet[0]);
@@ -125,7 +121,7 @@ static void ends_its_waits_when_another_thread_cancels(void **state) {
         struct auth_deadline deadline = in_ns(60 * AUTH_NS_PER_S);
         assert_int_equal(pipe(ready), 0);
         struct pollfd end = {.fd = ready[0], .events = POLLIN};
-        int64_t before = real_ns();
+        int64_t before = now_ns();
         assert_int_equal(pthread_create(&thread, NULL, cancels_soon, NULL), 0);
         if (which == 0) {
             assert_false(auth_deadline_poll(&deadline, NULL, 0));
@@ -136,7 +132,7 @@ static void ends_its_waits_when_another_thread_cancels(void **state) {
             while (auth_deadline_poll(&deadline, &end, 1))
                 continue;
         }
-        assert_true(real_ns() - before < 5 * AUTH_NS_PER_S);
+        assert_true(now_ns() - before < 5 * AUTH_NS_PER_S);
         pthread_join(thread, NULL);
         assert_true(auth_deadline_is_cancelled(&deadline));
         assert_true(auth_deadline_is_over(&deadline));
@@ -149,16 +145,16 @@ static void ends_its_waits_when_another_thread_cancels(void **state) {
 static void sleeps_to_its_end(void **state) {
     (void)state;
     struct auth_deadline deadline = in_ns(10 * AUTH_NS_PER_S);
-    int64_t before = real_ns();
+    int64_t before = now_ns();
     assert_true(auth_deadline_sleep(&deadline, 10 * MS));
-    int64_t took = real_ns() - before;
+    int64_t took = now_ns() - before;
     assert_true(took >= 10 * MS && took < 5 * AUTH_NS_PER_S);
     assert_true(auth_deadline_sleep(&deadline, 0));
     assert_true(auth_deadline_sleep(&deadline, -1));
     deadline = in_ns(10 * MS);
-    before = real_ns();
+    before = now_ns();
     assert_false(auth_deadline_sleep(&deadline, 60 * AUTH_NS_PER_S));
-    took = real_ns() - before;
+    took = now_ns() - before;
     assert_true(took >= 10 * MS && took < 5 * AUTH_NS_PER_S);
     assert_false(auth_deadline_sleep(&deadline, 0)); /* it is over */
 }
@@ -175,12 +171,12 @@ static void polls_until_a_signal_of_the_system_and_sleeps_on(void **state) {
     struct pollfd end = {.fd = cancel.fd, .events = POLLIN};
     assert_int_equal(sigaction(SIGALRM, &action, &former), 0);
     assert_int_equal(ualarm(5000, 5000), 0);
-    int64_t before = real_ns();
+    int64_t before = now_ns();
     assert_false(auth_deadline_poll(&deadline, &end, 1));
-    assert_true(real_ns() - before < 5 * AUTH_NS_PER_S);
-    before = real_ns();
+    assert_true(now_ns() - before < 5 * AUTH_NS_PER_S);
+    before = now_ns();
     assert_true(auth_deadline_sleep(&deadline, INT64_C(30) * MS));
-    assert_true(real_ns() - before >= INT64_C(30) * MS);
+    assert_true(now_ns() - before >= INT64_C(30) * MS);
     (void)ualarm(0, 0);
     assert_int_equal(sigaction(SIGALRM, &former, NULL), 0);
 }

@@ -17,13 +17,12 @@
 
 enum { MOMENT_NS = 50 * MS };
 
-static const struct auth_clock wall = {0};
 static struct auth_notifier cancel;
 static char folder[] = "/tmp/central-auth-XXXXXX";
 static char path[64]; /* of a file in it */
 
 static struct auth_deadline in_ns(int64_t left_ns) {
-    return (struct auth_deadline){.clock = &wall, .at_ns = now_ns() + left_ns, .cancel = &cancel};
+    return (struct auth_deadline){.clock = &auth_clock_real, .at_ns = now_ns() + left_ns, .cancel = &cancel};
 }
 
 /* "" where the secret is `expected`, else the problem. The last one stays. */

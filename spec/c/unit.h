@@ -39,7 +39,7 @@
     } while (0)
 
 static inline int64_t now_ns(void) {
-    return auth_clock_boot_ns(&(struct auth_clock){0});
+    return auth_clock_boot_ns(&auth_clock_real);
 }
 
 /* How many there are in the folder: /proc/self/fd for descriptors, /proc/self/task for threads. */

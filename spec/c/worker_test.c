@@ -18,7 +18,6 @@
 enum { MOMENT_NS = 2 * MS, NAME_BYTES = 16 };
 
 static const int64_t farewell_ns = AUTH_NS_PER_S / 4;
-static const struct auth_clock wall = {0};
 static struct auth_notifier done;
 
 /* What a worker of these tests works with. */
@@ -54,7 +53,7 @@ static struct work *new_work(void) {
     struct work *work = calloc(1, sizeof *work);
     assert_true(work != NULL && auth_notifier_open(&work->cancel));
     work->deadline = (struct auth_deadline){
-        .clock = &wall, .at_ns = now_ns() + 60 * AUTH_NS_PER_S, .cancel = &work->cancel};
+        .clock = &auth_clock_real, .at_ns = now_ns() + 60 * AUTH_NS_PER_S, .cancel = &work->cancel};
     atomic_fetch_add(&works, 1);
     return work;
 }
