@@ -133,7 +133,7 @@ function errors.unpack(failure)
   return nil, failure.message, failure.code, failure.detail
 end
 
---- Raises a failure that cannot be returned, as in an iterator.
+--- Raises a failure, which public functions return by `catch`; an iterator raises it in the program.
 ---@param message string
 ---@param code central.auth.Code
 ---@param detail? central.auth.Detail
