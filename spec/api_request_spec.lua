@@ -325,6 +325,18 @@ describe("after a 401", function()
       assert.equal(2, s.tokens)
     end)
 
+    it("the call that succeeded last is not among those that are forgotten", function()
+      local dead = 0
+      local s = with_api(function(_, path, n) return n > dead and path ~= "/forbidden" end)
+      assert.equal("api", select(3, s.client:get "/forbidden")) -- without proof no more is replaced for a minute
+      for n = 1, 63 do
+        assert(s.client:get("/other" .. n))
+      end
+      assert(s.client:get "/polled?limit=1")
+      dead = s.tokens
+      assert(s.client:get "/polled?limit=1")
+    end)
+
     it("a young token that the same call succeeded with before is replaced", function()
       local dead = 0
       local s = with_api(function(_, path, n) return n > dead and path ~= "/forbidden" end)

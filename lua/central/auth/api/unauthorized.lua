@@ -53,8 +53,8 @@ function unauthorized.succeeded(source, call)
   accepted.latest_url, accepted.latest_method = request.url, request.method
   local key, path_key = keys_of(request)
   accepted.origins[request.origin] = true
-  remember(accepted, key)
   remember(accepted, path_key)
+  remember(accepted, key) -- last: it may be the one for which the others are forgotten
 end
 
 -- While this client resets its own credential, refused tokens are expected; the next token is issued after the reset.
