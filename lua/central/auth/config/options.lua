@@ -23,6 +23,7 @@ function plain.url(value)
   return port == "" or port and tonumber(port) >= 1 and tonumber(port) <= 65535
 end
 
+-- Not where validate might find a gateway of classic Central, or removes the slash at the end.
 function plain.base_url(value)
   return plain.url(value) and not value:lower():find "api[g-]" and not value:find "/$"
 end

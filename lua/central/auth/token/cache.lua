@@ -5,9 +5,17 @@
 local core = require "central.auth.core"
 local paths = require "central.auth.config.paths"
 
+local SECRET_MIN = 16 -- bytes: a shorter secret could be guessed from a record (see csrc/cache/seal.h)
 local SEEN_MAX = 8 -- ids of records: of two in each of two stores, and some that they have replaced
 
 local cache = {}
+
+--- Whether records are sealed with this secret.
+---@param secret userdata
+---@return boolean
+function cache.can_seal(secret)
+  return secret:length() >= SECRET_MIN
+end
 
 ---@class central.auth.Cache
 ---@field folder? string of the machine's records
@@ -17,8 +25,6 @@ local cache = {}
 ---@field lock_problem? string
 local Cache = {}
 Cache.__index = Cache
-
-Cache.SECRET_MIN = 16 -- bytes: records are not sealed with a shorter secret (see csrc/cache/seal.h)
 
 -- All that tells this token from another, but for the secret.
 local IDENTITY = { "token_url", "client_id", "auth_style", "cert_file", "scope", "audience", "resource", "params",
@@ -92,7 +98,7 @@ end
 -- The secret that seals the records; nil where it is not known yet, or too short.
 function Cache:_secret()
   local secret = (self._store or self.remote) and self._source.client_secret.current
-  return secret and secret:length() >= self.SECRET_MIN and secret or nil
+  return secret and cache.can_seal(secret) and secret or nil
 end
 
 --- Whether the records of other machines may be read now.

@@ -1,6 +1,7 @@
 -- The doctor's checks of credentials: where they are set, and whether files are protected from other users.
 -- SPDX-License-Identifier: MIT
 
+local cache = require "central.auth.token.cache"
 local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
@@ -9,7 +10,6 @@ local session = require "central.auth.cli.session"
 local paths = require "central.auth.config.paths"
 local status = require "central.auth.token.status"
 
-local SECRET_MIN = 16      -- bytes of a secret that can be an encryption key
 local COMMAND_TIMEOUT = 10 -- seconds
 
 -- Reports the problem of a file, which may end with the command to run.
@@ -58,7 +58,7 @@ local function secret(source, report)
   local value <close>, failure = client_secret.read(source, COMMAND_TIMEOUT)
   if not value then
     report("bad", "secret", failure.message, "see " .. source.name .. " in the manual")
-  elseif value:length() < SECRET_MIN then
+  elseif not cache.can_seal(value) then
     report("note", "secret", ("it can be read (%s from %s), %d bytes"):format(source.name, source.from, value:length()),
       "under 16 bytes a secret cannot encrypt a shared token: each process gets its own")
   else
