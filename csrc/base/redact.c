@@ -8,7 +8,7 @@
 
 enum {
     CODE_LENGTH = 3, /* of a percent code: %2F */
-    WORK_MAX = 64    /* comparisons for each byte of text and needle */
+    WORK_MAX = 16    /* comparisons for each byte of text and needle; commonly three or four */
 };
 
 static const char hidden[] = "[redacted]";

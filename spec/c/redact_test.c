@@ -112,7 +112,7 @@ static void takes_linear_time(void **state) {
     check(before, needle, "[redacted]");
     memset(needle, 'a', SIZE - 1);
     check(before, needle, "[redacted]");
-    assert_true(cpu_s() - start < 5);
+    assert_true(cpu_s() - start < 5 || getenv("UNDER_VALGRIND") != NULL);
 }
 
 static void sees_past_a_nul(void **state) {
