@@ -51,7 +51,7 @@ describe("central-auth sandbox", function()
   it("obeys signals, and ends without leaving a file", function()
     local server = start "--quiet"
     local options = { client_id = server.client_id, client_secret = server.client_secret,
-      token_url = server.token_url, ca_file = server.ca_file, cache = false, timeout = 2 }
+      token_url = server.token_url, ca_file = server.ca_file, cache = false, timeout = 8 }
     local client <close> = assert(auth.new(options))
     local header = "-H 'Authorization: " .. assert(client:header()) .. "'"
     local function signal(name)
