@@ -173,13 +173,14 @@ static enum auth_store_result take_lock(int at, const char *name, int *lock, con
     struct stat info;
     auth_descriptor_withhold(fd);
     enum auth_store_result result = check_file(fd, &info, why);
+    bool may_sweep = result == AUTH_STORE_OK && is_sweep_due(&info);
     if (result == AUTH_STORE_OK && flock(fd, LOCK_EX | LOCK_NB) != 0)
         result = errno == EWOULDBLOCK ? AUTH_STORE_BUSY : refuse(why, strerror(errno));
     if (result == AUTH_STORE_OK)
         *lock = fd;
     else
         auth_descriptor_close(fd);
-    if (result == AUTH_STORE_OK && is_sweep_due(&info))
+    if (may_sweep && result != AUTH_STORE_BUSY) /* also where there are no locks */
         auth_file_sweep(at, "", is_dead);
     return result;
 }

@@ -4,10 +4,13 @@
 #include "base/file.h"
 #include "cache/folder_store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +19,14 @@ static char root[] = "/tmp/central-auth-XXXXXX";
 static char folder[64];
 static struct auth_store *store;
 static struct auth_store_call call;
+
+/* As on a file system that has none. */
+static bool has_no_locks;
+
+int flock(int fd, int operation) {
+    errno = ENOLCK;
+    return has_no_locks ? -1 : (int)syscall(SYS_flock, fd, operation);
+}
 
 static const char *at(const char *name) {
     static char path[256];
@@ -331,6 +342,16 @@ static void sweeps_the_dead_and_keeps_locks_and_folders(void **state) {
     assert_int_equal(result_of(OLD ".token"), AUTH_STORE_ABSENT);
 }
 
+static void sweeps_where_there_are_no_locks(void **state) {
+    (void)state;
+    struct auth_lock held;
+    put_aged(OLD ".token", AUTH_FOLDER_DEAD_S + 60);
+    has_no_locks = true;
+    assert_int_equal(lock("a.lock", &held), AUTH_STORE_ERROR);
+    has_no_locks = false;
+    assert_int_equal(result_of(OLD ".token"), AUTH_STORE_ABSENT);
+}
+
 static void keeps_records_until_they_are_dead(void **state) {
     (void)state;
     put_aged(OLD ".token", AUTH_FOLDER_DEAD_S - 60);
@@ -394,6 +415,7 @@ int main(void) {
         TEST(dies_with_its_holder_though_a_child_lives_on),
         TEST(hands_notes_to_the_next_holder),
         TEST(sweeps_the_dead_and_keeps_locks_and_folders),
+        TEST(sweeps_where_there_are_no_locks),
         TEST(keeps_records_until_they_are_dead),
         TEST(keeps_its_lock_when_the_process_forks),
         TEST(leaves_no_descriptor_open),
