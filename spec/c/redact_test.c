@@ -3,6 +3,7 @@
 
 #include "base/redact.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 static void check(const char *before, const char *needle, const char *after) {
