@@ -24,6 +24,11 @@ describe("central.auth.core #valgrind", function()
       assert.has_error(function() return #secret end)
     end)
 
+    it("seals records from sixteen bytes on", function()
+      assert.is_false(core.secret(("x"):rep(15)):can_seal())
+      assert.is_true(core.secret(("x"):rep(16)):can_seal())
+    end)
+
     it("compares and is wiped any number of times", function()
       local secret <close> = core.secret "hush"
       assert.is_true(secret:equal(core.secret "hush"))

@@ -4,6 +4,7 @@
 #include "base/form.h"
 #include "base/redact.h"
 #include "base/utf8.h"
+#include "cache/seal.h"
 #include "fetch/secret_source.h"
 #include "lua/lauth.h"
 
@@ -28,6 +29,12 @@ static int to_string(lua_State *L) {
 
 static int length(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)check_secret(L, 1)->length);
+    return 1;
+}
+
+/* secret:can_seal() -> whether records are sealed with it: see cache/seal.h */
+static int can_seal(lua_State *L) {
+    lua_pushboolean(L, check_secret(L, 1)->length >= AUTH_SEAL_SECRET_MIN);
     return 1;
 }
 
@@ -241,8 +248,9 @@ static int is_visible(lua_State *L) {
 
 void auth_lua_open_secret(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"length", length}, {"reveal", reveal}, {"equal", equal},          {"wipe", wipe},
-        {"__gc", wipe},     {"__close", wipe},  {"__tostring", to_string}, {NULL, NULL}};
+        {"length", length}, {"can_seal", can_seal}, {"reveal", reveal}, {"equal", equal},
+        {"wipe", wipe},     {"__gc", wipe},         {"__close", wipe},  {"__tostring", to_string},
+        {NULL, NULL}};
     static const luaL_Reg functions[] = {{"secret", from_string},
                                          {"secret_problem", secret_problem},
                                          {"read_secret", read_secret},

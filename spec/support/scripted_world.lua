@@ -152,7 +152,7 @@ function World:name_of(secret, identity)
   local names = self.names[secret] or {}
   self.names[secret] = names
   if not names[identity] then
-    names[identity] = secret:length() >= 16 and secret:reveal() .. identity or nil
+    names[identity] = secret:can_seal() and secret:reveal() .. identity or nil
   end
   return names[identity]
 end

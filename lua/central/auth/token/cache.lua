@@ -5,17 +5,9 @@
 local core = require "central.auth.core"
 local paths = require "central.auth.config.paths"
 
-local SECRET_MIN = 16 -- bytes: a shorter secret could be guessed from a record (see csrc/cache/seal.h)
 local SEEN_MAX = 8 -- ids of records: of two in each of two stores, and some that they have replaced
 
 local cache = {}
-
---- Whether records are sealed with this secret.
----@param secret userdata
----@return boolean
-function cache.can_seal(secret)
-  return secret:length() >= SECRET_MIN
-end
 
 ---@class central.auth.Cache
 ---@field folder? string of the machine's records
@@ -98,7 +90,7 @@ end
 -- The secret that seals the records; nil where it is not known yet, or too short.
 function Cache:_secret()
   local secret = (self._store or self.remote) and self._source.client_secret.current
-  return secret and cache.can_seal(secret) and secret or nil
+  return secret and secret:can_seal() and secret or nil
 end
 
 --- Whether the records of other machines may be read now.

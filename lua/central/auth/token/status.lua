@@ -1,8 +1,6 @@
 -- What people may know about a client: a table without secrets that prints readably.
 -- SPDX-License-Identifier: MIT
 
-local can_seal = require("central.auth.token.cache").can_seal
-
 ---@class central.auth.Status
 ---@field state "fresh" | "stale" | "expired" | "none" | "closed" stale: usable, and due for renewal
 ---@field expires_in? number seconds until the token expires; nil for a ready-made one that does not say
@@ -72,7 +70,7 @@ local function why_unshared(source)
       or "without a client secret there is nothing to seal it with"
   elseif cache.no_folder and not cache.remote then
     return cache.no_folder
-  elseif secret and not can_seal(secret) then
+  elseif secret and not secret:can_seal() then
     return "a client secret under 16 bytes is too short to seal it with"
   end
 end

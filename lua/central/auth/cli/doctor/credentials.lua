@@ -1,7 +1,6 @@
 -- The doctor's checks of credentials: where they are set, and whether files are protected from other users.
 -- SPDX-License-Identifier: MIT
 
-local cache = require "central.auth.token.cache"
 local config = require "central.auth.config.resolve"
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
@@ -58,7 +57,7 @@ local function secret(source, report)
   local value <close>, failure = client_secret.read(source, COMMAND_TIMEOUT)
   if not value then
     report("bad", "secret", failure.message, "see " .. source.name .. " in the manual")
-  elseif not cache.can_seal(value) then
+  elseif not value:can_seal() then
     report("note", "secret", ("it can be read (%s from %s), %d bytes"):format(source.name, source.from, value:length()),
       "under 16 bytes a secret cannot encrypt a shared token: each process gets its own")
   else
