@@ -18,8 +18,8 @@ struct auth_secret {
     unsigned char *data; /* NULL while nothing was ever appended */
     size_t length;
     size_t capacity; /* bytes usable, the NUL not counted */
-    bool plain; /* set while empty: in memory of malloc, zeroed all the same; for what is large and no secret,
-                   or is a secret only while a function works in it */
+    bool plain; /* in memory of malloc, zeroed like the rest: for large data that is no secret, and for what
+                   is secret but needed during one call only. Set it while the secret is empty */
 };
 
 /* Must be called before any other function here; safe to call again, from any thread. false: no

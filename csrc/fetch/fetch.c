@@ -155,8 +155,8 @@ static bool read_new_record(struct fetch *fetch, enum auth_side side, enum auth_
 }
 
 /* Reads the records of one store into the result, those that the caller does not know. Whether there is one.
- * NAME.last comes first: it may become NAME.token meanwhile. If it brought the token that the caller holds,
- * the other one is older. */
+ * NAME.last is read first: another process may rename it to NAME.token in between. If it brought the token
+ * that the caller holds, NAME.token is older and is not read. */
 static bool read_new_records(struct fetch *fetch, enum auth_side side) {
     uint64_t good = fetch->order->good;
     bool last = read_new_record(fetch, side, AUTH_RECORD_LAST);

@@ -49,7 +49,7 @@ static void push_record(lua_State *L, bool found, const struct auth_record *reco
 }
 
 /* store:read(clock, secret, identity) -> raw reply of the token record | nil, raw reply of the last record |
- * nil, why | nil. Reads the last record first: it may become the other one meanwhile */
+ * nil, why | nil. Reads NAME.last first: another process may rename it to NAME.token in between */
 static int store_read(lua_State *L) {
     struct auth_lua_store *box = luaL_checkudata(L, 1, AUTH_STORE_TYPE);
     struct auth_record last;

@@ -332,7 +332,7 @@ enum auth_store_result auth_redis_connection_call(struct auth_redis_connection *
                                                   struct auth_store_call *call) {
     struct auth_store_call limited = {.deadline =
                                           auth_deadline_within(&call->deadline, connection->limit_ns)};
-    limited.deadline.pause_at_ns = 0; /* nobody could go on with the connection */
+    limited.deadline.pause_at_ns = 0; /* connecting that paused could not be continued */
     enum auth_store_result result = exchange_or_reconnect(connection, commands, count, &limited);
     call->why = limited.why;
     return result;

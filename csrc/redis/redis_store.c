@@ -100,7 +100,7 @@ static enum auth_store_result remove_record(struct auth_store *store, const char
 }
 
 /* Without RENAME and EVAL, which its user may not be allowed. If another process has removed the record
- * meanwhile, the copy is removed, too. */
+ * in between, the copy is removed, too. */
 static enum auth_store_result move(struct auth_store *store, const char *from, const char *to,
                                    struct auth_store_call *call) {
     struct auth_secret bytes = {0};

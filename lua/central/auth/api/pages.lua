@@ -164,7 +164,7 @@ local function resume_early(walk, ...)
   walk.early_reply = ok and reply or nil
 end
 
--- Sends the request of the next page, whose reply is read later: the server works on it meanwhile.
+-- Sends the request for the next page now. Its reply is read later, so that server and program work at the same time.
 local function send_early(walk)
   walk.early = coroutine.create(walk.begin)
   resume_early(walk, walk.target or walk.path, walk.options)

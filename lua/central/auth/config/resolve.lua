@@ -231,7 +231,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function config.resolve(given)
-  local ok, result = pcall(resolve, given)
+  local ok, result = pcall(resolve, given) -- as errors.catch does; a start without a failure need not load that module
   if ok then
     return result
   end

@@ -128,7 +128,7 @@ local function failure_of(came)
   return failure
 end
 
--- What a request holds while it is on its way; not that of a caller who blocks, as no other begins meanwhile.
+-- The place of a request that is under way. A caller that blocks needs none: no other request begins before it returns.
 local Place = {}
 
 -- Makes room for who waits for it.

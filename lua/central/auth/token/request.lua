@@ -42,7 +42,8 @@ function request.form(config, subject_token)
   return fields
 end
 
--- A function is called here, and for each try, as each needs an assertion of its own. Returns its failure.
+-- Adds the assertion. If a function gives it, each request needs a new one: the function is called here, and the fetch
+-- makes one request. Returns the failure of the function.
 local function add_assertion(order, assertion)
   order.assertion = assertion
   if assertion and assertion.kind == "function" then
