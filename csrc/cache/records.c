@@ -66,19 +66,17 @@ static uint64_t new_id(void) {
 
 enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
                                           struct auth_record *record) {
-    struct auth_secret own = {0};
-    struct auth_secret *bytes = records->scratch != NULL ? records->scratch : &own;
+    struct auth_secret bytes = {.plain = true}; /* sealed, but for a moment */
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
     enum auth_store_result result = AUTH_STORE_ERROR;
     auth_clock_boot_id(record->boot_id);
     record->id = record->id != 0 ? record->id : new_id();
-    if (auth_seal_encrypt(bytes, record, records->key, records->name))
-        result = store->kind->put(store, name.text, bytes, &records->call);
+    if (auth_seal_encrypt(&bytes, record, records->key, records->name))
+        result = store->kind->put(store, name.text, &bytes, &records->call);
     else
         records->call.why = "the reply is too large, or memory is short";
-    auth_secret_empty(bytes);
-    auth_secret_wipe(&own);
+    auth_secret_wipe(&bytes);
     return result;
 }
 

@@ -16,7 +16,6 @@ struct auth_records {
     const char *name; /* of the identity: see auth_seal_derive */
     const struct auth_clock *clock;
     struct auth_store_call call; /* for each call: its deadline, and then what is wrong */
-    struct auth_secret *scratch; /* empty, to work in: it keeps its memory. NULL: there is none */
     uint64_t last_id;            /* of NAME.last when it was last read here; 0: of none */
 };
 

@@ -42,7 +42,7 @@ struct fetch {
     struct auth_fetch_result *result;
     struct auth_deadline deadline;
     struct auth_stores stores;
-    struct auth_secret body; /* of the request */
+    size_t form_length; /* of the order's form; what authenticates the client comes behind */
     struct auth_secret authorization;
     bool began;
     bool pauses;
@@ -78,11 +78,6 @@ static int64_t smaller(int64_t a, int64_t b) {
 /* Between half of it and one and a half. */
 static int64_t jittered(const struct fetch *fetch, int64_t duration_ns) {
     return (int64_t)((double)duration_ns * (0.5 + random_fraction(fetch)));
-}
-
-static bool copy(struct auth_secret *to, const struct auth_secret *from) {
-    auth_secret_empty(to);
-    return from->length == 0 || auth_secret_append(to, from->data, from->length);
 }
 
 /* --- 1. the client secret --- */
@@ -323,29 +318,30 @@ static bool add_field(struct auth_secret *form, const char *name, const void *va
 /* Names the client and authenticates it: by an assertion, a header, or the secret in the form. */
 static bool add_client(struct fetch *fetch) {
     static const char type[] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-    const struct auth_fetch_order *order = fetch->order;
+    struct auth_fetch_order *order = fetch->order;
+    struct auth_secret *form = &order->form;
     const struct auth_secret *secret = &fetch->result->secret;
     const struct auth_secret *assertion = &fetch->result->assertion;
     size_t id_length = strlen(order->client_id);
     if (assertion->length > 0)
-        return add_field(&fetch->body, "client_id", order->client_id, id_length) &&
-               add_field(&fetch->body, "client_assertion_type", type, sizeof type - 1) &&
-               add_field(&fetch->body, "client_assertion", assertion->data, assertion->length);
+        return add_field(form, "client_id", order->client_id, id_length) &&
+               add_field(form, "client_assertion_type", type, sizeof type - 1) &&
+               add_field(form, "client_assertion", assertion->data, assertion->length);
     if (secret->length > 0 && order->style != AUTH_FETCH_POST)
         return auth_form_basic(&fetch->authorization, order->client_id, id_length, secret->data,
                                secret->length, order->style == AUTH_FETCH_BASIC);
-    return add_field(&fetch->body, "client_id", order->client_id, id_length) &&
-           (secret->length == 0 || add_field(&fetch->body, "client_secret", secret->data, secret->length));
+    return add_field(form, "client_id", order->client_id, id_length) &&
+           (secret->length == 0 || add_field(form, "client_secret", secret->data, secret->length));
 }
 
 static bool write_request(struct fetch *fetch) {
-    const struct auth_fetch_order *order = fetch->order;
+    struct auth_fetch_order *order = fetch->order;
+    auth_secret_truncate(&order->form, fetch->form_length);
     auth_secret_empty(&fetch->authorization);
     if (order->client_id != NULL && order->assertion.kind != AUTH_SECRET_NONE &&
         !read_source(fetch, &order->assertion, "client_assertion", &fetch->result->assertion))
         return false;
-    bool ok = copy(&fetch->body, &order->form) && (order->client_id == NULL || add_client(fetch));
-    return ok || end(fetch, AUTH_FETCH_MEMORY);
+    return order->client_id == NULL || add_client(fetch) || end(fetch, AUTH_FETCH_MEMORY);
 }
 
 static bool prepare_request(struct fetch *fetch) {
@@ -355,14 +351,24 @@ static bool prepare_request(struct fetch *fetch) {
 }
 
 /* Sends it, or goes on with it. The reply is the transfer's, until the next one. NULL: it pauses. */
-static const struct auth_reply *perform(struct fetch *fetch) {
+static struct auth_reply *perform(struct fetch *fetch) {
     struct auth_request *request = &fetch->order->request;
-    request->body = &fetch->body;
+    request->body = &fetch->order->form;
     request->authorization = fetch->authorization.length > 0 ? &fetch->authorization : NULL;
-    const struct auth_reply *reply =
+    struct auth_reply *reply =
         fetch->order->perform(fetch->order->transfer, fetch->is_sent ? NULL : request, &fetch->deadline);
     fetch->pauses = fetch->is_sent = reply == NULL;
     return reply;
+}
+
+/* But for its headers; the transfer gets the memory of an attempt before, which is empty. */
+static void take_reply(struct auth_fetch_attempt *attempt, struct auth_reply *reply) {
+    struct auth_secret body = attempt->reply.body;
+    struct auth_secret trace = attempt->reply.trace;
+    attempt->reply = *reply;
+    attempt->reply.headers = (struct auth_secret){0};
+    reply->body = body;
+    reply->trace = trace;
 }
 
 /* Whatever it says: its readers judge it. */
@@ -386,22 +392,16 @@ static bool make_request(struct fetch *fetch) {
     struct auth_fetch_attempt *attempt = &result->attempts[result->count];
     if (!fetch->is_sent && !prepare_request(fetch))
         return false;
-    const struct auth_reply *reply = perform(fetch);
+    struct auth_reply *reply = perform(fetch);
     if (reply == NULL)
         return false;
     if (reply->failure != AUTH_TRANSFER_OK && auth_deadline_is_cancelled(&fetch->deadline))
         return end(fetch, AUTH_FETCH_CANCELLED);
-    struct auth_secret body = attempt->reply.body; /* both are empty, but have memory of a fetch before */
-    struct auth_secret trace = attempt->reply.trace;
-    attempt->reply = *reply;
-    attempt->reply.headers = (struct auth_secret){0};
-    attempt->reply.body = body;
-    attempt->reply.trace = trace;
-    if (reply->failure == AUTH_TRANSFER_MEMORY || !copy(&attempt->reply.body, &reply->body) ||
-        !copy(&attempt->reply.trace, &reply->trace))
+    if (reply->failure == AUTH_TRANSFER_MEMORY)
         return end(fetch, AUTH_FETCH_MEMORY);
+    take_reply(attempt, reply);
     result->count++;
-    if (reply->failure == AUTH_TRANSFER_OK)
+    if (attempt->reply.failure == AUTH_TRANSFER_OK)
         write_reply(fetch, attempt);
     return true;
 }
@@ -460,6 +460,7 @@ static bool open_stores(struct fetch *fetch) {
 
 static bool begin(struct fetch *fetch) {
     fetch->began = true;
+    fetch->form_length = fetch->order->form.length;
     bool proceeds = get_secret(fetch) && open_stores(fetch);
     if (proceeds)
         remove_invalidated(fetch);
@@ -478,7 +479,7 @@ static void run(struct fetch *fetch) {
 static void finish(struct fetch *fetch) {
     struct auth_fetch_result *result = fetch->result;
     auth_stores_close(&fetch->stores);
-    auth_secret_empty(&fetch->body);
+    auth_secret_empty(&fetch->order->form);
     auth_secret_empty(&fetch->authorization);
     if (strcmp(result->lock_problem, result->local_problem) == 0)
         result->lock_problem[0] = '\0'; /* it is the folder's */
@@ -527,10 +528,8 @@ static const size_t secrets[] = {offsetof(struct fetch, visible.order.form),
                                  offsetof(struct fetch, visible.order.identity),
                                  offsetof(struct fetch, visible.result.secret),
                                  offsetof(struct fetch, visible.result.assertion),
-                                 offsetof(struct fetch, body),
                                  offsetof(struct fetch, authorization),
                                  offsetof(struct fetch, stores.key),
-                                 offsetof(struct fetch, stores.scratch),
                                  BODY(0),
                                  TRACE(0),
                                  BODY(1),

@@ -68,9 +68,10 @@ struct auth_fetch_order {
     int64_t deadline_ns;   /* boot clock */
     struct auth_clock clock;
     /* Makes the request: auth_transfer_perform, with its transfer; units script it. A slow server is
-     * given its time, until the deadline of the fetch. NULL: it pauses. */
-    const struct auth_reply *(*perform)(struct auth_transfer *transfer, const struct auth_request *request,
-                                        const struct auth_deadline *deadline);
+     * given its time, until the deadline of the fetch. The fetch takes the body and the trace out of the
+     * reply. NULL: it pauses. */
+    struct auth_reply *(*perform)(struct auth_transfer *transfer, const struct auth_request *request,
+                                  const struct auth_deadline *deadline);
     struct auth_transfer *transfer;
     double (*random)(void); /* 0 to below 1; NULL: of the system */
     bool (*sleep)(const struct auth_deadline *deadline, int64_t duration_ns); /* NULL: auth_deadline_sleep */

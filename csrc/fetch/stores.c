@@ -188,11 +188,8 @@ bool auth_stores_has_remote(const struct auth_stores *stores) {
 
 /* The store, which is not the order's any more. */
 static struct auth_records records_of(struct auth_stores *stores, struct auth_store **store) {
-    struct auth_records records = {.store = *store,
-                                   .key = &stores->key,
-                                   .name = stores->name,
-                                   .clock = stores->deadline->clock,
-                                   .scratch = &stores->scratch};
+    struct auth_records records = {
+        .store = *store, .key = &stores->key, .name = stores->name, .clock = stores->deadline->clock};
     *store = NULL;
     return records;
 }
@@ -200,11 +197,8 @@ static struct auth_records records_of(struct auth_stores *stores, struct auth_st
 bool auth_stores_open(struct auth_stores *stores, struct auth_fetch_order *order,
                       struct auth_fetch_result *result, const struct auth_deadline *deadline) {
     const struct auth_secret *identity = &order->identity;
-    *stores = (struct auth_stores){.order = order,
-                                   .result = result,
-                                   .deadline = deadline,
-                                   .key = stores->key,
-                                   .scratch = stores->scratch};
+    *stores =
+        (struct auth_stores){.order = order, .result = result, .deadline = deadline, .key = stores->key};
     stores->remote_left_ns = smaller(AUTH_STORES_REMOTE_NS, auth_deadline_left_ns(deadline) / 2);
     if (stores->remote_left_ns < SHORT_NS)
         stores->remote_left_ns = 0;

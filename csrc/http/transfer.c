@@ -785,8 +785,7 @@ static void give_up(struct auth_transfer *transfer) {
     auth_gate_leave();
 }
 
-const struct auth_reply *auth_transfer_run(struct auth_transfer *transfer,
-                                           const struct auth_deadline *deadline) {
+struct auth_reply *auth_transfer_run(struct auth_transfer *transfer, const struct auth_deadline *deadline) {
     struct auth_deadline pause = *deadline;
     pause.at_ns = deadline->pause_at_ns > 0 ? deadline->pause_at_ns : INT64_MAX;
     while (!auth_transfer_step(transfer)) {
@@ -802,9 +801,8 @@ const struct auth_reply *auth_transfer_run(struct auth_transfer *transfer,
     return &transfer->reply;
 }
 
-const struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer,
-                                               const struct auth_request *request,
-                                               const struct auth_deadline *deadline) {
+struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer, const struct auth_request *request,
+                                         const struct auth_deadline *deadline) {
     if (request == NULL)
         return auth_transfer_run(transfer, deadline);
     struct auth_request limited = *request;

@@ -39,15 +39,14 @@ bool auth_transfer_step(struct auth_transfer *transfer);
 void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struct auth_notifier *cancel);
 
 /* After a start: steps and waits until it is over, or the deadline is. A request that is cancelled has failed
- * as one that took too long, which auth_deadline_is_cancelled tells apart. Blocks. The reply as below; NULL:
- * the deadline says to pause, and another run, on any thread, goes on. */
-const struct auth_reply *auth_transfer_run(struct auth_transfer *transfer,
-                                           const struct auth_deadline *deadline);
+ * as one that took too long, which auth_deadline_is_cancelled tells apart. Blocks. The reply as below, whose
+ * body and trace the caller may exchange for others that are empty and not plain; NULL: the deadline says to
+ * pause, and another run, on any thread, goes on. */
+struct auth_reply *auth_transfer_run(struct auth_transfer *transfer, const struct auth_deadline *deadline);
 
 /* Starts and runs a request, whose time-out is the deadline; NULL: goes on with the one that pauses. */
-const struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer,
-                                               const struct auth_request *request,
-                                               const struct auth_deadline *deadline);
+struct auth_reply *auth_transfer_perform(struct auth_transfer *transfer, const struct auth_request *request,
+                                         const struct auth_deadline *deadline);
 
 /* The reply, owned by the transfer until the next start or free. Once a request is over, or was not started.
  */

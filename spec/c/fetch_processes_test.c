@@ -70,9 +70,8 @@ static struct common {
 
 static struct answer answer;
 
-static const struct auth_reply *perform_slowly(struct auth_transfer *transfer,
-                                               const struct auth_request *request,
-                                               const struct auth_deadline *deadline) {
+static struct auth_reply *perform_slowly(struct auth_transfer *transfer, const struct auth_request *request,
+                                         const struct auth_deadline *deadline) {
     (void)transfer;
     atomic_fetch_add(&common->requests, 1);
     atomic_fetch_add(&common->waits, 1);

@@ -1088,9 +1088,9 @@ static const struct auth_request *on_its_way;
 static int pauses;
 
 /* Pauses twice before it answers. */
-static const struct auth_reply *perform_with_pauses(struct auth_transfer *transfer,
-                                                    const struct auth_request *request,
-                                                    const struct auth_deadline *deadline) {
+static struct auth_reply *perform_with_pauses(struct auth_transfer *transfer,
+                                              const struct auth_request *request,
+                                              const struct auth_deadline *deadline) {
     assert_true((request == NULL) == (on_its_way != NULL));
     assert_true(deadline->pause_at_ns > 0);
     on_its_way = request != NULL ? request : on_its_way;

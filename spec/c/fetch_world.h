@@ -125,9 +125,9 @@ static inline double fixed_random(void) {
 
 /* --- the endpoint --- */
 
-static inline const struct auth_reply *perform_script(struct auth_transfer *transfer,
-                                                      const struct auth_request *request,
-                                                      const struct auth_deadline *deadline) {
+static inline struct auth_reply *perform_script(struct auth_transfer *transfer,
+                                                const struct auth_request *request,
+                                                const struct auth_deadline *deadline) {
     static struct auth_reply reply;
     size_t i = world.answered < SCRIPT_MAX ? world.answered : SCRIPT_MAX - 1;
     const struct answer *answer = &world.script[i];
