@@ -188,7 +188,7 @@ function config.complete(values, entry, no_profile)
   values.auth_style = values.auth_style or "post"
   values.timeout = values.timeout or 30
   values.connect_timeout = math.min(values.connect_timeout or 10, values.timeout)
-  values.user_agent = values.user_agent or ("central-auth/%s (%s)"):format(config.VERSION, _VERSION)
+  values.user_agent = values.user_agent or "central-auth/" .. config.VERSION
   values.trace = values.log and values.log ~= "info" or nil
   return values
 end

@@ -73,7 +73,7 @@
 --- (redis://…); false (in the environment: off): no shared token
 ---@field cache_password? string CENTRAL_CACHE_PASSWORD: the password of the Redis server
 ---@field cache_password_file? string CENTRAL_CACHE_PASSWORD_FILE: a file with only this password, mode 0600
----@field user_agent? string CENTRAL_USER_AGENT: default central-auth/VERSION (Lua VERSION)
+---@field user_agent? string CENTRAL_USER_AGENT: default central-auth/VERSION
 ---@field profile? string | false CENTRAL_PROFILE: the profile to use; false (in the environment: off):
 --- none, not even the default one
 ---@field log? "info" | "debug" | fun(line: string) CENTRAL_LOG: write each event and HTTP request to standard error,
