@@ -203,7 +203,7 @@ $(BUILD)/spec/%: spec/c/%.c $(wildcard spec/c/*.h) $(UNITS:%=$(BUILD)/obj/%.o)
 	@$(COMPILE) -Icsrc -Wno-missing-prototypes $< $(UNITS:%=$(BUILD)/obj/%.o) -o $@ \
 	  $(shell $(PKG_CONFIG) --libs libcurl libsodium cmocka $(if $(HAS_REDIS),$(REDIS_PC))) -lm
 
-BENCH := $(BUILD)/spec_measure.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
+BENCH := $(BUILD)/spec_measure.so $(BUILD)/spec_libcurl.so $(BUILD)/bench/floor $(BUILD)/bench/oauth2
 bench: build $(BENCH) ## central-auth compared with other libraries (ROWS="page many": some rows); make bench-deps installs those
 	@$(CLEAN_ENV) ROUNDS=$(ROUNDS) ROWS="$(ROWS)" unshare $$([ "$$(id -u)" = 0 ] || echo -r) -m $(LUA) spec/bench/bench.lua
 
@@ -227,6 +227,10 @@ bench-deps: deps-bench ## curl, nginx, Go and Python libraries to compare with
 $(BUILD)/spec_measure.so: spec/bench/measure.c
 	@mkdir -p $(@D)
 	@$(CC) -O2 -D_GNU_SOURCE -shared -fPIC -isystem $(LUA_INCDIR) $< -o $@
+
+$(BUILD)/spec_libcurl.so: spec/bench/peers/libcurl.c
+	@mkdir -p $(@D)
+	@$(CC) -O2 -shared -fPIC -isystem $(LUA_INCDIR) $< $(shell $(PKG_CONFIG) --cflags --libs libcurl) -o $@
 
 $(BUILD)/bench/floor: spec/bench/peers/floor.c
 	@mkdir -p $(@D)

@@ -36,7 +36,8 @@ peers.CURL = { name = "curl", words = { "curl", "-sS", "--fail" }, needs = "comm
 peers.BY_HAND = { name = "Lua by hand with curl", words = { "lua5.4", "spec/bench/peers/hand_written.lua" },
   needs = peers.CURL.needs }
 peers.LIBCURL = { name = "libcurl in C", words = { BUILD .. "/bench/floor" }, floor = true }
-peers.AND_CJSON = { name = "libcurl in C, and lua-cjson", words = peers.LIBCURL.words, floor = true }
+peers.AND_CJSON = { name = "libcurl in C, and lua-cjson", floor = true,
+  words = { "lua5.4", "spec/bench/peers/libcurl_and_cjson.lua" } }
 peers.AND_LUA = { name = "libcurl in C, and lua5.4 -e ''", words = peers.LIBCURL.words, floor = true }
 peers.LUA = { name = "lua5.4 -e ''", first = LUA, floor = true }
 peers.NOTHING = { name = "an empty C function", words = OURS, mode = "nothing", floor = true }

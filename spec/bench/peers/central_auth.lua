@@ -1,4 +1,4 @@
--- This library. first | warm | nothing | renew | renew-cached | calls | page | decode | prefetch | no-prefetch |
+-- This library. first | warm | nothing | renew | renew-cached | calls | page | prefetch | no-prefetch |
 -- cqueues | luv | steady
 -- SPDX-License-Identifier: MIT
 
@@ -51,14 +51,6 @@ elseif arg[1] == "calls" or arg[1] == "page" then
     assert(auth.get(path).json)
   end
   print(count / (measure.now() - started), (os.clock() - before) / count * 1e6)
-elseif arg[1] == "decode" then -- what lua-cjson itself takes for that page: time and CPU time in µs
-  local body, decode = assert(auth.get("/page")).body, require("cjson").new().decode
-  started = measure.now()
-  local before = os.clock()
-  for _ = 1, PAGES do
-    decode(body)
-  end
-  print((measure.now() - started) / PAGES * 1e6, (os.clock() - before) / PAGES * 1e6)
 elseif arg[1] == "prefetch" or arg[1] == "no-prefetch" then
   assert(auth.get("/slow"))
   local count = 0
