@@ -85,6 +85,7 @@ for _, path in ipairs(arg) do
   local chunk = without_variable_names(string.dump(assert(load(source, "@" .. file, "t"))))
   modules[#modules + 1] = { name = file:gsub("%.lua$", ""):gsub("/", "."), chunk = chunk }
 end
+table.sort(modules, function(a, b) return a.name < b.name end)
 
 for i, module in ipairs(modules) do
   print(("static const unsigned char MODULE_%d[] = {%s};"):format(i, bytes(module.chunk)))

@@ -9,7 +9,7 @@ void auth_lua_type(lua_State *L, const char *name, const luaL_Reg *methods) {
     luaL_newmetatable(L, name); /* filled whether new or not: memory may have run out the first time */
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
-    lua_newtable(L);
+    lua_createtable(L, 0, 8); /* as many as most types have */
     for (const luaL_Reg *method = methods; method->name != NULL; method++) {
         lua_pushcfunction(L, method->func);
         lua_setfield(L, strncmp(method->name, "__", 2) == 0 ? -3 : -2, method->name);

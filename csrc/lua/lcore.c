@@ -53,7 +53,7 @@ int luaopen_central_auth_core(lua_State *L) {
     if (!auth_secret_init())
         return luaL_error(L, "central.auth.core: libsodium finds no source of randomness");
     auth_lua_open_modules(L);
-    lua_newtable(L);
+    lua_createtable(L, 0, 32); /* about as many as there are functions */
     auth_lua_open_secret(L);
     auth_lua_open_lifetime(L);
     auth_lua_open_store(L);

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT */
 #include "lua/lauth.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct module {
@@ -12,7 +13,7 @@ struct module {
     size_t length;
 };
 
-#include "modules.h" /* made by .ci/precompile.lua */
+#include "modules.h" /* made by .ci/precompile.lua, in the order of their names */
 
 enum { COUNT = sizeof MODULES / sizeof *MODULES };
 
@@ -20,13 +21,17 @@ static int load(lua_State *L, const struct module *module) {
     return luaL_loadbufferx(L, (const char *)module->chunk, module->length, module->name, "b");
 }
 
+static int compare(const void *name, const void *module) {
+    return strcmp(name, ((const struct module *)module)->name);
+}
+
 /* A searcher (see package.searchers): a module's name -> its chunk; nothing if it is not here. */
 static int find_module(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
-    for (int i = 1; i < COUNT; i++)
-        if (strcmp(MODULES[i].name, name) == 0)
-            return load(L, &MODULES[i]) == LUA_OK ? 1 : lua_error(L);
-    return 0;
+    const struct module *module = bsearch(name, MODULES + 1, COUNT - 1, sizeof *MODULES, compare);
+    if (module == NULL)
+        return 0;
+    return load(L, module) == LUA_OK ? 1 : lua_error(L);
 }
 
 void auth_lua_open_modules(lua_State *L) {
