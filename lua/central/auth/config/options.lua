@@ -3,10 +3,6 @@
 
 local util = require "central.auth.util"
 
-local lazy, sorted_names = util.lazy, util.sorted_names
-
-local validate = lazy "central.auth.config.validate"
-
 local options = {}
 
 -- --- values that are plainly valid -----------------------------------------------------------------------------------
@@ -83,7 +79,7 @@ local OPTIONS = {
 --- Returns the names of all options in alphabetical order.
 ---@return string[]
 function options.names()
-  return sorted_names(OPTIONS)
+  return util.sorted_names(OPTIONS)
 end
 
 ---@class central.auth.Option
@@ -122,7 +118,7 @@ function options.check(name, value)
   if not check or plain[check] and plain[check](value) then
     return value
   end
-  return validate[check](value)
+  return require("central.auth.config.validate")[check](value)
 end
 
 --- Returns whether there is an option with this name, and the value has one of its Lua types.

@@ -10,11 +10,8 @@ local util = require "central.auth.util"
 
 local lazy, sorted_names = util.lazy, util.sorted_names
 
-local clusters = lazy "central.auth.config.clusters"
 local errors = lazy "central.auth.errors"
-local problems = lazy "central.auth.config.problems"
 local profile = lazy "central.auth.config.profile"
-local text_value = lazy "central.auth.config.text_value"
 
 ---@class central.auth.Config: central.auth.Options
 ---@field ready_made? central.auth.Source of a ready-made token; then there is no other credential
@@ -46,7 +43,7 @@ local function arguments(given)
     is_valid = is_valid and options.has_type(name, value)
   end
   if not is_valid then
-    problems.raise(given)
+    require("central.auth.config.problems").raise(given)
   end
   return { values = given, from = function(name) return "the argument " .. name end }
 end
@@ -86,7 +83,7 @@ local function read(source, name)
   local value, from, problem = source.values[name], source.from, nil
   local parse = source.is_text and options.get(name).parse
   if parse then
-    value, problem = text_value[parse](value)
+    value, problem = require("central.auth.config.text_value")[parse](value)
   end
   if not problem then
     value, problem = options.check(name, value)
@@ -156,7 +153,7 @@ end
 ---@param values { base_url?: string, cluster?: string }
 ---@return string?
 function config.base_url(values)
-  return values.base_url or values.cluster and clusters.base_url(values.cluster) or nil
+  return values.base_url or values.cluster and require("central.auth.config.clusters").base_url(values.cluster) or nil
 end
 
 --- Completes collected values to a configuration, in the same table.
@@ -172,10 +169,9 @@ function config.complete(values, entry, no_profile)
   local can_authenticate = values.secret or values.assertion or values.cert_file
   if values.ready_made then
     values.client_id, values.token_url, values.workspace_id = nil, nil, nil -- nothing is asked there
-  elseif not values.client_id then
-    problems.missing(can_authenticate and "client_id" or nil, entry, no_profile)
-  elseif not can_authenticate then
-    problems.missing("client_secret", entry, no_profile)
+  elseif not (values.client_id and can_authenticate) then
+    local missing = values.client_id and "client_secret" or can_authenticate and "client_id" or nil
+    require("central.auth.config.problems").missing(missing, entry, no_profile)
   end
   if values.key_file and not values.cert_file then
     error(errors.invalid_option("key_file", values.from.key_file, "cert_file is not set; set both"), 0)

@@ -3,7 +3,6 @@
 
 local lazy = require("central.auth.util").lazy
 
-local errors = lazy "central.auth.errors"
 local response_error = lazy "central.auth.token.response_error"
 
 local DEADLINE_SLACK = 0.05 -- seconds: a fetch that ends at the same deadline says better why
@@ -143,7 +142,8 @@ function Call:await()
     local left = self.deadline.at + DEADLINE_SLACK - source.clock:boot()
     local failure
     if left <= 0 then
-      failure = errors.failure("timeout", "no token in time: a request for one is still under way")
+      failure = require("central.auth.errors").failure("timeout",
+        "no token in time: a request for one is still under way")
     elseif source.config.wait then
       failure = source.waiter:wait_for(self.renewal, left)
     else

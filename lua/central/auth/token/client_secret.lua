@@ -4,10 +4,6 @@
 -- SPDX-License-Identifier: MIT
 
 local core = require "central.auth.core"
-local lazy = require("central.auth.util").lazy
-
-local errors = lazy "central.auth.errors"
-local secret_function = lazy "central.auth.token.secret_function"
 
 ---@class central.auth.Source
 ---@field name string the option, for messages
@@ -26,7 +22,7 @@ local client_secret = {}
 function client_secret.read(source, seconds)
   local secret, problem, failure
   if source.kind == "function" then
-    secret, problem, failure = secret_function.call(source.value)
+    secret, problem, failure = require("central.auth.token.secret_function").call(source.value)
   elseif source.kind == "value" then
     local value = source.reload and source.reload()
     secret = value and core.secret(value) or source.value
@@ -35,7 +31,7 @@ function client_secret.read(source, seconds)
   end
   problem = problem or secret and core.secret_problem(secret)
   if problem then
-    return nil, errors.invalid_option(source.name, source.from, problem)
+    return nil, require("central.auth.errors").invalid_option(source.name, source.from, problem)
   end
   return secret, failure
 end

@@ -8,7 +8,6 @@ local request = require "central.auth.token.request"
 local response = require "central.auth.token.response"
 
 local errors = lazy "central.auth.errors"
-local recoveries = lazy "central.auth.token.recovery"
 
 local TRIES = 4 -- requests at most where a call waits
 
@@ -274,7 +273,8 @@ end
 -- --- what a result means -------------------------------------------------------------------------------------------
 
 function Renewal:_recovery()
-  self._recovers_by = self._recovers_by or recoveries.new(self._source, self, self._refusal)
+  self._recovers_by = self._recovers_by
+    or require("central.auth.token.recovery").new(self._source, self, self._refusal)
   return self._recovers_by
 end
 

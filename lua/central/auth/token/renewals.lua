@@ -2,12 +2,7 @@
 -- made for a while, and after a renewal the token is not renewed for a while.
 -- SPDX-License-Identifier: MIT
 
-local lazy = require("central.auth.util").lazy
 local renewal = require "central.auth.token.renewal"
-
-local errors = lazy "central.auth.errors"
-local ready_made = lazy "central.auth.token.ready_made"
-local reply_warnings = lazy "central.auth.token.reply_warnings"
 
 local MIN_INTERVAL = 1 -- seconds between renewals of a usable token
 
@@ -24,7 +19,7 @@ Renewals.__index = Renewals
 ---@return central.auth.Renewals
 function renewals.new(source)
   return setmetatable({
-    _source = source, _new = source.config.ready_made and ready_made.new or renewal.new,
+    _source = source, _new = source.config.ready_made and require("central.auth.token.ready_made").new or renewal.new,
     count = 0, _not_before = 0, _next_in_background = 0,
   }, Renewals)
 end
@@ -56,7 +51,8 @@ function Renewals:take(token, raw)
   end
   self.skew = raw.date and raw.received_wall - raw.date
   self:note_token()
-  for _, what in ipairs(source.listens and reply_warnings.list(raw, token, source.config.scope, warning) or {}) do
+  local list = source.listens and require("central.auth.token.reply_warnings").list
+  for _, what in ipairs(list and list(raw, token, source.config.scope, warning) or {}) do
     source:note("odd_reply", { what = what })
   end
   return current:can_be_returned()
@@ -179,7 +175,7 @@ end
 
 --- Ends the renewal under way, as the client is closed.
 function Renewals:close()
-  self:cancel(errors.closed())
+  self:cancel(require("central.auth.errors").closed())
 end
 
 return renewals

@@ -6,8 +6,6 @@ local util = require "central.auth.util"
 
 local sorted_names = util.sorted_names
 
-local errors = util.lazy "central.auth.errors"
-
 local request = {}
 
 local function add(fields, name, value)
@@ -64,7 +62,7 @@ function request.order(source, deadline)
   local order = { url = config.token_url }
   local failure = add_assertion(order, config.assertion)
   if source.closed then -- by a function that gives an assertion
-    return nil, errors.closed()
+    return nil, require("central.auth.errors").closed()
   elseif failure then
     return nil, failure
   end

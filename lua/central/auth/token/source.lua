@@ -9,8 +9,6 @@ local current_token = require "central.auth.token.current_token"
 local lazy = require("central.auth.util").lazy
 local response = require "central.auth.token.response"
 
-local calls = lazy "central.auth.token.call"
-local deadlines = lazy "central.auth.deadline"
 local errors = lazy "central.auth.errors"
 
 local token_source = {}
@@ -97,7 +95,7 @@ end
 ---@param began? number boot time, by default now
 ---@return central.auth.Deadline
 function TokenSource:deadline(seconds, began)
-  return deadlines.new(self.clock, seconds or self.config.timeout, began)
+  return require("central.auth.deadline").new(self.clock, seconds or self.config.timeout, began)
 end
 
 -- --- events --------------------------------------------------------------------------------------------------------
@@ -275,7 +273,8 @@ function TokenSource:token(min_valid, deadline)
   if failure or not needs_renewal and self.current:can_be_returned() then
     return self:outcome(min_valid, failure)
   end -- without both it has expired while a function of the user's ran for the renewal in the background
-  return calls.new(self, { min_valid = min_valid, deadline = deadline or self:deadline(nil, began) }):run()
+  local purpose = { min_valid = min_valid, deadline = deadline or self:deadline(nil, began) }
+  return require("central.auth.token.call").new(self, purpose):run()
 end
 
 --- Ends all that is under way, waiting calls and tenants included, with `closed`. Safe to call again.
