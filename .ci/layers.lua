@@ -37,13 +37,13 @@ local function modules()
   return names, texts
 end
 
--- The modules that a text loads. A name that ends with a dot stands for all modules of that folder.
-local function used_by(text, names)
+-- The modules that a module loads. A name that ends with a dot stands for all other modules of that folder.
+local function used_by(user, text, names)
   local used = {}
   for _, loader in ipairs { "require", "lazy" } do
     for name in text:gsub("%-%-[^\n]*", ""):gmatch("%f[%w_]" .. loader .. '[%s(,]*"(central%.auth[%w_.]*)"') do
       for _, module in ipairs(name:find "%.$" and names or { name }) do
-        used[#used + 1] = module:sub(1, #name) == name and module or nil
+        used[#used + 1] = module:sub(1, #name) == name and module ~= user and module or nil
       end
     end
   end
@@ -59,7 +59,7 @@ end
 local names, texts = modules()
 local uses = {}
 for _, user in ipairs(names) do
-  uses[user] = used_by(texts[user], names)
+  uses[user] = used_by(user, texts[user], names)
   for _, used in ipairs(uses[user]) do
     local own, other = layer_of(user), layer_of(used)
     if own ~= other and height[other] >= height[own] then

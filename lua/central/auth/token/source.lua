@@ -6,10 +6,9 @@ local cache = require "central.auth.token.cache"
 local client_secret = require "central.auth.token.client_secret"
 local core = require "central.auth.core"
 local current_token = require "central.auth.token.current_token"
-local lazy = require("central.auth.util").lazy
 local response = require "central.auth.token.response"
 
-local errors = lazy "central.auth.errors"
+local errors = require("central.auth.util").lazy "central.auth.errors"
 
 local token_source = {}
 
@@ -36,16 +35,10 @@ local token_source = {}
 ---@field pool central.auth.Pool
 local TokenSource = {}
 
--- The modules of what is made when it is first used.
+-- What is made when it is first used: the modules in this folder.
 local PARTS = {
-  events = lazy "central.auth.token.events",
-  renewals = lazy "central.auth.token.renewals",
-  failures = lazy "central.auth.token.failures",
-  resets = lazy "central.auth.token.resets",
-  tenants = lazy "central.auth.token.subject",
-  waiter = lazy "central.auth.token.waiter",
-  transfers = lazy "central.auth.token.transfers",
-  pool = lazy "central.auth.token.connection_pool",
+  events = "events", renewals = "renewals", failures = "failures", resets = "resets", tenants = "subject",
+  waiter = "waiter", transfers = "transfers", pool = "connection_pool",
 }
 local SHARED = { transfers = true, pool = true } -- a tenant has its parent's
 
@@ -55,7 +48,7 @@ local metatable = {}
 function metatable:__index(name)
   local value, module, parent = TokenSource[name], PARTS[name], rawget(self, "parent")
   if module then
-    value = parent and SHARED[name] and parent[name] or module.new(self)
+    value = parent and SHARED[name] and parent[name] or require("central.auth.token." .. module).new(self)
   end
   self[name] = value
   return value
