@@ -515,7 +515,7 @@ describe("a transfer", function()
       while not notifier:wait(1) do end
       raw = finish(transfer)
       assert.equal("ok", raw.body)
-      assert.truthy(raw.headers:find("X-Two: b\n", 1, true))
+      assert.truthy(raw.header_lines:find("X-Two: b\n", 1, true))
       local seen = server:requests()
       assert.same({ "POST", "PATCH" }, { seen[1].method, seen[2].method })
       assert.matches("^Basic ", seen[1].headers.authorization)

@@ -399,7 +399,7 @@ static void push_reply(lua_State *L, const struct auth_reply *reply, bool is_bri
     auth_lua_set_text(L, "content_encoding", reply->content_encoding);
     auth_lua_set_text(L, "challenge", reply->challenge);
     auth_lua_set_text(L, "location_host", reply->location_host);
-    auth_lua_set_text(L, "headers", (const char *)reply->headers.data); /* of a call alone */
+    auth_lua_set_text(L, "header_lines", (const char *)reply->headers.data); /* of a call alone */
     if (reply->sent_twice) {
         lua_pushboolean(L, 1);
         lua_setfield(L, -2, "sent_twice");
@@ -498,7 +498,7 @@ static void push_forked(lua_State *L) {
 }
 
 /* transfer:finish([seconds]) -> what has ended, once; with `seconds` it waits for the end first, as `wait`
- * does, and returns nothing if there is none yet. Of a call: a raw reply with `headers`, or { code, message,
+ * does, and returns nothing if there is none yet. Of a call: a raw reply with `header_lines`, or { code, message,
  * proxy_status, reached, at, sent_boot }; either with a `trace`, if the request asked for it. Of a fetch:
  * { outcome, attempts, … } as struct auth_fetch_result, an attempt being like what comes of a call, its
  * records raw replies. */

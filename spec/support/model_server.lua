@@ -207,7 +207,7 @@ function Server:answer_call(request)
       reply.body = ('{"id":"an-identifier","clientSecret":"%s"}'):format(self.secret)
     end
   end
-  reply.took, reply.headers = reply.took or took, "Content-Type: application/json\n"
+  reply.took, reply.header_lines = reply.took or took, "Content-Type: application/json\n"
   return reply
 end
 

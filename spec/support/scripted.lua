@@ -32,7 +32,7 @@ function scripted.api(status, body, headers)
   for i = 1, #(headers or {}), 2 do
     lines[#lines + 1] = ("%s: %s\n"):format(headers[i], headers[i + 1])
   end
-  return { status = status, body = body or "", headers = headers and table.concat(lines)
+  return { status = status, body = body or "", header_lines = headers and table.concat(lines)
     or "Content-Type: application/json\n" }
 end
 

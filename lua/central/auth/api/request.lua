@@ -117,16 +117,16 @@ local function cleaner(source, call)
 end
 
 -- Returns whether the body of a reply that was not decoded should have been JSON, or is encoded.
-local function is_unreadable(prepared, raw, reply)
+local function is_unreadable(prepared, reply)
   return not prepared.raw and (response.is_json(reply)
-    or prepared.wants_identity and reply.body ~= "" and response_error.has_encoding(raw))
+    or prepared.wants_identity and reply.body ~= "" and response_error.has_encoding(reply))
 end
 
 -- Returns the results of a call whose reply is no failure.
-local function finish(source, call, raw, reply)
-  if reply.json == nil and is_unreadable(call.request, raw, reply) then
+local function finish(source, call, reply)
+  if reply.json == nil and is_unreadable(call.request, reply) then
     call.may_have_acted = true
-    return response.unreadable(call, raw, reply, cleaner(source, call))
+    return response.unreadable(call, reply, cleaner(source, call))
   end
   return reply
 end
@@ -141,16 +141,16 @@ end
 local function after_failure(source, call, raw, failure)
   local prepared = call.request
   local reply = raw and response.new(raw, not prepared.raw)
-  local retry_after = raw and response.retry_after(raw, reply)
-  local delay = retry_delay(source, call, raw, failure, retry_after)
+  local retry_after = reply and response.retry_after(reply)
+  local delay = retry_delay(source, call, reply, failure, retry_after)
   if delay and delay < call:left() then
     source:note("retry", { code = failure and failure.code or "http", message = ("%s: %s"):format(prepared.name,
-      failure and cleaner(source, call)(failure.message) or ("HTTP status %d"):format(raw.status)) })
+      failure and cleaner(source, call)(failure.message) or ("HTTP status %d"):format(reply.status)) })
     return delay
-  elseif raw and (prepared.raw or is_deleted(call, raw)) then
-    return nil, finish(source, call, raw, reply)
-  elseif raw then
-    return nil, response.failure(call, raw, reply, cleaner(source, call), retry_after)
+  elseif reply and (prepared.raw or is_deleted(call, reply)) then
+    return nil, finish(source, call, reply)
+  elseif reply then
+    return nil, response.failure(call, reply, cleaner(source, call), retry_after)
   end
   local config = source.config
   return nil, errors.fail(failure.code, ("%s: %s (asking %s%s%s%s)"):format(prepared.name,
@@ -185,7 +185,7 @@ local function attempt(source, call)
   local status = raw and raw.status or 0
   if status >= 200 and status < 300 or status == 304 then
     unauthorized.succeeded(source, call)
-    return nil, finish(source, call, raw, response.new(raw, not call.request.raw))
+    return nil, finish(source, call, response.new(raw, not call.request.raw))
   end
   call.may_have_acted = call.may_have_acted or may_have_acted(raw, failure)
   if status == 401 and unauthorized.replace(source, call, token) then

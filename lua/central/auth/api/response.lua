@@ -71,35 +71,33 @@ end
 local later = {}
 
 -- Makes the table of header fields from the lines of the header.
-function later.headers(raw)
+function later.headers(reply)
   local headers = {}
-  for name, value in (raw.headers or ""):gmatch "([^:\n]*):[ \t]*([^\n]*)\n" do
+  for name, value in (reply.header_lines or ""):gmatch "([^:\n]*):[ \t]*([^\n]*)\n" do
     name = name:lower()
     headers[name] = headers[name] and headers[name] .. ", " .. value or value
   end
   return setmetatable(headers, case_insensitive)
 end
 
-function later.rate_limit(raw, reply)
-  return rate_limit(reply.headers, raw.date or raw.received_wall)
+function later.rate_limit(reply)
+  return rate_limit(reply.headers, reply.date or reply.received_wall)
 end
-
-local raws = setmetatable({}, { __mode = "k" }) -- of replies
 
 local metatable = { __name = "central.auth.reply", __metatable = false }
 
 function metatable:__index(name)
   local work_out = later[name]
   if work_out then
-    local value = work_out(raws[self], self)
+    local value = work_out(self)
     rawset(self, name, value)
     return value
   end
 end
 
 function metatable:__pairs()
-  local _, _ = self.headers, self.rate_limit
-  return next, self
+  return next, { status = self.status, headers = self.headers, body = self.body, json = self.json,
+    rate_limit = self.rate_limit }
 end
 
 function metatable:__tostring()
@@ -119,79 +117,74 @@ function response.is_json(reply)
   return false
 end
 
---- Makes the reply that the caller gets.
----@param raw central.auth.RawReply
+--- Makes a raw reply the reply that the caller gets.
+---@param reply central.auth.RawReply
 ---@param decode boolean decode a JSON body
 ---@return central.auth.Reply
-function response.new(raw, decode)
-  local reply = setmetatable({ status = raw.status, body = raw.body, json = false }, metatable)
-  raws[reply] = raw
-  if decode and (raw.content_type == "application/json" or response.is_json(reply)) then
-    reply.json = json.decode(raw.body)
-  else
-    reply.json = nil
+function response.new(reply, decode)
+  setmetatable(reply, metatable)
+  if decode and (reply.content_type == "application/json" or response.is_json(reply)) then
+    reply.json = json.decode(reply.body)
   end
   return reply
 end
 
 --- Returns the seconds until the server accepts more requests, if the reply has them.
----@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@return number?
-function response.retry_after(raw, reply)
+function response.retry_after(reply)
   local limit = reply.rate_limit
-  return response_error.detail(raw).retry_after or (limit and limit.remaining == 0 and limit.reset)
-    or (raw.status == 429 and limit and limit.reset) or nil
+  return reply.retry_after or (limit and limit.remaining == 0 and limit.reset)
+    or (reply.status == 429 and limit and limit.reset) or nil
 end
 
-local function advice(raw, call, clean)
+local function advice(reply, call, clean)
   local host = call.request.host
-  if raw.status == 401 and clusters.is_classic(host) then
+  if reply.status == 401 and clusters.is_classic(host) then
     return (": %s is a gateway of classic Central, where tokens of new Central do not work; set base_url or cluster"
       .. " to new Central's"):format(host)
-  elseif raw.status == 401 and call.is_accepted_elsewhere then
+  elseif reply.status == 401 and call.is_accepted_elsewhere then
     return (": %s accepts this token for other calls; the role of the credential's user, or its workspace, probably"
       .. " lacks a permission for this one"):format(host)
-  elseif raw.status == 401 and call.is_ready_made then
+  elseif reply.status == 401 and call.is_ready_made then
     return (": %s refuses this token: it has ended, or is for another workspace, region or service"):format(host)
-  elseif raw.status == 401 then
+  elseif reply.status == 401 then
     return (": %s refuses even a token that was just issued: the credential belongs to another workspace or region,"
       .. " or was not created for this service"):format(host)
-  elseif raw.status == 403 then
+  elseif reply.status == 403 then
     return ": the token is valid; the role of the credential's user, or its workspace, does not permit this"
-  elseif raw.status >= 300 and raw.status < 400 then
+  elseif reply.status >= 300 and reply.status < 400 then
     return (": a redirect to %s, not followed, as it would send the token there"):format(
-      clean(raw.location_host or "elsewhere"))
+      clean(reply.location_host or "elsewhere"))
   end
   return ""
 end
 
 --- Returns the failure of an unsuccessful reply.
 ---@param call { request: table, is_accepted_elsewhere?: boolean, is_ready_made?: boolean }
----@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
 ---@param retry_after? number
-function response.failure(call, raw, reply, clean, retry_after)
-  local detail = { status = raw.status, retry_after = retry_after, reply = reply }
+function response.failure(call, reply, clean, retry_after)
+  local detail = { status = reply.status, retry_after = retry_after, reply = reply }
   local retry = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
   local challenge = error_text.challenge(reply.headers["www-authenticate"])
   local server_text = error_text.add(detail, reply.json, challenge, clean)
   detail.oauth_error = challenge and challenge.error and clean(challenge.error)
-  local code = (raw.status == 429 or raw.status == 503 and retry_after) and "rate_limited" or "api"
-  return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.request.name, raw.status, advice(raw, call, clean),
-    server_text and "; " .. server_text or response_error.encoding(raw, clean), retry), detail)
+  local code = (reply.status == 429 or reply.status == 503 and retry_after) and "rate_limited" or "api"
+  return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.request.name, reply.status,
+    advice(reply, call, clean), server_text and "; " .. server_text or response_error.encoding(reply, clean), retry),
+    detail)
 end
 
 --- Returns the failure of a reply that is not the JSON of its Content-Type, or whose body is encoded.
 ---@param call { request: table }
----@param raw central.auth.RawReply
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
-function response.unreadable(call, raw, reply, clean)
+function response.unreadable(call, reply, clean)
   local problem = response.is_json(reply) and "the reply's body is not valid JSON" or "the reply's body can't be read"
   return errors.fail("reply", ("%s: %s (%d bytes)%s"):format(call.request.name, problem, #reply.body,
-    response_error.encoding(raw, clean)), { status = reply.status, reply = reply })
+    response_error.encoding(reply, clean)), { status = reply.status, reply = reply })
 end
 
 return response

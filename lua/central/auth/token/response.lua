@@ -23,6 +23,7 @@ local json = require "central.auth.json"
 ---@field content_encoding? string
 ---@field challenge? string WWW-Authenticate
 ---@field location_host? string of a redirect
+---@field header_lines? string of an API call
 
 ---@class central.auth.TokenResponse
 ---@field access_token string
