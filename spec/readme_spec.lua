@@ -148,7 +148,7 @@ describe("the manual", function()
     for name in pairs(require("central.auth.api.api_clients").methods) do
       assert.truthy(manual:find("`auth.credentials." .. name .. "(", 1, true), name)
     end
-    for name in pairs(require("central.auth.api.request").options) do
+    for name in pairs(require("central.auth.api.call").options) do
       assert.truthy(manual:match("\n## API calls\n(.-)\n## "):find("`" .. name .. "`", 1, true), name)
     end
   end)

@@ -213,9 +213,9 @@ describe("methods and fields", function()
   end)
 
   it("of tables of options are the same in code, annotations and manual", function()
-    local request, pages = require "central.auth.api.request", from_text "central.auth.api.pages"
+    local api_call, pages = require "central.auth.api.call", from_text "central.auth.api.pages"
     for _, one in ipairs {
-      { request.options, "central.auth.api.request", "central.auth.RequestOptions", "API calls" },
+      { api_call.options, "central.auth.api.call", "central.auth.RequestOptions", "API calls" },
       { upvalue(pages.check, "OPTIONS"), "central.auth.api.pages", "central.auth.PagesOptions", "API calls" },
       { upvalue(from_text("central.auth.token.tenant").check, "TYPES"), "central.auth.token.tenant",
         "central.auth.TenantOptions", "Tenants" },

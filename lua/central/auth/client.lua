@@ -48,7 +48,7 @@ end
 function Client:_with_source(action, ...)
   local source = self._source
   if source.closed then
-    return errors.fail("closed", "this client is closed; make another with auth.new or auth.configure")
+    return errors.unpack(errors.closed())
   end
   return deliver_and_unpack(source, action(source, ...))
 end

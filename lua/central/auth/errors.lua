@@ -104,6 +104,7 @@ end
 ---@field message string
 ---@field detail central.auth.Detail
 ---@field may_be_sent? boolean the client was closed during the request, which the server may have received
+---@field may_have_acted? boolean of an API call: the server may have acted although the call failed
 local Failure = { __name = "central.auth.failure" }
 
 function Failure:__tostring()
@@ -120,10 +121,9 @@ function errors.failure(code, message, detail)
 end
 
 --- Returns the failure of a call on a closed client.
----@param call? string the call's name
 ---@return central.auth.Failure
-function errors.closed(call)
-  return errors.failure("closed", (call and call .. ": " or "") .. "the client was closed")
+function errors.closed()
+  return errors.failure("closed", "this client was closed; make another with auth.new or auth.configure")
 end
 
 --- Returns a failure's parts, as a public function does.

@@ -8,7 +8,6 @@ local errors = require "central.auth.errors"
 local json = require "central.auth.json"
 local lazy = require("central.auth.util").lazy
 local request = require "central.auth.api.request"
-local try = require "central.auth.try"
 
 local save = lazy "central.auth.config.save"
 
@@ -87,12 +86,12 @@ end
 
 -- Calls GreenLake's API. Adds `warning` to the message of a failure if the server may have acted.
 local function call(source, method, path, body, warning, resets)
-  local context, options = { resets = resets }, { app = "greenlake", json = body }
-  local reply, message, code, detail = request.run(source, method, PATH .. path, options, context)
-  if not reply and warning and context.may_have_acted then
-    message = ("%s; %s"):format(message, warning)
+  local options = { app = "greenlake", json = body }
+  local reply, failure = request.run(source, method, PATH .. path, options, { resets = resets })
+  if failure and warning and failure.may_have_acted then
+    failure.message = ("%s; %s"):format(failure.message, warning)
   end
-  return try(reply, message, code, detail)
+  return reply or error(failure, 0)
 end
 
 local function path_of(id)

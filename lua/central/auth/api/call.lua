@@ -6,6 +6,19 @@ local json_body = require "central.auth.api.json_body"
 local targets = require "central.auth.api.target"
 local url = require "central.auth.url"
 
+---@class central.auth.RequestOptions
+---@field app? "central" | "greenlake" whose API a path belongs to; default "central"
+---@field query? table<string, any> strings, numbers, booleans; a list repeats the name
+---@field json? any the body, encoded by lua-cjson
+---@field body? string the body, sent unchanged
+---@field content_type? string the type of `body`, default application/octet-stream; or of `json`
+---@field headers? table<string, string | number> further header fields; not Authorization or Host
+---@field timeout? number seconds for the whole call: token, attempts and pauses
+---@field retry? false | integer the number of attempts, 1 to 10, default 4; false: one. The one retry with another
+--- token after a 401 does not count
+---@field try_timeout? number seconds for each attempt, at most `timeout`
+---@field raw? boolean return the reply for any status, and do not decode its body
+
 local call = {}
 
 local ATTEMPTS, ATTEMPTS_MAX = 4, 10       -- by default; as an option
@@ -16,22 +29,50 @@ local BODY_MAX = 16 * 1024 * 1024          -- bytes of a request's body, and of 
 local ADDRESSES_MAX = 256                  -- that are remembered
 local NONE = {}
 
---- Idempotent methods: the call may be retried even if the server has acted on it (RFC 9110, 9.2.2).
-call.IDEMPOTENT = {
+-- Idempotent methods: the call may be retried even if the server has acted on it (RFC 9110, 9.2.2).
+local IDEMPOTENT = {
   GET = true, HEAD = true, OPTIONS = true, PUT = true, DELETE = true, POST = false, PATCH = false,
 }
 local CARRIES_BODY = {
   GET = false, HEAD = false, OPTIONS = false, DELETE = false, POST = true, PUT = true, PATCH = true,
 }
 
---- For each app the option with the base of its paths.
-call.BASES = { central = "base_url", greenlake = "greenlake_url" }
+-- For each app the option with the base of its paths.
+local BASES = { central = "base_url", greenlake = "greenlake_url" }
 
 -- Header fields that this module or libcurl sets.
 local RESERVED = {
   authorization = true, host = true, connection = true, ["content-length"] = true, ["content-type"] = true,
   ["transfer-encoding"] = true, ["user-agent"] = true, expect = true, te = true, upgrade = true,
 }
+
+--- The options of a call, and their types.
+call.options = {
+  app = "string", query = "table", json = "any", body = "string", content_type = "string", headers = "table",
+  timeout = "number", retry = "any", try_timeout = "number", raw = "boolean",
+}
+
+--- Raises if the arguments have wrong types or names.
+---@param method string
+---@param target string
+---@param options? central.auth.RequestOptions
+function call.check(method, target, options)
+  if IDEMPOTENT[method] == nil and (type(method) ~= "string" or IDEMPOTENT[method:upper()] == nil) then
+    errors.argument_error(("the method %s is not one of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
+      errors.printable(tostring(method))))
+  elseif type(target) ~= "string" then
+    errors.argument_error("target: string expected (a path or a URL), got " .. type(target))
+  end
+  if options == nil then
+    return
+  end
+  errors.check_options(options, call.options)
+  if options.retry and type(options.retry) ~= "number" then
+    errors.argument_error("option retry: a number of attempts or false expected, got " .. type(options.retry))
+  elseif options.app and not BASES[options.app] then
+    errors.argument_error(('app: "central" or "greenlake" expected, got %q'):format(errors.printable(options.app)))
+  end
+end
 
 -- Ends `prepare` with this problem.
 local function refuse(problem, ...)
@@ -100,11 +141,8 @@ local function lines_of(options, content_type, body)
   return table.concat(lines, "\n"), lines[#lines] == IDENTITY
 end
 
---- Returns the call's name in messages.
----@param method string
----@param target string
----@return string
-function call.name(method, target)
+-- Returns the call's name in messages.
+local function name_of(method, target)
   local shown = target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- without a password
   return ("%s %s"):format(method, errors.printable(shown))
 end
@@ -152,15 +190,15 @@ local function query_of(options)
 end
 
 local function new_request(config, method, target, options)
-  local address = address_of(config, target, call.BASES[options.app or "central"])
+  local address = address_of(config, target, BASES[options.app or "central"])
   local query = query_of(options)
   local body, content_type = body_of(method, options)
   local lines, wants_identity = lines_of(options, content_type, body)
   local attempts_max, timeout, try_timeout = limits_of(config, options)
   local request = {
-    name = call.name(method, target), method = method, url = targets.extend(address.url, query),
+    name = name_of(method, target), method = method, url = targets.extend(address.url, query),
     origin = address.origin, host = address.host, base = address.base, headers = lines, body = body,
-    body_max = BODY_MAX, is_once = not call.IDEMPOTENT[method], raw = options.raw, attempts_max = attempts_max,
+    body_max = BODY_MAX, is_once = not IDEMPOTENT[method], raw = options.raw, attempts_max = attempts_max,
     call_timeout = timeout, timeout = try_timeout, wants_identity = wants_identity,
     is_brief = not (config.on_event or config.log), -- which tell how long it took
   }
@@ -171,13 +209,13 @@ local function new_request(config, method, target, options)
 end
 
 --- Returns what is sent. The transfer reads it, too: it must not be changed. Most calls have no options: then it is
---- worked out once for each method and target.
+--- worked out once for each method and target. Raises as `check`.
 ---@param config central.auth.Config
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
 ---@return table? request
----@return string? problem
+---@return central.auth.Failure? failure
 function call.prepare(config, method, target, options)
   local addresses = not options and known.base_url[config]
   local address = addresses and addresses.of[target]
@@ -185,7 +223,13 @@ function call.prepare(config, method, target, options)
   if request then
     return request
   end
-  return errors.catch(new_request, config, method, target, options or NONE)
+  call.check(method, target, options)
+  method = method:upper()
+  local made, problem, code = errors.catch(new_request, config, method, target, options or NONE)
+  if not made then
+    return nil, errors.failure(code, ("%s: %s"):format(name_of(method, target), problem))
+  end
+  return made
 end
 
 return call

@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local api_clients = require "central.auth.api.api_clients"
+local calls = require "central.auth.api.call"
 local errors = require "central.auth.errors"
 local pages = require "central.auth.api.pages"
 local request = require "central.auth.api.request"
@@ -17,11 +18,11 @@ local function check_self(self, method)
 end
 
 local methods = {
-  checks = { request = request.check, pages = pages.check, tenant = tenant.check, tenants = function() end },
+  checks = { request = calls.check, pages = pages.check, tenant = tenant.check, tenants = function() end },
 }
 
 for _, method in ipairs { "get", "post", "put", "patch", "delete" } do
-  methods.checks[method] = function(...) request.check(method, ...) end
+  methods.checks[method] = function(...) calls.check(method, ...) end
 end
 
 local credentials_metatable = {
@@ -41,6 +42,17 @@ function methods.look_up(self, name)
   return Methods[name]
 end
 
+-- Makes an API call for one of the client's methods, then delivers events.
+local function call(self, name, method, target, options, context)
+  local source = errors.check_self(self, "_token", "a client", name)._source
+  local reply, failure = request.run(source, method, target, options, context)
+  source:deliver()
+  if failure then
+    return errors.unpack(failure)
+  end
+  return reply
+end
+
 --- Makes an API call with a valid token. Retries with another token after a 401, and later if the server is busy.
 ---@param method string GET, POST, …
 ---@param target string a path below base_url or, with `app`, below greenlake_url; or a URL of its host or of `hosts`
@@ -50,18 +62,14 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Methods:request(method, target, options)
-  check_self(self, "request")
-  request.check(method, target, options)
-  return self:_with_source(request.run, method, target, options)
+  return call(self, "client:request", method, target, options)
 end
 
 -- Makes the client's method for one HTTP method.
 local function call_with(method)
-  local call = "client:" .. method:lower()
+  local name = "client:" .. method:lower()
   return function(self, target, options)
-    errors.check_self(self, "_token", "a client", call)
-    request.check(method, target, options)
-    return self:_with_source(request.run, method, target, options)
+    return call(self, name, method, target, options)
   end
 end
 
@@ -95,10 +103,9 @@ Methods.delete = call_with "DELETE"
 ---@return fun(): any
 function Methods:pages(path, options)
   check_self(self, "pages")
-  local function begin(...)
-    return self:_with_source(function(source, target, call_options)
-      return not source.config.wait and request.run(source, "GET", target, call_options, { is_early = true })
-    end, ...)
+  local function begin(target, call_options)
+    return not self._source.config.wait
+      and call(self, "client:pages", "GET", target, call_options, { is_early = true })
   end
   return pages.walk(function(...) return self:get(...) end, path, options, begin)
 end

@@ -2,9 +2,9 @@
 -- item once, or raises a failure. Keeps one page in memory.
 -- SPDX-License-Identifier: MIT
 
+local calls = require "central.auth.api.call"
 local errors = require "central.auth.errors"
 local page = require "central.auth.api.page"
-local request = require "central.auth.api.request"
 local target = require "central.auth.api.target"
 
 ---@class central.auth.PagesOptions
@@ -255,7 +255,7 @@ end
 ---@param options? central.auth.PagesOptions
 function pages.check(path, options)
   errors.check_options(options, OPTIONS)
-  request.check("GET", path, options and { app = options.app, retry = options.retry })
+  calls.check("GET", path, options and { app = options.app, retry = options.retry })
   options = options or {}
   if options.by and options.by ~= "item" and options.by ~= "page" then
     errors.argument_error(('by: "item" or "page" expected, got %q'):format(errors.printable(options.by)))

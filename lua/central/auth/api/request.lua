@@ -13,73 +13,27 @@ local util = require "central.auth.util"
 
 local proxy = util.lazy "central.auth.config.proxy"
 
----@class central.auth.RequestOptions
----@field app? "central" | "greenlake" whose API a path belongs to; default "central"
----@field query? table<string, any> strings, numbers, booleans; a list repeats the name
----@field json? any the body, encoded by lua-cjson
----@field body? string the body, sent unchanged
----@field content_type? string the type of `body`, default application/octet-stream; or of `json`
----@field headers? table<string, string | number> further header fields; not Authorization or Host
----@field timeout? number seconds for the whole call: token, attempts and pauses
----@field retry? false | integer the number of attempts, 1 to 10, default 4; false: one. The one retry with another
---- token after a 401 does not count
----@field try_timeout? number seconds for each attempt, at most `timeout`
----@field raw? boolean return the reply for any status, and do not decode its body
-
 local request = {}
 
 local FIRST_PAUSE = 0.5 -- seconds of back-off; doubles, with full jitter
-local IDEMPOTENT, BASES = calls.IDEMPOTENT, calls.BASES
-
---- The options of a call, and their types.
-request.options = {
-  app = "string", query = "table", json = "any", body = "string", content_type = "string", headers = "table",
-  timeout = "number", retry = "any", try_timeout = "number", raw = "boolean",
-}
-
---- Raises if the arguments have wrong types or names.
----@param method string
----@param target string
----@param options? central.auth.RequestOptions
-function request.check(method, target, options)
-  if IDEMPOTENT[method] == nil and (type(method) ~= "string" or IDEMPOTENT[method:upper()] == nil) then
-    errors.argument_error(("the method %s is not one of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"):format(
-      errors.printable(tostring(method))))
-  elseif type(target) ~= "string" then
-    errors.argument_error("target: string expected (a path or a URL), got " .. type(target))
-  end
-  if options == nil then
-    return
-  end
-  errors.check_options(options, request.options)
-  if options.retry and type(options.retry) ~= "number" then
-    errors.argument_error("option retry: a number of attempts or false expected, got " .. type(options.retry))
-  elseif options.app and not BASES[options.app] then
-    errors.argument_error(('app: "central" or "greenlake" expected, got %q'):format(errors.printable(options.app)))
-  end
-end
 
 -- --- attempts ------------------------------------------------------------------------------------------------------
 
 -- Sends the call with this token. Returns the raw reply, or nil and the failure.
 local function send(source, call, token)
-  local attempts = call.attempts + 1
-  call.token, call.sent_boot = token, source.current.sent_boot or 0
-  call.seen_resets, call.attempts = source.resets.count, attempts
-  if call.request.is_once or attempts >= call.attempts_max then
+  local prepared, attempts = call.request, call.attempts + 1
+  call.token, call.attempts = token, attempts
+  call.sent_boot, call.seen_resets = source.current.sent_boot or 0, source.resets.count
+  if prepared.is_once or attempts >= call.attempts_max then
     call.no_repeat = true -- the transfer repeats it by itself, too
   end
   local _ <close> = call.resets and source.resets:begin(call) or nil
-  local raw, failure = source.pool:call(call.request, call, source)
-  if raw and raw.sent_twice then
-    call.attempts = attempts + 1
-  end
-  return raw, failure
+  return source.pool:call(prepared, call, source)
 end
 
 -- Returns whether a retry is safe: the method is idempotent, or the server certainly did not act.
 local function is_repeatable(call, raw, code)
-  return IDEMPOTENT[call.request.method] or code == "connect" or code == "resolve" or (raw and raw.status == 429)
+  return not call.request.is_once or code == "connect" or code == "resolve" or (raw and raw.status == 429)
 end
 
 local ACTED_CODES = { timeout = true, network = true, reply = true, closed = true }
@@ -122,11 +76,11 @@ local function is_unreadable(prepared, reply)
     or prepared.wants_identity and reply.body ~= "" and response_error.has_encoding(reply))
 end
 
--- Returns the results of a call whose reply is no failure.
+-- Returns the result of a call whose reply is no failure; nil and the failure if it can't be read.
 local function finish(source, call, reply)
   if reply.json == nil and is_unreadable(call.request, reply) then
     call.may_have_acted = true
-    return response.unreadable(call, reply, cleaner(source, call))
+    return nil, response.unreadable(call, reply, cleaner(source, call))
   end
   return reply
 end
@@ -137,7 +91,8 @@ local function base_source(config, base)
   return option and config.from[option] and (", %s from %s"):format(option, config.from[option]) or ""
 end
 
--- After an attempt without success: returns the seconds before the retry; or nil and the results of the call.
+-- After an attempt without success: returns the seconds before the retry; or nil and the result of the call; or nil,
+-- nil and the failure.
 local function after_failure(source, call, raw, failure)
   local prepared = call.request
   local reply = raw and response.new(raw, not prepared.raw)
@@ -150,49 +105,51 @@ local function after_failure(source, call, raw, failure)
   elseif reply and (prepared.raw or is_deleted(call, reply)) then
     return nil, finish(source, call, reply)
   elseif reply then
-    return nil, response.failure(call, reply, cleaner(source, call), retry_after)
+    return nil, nil, response.failure(call, reply, cleaner(source, call), retry_after)
   end
   local config = source.config
-  return nil, errors.fail(failure.code, ("%s: %s (asking %s%s%s%s)"):format(prepared.name,
+  return nil, nil, errors.failure(failure.code, ("%s: %s (asking %s%s%s%s)"):format(prepared.name,
     cleaner(source, call)(failure.message), prepared.host, base_source(config, prepared.base),
     proxy.source(config, prepared.url),
     response_error.trust_advice(config, failure.code)), failure.detail)
 end
 
--- Waits for a token. Returns nil and the results of the call, if there is none in time.
+-- Waits for a token. Returns nil and the failure, if there is none in time.
 local function wait_for_token(source, call)
   local token, failure = source:token(nil, call)
   local name = call.request.name
   if not token then
     local prefix = call.refused_at and name .. ": the API refused the token, and getting another failed: " or ""
-    return nil, prefix .. failure.message, failure.code, failure.detail
+    return nil, errors.failure(failure.code, prefix .. failure.message, failure.detail)
   elseif call:over() then
-    return errors.fail("timeout", name .. ": no time is left for the request after the wait for a token")
+    return nil, errors.failure("timeout", name .. ": no time is left for the request after the wait for a token")
   end
   return token
 end
 
--- Makes one attempt with a token. Returns the seconds before the retry; or nil and the results of the call.
+-- Makes one attempt with a token. Returns the same.
 local function attempt(source, call)
-  local token, message, code, detail = source.current:fresh(), nil, nil, nil
+  local token, failure = source.current:fresh(), nil
   if not token then
-    token, message, code, detail = wait_for_token(source, call)
+    token, failure = wait_for_token(source, call)
   end
   if not token then
-    return nil, nil, message, code, detail
+    return nil, nil, failure
   end
-  local raw, failure = send(source, call, token)
+  local raw, problem = send(source, call, token)
   local status = raw and raw.status or 0
   if status >= 200 and status < 300 or status == 304 then
     unauthorized.succeeded(source, call)
     return nil, finish(source, call, response.new(raw, not call.request.raw))
+  elseif raw and raw.sent_twice then
+    call.attempts = call.attempts + 1
   end
-  call.may_have_acted = call.may_have_acted or may_have_acted(raw, failure)
+  call.may_have_acted = call.may_have_acted or may_have_acted(raw, problem)
   if status == 401 and unauthorized.replace(source, call, token) then
     call.attempts_max = call.attempts_max + 1
     return 0
   end
-  return after_failure(source, call, raw, failure)
+  return after_failure(source, call, raw, problem)
 end
 
 --- Makes a call.
@@ -200,18 +157,14 @@ end
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param context? { resets?: boolean, is_early?: boolean, may_have_acted?: boolean } whether the call resets this
----client's credential; whether it yields once it is sent, and is not retried; set at the end: whether the server may
----have acted although the call failed
+---@param context? { resets?: boolean, is_early?: boolean } whether the call resets this client's credential; whether it
+---yields once it is sent, and is not retried
 ---@return central.auth.Reply? reply
----@return string? message
----@return central.auth.Code? code
----@return central.auth.Detail? detail
+---@return central.auth.Failure? failure whose `may_have_acted` says whether the server may have acted
 function request.run(source, method, target, options, context)
-  method = IDEMPOTENT[method] ~= nil and method or method:upper()
-  local prepared, problem = calls.prepare(source.config, method, target, options)
+  local prepared, failure = calls.prepare(source.config, method, target, options)
   if not prepared then
-    return errors.fail("config", ("%s: %s"):format(calls.name(method, target), problem))
+    return nil, failure
   end
   local call = deadlines.new(source.clock, prepared.call_timeout, nil, {
     request = prepared, attempts = 0, attempts_max = prepared.attempts_max, -- and of the last attempt:
@@ -220,23 +173,17 @@ function request.run(source, method, target, options, context)
   if context then
     call.resets, call.is_early = context.resets, context.is_early
   end
-  local delay, reply, message, code, detail
+  local delay, reply
   repeat
     if delay then
       source.waiter:pause(delay)
     end
-    if source.closed then
-      return errors.unpack(errors.closed(prepared.name))
-    end
-    delay, reply, message, code, detail = attempt(source, call)
-    if context then
-      context.may_have_acted = call.may_have_acted
-    end
+    delay, reply, failure = attempt(source, call)
   until not delay or call.is_early
-  if reply then
-    return reply
+  if failure then
+    failure.may_have_acted = call.may_have_acted
   end
-  return nil, message, code, detail
+  return reply, failure
 end
 
 return request

@@ -165,6 +165,7 @@ end
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
 ---@param retry_after? number
+---@return central.auth.Failure
 function response.failure(call, reply, clean, retry_after)
   local detail = { status = reply.status, retry_after = retry_after, reply = reply }
   local retry = retry_after and ("; try again in %.0f s"):format(retry_after) or ""
@@ -172,7 +173,7 @@ function response.failure(call, reply, clean, retry_after)
   local server_text = error_text.add(detail, reply.json, challenge, clean)
   detail.oauth_error = challenge and challenge.error and clean(challenge.error)
   local code = (reply.status == 429 or reply.status == 503 and retry_after) and "rate_limited" or "api"
-  return errors.fail(code, ("%s: HTTP status %d%s%s%s"):format(call.request.name, reply.status,
+  return errors.failure(code, ("%s: HTTP status %d%s%s%s"):format(call.request.name, reply.status,
     advice(reply, call, clean), server_text and "; " .. server_text or response_error.encoding(reply, clean), retry),
     detail)
 end
@@ -181,9 +182,10 @@ end
 ---@param call { request: table }
 ---@param reply central.auth.Reply
 ---@param clean fun(text: string): string
+---@return central.auth.Failure
 function response.unreadable(call, reply, clean)
   local problem = response.is_json(reply) and "the reply's body is not valid JSON" or "the reply's body can't be read"
-  return errors.fail("reply", ("%s: %s (%d bytes)%s"):format(call.request.name, problem, #reply.body,
+  return errors.failure("reply", ("%s: %s (%d bytes)%s"):format(call.request.name, problem, #reply.body,
     response_error.encoding(reply, clean)), { status = reply.status, reply = reply })
 end
 
