@@ -27,7 +27,7 @@ describe("a place", function()
     function own:call(request)
       self.name = request.body
       started[#started + 1] = self.name
-      return true
+      return self:finish()
     end
     function own:wait() return ended[self.name] or false end
     function own:finish() return self:wait() and { status = 200, body = "reply to " .. self.name } or nil end

@@ -380,11 +380,10 @@ describe("without memory #torture #slow", function()
             return nil, why
           end
           local basic <close> = core.basic("a", "b", false)
-          local started
-          started, why = transfer:call({ url = server.url, user_agent = "spec", body = body, timeout = 0.5,
+          why = select(2, transfer:call({ url = server.url, user_agent = "spec", body = body, timeout = 0.5,
             connect_timeout = 0.5, authorization = basic, headers = "Accept: a/b", method = "PATCH" },
-            threaded and notifier or nil, nil, nil, true)
-          if not started then
+            threaded and notifier or nil, nil, nil, true))
+          if why then
             return nil, why
           end
           repeat until transfer:wait(1)

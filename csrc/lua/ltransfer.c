@@ -184,11 +184,14 @@ static struct auth_request check_call(lua_State *L, struct handle *handle, struc
     return request;
 }
 
-/* transfer:call(request [, notifier [, token [, deadline [, no_repeat]]]]) -> true | nil, why: starts an API
- * call. The request as struct auth_request, `timeout` in seconds, `headers` lines of one text. `body` is a
- * string or a secret, `authorization` a secret; secrets are wiped. `is_brief`: its reply comes without times,
- * unless it has no date. The rest of the table must not be changed. A token stands for the header line with
- * it. The deadline is a time of the boot clock. With a notifier it runs on a worker, else in `wait`. */
+static int finish(lua_State *L, struct handle *handle);
+
+/* transfer:call(request [, notifier [, token [, deadline [, no_repeat [, seconds]]]]]) -> what came, or
+ * nothing yet | nil, why: starts an API call, and with `seconds` waits for its end, as `finish` does. The
+ * request as struct auth_request, `timeout` in seconds, `headers` lines of one text. `body` is a string or a
+ * secret, `authorization` a secret; secrets are wiped. `is_brief`: its reply comes without times, unless it
+ * has no date. The rest of the table must not be changed. A token stands for the header line with it. The
+ * deadline is a time of the boot clock. With a notifier it runs on a worker, else in here and in `wait`. */
 static int handle_call(lua_State *L) {
     static const char bearer[] = "Authorization: Bearer ";
     struct handle *handle = check_handle(L);
@@ -206,6 +209,7 @@ static int handle_call(lua_State *L) {
         request.timeout_ms = left_ms < request.timeout_ms ? left_ms : request.timeout_ms;
     }
     request.no_repeat = lua_toboolean(L, 6) != 0;
+    int64_t limit_ns = lua_isnoneornil(L, 7) ? -1 : check_wait(L, 7);
     if (!prepare(L, handle))
         return fail_to_start(L);
     struct auth_secret *content = auth_session_body(session);
@@ -215,8 +219,7 @@ static int handle_call(lua_State *L) {
     request.body = body.data != NULL ? content : NULL;
     request.authorization = line;
     auth_session_call(session, &request, handle->clock, notifier);
-    lua_pushboolean(L, 1);
-    return 1;
+    return limit_ns >= 0 && auth_session_wait(session, limit_ns) ? finish(L, handle) : 0;
 }
 
 /* --- the order of a fetch: whatever is allocated for it is stored in it at once --- */
@@ -498,16 +501,20 @@ static void push_forked(lua_State *L) {
 }
 
 /* transfer:finish([seconds]) -> what has ended, once; with `seconds` it waits for the end first, as `wait`
- * does, and returns nothing if there is none yet. Of a call: a raw reply with `header_lines`, or { code, message,
- * proxy_status, reached, at, sent_boot }; either with a `trace`, if the request asked for it. Of a fetch:
- * { outcome, attempts, … } as struct auth_fetch_result, an attempt being like what comes of a call, its
- * records raw replies. */
+ * does, and returns nothing if there is none yet. Of a call: a raw reply with `header_lines`, or { code,
+ * message, proxy_status, reached, at, sent_boot }; either with a `trace`, if the request asked for it. Of a
+ * fetch: { outcome, attempts, … } as struct auth_fetch_result, an attempt being like what comes of a call,
+ * its records raw replies. */
 static int handle_finish(lua_State *L) {
     struct handle *handle = check_handle(L);
+    if (!lua_isnoneornil(L, 2) && !auth_session_wait(&handle->session, check_wait(L, 2)))
+        return 0;
+    return finish(L, handle);
+}
+
+static int finish(lua_State *L, struct handle *handle) {
     struct auth_session *session = &handle->session;
     bool forked = !auth_session_is_ours(session) && session->state != AUTH_SESSION_IDLE;
-    if (!lua_isnoneornil(L, 2) && !auth_session_wait(session, check_wait(L, 2)))
-        return 0;
     if (session->state == AUTH_SESSION_WORKER)
         (void)auth_session_wait(session, 0);
     struct auth_fetch_result *result = auth_session_result(session);

@@ -59,8 +59,8 @@ function Transfer:fetch(order, notifier)
   return true
 end
 
---- Starts an API call.
-function Transfer:call(request, notifier, _, at)
+--- Starts an API call. With `seconds` it waits for its end as `finish` does.
+function Transfer:call(request, notifier, _, at, _, seconds)
   local ok, why = begin(self, notifier)
   if not ok then
     return nil, why
@@ -69,7 +69,7 @@ function Transfer:call(request, notifier, _, at)
   self.is_call = true
   start(self, function() return fetch.exchange(network, request, deadline) end, deadline)
   self.world:catch_up()
-  return true
+  return seconds and self:finish(seconds)
 end
 
 --- Whether it is done, after so many seconds at most; 0 only looks. A fetch without a thread runs in here, as a whole,

@@ -118,16 +118,6 @@ function Pool:_await(transfer, notifier, call, owner)
   return came
 end
 
--- Returns the failure of a request that brought no reply, or nothing, as its owner was closed.
-local function failure_of(came)
-  if came then
-    return errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
-  end
-  local failure = errors.closed()
-  failure.may_be_sent = true
-  return failure
-end
-
 -- The place of a request that is under way. A caller that blocks needs none: no other request begins before it returns.
 local Place = {}
 
@@ -171,27 +161,29 @@ function Pool:call(request, call, owner)
   if not transfer then
     return nil, why
   end
-  local is_early = call.is_early
-  local _ <close> = (notifier or is_early) and self:_take_place(transfer, owner, notifier) or nil
-  local started, problem = transfer:call(request, notifier, call.token, call.at, call.no_repeat)
-  if not started then
+  local blocks = not (notifier or call.is_early)
+  local _ <close> = not blocks and self:_take_place(transfer, owner, notifier) or nil
+  local came, problem = transfer:call(request, notifier, call.token, call.at, call.no_repeat, blocks and STEP or 0)
+  if problem then
     return nil, errors.failure("config", problem)
   elseif self._has_places and next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
-  local came = transfer:finish((notifier or is_early) and 0 or STEP) or self:_await(transfer, notifier, call, owner)
-  if came then
-    self._transfers:give_back(transfer)
-  else
+  came = came or self:_await(transfer, notifier, call, owner)
+  if not came then
     transfer:close()
+    failure = errors.closed()
+    failure.may_be_sent = true
+    return nil, failure
   end
-  if came and owner.listens then
+  self._transfers:give_back(transfer)
+  if owner.listens then
     owner.events:add_call(request, call, came)
   end
-  if came and came.status then
+  if came.status then
     return came
   end
-  return nil, failure_of(came)
+  return nil, errors.failure(came.code, came.message, { proxy_status = came.proxy_status, reached = came.reached })
 end
 
 --- Runs a fetch that makes no request, beside the renewal under way, until the deadline at most. Its result; nil where
