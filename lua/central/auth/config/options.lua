@@ -1,8 +1,6 @@
 -- The table of options: for each option its Lua types and the check of its value. config/types documents the options.
 -- SPDX-License-Identifier: MIT
 
-local util = require "central.auth.util"
-
 local options = {}
 
 -- --- values that are plainly valid -----------------------------------------------------------------------------------
@@ -79,7 +77,7 @@ local OPTIONS = {
 --- Returns the names of all options in alphabetical order.
 ---@return string[]
 function options.names()
-  return util.sorted_names(OPTIONS)
+  return require("central.auth.util").sorted_names(OPTIONS)
 end
 
 ---@class central.auth.Option
