@@ -191,15 +191,14 @@ end
 
 local function new_request(config, method, target, options)
   local address = address_of(config, target, BASES[options.app or "central"])
-  local query = query_of(options)
+  local full = targets.extend(address.url, query_of(options))
   local body, content_type = body_of(method, options)
   local lines, wants_identity = lines_of(options, content_type, body)
   local attempts_max, timeout, try_timeout = limits_of(config, options)
   local request = {
-    name = name_of(method, target), method = method, url = targets.extend(address.url, query),
-    origin = address.origin, host = address.host, base = address.base, headers = lines, body = body,
-    body_max = BODY_MAX, is_once = not IDEMPOTENT[method], raw = options.raw, attempts_max = attempts_max,
-    call_timeout = timeout, timeout = try_timeout, wants_identity = wants_identity,
+    name = name_of(method, target), method = method, url = full, key = method .. " " .. full, address = address,
+    headers = lines, body = body, body_max = BODY_MAX, is_once = not IDEMPOTENT[method], raw = options.raw,
+    attempts_max = attempts_max, call_timeout = timeout, timeout = try_timeout, wants_identity = wants_identity,
     is_brief = not (config.on_event or config.log), -- which tell how long it took
   }
   if options == NONE then

@@ -107,11 +107,10 @@ local function after_failure(source, call, raw, failure)
   elseif reply then
     return nil, nil, response.failure(call, reply, cleaner(source, call), retry_after)
   end
-  local config = source.config
+  local config, address = source.config, prepared.address
   return nil, nil, errors.failure(failure.code, ("%s: %s (asking %s%s%s%s)"):format(prepared.name,
-    cleaner(source, call)(failure.message), prepared.host, base_source(config, prepared.base),
-    proxy.source(config, prepared.url),
-    response_error.trust_advice(config, failure.code)), failure.detail)
+    cleaner(source, call)(failure.message), address.host, base_source(config, address.base),
+    proxy.source(config, prepared.url), response_error.trust_advice(config, failure.code)), failure.detail)
 end
 
 -- Waits for a token. Returns nil and the failure, if there is none in time.

@@ -139,7 +139,7 @@ function response.retry_after(reply)
 end
 
 local function advice(reply, call, clean)
-  local host = call.request.host
+  local host = call.request.address.host
   if reply.status == 401 and clusters.is_classic(host) then
     return (": %s is a gateway of classic Central, where tokens of new Central do not work; set base_url or cluster"
       .. " to new Central's"):format(host)

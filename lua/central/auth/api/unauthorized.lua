@@ -18,8 +18,7 @@ local accepted_by = setmetatable({}, { __mode = "k" })
 
 -- The keys of a call and of its path. Both include the method, as a role may be allowed to read and not to write.
 local function keys_of(request)
-  local key = request.method .. " " .. request.url
-  return key, key:match("^[^?]*")
+  return request.key, request.key:match("^[^?]*")
 end
 
 local function remember(accepted, key)
@@ -47,12 +46,12 @@ function unauthorized.succeeded(source, call)
     accepted_by[source] = accepted
   elseif accepted.sent_boot > call.sent_boot then
     return
-  elseif accepted.latest_url == request.url and accepted.latest_method == request.method then
+  elseif accepted.latest == request.key then
     return -- as most calls of a program that polls
   end
-  accepted.latest_url, accepted.latest_method = request.url, request.method
   local key, path_key = keys_of(request)
-  accepted.origins[request.origin] = true
+  accepted.latest = key
+  accepted.origins[request.address.origin] = true
   remember(accepted, path_key)
   remember(accepted, key) -- last: it may be the one for which the others are forgotten
 end
@@ -70,7 +69,7 @@ end
 local function is_suspect(source, call, now)
   local accepted = accepted_of(source, call)
   local key, path_key = keys_of(call.request)
-  call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.request.origin] or false
+  call.is_accepted_elsewhere = accepted ~= nil and accepted.origins[call.request.address.origin] or false
   call.is_ready_made = source.config.ready_made ~= nil
   if call.refused_at and (call.sent_boot > call.refused_at or call.is_ready_made) then
     return false -- this token replaced the one that was refused first

@@ -20,7 +20,7 @@ Transfers.__index = Transfers
 ---@return central.auth.Transfers
 function transfers.new(source)
   return setmetatable({
-    _clock = source.clock, _config = source.config, _make = source.parts.transfer, _idle = {},
+    _clock = source.clock, _config = source.config, _make = source.parts.transfer, _idle = {}, _closed = false,
   }, Transfers)
 end
 
