@@ -87,7 +87,7 @@ end
 -- Calls GreenLake's API. Adds `warning` to the message of a failure if the server may have acted.
 local function call(source, method, path, body, warning, resets)
   local options = { app = "greenlake", json = body }
-  local reply, failure = request.run(source, method, PATH .. path, options, { resets = resets })
+  local reply, failure = request.run(source, method, PATH .. path, options, resets and "reset")
   if failure and warning and failure.may_have_acted then
     failure.message = ("%s; %s"):format(failure.message, warning)
   end

@@ -43,9 +43,9 @@ function methods.look_up(self, name)
 end
 
 -- Makes an API call for one of the client's methods, then delivers events.
-local function call(self, name, method, target, options, context)
+local function call(self, name, method, target, options, purpose)
   local source = errors.check_self(self, "_token", "a client", name)._source
-  local reply, failure = request.run(source, method, target, options, context)
+  local reply, failure = request.run(source, method, target, options, purpose)
   source:deliver()
   if failure then
     return errors.unpack(failure)
@@ -104,8 +104,7 @@ Methods.delete = call_with "DELETE"
 function Methods:pages(path, options)
   check_self(self, "pages")
   local function begin(target, call_options)
-    return not self._source.config.wait
-      and call(self, "client:pages", "GET", target, call_options, { is_early = true })
+    return not self._source.config.wait and call(self, "client:pages", "GET", target, call_options, "early")
   end
   return pages.walk(function(...) return self:get(...) end, path, options, begin)
 end

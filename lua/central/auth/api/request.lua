@@ -20,15 +20,15 @@ local FIRST_PAUSE = 0.5 -- seconds of back-off; doubles, with full jitter
 -- --- attempts ------------------------------------------------------------------------------------------------------
 
 -- Sends the call with this token. Returns the raw reply, or nil and the failure.
-local function send(source, call, token)
+local function send(source, call, token, purpose)
   local prepared, attempts = call.request, call.attempts + 1
   call.token, call.attempts = token, attempts
   call.sent_boot, call.seen_resets = source.current.sent_boot or 0, source.resets.count
   if prepared.is_once or attempts >= call.attempts_max then
     call.no_repeat = true -- the transfer repeats it by itself, too
   end
-  local _ <close> = call.resets and source.resets:begin(call) or nil
-  return source.pool:call(prepared, call, source)
+  local _ <close> = purpose == "reset" and source.resets:begin(call) or nil
+  return source.pool:call(prepared, call, source, purpose == "early")
 end
 
 -- Returns whether a retry is safe: the method is idempotent, or the server certainly did not act.
@@ -127,15 +127,15 @@ local function wait_for_token(source, call)
 end
 
 -- Makes one attempt with a token. Returns the same.
-local function attempt(source, call)
-  local token, failure = source.current:fresh(), nil
+local function attempt(source, call, purpose)
+  local token, failure = source.tracker:fresh(), nil
   if not token then
     token, failure = wait_for_token(source, call)
   end
   if not token then
     return nil, nil, failure
   end
-  local raw, problem = send(source, call, token)
+  local raw, problem = send(source, call, token, purpose)
   local status = raw and raw.status or 0
   if status >= 200 and status < 300 or status == 304 then
     unauthorized.succeeded(source, call)
@@ -156,11 +156,10 @@ end
 ---@param method string
 ---@param target string
 ---@param options? central.auth.RequestOptions
----@param context? { resets?: boolean, is_early?: boolean } whether the call resets this client's credential; whether it
----yields once it is sent, and is not retried
+---@param purpose? "reset" | "early" it resets this client's credential; it yields once it is sent, and is not retried
 ---@return central.auth.Reply? reply
 ---@return central.auth.Failure? failure whose `may_have_acted` says whether the server may have acted
-function request.run(source, method, target, options, context)
+function request.run(source, method, target, options, purpose)
   local prepared, failure = calls.prepare(source.config, method, target, options)
   if not prepared then
     return nil, failure
@@ -169,16 +168,13 @@ function request.run(source, method, target, options, context)
     request = prepared, attempts = 0, attempts_max = prepared.attempts_max, -- and of the last attempt:
     token = "", sent_boot = 0, seen_resets = 0,
   })
-  if context then
-    call.resets, call.is_early = context.resets, context.is_early
-  end
   local delay, reply
   repeat
     if delay then
       source.waiter:pause(delay)
     end
-    delay, reply, failure = attempt(source, call)
-  until not delay or call.is_early
+    delay, reply, failure = attempt(source, call, purpose)
+  until not delay or purpose == "early"
   if failure then
     failure.may_have_acted = call.may_have_acted
   end

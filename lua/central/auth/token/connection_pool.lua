@@ -105,12 +105,12 @@ end
 
 -- Waits for the end of a request that has not ended yet. An early one yields once it is sent, and then each second, so
 -- that its caller hears Ctrl-C. Returns nothing if its owner is closed.
-function Pool:_await(transfer, notifier, call, owner)
+function Pool:_await(transfer, notifier, call, owner, is_early)
   local came
   while not came and not owner.closed do
     if notifier then
       self._waiter:poll(notifier, call:left() + STEP)
-    elseif call.is_early then
+    elseif is_early then
       coroutine.yield()
     end
     came = not owner.closed and transfer:finish(notifier and 0 or STEP)
@@ -138,12 +138,12 @@ end
 
 --- Makes a request and waits for its reply.
 ---@param request table url, body, authorization, and what else transfer:call knows
----@param call central.auth.Deadline of an API call with `token`, `attempts`, `no_repeat` and `is_early`: such a call
----yields when it is sent
+---@param call central.auth.Deadline of an API call with `token`, `attempts` and `no_repeat`
 ---@param owner central.auth.TokenSource which may be a tenant's: with it the request ends
+---@param is_early? boolean yields when it is sent
 ---@return central.auth.RawReply? raw
 ---@return central.auth.Failure? failure
-function Pool:call(request, call, owner)
+function Pool:call(request, call, owner, is_early)
   if self._has_places and self:_must_wait() then
     local free, failure = self:_wait_for_place(call, owner)
     if not free then
@@ -161,7 +161,7 @@ function Pool:call(request, call, owner)
   if not transfer then
     return nil, why
   end
-  local blocks = not (notifier or call.is_early)
+  local blocks = not (notifier or is_early)
   local _ <close> = not blocks and self:_take_place(transfer, owner, notifier) or nil
   local came, problem = transfer:call(request, notifier, call.token, call.at, call.no_repeat, blocks and STEP or 0)
   if problem then
@@ -169,7 +169,7 @@ function Pool:call(request, call, owner)
   elseif self._has_places and next(self._queue) and not self:_is_full() then
     self:_wake_first()
   end
-  came = came or self:_await(transfer, notifier, call, owner)
+  came = came or self:_await(transfer, notifier, call, owner, is_early)
   if not came then
     transfer:close()
     failure = errors.closed()

@@ -60,12 +60,6 @@ function CurrentToken:is_too_short_for(min_valid)
   return remaining < wanted and (state == "stale" or life - remaining >= math.min(YOUNG, life / 4))
 end
 
---- The token if it is fresh, by the cheap look of the getter.
----@return string?
-function CurrentToken:fresh()
-  return self.tracker:fresh()
-end
-
 ---@return string?
 function CurrentToken:token()
   return self.tracker:token()

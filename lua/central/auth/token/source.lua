@@ -257,7 +257,7 @@ end
 ---@return string? token
 ---@return number|central.auth.Failure|nil remaining where it is less than `min_valid`, or failure
 function TokenSource:token(min_valid, deadline)
-  local fresh = not min_valid and self.current:fresh()
+  local fresh = not min_valid and self.tracker:fresh()
   if fresh then
     return fresh
   end
