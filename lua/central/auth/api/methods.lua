@@ -42,15 +42,17 @@ function methods.look_up(self, name)
   return Methods[name]
 end
 
--- Makes an API call for one of the client's methods, then delivers events.
-local function call(self, name, method, target, options, purpose)
-  local source = errors.check_self(self, "_token", "a client", name)._source
-  local reply, failure = request.run(source, method, target, options, purpose)
-  source:deliver()
-  if failure then
-    return errors.unpack(failure)
+-- Returns a method of the client that makes API calls.
+local function call_with(name, method, purpose)
+  return function(self, target, options)
+    local source = errors.check_self(self, "_token", "a client", name)._source
+    local reply, failure = request.run(source, method, target, options, purpose)
+    source:deliver()
+    if failure then
+      return errors.unpack(failure)
+    end
+    return reply
   end
-  return reply
 end
 
 --- Makes an API call with a valid token. Retries with another token after a 401, and later if the server is busy.
@@ -62,15 +64,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Methods:request(method, target, options)
-  return call(self, "client:request", method, target, options)
-end
-
--- Makes the client's method for one HTTP method.
-local function call_with(method)
-  local name = "client:" .. method:lower()
-  return function(self, target, options)
-    return call(self, name, method, target, options)
-  end
+  return call_with("client:request", method)(self, target, options)
 end
 
 ---@alias central.auth.Call fun(self: central.auth.Client, target: string, options?: central.auth.RequestOptions):
@@ -78,23 +72,25 @@ end
 
 --- GET. See `request`.
 ---@type central.auth.Call
-Methods.get = call_with "GET"
+Methods.get = call_with("client:get", "GET")
 
 --- POST. See `request`.
 ---@type central.auth.Call
-Methods.post = call_with "POST"
+Methods.post = call_with("client:post", "POST")
 
 --- PUT. See `request`.
 ---@type central.auth.Call
-Methods.put = call_with "PUT"
+Methods.put = call_with("client:put", "PUT")
 
 --- PATCH. See `request`.
 ---@type central.auth.Call
-Methods.patch = call_with "PATCH"
+Methods.patch = call_with("client:patch", "PATCH")
 
 --- DELETE. See `request`.
 ---@type central.auth.Call
-Methods.delete = call_with "DELETE"
+Methods.delete = call_with("client:delete", "DELETE")
+
+local get_early = call_with("client:pages", "GET", "early")
 
 --- Iterates over the items of a paged collection: `for ap in client:pages(path) do … end`. A failure is raised as a
 --- table with `message`, `code` and `detail`, which prints as its message.
@@ -103,10 +99,8 @@ Methods.delete = call_with "DELETE"
 ---@return fun(): any
 function Methods:pages(path, options)
   check_self(self, "pages")
-  local function begin(target, call_options)
-    return not self._source.config.wait and call(self, "client:pages", "GET", target, call_options, "early")
-  end
-  return pages.walk(function(...) return self:get(...) end, path, options, begin)
+  return pages.walk(function(...) return self:get(...) end, path, options,
+    function(...) return not self._source.config.wait and get_early(self, ...) end)
 end
 
 -- Returns the tenants without options by token endpoint. A tenant is collected when the program no longer uses it.
