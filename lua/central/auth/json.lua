@@ -30,6 +30,12 @@ function json.cjson()
   return cjson
 end
 
+-- Raises if the text is not JSON, or for any text if the decimal point has to be updated.
+local function decode(text)
+  decoder.decode "0.5"
+  return decoder.decode(text)
+end
+
 -- Some servers send a byte-order mark, which a parser may skip (RFC 8259, 8.1).
 local function drop_mark(text)
   return text:byte(1) == 0xEF and text:gsub("^\xEF\xBB\xBF", "", 1) or text
@@ -40,15 +46,15 @@ end
 ---@param text string
 ---@return any
 function json.decode(text)
-  update_decimal_point()
   if not core.is_utf8(text) then
     if text:find("\0", 1, true) then -- lua-cjson takes it for the end
       return nil
     end
     text = json_mending.bytes(text)
   end
-  local ok, value = pcall(decoder.decode, text)
-  if not ok and (text:byte(1) == 0xEF or text:find("\\u[dD]")) then
+  local ok, value = pcall(decode, text)
+  if not ok then
+    update_decimal_point()
     ok, value = pcall(decoder.decode, json_mending.escapes(drop_mark(text)))
   end
   if ok then
