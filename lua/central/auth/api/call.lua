@@ -141,10 +141,12 @@ local function lines_of(options, content_type, body)
   return table.concat(lines, "\n"), lines[#lines] == IDENTITY
 end
 
--- Returns the call's name in messages.
-local function name_of(method, target)
-  local shown = target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- without a password
-  return ("%s %s"):format(method, errors.printable(shown))
+--- Returns the call's name in messages.
+---@param request { method: string, target: string }
+---@return string
+function call.name(request)
+  local shown = request.target:match("^[^?#]*"):gsub("//[^/]*@", "//…@") -- without a password
+  return ("%s %s"):format(request.method, errors.printable(shown))
 end
 
 -- What targets lead to, by option with the base, config and target: a program has few, and calls each many times.
@@ -196,7 +198,7 @@ local function new_request(config, method, target, options)
   local lines, wants_identity = lines_of(options, content_type, body)
   local attempts_max, timeout, try_timeout = limits_of(config, options)
   local request = {
-    name = name_of(method, target), method = method, url = full, key = method .. " " .. full, address = address,
+    target = target, method = method, url = full, key = method .. " " .. full, address = address,
     headers = lines, body = body, body_max = BODY_MAX, is_once = not IDEMPOTENT[method], raw = options.raw,
     attempts_max = attempts_max, call_timeout = timeout, timeout = try_timeout, wants_identity = wants_identity,
     is_brief = not (config.on_event or config.log), -- which tell how long it took
@@ -226,7 +228,7 @@ function call.prepare(config, method, target, options)
   method = method:upper()
   local made, problem, code = errors.catch(new_request, config, method, target, options or NONE)
   if not made then
-    return nil, errors.failure(code, ("%s: %s"):format(name_of(method, target), problem))
+    return nil, errors.failure(code, ("%s: %s"):format(call.name { method = method, target = target }, problem))
   end
   return made
 end

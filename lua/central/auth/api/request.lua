@@ -99,7 +99,7 @@ local function after_failure(source, call, raw, failure)
   local retry_after = reply and response.retry_after(reply)
   local delay = retry_delay(source, call, reply, failure, retry_after)
   if delay and delay < call:left() then
-    source:note("retry", { code = failure and failure.code or "http", message = ("%s: %s"):format(prepared.name,
+    source:note("retry", { code = failure and failure.code or "http", message = ("%s: %s"):format(calls.name(prepared),
       failure and cleaner(source, call)(failure.message) or ("HTTP status %d"):format(reply.status)) })
     return delay
   elseif reply and (prepared.raw or is_deleted(call, reply)) then
@@ -108,7 +108,7 @@ local function after_failure(source, call, raw, failure)
     return nil, nil, response.failure(call, reply, cleaner(source, call), retry_after)
   end
   local config, address = source.config, prepared.address
-  return nil, nil, errors.failure(failure.code, ("%s: %s (asking %s%s%s%s)"):format(prepared.name,
+  return nil, nil, errors.failure(failure.code, ("%s: %s (asking %s%s%s%s)"):format(calls.name(prepared),
     cleaner(source, call)(failure.message), address.host, base_source(config, address.base),
     proxy.source(config, prepared.url), response_error.trust_advice(config, failure.code)), failure.detail)
 end
@@ -116,7 +116,7 @@ end
 -- Waits for a token. Returns nil and the failure, if there is none in time.
 local function wait_for_token(source, call)
   local token, failure = source:token(nil, call)
-  local name = call.request.name
+  local name = calls.name(call.request)
   if not token then
     local prefix = call.refused_at and name .. ": the API refused the token, and getting another failed: " or ""
     return nil, errors.failure(failure.code, prefix .. failure.message, failure.detail)
@@ -128,12 +128,13 @@ end
 
 -- Makes one attempt with a token. Returns the same.
 local function attempt(source, call, purpose)
-  local token, failure = source.tracker:fresh(), nil
+  local token = source.tracker:fresh()
   if not token then
+    local failure
     token, failure = wait_for_token(source, call)
-  end
-  if not token then
-    return nil, nil, failure
+    if not token then
+      return nil, nil, failure
+    end
   end
   local raw, problem = send(source, call, token, purpose)
   local status = raw and raw.status or 0

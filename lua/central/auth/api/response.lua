@@ -1,6 +1,7 @@
 -- Converts an API's raw reply to the reply or the failure that the caller gets.
 -- SPDX-License-Identifier: MIT
 
+local calls = require "central.auth.api.call"
 local clusters = require "central.auth.config.clusters"
 local error_text = require "central.auth.error_text"
 local errors = require "central.auth.errors"
@@ -173,7 +174,7 @@ function response.failure(call, reply, clean, retry_after)
   local server_text = error_text.add(detail, reply.json, challenge, clean)
   detail.oauth_error = challenge and challenge.error and clean(challenge.error)
   local code = (reply.status == 429 or reply.status == 503 and retry_after) and "rate_limited" or "api"
-  return errors.failure(code, ("%s: HTTP status %d%s%s%s"):format(call.request.name, reply.status,
+  return errors.failure(code, ("%s: HTTP status %d%s%s%s"):format(calls.name(call.request), reply.status,
     advice(reply, call, clean), server_text and "; " .. server_text or response_error.encoding(reply, clean), retry),
     detail)
 end
@@ -185,7 +186,7 @@ end
 ---@return central.auth.Failure
 function response.unreadable(call, reply, clean)
   local problem = response.is_json(reply) and "the reply's body is not valid JSON" or "the reply's body can't be read"
-  return errors.failure("reply", ("%s: %s (%d bytes)%s"):format(call.request.name, problem, #reply.body,
+  return errors.failure("reply", ("%s: %s (%d bytes)%s"):format(calls.name(call.request), problem, #reply.body,
     response_error.encoding(reply, clean)), { status = reply.status, reply = reply })
 end
 
