@@ -151,16 +151,19 @@ function errors.unpack_raised(raised)
   return errors.unpack(raised)
 end
 
+local function results_of(ok, ...)
+  if ok then
+    return ...
+  end
+  return errors.unpack_raised((...))
+end
+
 --- Calls a function that raises failures. Returns its results, or the failure as a public function does.
 ---@param act function
 ---@param ... any
 ---@return any
 function errors.catch(act, ...)
-  local results = table.pack(pcall(act, ...))
-  if results[1] then
-    return table.unpack(results, 2, results.n)
-  end
-  return errors.unpack_raised(results[2])
+  return results_of(pcall(act, ...))
 end
 
 --- Returns the failure of an option with an invalid value.
