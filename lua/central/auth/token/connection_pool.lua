@@ -161,9 +161,9 @@ function Pool:call(request, call, owner, is_early)
   if not transfer then
     return nil, why
   end
-  local blocks = not (notifier or is_early)
-  local _ <close> = not blocks and self:_take_place(transfer, owner, notifier) or nil
-  local came, problem = transfer:call(request, notifier, call.token, call.at, call.no_repeat, blocks and STEP or 0)
+  local here = (notifier or is_early) and 0 or STEP -- seconds that the request may take in here
+  local _ <close> = here == 0 and self:_take_place(transfer, owner, notifier) or nil
+  local came, problem = transfer:call(request, notifier, call.token, call.at, call.no_repeat, here)
   if problem then
     return nil, errors.failure("config", problem)
   elseif self._has_places and next(self._queue) and not self:_is_full() then

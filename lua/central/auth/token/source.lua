@@ -103,12 +103,12 @@ function TokenSource:note(name, fields, private)
   end
 end
 
---- Delivers the events that were noted.
+--- Delivers the events that were noted. A tenant listens where its parent does.
 function TokenSource:deliver()
-  if self.parent then
-    self.parent:deliver()
-  end
   if self.listens then
+    if self.parent then
+      self.parent:deliver()
+    end
     self.events:deliver()
   end
 end
