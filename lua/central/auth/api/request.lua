@@ -19,18 +19,6 @@ local FIRST_PAUSE = 0.5 -- seconds of back-off; doubles, with full jitter
 
 -- --- attempts ------------------------------------------------------------------------------------------------------
 
--- Sends the call with this token. Returns the raw reply, or nil and the failure.
-local function send(source, call, token, purpose)
-  local prepared, attempts = call.request, call.attempts + 1
-  call.token, call.attempts = token, attempts
-  call.sent_boot, call.seen_resets = source.current.sent_boot or 0, source.resets.count
-  if prepared.is_once or attempts >= call.attempts_max then
-    call.no_repeat = true -- the transfer repeats it by itself, too
-  end
-  local _ <close> = purpose == "reset" and source.resets:begin(call) or nil
-  return source.pool:call(prepared, call, source, purpose == "early")
-end
-
 -- Returns whether a retry is safe: the method is idempotent, or the server certainly did not act.
 local function is_repeatable(call, raw, code)
   return not call.request.is_once or code == "connect" or code == "resolve" or (raw and raw.status == 429)
@@ -126,30 +114,39 @@ local function wait_for_token(source, call)
   return token
 end
 
--- Makes one attempt with a token. Returns the same.
+-- Makes one attempt with a token. Returns what `after_failure` does.
 local function attempt(source, call, purpose)
+  local raw, failure
   local token = source.tracker:fresh()
   if not token then
-    local failure
     token, failure = wait_for_token(source, call)
     if not token then
       return nil, nil, failure
     end
   end
-  local raw, problem = send(source, call, token, purpose)
+  local prepared, attempts = call.request, call.attempts + 1
+  call.token, call.attempts = token, attempts
+  call.sent_boot, call.seen_resets = source.current.sent_boot or 0, source.resets.count
+  if prepared.is_once or attempts >= call.attempts_max then
+    call.no_repeat = true -- the transfer repeats it by itself, too
+  end
+  do -- a reset is under way so long, and not while its refusal is handled
+    local _ <close> = purpose == "reset" and source.resets:begin(call) or nil
+    raw, failure = source.pool:call(prepared, call, source, purpose == "early")
+  end
   local status = raw and raw.status or 0
   if status >= 200 and status < 300 or status == 304 then
     unauthorized.succeeded(source, call)
-    return nil, finish(source, call, response.new(raw, not call.request.raw))
+    return nil, finish(source, call, response.new(raw, not prepared.raw))
   elseif raw and raw.sent_twice then
-    call.attempts = call.attempts + 1
+    call.attempts = attempts + 1
   end
-  call.may_have_acted = call.may_have_acted or may_have_acted(raw, problem)
+  call.may_have_acted = call.may_have_acted or may_have_acted(raw, failure)
   if status == 401 and unauthorized.replace(source, call, token) then
     call.attempts_max = call.attempts_max + 1
     return 0
   end
-  return after_failure(source, call, raw, problem)
+  return after_failure(source, call, raw, failure)
 end
 
 --- Makes a call.
