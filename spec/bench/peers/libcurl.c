@@ -42,6 +42,7 @@ static int open(lua_State *L) {
     return 1;
 }
 
+int luaopen_spec_libcurl(lua_State *L);
 int luaopen_spec_libcurl(lua_State *L) {
     lua_pushcfunction(L, open);
     return 1;
