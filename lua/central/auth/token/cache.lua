@@ -81,9 +81,7 @@ function cache.new(source)
   if not self.folder then
     local fault
     self.folder, self.no_folder, fault = usual_folder()
-    if fault then
-      source:note("cache_error", { message = "the cache " .. self.no_folder })
-    end
+    self._fault = fault and self.no_folder or nil
   end
   self._store = self.folder and (source.parts.folder_store or core.folder_store)(self.folder)
   return self
@@ -109,11 +107,20 @@ function Cache:_note(name, why, what)
   self[name] = why
 end
 
+-- Says once why the usual folder can't be used.
+function Cache:_note_fault()
+  if self._fault then
+    self._source:note("cache_error", { message = "the cache " .. self._fault })
+    self._fault = nil
+  end
+end
+
 --- The machine's records: the last one known to be good, and the last reply of all.
 ---@return central.auth.RawReply? token
 ---@return central.auth.RawReply? last
 function Cache:read()
   local secret = self:_secret()
+  self:_note_fault()
   if not secret or not self._store then
     return nil
   end
@@ -145,6 +152,7 @@ end
 ---@param order table
 function Cache:complete(order)
   order.seen, order.budget = self._seen, self._budget
+  self:_note_fault()
   if self._store or self.remote then
     order.identity, order.folder = self:_identify(), self.folder
   end
