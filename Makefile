@@ -36,7 +36,7 @@ LUAS := $(sort $(shell cd lua && find central -name '*.lua'))
 HELP := $(BUILD)/lua/central/auth/help_texts.lua
 # What core.so holds precompiled: all but the sandbox, the command, but for what prints a token, and the file by which
 # `require` begins.
-PRINTS  := $(addprefix central/auth/cli/,main.lua commands/token.lua session.lua result.lua)
+PRINTS  := $(addprefix central/auth/cli/,main.lua commands/token.lua session.lua result.lua try.lua)
 MODULES := $(filter-out central/auth.lua central/auth/cli/% central/auth/sandbox.lua central/auth/sandbox/%,$(LUAS)) $(PRINTS)
 
 .PHONY: build help demo reference tables test run spec spec-c bench bench-tables bench-deps soak model fleet fuzz lint check-asan check-tsan check-torture check-gc \

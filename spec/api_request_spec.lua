@@ -43,6 +43,16 @@ describe("a call", function()
     assert.same({ "body", "headers", "rate_limit", "status" }, fields)
   end)
 
+  it("says closed after close, whatever it asks for", function()
+    local s = client {}
+    s.client:close()
+    for _, arguments in ipairs { { "/x" }, { "//" }, { "/x", { timeout = -1 } } } do
+      local reply, _, code = s.client:get(table.unpack(arguments))
+      assert.is_nil(reply)
+      assert.equal("closed", code)
+    end
+  end)
+
   it("goes where its target leads, however many there are", function()
     local s = client(function(number) return number == 1 and token("t1", 1000) or api(200) end)
     for round = 1, 2 do

@@ -49,6 +49,14 @@ describe("central-auth doctor", function()
     assert.truthy(found["shared token"])
   end)
 
+  it("logs once that records can't be kept, though it has several clients", function()
+    local open = home.folder .. "/open"
+    process.run(("mkdir -p -m 777 %s/central-auth %s/.cache/central-auth"):format(open, open))
+    local _, log = home:run("doctor", { XDG_RUNTIME_DIR = open, XDG_CACHE_HOME = open, HOME = open,
+      CENTRAL_LOG = "info" })
+    assert.equal(1, select(2, log:gsub("cache_error", "")), log)
+  end)
+
   it("finds nothing wrong where all is well, in a line each", function()
     local output, errors, status = home:run "doctor"
     assert.equal("0 ", status .. " " .. errors)

@@ -55,7 +55,8 @@ end
 local function is_closed(results)
   assert.is_nil(results[1])
   assert.equal("closed", results[3], results[2])
-  assert.matches("closed", results[2])
+  assert.matches("this client was closed", results[2])
+  assert.is_nil(results[2]:find("asking", 1, true))
   assert.is_table(results[4])
 end
 

@@ -361,7 +361,7 @@ static struct auth_reply *perform(struct fetch *fetch) {
     return reply;
 }
 
-/* But for its headers; the transfer gets the memory of an attempt before, which is empty. */
+/* All but the headers. The transfer gets the empty buffers that a fetch before has left in the attempt. */
 static void take_reply(struct auth_fetch_attempt *attempt, struct auth_reply *reply) {
     struct auth_secret body = attempt->reply.body;
     struct auth_secret trace = attempt->reply.trace;

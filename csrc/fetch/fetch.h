@@ -36,8 +36,9 @@ struct auth_fetch_order {
     /* the request */
     struct auth_request request; /* its strings too are the fetch's; `body` and `authorization` are
                                              set by it, time-outs by the transfer */
-    struct auth_secret form;     /* all fields but those that authenticate the client */
-    char *client_id;             /* NULL: the form alone, without authentication (a token exchange) */
+    struct auth_secret form; /* all fields but those that authenticate the client, which the fetch adds for
+                              * each request; emptied at its end */
+    char *client_id;         /* NULL: the form alone, without authentication (a token exchange) */
     enum auth_fetch_style style;
     struct auth_secret_source secret;
     struct auth_secret_source assertion; /* read for each try, sent as client_assertion (RFC 7523, 2.2) */
@@ -93,7 +94,7 @@ enum auth_fetch_outcome {
     AUTH_FETCH_MEMORY, /* not enough of it; an attempt that it ended is not in `attempts` */
 };
 
-/* A request that was made. Replies are copies; their bodies and traces are the result's. */
+/* A request that was made. The reply has no headers; its body and trace were taken out of the transfer's. */
 struct auth_fetch_attempt {
     struct auth_reply reply;
     uint64_t id; /* of the record it was written to; 0: to none */

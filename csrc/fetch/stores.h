@@ -16,8 +16,8 @@ struct auth_stores {
     struct auth_fetch_order *order;
     struct auth_fetch_result *result; /* gets the problems */
     const struct auth_deadline *deadline;
-    struct auth_secret
-        key; /* empty but for its memory before `open` and after `close`: to be wiped in the end */
+    /* Empty but for its memory before `open` and after `close`: to be wiped in the end. */
+    struct auth_secret key;
     char name[AUTH_SEAL_NAME_LENGTH + 1];
     struct auth_records records[AUTH_SIDES]; /* `store` NULL: there is none, or it is not used any more */
     struct auth_lock locks[AUTH_SIDES];

@@ -51,7 +51,7 @@ struct auth_reply {
     bool trace_is_cut; /* libcurl sends long header lines in parts: the rest of one is left out, and so is
                         * what a server has folded into further lines */
     bool in_header;    /* the next line is of it */
-    /* The reply's own; zeroed by the next start or cancel. */
+    /* The reply's own, until a reader takes body and trace; zeroed by the next start or cancel. */
     struct auth_secret headers; /* all its header fields as they came, a line each; plain */
     struct auth_secret body;
     /* Of a request with `trace`: libcurl's own words and the header lines of both sides. Each line begins

@@ -20,7 +20,7 @@ struct auth_transfer;
 /* Must succeed once before anything else; any number of times, from one thread at a time. */
 bool auth_transfer_init(void);
 
-/* libcurl's version and TLS library, for the User-Agent and for messages: "libcurl/7.88.1 OpenSSL/3.0.19". */
+/* libcurl's version and TLS library, for messages: "libcurl/7.88.1 OpenSSL/3.0.19". */
 const char *auth_transfer_version(void);
 
 /* NULL: no memory, or with EMFILE or ENFILE in errno no descriptor. The connection, its TLS session and the

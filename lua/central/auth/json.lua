@@ -30,7 +30,7 @@ function json.cjson()
   return cjson
 end
 
--- Raises if the text is not JSON, or for any text if the decimal point has to be updated.
+-- Raises if the text is not JSON; for any text, if lua-cjson has another decimal point than the locale.
 local function decode(text)
   decoder.decode "0.5"
   return decoder.decode(text)

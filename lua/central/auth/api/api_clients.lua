@@ -85,9 +85,9 @@ local function run(self, act)
 end
 
 -- Calls GreenLake's API. Adds `warning` to the message of a failure if the server may have acted.
-local function call(source, method, path, body, warning, resets)
+local function call(source, method, path, body, warning, purpose)
   local options = { app = "greenlake", json = body }
-  local reply, failure = request.run(source, method, PATH .. path, options, resets and "reset")
+  local reply, failure = request.run(source, method, PATH .. path, options, purpose)
   if failure and warning and failure.may_have_acted then
     failure.message = ("%s; %s"):format(failure.message, warning)
   end
@@ -188,7 +188,7 @@ function Credentials:reset(id, options)
     save.prepare(options.save_to)
     local deadline = source:deadline()
     local reply = call(source, "POST", path, nil, "the secret may have been reset: if so, reset it again",
-      id == source.config.client_id)
+      id == source.config.client_id and "reset" or nil)
     local found = with_secret(reply, id)
     if found.client_id == source.config.client_id then
       source.resets:set_secret(core.secret(found.client_secret), deadline)

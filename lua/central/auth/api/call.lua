@@ -225,7 +225,9 @@ function call.prepare(config, method, target, options)
     return request
   end
   call.check(method, target, options)
-  method = method:upper()
+  if method ~= method:upper() then
+    return call.prepare(config, method:upper(), target, options)
+  end
   local made, problem, code = errors.catch(new_request, config, method, target, options or NONE)
   if not made then
     return nil, errors.failure(code, ("%s: %s"):format(call.name { method = method, target = target }, problem))

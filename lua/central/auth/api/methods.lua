@@ -42,16 +42,22 @@ function methods.look_up(self, name)
   return Methods[name]
 end
 
--- Returns a method of the client that makes API calls.
-local function call_with(name, method, purpose)
+-- Makes an API call for the method with this name, then delivers events.
+local function make_call(name, purpose, self, method, target, options)
+  local source = errors.check_self(self, "_token", "a client", name)._source
+  local reply, failure = request.run(source, method, target, options, purpose)
+  source:deliver()
+  if failure then
+    return errors.unpack(failure)
+  end
+  return reply
+end
+
+-- Returns the client's method for one HTTP method.
+local function call_with(method)
+  local name = "client:" .. method:lower()
   return function(self, target, options)
-    local source = errors.check_self(self, "_token", "a client", name)._source
-    local reply, failure = request.run(source, method, target, options, purpose)
-    source:deliver()
-    if failure then
-      return errors.unpack(failure)
-    end
-    return reply
+    return make_call(name, nil, self, method, target, options)
   end
 end
 
@@ -64,7 +70,7 @@ end
 ---@return central.auth.Code? code
 ---@return central.auth.Detail? detail
 function Methods:request(method, target, options)
-  return call_with("client:request", method)(self, target, options)
+  return make_call("client:request", nil, self, method, target, options)
 end
 
 ---@alias central.auth.Call fun(self: central.auth.Client, target: string, options?: central.auth.RequestOptions):
@@ -72,25 +78,23 @@ end
 
 --- GET. See `request`.
 ---@type central.auth.Call
-Methods.get = call_with("client:get", "GET")
+Methods.get = call_with "GET"
 
 --- POST. See `request`.
 ---@type central.auth.Call
-Methods.post = call_with("client:post", "POST")
+Methods.post = call_with "POST"
 
 --- PUT. See `request`.
 ---@type central.auth.Call
-Methods.put = call_with("client:put", "PUT")
+Methods.put = call_with "PUT"
 
 --- PATCH. See `request`.
 ---@type central.auth.Call
-Methods.patch = call_with("client:patch", "PATCH")
+Methods.patch = call_with "PATCH"
 
 --- DELETE. See `request`.
 ---@type central.auth.Call
-Methods.delete = call_with("client:delete", "DELETE")
-
-local get_early = call_with("client:pages", "GET", "early")
+Methods.delete = call_with "DELETE"
 
 --- Iterates over the items of a paged collection: `for ap in client:pages(path) do … end`. A failure is raised as a
 --- table with `message`, `code` and `detail`, which prints as its message.
@@ -100,7 +104,7 @@ local get_early = call_with("client:pages", "GET", "early")
 function Methods:pages(path, options)
   check_self(self, "pages")
   return pages.walk(function(...) return self:get(...) end, path, options,
-    function(...) return not self._source.config.wait and get_early(self, ...) end)
+    function(...) return not self._source.config.wait and make_call("client:pages", "early", self, "GET", ...) end)
 end
 
 -- Returns the tenants without options by token endpoint. A tenant is collected when the program no longer uses it.

@@ -94,6 +94,8 @@ local function after_failure(source, call, raw, failure)
     return nil, finish(source, call, reply)
   elseif reply then
     return nil, nil, response.failure(call, reply, cleaner(source, call), retry_after)
+  elseif failure.code == "closed" then
+    return nil, nil, errors.failure("closed", ("%s: %s"):format(calls.name(prepared), failure.message))
   end
   local config, address = source.config, prepared.address
   return nil, nil, errors.failure(failure.code, ("%s: %s (asking %s%s%s%s)"):format(calls.name(prepared),
@@ -130,7 +132,7 @@ local function attempt(source, call, purpose)
   if prepared.is_once or attempts >= call.attempts_max then
     call.no_repeat = true -- the transfer repeats it by itself, too
   end
-  do -- a reset is under way so long, and not while its refusal is handled
+  do -- a reset is under way during the request alone, not while a 401 is handled
     local _ <close> = purpose == "reset" and source.resets:begin(call) or nil
     raw, failure = source.pool:call(prepared, call, source, purpose == "early")
   end
@@ -160,7 +162,7 @@ end
 function request.run(source, method, target, options, purpose)
   local prepared, failure = calls.prepare(source.config, method, target, options)
   if not prepared then
-    return nil, failure
+    return nil, source.closed and errors.closed() or failure
   end
   local call = deadlines.new(source.clock, prepared.call_timeout, nil, {
     request = prepared, attempts = 0, attempts_max = prepared.attempts_max, -- and of the last attempt:

@@ -2,7 +2,7 @@
 -- as other processes share it. Remembers the calls that succeeded with the current token.
 -- SPDX-License-Identifier: MIT
 
-local calls = require "central.auth.token.call"
+local token_calls = require "central.auth.token.call"
 local invalidation = require "central.auth.token.invalidation"
 
 local unauthorized = {}
@@ -88,7 +88,7 @@ local function has_other(source, call, token, now, deadline)
     return false
   end
   accepted.reread_after = now + YOUNG
-  return calls.new(source, { since = now, deadline = deadline }):run() ~= nil
+  return token_calls.new(source, { since = now, deadline = deadline }):run() ~= nil
 end
 
 --- Returns whether the call should be retried with another token. Then the refused token is forgotten, here and in the

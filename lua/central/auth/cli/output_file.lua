@@ -4,7 +4,7 @@
 local core = require "central.auth.core"
 local errors = require "central.auth.errors"
 local save = require "central.auth.config.save"
-local try = require "central.auth.try"
+local try = require "central.auth.cli.try"
 
 local output_file = {}
 

@@ -4,7 +4,7 @@
 local auth = require "central.auth"
 local config = require "central.auth.config.resolve"
 local result = require "central.auth.cli.result"
-local try = require "central.auth.try"
+local try = require "central.auth.cli.try"
 local util = require "central.auth.util"
 
 local errors = util.lazy "central.auth.errors"

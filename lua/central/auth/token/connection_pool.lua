@@ -161,7 +161,7 @@ function Pool:call(request, call, owner, is_early)
   if not transfer then
     return nil, why
   end
-  local here = (notifier or is_early) and 0 or STEP -- seconds that the request may take in here
+  local here = (notifier or is_early) and 0 or STEP -- seconds for which transfer:call may block
   local _ <close> = here == 0 and self:_take_place(transfer, owner, notifier) or nil
   local came, problem = transfer:call(request, notifier, call.token, call.at, call.no_repeat, here)
   if problem then

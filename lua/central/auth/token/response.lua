@@ -9,10 +9,11 @@ local json = require "central.auth.json"
 ---@class central.auth.RawReply
 ---@field status integer
 ---@field body string
----@field sent_boot number seconds on the boot clock, before the request left
----@field sent_wall number the same on the wall clock
----@field received_boot number
----@field received_wall number
+---@field sent_boot? number seconds on the boot clock, before the request left; as the next three, not of an API call
+--- that nobody listens to
+---@field sent_wall? number the same on the wall clock
+---@field received_boot? number
+---@field received_wall? number also of a reply without a date
 ---@field id? integer of the record that holds it
 ---@field shared? boolean it was read from a record, which another process may have written
 ---@field failures? integer of a record: in a row, this one counted
@@ -24,6 +25,7 @@ local json = require "central.auth.json"
 ---@field challenge? string WWW-Authenticate
 ---@field location_host? string of a redirect
 ---@field header_lines? string of an API call
+---@field trace? string of one that is logged so far
 
 ---@class central.auth.TokenResponse
 ---@field access_token string

@@ -103,7 +103,8 @@ function TokenSource:note(name, fields, private)
   end
 end
 
---- Delivers the events that were noted. A tenant listens where its parent does.
+--- Delivers the events that were noted. A tenant's configuration is a copy of its parent's: both listen, or
+--- neither.
 function TokenSource:deliver()
   if self.listens then
     if self.parent then

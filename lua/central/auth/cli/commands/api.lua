@@ -11,7 +11,7 @@ local pages = require "central.auth.api.pages"
 local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.try"
+local try = require "central.auth.cli.try"
 local util = require "central.auth.util"
 
 local api = {}

@@ -12,7 +12,7 @@ local profile = require "central.auth.config.profile"
 local result = require "central.auth.cli.result"
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.try"
+local try = require "central.auth.cli.try"
 
 local api_clients = {}
 

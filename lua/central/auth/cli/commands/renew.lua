@@ -4,7 +4,7 @@
 local duration = require("central.auth.util").duration
 local session = require "central.auth.cli.session"
 local terminal = require "central.auth.cli.terminal"
-local try = require "central.auth.try"
+local try = require "central.auth.cli.try"
 
 local renew = {}
 
