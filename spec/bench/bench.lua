@@ -146,18 +146,18 @@ local rows = {
       measure("… token requests when the server refuses the credentials", "requests"))
   end },
   { "renew", function()
-    compare(5, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside "renew",
+    compare(11, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside "renew",
       measure("renewals by force, cache off", "per second", "more"))
-    compare(5, { peers.CACHE_ON, GO, OAUTHLIB, LIBCURL }, inside "renew",
+    compare(11, { peers.CACHE_ON, GO, OAUTHLIB, LIBCURL }, inside "renew",
       measure("renewals by force, cache on (peers have none)", "per second", "more"))
   end },
   { "calls", function()
-    compare(5, { OURS, GO, OAUTHLIB, LIBCURL }, inside "calls",
+    compare(11, { OURS, GO, OAUTHLIB, LIBCURL }, inside "calls",
       measure("API calls in turn, small JSON, kept connection", "per second", "more"),
       measure("… CPU time of a call", "µs"))
   end },
   { "page", function()
-    compare(5, { OURS, GO, OAUTHLIB, peers.AND_CJSON }, function(peer)
+    compare(11, { OURS, GO, OAUTHLIB, peers.AND_CJSON }, function(peer)
       local a_second, cpu = peers.inside(peer, "page", private)
       return 1000 / a_second, cpu
     end, measure("an API call with 100 kB of JSON", "ms"), measure("… its CPU time", "µs"))
