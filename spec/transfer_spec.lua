@@ -770,6 +770,7 @@ describe("a transfer", function()
     assert.equal(2, server:log().connections)
   end)
 
+  -- The child lets go of it as soon as it runs, which the end of its parent may precede.
   it("leaves the lock to the parent, and none to a forked child that lives on #forks", function()
     local server <close> = silent()
     local lock = ('set -- %s/cache/*.lock; test -e "$1" && '):format(folder)
@@ -780,11 +781,11 @@ describe("a transfer", function()
         clock:sleep(0.01)
       end
       if require "spec_fork".fork() == 0 then
-        clock:sleep(0.5)
+        clock:sleep(2)
       end
       os.exit(0)
     ]]):format(server.url, folder .. "/cache", lock .. '! flock -n "$1" true'))
-    assert.same({ "", 0 }, { process.run(('lua5.4 %s >/dev/null 2>&1; %s flock -n "$1" true'):format(path, lock)) })
+    assert.same({ "", 0 }, { process.run(('lua5.4 %s >/dev/null 2>&1; %s flock -w 1.5 "$1" true'):format(path, lock)) })
   end)
 
   -- ThreadSanitizer takes longer for a step of libcurl than an exit waits for it.
