@@ -42,8 +42,13 @@ local function finish(transfer)
   return came
 end
 
+local function start_call(transfer, ...)
+  local _, why = transfer:call(...)
+  assert.is_nil(why)
+end
+
 local function call(transfer, ...)
-  assert.is_nil(select(2, transfer:call(...)))
+  start_call(transfer, ...)
   return finish(transfer)
 end
 
@@ -509,7 +514,7 @@ describe("a transfer", function()
       assert.is_nil(raw.sent_twice)
       local notifier <close> = core.notifier()
       local body = core.form { "a", "b" }
-      transfer:call(request(server, { headers = "Accept: text/plain", body = body, method = "PATCH" }), notifier)
+      start_call(transfer, request(server, { headers = "Accept: text/plain", body = body, method = "PATCH" }), notifier)
       assert.equal(0, body:length())
       while not notifier:wait(1) do end
       raw = finish(transfer)
@@ -582,11 +587,11 @@ describe("a transfer", function()
         wait_for_request(server)
       end,
       ["a call on a worker"] = function(transfer, server, notifier)
-        transfer:call(request(server), notifier)
+        start_call(transfer, request(server), notifier)
         wait_for_request(server)
       end,
       ["a call that the caller drives"] = function(transfer, server)
-        transfer:call(request(server))
+        start_call(transfer, request(server))
         process.wait_until(function() return not transfer:wait(0.01) and #server:requests() > 0 end, 5, "a request")
       end,
       ["a fetch that waits for its time"] = function(transfer, server, notifier)
@@ -636,7 +641,7 @@ describe("a transfer", function()
           if i % 2 == 0 then
             assert(transfer:fetch(order(server, { folder = folder .. "/cache" }), core.notifier()))
           else
-            transfer:call(request(server), i % 3 == 0 and core.notifier() or nil)
+            start_call(transfer, request(server), i % 3 == 0 and core.notifier() or nil)
           end
         end
       end
@@ -680,7 +685,8 @@ describe("a transfer", function()
         style = "post" }, done))
     end
     local function call(url, done)
-      transfer:call({ url = url, user_agent = "spec", timeout = 5, connect_timeout = 5 }, done)
+      local _, why = transfer:call({ url = url, user_agent = "spec", timeout = 5, connect_timeout = 5 }, done)
+      assert(not why, why)
     end
     local function finish()
       repeat until transfer:wait(1)
@@ -802,7 +808,8 @@ describe("a transfer", function()
             assert.same({ "", 0 }, { run([[
               local all = { url = %q, ca_file = %q, user_agent = "spec", timeout = 5, connect_timeout = 5,
                 body = core.form { "a", "b" }, form = { "a", "b" }, folder = %q, identity = "identity" }
-              transfer:%s(all, notifier)
+              local started, why = transfer:%s(all, notifier)
+              assert(started or not why, why)
               clock:sleep(0.05)
               assert(not transfer:wait(0))
               %s
