@@ -66,8 +66,7 @@ static uint64_t new_id(void) {
 
 enum auth_store_result auth_records_write(struct auth_records *records, enum auth_record_kind kind,
                                           struct auth_record *record) {
-    struct auth_secret bytes = {
-        .plain = true}; /* what is to be sealed is in it only while auth_seal_encrypt runs */
+    struct auth_secret bytes = {.plain = true}; /* holds the reply only while that is being sealed */
     struct auth_store *store = records->store;
     struct name name = record_name(records, kind);
     enum auth_store_result result = AUTH_STORE_ERROR;

@@ -38,10 +38,10 @@ bool auth_transfer_step(struct auth_transfer *transfer);
  * when `cancel` is signalled, from any thread. NULL: it can't be cancelled. */
 void auth_transfer_wait(struct auth_transfer *transfer, int wait_ms, const struct auth_notifier *cancel);
 
-/* After a start: steps and waits until it is over, or the deadline is. A request that is cancelled has failed
- * as one that took too long, which auth_deadline_is_cancelled tells apart. Blocks. The reply as below, whose
- * body and trace the caller may exchange for others that are empty and not plain; NULL: the deadline says to
- * pause, and another run, on any thread, goes on. */
+/* After a start: steps and waits until it is over, or the deadline is. Blocks. A cancelled request has timed
+ * out, as far as the reply tells; auth_deadline_is_cancelled says which it was. Returns the reply, as below.
+ * The caller may put other buffers, empty and not plain, in place of its body and its trace. NULL: the
+ * deadline says to pause, and another run, on any thread, goes on. */
 struct auth_reply *auth_transfer_run(struct auth_transfer *transfer, const struct auth_deadline *deadline);
 
 /* Starts and runs a request, whose time-out is the deadline; NULL: goes on with the one that pauses. */

@@ -184,7 +184,7 @@ static struct auth_request check_call(lua_State *L, struct handle *handle, struc
     return request;
 }
 
-static int finish(lua_State *L, struct handle *handle);
+static int finish(lua_State *L, struct handle *handle); /* pushes what has ended: see handle_finish */
 
 /* transfer:call(request [, notifier [, token [, deadline [, no_repeat [, seconds]]]]]) -> what came, or
  * nothing yet | nil, why: starts an API call, and with `seconds` waits for its end, as `finish` does. The

@@ -15,6 +15,7 @@ local sandbox = require "central.auth.sandbox"
 local BUILD = assert(os.getenv "BUILD")
 local ROUNDS, ROWS = tonumber(os.getenv "ROUNDS"), os.getenv "ROWS" or ""
 local HERD = 50
+local MANY = 11 -- rounds of a row in which peers vary from run to run
 
 local OURS, GO, CURL, BY_HAND = peers.OURS, peers.GO, peers.CURL, peers.BY_HAND
 local OAUTHLIB, AUTHLIB, LIBCURL = peers.OAUTHLIB, peers.AUTHLIB, peers.LIBCURL
@@ -146,18 +147,18 @@ local rows = {
       measure("… token requests when the server refuses the credentials", "requests"))
   end },
   { "renew", function()
-    compare(11, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside "renew",
+    compare(MANY, { OURS, GO, BY_HAND, OAUTHLIB, AUTHLIB, LIBCURL }, inside "renew",
       measure("renewals by force, cache off", "per second", "more"))
-    compare(11, { peers.CACHE_ON, GO, OAUTHLIB, LIBCURL }, inside "renew",
+    compare(MANY, { peers.CACHE_ON, GO, OAUTHLIB, LIBCURL }, inside "renew",
       measure("renewals by force, cache on (peers have none)", "per second", "more"))
   end },
   { "calls", function()
-    compare(11, { OURS, GO, OAUTHLIB, LIBCURL }, inside "calls",
+    compare(MANY, { OURS, GO, OAUTHLIB, LIBCURL }, inside "calls",
       measure("API calls in turn, small JSON, kept connection", "per second", "more"),
       measure("… CPU time of a call", "µs"))
   end },
   { "page", function()
-    compare(11, { OURS, GO, OAUTHLIB, peers.AND_CJSON }, function(peer)
+    compare(MANY, { OURS, GO, OAUTHLIB, peers.AND_CJSON }, function(peer)
       local a_second, cpu = peers.inside(peer, "page", private)
       return 1000 / a_second, cpu
     end, measure("an API call with 100 kB of JSON", "ms"), measure("… its CPU time", "µs"))

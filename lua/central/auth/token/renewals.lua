@@ -51,9 +51,11 @@ function Renewals:take(token, raw)
   end
   self.skew = raw.date and raw.received_wall - raw.date
   self:note_token()
-  local list = source.listens and require("central.auth.token.reply_warnings").list
-  for _, what in ipairs(list and list(raw, token, source.config.scope, warning) or {}) do
-    source:note("odd_reply", { what = what })
+  if source.listens then
+    local warnings = require("central.auth.token.reply_warnings").list(raw, token, source.config.scope, warning)
+    for _, what in ipairs(warnings) do
+      source:note("odd_reply", { what = what })
+    end
   end
   return current:can_be_returned()
 end

@@ -9,11 +9,10 @@ local json = require "central.auth.json"
 ---@class central.auth.RawReply
 ---@field status integer
 ---@field body string
----@field sent_boot? number seconds on the boot clock, before the request left; as the next three, not of an API call
---- that nobody listens to
----@field sent_wall? number the same on the wall clock
----@field received_boot? number
----@field received_wall? number also of a reply without a date
+---@field sent_boot? number boot clock, before the request left; of API calls only with `log` or `on_event`
+---@field sent_wall? number wall clock, likewise; not of API calls
+---@field received_boot? number of API calls only with `log` or `on_event`
+---@field received_wall? number likewise, and of those without a date
 ---@field id? integer of the record that holds it
 ---@field shared? boolean it was read from a record, which another process may have written
 ---@field failures? integer of a record: in a row, this one counted
